@@ -1,6 +1,6 @@
-# A machine with an NVIDIA GPU: NeuralSim with PyTorch's and TensorRT's paths, and a CARLA 0.9.16 server beside it.
-# Not built and not run by its authors: no GPU, no container engine and no CARLA server were at hand. It follows
-# docs/runtimes.md step by step. Needs driver 580 or newer and NVIDIA's container toolkit; the CUDA libraries come with
+# For a machine with an NVIDIA GPU: NeuralSim with the PyTorch and TensorRT runtimes, next to a CARLA 0.9.16 server.
+# Neither built nor run by its authors: no GPU, no container engine and no CARLA server were available. It follows
+# docs/guide/runtimes.md step by step. Needs driver 580 or newer and NVIDIA's container toolkit; the CUDA libraries come with
 # the Python packages.
 #
 #   docker build -t neuralsim .
@@ -30,11 +30,12 @@ ENV PATH=/opt/neuralsim/bin:$PATH \
 WORKDIR /src
 COPY requirements.txt ./
 COPY requirements requirements
-# the largest layer first: it changes least
+# the largest layer first, since it changes least often
 RUN pip install --require-hashes --no-deps -r requirements.txt -r requirements/train.txt -r requirements/tensorrt.txt \
     && pip install -r requirements/torch.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY LICENSES LICENSES
+COPY benchmarks benchmarks
 COPY bridge bridge
 COPY neuralsim neuralsim
 COPY scenarios scenarios

@@ -1,9 +1,9 @@
-# `make drive` opens the window, `make test` checks everything. Both make .venv and install what they need into it.
+# `make drive` opens the window, `make test` checks everything. Both create .venv and install what they need into it.
 PYTHON ?= python3
-# not compiled beforehand: most of what is installed is never imported
+# not compiled in advance: most of what is installed is never imported
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# kept even where the environment says otherwise, as container images do: without it every process compiles all that
-# it imports, and the tests start hundreds
+# Bytecode is written even if the environment disables it, as container images do: otherwise every process compiles all
+# that it imports, and the tests start hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,9 +18,9 @@ drive: $(VENV)/.drive
 serve: $(VENV)/.serve
 	@$(BIN)/neuralsim serve $(ARGS)
 
-# Two at a time and the types beside them; then, one by one, what measures time and would find the machine busy with the
-# others. `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there
-# may be nothing of one kind.
+# Two tests at a time while mypy runs; then, one by one, those that measure time, for which the machine must not be busy.
+# `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there may be no
+# test of one kind.
 SOME = and not slow
 test-all: SOME =
 test test-all: $(VENV)/.dev ruff
@@ -29,7 +29,7 @@ test test-all: $(VENV)/.dev ruff
 	wait $$types
 	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 
-# How it bears what nobody wishes it: docs/reliability.md says what was measured.
+# Robustness: docs/guide/reliability.md reports the measurements.
 CYCLES ?= 100
 CALLS ?= 100000
 MESSAGES ?= 1000000
@@ -49,10 +49,10 @@ fuzz: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
-# Has numba compile what a drive calls, while the tests' own packages are installed: else many tests wait for that.
+# Lets numba compile what a drive calls while the packages for tests are installed; otherwise many tests wait for that.
 FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3
 
-# The wheel in environments that have nothing but it and what the locks pin; `make test` takes this one's packages for it.
+# The wheel in environments with nothing but it and what the locks pin; `make test` uses the packages of .venv instead.
 wheel-test: $(VENV)/.dev
 	NEURALSIM_EMPTY=1 $(BIN)/python -m pytest tests/packaging/test_wheel.py $(ARGS)
 
@@ -72,7 +72,7 @@ $(BIN)/python:
 	  f"NeuralSim needs Python 3.10 to 3.12, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
 	$(PYTHON) -m venv $(VENV)
 
-# From locks that are whole, so pip need not resolve anything; each file is checked by its hash.
+# The locks are complete, so pip need not resolve anything; each file is checked against its hash.
 LOCKED = $(PIP) --require-hashes --no-deps
 
 $(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/python
@@ -93,13 +93,13 @@ $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt
 	$(LOCKED) -r requirements/docs.txt
 	@touch $@
 
-# The locks anew, from the ranges in pyproject.toml; ARGS="--upgrade" or ARGS="--upgrade numba scipy": with newer versions
+# Regenerate the locks from the ranges in pyproject.toml; ARGS="--upgrade" or ARGS="--upgrade numba scipy" for newer versions
 lock: | $(BIN)/python
 	$(PIP) uv==0.13.9
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python requirements/lock.py $(ARGS)
 
-# What a drive has installed, with licences and what needs what, for tools that watch supply chains (CycloneDX 1.6).
-# The tool has an environment of its own: it is no part of what it lists.
+# A software bill of materials of a drive's environment, with licences and dependencies (CycloneDX 1.6). The tool has its
+# own environment, so that it does not list itself.
 sbom: $(VENV)/.drive
 	$(PYTHON) -m venv build/sbom
 	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0

@@ -1,1 +1,1 @@
-"""Measurements of single parts, run from a checkout. They are not in the wheel."""
+"""Benchmarks of single parts, run from a checkout. They are not part of the wheel."""

@@ -1,12 +1,12 @@
-"""Endurance test: a long drive in the town's traffic that watches for stuck vehicles, lane departures, memory growth.
+"""Endurance test: a long simulation of the town's traffic that watches for stuck vehicles, road departures and memory.
 
     python -m benchmarks.soak --minutes 60 --vehicles 30 --walkers 20
 
-Simulated time runs as fast as it can, and no client drives: near one, who is left behind reappears elsewhere, which
-would hide a jam. The last line is one JSON object: ``minutes`` simulated, ``longest_stop_s`` (the longest that any
-vehicle stood still), ``stuck`` (how often one stood longer than ``LONGEST``), ``off_road`` (samples of vehicles with
-their middle on no asphalt), ``samples``, ``memory_mb`` after the first tenth and at the end, ``ticks_per_s``. The exit
-code is 1 when a vehicle was stuck, off the road, or memory has grown by more than ``GROWTH``.
+Simulated time runs as fast as possible. No client drives, as vehicles left behind by a driven one respawn elsewhere,
+which would hide a jam. The last line is one JSON object: ``minutes`` simulated, ``longest_stop_s`` (of any vehicle),
+``stuck`` (number of stops longer than ``MAX_STOP``), ``off_road`` (samples of vehicles with their centre off the
+asphalt), ``samples``, ``memory_mb`` after the first tenth and at the end, ``ticks_per_s``. The exit code is 1 if a
+vehicle was stuck or off the road, or memory has grown by more than ``MAX_GROWTH``.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from bridge.process.options import Options, parse
 from neuralsim.town.world import World
 
 STEP = 0.05  # s
-LONGEST = 60.0  # s, longer than any red phase
+MAX_STOP = 60.0  # s, longer than any red phase
 MOVING = 0.1  # m/s
-GROWTH = 0.05  # share of the memory after the first tenth
-EVERY = 10  # ticks between two samples of the road
+MAX_GROWTH = 0.05  # relative to the memory after the first tenth
+SAMPLE_INTERVAL = 10  # ticks between two samples of the road
 
 
-class Watch:
-    """What has been seen so far."""
+class Statistics:
+    """Statistics of the vehicles so far."""
 
     def __init__(self) -> None:
         self.since: dict[int, float] = {}  # when each vehicle last moved, s
         self.longest = 0.0
         self.stuck = self.off_road = self.samples = 0
 
-    def look(self, world: World, sample: bool) -> None:
-        """Take note of the present moment; ``sample``: of the road too."""
+    def update(self, world: World, sample_road: bool) -> None:
+        """Add the present tick; ``sample_road``: check whether vehicles are on the road, too."""
         for actor in world.actors.values():
             if not actor.blueprint.id.startswith("vehicle."):
                 continue
@@ -48,63 +48,63 @@ class Watch:
                 self.since[actor.id] = world.time
             stood = world.time - self.since.setdefault(actor.id, world.time)
             self.longest = max(self.longest, stood)
-            if stood > LONGEST:
+            if stood > MAX_STOP:
                 self.stuck += 1
                 self.since[actor.id] = world.time
-            if sample:
+            if sample_road:
                 self.samples += 1
-                self.off_road += not world.ground.asphalt(actor.transform.x, actor.transform.y)
+                self.off_road += not world.ground.is_asphalt(actor.transform.x, actor.transform.y)
 
 
 class SoakOptions(Options):
-    """A long drive in the town's traffic: deadlocks, vehicles off the road, memory."""
+    """A long simulation of the town's traffic: deadlocks, vehicles off the road, memory."""
 
     minutes: Count = 60
-    """Of simulated time."""
+    """Minutes of simulated time."""
     town: Town = "oldtown"
     """Name of a town, or an OpenDRIVE file (.xodr)."""
     seed: Count = 0
-    """Of the town and everything that moves in it."""
+    """Seed of the town and of its traffic."""
     vehicles: Crowd = 30
-    """Vehicles that drive by themselves."""
+    """Number of vehicles."""
     walkers: Crowd = 20
-    """Pedestrians."""
+    """Number of pedestrians."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     options = parse(SoakOptions, argv, "soak")
     try:
         world = World(options.town, options.seed, options.vehicles, options.walkers)
     except ValueError as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
-    watch, ticks, begin = Watch(), int(options.minutes * 60 / STEP), time.monotonic()
+    statistics, ticks, begin = Statistics(), int(options.minutes * 60 / STEP), time.monotonic()
     early = 0.0
     for tick in range(ticks):
         world.tick(STEP)
-        watch.look(world, tick % EVERY == 0)
+        statistics.update(world, tick % SAMPLE_INTERVAL == 0)
         if tick == ticks // 10:
             early = memory()
         if tick % (ticks // 20 + 1) == 0:
             done = f"{tick * STEP / 60:.0f} of {options.minutes} min"
-            print(f"{done}, longest stop {watch.longest:.0f} s, {memory():.0f} MB", file=sys.stderr, flush=True)
+            print(f"{done}, longest stop {statistics.longest:.0f} s, {memory():.0f} MB", file=sys.stderr, flush=True)
     late = memory()
     report = {
         "minutes": options.minutes,
-        "longest_stop_s": round(watch.longest, 1),
-        "stuck": watch.stuck,
-        "off_road": watch.off_road,
-        "samples": watch.samples,
+        "longest_stop_s": round(statistics.longest, 1),
+        "stuck": statistics.stuck,
+        "off_road": statistics.off_road,
+        "samples": statistics.samples,
         "memory_mb": [round(early, 1), round(late, 1)],
         "ticks_per_s": round(ticks / max(time.monotonic() - begin, 1e-9), 1),
     }
     print(json.dumps(report))
-    return int(watch.stuck > 0 or watch.off_road > 0 or late > early * (1.0 + GROWTH))
+    return int(statistics.stuck > 0 or statistics.off_road > 0 or late > early * (1.0 + MAX_GROWTH))
 
 
 def memory() -> float:
-    """Megabytes that this process holds now; its peak where the system does not tell."""
+    """Return the resident memory of this process in MB, or its peak where the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize() / 1e6
     except OSError:

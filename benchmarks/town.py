@@ -1,9 +1,9 @@
 """Throughput of the town: ``python -m benchmarks.town`` prints one JSON line with medians.
 
-``raster_512x256_ms``, ``raster_1024x512_ms``: all planes, rgb included, of a street with 40 vehicles and 30 walkers
-from a moving car; ``world_ticks_per_s``: steps of that world alone, without sockets and pictures. One core.
-``ticks_per_s``: the server over its wire. A process of its own serves the town with 30 vehicles; CARLA's official
-client ticks it in synchronous mode and awaits the tag, instance, depth and flow pictures of that very tick, 512x256.
+``raster_512x256_ms``, ``raster_1024x512_ms``: time for all planes, including rgb, of a street with 40 vehicles and 30
+walkers from a moving car; ``world_ticks_per_s``: ticks of that world alone, without sockets and images. One core.
+``ticks_per_s``: ticks of the server over the network. A separate process serves the town with 30 vehicles; CARLA's
+official client ticks it in synchronous mode and awaits the tag, instance, depth and flow images of each tick, 512x256.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import carla
 import numpy as np
 
-from bridge.process.json_lines import received
+from bridge.process.json_lines import parse_message
 from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
 from bridge.tags import Tag
@@ -36,13 +36,13 @@ from neuralsim.town.world import World
 VEHICLES, WALKERS = 40, 30
 BLOCK = 88.0  # m, distance between the streets of the synthetic town
 STREETS = 8
-TRAFFIC = 30  # vehicles that the server's rate is measured with, beside the walkers there are by default
+TRAFFIC = 30  # vehicles for the measurement of the server, in addition to the default walkers
 CAMERAS = ("semantic_segmentation", "instance_segmentation", "depth", "optical_flow")
-TIMEOUT = 60.0  # s, for a call to the server and for a picture
+TIMEOUT = 60.0  # s, for a call to the server and for an image
 
 
 def synthetic_town(seed: int = 0) -> Mesh:
-    """A static town of 0.5 km2 for measurements: a grid of streets with houses, 1000 trees, lamps."""
+    """Return a static town of 0.5 km2 for measurements: a grid of streets with houses, 1000 trees and lamps."""
     rng = np.random.default_rng(seed)
     side = BLOCK * STREETS
     parts = []
@@ -86,7 +86,7 @@ def synthetic_town(seed: int = 0) -> Mesh:
 
 
 def synthetic_street(frames: int, seed: int = 0) -> tuple[Scene, list[Placements], list[np.ndarray]]:
-    """Scene, placements and camera pose per frame of a drive down a street full of vehicles and walkers."""
+    """Return scene, placements and camera pose per frame of a drive along a street full of vehicles and walkers."""
     rng = np.random.default_rng(seed)
     vehicles = list(vehicle_templates().values())
     scene = Scene(synthetic_town(seed), vehicles + walker_templates("man") + walker_templates("woman"))
@@ -124,9 +124,14 @@ def synthetic_street(frames: int, seed: int = 0) -> tuple[Scene, list[Placements
 def measure_raster(
     width: int, height: int, scene: Scene, sequence: list[Placements], cameras: list[np.ndarray]
 ) -> float:
-    """Median milliseconds of one render, the first two frames left out.
+    """Return the median time of one render in milliseconds, without the first two frames.
 
-    ``width`` x ``height`` pixels; ``scene`` with the placements of ``sequence`` seen from ``cameras``, poses per frame.
+    Args:
+        width: Image width, pixels.
+        height: Image height, pixels.
+        scene: The scene.
+        sequence: Placements of each frame.
+        cameras: Camera pose of each frame, f64 (4, 4).
     """
     raster = Rasteriser(width, height, 90.0)
     times = []
@@ -138,7 +143,7 @@ def measure_raster(
 
 
 def measure_world(frames: int) -> dict[str, float]:
-    """The same of the town itself, with its own traffic and a camera on the first vehicle."""
+    """Return the same for the town itself, with its own traffic and a camera on the first vehicle, and its ticks."""
     world = World("oldtown", 0, VEHICLES, WALKERS)
     result: dict[str, float] = {}
     transform = Transform(x=0.4, z=1.5)
@@ -165,17 +170,17 @@ def measure_world(frames: int) -> dict[str, float]:
 
 @contextlib.contextmanager
 def served_town(*arguments: str) -> Iterator[carla.Client]:
-    """The official client of a town's server in a process of its own, started with ``arguments``.
+    """Yield the official client of a town server, which runs in a separate process with ``arguments``.
 
-    Raises RuntimeError when the server does not start; its own error line is on the standard error then.
+    Raises RuntimeError when the server does not start; its error message is on standard error then.
     """
     command = [sys.executable, "-m", "neuralsim.town.carla_server", "--port", "0", "--with-parent", "--json-lines"]
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
-            messages = (received(line) or {} for line in process.stdout or ())
+            messages = (parse_message(line) or {} for line in process.stdout or ())
             ready = next((message["ready"] for message in messages if "ready" in message), None)
             if ready is None:
-                raise RuntimeError("the town's server did not start")
+                raise RuntimeError("the town server did not start")
             host, _, port = ready["server"].rpartition(":")
             client = carla.Client(host, int(port))
             client.set_timeout(TIMEOUT)
@@ -185,31 +190,33 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
 
 
 def measure_server(frames: int, width: int = 512, height: int = 256, town: str = "oldtown") -> float:
-    """Median ticks per second of the server with the official client: synchronous, ``CAMERAS`` on a vehicle of the
-    town's own traffic, all their pictures awaited in each tick; the first ten ticks left out."""
+    """Return the median ticks per second of the server with the official client, without the first ten ticks.
+
+    The client is synchronous, has ``CAMERAS`` on a vehicle of the background traffic, and awaits all their images.
+    """
     with served_town("--town", town, "--vehicles", str(TRAFFIC)) as client:
         world = client.get_world()
         settings = world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
         world.apply_settings(settings)
         world.tick()  # its first snapshot names the actors
-        book = world.get_blueprint_library()
+        library = world.get_blueprint_library()
         mount = carla.Transform(carla.Location(x=0.4, z=1.5))
         vehicle = min(world.get_actors().filter("vehicle.*"), key=lambda actor: actor.id)
-        pictures: list[queue.SimpleQueue[carla.Image]] = []
+        images: list[queue.SimpleQueue[carla.Image]] = []
         cameras = []
         for kind in CAMERAS:
-            blueprint = book.find(f"sensor.camera.{kind}")
+            blueprint = library.find(f"sensor.camera.{kind}")
             blueprint.set_attribute("image_size_x", str(width))
             blueprint.set_attribute("image_size_y", str(height))
             cameras.append(world.spawn_actor(blueprint, mount, attach_to=vehicle))
-            pictures.append(queue.SimpleQueue())
-            cameras[-1].listen(pictures[-1].put)
+            images.append(queue.SimpleQueue())
+            cameras[-1].listen(images[-1].put)
         times = []
         for _ in range(10 + frames):
             start = time.perf_counter()
             frame = world.tick()
-            for waiting in pictures:
+            for waiting in images:
                 while waiting.get(timeout=TIMEOUT).frame != frame:
                     pass
             times.append(time.perf_counter() - start)
@@ -221,16 +228,16 @@ def measure_server(frames: int, width: int = 512, height: int = 256, town: str =
 
 
 class BenchmarkOptions(Options):
-    """How fast the town is: its rasteriser, its world, and its server with the official client."""
+    """Throughput of the town: its rasteriser, its world, and its server with the official client."""
 
     frames: Positive = 120
-    """Frames per size."""
+    """Frames per image size."""
     synthetic: bool = False
-    """Measure a scene of the rasteriser's own, not the town."""
+    """Measure the rasteriser with a synthetic scene instead of the town."""
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     options = parse(BenchmarkOptions, None, "benchmark")
     if options.synthetic:
         scene, sequence, cameras = synthetic_street(options.frames)

@@ -1,1 +1,1 @@
-"""Everything on the simulator's side of ZeroMQ: messages and sockets, the CARLA bridge, the embedded town."""
+"""The simulator's side of the ZeroMQ link: messages, sockets and the CARLA bridge."""

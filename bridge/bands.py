@@ -1,4 +1,4 @@
-"""The rows of a picture in bands, by two threads, for compiled work that lets go of Python's lock."""
+"""Run compiled work that releases the GIL over bands of image rows, on two threads."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-_BANDS, _LEAST = 4, 32  # of a picture, and rows of each at least: each costs the call of a kernel
+_BANDS, _MIN_ROWS = 4, 32  # bands per image, and rows per band: every band costs one kernel call
 _HELPER = ThreadPoolExecutor(1, "bands") if (os.cpu_count() or 1) > 1 else None
 
 
 def bands(height: int) -> list[tuple[int, int]]:
-    """First rows, all even, and rows after the last, of the bands of a picture of ``height`` rows; none is of one row
-    beside others."""
-    rows = max(height // _BANDS // 2 * 2, _LEAST)
+    """Return (first row, row after the last) of each band of an image of ``height`` rows.
+
+    First rows are even. No band has a single row, unless it is the only one.
+    """
+    rows = max(height // _BANDS // 2 * 2, _MIN_ROWS)
     firsts = range(0, max(height - 1, 1), rows)
     return list(zip(firsts, [*firsts[1:], height], strict=True))
 
 
-def by_bands(height: int, work: Callable[[int, int], object]) -> None:
-    """``work`` (first row, row after the last) on all bands: the next one for whichever of two threads is free.
+def run_in_bands(height: int, work: Callable[[int, int], object]) -> None:
+    """Call ``work(first row, row after the last)`` for every band; each of two threads takes the next band when free.
 
-    Raises what ``work`` raises.
+    Raises whatever ``work`` raises.
     """
-    left = iter(bands(height))
+    remaining = iter(bands(height))
 
-    def take() -> None:
-        for first, last in left:
+    def process_bands() -> None:
+        for first, last in remaining:
             work(first, last)
 
-    helping = _HELPER.submit(take) if _HELPER is not None and height > _LEAST else None
-    take()
-    if helping is not None and not helping.cancel():
-        helping.result()
+    helper = _HELPER.submit(process_bands) if _HELPER is not None and height > _MIN_ROWS else None
+    process_bands()
+    if helper is not None and not helper.cancel():
+        helper.result()

@@ -1,4 +1,4 @@
-"""Geometry shared by the simulator and its client: rotations in CARLA's convention, focal lengths."""
+"""Geometry shared by the simulator and its client: poses in CARLA's convention, focal lengths, the ego's camera."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Triple = Sequence[Any] | np.ndarray  # three numbers, or three arrays (N,)
 
 
 def focal_length(width: int, fov: float) -> float:
-    """Focal length in pixels of a pinhole camera ``width`` pixels wide with a horizontal ``fov`` in degrees."""
+    """Return the focal length, in pixels, of a pinhole camera of ``width`` pixels and horizontal ``fov`` in degrees."""
     return width / (2.0 * float(np.tan(np.radians(fov) / 2.0)))
 
 
 def pose_matrix(position: Triple, cosines: Triple, sines: Triple) -> np.ndarray:
-    """World <- local of poses in UE's axes (x forward, y right, z up, left-handed), as ``carla.Transform.get_matrix``.
+    """Return the world <- local matrix of poses in UE's axes (x forward, y right, z up, left-handed).
 
-    ``position``: x, y, z; ``cosines`` and ``sines`` of pitch, yaw, roll; each three scalars or three arrays (N,).
-    Returns f64 (4, 4), or (N, 4, 4).
+    The convention is that of ``carla.Transform.get_matrix``. ``position``: x, y, z; ``cosines`` and ``sines``: of
+    pitch, yaw, roll; each three scalars or three arrays (N,). The result is f64 (4, 4), or (N, 4, 4).
     """
     (cp, cy, cr), (sp, sy, sr) = cosines, sines
     matrix = np.zeros((*np.shape(cp), 4, 4))

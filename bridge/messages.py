@@ -1,7 +1,7 @@
-"""The messages between bridge and renderer, as dataclasses; ``bridge.link.frame_header`` has them on the wire.
+"""The messages between bridge and renderer, as dataclasses; ``bridge.link.frame_header`` encodes them for the wire.
 
-Everything received is checked against the types below, bounds included, before it is used; anything wrong with it is a
-one-line ``ProtocolError``.
+Every received message is checked against the types below, bounds included, before it is used; any violation is a
+``ProtocolError`` with a one-line message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.size import MOST
 PROTOCOL = 2
 TOPIC = b"frame"
 
-#: Planes that the protocol knows: dtype on the wire and the shape behind (H, W).
+#: The protocol's planes: dtype on the wire, and the dimensions that follow (H, W).
 PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "tag": ("u1", ()),
     "instance": ("<u2", ()),
@@ -28,29 +28,29 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "rgb": ("u1", (3,)),
     "rgb_half": ("u1", (3,)),
 }
-HALVES = frozenset({"rgb_half"})  # planes of half the camera's height and width, rounded up
+HALF_SIZE_PLANES = frozenset({"rgb_half"})  # planes of half the camera's height and width, rounded up
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
-HIDDEN_MOTION = 30_000.0  # px, out of any picture: marks pixels of which the frame before shows nothing
+HIDDEN_MOTION = 30_000.0  # px, outside any image: marks pixels whose surface the previous frame does not show
 MAX_HEADER = 1 << 20  # bytes
-MIRROR = 192, 64  # width and height of the rear mirror's picture, px
-MAX_ITEMS = 4096  # objects, lamps, stamps, weather entries: each
+MIRROR = 192, 64  # width and height of the rear mirror's image, px
+MAX_ITEMS = 4096  # of objects, lamps, stamps and weather entries, each
 
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # finite
 Shift = Annotated[float, Meta(ge=-1.0, le=1.0)]  # px
 Side = Annotated[int, Meta(ge=1, le=MOST)]  # px
 Name = Annotated[str, Meta(max_length=64)]
-Few = Meta(max_length=MAX_ITEMS)
+AtMostMaxItems = Meta(max_length=MAX_ITEMS)
 
 
 class ProtocolError(ValueError):
-    """A message that violates the protocol: truncated, of another version, or noise. One line says what is wrong."""
+    """A message violates the protocol: truncated, of another version, or noise. The message is one line."""
 
 
 def plane_shape(name: str, height: int, width: int) -> tuple[int, ...]:
-    """Of the plane with this name, of a camera of ``height`` and ``width`` px. Raises KeyError for an unknown one."""
+    """Return the shape of plane ``name`` for a camera of ``height`` x ``width`` px. Raises KeyError if unknown."""
     tail = PLANES[name][1]
-    return ((height + 1) // 2, (width + 1) // 2, *tail) if name in HALVES else (height, width, *tail)
+    return ((height + 1) // 2, (width + 1) // 2, *tail) if name in HALF_SIZE_PLANES else (height, width, *tail)
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Camera:
     height: Side
     fov: Annotated[float, Meta(ge=1.0, le=179.0)]  # horizontal, degrees
     pose: np.ndarray  # f64 (4, 4), world <- camera; x forward, y right, z up (UE, left-handed), metres
-    jitter: tuple[Shift, Shift] = jitter.NONE  # right, down: of this frame's picture; motion does not contain it
+    jitter: tuple[Shift, Shift] = jitter.NONE  # shift of this frame's image, right and down; not contained in motion
 
     @property
     def focal(self) -> float:
@@ -71,7 +71,7 @@ class Camera:
 
 @dataclass
 class Ego:
-    """State of the driven vehicle at capture."""
+    """The state of the driven vehicle at capture."""
 
     speed: Number = 0.0  # m/s, signed along the vehicle's forward axis
     steer: Number = 0.0  # -1 left .. 1 right
@@ -88,13 +88,13 @@ class Ego:
 
 @dataclass
 class MovingObject:
-    """Pose and size of a moving object, keyed by its value in the ``instance`` plane."""
+    """The pose and size of a moving object, identified by its value in the ``instance`` plane."""
 
     instance: Annotated[int, Meta(ge=0, le=0xFFFF)]
     tag: Annotated[int, Meta(ge=0, le=0xFF)]
     pose: np.ndarray  # f64 (4, 4), world <- object (centre of its bounding box)
     extent: tuple[Number, Number, Number]  # half sizes, metres
-    blueprint: Name = ""  # CARLA's, "" where it is not known
+    blueprint: Name = ""  # CARLA's, "" if unknown
     color: Name = ""  # R,G,B of its paint, "" for none
 
 
@@ -110,82 +110,87 @@ class Lamp:
 
 @dataclass
 class Impact:
-    """The ego's newest collision."""
+    """The ego's most recent collision."""
 
-    what: Name = ""  # it was with: "building", "pole", "car", "pedestrian", ...; "" for none yet
-    speed: Number = 0.0  # m/s that it changed the ego's velocity by
+    what: Name = ""  # what was hit: "building", "pole", "car", "pedestrian", ...; "" before the first collision
+    speed: Number = 0.0  # change of the ego's velocity, m/s
 
 
 if TYPE_CHECKING:
-    Places: TypeAlias = np.ndarray
+    Points: TypeAlias = np.ndarray
     RoadUsers: TypeAlias = np.ndarray
     Metres: TypeAlias = np.ndarray
-else:  # what tells the decoder how many columns there are
+else:  # distinct types, from which the decoder knows the number of columns
 
-    class Places(np.ndarray):
+    class Points(np.ndarray):
         """f32 (N, 2), m."""
 
     class RoadUsers(np.ndarray):
-        """f32 (N, 4): x, y (m), yaw (radians), 1 for those on foot."""
+        """f32 (N, 4): x, y (m), yaw (radians), 1 for pedestrians."""
 
     class Metres(np.ndarray):
         """f32 (N, 1)."""
 
 
-#: Columns of the arrays that are rows of f32.
-COLUMNS: dict[type, int] = {Places: 2, RoadUsers: 4, Metres: 1}
+#: Number of columns of the arrays that are sent as rows of f32.
+COLUMNS: dict[type, int] = {Points: 2, RoadUsers: 4, Metres: 1}
 
 
 @dataclass
 class Chart:
-    """The lanes of a map as lines, seen from above."""
+    """The lanes of a map as polylines, seen from above."""
 
     name: str
-    lines: Annotated[list[Places], Meta(max_length=1 << 15)]  # f32 (N, 2) each, m, in the direction of travel
+    lines: Annotated[list[Points], Meta(max_length=1 << 15)]  # f32 (N, 2) each, m, in the direction of travel
     widths: Metres  # f32 (len(lines), 1), m
 
 
 @dataclass
 class Frame:
-    """One tick as the renderer sees it. Planes are C-contiguous, of the camera's height and width but for ``HALVES``.
+    """One tick as the renderer receives it.
 
-    ``tag`` u8 (H, W); ``instance`` u16 (H, W), 0 = none; ``depth`` f32 (H, W), metres along the camera axis, far plane
-    1000; ``motion`` f16 (H, W, 2), pixels (dx, dy) from this frame's pixel to where that surface point was in the
-    frame that this receiver was given before, both cameras taken without jitter; ``rgb`` u8 (H, W, 3), optional;
-    ``rgb_half`` u8 ((H + 1) / 2, (W + 1) / 2, 3), optional, the same at half the size: its pixel (i, j) is that at
-    (2i, 2j), give or take half a pixel of the frame.
+    Planes are C-contiguous and, except for ``HALF_SIZE_PLANES``, have the camera's height and width:
+
+    * ``tag``: u8 (H, W).
+    * ``instance``: u16 (H, W), 0 = none.
+    * ``depth``: f32 (H, W), metres along the camera axis, far plane 1000.
+    * ``motion``: f16 (H, W, 2), pixels (dx, dy) from this frame's pixel to where that surface point was in the frame
+      that this receiver got before; both cameras are taken without jitter.
+    * ``rgb``: u8 (H, W, 3), optional.
+    * ``rgb_half``: u8 ((H + 1) / 2, (W + 1) / 2, 3), optional, the same at half the size: its pixel (i, j) is the one
+      at (2i, 2j), give or take half a pixel of the frame.
     """
 
-    sequence: Count  # counts the bridge's published frames
+    sequence: Count  # number of this frame among the bridge's published ones
     sim_frame: Count
     sim_time: Number  # s
     camera: Camera
     planes: dict[str, np.ndarray]
     ego: Ego = field(default_factory=Ego)
     control_seq: Count = 0  # newest control already contained in this frame
-    stamps: Annotated[dict[str, int], Few] = field(default_factory=dict)  # ns, monotonic_ns of one host; see STAMPS
-    weather: Annotated[dict[str, Number], Few] = field(default_factory=dict)  # carla.WeatherParameters by name
+    stamps: Annotated[dict[str, int], AtMostMaxItems] = field(default_factory=dict)  # ns, monotonic_ns; see STAMPS
+    weather: Annotated[dict[str, Number], AtMostMaxItems] = field(default_factory=dict)  # carla.WeatherParameters
     weather_name: str = ""
-    objects: Annotated[list[MovingObject], Few] = field(default_factory=list)
-    lamps: Annotated[list[Lamp], Few] = field(default_factory=list)
+    objects: Annotated[list[MovingObject], AtMostMaxItems] = field(default_factory=list)
+    lamps: Annotated[list[Lamp], AtMostMaxItems] = field(default_factory=list)
     scenario: str = ""
     seed: Count = 0
-    play: str = ""  # JSON of the scenario director's report at this tick, "" without one
-    view: str = ""  # which of several cameras this is, "" the first or only one
+    play: str = ""  # the scenario director's report on this tick as JSON, "" without a scenario
+    view: str = ""  # name of the camera, "" for the first or only one
     notice: str = ""  # a message for the driver, repeated for some frames
     impact: Impact = field(default_factory=Impact)  # since spawn; ``ego.collisions`` counts them
-    mount: Name = ""  # which of the ego's cameras a driver looks through, "" the bridge's own
-    route: Places = field(default_factory=lambda: np.zeros((0, 2), np.float32))  # the way ahead that is navigated along
-    route_left: Number = 0.0  # m of it
+    mount: Name = ""  # which of the ego's cameras the driver looks through, "" for the bridge's own
+    route: Points = field(default_factory=lambda: np.zeros((0, 2), np.float32))  # the rest of the navigated route
+    route_left: Number = 0.0  # its length, m
     traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
-    chart: Chart | None = None  # of the map, until a control says that it has come
-    mirror: Annotated[bytes, Meta(max_length=3 * MIRROR[0] * MIRROR[1])] = b""  # RGB, mirrored; b"": none that is new
-    estimated: bool = False  # the motion was estimated from pictures
-    skipped: int = 0  # frames dropped by this receiver since the one before (never sent, filled on arrival)
+    chart: Chart | None = None  # of the map, until a control acknowledges it
+    mirror: Annotated[bytes, Meta(max_length=3 * MIRROR[0] * MIRROR[1])] = b""  # RGB, mirrored; b"": no new image
+    estimated: bool = False  # the motion was estimated from images
+    skipped: int = 0  # frames that this receiver dropped since the last one (never sent, filled on arrival)
 
 
 #: Order of the stamps in ``Frame.stamps``: tick begins (= capture), sensors arrived, frame packed and sent, received,
-#: neural picture ready, shown. The stages of a report are the differences of neighbours.
+#: generated image ready, displayed. The stages of a latency report are the differences of neighbours.
 STAMPS = ("capture", "simulated", "sent", "received", "rendered", "displayed")
 
 
@@ -203,18 +208,18 @@ class Control:
     autopilot: bool = False
     respawn: Count = 0  # counts requests, so that a lost message loses none
     weather: Count = 0  # counts requests for the next weather preset
-    rgb: bool = False  # the window shows the simulator's own picture: send that plane
-    rgb_half: bool = False  # the painter follows it: send it at half the size
+    rgb: bool = False  # the window shows the simulator image: send that plane
+    rgb_half: bool = False  # the renderer uses the simulator image as a guide: send it at half the size
     paused: bool = False  # hold the simulation
     quit: bool = False  # the driver has left; the bridge may end
-    driver: Name = ""  # who sends it, the same in all of a window's controls
-    leaving: bool = False  # the last one of this driver: another one may drive
-    camera: Name = ""  # of the ego's, to look through
-    chart: str = ""  # name of the map whose chart has come; "?" for none yet, "" where none is wanted
+    driver: Name = ""  # id of the sender, the same in all controls of a window
+    leaving: bool = False  # the last control of this driver: another one may drive
+    camera: Name = ""  # which of the ego's cameras to look through
+    chart: str = ""  # name of the map whose chart has arrived; "?" for none yet, "" if no chart is requested
     going: Count = 0  # counts destinations
-    goal: bool = False  # there is one
-    goal_x: Number = 0.0  # m, of the newest one
+    goal: bool = False  # whether there is a destination
+    goal_x: Number = 0.0  # m, of the newest destination
     goal_y: Number = 0.0
-    mirror: bool = False  # the driver looks into the rear mirror
-    preset: Name = ""  # weather to change to when this changes
-    minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # after midnight, of the sun; 0: where the weather has it
+    mirror: bool = False  # the driver looks into the rear mirror: send its image
+    preset: Name = ""  # weather preset to apply when this changes
+    minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # solar time, minutes after midnight; 0: the weather's own sun

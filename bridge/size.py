@@ -1,4 +1,4 @@
-"""The size of a picture: one type, one range, one order and one way to write it, wherever a size is asked for."""
+"""The size of an image: one type, range, order and notation for every option and file that has a size."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-LEAST, MOST = 32, 4096  # pixels a side
-_PATTERN = r"^[1-9]\d{1,3}[xX][1-9]\d{1,3}$"  # of the text, for JSON schemas, which cannot say the range
-_WRITTEN = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
+LEAST, MOST = 32, 4096  # pixels per side
+_SCHEMA_PATTERN = r"^[1-9]\d{1,3}[xX][1-9]\d{1,3}$"  # for JSON schemas, which cannot express the range
+_TEXT = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 
 
 class Size(NamedTuple):
     """Width and height in pixels, in this order; written ``512x256``.
 
-    What is painted, rendered for painting, or asked for by an option or a scenario has sides of ``LEAST`` to ``MOST``
-    pixels (:meth:`parse` holds it to that). Sensors of other CARLA clients may be smaller, down to one pixel.
+    Sizes of generated images, of their inputs, and in options and scenarios are limited to sides of ``LEAST`` to
+    ``MOST`` pixels (checked by :meth:`parse`). Sensors of other CARLA clients may be smaller, down to one pixel.
     """
 
     width: int
@@ -23,7 +23,7 @@ class Size(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """The number of pixels."""
         return self.width * self.height
 
     def __str__(self) -> str:
@@ -31,9 +31,9 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, value: str | Sequence[int]) -> Size:
-        """A size from ``"512x256"``, or from width and height. Raises ``ValueError``, one line."""
+        """Parse ``"512x256"``, or a width and a height. Raises ``ValueError`` with a one-line message."""
         if isinstance(value, str):
-            match = _WRITTEN.fullmatch(value)
+            match = _TEXT.fullmatch(value)
             sides: Sequence[Any] = tuple(map(int, match.groups())) if match else ()
         else:
             sides = value if isinstance(value, Sequence) else ()
@@ -44,7 +44,7 @@ class Size(NamedTuple):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """In a pydantic model: from what :meth:`parse` takes, to text."""
+        """Validate with :meth:`parse` in pydantic models, and serialise as text."""
         from pydantic_core import core_schema
 
         as_text = core_schema.plain_serializer_function_ser_schema(str, when_used="json")
@@ -52,4 +52,4 @@ class Size(NamedTuple):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"type": "string", "pattern": _PATTERN}
+        return {"type": "string", "pattern": _SCHEMA_PATTERN}

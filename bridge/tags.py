@@ -1,7 +1,7 @@
 """CARLA's semantic tags: the single table of classes in the project.
 
-Numbers and names follow CARLA 0.9.14 and later (``ObjectLabel.h``), colours are CityScapes' palette as CARLA paints it
-(``CityScapesPalette.h``).
+Numbers and names follow CARLA 0.9.14 and later (``ObjectLabel.h``), colours are CARLA's version of the Cityscapes
+palette (``CityScapesPalette.h``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Tag(IntEnum):
-    """Semantic tag of a pixel, as the red channel of CARLA's semantic and instance cameras carries it.
+    """A pixel's semantic tag, the value in the red channel of CARLA's semantic and instance cameras.
 
     Each member has its number, ``colour`` (R, G, B; 0 .. 255), and ``moves``: whether such objects move by themselves.
     """
@@ -22,7 +22,7 @@ class Tag(IntEnum):
     moves: bool
 
     def __new__(cls, value: int, colour: tuple[int, int, int] = (0, 0, 0), moves: bool = False) -> Tag:
-        """A member that equals the int ``value``."""
+        """Create a member that equals the int ``value``."""
         tag = int.__new__(cls, value)
         tag._value_, tag.colour, tag.moves = value, colour, moves
         return tag
@@ -60,22 +60,22 @@ class Tag(IntEnum):
 
 COUNT = len(Tag)
 
-#: u8 (COUNT, 3), RGB: index it with a tag plane to see the tag plane.
+#: u8 (COUNT, 3), RGB: index it with a tag plane to visualise that plane.
 COLOURS = np.array([tag.colour for tag in Tag], np.uint8)
 
 #: Tags of objects that move by themselves; everything else is scenery.
 MOVERS = tuple(tag for tag in Tag if tag.moves)
 
 
-def named(text: str) -> Tag:
-    """The tag with this name: as here or in ``carla.CityObjectLabel``, singular or plural, in any case.
+def tag_by_name(text: str) -> Tag:
+    """Return the tag with this name, as here or in ``carla.CityObjectLabel``, singular or plural, in any case.
 
-    Examples: ``buildings``, ``TrafficLight``, ``road-lines``. Raises ``ValueError``, one line.
+    Examples: ``buildings``, ``TrafficLight``, ``road-lines``. Raises ``ValueError`` with a one-line message.
     """
     key = re.sub(r"[\s_-]", "", text).lower()
-    if key not in _NAMED:
+    if key not in _TAGS_BY_NAME:
         raise ValueError(f"unknown tag {text!r}: choose {', '.join(tag.name.lower() for tag in Tag)}")
-    return _NAMED[key]
+    return _TAGS_BY_NAME[key]
 
 
-_NAMED = {tag.name.replace("_", "").lower() + more: tag for tag in Tag for more in ("", "s", "es")}
+_TAGS_BY_NAME = {tag.name.replace("_", "").lower() + ending: tag for tag in Tag for ending in ("", "s", "es")}

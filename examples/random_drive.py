@@ -1,4 +1,4 @@
-"""The shortest use of the Gymnasium environment: random pedals, tags seen, a scenario, what it came to.
+"""The shortest use of the Gymnasium environment: random actions, tags as observations, a scenario, the reward.
 
 python examples/random_drive.py      # needs neuralsim[gym]
 """
@@ -9,7 +9,7 @@ import neuralsim.gym
 
 
 def main(steps: int = 200, scenario: str | None = "cut_in", **options: object) -> float:
-    """The rewards of so many steps together."""
+    """Take ``steps`` random actions; return the total reward."""
     env = gymnasium.make(neuralsim.gym.DRIVE, **options)
     env.action_space.seed(0)
     total = 0.0

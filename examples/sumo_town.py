@@ -1,4 +1,4 @@
-"""A small town with SUMO's traffic, to drive in: writes a grid of streets with lights, flows through it, and drives.
+"""Write a small town with SUMO traffic to drive in: a grid of streets with traffic lights, and flows through it.
 
 python examples/sumo_town.py sumo-town      # then: neuralsim drive --sumo sumo-town/town.sumocfg; needs neuralsim[sumo]
 """
@@ -19,7 +19,7 @@ CONFIG = '<configuration><net-file value="net.xml"/><route-files value="flows.xm
 
 
 def main(folder: str) -> Path:
-    """Write the network, the flows and the configuration; returns the last one's path."""
+    """Write the network, the flows and the configuration; return the path of the configuration."""
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     options = [text for name, value in GRID.items() for text in (f"--{name}", value)]

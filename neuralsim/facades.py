@@ -1,25 +1,27 @@
-"""Fronts of houses: the one source of what the simulator's picture and the painter's surface planes show on walls.
+"""Facade textures, shared by the simulator image and by the surface planes of the generator.
 
-A front is two strips of texture, drawn here: a storey, which repeats upwards, and the ground floor. Along the wall a
-strip is laid down and mirrored in turn, so that it has no seam; far away it is read from smaller copies (Williams,
-SIGGRAPH 1983). Which strips a house has, and where they begin, follows from its instance.
+A facade consists of two strips of texture, drawn here: a storey, which repeats upwards, and the ground floor. Along the
+wall every second copy of a strip is mirrored, so that there is no seam. Far away, mip levels are used (Williams,
+SIGGRAPH 1983). The instance of a house determines which strips it has and where they begin.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 
 WIDTH, HEIGHT = 128, 64  # texels of a strip
-TEXEL = 0.05  # m along the wall, before each house's own stretch; upwards a strip fills its storey
-LEVELS = 5  # copies, each half the size of the one before
-_DARK = 110  # 0..255: what is darker is a pane or a door
-_BARS = 5  # texels, odd: panes that are no further apart belong to one window
+TEXEL = 0.05  # m along the wall, before the horizontal stretch of each house; vertically a strip fills its storey
+LEVELS = 5  # mip levels, each half the size of the previous one
+_DARK = 110  # 0..255: anything darker is a pane or a door
+_BARS = 5  # texels, odd: panes up to this distance apart belong to one window
 
 
-def table(seed: int = 2) -> np.ndarray:
-    """f32 (256, 5), by hashed instance: height of a storey and of the ground floor (m), stretch along the wall, place
-    where the strip begins (0..2 strips), and a number (0..1) to choose the strips by."""
+def house_parameters(seed: int = 2) -> np.ndarray:
+    """Return f32 (256, 5), indexed by `house_row`: heights of a storey and of the ground floor (m), stretch along the
+    wall, start of the strip (0..2 strips), and a number (0..1) that selects the strips."""
     rng = np.random.default_rng(seed)
     columns = (
         rng.uniform(2.6, 3.2, 256),
@@ -31,32 +33,39 @@ def table(seed: int = 2) -> np.ndarray:
     return np.stack(columns, 1).astype(np.float32)
 
 
-def code_of(instance: np.ndarray) -> np.ndarray:
-    """Row of ``table`` of each house, by its instance."""
-    return np.asarray((np.asarray(instance, np.int64) * 97 + 31) % 256)
+def instance_code(instance: Any) -> Any:
+    """Return a hash, 0..255, of an instance value, or of each value in an i64 array or tensor."""
+    return (instance * 97 + 31) % 256
 
 
-def drawn(count: int = 48, seed: int = 0) -> np.ndarray:
-    """u8 (2, count, HEIGHT, WIDTH): storeys with windows in their frames, and ground floors of shops and of houses."""
+def house_row(instance: np.ndarray) -> np.ndarray:
+    """Return the row of `house_parameters` of each house, by its instance."""
+    return np.asarray(instance_code(np.asarray(instance, np.int64)))
+
+
+def draw_strips(count: int = 48, seed: int = 0) -> np.ndarray:
+    """Return u8 (2, count, HEIGHT, WIDTH): storeys with framed windows, and ground floors of shops and houses."""
     rng = np.random.default_rng(seed)
     out = np.stack([np.stack([draw(rng) for _ in range(count)]) for draw in (_storey, _ground_floor)])
     return np.asarray(((out.clip(-1.0, 1.0) + 1.0) * 127.5).round(), np.uint8)
 
 
-def rooms(strips: np.ndarray) -> np.ndarray:
-    """u8 of ``strips``' shape: the number of the room behind each window or door, 0 for wall: what is lit at night as
-    one."""
-    near = np.ones((_BARS, _BARS), np.uint8)
+def label_rooms(strips: np.ndarray) -> np.ndarray:
+    """Return u8 in the shape of ``strips``: the number of the room behind each window or door, 0 for wall.
+
+    A room is lit as a whole at night.
+    """
+    kernel = np.ones((_BARS, _BARS), np.uint8)
     out = np.zeros_like(strips)
-    for place in np.ndindex(strips.shape[:2]):
-        dark = (strips[place] < _DARK).astype(np.uint8)
-        number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, near), connectivity=4)[1]
-        out[place] = number * dark
+    for index in np.ndindex(strips.shape[:2]):
+        dark = (strips[index] < _DARK).astype(np.uint8)
+        number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, kernel), connectivity=4)[1]
+        out[index] = number * dark
     return out
 
 
 def _wall(rng: np.random.Generator) -> np.ndarray:
-    """f64 (HEIGHT, WIDTH): plaster or courses of brick."""
+    """Return f64 (HEIGHT, WIDTH): plaster or courses of brick."""
     grain = rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1)
     return np.asarray(0.2 + rng.uniform(0.02, 0.08) * grain)
 
@@ -64,7 +73,7 @@ def _wall(rng: np.random.Generator) -> np.ndarray:
 def _window(
     front: np.ndarray, rng: np.random.Generator, panes: np.ndarray, top: int, bottom: int, left: int, right: int
 ) -> None:
-    """``panes`` (across, down) in a frame, a lintel over it, a sill under it and its shadow."""
+    """Draw ``panes`` (across, down) in a frame, with a lintel above, a sill below and the shadow of the sill."""
     front[max(top - 2, 0) : top, left - 1 : right + 1] = rng.uniform(0.2, 0.5)
     front[top:bottom, left:right] = rng.uniform(0.3, 0.7)
     across, down = panes
@@ -72,7 +81,7 @@ def _window(
         for j in range(down):
             y, x = top + 1 + (bottom - top - 1) * j // down, left + 1 + (right - left - 1) * i // across
             high, wide = (bottom - top - 1) // down - 1, (right - left - 1) // across - 1
-            # what a pane shows: the room, a curtain, and more of the sky the higher it is
+            # a pane shows the room, a curtain and, the higher it is, more of the sky
             front[y : y + high, x : x + wide] = rng.uniform(-1.0, -0.5) + rng.uniform(0.0, 0.4) * (j == 0)
     if rng.random() < 0.25:
         front[top + 1 : top + int(rng.integers(3, max(4, bottom - top - 3))), left + 1 : right - 1] += 0.6  # a blind
@@ -81,7 +90,7 @@ def _window(
 
 
 def _storey(rng: np.random.Generator) -> np.ndarray:
-    """Windows, one like another, often in pairs; or a band of them."""
+    """Draw identical windows, often in pairs, or a band of them."""
     front = _wall(rng)
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     wide = int(WIDTH / bays * rng.uniform(0.34, 0.6))
@@ -97,7 +106,7 @@ def _storey(rng: np.random.Generator) -> np.ndarray:
 
 
 def _ground_floor(rng: np.random.Generator) -> np.ndarray:
-    """A shop under its signboard, or a door and windows."""
+    """Draw a shop below its signboard, or a door and windows."""
     front = _wall(rng)
     if rng.random() < 0.5:
         board, ink = rng.choice([-0.7, -0.4, 0.1, 0.5]), rng.choice([-0.6, 0.7])

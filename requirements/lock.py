@@ -1,11 +1,11 @@
-"""Write the locks beside this file from the ranges in pyproject.toml: ``make lock``, which installs uv for it.
+"""Write the locks in this folder from the ranges in pyproject.toml: ``make lock``, which installs uv first.
 
-A pin stays while its range admits it; ``--upgrade`` takes the newest of all, or of the packages that are named.
-``bridge.txt`` and ``drive.txt`` are whole; the other locks hold what they need on top of ``drive.txt``. The hashes are
-those of the wheels for Linux on x86-64 and of the source packages.
+A pin is kept as long as its range admits it; ``--upgrade`` takes the newest version of all packages or of those named.
+``bridge.txt`` and ``drive.txt`` are complete; the other locks hold what is needed on top of ``drive.txt``. The hashes
+are those of the wheels for Linux on x86-64 and of the source packages.
 
-torch stands in ``torch.txt`` without a hash, and what its CUDA build brings along stands nowhere: which build is right
-(CPU, which CUDA) is the machine's matter, and they differ in hashes and in gigabytes.
+torch is in ``torch.txt`` without a hash, and the dependencies of its CUDA builds are in no lock: which build is right
+(CPU, which CUDA) depends on the machine, and they differ in hashes and by gigabytes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-EXTRAS = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "dev", "docs")
+EXTRAS = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench", "dev", "docs")
 PLATFORM = ("implementation_name == 'cpython'", "platform_machine == 'x86_64'", "sys_platform == 'linux'")
 CUDA = re.compile(r"^(torch|triton|cuda-|nvidia-)")  # in train.txt; tensorrt.txt does pin CUDA's Python packages
 HEADER = """\
 # Written by `make lock` from the ranges in pyproject.toml: {what}.
 """
-WHAT = {"bridge": "the simulator's machine, whole", "drive": "driving, recording, rendering, measuring; whole"}
+WHAT = {"bridge": "the simulator's machine, complete", "drive": "driving, recording, rendering, benchmarking; complete"}
 
 
 def main(arguments: list[str]) -> None:
-    """Resolve all extras together, so that no two locks disagree, and write one file each."""
+    """Resolve all extras together, so that the locks agree, and write one file each."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         ranges = (FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8").split("[project]\n")[1]
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _pins(arguments: list[str]) -> list[str]:
-    """``name==version ; marker`` of all locks there are, but those to be upgraded."""
+    """Return ``name==version ; marker`` of all existing locks except for packages to be upgraded."""
     upgraded = {name.lower() for name in arguments if not name.startswith("-")}
     if "--upgrade" in arguments and not upgraded:
         return []
@@ -61,7 +61,7 @@ def _pins(arguments: list[str]) -> list[str]:
 
 
 def _export(project: str, extra: str) -> dict[str, str]:
-    """Pin -> its hash lines, of one extra, without the platform that all locks are for."""
+    """Return the hash lines of each pin of an extra, without the platform markers common to all locks."""
     options = ("--extra", extra, "--no-emit-project", "--no-header", "--no-annotate", "--format", "requirements.txt")
     text = _uv("export", "--quiet", "--frozen", "--project", project, *options)
     lock: dict[str, str] = {}

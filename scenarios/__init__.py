@@ -1,1 +1,1 @@
-"""Scenarios: the language, the engine that plays them inside the bridge, and the scenario files."""
+"""Scenarios: the language, the engine that plays them inside the bridge, and the shipped scenario files."""

@@ -1,4 +1,4 @@
-"""The bridge with a scenario director: ``bridge.carla_bridge`` that can play scenarios.
+"""The bridge with a scenario director: ``bridge.carla_bridge`` with support for scenarios.
 
 python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/library/following.yaml
 """
@@ -16,10 +16,10 @@ from scenarios.engine.director import Director
 
 
 def play(options: BridgeOptions) -> NoReturn:
-    """Be the bridge that ``options`` ask for; ends this process."""
+    """Run the bridge with ``options``, then end this process."""
     end(serve(options, Director))
 
 
 if __name__ == "__main__":
-    compile_kernels()  # before the options: who waits for them waits for a town
+    compile_kernels()  # before the options are read: a parent may send them only once its town is ready
     play(parse(BridgeOptions, None, "bridge"))

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from neuralsim import runtimes
-from neuralsim.runtimes import cuda_driver
+from neuralsim.runtimes import cuda_driver, tensorrt
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 
 STANDINS = Path(__file__).parent / "helpers" / "standins"
@@ -46,8 +45,8 @@ def gpu(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[cuda_drive
     yield GPU
     for name in _loaded():
         del sys.modules[name]
-    if hasattr(runtimes, "cuda_runtime"):
-        del runtimes.cuda_runtime
+    if hasattr(tensorrt, "cuda_runtime"):
+        del tensorrt.cuda_runtime
 
 
 def _loaded() -> list[str]:

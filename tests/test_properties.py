@@ -21,11 +21,11 @@ from bridge.link.frame_header import unpack, unpack_control
 from bridge.messages import ProtocolError
 from bridge.untrusted import yaml as untrusted_yaml
 from bridge.untrusted.files import FileRefused
-from bridge.untrusted.names import below
+from bridge.untrusted.names import path_inside
 from neuralsim import classmaps
 from neuralsim.recording import RecordingError
 from neuralsim.recording.reading import json_messages
-from neuralsim.recording.reading.picture_decoding import decode
+from neuralsim.recording.reading.image_decoding import decode
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.town.opendrive import probe
@@ -109,7 +109,7 @@ def test_a_map_is_read_or_refused(edits: list[tuple[int, int, bytes]]) -> None:
         path = Path(folder) / "a.xodr"
         path.write_bytes(_edited(roads(2).encode(), edits))
         try:
-            probe.mend(probe.read("a", path)[1])
+            probe.repair(probe.read("a", path)[1])
         except ValueError as error:
             assert "\n" not in str(error)
 
@@ -182,7 +182,7 @@ def test_a_card_is_read_or_refused(key: str, value: object) -> None:
 def test_no_name_leads_out_of_a_folder(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = below(Path(folder), name)
+            path = path_inside(Path(folder), name)
         except ValueError:
             return
         assert path.resolve().is_relative_to(Path(folder).resolve())

@@ -1,1 +1,1 @@
-"""The bridge: CARLA's official client on one side, frames on the other."""
+"""The bridge's CARLA side: drives the ego with the official client and turns ticks into frames."""

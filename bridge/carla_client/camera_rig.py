@@ -1,7 +1,7 @@
-"""The ego's camera rig: CARLA's sensors, and their pictures of one tick as the planes of a frame.
+"""A camera rig: CARLA's sensors at one mount, and their images of one tick as the planes of a frame.
 
-One instance camera gives both tag and instance. Pictures are CARLA's BGRA, read as little-endian u32 words; every plane
-is one pass of a kernel into a buffer that is used again for each frame.
+One instance camera provides both tag and instance. Images are CARLA's BGRA, read as little-endian u32 words; every
+plane is one pass of a kernel into a buffer that is reused for each frame.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import queue
 import time
 from collections.abc import Iterable
 from math import cos, radians, sin
-from typing import Any
+from typing import Any, NamedTuple
 
 import carla
 import numpy as np
 from numba import njit
 
 from bridge.geometry import pose_matrix
-from bridge.jitter import NONE, of_frame
+from bridge.jitter import NONE, frame_jitter
 from bridge.link.motion import from_flow
 from bridge.messages import Camera, plane_shape
 
@@ -31,22 +31,34 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "rgb_half": ("rgb_half",),
 }
 _HALF = "rgb_half"  # an rgb camera of half the size
+CAR_HALF_HEIGHT = 0.75  # m, of a car; mounts on other vehicles are scaled by their height
+SENSOR_ROLE = "neuralsim"  # role name of this project's sensors
 
 
 class SensorTimeout(RuntimeError):
-    """A camera did not deliver the picture of a tick."""
+    """A camera did not deliver the image of a tick."""
+
+
+class RigSpec(NamedTuple):
+    """A rig's image size (width, height) in pixels, horizontal field of view in degrees, and pose on the vehicle."""
+
+    size: tuple[int, int]
+    fov: float
+    mount: carla.Transform
 
 
 def matrix(transform: carla.Transform) -> np.ndarray:
-    """f64 (4, 4), world <- local; ``carla.Transform.get_matrix`` in double precision."""
-    at, turn = transform.location, transform.rotation
-    pitch, yaw, roll = radians(turn.pitch), radians(turn.yaw), radians(turn.roll)
-    return pose_matrix((at.x, at.y, at.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll)))
+    """Return world <- local, f64 (4, 4): ``carla.Transform.get_matrix`` in double precision."""
+    position, rotation = transform.location, transform.rotation
+    pitch, yaw, roll = radians(rotation.pitch), radians(rotation.yaw), radians(rotation.roll)
+    return pose_matrix(
+        (position.x, position.y, position.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll))
+    )
 
 
 @njit(cache=True, nogil=True)
 def _split(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
-    """Instance segmentation: tag in R, id in G + 256 B."""
+    """Decode instance segmentation: the tag is in R, the id is G + 256 B."""
     for k in range(words.size):
         word = words[k]
         tag[k] = np.uint8(word >> np.uint32(16))
@@ -57,7 +69,7 @@ def _split(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _metres(words: np.ndarray, depth: np.ndarray) -> None:
-    """Depth: 1000 m * (R + 256 G + 65536 B) / (2^24 - 1)."""
+    """Decode depth: 1000 m * (R + 256 G + 65536 B) / (2^24 - 1)."""
     scale = np.float32(1000.0 / 16777215.0)
     for k in range(words.size):
         word = words[k]
@@ -75,26 +87,29 @@ def _colours(words: np.ndarray, rgb: np.ndarray) -> None:
 
 
 def compile_kernels() -> None:
-    """Do so, or load them, before the first pictures wait for it; CARLA's buffers are read-only."""
+    """Compile the kernels, or load them from the cache, so that the first images need not wait.
+
+    The arguments are of the types that occur later: CARLA's buffers are read-only.
+    """
     words, flow = np.frombuffer(bytes(256), "<u4"), np.frombuffer(bytes(512), "<f4").reshape(8, 8, 2)
-    depth, still = np.zeros((8, 8), np.float32), np.eye(4)
+    depth, pose = np.zeros((8, 8), np.float32), np.eye(4)
     _split(words, np.zeros(64, np.uint8), np.zeros(64, np.uint16))
     _metres(words, depth.reshape(-1))
     _colours(words, np.zeros((64, 3), np.uint8))
-    from_flow(flow, depth, Camera(8, 8, 70.0, still), still, np.zeros((8, 8, 2), np.float16))
+    from_flow(flow, depth, Camera(8, 8, 70.0, pose), pose, np.zeros((8, 8, 2), np.float16))
 
 
 class _Sensor:
-    """One camera actor and the pictures that arrived from it (in the client's threads)."""
+    """A camera actor and the queue of images that it has delivered (in the client's threads)."""
 
     def __init__(self, actor: carla.Sensor) -> None:
         self.actor = actor
         self.images: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.steady = False  # its first picture has come: from now on every tick has one
+        self.is_delivering = False  # its first image has arrived: from then on every tick has one
         actor.listen(self.images.put)
 
-    def take(self, frame: int, until: float) -> Any:
-        """The picture of tick ``frame``, or None if it does not come before ``until`` (monotonic seconds)."""
+    def receive(self, frame: int, until: float) -> Any:
+        """Return the image of tick ``frame``, or None if it does not arrive before ``until`` (monotonic seconds)."""
         while True:
             try:
                 image = self.images.get(timeout=max(until - time.monotonic(), 0.001))
@@ -104,38 +119,32 @@ class _Sensor:
                 return image
 
 
-OURS = "neuralsim"  # role of our sensors
-
-
-def mark(blueprint: Any) -> None:
-    """Let a sensor be known as ours, so that the next bridge can remove what a killed one has left."""
+def set_sensor_role(blueprint: Any) -> None:
+    """Mark a sensor as one of this project's, so that the next bridge can remove the leftovers of a killed one."""
     if blueprint.has_attribute("role_name"):
-        blueprint.set_attribute("role_name", OURS)
+        blueprint.set_attribute("role_name", SENSOR_ROLE)
 
 
 class CameraRig:
-    """Cameras of one ``size`` (width, height; pixels) and ``fov`` (horizontal, degrees) at one ``mount`` of a vehicle.
+    """The sensors at one mount of a vehicle, all with the size and field of view of ``spec``.
 
-    ``jitter``: shift each frame's picture by parts of a pixel, where the server's cameras can (the embedded town's do).
-    ``arm``: on a spring arm, which takes over the vehicle's turns late. ``want`` selects the planes; cameras of
-    ``world`` are spawned at ``vehicle`` when first needed, stopped while not.
+    ``jitter``: shift each frame's image by a fraction of a pixel, if the server's cameras support it (the embedded
+    town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay.
+    ``select_planes`` selects the planes; the sensors are spawned when first needed and stopped while not needed.
     """
 
     def __init__(
         self,
         world: carla.World,
         vehicle: carla.Vehicle,
-        size: tuple[int, int],
-        fov: float,
-        mount: carla.Transform,
+        spec: RigSpec,
         jitter: bool = False,
-        arm: bool = False,
+        spring_arm: bool = False,
     ) -> None:
-        self._arm = arm
-        self._world, self._vehicle, self._mount = world, vehicle, mount
-        self._width, self._height = size
-        self._fov = fov
-        self._jitter = jitter
+        self._world, self._vehicle, self._mount = world, vehicle, spec.mount
+        self._width, self._height = spec.size
+        self._fov = spec.fov
+        self._jitter, self._spring_arm = jitter, spring_arm
         self._sensors: dict[str, _Sensor] = {}
         self._spawned: dict[str, carla.Sensor] = {}
         self._planes: tuple[str, ...] = ()
@@ -155,8 +164,8 @@ class CameraRig:
         """All camera actors, to be destroyed with the vehicle."""
         return list(self._spawned.values())
 
-    def want(self, planes: Iterable[str]) -> None:
-        """Listen to the cameras that make these planes and to no others."""
+    def select_planes(self, planes: Iterable[str]) -> None:
+        """Listen to exactly the sensors that these planes are computed from."""
         self._planes = tuple(planes)
         needed = {kind for plane in self._planes for kind in SENSORS[plane]}
         for kind in self._sensors.keys() - needed:
@@ -166,32 +175,32 @@ class CameraRig:
                 self._spawned[kind] = self._spawn(kind)
             self._sensors[kind] = _Sensor(self._spawned[kind])
 
-    def steady(self) -> bool:
-        """Whether all wanted cameras have delivered a picture."""
-        return all(sensor.steady for sensor in self._sensors.values())
+    def is_delivering(self) -> bool:
+        """Return whether all selected sensors have delivered an image."""
+        return all(sensor.is_delivering for sensor in self._sensors.values())
 
-    def gather(self, frame: int, timeout: float, first: float = 0.05) -> dict[str, Any]:
-        """The pictures of tick ``frame`` by sensor; a camera that has never delivered yet may be missing.
+    def gather(self, frame: int, timeout: float, first_timeout: float = 0.05) -> dict[str, Any]:
+        """Return the images of tick ``frame`` by sensor.
 
-        Such a one is waited for ``first`` seconds. Raises ``SensorTimeout`` if another one does not come within
-        ``timeout`` seconds.
+        A sensor that has not delivered yet is waited for ``first_timeout`` seconds and may be missing. Raises
+        ``SensorTimeout`` if another one does not deliver within ``timeout`` seconds.
         """
         until = time.monotonic() + timeout
         images = {}
-        # Steady ones first: when they have come, a new one's first picture has, too, or will not.
-        for kind, sensor in sorted(self._sensors.items(), key=lambda item: not item[1].steady):
-            image = sensor.take(frame, until if sensor.steady else time.monotonic() + first)
+        # Sensors that deliver already first: once their images are here, a new sensor's is, too, or will not come.
+        for kind, sensor in sorted(self._sensors.items(), key=lambda item: not item[1].is_delivering):
+            image = sensor.receive(frame, until if sensor.is_delivering else time.monotonic() + first_timeout)
             if image is not None:
-                sensor.steady = True
+                sensor.is_delivering = True
                 images[kind] = image
-            elif sensor.steady:
-                raise SensorTimeout(f"the {kind} camera sent no picture of tick {frame} within {timeout:g} s")
+            elif sensor.is_delivering:
+                raise SensorTimeout(f"the {kind} camera sent no image of tick {frame} within {timeout:g} s")
         return images
 
     def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:
-        """The camera at its pose of that tick, and the wanted planes, valid until the next call."""
+        """Return the camera with its pose at that tick, and the selected planes, valid until the next call."""
         any_image = next(iter(images.values()))
-        shift = of_frame(any_image.frame) if self._jitter else NONE
+        shift = frame_jitter(any_image.frame) if self._jitter else NONE
         camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform), shift)
         buffers = self._buffers
         if "instance_segmentation" in images:
@@ -203,9 +212,9 @@ class CameraRig:
             flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
             old_pose = camera.pose if self._old_pose is None else self._old_pose
             from_flow(flow, buffers["depth"], camera, old_pose, buffers["motion"])
-        for picture in ("rgb", _HALF):
-            if picture in images:
-                _colours(np.frombuffer(images[picture].raw_data, "<u4"), buffers[picture].reshape(-1, 3))
+        for kind in ("rgb", _HALF):
+            if kind in images:
+                _colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
         self._old_pose = camera.pose
         return camera, {name: buffers[name] for name in self._planes if set(SENSORS[name]) <= images.keys()}
 
@@ -219,7 +228,7 @@ class CameraRig:
         blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind.removesuffix('_half')}")
         self._jitter = self._jitter and blueprint.has_attribute("jitter")
         width, height = self._width, self._height
-        if kind == _HALF and not blueprint.has_attribute("half_size"):  # the embedded town's alone have it
+        if kind == _HALF and not blueprint.has_attribute("half_size"):  # only the embedded town's cameras have it
             height, width = plane_shape(_HALF, height, width)[:2]
         settings: dict[str, float | str] = {
             "image_size_x": width,
@@ -236,6 +245,6 @@ class CameraRig:
         for name, value in settings.items():
             if blueprint.has_attribute(name):
                 blueprint.set_attribute(name, str(value))
-        mark(blueprint)
-        kind = carla.AttachmentType.SpringArmGhost if self._arm else carla.AttachmentType.Rigid
-        return self._world.spawn_actor(blueprint, self._mount, attach_to=self._vehicle, attachment_type=kind)
+        set_sensor_role(blueprint)
+        attachment = carla.AttachmentType.SpringArmGhost if self._spring_arm else carla.AttachmentType.Rigid
+        return self._world.spawn_actor(blueprint, self._mount, attach_to=self._vehicle, attachment_type=attachment)

@@ -1,4 +1,4 @@
-"""The ego's collisions, by CARLA's collision sensor: how many, and what the newest was with and how hard."""
+"""The ego's collisions from CARLA's collision sensor: their number, and partner and severity of the newest."""
 
 from __future__ import annotations
 
@@ -6,38 +6,48 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.camera_rig import mark
-from bridge.carla_client.surroundings import collided_with
+from bridge.carla_client.camera_rig import set_sensor_role
+from bridge.carla_client.surroundings import describe_actor
 from bridge.messages import Impact
 
-LASTING_CONTACT = 0.5  # s without a blow after which the next one with the same actor is another collision
-DEFAULT_MASS = 1500.0  # kg, of an ego that does not tell its own
+CONTACT_TIMEOUT = 0.5  # s without an event after which the next one with the same actor is a new collision
+DEFAULT_MASS = 1500.0  # kg, of an ego without physics data
 
 
 class CollisionCounter:
-    """Counts from the last :meth:`reset` on; a lasting contact with the same actor is one collision.
-
-    ``sensor``: to be destroyed with the ego; ``mass``: the ego's, kg.
-    """
+    """A counter of collisions since the last :meth:`reset`; continued contact with one actor is one collision."""
 
     def __init__(self, world: carla.World, ego: carla.Vehicle) -> None:
         self.count, self.newest = 0, Impact()
-        self.mass = DEFAULT_MASS
-        self._last: dict[int, float] = {}  # s, when each actor was touched last
+        self._mass = DEFAULT_MASS
+        self._last_contact: dict[int, float] = {}  # s, time of the last contact by actor id
         blueprint = world.get_blueprint_library().find("sensor.other.collision")
-        mark(blueprint)
+        set_sensor_role(blueprint)
         self.sensor: Any = world.spawn_actor(blueprint, carla.Transform(), attach_to=ego)
-        self.sensor.listen(self._take)
+        self.sensor.listen(self._on_event)
+
+    @property
+    def actors(self) -> list[Any]:
+        """The actors to be destroyed with the ego."""
+        return [self.sensor]
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self.sensor.stop()
+
+    def set_mass(self, physics: Any) -> None:
+        """Use the ego's mass from its ``carla.VehiclePhysicsControl``; None leaves ``DEFAULT_MASS``."""
+        self._mass = self._mass if physics is None else physics.mass or self._mass
 
     def reset(self) -> None:
-        """The ego is somewhere else, whole."""
+        """Start again from zero, after a respawn."""
         self.count, self.newest = 0, Impact()
 
-    def _take(self, event: Any) -> None:
+    def _on_event(self, event: Any) -> None:
         other = event.other_actor.id if event.other_actor else 0
-        blow = event.normal_impulse.length() / self.mass
-        new = event.timestamp - self._last.get(other, -9.0) > LASTING_CONTACT
-        if new or blow > self.newest.speed:  # a lasting contact is as hard as its hardest blow
-            self.newest = Impact(collided_with(event.other_actor), blow)
-        self.count += new
-        self._last[other] = event.timestamp
+        speed_change = event.normal_impulse.length() / self._mass
+        is_new = event.timestamp - self._last_contact.get(other, -9.0) > CONTACT_TIMEOUT
+        if is_new or speed_change > self.newest.speed:  # a contact is as hard as its hardest event
+            self.newest = Impact(describe_actor(event.other_actor), speed_change)
+        self.count += is_new
+        self._last_contact[other] = event.timestamp

@@ -1,4 +1,4 @@
-"""Connecting to a CARLA server with the official client, and detecting when the connection is lost."""
+"""Connecting to a CARLA server with the official client, and detecting the loss of the connection."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import msgpack
 from bridge.process.lifetime import BridgeError
 
 VERSION = "0.9.16"
-_ARRAY_OF_FOUR = b"\x94"  # first byte of a response of CARLA's rpclib: a msgpack array of four
-KEEPALIVE_INTERVAL = 4.0  # s between two requests to a server that is only watched
+_ARRAY_OF_FOUR = b"\x94"  # first byte of a response from CARLA's rpclib: a msgpack array of four
+KEEPALIVE_INTERVAL = 4.0  # s between two requests on a connection that only watches the server
 CONNECT_TIMEOUT = 5.0  # s
 CALL_TIMEOUT = 20.0  # s; a real server loads assets in some calls
 
@@ -24,16 +24,16 @@ _VERSION_REQUEST = msgpack.packb([0, 0, "version", [[False]]])  # the simplest c
 
 
 def connect(address: str) -> carla.Client:
-    """A client of the server at HOST:PORT. Raises ``BridgeError`` if there is none, or one of another version."""
+    """Connect to the server at HOST:PORT. Raises ``BridgeError`` if there is none, or one of another version."""
     unreachable = f"no CARLA server at {address}; start one or leave --carla out"
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise BridgeError(f"{address!r} is not HOST:PORT")
-    answer = _first_byte(host, int(port))
-    if not answer:
+    response = _first_byte(host, int(port))
+    if not response:
         raise BridgeError(unreachable)
-    if answer != _ARRAY_OF_FOUR:  # the client would abort this process over it
-        raise BridgeError(f"the process at {address} is no CARLA server; is the port right?")
+    if response != _ARRAY_OF_FOUR:  # the client would abort this process
+        raise BridgeError(f"the process at {address} is not a CARLA server; is the port right?")
     client = carla.Client(host, int(port))
     client.set_timeout(CONNECT_TIMEOUT)
     try:
@@ -47,40 +47,40 @@ def connect(address: str) -> carla.Client:
 
 
 def _first_byte(host: str, port: int) -> bytes:
-    """First byte of the response to the simplest call; empty if there is no response."""
+    """Return the first byte of the response to the simplest call; empty if there is no response."""
     try:
-        with socket.create_connection((host, port), CONNECT_TIMEOUT) as line:
-            line.sendall(_VERSION_REQUEST)
-            return line.recv(4096)[:1]
+        with socket.create_connection((host, port), CONNECT_TIMEOUT) as connection:
+            connection.sendall(_VERSION_REQUEST)
+            return connection.recv(4096)[:1]
     except OSError:
         return b""
 
 
 def watch_server(address: str, over: Callable[[], bool]) -> None:
-    """End this process with a one-line error when the server ends: a call into the client would wait for its timeout.
+    """Exit with a one-line error when the server ends; a call into the client would wait for its timeout.
 
     ``over``: whether this process is ending anyway.
     """
     host, _, port = address.rpartition(":")
-    line = socket.create_connection((host, int(port)), CONNECT_TIMEOUT)
-    line.settimeout(KEEPALIVE_INTERVAL)
+    connection = socket.create_connection((host, int(port)), CONNECT_TIMEOUT)
+    connection.settimeout(KEEPALIVE_INTERVAL)
 
     def wait() -> None:
         with contextlib.suppress(OSError):
             while True:
-                line.sendall(_VERSION_REQUEST)  # also, servers may drop silent clients
+                connection.sendall(_VERSION_REQUEST)  # keeps the connection open: servers may drop silent clients
                 with contextlib.suppress(TimeoutError):
-                    while line.recv(64):
+                    while connection.recv(64):
                         pass
                     break
-        unexpected = not over()
-        if unexpected:
-            print(lost(address, "it has ended"), file=sys.stderr, flush=True)
-        os._exit(int(unexpected))  # no server is left to restore any settings on
+        is_unexpected = not over()
+        if is_unexpected:
+            print(lost_server_message(address, "it has ended"), file=sys.stderr, flush=True)
+        os._exit(int(is_unexpected))  # there is no server left to restore the settings of
 
     threading.Thread(target=wait, name="server", daemon=True).start()
 
 
-def lost(address: str, reason: str) -> str:
-    """The error line for a lost server."""
+def lost_server_message(address: str, reason: str) -> str:
+    """Return the error line for a lost server."""
     return f"lost the CARLA server at {address} ({reason}); start it again"

@@ -1,4 +1,4 @@
-"""The ego's cameras that a driver chooses from: where each is, and the rig of the one that is looked through."""
+"""The ego's cameras that a driver can choose from: their mounts, and the rig of the active one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.camera_rig import CameraRig
-from bridge.carla_client.mirror_camera import RearMirror
+from bridge.carla_client.camera_rig import CAR_HALF_HEIGHT, CameraRig, RigSpec
 
-#: By the word of ``bridge.messages.Control.camera``; "" is the rig's own mount. Metres and degrees in the vehicle's
-#: axes; x and y in half lengths and half widths of the vehicle, so that they fit a bus, too.
+#: Mounts by the value of ``bridge.messages.Control.camera``; "" is the configured mount. x and y are in half lengths
+#: and half widths of the vehicle, so that they fit a bus, too; z is in metres for a car, angles in degrees.
 _MOUNTS: dict[str, tuple[float, float, float, float, float]] = {  # x, y, z, pitch, yaw
     "bonnet": (0.62, 0.0, 1.15, -2.0, 0.0),
     "chase": (-2.9, 0.0, 2.5, -9.0, 0.0),
@@ -21,56 +20,44 @@ _MOUNTS: dict[str, tuple[float, float, float, float, float]] = {  # x, y, z, pit
     "reversing": (-1.02, 0.0, 1.05, -23.0, 180.0),
 }
 CAMERAS = ("", *_MOUNTS)
-_FOLLOWS = "chase"  # on a spring arm: it swings after the car in its turns
+_ON_SPRING_ARM = "chase"  # follows the car's turns with a delay
 
 
 class EgoCameras:
-    """Rigs of one ``size`` (px) and ``fov`` (degrees) at ``vehicle``, one of which delivers.
+    """Camera rigs on ``vehicle``, one of which is active; at first ``spec``'s, whose name is "".
 
-    ``mount``: of the camera "", which is looked through at first; ``delta``: s per tick; ``mirror``: the rear one.
+    The others have its size, field of view and jitter, at mounts of their own.
     """
 
-    def __init__(
-        self,
-        world: carla.World,
-        vehicle: carla.Vehicle,
-        size: tuple[int, int],
-        fov: float,
-        mount: carla.Transform,
-        jitter: bool,
-        delta: float,
-    ) -> None:
-        self._world, self._vehicle, self._size, self._fov, self._jitter = world, vehicle, size, fov, jitter
-        self.mirror = RearMirror(world, vehicle, delta)
+    def __init__(self, world: carla.World, vehicle: carla.Vehicle, spec: RigSpec, jitter: bool) -> None:
+        self._world, self._vehicle, self._spec, self._jitter = world, vehicle, spec, jitter
         self.name = ""
-        self.rig = CameraRig(world, vehicle, size, fov, mount, jitter)
+        self.rig = CameraRig(world, vehicle, spec, jitter)
         self._rigs = {"": self.rig}
 
     def choose(self, name: str, planes: Iterable[str]) -> bool:
-        """Look through the camera ``name`` from the next tick on; False where there is none, or it is chosen."""
+        """Make the camera ``name`` active from the next tick on; False if it is unknown or active already."""
         if name == self.name or name not in CAMERAS:
             return False
         if name not in self._rigs:
-            self._rigs[name] = CameraRig(
-                self._world, self._vehicle, self._size, self._fov, self._mount(name), self._jitter, name == _FOLLOWS
-            )
+            spec = self._spec._replace(mount=self._mount(name))
+            self._rigs[name] = CameraRig(self._world, self._vehicle, spec, self._jitter, name == _ON_SPRING_ARM)
         self.rig.stop()
         self.name, self.rig = name, self._rigs[name]
-        self.rig.want(planes)
+        self.rig.select_planes(planes)
         return True
 
     def stop(self) -> None:
         """Stop listening."""
         self.rig.stop()
-        self.mirror.stop()
 
     @property
     def actors(self) -> list[Any]:
         """All camera actors, to be destroyed with the vehicle."""
-        return [*self.mirror.actors, *(actor for rig in self._rigs.values() for actor in rig.actors)]
+        return [actor for rig in self._rigs.values() for actor in rig.actors]
 
     def _mount(self, name: str) -> carla.Transform:
         x, y, z, pitch, yaw = _MOUNTS[name]
         half = self._vehicle.bounding_box.extent
-        tall = half.z / 0.75  # a car's
-        return carla.Transform(carla.Location(x * half.x, y * half.y, z * tall), carla.Rotation(pitch=pitch, yaw=yaw))
+        height = z * (half.z / CAR_HALF_HEIGHT)
+        return carla.Transform(carla.Location(x * half.x, y * half.y, height), carla.Rotation(pitch=pitch, yaw=yaw))

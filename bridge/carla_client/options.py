@@ -1,4 +1,4 @@
-"""The bridge's options; nothing heavy is imported for them."""
+"""The bridge's options; importing this module loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from bridge.ego_camera import EGO_CAMERA
 from bridge.process import presets
 from bridge.process.json_lines import ProcessOptions
 from bridge.process.option_types import Count, Fov, Keys, Mount, Planes, Rate, Weather
@@ -15,43 +16,43 @@ from bridge.size import Size
 
 
 class BridgeOptions(ProcessOptions):
-    """A CARLA server on one side, frames and controls over ZeroMQ on the other. Written against the official client
-    alone, so the embedded town and a real CARLA 0.9.16 are served by the same code."""
+    """Connects a CARLA server to receivers: publishes frames and receives controls over ZeroMQ. Uses the official
+    client only, so the embedded town and a real CARLA 0.9.16 are served by the same code."""
 
     carla: Annotated[str, Arg("HOST:PORT")] = "127.0.0.1:2000"
-    """The CARLA server."""
+    """Address of the CARLA server."""
     publish: Annotated[str, Arg("ENDPOINT")] = "tcp://127.0.0.1:5600"
-    """Where frames are served, tcp:// or ipc://."""
+    """Endpoint to publish frames on, tcp:// or ipc://."""
     control: Annotated[str, Arg("ENDPOINT")] = ""
-    """Where controls come in (default: the next port, or path.control)."""
+    """Endpoint to receive controls on (default: the next port, or path.control)."""
     keys: Keys | None = None
-    """CURVE keys; needed for other than loopback addresses."""
+    """Folder with CURVE keys; required for addresses other than loopback."""
     size: Size = Size(512, 256)
-    """Pixels."""
+    """Size of the frames, pixels."""
     fov: Fov = 70.0
     """Horizontal field of view."""
     fps: Rate = 30.0
     """Ticks per simulated second."""
     seed: Count = 0
-    """Of spawn point and autopilot."""
+    """Seed of spawn point and autopilot."""
     weather: Weather = ""
-    """Such as WetSunset (default: as it is)."""
-    camera: Mount = (1.2, 0.0, 1.45, 0.0)
-    """Where it is at the vehicle, m and degrees."""
+    """Weather preset, such as WetSunset (default: the server's current weather)."""
+    camera: Mount = (*EGO_CAMERA, 0.0)
+    """Position of the camera relative to the vehicle, metres, and its pitch, degrees."""
     planes: Planes = Field(
-        default=("tag", "instance", "depth", "motion"), description=f"Of {','.join(presets.PLANES)}."
+        default=("tag", "instance", "depth", "motion"), description=f"Planes to send, of {','.join(presets.PLANES)}."
     )
     jitter: bool = False
-    """Shift each frame by parts of a pixel, for receivers that average them (the embedded town only)."""
+    """Shift each frame by a fraction of a pixel, for receivers that accumulate frames (embedded town only)."""
     scenario: Annotated[Path, Arg("FILE")] | None = None
-    """Play this scenario; it sets what is not set here, and drives the ego."""
+    """Play this scenario, which drives the ego; its settings apply unless given here."""
     hand_over_at: Count | None = None
-    """Play the scenario's first N frames unseen; from the next one on the controls drive the ego."""
+    """Play the scenario's first N frames without publishing them; from the next frame on, controls drive the ego."""
     autopilot: bool = False
-    """Follow the lane until a control says otherwise."""
+    """Follow the lane until a control turns the autopilot off."""
     lockstep: bool = False
-    """Wait for the receiver: no frame is lost."""
+    """Wait for the receiver, so that no frame is lost."""
     frames: Count | None = None
-    """End after so many."""
+    """End after this many frames."""
     realtime: bool = True
-    """At the pace of the clock; else as fast as it goes."""
+    """Run in real time; otherwise as fast as possible."""

@@ -1,4 +1,4 @@
-"""What a bridge that plays a scenario calls of its director."""
+"""The interface between the bridge and the director of a scenario."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.carla_client.surroundings import Surroundings
 
 
 class ScenarioHooks(Protocol):
-    """What the bridge calls before and after each tick of a scenario (implemented in ``scenarios.engine.director``)."""
+    """The calls that the bridge makes before and after each tick (implemented in ``scenarios.engine.director``)."""
 
     @property
     def over(self) -> bool:
@@ -18,35 +18,35 @@ class ScenarioHooks(Protocol):
 
     @property
     def drives_ego(self) -> bool:
-        """Whether it spawns the ego and drives it, until it is handed over; else the bridge and its driver do."""
+        """Whether the director spawns and drives the ego, until hand-over; otherwise the bridge and its driver do."""
 
     @property
     def actors(self) -> list[Any]:
         """All spawned actors except the ego."""
 
     def settings(self) -> dict[str, Any]:
-        """``CarlaBridge``'s arguments that the scenario sets."""
+        """Return the fields of ``bridge.carla_client.ego_bridge.BridgeSettings`` that the scenario sets."""
 
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
-        """Set up the scenario; returns the ego, None if the bridge is to spawn it."""
+        """Set up the scenario; return the ego, or None if the bridge should spawn it."""
 
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
-        """Begin scenario time, once the cameras deliver."""
+        """Start scenario time, once the cameras deliver."""
 
     def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
-        """Before a tick: control all actors; returns the ego's control, None for its driver's."""
+        """Control all actors before a tick; return the ego's control, or None to use its driver's."""
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
-        """After a tick: update assertions and end conditions."""
+        """Update assertions and end conditions after a tick."""
 
     def report(self) -> str:
-        """JSON of this tick for the frame."""
+        """Return the report on this tick for the frame, as JSON."""
 
     def hand_over(self) -> None:
-        """Leave the ego to the driver."""
+        """Hand the ego over to the driver."""
 
     def result(self) -> dict[str, Any]:
-        """The result, ready for JSON."""
+        """Return the result, ready for JSON."""
 
     def stop(self) -> None:
         """Stop listening to sensors."""

@@ -1,19 +1,19 @@
-"""Where the sun stands at a time of day."""
+"""The position of the sun at a time of day."""
 
 from __future__ import annotations
 
 from math import acos, asin, cos, degrees, radians, sin
 
-LATITUDE = 50.0  # degrees north: that of the clips that the model was trained on
-DECLINATION = 12.0  # degrees, of the sun late in April and August
+LATITUDE = 50.0  # degrees north, as in the model's training footage
+DECLINATION = 12.0  # degrees, the sun's in late April and in August
 
 
 def sun_at(minutes: int) -> tuple[float, float]:
-    """Azimuth (0 north, 90 east) and altitude, degrees, so many minutes after midnight, solar time.
+    """Return the azimuth (0 north, 90 east) and altitude in degrees, ``minutes`` after midnight, solar time.
 
-    The spherical triangle of pole, zenith and sun (Meeus, "Astronomical Algorithms", chapter 13).
+    Solves the spherical triangle of pole, zenith and sun (Meeus, "Astronomical Algorithms", chapter 13).
     """
-    hour = radians((minutes - 720) / 4.0)  # of the sun: 15 degrees each
+    hour = radians((minutes - 720) / 4.0)  # hour angle: 15 degrees per hour
     latitude, declination = radians(LATITUDE), radians(DECLINATION)
     altitude = asin(sin(latitude) * sin(declination) + cos(latitude) * cos(declination) * cos(hour))
     north = (sin(declination) - sin(altitude) * sin(latitude)) / max(cos(altitude) * cos(latitude), 1e-9)

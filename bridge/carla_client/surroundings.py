@@ -1,4 +1,4 @@
-"""Actors around the ego: road users for the autopilot, objects in view by instance value, lit lamps in the picture."""
+"""Actors around the ego: road users for the autopilot, objects in view by instance value, lit lamps in the image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bridge.lamp_visibility import brake_lamps, traffic_lamp
 from bridge.messages import Camera, Lamp, MovingObject
 from bridge.tags import Tag
 
-MAX_OBJECTS = 64  # objects of one frame
-RANGE = 120.0  # m, of objects
+MAX_OBJECTS = 64  # per frame
+RANGE = 120.0  # m, maximum distance of objects
 REFRESH = 30  # ticks between two queries of the list of actors
-_GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's box on the screen
+_GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's bounding box in the image
 
 _TRAFFIC = {
     carla.TrafficLightState.Red: "red",
@@ -29,7 +29,7 @@ _TRAFFIC = {
 
 @dataclass
 class _Mover:
-    """A vehicle or walker of the server: its constant properties and its state at this tick."""
+    """A vehicle or pedestrian on the server: its constant properties and its state at this tick."""
 
     actor: carla.Actor
     tag: int
@@ -38,7 +38,7 @@ class _Mover:
     walks: bool
     blueprint: str = ""
     color: str = ""  # R,G,B
-    instance: int = 0  # its value in the instance plane, 0 = not seen yet
+    instance: int = 0  # its value in the instance plane, 0 = not known yet
     pose: np.ndarray | None = None  # f64 (4, 4), world <- centre of its box, of this tick
     velocity: tuple[float, float] = (0.0, 0.0)
     braking: bool = False
@@ -46,7 +46,7 @@ class _Mover:
 
 @dataclass
 class _Head:
-    """The lamps of a traffic light: centres in the world, and the way they shine."""
+    """The lamps of a traffic light: their centres in the world, and the direction that they face."""
 
     light: carla.TrafficLight
     bulbs: dict[str, np.ndarray]
@@ -54,7 +54,7 @@ class _Head:
 
 
 class Surroundings:
-    """The actors around the ego; ``update`` once per tick, then query."""
+    """The actors around the ego; call ``update`` once per tick, then query."""
 
     def __init__(self, world: carla.World, ego: carla.Vehicle) -> None:
         self._world, self._ego = world, ego
@@ -84,30 +84,30 @@ class Surroundings:
                 mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)
 
     def bodies(self, but: int = 0) -> list[RoadUser]:
-        """All vehicles and walkers but the ego and the actor ``but``, seen from above."""
-        found = []
+        """Return all vehicles and pedestrians except the ego and the actor ``but``, seen from above."""
+        bodies = []
         for ident, mover in self._movers.items():
             if mover.pose is not None and ident != but:
                 pose, (length, width, _) = mover.pose, mover.extent
                 yaw = atan2(pose[1, 0], pose[0, 0])
-                found.append(RoadUser(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
-        return found
+                bodies.append(RoadUser(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
+        return bodies
 
     def halts(self) -> list[Halt]:
-        """The stop lines whose light is red or yellow."""
+        """Return the stop lines whose light is red or yellow."""
         states = {light.id: light.get_state() for light in {stop[0].id: stop[0] for stop in self._stops}.values()}
-        held = (carla.TrafficLightState.Red, carla.TrafficLightState.Yellow)
+        closed = (carla.TrafficLightState.Red, carla.TrafficLightState.Yellow)
         return [
             Halt(x, y, yaw, states[light.id] == carla.TrafficLightState.Yellow)
             for light, x, y, yaw in self._stops
-            if states[light.id] in held
+            if states[light.id] in closed
         ]
 
     def objects(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[MovingObject]:
-        """Moving objects visible in the planes, nearest first, at most ``MAX_OBJECTS``.
+        """Return the moving objects visible in the planes, nearest first, at most ``MAX_OBJECTS``.
 
-        A server's instance values need not be its actor ids (CARLA's are the engine's), so they are learnt: a pixel
-        whose surface point lies inside an actor's box shows that actor.
+        A server's instance values need not be its actor ids (CARLA's are the engine's), so the mapping is learnt: a
+        pixel whose surface point lies inside an actor's box shows that actor.
         """
         if "depth" not in planes or "instance" not in planes:
             return []
@@ -117,10 +117,10 @@ class Surroundings:
         poses = np.array([mover.pose for mover in movers])
         halves = np.array([mover.extent for mover in movers])
         boxes, depths = _boxes_on_screen(poses, halves, camera)
-        shown = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (depths < RANGE)
+        in_view = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (depths < RANGE)
         order = np.argsort(depths, kind="stable")
-        order = order[shown[order]][: 2 * MAX_OBJECTS]
-        seen = []
+        order = order[in_view[order]][: 2 * MAX_OBJECTS]
+        visible = []
         for index, values in zip(
             order, _values_inside(boxes[order], poses[order], halves[order], camera, planes), strict=True
         ):
@@ -131,12 +131,12 @@ class Surroundings:
                 if count > 1 or not mover.instance:
                     mover.instance = instance
             if mover.instance in votes:
-                known = mover.blueprint, mover.color
-                seen.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent, *known))
-        return seen[:MAX_OBJECTS]
+                look = mover.blueprint, mover.color
+                visible.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent, *look))
+        return visible[:MAX_OBJECTS]
 
     def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
-        """Lit traffic lights and brake lights that face the camera and are not occluded."""
+        """Return the lit traffic lights and brake lights that face the camera and are not occluded."""
         if "depth" not in planes or "tag" not in planes:
             return []
         to_camera = np.linalg.inv(camera.pose)
@@ -175,9 +175,10 @@ _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z i
 
 
 def _boxes_on_screen(poses: np.ndarray, halves: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """f64 (N, 4): left, top, right, bottom in pixels around oriented boxes; f64 (N): depths of their centres.
+    """Return the image bounds of oriented boxes, f64 (N, 4), and the depths of their centres, f64 (N), m.
 
-    Empty if out of view. A box that reaches behind the camera gets the whole picture.
+    Bounds are left, top, right, bottom in pixels. They are empty for a box that is out of view, and the whole image for
+    one that extends behind the camera.
     """
     local = np.linalg.inv(camera.pose) @ poses
     corners = local[:, :3, :3] @ (_CORNERS * halves[:, :, None]) + local[:, :3, 3:]
@@ -194,7 +195,7 @@ def _boxes_on_screen(poses: np.ndarray, halves: np.ndarray, camera: Camera) -> t
 def _values_inside(
     boxes: np.ndarray, poses: np.ndarray, halves: np.ndarray, camera: Camera, planes: dict[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """For each of N boxes the instance values at the pixels of a grid over it whose surface is inside the object."""
+    """Return, for each of N boxes, the instance values at those grid points whose surface is inside the object."""
     size = boxes[:, 2:] - boxes[:, :2]
     j = np.repeat(boxes[:, :1] + _GRID * size[:, :1], len(_GRID), 0).reshape(-1, len(_GRID) ** 2).astype(int)
     i = np.repeat(boxes[:, 1:2] + _GRID * size[:, 1:], len(_GRID), 1).astype(int)
@@ -209,7 +210,7 @@ def _values_inside(
 
 
 def _tag(actor: carla.Actor) -> int:
-    """The tag of an actor: the server's, else by what its blueprint says."""
+    """Return the tag of an actor: the server's if known, else from its blueprint."""
     tags = [tag for tag in actor.semantic_tags if tag not in (Tag.UNLABELED, 255, Tag.RIDER)]
     if tags:
         return int(tags[0])
@@ -225,8 +226,8 @@ def _tag(actor: carla.Actor) -> int:
     return int(kinds.get(actor.attributes.get("base_type", ""), Tag.CAR))
 
 
-def collided_with(actor: carla.Actor | None) -> str:
-    """What kind of thing an actor is, in a word: a tag's name for vehicles and walkers, else what its type says."""
+def describe_actor(actor: carla.Actor | None) -> str:
+    """Return a word for an actor: the name of its tag for vehicles and pedestrians, else the end of its type."""
     if actor is None:
         return "something"
     if actor.type_id.startswith(("vehicle.", "walker.")):
@@ -235,9 +236,9 @@ def collided_with(actor: carla.Actor | None) -> str:
 
 
 def stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
-    """(x, y, yaw in radians) of every lane that the light stops."""
+    """Return (x, y, yaw in radians) of the stop line on every lane that the light controls."""
     try:
-        waypoints = list(light.get_stop_waypoints())  # of several lanes side by side it names the outer one alone
+        waypoints = list(light.get_stop_waypoints())  # of several parallel lanes this returns the outermost only
         known = {(way.road_id, way.lane_id) for way in waypoints}
         waypoints += [w for w in light.get_affected_lane_waypoints() if (w.road_id, w.lane_id) not in known]
     except RuntimeError:  # this server does not provide them
@@ -247,7 +248,7 @@ def stop_lines(light: carla.TrafficLight) -> list[tuple[float, float, float]]:
 
 
 def _heads(light: carla.TrafficLight, stops: list[tuple[carla.TrafficLight, float, float, float]]) -> list[_Head]:
-    """The light's heads from the server's boxes around them: three lamps, red on top."""
+    """Return the light's heads, derived from the server's boxes around them: three lamps, red on top."""
     try:
         boxes = light.get_light_boxes()
     except RuntimeError:

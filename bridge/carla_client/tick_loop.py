@@ -1,4 +1,4 @@
-"""The bridge's loop: newest control in, tick, publish."""
+"""The bridge's loop: apply the newest control, tick, publish."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ def run(
     count: int | None = None,
     skip: int | None = None,
 ) -> None:
-    """The loop: newest control in, tick, publish; until ``over()``, the driver quits, or ``count`` frames are out.
+    """Run until ``over()`` is true, the driver quits, the scenario ends, or ``count`` frames have been published.
 
-    ``bridge`` is ticked, its frames go to ``frames``, controls come from ``controls``; ``pace``: real-time pacing, None
-    to run as fast as possible. ``skip``: this many ticks of a scenario are played unpublished, one more is published,
-    then the driver takes over the ego.
-
-    ``over``: whether the process has been asked to end.
+    Args:
+        bridge: The bridge to tick.
+        frames: Where its frames are published.
+        controls: Where its controls come from.
+        over: Whether the process has been asked to end.
+        pace: Real-time pacing, None to run as fast as possible.
+        count: Number of frames to publish, None for no limit.
+        skip: Number of ticks of a scenario to play without publishing. One more tick is published, then the driver
+            takes over the ego.
     """
 
-    def ended() -> bool:
+    def read_controls() -> bool:
+        """Apply the newest control; return whether to end."""
         control = controls.newest()
         if control is not None:
             bridge.apply_control(control)
@@ -42,22 +47,22 @@ def run(
 
     if skip is not None:
         for _ in range(skip):
-            if ended() or bridge.over:
+            if read_controls() or bridge.over:
                 break
             bridge.drive()
             bridge.tick()
-    while not ended() and (count is None or bridge.sequence < count) and not bridge.over:
+    while not read_controls() and (count is None or bridge.sequence < count) and not bridge.over:
         if pace is not None:
-            pace.wait(frames, ended)
+            pace.wait(frames, read_controls)
         if bridge.control.paused:
             time.sleep(0.02)
             continue
-        frames.wait(ended)
+        frames.wait(read_controls)
         bridge.drive()
         frame = bridge.tick()
-        for other in bridge.extra_frames:
-            frames.send(other)
-            frames.wait(ended)
+        for extra_frame in bridge.extra_frames:
+            frames.send(extra_frame)
+            frames.wait(read_controls)
         frames.send(frame)
         if skip is not None:
             bridge.hand_over()
@@ -65,4 +70,4 @@ def run(
         if pace is not None:
             pace.frame_sent()
     if bridge.over:
-        frames.wait(ended)  # lock-step: until the last frame was taken
+        frames.wait(read_controls)  # in lockstep, until the last frame has been received

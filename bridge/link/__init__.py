@@ -2,4 +2,4 @@
 
 
 class LinkError(RuntimeError):
-    """A link cannot be made or kept; one line says what to do."""
+    """A link cannot be established or maintained; the message is one line that says what to do."""

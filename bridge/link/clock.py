@@ -1,12 +1,13 @@
 """The offset between the monotonic clocks of two hosts, estimated from the regular traffic.
 
-A frame says, on the bridge's clock, when it was captured and sent, and which control it already contains; its receiver
-knows, on its own clock, when that control left and when the frame came. Nothing arrives before it was sent, so
+A frame carries the times, on the bridge's clock, at which it was captured and sent, and the number of the newest
+control that it contains. Its receiver knows, on its own clock, when it sent that control and when the frame arrived.
+Nothing arrives before it was sent, so
 
     control sent - frame captured  <=  offset  <=  frame received - frame sent       (offset = receiver's - bridge's)
 
-These are the two legs of NTP's exchange (RFC 5905, section 8), and as there the messages that waited least say most.
-Unlike NTP's, the bounds hold however unequal the two ways are: the offset lies between them for certain.
+These are the two legs of NTP's exchange (RFC 5905, section 8); as there, the messages with the shortest delay give the
+tightest bounds. Unlike NTP's estimate, the bounds hold even if the delays of the two directions differ.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from typing import NamedTuple
 
 from bridge.messages import Frame
 
-_WINDOW = 20_000_000_000  # ns that a bound is remembered
-_BUCKET = 500_000_000  # ns of traffic that one remembered pair of bounds stands for
+_WINDOW = 20_000_000_000  # ns for which a bound is kept
+_BUCKET = 500_000_000  # ns of traffic that are merged into one pair of bounds
 _DRIFT = 100e-6  # relative drift of two quartz clocks: bounds widen as they age
 _CONTROLS = 256  # newest controls whose stamps are kept
 _FAR = 1 << 62
 
-#: Stamps that are made on the bridge's host.
+#: Stamps that are taken on the bridge's host.
 BRIDGE_STAMPS = ("capture", "simulated", "sent")
 
 
@@ -34,21 +35,21 @@ class _Bounds(NamedTuple):
 
 
 class ClockOffset:
-    """How far the receiver's clock is ahead of the bridge's, with the uncertainty of that.
+    """An estimate of how far the receiver's clock is ahead of the bridge's, with its uncertainty.
 
-    Report every control that is sent (``control_sent``) and every frame that is received (``frame_received``). Where
-    one common clock is possible, and so on one host, the offset is exactly 0.
+    Report every sent control (``control_sent``) and every received frame (``frame_received``). If the bounds allow a
+    common clock, as on one host, the offset is exactly 0.
     """
 
     def __init__(self) -> None:
         self._controls: dict[int, int] = {}
-        self._foreign: int | None = None  # control_seq of frames before ours arrived: another sender's
+        self._foreign: int | None = None  # control_seq of another sender, seen before our first control arrived
         self._bounds: deque[_Bounds] = deque()
         self._offset, self._uncertainty = 0, _FAR
 
     @property
     def known(self) -> bool:
-        """Whether a control has come back in a frame: before, only one side is bounded."""
+        """Whether a control has come back in a frame; until then the offset is bounded on one side only."""
         return self._uncertainty < _FAR
 
     @property
@@ -58,7 +59,7 @@ class ClockOffset:
 
     @property
     def uncertainty(self) -> int:
-        """The true offset is at most this many ns from ``offset`` while the clocks drift by less than 100 ppm."""
+        """The maximum error of ``offset``, ns, as long as the clocks drift by less than 100 ppm."""
         return self._uncertainty
 
     def control_sent(self, sequence: int, stamp: int) -> None:
@@ -68,7 +69,7 @@ class ClockOffset:
             del self._controls[next(iter(self._controls))]
 
     def frame_received(self, frame: Frame) -> None:
-        """Use the stamps ``capture``, ``sent`` and ``received`` of a frame; without them it is ignored."""
+        """Update from the stamps ``capture``, ``sent`` and ``received`` of a frame; without them it is ignored."""
         stamps = frame.stamps
         if not {"capture", "sent", "received"} <= stamps.keys():
             return
@@ -85,18 +86,18 @@ class ClockOffset:
         high = min(b.high + age for b, age in aged)
         if low > -_FAR:
             middle, half = (low + high) // 2, max((high - low) // 2, 0)
-            one_clock = low <= 0 <= high
-            self._offset, self._uncertainty = (0, 0) if one_clock else (middle, half)
+            same_clock = low <= 0 <= high
+            self._offset, self._uncertainty = (0, 0) if same_clock else (middle, half)
 
     def correct(self, stamps: MutableMapping[str, int]) -> None:
-        """Put the bridge's stamps on the receiver's clock."""
+        """Convert the bridge's stamps to the receiver's clock, in place."""
         if self._offset:
             for name in BRIDGE_STAMPS:
                 if name in stamps:
                     stamps[name] += self._offset
 
     def report(self) -> dict[str, float | None]:
-        """{"offset_ms", "uncertainty_ms"}, ready for JSON; the uncertainty is None while unknown, 0 on one clock."""
+        """Return {"offset_ms", "uncertainty_ms"} for JSON; the uncertainty is None while unknown, 0 on one clock."""
         return {
             "offset_ms": round(self._offset / 1e6, 3),
             "uncertainty_ms": round(self._uncertainty / 1e6, 3) if self.known else None,

@@ -1,7 +1,7 @@
-"""CURVE keys of the links, as folders: for both ends, and for those who may only watch.
+"""CURVE keys of the links, stored as folders: for both ends, and for observers, who may only watch.
 
-Addresses other than loopback and ``ipc://`` need them: one pair made by ``generate_keys``, its folder copied to both
-machines. Its holders may watch and drive; those whom ``generate_observer`` gave a pair of their own may watch.
+Addresses other than loopback and ``ipc://`` require keys: one pair created by ``generate_keys``, whose folder is copied
+to both machines. Its holders may watch and drive; holders of a pair created by ``generate_observer`` may only watch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import zmq
 
 from bridge.link import LinkError
 
-_OBSERVERS = "observers"  # folder of the public keys that may watch
-_MOST_OBSERVERS = 256
+_OBSERVERS = "observers"  # subfolder with the public keys that may watch
+_MAX_OBSERVERS = 256
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Keys:
     observers: frozenset[bytes] = frozenset()  # in a link's pair: public keys that may watch
 
     @property
-    def drives(self) -> bool:
+    def may_drive(self) -> bool:
         """Whether its holders may drive."""
         return not self.server
 
@@ -42,14 +42,14 @@ def generate_keys(folder: str | Path) -> Path:
 
 
 def generate_observer(folder: str | Path, link: str | Path) -> Path:
-    """Write a pair to ``folder`` with which one may watch the link whose keys are in ``link``, but not drive.
+    """Write to ``folder`` a pair that may watch the link whose keys are in ``link``, but not drive.
 
-    Its public key is added to ``link``; a bridge that is started from then on admits it, and no longer does once
-    ``link/observers/NAME`` is removed. Raises ``LinkError``.
+    Its public key is added to ``link``. Bridges that are started afterwards admit it until ``link/observers/NAME`` is
+    removed. Raises ``LinkError``.
     """
     folder, pair = Path(folder), load_keys(link)
-    if not pair.drives:
-        raise LinkError(f"{link} is an observer's; give the keys of the link itself")
+    if not pair.may_drive:
+        raise LinkError(f"{link} is an observer's; use the keys of the link itself")
     _write_pair(folder, {"server": pair.public})
     entry = Path(link) / _OBSERVERS / load_keys(folder).public.hex()[:16]
     try:
@@ -61,7 +61,7 @@ def generate_observer(folder: str | Path, link: str | Path) -> Path:
 
 
 def _write_pair(folder: Path, others: dict[str, bytes]) -> Path:
-    """A new pair, and ``others`` by file name."""
+    """Write a new pair, and ``others`` by file name."""
     public, secret = zmq.curve_keypair()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,29 +69,29 @@ def _write_pair(folder: Path, others: dict[str, bytes]) -> Path:
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(key + b"\n")
     except FileExistsError:
-        what = "holds keys already" if folder.is_dir() else "is no folder"
-        raise LinkError(f"{folder} {what}; name another folder") from None
+        what = "holds keys already" if folder.is_dir() else "is not a folder"
+        raise LinkError(f"{folder} {what}; choose another folder") from None
     except OSError as error:
         raise LinkError(f"cannot write keys to {folder}: {error.strerror}") from None
     return folder
 
 
 def load_keys(folder: str | Path) -> Keys:
-    """The pair in ``folder``. Raises ``LinkError`` if it is missing or damaged."""
+    """Load the pair in ``folder``. Raises ``LinkError`` if it is missing or damaged."""
     folder, server, observers = Path(folder), b"", frozenset[bytes]()
     try:
         public, secret = ((folder / name).read_bytes().strip() for name in ("public", "secret"))
-        whole = zmq.curve_public(secret) == public
+        is_valid = zmq.curve_public(secret) == public
         if (folder / "server").exists():
             server = (folder / "server").read_bytes().strip()
-            whole = whole and len(server) == len(public)
+            is_valid = is_valid and len(server) == len(public)
         elif (folder / _OBSERVERS).is_dir():
-            files = sorted((folder / _OBSERVERS).iterdir())[:_MOST_OBSERVERS]
+            files = sorted((folder / _OBSERVERS).iterdir())[:_MAX_OBSERVERS]
             observers = frozenset(file.read_bytes().strip() for file in files)
     except OSError:
-        raise LinkError(f"no keys in {folder}; make some with `neuralsim keys new`") from None
+        raise LinkError(f"no keys in {folder}; create them with `neuralsim keys new`") from None
     except (zmq.ZMQError, ValueError):
-        whole = False
-    if not whole:
+        is_valid = False
+    if not is_valid:
         raise LinkError(f"the keys in {folder} are damaged; copy both files again")
     return Keys(public, secret, server, observers)

@@ -1,15 +1,15 @@
-"""A running estimate of how long a repeated operation takes."""
+"""A running estimate of the duration of a repeated operation."""
 
 from __future__ import annotations
 
 from collections import deque
 
-_WINDOW = 24  # newest durations that count
+_WINDOW = 24  # most recent durations that are used
 _MAX_DEVIATION = 0.002  # s from the median, so that rare outliers do not widen every estimate
 
 
 class DurationEstimator:
-    """Quartiles of the newest durations, seconds. ``known`` is False, and the quartiles 0, before the first one.
+    """Quartiles of the most recent durations, in seconds; 0, and ``known`` is False, before the first one.
 
     ``p75`` and ``p25`` are clamped to ``_MAX_DEVIATION`` around the ``median``.
     """

@@ -1,7 +1,7 @@
-"""The link's messages as JSON Schema, from the types that decode them; ``bridge/link/header.schema.json`` holds it.
+"""The link's messages as JSON Schema, derived from the types that decode them.
 
-Messages are msgpack, which has bytes where JSON has none: of those, ``x-msgpack`` says ``bin``, and ``x-dtype`` and
-``x-shape`` what array they are, C-order and little-endian.
+The result is stored in ``bridge/link/header.schema.json``. Messages are msgpack, which has a bytes type; JSON has none.
+Such fields have ``x-msgpack: bin``, and ``x-dtype`` and ``x-shape`` describe the array, C-order and little-endian.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from bridge.link.frame_header import Header
 from bridge.link.transport import QUEUE, Request
-from bridge.messages import COLUMNS, HALVES, MAX_HEADER, MIRROR, PLANES, PROTOCOL, TOPIC, Control
+from bridge.messages import COLUMNS, HALF_SIZE_PLANES, MAX_HEADER, MIRROR, PLANES, PROTOCOL, TOPIC, Control
 
-_WHOLE, _HALF = ["H", "W"], ["(H + 1) / 2", "(W + 1) / 2"]
+_FULL, _HALF = ["H", "W"], ["(H + 1) / 2", "(W + 1) / 2"]
 
 
 def _array(kind: type) -> dict[str, Any]:
-    """What the decoder's hook takes for an array: the matrix of a pose, or rows of f32."""
+    """Return the schema of an array as the decoder's hook accepts it: a pose matrix, or rows of f32."""
     if kind in COLUMNS:
         return _bytes("<f4", ["N", COLUMNS[kind]], f"Rows of finite numbers: {(kind.__doc__ or '').rstrip('.')}.")
     if issubclass(kind, np.ndarray):
@@ -33,15 +33,17 @@ def _bytes(dtype: str, shape: list[Any], description: str) -> dict[str, Any]:
 
 
 def json_schema() -> str:
-    """The header of a frame, a control and a receiver's request as JSON Schema, with the protocol's constants."""
+    """Return the JSON Schema of a frame's header, a control and a receiver's request, with the protocol's constants."""
     kinds = {"header": Header, "control": Control, "request": Request}
     _, parts = msgspec.json.schema_components(kinds.values(), schema_hook=_array)
-    for kind in (Header, Control):  # the version stands beside the fields of the types
+    for kind in (Header, Control):  # the version is sent in addition to the fields of the types
         part = parts[kind.__name__]
         part["properties"] = {"protocol": {"const": PROTOCOL}, **part["properties"]}
         part["required"] = ["protocol", *part["required"]]
     parts[Header.__name__]["properties"]["mirror"] = _bytes(
-        "u1", [MIRROR[1], MIRROR[0], 3], "The rear mirror's picture, RGB, left and right exchanged; none: no new one."
+        "u1",
+        [MIRROR[1], MIRROR[0], 3],
+        "The rear mirror's image, RGB, flipped horizontally; empty if there is no new one.",
     )
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -49,7 +51,7 @@ def json_schema() -> str:
         "x-protocol": PROTOCOL,
         "x-topic": TOPIC.decode(),
         "x-planes": {
-            name: {"dtype": dtype, "shape": [*(_HALF if name in HALVES else _WHOLE), *tail]}
+            name: {"dtype": dtype, "shape": [*(_HALF if name in HALF_SIZE_PLANES else _FULL), *tail]}
             for name, (dtype, tail) in PLANES.items()
         },
         "x-limits": {"header_bytes": MAX_HEADER, "credit": QUEUE},

@@ -12,19 +12,19 @@ _POLL_INTERVAL = 0.01  # s between two polls of the controls
 
 
 class FramePacer:
-    """Keeps a loop at ``rate`` iterations per second, as far as the interactive receivers of its frames keep up.
+    """A pacer for a loop of ``rate`` iterations per second, or fewer if the interactive receivers cannot keep up.
 
-    A frame that arrives while its receiver is busy grows stale, and producing it may take the processor from that
-    receiver. So a due iteration waits until the slowest receiver is free (or about to be, if it allows work ahead), one
-    period at most; receivers that are still busy then are not waited for until their next message, so that a stalled
-    one costs one period, once. A late iteration makes the next one due earlier: simulated time keeps up with real time.
+    A frame that arrives while its receiver is busy becomes stale, and producing it may take CPU time from that
+    receiver. So a due iteration waits until the slowest receiver is free (or about to be, if it allows work ahead), but
+    at most for one period. A receiver that is still busy then is ignored until its next message, so that a stalled one
+    delays one iteration only. A late iteration makes the next one due earlier: simulated time keeps up with real time.
     """
 
     def __init__(self, rate: float) -> None:
         self._period = 1.0 / rate
         self._due = time.monotonic()
         self._began = 0.0
-        self._production = DurationEstimator()  # from the start of an iteration until its frame is sent
+        self._production = DurationEstimator()  # from the start of an iteration until its frame was sent
 
     def wait(self, frames: FramePublisher, stop: Callable[[], bool]) -> None:
         """Return when the next iteration should begin, or as soon as ``stop()`` is true."""
@@ -32,16 +32,16 @@ class FramePacer:
         frames.listen()
         while not stop():
             now = time.monotonic()
-            left = max(self._due, min(frames.free_at(self._production.p75), latest)) - now
-            if left <= 0.0:
+            remaining = max(self._due, min(frames.free_at(self._production.p75), latest)) - now
+            if remaining <= 0.0:
                 break
-            if left < 0.001:  # the socket's resolution is a millisecond
-                time.sleep(left)
-            frames.listen(min(left, _POLL_INTERVAL))
+            if remaining < 0.001:  # the socket's resolution is a millisecond
+                time.sleep(remaining)
+            frames.listen(min(remaining, _POLL_INTERVAL))
         self._began = time.monotonic()
         self._due = max(self._due + self._period, self._began)
         if self._began >= latest:
-            frames.give_up(self._production.p75)
+            frames.ignore_busy_receivers(self._production.p75)
             self._due = self._began + self._period
 
     def frame_sent(self) -> None:

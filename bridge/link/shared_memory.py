@@ -4,7 +4,7 @@ A slot is an anonymous file (``memfd_create``) that receivers open as ``/proc/PI
 however the owner ends. Access is arbitrated by the kernel's advisory file locks, which are released with their holder:
 neither a dead nor a stopped process can corrupt or block anything. A receiver holds a shared lock on a slot while any
 of its planes is in use; the owner writes only into slots that it can lock exclusively. A slot's first bytes identify
-the frame in it, so a receiver that is too late for a frame sees another frame's number. Slots are sealed against
+the frame in it, so a receiver that comes too late for a frame finds another frame's number. Slots are sealed against
 shrinking, and only their user can open them.
 """
 
@@ -21,20 +21,20 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-RING_SIZE = 8  # slots; beyond, the oldest frames are overwritten even if not all receivers have taken them
+RING_SIZE = 8  # slots; beyond this, the oldest frames are overwritten even if not all receivers have taken them
 MAX_SLOTS = 64  # slots in use at the same time
 _STATE = struct.Struct("<QQ")  # identity of the slot, ticket of its content
-#: Nobody, not even its owner, may make a slot smaller: a reader of memory that has gone is killed by SIGBUS.
+#: No process, not even the owner, may shrink a slot: a reader of truncated memory is killed by SIGBUS.
 _SEALS = (fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL) if hasattr(fcntl, "F_SEAL_SHRINK") else 0
 _ALIGNMENT = 64  # bytes: planes begin at multiples of it
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Reference(msgspec.Struct, array_like=True):
-    """Where the planes of a frame lie."""
+    """The location of a frame's planes."""
 
-    owner: _Natural  # process
-    file: _Natural  # descriptor there
+    owner: _Natural  # process id
+    file: _Natural  # descriptor in that process
     slot: _Natural
     ticket: _Natural
     sequence: _Natural
@@ -45,20 +45,20 @@ _REFERENCES = msgspec.msgpack.Decoder(_Reference)
 
 
 class FrameExpired(Exception):
-    """A reference points to memory that has been overwritten, or that this process cannot open.
+    """A reference is to memory that has been overwritten, or that this process cannot open.
 
     ``sequence``: of the expired frame, None if this process cannot open the owner's memory at all.
     """
 
     def __init__(self, sequence: int | None = None) -> None:
-        super().__init__("this frame's memory holds another one" if sequence is not None else "no shared memory here")
+        super().__init__("the frame was overwritten" if sequence is not None else "shared memory is not available")
         self.sequence = sequence
 
 
 def host_id() -> str:
-    """An id shared by all processes of one machine, user and process namespace; "" where memory cannot be shared.
+    """Return an id shared by all processes of one machine, user and pid namespace; "" if memory cannot be shared.
 
-    Processes with the same id are expected to be able to open each other's slots; a failed attempt shows otherwise.
+    Processes with the same id are assumed to be able to open each other's slots, until an attempt fails.
     """
     if sys.platform != "linux" or not hasattr(os, "memfd_create"):
         return ""
@@ -77,14 +77,14 @@ class _Slot:
         self.sequence = -1  # of the frame in it
         self.size = size
         self.file = os.memfd_create("neuralsim-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.fchmod(self.file, 0o600)  # else any user of this machine could open it by its descriptor
+        os.fchmod(self.file, 0o600)  # otherwise any user of this machine could open it by its descriptor
         os.ftruncate(self.file, _ALIGNMENT + size)
         self._map = mmap.mmap(self.file, _ALIGNMENT + size)
         fcntl.fcntl(self.file, fcntl.F_ADD_SEALS, _SEALS)
         self._bytes = np.frombuffer(self._map, np.uint8)
 
     def write(self, sequence: int, ticket: int, planes: Sequence[np.ndarray]) -> bytes | None:
-        """Fill the slot; returns the reference for receivers, or None while a receiver reads it."""
+        """Fill the slot and return the reference for receivers, or None while a receiver reads it."""
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -100,7 +100,7 @@ class _Slot:
         return msgspec.msgpack.encode(_Reference(os.getpid(), self.file, self.identity, ticket, sequence, places))
 
     def close(self) -> None:
-        """Release the slot; receivers keep what they have mapped."""
+        """Release the slot; receivers keep their mappings."""
         os.close(self.file)
 
 
@@ -112,10 +112,13 @@ class ShmRing:
         self._tickets = 0
 
     def put(self, sequence: int, planes: Sequence[np.ndarray], done: int, keep: bool) -> bytes | None:
-        """Copy ``planes`` into a slot; returns the reference for receivers, None if there is no room.
+        """Copy ``planes`` into a slot and return the reference for receivers, None if there is no room.
 
-        ``sequence``: of the frame; ``planes``: C-contiguous arrays; ``done``: all receivers have taken the frames
-        before this sequence; ``keep``: the others must not be overwritten.
+        Args:
+            sequence: Number of the frame.
+            planes: C-contiguous arrays.
+            done: All receivers have taken the frames before this number.
+            keep: Whether the other frames must not be overwritten.
         """
         size = sum(_aligned(plane.nbytes) for plane in planes)
         for slot in [slot for slot in self._slots if slot.size != size]:
@@ -144,7 +147,7 @@ class ShmRing:
         self._slots.clear()
 
     def _candidates(self, done: int, keep: bool) -> list[_Slot]:
-        """Slots that may be overwritten, those most likely in the processor's caches first."""
+        """Return the slots that may be overwritten, those most likely in the CPU's caches first."""
         free = [slot for slot in reversed(self._slots) if slot.sequence < done]
         if keep or len(self._slots) < RING_SIZE:
             return free
@@ -156,12 +159,12 @@ class _MappedSlot:
 
     def __init__(self, owner: int, number: int, identity: int) -> None:
         self.file = os.open(f"/proc/{owner}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        if fcntl.fcntl(self.file, fcntl.F_GET_SEALS) & _SEALS != _SEALS:  # an error for what is no such memory
-            raise ValueError("memory that its owner could take away")
+        if fcntl.fcntl(self.file, fcntl.F_GET_SEALS) & _SEALS != _SEALS:  # F_GET_SEALS fails for other kinds of files
+            raise ValueError("the owner could shrink this memory")
         self._map = mmap.mmap(self.file, 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, np.uint8)
         if self.bytes.size < _ALIGNMENT or _STATE.unpack_from(self._map)[0] != identity:
-            raise ValueError("another slot, or none")
+            raise ValueError("a different slot, or none")
 
     def lock(self, ticket: int) -> bool:
         """Lock the frame with this ticket for reading; False if it has been overwritten."""
@@ -201,27 +204,27 @@ class ShmReader:
         self._mapped: dict[int, _MappedSlot] = {}  # by identity, least recently used first
 
     def map(self, reference: Any) -> list[memoryview]:
-        """Read-only buffers of the planes that ``reference`` (of ``ShmRing.put``) leads to, without copying.
+        """Return read-only buffers of the planes that ``reference`` (from ``ShmRing.put``) refers to, without copying.
 
-        The slot is not overwritten while any array over them lives. Raises ``FrameExpired`` if the frame already was.
+        The slot is not overwritten while any array over them exists. Raises ``FrameExpired`` if it already was.
         """
         try:
-            at = _REFERENCES.decode(reference)
+            location = _REFERENCES.decode(reference)
         except (ValueError, RecursionError):
             raise FrameExpired from None
-        mapped = self._mapped.pop(at.slot, None)
+        mapped = self._mapped.pop(location.slot, None)
         if mapped is None:
             try:
-                mapped = _MappedSlot(at.owner, at.file, at.slot)
+                mapped = _MappedSlot(location.owner, location.file, location.slot)
             except (OSError, ValueError):  # released meanwhile, unless no slot could ever be opened
-                raise FrameExpired(at.sequence if self._mapped else None) from None
-        self._mapped[at.slot] = mapped
+                raise FrameExpired(location.sequence if self._mapped else None) from None
+        self._mapped[location.slot] = mapped
         if len(self._mapped) > MAX_SLOTS:
             del self._mapped[next(iter(self._mapped))]
-        if any(begin + size > mapped.bytes.size for begin, size in at.places) or not mapped.lock(at.ticket):
-            raise FrameExpired(at.sequence)
+        if any(begin + size > mapped.bytes.size for begin, size in location.places) or not mapped.lock(location.ticket):
+            raise FrameExpired(location.sequence)
         memory = np.asarray(_ReadLock(mapped))
-        return [memory[begin : begin + size].data for begin, size in at.places]
+        return [memory[begin : begin + size].data for begin, size in location.places]
 
 
 def _aligned(size: int) -> int:

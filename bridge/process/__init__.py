@@ -1,1 +1,1 @@
-"""Process plumbing: command lines, presets, signals."""
+"""Process plumbing: options and command lines, presets, signals, forking."""

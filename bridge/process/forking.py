@@ -1,7 +1,7 @@
-"""A process that has imported all it needs and is forked for each one of its kind that is wanted, now or later.
+"""A fork server: a process that has imported everything and forks a child for each request, now or later.
 
-To import what town or bridge need takes a second of processor time. What replaces one that has died is forked from a
-process that has done so already: it is there at once, shares its memory, and costs a drive nothing before.
+Importing what the town or the bridge needs takes a second of CPU time. A replacement for a dead process is forked from
+one that has the modules loaded: it starts at once, shares its memory, and costs a running drive nothing until then.
 """
 
 from __future__ import annotations
@@ -14,51 +14,51 @@ import socket
 
 from bridge.process.lifetime import PARENT
 
-DESCRIPTOR = "NEURALSIM_FORKS"  # in the environment: number of the socket to who wants the forks
+DESCRIPTOR = "NEURALSIM_FORKS"  # environment variable: descriptor of the socket to the requesting process
 
 
-def wait_for_forks() -> None:
-    """Return in each process that is forked; without ``DESCRIPTOR``, at once. Call it before there are threads.
+def serve_forks() -> None:
+    """Return in every forked child; without ``DESCRIPTOR``, return at once. Call it before threads exist.
 
-    The first one is forked at once, with this process's standard streams; the next ones for each message on the socket,
-    with the three descriptors that come with it. The other side is told ``{"pid": ...}`` of each, in that order, and
-    ``{"ended": pid, "code": ...}``. This process itself ends, without returning, when the other side has closed.
+    The first child is forked at once, with this process's standard streams; further ones for each message on the
+    socket, with the three descriptors that it carries. The other side receives ``{"pid": ...}`` for each, in that
+    order, and ``{"ended": pid, "code": ...}``. The server itself exits, without returning, when the other side closes.
     """
     number = os.environ.pop(DESCRIPTOR, "")
     if not number:
         return
-    gc.freeze()  # what is shared stays so
-    wants = socket.socket(fileno=int(number))
-    streams = [0, 1, 2]  # of the next process
-    living: dict[int, int] = {}  # ids of those that live, by descriptor
+    gc.freeze()  # keep shared pages shared
+    requests = socket.socket(fileno=int(number))
+    streams = [0, 1, 2]  # of the next child
+    children: dict[int, int] = {}  # process ids of the running children, by descriptor
     try:
         while True:
             if streams:
                 pid = os.fork()
                 if pid == 0:
-                    wants.close()
-                    _become(streams, [*living])
+                    requests.close()
+                    _set_up_child(streams, [*children])
                     return
-                _let_go(streams)
-                living[os.pidfd_open(pid)] = pid
-                wants.send(json.dumps({"pid": pid}).encode())
+                _release_streams(streams)
+                children[os.pidfd_open(pid)] = pid
+                requests.send(json.dumps({"pid": pid}).encode())
             streams = []
-            for ready in select.select([wants.fileno(), *living], [], [])[0]:
-                if ready == wants.fileno():
-                    said, streams, _, _ = socket.recv_fds(wants, 16, 3)
-                    if not said:
+            for ready in select.select([requests.fileno(), *children], [], [])[0]:
+                if ready == requests.fileno():
+                    message, streams, _, _ = socket.recv_fds(requests, 16, 3)
+                    if not message:
                         os._exit(0)
                 else:
-                    pid = living.pop(ready)
+                    pid = children.pop(ready)
                     os.close(ready)
                     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                    wants.send(json.dumps({"ended": pid, "code": code}).encode())
-    except OSError:  # nobody is there
+                    requests.send(json.dumps({"ended": pid, "code": code}).encode())
+    except OSError:  # the other side is gone
         os._exit(0)
 
 
-def _become(streams: list[int], others: list[int]) -> None:
-    """Be a process of its own, with ``streams`` as its standard ones; ``others`` are closed."""
+def _set_up_child(streams: list[int], others: list[int]) -> None:
+    """Make the child a session of its own with ``streams`` as its standard streams; ``others`` are closed."""
     os.setsid()
     os.environ[PARENT] = str(os.getppid())
     for standard, stream in enumerate(streams):
@@ -69,12 +69,12 @@ def _become(streams: list[int], others: list[int]) -> None:
         os.close(descriptor)
 
 
-def _let_go(streams: list[int]) -> None:
-    """Close what belongs to a fork: else nobody could see that it has ended."""
-    nothing = os.open(os.devnull, os.O_RDWR)
+def _release_streams(streams: list[int]) -> None:
+    """Close the server's copies of a child's streams: otherwise their end would not be visible to readers."""
+    null = os.open(os.devnull, os.O_RDWR)
     for stream in streams:
         if stream <= 2:
-            os.dup2(nothing, stream)
+            os.dup2(null, stream)
         else:
             os.close(stream)
-    os.close(nothing)
+    os.close(null)

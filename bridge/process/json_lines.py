@@ -1,7 +1,7 @@
-"""What a process of ours tells the one that started it: one JSON object a line on its standard output.
+"""Messages from a child process to its parent: one JSON object per line on the standard output.
 
-``{"step": "..."}`` for what takes long before it, ``{"ready": {...}}`` once it can be used, and ``{"verdict": {...}}``
-when a scenario is over. By hand the same is said in words, one line each, but for the steps.
+``{"step": "..."}`` before a lengthy step of the startup, ``{"ready": {...}}`` once the process can be used, and
+``{"verdict": {...}}`` when a scenario has ended. Started by hand, a process prints the last two as lines of text.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from bridge.process.options import Options
 
 
 class ProcessOptions(Options):
-    """The requests that all our processes understand."""
+    """Options that all processes of this project have in common."""
 
     with_parent: bool = False
     """End when the process that started this one ends."""
     json_lines: bool = False
-    """Say what happens as JSON, one object a line, instead of in words."""
+    """Report events as JSON, one object per line, instead of text."""
 
-    def tell(self, what: str, facts: Any, words: str, out: TextIO | None = None) -> None:
-        """Write ``{what: facts}`` or ``words`` to ``out`` (None: standard output), at once."""
-        send(what, facts, out) if self.json_lines else print(words, file=out or sys.stdout, flush=True)
+    def announce(self, event: str, data: Any, text: str, out: TextIO | None = None) -> None:
+        """Write ``{event: data}`` or ``text`` to ``out`` (None: standard output), and flush."""
+        send(event, data, out) if self.json_lines else print(text, file=out or sys.stdout, flush=True)
 
-    def step(self, words: str, out: TextIO | None = None) -> None:
-        """Tell a parent what is being done before this process is ready."""
+    def announce_step(self, text: str, out: TextIO | None = None) -> None:
+        """Report the current startup step to the parent; nothing without ``json_lines``."""
         if self.json_lines:
-            send("step", words, out)
+            send("step", text, out)
 
 
-def send(what: str, facts: Any, out: TextIO | None = None) -> None:
-    """Write the message ``{what: facts}``, at once."""
-    print(json.dumps({what: facts}), file=out or sys.stdout, flush=True)
+def send(event: str, data: Any, out: TextIO | None = None) -> None:
+    """Write the message ``{event: data}``, and flush."""
+    print(json.dumps({event: data}), file=out or sys.stdout, flush=True)
 
 
-def received(line: str) -> dict[str, Any] | None:
-    """The message in a line, or None where there is none: libraries write to the standard output, too."""
+def parse_message(line: str) -> dict[str, Any] | None:
+    """Return the message in a line, or None if it is not one: libraries write to the standard output, too."""
     try:
         message = json.loads(line)
     except ValueError:

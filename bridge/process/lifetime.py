@@ -1,4 +1,4 @@
-"""Process shutdown: prompt on Ctrl-C, SIGTERM or the parent's death, even while a call into C++ hangs."""
+"""Prompt process shutdown on Ctrl-C, SIGTERM or the parent's death, even while a call into C++ hangs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-PARENT = "NEURALSIM_PARENT"  # in the environment: id of the process with which a child has to end
+PARENT = "NEURALSIM_PARENT"  # environment variable: id of the process with which a child has to end
 
 
 class BridgeError(RuntimeError):
-    """The bridge cannot go on; one line says what to do."""
+    """The bridge cannot continue; the message is one line that says what to do."""
 
 
 def parent_pid() -> int:
-    """The process to end with: ``PARENT`` if set, since the parent may have ended before this call."""
-    given = os.environ.get(PARENT, "")
-    return int(given) if given.isdecimal() else os.getppid()
+    """Return the id of the process to end with: ``PARENT`` if set, since the parent may have ended before this call."""
+    value = os.environ.get(PARENT, "")
+    return int(value) if value.isdecimal() else os.getppid()
 
 
 def end(code: int) -> NoReturn:
-    """Leave with an exit code at once: threads in C++ may outlive the interpreter and crash in its teardown."""
+    """Exit at once with ``code``: C++ threads may outlive the interpreter and crash in its teardown."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 class Lifetime:
-    """Turns SIGINT and SIGTERM into ``over``; ``grace`` seconds later the process exits unconditionally.
+    """A handler that turns SIGINT and SIGTERM into ``over``; ``grace`` seconds later the process exits unconditionally.
 
     ``with_parent``: the end of the parent process counts as SIGTERM. Must be created in the main thread.
     """
@@ -42,7 +42,7 @@ class Lifetime:
         self._parent = parent_pid() if with_parent else 0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
-        # A Python handler has to wait until a hanging call returns; this descriptor is written at once.
+        # A Python handler cannot run until a hanging call returns; this descriptor is written at once.
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._end)
@@ -60,7 +60,7 @@ class Lifetime:
         self._over.wait()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        """Do nothing: the thread that reads the descriptor acts, since a handler may not take a lock held here."""
+        """Do nothing: the thread that reads the descriptor acts, since a handler must not take locks."""
 
     def _watch(self) -> None:
         os.read(self._wake_read, 1)

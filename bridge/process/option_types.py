@@ -1,4 +1,4 @@
-"""Types of options: each checks a value, however it comes, and says how it is written. Nothing heavy is imported."""
+"""Types of options: each validates a value from any source and defines its notation. Nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -16,48 +16,50 @@ from bridge.process.options import Arg
 _LARGEST = 999_999_999
 
 
-def whole(least: int, most: int = _LARGEST, words: str = "") -> BeforeValidator:
-    """A whole number from ``least`` to ``most``, which is ``words``."""
-    words = words or f"a whole number of {least} or more" + (f", at most {most}" if most < _LARGEST else "")
+def integer(minimum: int, maximum: int = _LARGEST, description: str = "") -> BeforeValidator:
+    """Return a validator for integers from ``minimum`` to ``maximum``, called ``description`` in messages."""
+    limit = f", at most {maximum}" if maximum < _LARGEST else ""
+    description = description or f"a whole number of {minimum} or more{limit}"
 
     def check(value: Any) -> int:
         text = str(value)
-        if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,10}", text, re.ASCII) or not least <= int(text) <= most:
-            raise ValueError(f"{text!r} is not {words}")
+        is_integer = not isinstance(value, bool) and re.fullmatch(r"-?\d{1,10}", text, re.ASCII)
+        if not is_integer or not minimum <= int(text) <= maximum:
+            raise ValueError(f"{text!r} is not {description}")
         return int(text)
 
     return BeforeValidator(check)
 
 
-def number(least: float, most: float, words: str) -> BeforeValidator:
-    """A number from ``least`` to ``most``, which is ``words``."""
+def number(minimum: float, maximum: float, description: str) -> BeforeValidator:
+    """Return a validator for numbers from ``minimum`` to ``maximum``, called ``description`` in messages."""
 
     def check(value: Any) -> float:
         try:
-            found = math.nan if isinstance(value, bool) else float(value)
+            result = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
-            found = math.nan
-        if not least <= found <= most:
-            raise ValueError(f"{str(value)!r} is not {words}")
-        return found
+            result = math.nan
+        if not minimum <= result <= maximum:
+            raise ValueError(f"{str(value)!r} is not {description}")
+        return result
 
     return BeforeValidator(check)
 
 
-def several(item: Callable[[Any], Any]) -> BeforeValidator:
-    """A list, or a text with commas: each ``item`` once, in the order given."""
+def unique_list(item: Callable[[Any], Any]) -> BeforeValidator:
+    """Return a validator for lists and comma-separated texts: each part converted by ``item``, without duplicates."""
     return BeforeValidator(lambda value: tuple(dict.fromkeys(map(item, _split(value)))))
 
 
-def listed(known: Sequence[str]) -> BeforeValidator:
-    """A list, or a text with commas, of words out of ``known``: each once, in their order there."""
+def subset_of(choices: Sequence[str]) -> BeforeValidator:
+    """Return a validator for lists and comma-separated texts of ``choices``; the result is in their order."""
 
     def check(value: Any) -> tuple[str, ...]:
-        given = _split(value)
-        wrong = [word for word in given if word not in known]
+        parts = _split(value)
+        wrong = [part for part in parts if part not in choices]
         if wrong:
-            raise ValueError(f"unknown {wrong[0]!r}; there are {', '.join(known)}")
-        return tuple(word for word in known if word in given)
+            raise ValueError(f"unknown {wrong[0]!r}; choose {', '.join(choices)}")
+        return tuple(choice for choice in choices if choice in parts)
 
     return BeforeValidator(check)
 
@@ -65,12 +67,12 @@ def listed(known: Sequence[str]) -> BeforeValidator:
 def _split(value: Any) -> list[Any]:
     parts = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
     if not parts or "" in parts:
-        raise ValueError(f"{value!r} is no list, separated by commas")
+        raise ValueError(f"{value!r} is not a comma-separated list")
     return parts
 
 
 def _text(pattern: str, example: str) -> BeforeValidator:
-    """A text of this form, with a port where the pattern has a group."""
+    """Return a validator for texts that match ``pattern``; a group in it is a port."""
 
     def check(value: Any) -> str:
         match = re.fullmatch(pattern, str(value), re.ASCII)
@@ -100,12 +102,12 @@ def _mount(value: Any) -> tuple[float, ...]:
     return numbers
 
 
-Count = Annotated[int, whole(0), Arg("N")]
-Positive = Annotated[int, whole(1), Arg("N")]
-#: Of the town's own vehicles or pedestrians: more would find no room.
-Crowd = Annotated[int, whole(0, 1000), Arg("N")]
+Count = Annotated[int, integer(0), Arg("N")]
+Positive = Annotated[int, integer(1), Arg("N")]
+#: Number of the town's own vehicles or pedestrians; there is no space for more.
+Crowd = Annotated[int, integer(0, 1000), Arg("N")]
 #: A TCP port to listen on, 0 = any free one.
-Port = Annotated[int, whole(0, 65535, "a port, 0 to 65535"), Arg("N")]
+Port = Annotated[int, integer(0, 65535, "a port, 0 to 65535"), Arg("N")]
 #: Ticks or frames per second.
 Rate = Annotated[float, number(1.0, 240.0, "a rate from 1 to 240 per second"), Arg("RATE")]
 #: Times real time.
@@ -113,7 +115,7 @@ Speed = Annotated[float, number(0.1, 8.0, "0.1 to 8"), Arg("X")]
 Seconds = Annotated[float, number(0.0, 1e6, "a number of seconds"), Arg("S")]
 #: Horizontal angle of view.
 Fov = Annotated[float, number(5.0, 170.0, "an angle from 5 to 170 degrees"), Arg("DEGREES")]
-#: Where a camera is at the vehicle: metres forward, to the right and up; degrees up.
+#: A camera's pose on the vehicle: metres forward, right and up; pitch in degrees, up positive.
 Mount = Annotated[tuple[float, float, float, float], BeforeValidator(_mount), Arg("X,Y,Z,PITCH")]
 
 #: A CARLA server.
@@ -122,7 +124,7 @@ Address = Annotated[str, _text(r"[^\s:/]+:(\d{1,5})", "HOST:PORT, such as localh
 Endpoint = Annotated[
     str, _text(r"tcp://\S+:(\d{1,5})|ipc://\S+", "an endpoint, such as tcp://192.168.1.5:5555"), Arg("ENDPOINT")
 ]
-Planes = Annotated[tuple[str, ...], listed(presets.PLANES), Arg("LIST")]
+Planes = Annotated[tuple[str, ...], subset_of(presets.PLANES), Arg("LIST")]
 Weather = Annotated[str, AfterValidator(lambda text: presets.weather(text) if text else ""), Arg("PRESET")]
 Town = Annotated[str, Arg("NAME|FILE.xodr")]
 

@@ -1,8 +1,10 @@
-"""Names of weathers, planes and towns, importable without loading a simulator."""
+"""Names of weather presets, planes and towns, importable without loading a simulator."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
+
+from bridge.process.parser import unknown
 
 #: CARLA's weather presets: the names in ``carla.WeatherParameters``.
 Preset = Literal[
@@ -19,20 +21,20 @@ PLANES = ("tag", "instance", "depth", "motion", "rgb", "rgb_half")
 #: The towns that ``neuralsim.town.opendrive.towns`` can generate.
 TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
 
-#: One of open ground and a road, for scenarios without a map; it is not among those that one drives in.
+#: A town of open ground and one road, for scenarios without a map; it is not offered for driving.
 PLAIN = "plain"
 
 
 def weather(text: str) -> str:
-    """The preset with this name, in any case. Raises ``ValueError``, one line."""
+    """Return the preset with this name, in any case. Raises ``ValueError`` with a one-line message."""
     known = {name.lower(): name for name in WEATHERS}
     if text.lower() not in known:
-        raise ValueError(f"unknown weather {text!r}: choose {', '.join(WEATHERS)}")
+        raise ValueError(unknown("weather", text, WEATHERS))
     return known[text.lower()]
 
 
 def town(text: str) -> str:
-    """``text`` if it is a town's name or ends as an OpenDRIVE file does. Raises ``ValueError``, one line."""
+    """Return ``text`` if it names a town or ends with .xodr. Raises ``ValueError`` with a one-line message."""
     if text not in (*TOWNS, PLAIN) and not text.lower().endswith(".xodr"):
-        raise ValueError(f"unknown town {text!r}: choose {', '.join(TOWNS)} or the path of an .xodr file")
+        raise ValueError(f"{unknown('town', text, TOWNS)} (or give the path of an .xodr file)")
     return text

@@ -1,6 +1,6 @@
-"""Settings in YAML files that are checked by pydantic models: every mistake with its line, in one line of words.
+"""YAML settings checked by pydantic models: every mistake is reported with its line, in a one-line message.
 
-Options of commands, scenarios and training runs are read by what is here, so that they complain alike.
+Options of commands, scenarios and training runs all use this module, so that their messages have the same form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.untrusted.files import FileRefused
 from bridge.untrusted.yaml import YamlError
 
 if TYPE_CHECKING:
-    import yaml  # as in `parse_yaml`: only who reads a file waits for it
+    import yaml  # imported late in `_collect_lines`: only processes that read a file wait for it
 
 Key = tuple[str | int, ...]
 Lines = Mapping[Key, int]
@@ -28,12 +28,12 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used; one line: file, line, key, and what is wrong."""
+    """Settings are invalid; the message is one line: file, line, key, and what is wrong."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a file."""
+    """A mistake in a file."""
 
     line: int  # from 1
     key: str  # such as actors[0].spawn.ahead, "" for the whole file
@@ -41,16 +41,16 @@ class Problem:
 
 
 def load(path: Path, model: type[_M]) -> _M:
-    """The ``model`` in a YAML file. Raises :class:`SettingsError`."""
+    """Load a YAML file as ``model``. Raises :class:`SettingsError`."""
     data, lines = read(path)
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SettingsError(first(path, problems(error, model, lines))) from None
+        raise SettingsError(first_problem(path, problems(error, model, lines))) from None
 
 
 def read(path: Path) -> tuple[dict[str, Any], Lines]:
-    """The mapping in a YAML file, and the line of every key in it. Raises :class:`SettingsError`."""
+    """Read the mapping in a YAML file, and the line of every key in it. Raises :class:`SettingsError`."""
     try:
         data, lines = parse_yaml(files.read_text(path, limits.YAML_SIZE))
     except OSError as error:
@@ -60,20 +60,20 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
     except FileRefused as error:
         raise SettingsError(f"{path}: {error}") from None
     if not isinstance(data, dict):
-        raise SettingsError(f"{path}:1: must be a mapping of settings, `key: value` line by line")
+        raise SettingsError(f"{path}:1: must be a mapping of settings, one `key: value` per line")
     return data, lines
 
 
 def parse_yaml(text: str) -> tuple[Any, dict[Key, int]]:
-    """The plain data of a YAML text, and the line of every key in it. Raises :class:`YamlError`."""
+    """Return the plain data of a YAML text, and the line of every key in it. Raises :class:`YamlError`."""
     node, data = untrusted_yaml.parse(text)
     lines: dict[Key, int] = {}
-    _walk(node, (), lines)
+    _collect_lines(node, (), lines)
     return data, lines
 
 
-def _walk(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
-    """Note the lines of all keys. Refuses what YAML lets pass: keys that come twice."""
+def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
+    """Record the lines of all keys, and refuse duplicate keys, which PyYAML accepts."""
     import yaml
 
     lines.setdefault(key, node.start_mark.line + 1)
@@ -82,34 +82,34 @@ def _walk(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:
             line = name.start_mark.line + 1
             if not isinstance(name, yaml.ScalarNode):
                 raise YamlError(line, f"{dotted(key)}: a key must be a word")
-            below = (*key, name.value)
-            if below in lines and line != lines[below]:
-                raise YamlError(line, f"{dotted(below)}: given twice, first in line {lines[below]}")
-            lines[below] = line
-            _walk(value, below, lines)
+            child = (*key, name.value)
+            if child in lines and line != lines[child]:
+                raise YamlError(line, f"{dotted(child)}: given twice, first in line {lines[child]}")
+            lines[child] = line
+            _collect_lines(value, child, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _walk(value, (*key, index), lines)
+            _collect_lines(value, (*key, index), lines)
 
 
 def line_of(lines: Lines, key: Key) -> int:
-    """The line of a key, or of the nearest thing around it."""
+    """Return the line of a key, or of the nearest key that contains it."""
     while key and key not in lines:
         key = key[:-1]
     return lines.get(key, 1)
 
 
 def dotted(key: Key) -> str:
-    """A key as people write it: ``actors[0].spawn.ahead``."""
+    """Return a key in dotted notation: ``actors[0].spawn.ahead``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
 
 
-# Mistakes in words
+# Messages
 
 
-def first(path: Path, problems: Sequence[Problem]) -> str:
-    """One line about several mistakes: the first, and how many more there are."""
-    # Of a misspelt key both its absence and its presence are wrong; the latter says more.
+def first_problem(path: Path, problems: Sequence[Problem]) -> str:
+    """Return one line about several mistakes: the first one, and how many more there are."""
+    # A misspelt key is reported twice, as missing and as unknown; the latter is more helpful.
     first = min(problems, key=lambda problem: (problem.line, problem.message == MISSING))
     key = f"{first.key}: " if first.key else ""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -117,20 +117,20 @@ def first(path: Path, problems: Sequence[Problem]) -> str:
 
 
 def problems(error: ValidationError, model: type[BaseModel], lines: Lines) -> list[Problem]:
-    """All mistakes that ``model`` found, in words."""
-    found = [(tuple(each["loc"]), in_words(each, model)) for each in error.errors(include_url=False)]
-    return [Problem(line_of(lines, key), dotted(key), message) for key, message in found]
+    """Return all mistakes in a ``ValidationError`` of ``model``."""
+    messages = [(tuple(each["loc"]), describe_error(each, model)) for each in error.errors(include_url=False)]
+    return [Problem(line_of(lines, key), dotted(key), message) for key, message in messages]
 
 
-def in_words(error: Any, model: type[BaseModel]) -> str:
-    """What one of a ``ValidationError``'s errors says, without its key."""
+def describe_error(error: Any, model: type[BaseModel]) -> str:
+    """Return the message for one of a ``ValidationError``'s errors, without its key."""
     key: Key = tuple(error["loc"])
     kind, message = error["type"], error["msg"]
     if kind == "extra_forbidden":
-        renamed = getattr(model, "renamed", {})  # a model may say what its keys were called before
+        renamed = getattr(model, "renamed", {})  # a model may list the former names of its keys
         if key[-1] in renamed:
             return f"unknown key; it is {renamed[key[-1]]} now"
-        return unknown("key", str(key[-1]), known(model, key[:-1]), named=False)
+        return unknown("key", str(key[-1]), known_keys(model, key[:-1]), with_word=False)
     if kind == "missing":
         return MISSING
     if kind == "value_error":
@@ -146,8 +146,8 @@ def in_words(error: Any, model: type[BaseModel]) -> str:
     return f"{message}, not {error['input']!r}" if isinstance(error["input"], str | int | float | bool) else message
 
 
-def known(model: type[BaseModel], key: Key) -> list[str]:
-    """The keys of the mapping at ``key`` of a model."""
+def known_keys(model: type[BaseModel], key: Key) -> list[str]:
+    """Return the keys of the mapping at ``key`` of a model."""
     for part in key:
         if isinstance(part, str):
             names = {info.alias or name: info for name, info in model.model_fields.items()}
@@ -156,7 +156,7 @@ def known(model: type[BaseModel], key: Key) -> list[str]:
 
 
 def _model_in(annotation: Any) -> Any:
-    """The model inside an annotation such as ``list[Step]`` or ``Spawn | None``."""
+    """Return the model inside an annotation such as ``list[Step]`` or ``Spawn | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     inside = (_model_in(part) for part in getattr(annotation, "__args__", ()))

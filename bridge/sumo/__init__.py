@@ -1,1 +1,1 @@
-"""SUMO's networks as towns, and its traffic in them (https://eclipse.dev/sumo; needs the extra ``sumo``)."""
+"""SUMO networks as towns with SUMO's traffic (https://eclipse.dev/sumo; needs the extra ``sumo``)."""

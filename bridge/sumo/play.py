@@ -1,4 +1,4 @@
-"""The bridge with SUMO's traffic: ``bridge.carla_bridge`` whose scenario is a .sumocfg.
+"""The bridge with SUMO's traffic: ``bridge.carla_bridge`` with a .sumocfg as its scenario.
 
 python -m bridge.sumo.play --carla 127.0.0.1:2000 --scenario city.sumocfg
 """

@@ -1,4 +1,4 @@
-"""A SUMO network as an OpenDRIVE map, by SUMO's own netconvert."""
+"""Conversion of SUMO networks to OpenDRIVE maps, by SUMO's netconvert."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bridge.process.lifetime import BridgeError
 from bridge.process.user_cache import cache_folder
 from bridge.untrusted import files, limits, xml
 
-_ELEMENTS, _DEPTH = 10_000, 20  # of a .sumocfg
-_PATIENCE = 300.0  # s that a network may take
+_ELEMENTS, _DEPTH = 10_000, 20  # limits for a .sumocfg
+_TIMEOUT = 300.0  # s, for the conversion of a network
 
 
 class SumoError(BridgeError):
-    """SUMO, or what it was given, is not there or not right; one line."""
+    """SUMO or its input is missing or invalid; the message is one line."""
 
 
 def program(name: str) -> str:
-    """The path of one of SUMO's programs, of the wheel ``eclipse-sumo``. Raises ``SumoError`` without it."""
+    """Return the path of one of SUMO's programs, from the wheel ``eclipse-sumo``. Raises ``SumoError`` without it."""
     try:
         import sumo
     except ModuleNotFoundError:
@@ -30,7 +30,7 @@ def program(name: str) -> str:
 
 
 def network_of(config: Path) -> Path:
-    """The network file that a .sumocfg names. Raises ``SumoError``."""
+    """Return the network file that a .sumocfg names. Raises ``SumoError``."""
     try:
         root = xml.parse(files.read_text(config, limits.OPENSCENARIO_SIZE), _ELEMENTS, _DEPTH)
     except OSError as error:
@@ -38,34 +38,36 @@ def network_of(config: Path) -> Path:
     except ValueError as error:
         raise SumoError(f"{config}: {error}") from None
     for name in ("net-file", "net", "n"):  # SUMO's names for the same option
-        for found in root.iter(name):
-            if value := found.get("value"):
+        for element in root.iter(name):
+            if value := element.get("value"):
                 return config.parent / value
     raise SumoError(f"{config}: it names no net-file; is it a SUMO configuration?")
 
 
 def opendrive_of(config: Path) -> Path:
-    """The network of a .sumocfg as an .xodr file, converted once and kept in the cache folder; netconvert keeps the
-    network's coordinates (y to the north). Raises ``SumoError``."""
+    """Return the network of a .sumocfg as an .xodr file, which is converted once and kept in the cache folder.
+
+    netconvert keeps the network's coordinates (y to the north). Raises ``SumoError``.
+    """
     network = network_of(config)
     try:
         digest = hashlib.sha256(network.read_bytes()).hexdigest()[:16]
     except OSError as error:
         raise SumoError(f"{network}: {(error.strerror or 'cannot be read').lower()}") from None
     folder = cache_folder() / "sumo"
-    kept = folder / f"{network.name.partition('.')[0][:40]}-{digest}.xodr"
-    if kept.exists():
-        return kept
+    cached = folder / f"{network.name.partition('.')[0][:40]}-{digest}.xodr"
+    if cached.exists():
+        return cached
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / "map.xodr"
-            call = [program("netconvert"), "-s", str(network), "--opendrive-output", str(made)]
-            run = subprocess.run(call, capture_output=True, text=True, errors="replace", timeout=_PATIENCE)
+            output = Path(scratch) / "map.xodr"
+            call = [program("netconvert"), "-s", str(network), "--opendrive-output", str(output)]
+            run = subprocess.run(call, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT)
             if run.returncode != 0:
-                said = [line for line in run.stderr.splitlines() if line.startswith("Error")] or ["it does not say why"]
-                raise SumoError(f"{network}: netconvert could not read it: {said[0].removeprefix('Error: ')}")
-            os.replace(made, kept)
+                errors = [line for line in run.stderr.splitlines() if line.startswith("Error")] or ["unknown error"]
+                raise SumoError(f"{network}: netconvert could not read it: {errors[0].removeprefix('Error: ')}")
+            os.replace(output, cached)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SumoError(f"{network}: not converted: {error}") from None
-    return kept
+    return cached

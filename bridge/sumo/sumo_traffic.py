@@ -1,7 +1,7 @@
-"""SUMO's vehicles as actors of a CARLA server, and the ego as a vehicle of SUMO's.
+"""Co-simulation with SUMO: its vehicles are actors of a CARLA server, and the ego is a vehicle in SUMO.
 
-SUMO moves first, with the ego where it was after the tick before; then its vehicles are put where they are now, without
-physics, and its traffic lights are shown. What is further than ``RANGE`` from the ego is left to SUMO alone.
+In each tick SUMO moves first, with the ego's pose of the previous tick. Then its vehicles are moved on the server,
+without physics, and its traffic lights are applied. Vehicles further than ``RANGE`` from the ego exist only in SUMO.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from bridge.carla_client.surroundings import Surroundings
 from bridge.sumo.sumo_network import SumoError, network_of, program
 
 RANGE = 200.0  # m from the ego within which vehicles are actors
-WARM_UP = 60.0  # s that SUMO is ahead, so that its streets are not empty
-_LEAVES = 1.15  # times that, from which on they are none again
+WARM_UP = 60.0  # s that SUMO simulates in advance, so that its streets are not empty
+_HIDE_FACTOR = 1.15  # times ``RANGE``: the distance beyond which they are removed again
 _EGO = "neuralsim-ego"
-_MIRROR = 2  # keepRoute of TraCI's moveToXY: anywhere, not just on its route
-#: Blueprints by SUMO's vClass; of cars, which are everything else, the vehicle's name chooses one.
+_KEEP_ROUTE = 2  # keepRoute of TraCI's moveToXY: anywhere, not only on the vehicle's route
+#: Blueprints by SUMO's vClass; all other classes are cars, whose blueprint depends on the vehicle's name.
 _BLUEPRINTS = {
     "truck": "vehicle.carlamotors.european_hgv", "trailer": "vehicle.carlamotors.european_hgv",
     "bus": "vehicle.mitsubishi.fusorosa", "coach": "vehicle.mitsubishi.fusorosa",
@@ -39,41 +39,41 @@ _STATES = {
     "y": carla.TrafficLightState.Yellow, "Y": carla.TrafficLightState.Yellow, "u": carla.TrafficLightState.Yellow,
     "o": carla.TrafficLightState.Yellow,
 }  # fmt: skip
-#: SUMO's signal bits as CARLA's lamps: blinkers right and left, brakes.
+#: CARLA's lamps by SUMO's signal bits: blinkers right and left, brakes.
 _LAMPS = {
     1: carla.VehicleLightState.RightBlinker, 2: carla.VehicleLightState.LeftBlinker, 8: carla.VehicleLightState.Brake,
 }  # fmt: skip
 
 
 class SumoTraffic:
-    """``ScenarioHooks`` that move the others and leave the ego to its driver. Raises ``SumoError``."""
+    """``ScenarioHooks`` that move SUMO's vehicles and leave the ego to its driver. Raises ``SumoError``."""
 
     over = False
     drives_ego = False
 
     def __init__(self, config: Path) -> None:
-        network_of(config)  # says now what is wrong with it
+        network_of(config)  # reports mistakes before anything starts
         self._config, self._program = config, program("sumo")
         self._traci: Any = None  # TraCI's connection, once SUMO runs
         self._world: Any = None
         self._ego: Any = None
-        self._shown: dict[str, Any] = {}  # SUMO's id -> actor
+        self._visible: dict[str, Any] = {}  # SUMO's id -> actor
         self._lamps: dict[str, int] = {}
         self._lights: list[tuple[Any, str, int]] = []  # actor, SUMO's traffic light, index in its state
         self._states: dict[int, Any] = {}
         self._bodies: dict[str, tuple[str, float]] = {}  # SUMO's id -> blueprint, length in m
-        self.most = 0  # actors at the same time
+        self.max_actors = 0  # at the same time
 
     @property
     def actors(self) -> list[Any]:
-        """Those that stand for SUMO's vehicles now."""
-        return list(self._shown.values())
+        """The actors that represent SUMO's vehicles at present."""
+        return list(self._visible.values())
 
     def settings(self) -> dict[str, Any]:
         return {"scenario": self._config.stem, "more_cameras": {}}
 
     def spawn(self, world: carla.World, town: carla.Map) -> None:
-        """The bridge spawns its own ego."""
+        """Do nothing: the bridge spawns the ego."""
         self._world = world
 
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
@@ -94,23 +94,21 @@ class SumoTraffic:
             raise SumoError(f"{self._config}: SUMO ended: {str(error).splitlines()[0]}") from None
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
-        """Nothing is judged."""
+        """Do nothing: there are no assertions."""
 
     def report(self) -> str:
         return ""
 
     def hand_over(self) -> None:
-        """The ego has been its driver's from the beginning."""
+        """Do nothing: the driver has had the ego from the beginning."""
 
     def result(self) -> dict[str, Any]:
-        return {"scenario": self._config.stem, "vehicles": self.most}
+        return {"scenario": self._config.stem, "vehicles": self.max_actors}
 
     def stop(self) -> None:
         if self._traci is not None:
             self._traci.close()
             self._traci = None
-
-    # Inside
 
     def _start(self, delta: float) -> None:
         import traci
@@ -119,18 +117,19 @@ class SumoTraffic:
         traci.start(call, label=str(id(self)), stdout=subprocess.DEVNULL)
         self._traci = traci.getConnection(str(id(self)))
         self._traci.simulationStep(self._traci.simulation.getTime() + WARM_UP)
-        self._watch(self._traci.vehicle.getIDList())
+        self._subscribe(self._traci.vehicle.getIDList())
         self._traci.simulation.subscribe([traci.constants.VAR_DEPARTED_VEHICLES_IDS])
-        states = {light: self._traci.trafficlight.getRedYellowGreenState(light) for light in self._lights_of_sumo()}
+        states = {light: self._traci.trafficlight.getRedYellowGreenState(light) for light in self._subscribe_lights()}
         for actor in self._world.get_actors().filter("traffic.traffic_light*"):
             light, _, index = actor.get_opendrive_id().rpartition("_")  # as netconvert names signals
             if index.isdigit() and int(index) < len(states.get(light, "")):
                 self._lights.append((actor, light, int(index)))
         if self._lights:
-            self._lights[0][0].freeze(True)  # all of them
-        self._enter_ego()
+            self._lights[0][0].freeze(True)  # freezes all lights
+        self._add_ego()
 
-    def _lights_of_sumo(self) -> list[str]:
+    def _subscribe_lights(self) -> list[str]:
+        """Subscribe to the states of SUMO's traffic lights; return their ids."""
         import traci
 
         lights = list(self._traci.trafficlight.getIDList())
@@ -138,8 +137,8 @@ class SumoTraffic:
             self._traci.trafficlight.subscribe(light, [traci.constants.TL_RED_YELLOW_GREEN_STATE])
         return lights
 
-    def _enter_ego(self) -> None:
-        """Have SUMO know the ego, so that its vehicles heed it."""
+    def _add_ego(self) -> None:
+        """Add the ego to SUMO, so that its vehicles react to it."""
         x, y, _ = self._front(self._ego.get_transform())
         edge, _, _ = self._traci.simulation.convertRoad(x, y, vClass="passenger")
         self._traci.route.add(_EGO, [edge])
@@ -148,71 +147,71 @@ class SumoTraffic:
         self._mirror_ego()
 
     def _front(self, pose: carla.Transform) -> tuple[float, float, float]:
-        """Of the ego's bumper in SUMO's axes: x, y (m, to the north) and the angle from north, clockwise."""
+        """Return the ego's front bumper in SUMO's axes: x, y (m, to the north) and the angle clockwise from north."""
         yaw, half = radians(pose.rotation.yaw), self._ego.bounding_box.extent.x
         return pose.location.x + half * cos(yaw), -(pose.location.y + half * sin(yaw)), pose.rotation.yaw + 90.0
 
     def _mirror_ego(self) -> None:
         x, y, angle = self._front(self._ego.get_transform())
         velocity = self._ego.get_velocity()
-        self._traci.vehicle.moveToXY(_EGO, "", -1, x, y, angle, _MIRROR)
+        self._traci.vehicle.moveToXY(_EGO, "", -1, x, y, angle, _KEEP_ROUTE)
         self._traci.vehicle.setSpeed(_EGO, hypot(velocity.x, velocity.y))
 
     def _move_all(self) -> None:
-        """Put SUMO's vehicles where they are now, have new ones and forget others."""
+        """Move SUMO's vehicles on the server, show new ones and hide others."""
         from traci import constants as c
 
-        self._watch(self._traci.simulation.getSubscriptionResults()[c.VAR_DEPARTED_VEHICLES_IDS])
+        self._subscribe(self._traci.simulation.getSubscriptionResults()[c.VAR_DEPARTED_VEHICLES_IDS])
         here = self._ego.get_transform().location
         states = self._traci.vehicle.getAllSubscriptionResults()
         for name, state in states.items():
             blueprint, length = self._body(name)
             pose = _pose(state[c.VAR_POSITION3D], state[c.VAR_ANGLE], state[c.VAR_SLOPE], length)
-            away = hypot(pose.location.x - here.x, pose.location.y - here.y)
-            if name not in self._shown and away < RANGE:
+            distance = hypot(pose.location.x - here.x, pose.location.y - here.y)
+            if name not in self._visible and distance < RANGE:
                 self._show(name, blueprint, pose)
-            elif name in self._shown and away > _LEAVES * RANGE:
+            elif name in self._visible and distance > _HIDE_FACTOR * RANGE:
                 self._hide(name)
-            if name in self._shown:
+            if name in self._visible:
                 self._move(name, pose, state[c.VAR_SPEED], state[c.VAR_SIGNALS])
-        for name in [name for name in self._shown if name not in states]:
+        for name in [name for name in self._visible if name not in states]:
             self._hide(name)
         self._bodies = {name: body for name, body in self._bodies.items() if name in states}
-        self.most = max(self.most, len(self._shown))
+        self.max_actors = max(self.max_actors, len(self._visible))
 
-    def _watch(self, names: Iterable[str]) -> None:
-        """Have SUMO tell of these vehicles after each step."""
+    def _subscribe(self, names: Iterable[str]) -> None:
+        """Subscribe to the states of these vehicles."""
         from traci import constants as c
 
         for name in names:
             if name != _EGO:
-                told = [c.VAR_POSITION3D, c.VAR_ANGLE, c.VAR_SPEED, c.VAR_SLOPE, c.VAR_SIGNALS]
-                self._traci.vehicle.subscribe(name, told)
+                variables = [c.VAR_POSITION3D, c.VAR_ANGLE, c.VAR_SPEED, c.VAR_SLOPE, c.VAR_SIGNALS]
+                self._traci.vehicle.subscribe(name, variables)
 
     def _body(self, name: str) -> tuple[str, float]:
-        """Blueprint and SUMO's length, m, of a vehicle."""
+        """Return a vehicle's blueprint, and its length in SUMO, m."""
         if name not in self._bodies:
             kind, length = self._traci.vehicle.getVehicleClass(name), self._traci.vehicle.getLength(name)
             car = _CARS[zlib.crc32(name.encode()) % len(_CARS)]
             self._bodies[name] = _BLUEPRINTS.get(kind, car), length
         return self._bodies[name]
 
-    def _show(self, name: str, wanted: str, pose: carla.Transform) -> None:
-        blueprint = self._world.get_blueprint_library().find(wanted)
+    def _show(self, name: str, blueprint_id: str, pose: carla.Transform) -> None:
+        blueprint = self._world.get_blueprint_library().find(blueprint_id)
         if blueprint.has_attribute("color"):
             colours = blueprint.get_attribute("color").recommended_values
             blueprint.set_attribute("color", colours[zlib.crc32(name.encode()[::-1]) % len(colours)])
         actor = self._world.try_spawn_actor(blueprint, pose)
-        if actor is not None:  # else something is in the way: again after the next step
+        if actor is not None:  # otherwise the place is occupied: try again in the next step
             actor.set_simulate_physics(False)
-            self._shown[name] = actor
+            self._visible[name] = actor
 
     def _hide(self, name: str) -> None:
-        self._shown.pop(name).destroy()
+        self._visible.pop(name).destroy()
         self._lamps.pop(name, None)
 
     def _move(self, name: str, pose: carla.Transform, speed: float, signals: int) -> None:
-        actor, yaw = self._shown[name], radians(pose.rotation.yaw)
+        actor, yaw = self._visible[name], radians(pose.rotation.yaw)
         actor.set_transform(pose)
         actor.set_target_velocity(carla.Vector3D(speed * cos(yaw), speed * sin(yaw), 0.0))
         lamps = sum(int(lamp) for bit, lamp in _LAMPS.items() if signals & bit)
@@ -232,8 +231,11 @@ class SumoTraffic:
 
 
 def _pose(front: tuple[float, float, float], angle: float, slope: float, length: float) -> carla.Transform:
-    """CARLA's pose of a vehicle of ``length`` m whose bumper SUMO has at ``front``, m, looking ``angle`` degrees
-    clockwise from north, up by ``slope`` degrees."""
+    """Return CARLA's pose of a vehicle in SUMO.
+
+    ``front``: position of its front bumper, m; ``angle``: heading, degrees clockwise from north; ``slope``: degrees,
+    up positive; ``length``: m.
+    """
     yaw = angle - 90.0
     x = front[0] - 0.5 * length * cos(radians(yaw))
     y = -front[1] - 0.5 * length * sin(radians(yaw))

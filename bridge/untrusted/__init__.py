@@ -1,1 +1,1 @@
-"""Files that strangers wrote: one guarded reader for each format, and the limits they all keep to."""
+"""Guarded readers for untrusted files, one per format, and the limits that they share."""

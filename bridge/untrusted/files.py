@@ -1,4 +1,4 @@
-"""Reading whole files: only files, never pipes or devices that do not end, and no more than a limit."""
+"""Reading whole files up to a size limit: regular files only, never pipes or devices, which may not end."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from bridge.untrusted.limits import MIB
 
 
 class FileRefused(ValueError):
-    """A file that is not what it should be or would cost too much; the message is one line, without its name."""
+    """A file is of the wrong kind or would cost too much to read; the message is one line, without the file name."""
 
 
 class FileTooLarge(FileRefused):
-    """A file that may well be what it should be, but has more in it than there is room or time for."""
+    """A file may be valid, but has more in it than there is memory or time for."""
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """``path`` opened for reading, if it is a regular file. Raises ``FileRefused`` and ``OSError``.
+    """Open ``path`` for reading if it is a regular file. Raises ``FileRefused`` and ``OSError``.
 
-    A pipe or a terminal would wait for ever, a device may have no end.
+    A pipe or a terminal would block for ever, a device may have no end.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    except ValueError:  # a NUL in it
-        raise FileRefused("no name of a file") from None
+    except ValueError:  # the path contains a NUL
+        raise FileRefused("not a file name") from None
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise FileRefused("is a directory")
         if not stat.S_ISREG(mode):
-            raise FileRefused("is no regular file")
+            raise FileRefused("is not a regular file")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -40,16 +40,16 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """All of a regular file of up to ``limit`` bytes. Raises ``FileRefused`` and ``OSError``."""
+    """Read a regular file of up to ``limit`` bytes. Raises ``FileRefused`` and ``OSError``."""
     with open_regular(path) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise FileRefused(f"over {limit / MIB:g} MiB, which is too large for what it should be")
+        raise FileRefused(f"over {limit / MIB:g} MiB, which is too large for a file of its kind")
     return data
 
 
 def read_text(path: str | Path, limit: int) -> str:
-    """The same as UTF-8, with or without a byte order mark. Raises ``FileRefused`` and ``OSError``."""
+    """Read the same as UTF-8 text, with or without a byte order mark. Raises ``FileRefused`` and ``OSError``."""
     try:
         return read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError:

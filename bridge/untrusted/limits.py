@@ -1,6 +1,7 @@
-"""How much a file, a connection or a message of a stranger may cost, each with its reason.
+"""Limits on what an untrusted file, connection or message may cost, each with its reason.
 
-Honest files stay below every one of these by a wide margin; who meets one gets a line that names it. Sizes are bytes.
+Legitimate files stay below all of them by a wide margin; an input that exceeds one is refused with a line that names
+the limit. Sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -8,18 +9,18 @@ from __future__ import annotations
 KIB, MIB = 1 << 10, 1 << 20
 
 # Text. PyYAML's nodes cost some 500 bytes each, lxml's and expat's elements up to as much.
-YAML_SIZE = MIB  # the longest shipped scenario has 4 KiB, the longest card 30
-YAML_NODES = 100_000  # with aliases expanded: ten aliases of ten aliases, eight deep, are 10^8
+YAML_SIZE = MIB  # the longest shipped scenario has 4 KiB, the longest model card 30
+YAML_NODES = 100_000  # with aliases expanded: ten aliases of ten aliases, eight levels deep, are 10^8
 YAML_DEPTH = 16  # the scenario language needs 9
-OPENSCENARIO_SIZE = MIB  # a scenario
+OPENSCENARIO_SIZE = MIB  # one scenario
 CATALOG_SIZE = 4 * MIB
-CATALOG_FILES = 64  # in one folder: it may name any folder of this machine
-ATTRIBUTE = 4 * KIB  # characters of an attribute with its parameters filled in: parameters can double each other
+CATALOG_FILES = 64  # in one folder: a scenario may name any folder of this machine
+ATTRIBUTE = 4 * KIB  # characters of an attribute with its parameters substituted: each parameter can double another
 EXPRESSION = 256  # characters of an arithmetic expression: parsers recurse
-OPENDRIVE_SIZE = 64 * MIB  # CARLA's largest shipped town has 16; also the largest message of the town's port
-OPENDRIVE_ELEMENTS = 100_000  # 300 bytes each as a tree; of CARLA's Town01 to Town10HD the most has 30,000
-OPENDRIVE_DEPTH = 32  # the standard nests 9 deep; writing a tree out recurses
-#: Of some elements, in one file. Beside each: the most of CARLA's Town01 to Town10HD.
+OPENDRIVE_SIZE = 64 * MIB  # CARLA's largest shipped town has 16; also the largest message on the town's port
+OPENDRIVE_ELEMENTS = 100_000  # 300 bytes each as a tree; the largest of CARLA's Town01 to Town10HD has 30,000
+OPENDRIVE_DEPTH = 32  # the standard nests 9 deep; serialising a tree recurses
+#: Number of certain elements in one file. The comments give the maximum of CARLA's Town01 to Town10HD.
 OPENDRIVE_MOST = {
     "road": 2000,  # 279
     "laneSection": 5000,  # 1,037
@@ -31,39 +32,39 @@ OPENDRIVE_MOST = {
     "cornerRoad": 20_000,  # none
     "connection": 5000,  # 223
 }
-OPENDRIVE_CORNERS = 500  # of one object: its outline is cut into triangles, which takes their square
+OPENDRIVE_CORNERS = 500  # of one object: triangulating its outline takes quadratic time
 OPENDRIVE_LENGTH = 30_000.0  # m, of all roads; CARLA's Town04 has 11 km, oldtown 10
-OPENDRIVE_AREA = 25e6  # m2, of the rectangle round all roads: land and woods lie all over it; Town04 has under 1 km2
+OPENDRIVE_AREA = 25e6  # m2, bounding box of all roads, which land and woods fill; Town04 has under 1 km2
 OPENDRIVE_CLIMB = 2000.0  # m from the lowest road to the highest
 OPENDRIVE_LANES = 120_000.0  # m, of all lanes; CARLA's Town04 has 58 km
-LANE_WIDTH = 100.0  # m; the widest lanes of any road are toll plazas' of some 30
-MAP_MEMORY = 640 * MIB  # to read a map, and again to build its town, beyond what the process has before
-MAP_READING = 4  # s of a processor for `carla.Map`; CARLA's towns take half a second
-MAP_BUILDING = 8.0  # s of a processor for the town; CARLA's Town03 and Town04 take the longest, 3 to 4.5
+LANE_WIDTH = 100.0  # m; the widest real lanes are those of toll plazas, some 30
+MAP_MEMORY = 640 * MIB  # to read a map, and again to build its town, in addition to what the process already uses
+MAP_READING = 4  # s of CPU time for `carla.Map`; CARLA's towns take half a second
+MAP_BUILDING = 8.0  # s of CPU time for the town; CARLA's Town03 and Town04 take the longest, 3 to 4.5
 
-# Pictures. One pixel of a label map is 1 byte decoded, some 40 while it is painted.
-PIXELS = 1 << 26  # of one picture: 67 million, two 8K frames
-SIDE = 4096  # pixels of one side of a camera, as the scenario language has it
-PICTURE_SIZE = 256 * MIB  # of its file
+# Images. One pixel of a label map takes 1 byte decoded, and some 40 while it is rendered.
+PIXELS = 1 << 26  # of one image: 67 million, two 8K frames
+SIDE = 4096  # pixels per side of a camera, as in the scenario language
+PICTURE_SIZE = 256 * MIB  # of an image file
 
 # Recordings. A chunk closes with the message that fills it: its own 8 MiB and a plane of 4096 x 4096 f32 at most.
 CHUNK = 96 * MIB  # decompressed
-UNPACKED = 256 * MIB  # of all chunks, decompressed, and beyond that `PACKED` times what the file has:
-PACKED = 1000  # a car that stands still, its tags alone: to a 145th
-CHUNKS_KEPT = 32 * MIB  # of chunks that were decompressed for one frame and may be wanted for the next
+UNPACKED = 256 * MIB  # of all chunks, decompressed, plus `PACKED` times the size of the file
+PACKED = 1000  # a stationary car, tags only, compresses to 1/145
+CHUNKS_KEPT = 32 * MIB  # of decompressed chunks, cached for the next frame
 CHUNK_RECORDS = 1 << 17  # in one chunk, of any kind: 250 bytes each as Python objects
-RECORD = MIB  # of what is neither chunk, attachment nor message: schemas, channels, metadata, an index
+RECORD = MIB  # of any record that is not a chunk, attachment or message: schemas, channels, metadata, an index
 ATTACHMENT = OPENDRIVE_SIZE  # the scenario's map
 ATTACHMENTS = 8
-JSON_SIZE = 4 * MIB  # of one message: 4096 objects with their poses have half of it
-JSON_ITEMS = 4096  # objects, lamps, actors, events: each, as on the link
+JSON_SIZE = 4 * MIB  # of one message: 4096 objects with their poses take half of it
+JSON_ITEMS = 4096  # of objects, lamps, actors and events, each, as on the link
 VIEWS = 8  # cameras of one scenario
-MASKS = 1 << 28  # pixels of the columns of a picture that its objects lie in: 16 as wide as one of 4096 x 4096
-WAITING = 192 * MIB  # of frames between two threads
+MASKS = 1 << 28  # pixels in the column ranges of an image's objects, added up: 16 images of 4096 x 4096
+WAITING = 192 * MIB  # of frames queued between two threads
 SLOWEST, FASTEST = 0.1, 240.0  # frames per second
 
 # Models and class maps.
 CARD_STYLES = 64
 CARD_CHANNELS = 256
-CARD_MULTIPLE = 1024  # pixels that pictures are padded to a multiple of
-CLASSES_NESTED = 8  # class maps that one is `like`, one after the other
+CARD_MULTIPLE = 1024  # pixels: images are padded to a multiple of a number up to this
+CLASSES_NESTED = 8  # length of a chain of class maps, each `like` the next

@@ -1,4 +1,4 @@
-"""A bound on what a process may take while it works on something that a stranger made."""
+"""A limit on the memory that a process may allocate while it handles untrusted input."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from bridge.untrusted.limits import KIB
 
 
 @contextlib.contextmanager
-def bounded(extra: int) -> Iterator[None]:
-    """Let this process take up to ``extra`` bytes more than it has; beyond that ``MemoryError`` is raised in here.
+def memory_limit(extra: int) -> Iterator[None]:
+    """Let this process allocate up to ``extra`` bytes more than it has; beyond that, ``MemoryError`` is raised inside.
 
-    What other threads ask for meanwhile counts as well. Without an effect where the system has no such limit.
+    Allocations of other threads count as well. Has no effect on systems without such a limit.
     """
-    taken = _data()
-    if taken is None:
+    used = _data_bytes()
+    if used is None:
         yield
         return
     import resource
 
-    before, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = [taken + extra, *(limit for limit in (before, most) if limit != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(wanted), most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    candidates = [used + extra, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(candidates), hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _data() -> int | None:
-    """Bytes of private memory that this process may write to, as the kernel counts them for the limit."""
+def _data_bytes() -> int | None:
+    """Return the bytes of private writable memory of this process, as the kernel counts them for the limit."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             return next(int(line.split()[1]) * KIB for line in file if line.startswith("VmData:"))

@@ -1,4 +1,4 @@
-"""YAML of strangers: plain data, of bounded size, depth and number of nodes, aliases counted as what they expand to."""
+"""Untrusted YAML: plain data of limited size, depth and number of nodes, with aliases counted as expanded."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from yaml.resolver import Resolver
 from bridge.untrusted import files, limits
 from bridge.untrusted.files import FileRefused
 
-# libyaml where it is there: six times as fast. Only its parser, which does not recurse; its composer does.
+# libyaml where available: six times as fast. Only its parser is used, which does not recurse, unlike its composer.
 _Parser: Any = yaml.cyaml.CParser if yaml.__with_libyaml__ else None  # type: ignore[attr-defined]
 
 
 class YamlError(FileRefused):
-    """No YAML, or too much of it. ``line`` counts from 1; the message does not name it."""
+    """A text is not YAML, or exceeds a limit. ``line`` counts from 1; the message does not contain it."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
 
 
-class _Bounded(Composer):
-    """PyYAML's composer with a bound on what it makes."""
+class _LimitedComposer(Composer):
+    """PyYAML's composer with limits on depth and number of nodes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._depth = self._nodes = 0
-        self._sizes: dict[int, int] = {}  # of each finished node with all that is in it, aliases expanded
+        self._sizes: dict[int, int] = {}  # nodes in each finished node, by its id, with aliases expanded
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         mark = self.peek_event().start_mark  # type: ignore[attr-defined]
         if self.check_event(yaml.AliasEvent):  # type: ignore[attr-defined]
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
-                raise YamlError(mark.line + 1, "nested too deeply: an alias within what it stands for")
+                raise YamlError(mark.line + 1, "nested too deeply: an alias inside its own anchor")
             self._nodes += self._sizes[id(node)]
         else:
             before, self._depth = self._nodes, self._depth + 1
@@ -55,35 +55,37 @@ class _Bounded(Composer):
 
 if _Parser is not None:
 
-    class _Loader(_Bounded, _Parser, SafeConstructor, Resolver):  # type: ignore[misc]
+    class _Loader(_LimitedComposer, _Parser, SafeConstructor, Resolver):  # type: ignore[misc]
         def __init__(self, text: str) -> None:
             _Parser.__init__(self, text)
-            _Bounded.__init__(self)
+            _LimitedComposer.__init__(self)
             SafeConstructor.__init__(self)
             Resolver.__init__(self)
 
         def dispose(self) -> None:
-            """As the pure loader has it."""
+            """Do nothing; the pure Python loader has this method too."""
 
 else:
 
-    class _Loader(_Bounded, yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, SafeConstructor, Resolver):  # type: ignore[no-redef,misc]
+    class _Loader(  # type: ignore[no-redef,misc]
+        _LimitedComposer, yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, SafeConstructor, Resolver
+    ):
         def __init__(self, text: str) -> None:
             yaml.reader.Reader.__init__(self, text)
             yaml.scanner.Scanner.__init__(self)
             yaml.parser.Parser.__init__(self)
-            _Bounded.__init__(self)
+            _LimitedComposer.__init__(self)
             SafeConstructor.__init__(self)
             Resolver.__init__(self)
 
 
 def parse(text: str) -> tuple[yaml.Node, Any]:
-    """The one document of a YAML text: its node, which knows lines, and its plain data.
+    """Parse the one document of a YAML text and return its node, which knows line numbers, and its plain data.
 
-    Raises ``YamlError`` for whatever is wrong with it, an empty text too.
+    Raises ``YamlError`` for anything wrong with it, including an empty text.
     """
     if len(text) > limits.YAML_SIZE:
-        raise YamlError(1, f"over {limits.YAML_SIZE >> 20} MiB, which is too large for what it should be")
+        raise YamlError(1, f"over {limits.YAML_SIZE >> 20} MiB, which is too large for a file of its kind")
     node: yaml.Node | None = None
     try:
         loader: Any = _Loader(text)
@@ -96,40 +98,42 @@ def parse(text: str) -> tuple[yaml.Node, Any]:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise YamlError(mark.line + 1 if mark else 1, f"not YAML: {said}") from None
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise YamlError(mark.line + 1 if mark else 1, f"not YAML: {reason}") from None
     except yaml.YAMLError as error:
         raise YamlError(1, f"not YAML: {' '.join(str(error).split())}") from None
     except YamlError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        # Of the constructor: impossible dates, `!!int abc`, numbers of 5,000 digits; it does not say where.
-        said = (
-            " ".join(str(error).partition(":")[0].split()) if type(error) is ValueError else "a value is no such thing"
+        # From the constructor, without a position: impossible dates, `!!int abc`, numbers of 5,000 digits.
+        reason = (
+            " ".join(str(error).partition(":")[0].split())
+            if type(error) is ValueError
+            else "a value does not match its type"
         )
-        raise YamlError(_first_odd(node), f"not YAML: {said}") from None
+        raise YamlError(_first_invalid_line(node), f"not YAML: {reason}") from None
 
 
 def read(path: str | Path) -> Any:
-    """The plain data in a YAML file. Raises ``FileRefused``, with the line in its message, and ``OSError``."""
+    """Read the plain data in a YAML file. Raises ``FileRefused``, with the line in its message, and ``OSError``."""
     try:
         return parse(files.read_text(path, limits.YAML_SIZE))[1]
     except YamlError as error:
         raise FileRefused(f"line {error.line}: {error}") from None
 
 
-def _first_odd(node: yaml.Node | None) -> int:
-    """The line of the first scalar that cannot be made what it says it is."""
-    waiting, constructor = [] if node is None else [node], SafeConstructor()
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, yaml.MappingNode):
-            waiting += [part for pair in reversed(one.value) for part in reversed(pair)]
-        elif isinstance(one, yaml.SequenceNode):
-            waiting += reversed(one.value)
+def _first_invalid_line(node: yaml.Node | None) -> int:
+    """Return the line of the first scalar that cannot be converted to its type."""
+    stack, constructor = [] if node is None else [node], SafeConstructor()
+    while stack:
+        current = stack.pop()
+        if isinstance(current, yaml.MappingNode):
+            stack += [part for pair in reversed(current.value) for part in reversed(pair)]
+        elif isinstance(current, yaml.SequenceNode):
+            stack += reversed(current.value)
         else:
             try:
-                constructor.construct_object(one)
-            except Exception:  # whichever it was
-                return int(one.start_mark.line) + 1
+                constructor.construct_object(current)
+            except Exception:  # of any kind
+                return int(current.start_mark.line) + 1
     return 1

@@ -1,1 +1,1 @@
-"""Base of every command: failures, log lines, progress, host facts."""
+"""The base of every command: failures, log lines, progress, host facts."""

@@ -1,9 +1,10 @@
-"""Extras of pyproject.toml that bring a missing package, for messages."""
+"""The extra of pyproject.toml that installs a missing package, for messages."""
 
 from __future__ import annotations
 
-#: Extra -> packages, by the names they are imported by, that only it brings.
+#: Import names of the packages that only one extra installs, by extra.
 _ONLY = {
+    "bench": ("matplotlib",),
     "cluster": ("ray",),
     "gym": ("gymnasium",),
     "serve": ("aiohttp", "aiortc"),
@@ -14,14 +15,14 @@ _ONLY = {
 
 
 def remedy(extra: str) -> str:
-    """The command that installs an extra, into a checkout's environment too."""
+    """Return the command that installs an extra, also into a checkout's environment."""
     return f'pip install "neuralsim[{extra}]"'
 
 
 def missing(error: ModuleNotFoundError, extra: str) -> str:
-    """One line for a package that is not installed, and the command that gets it.
+    """Return one line for a missing package with the command that installs it.
 
-    ``extra`` is what the command at hand needs, unless the package tells.
+    ``extra`` is that of the running command, used unless the package belongs to one extra alone.
     """
     package = (error.name or "a package").partition(".")[0]
     extra = next((name for name, packages in _ONLY.items() if package in packages), extra)

@@ -1,4 +1,4 @@
-"""HTML pages of reports from jinja2 templates that lie beside the module which fills them."""
+"""Renders HTML reports from jinja2 templates, which lie next to the modules that fill them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def render(template: Path, **values: object) -> str:
-    """The page of ``template``, with ``values`` by their names; text is escaped, a missing name is an error."""
+    """Return the page of ``template`` with ``values`` by name; text is escaped, a missing name is an error."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,

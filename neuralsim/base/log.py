@@ -1,4 +1,4 @@
-"""Log lines of processes, beside their results: one each on stderr, "neuralsim: ...", through ``logging``."""
+"""Log lines of processes, apart from their results: "neuralsim: ..." on stderr, through ``logging``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Whatever ``sys.stderr`` is when a line is written."""
+    """Writes to the current ``sys.stderr``, which tests and progress lines replace."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -19,12 +19,12 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def logger(name: str = "neuralsim") -> logging.Logger:
-    """The logger of a command; ``name`` leads each of its lines. The first call gives it its handler."""
-    found = logging.getLogger(name)
-    if not found.handlers:
+    """Return the logger of a command; ``name`` begins each of its lines. The first call installs the handler."""
+    log = logging.getLogger(name)
+    if not log.handlers:
         handler = _Stderr()
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-        found.addHandler(handler)
-        found.setLevel(logging.INFO)
-        found.propagate = False
-    return found
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+    return log

@@ -1,4 +1,4 @@
-"""Host facts: the processor, memory, NVIDIA GPUs, and what processes take of them."""
+"""Facts about the host: processor, memory, NVIDIA GPUs, and how much of them processes use."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _GIB = float(1 << 30)
 
 @cache
 def cpu() -> tuple[str, frozenset[str]]:
-    """The processor's model name and its instruction-set flags, as the kernel names them.
+    """Return the processor's model name and its instruction-set flags, as the kernel names them.
 
-    psutil gives neither. Without ``/proc/cpuinfo`` the name is the platform's and there are no flags.
+    psutil provides neither. Without ``/proc/cpuinfo`` the name is the platform's and there are no flags.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -32,14 +32,14 @@ def cpu() -> tuple[str, frozenset[str]]:
 
 
 def memory_gb() -> tuple[float, float]:
-    """Total and available memory, GiB."""
+    """Return total and available memory, GiB."""
     memory = psutil.virtual_memory()
     return memory.total / _GIB, memory.available / _GIB
 
 
 @cache
 def nvml() -> ModuleType | None:
-    """``pynvml``, initialised; None without an NVIDIA driver."""
+    """Return ``pynvml``, initialised; None without an NVIDIA driver."""
     import pynvml
 
     try:
@@ -50,7 +50,7 @@ def nvml() -> ModuleType | None:
 
 
 def gpu() -> str:
-    """NVIDIA GPUs of this machine: name, memory, driver; "" without any."""
+    """Return name, memory and driver of this machine's NVIDIA GPUs; "" without any."""
     library = nvml()
     if library is None:
         return ""
@@ -64,19 +64,19 @@ def gpu() -> str:
 
 
 def host() -> str:
-    """This machine in words: processor, cores this process may use, system."""
+    """Return a description of this machine: processor, cores this process may use, system."""
     return f"{cpu()[0]}, {cores()} cores, {platform.system()}"
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
+    """Return the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Processor time that a process has used so far, all its threads, user and kernel; None once it has ended."""
+    """Return the processor time of a process so far, s, of all threads, user and kernel; None once it has ended."""
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.Error:
@@ -85,9 +85,9 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def memory_mb(pids: Iterable[int]) -> float | None:
-    """Memory of these processes and all their descendants, MiB; None if none of them can be read.
+    """Return the memory of these processes and all their descendants, MiB; None if none of them can be read.
 
-    The proportional set size, which counts shared pages once; the resident set size where the system does not give it.
+    It is the proportional set size, which counts shared pages once, or the resident set size where the system has none.
     """
     family: set[psutil.Process] = set()
     for pid in pids:
@@ -96,12 +96,12 @@ def memory_mb(pids: Iterable[int]) -> float | None:
             family |= {process, *process.children(recursive=True)}
         except psutil.Error:
             continue  # ended meanwhile
-    held = [found for process in family if (found := _held(process)) is not None]
-    return round(sum(held) / (1 << 20), 1) if held else None
+    sizes = [size for process in family if (size := _memory_of(process)) is not None]
+    return round(sum(sizes) / (1 << 20), 1) if sizes else None
 
 
-def _held(process: psutil.Process) -> int | None:
-    """Bytes of one process."""
+def _memory_of(process: psutil.Process) -> int | None:
+    """Return the memory of one process, bytes; None if it has ended."""
     try:
         memory = process.memory_full_info()
         return int(getattr(memory, "pss", 0) or memory.rss)

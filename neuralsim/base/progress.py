@@ -1,4 +1,4 @@
-"""A progress line on stderr for what takes longer than two seconds."""
+"""A progress line on stderr for anything that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 _DELAY = 2.0  # seconds before the first line
-_TERMINAL, _FILE = 0.2, 10.0  # seconds between updates: a line that is rewritten, lines that pile up in a log
+_TERMINAL, _FILE = 0.2, 10.0  # seconds between updates: of a terminal's line, of lines in a log
 _COUNT = "{n_fmt} {unit}  {desc}"
 _BAR = "[{bar:28}] {n_fmt}/{total_fmt} {unit}  {desc}"
 
 
 class RunningMeter(Protocol):
-    """What has been measured so far of a drive."""
+    """The measurements of a running drive."""
 
     frames: int
 
     def rate(self) -> float:
-        """Frames per second of late."""
+        """Return the recent frames per second."""
 
     def recent(self) -> tuple[float, dict[str, float]]:
-        """Latency of late, and its stages, milliseconds."""
+        """Return the recent latency, and its stages by name, ms."""
 
 
 class _Log:
-    """stderr where it is a file: a line for each time that a terminal's line would be rewritten, once if it is the
-    same."""
+    """stderr as a file: a line whenever a terminal's line would be rewritten, unless it is the same."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -46,20 +45,20 @@ class _Log:
 
 class _Bar(tqdm):  # type: ignore[type-arg]
     monitor_interval = 0  # no thread that redraws
-    words: Callable[[], str] = str  # asked for only when the line is written
+    text: Callable[[], str] = str  # called only when the line is written
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        return super().format_dict | {"prefix": self.words()}
+        return super().format_dict | {"prefix": self.text()}
 
 
 class ProgressLine:
-    """``frames``: how many are wanted, None = until interrupted; ``unit``: what they are called."""
+    """A progress line of ``frames``, or of other units; ``frames`` None: until interrupted."""
 
     def __init__(self, frames: int | None, unit: str = "frames") -> None:
         terminal = sys.stderr.isatty()
         self._layout = _BAR if frames else _COUNT
-        self._wanted = frames
+        self._total = frames
         self._bar = _Bar(
             total=frames,
             unit=unit,
@@ -77,39 +76,39 @@ class ProgressLine:
         self._bar.clear()
 
     def waiting(self, steps: list[str]) -> None:
-        """Nothing is done yet: say what is being waited for."""
+        """Show the steps that are waited for before the first frame."""
         if steps:
             self._show(0, lambda: f"waiting for: {', '.join(steps)}", "{desc}")
 
     def update(self, meter: RunningMeter) -> None:
-        """Another frame has been shown."""
+        """Show the state of a drive after another frame."""
         self._show(meter.frames, lambda: f"{meter.rate():.1f} FPS  {meter.recent()[0]:.0f} ms")
 
     def count(self, frames: int, fps: float, doing: str = "") -> None:
-        """So many are done, at this rate; ``doing``: what is being done beside them."""
-        left = f"  {(self._wanted - frames) / fps:.0f} s left" if self._wanted and fps > 0.0 else ""
+        """Show that ``frames`` are done at a rate of ``fps``; ``doing``: concurrent work."""
+        left = f"  {(self._total - frames) / fps:.0f} s left" if self._total and fps > 0.0 else ""
         self._show(frames, lambda: f"{fps:.1f} FPS{left}{'  ' if doing else ''}{doing}")
 
-    def measured(self, frames: int, words: str) -> None:
-        """So many are done; ``words`` say what is being done."""
-        self._show(frames, lambda: words)
+    def show(self, frames: int, text: str) -> None:
+        """Show that ``frames`` are done, and ``text``."""
+        self._show(frames, lambda: text)
 
-    def exported(self, frames: int) -> None:
-        """So many are written."""
-        self.measured(frames, "written")
+    def show_written(self, frames: int) -> None:
+        """Show that ``frames`` are written."""
+        self.show(frames, "written")
 
-    def _show(self, frames: int, words: Callable[[], str], layout: str = "") -> None:
-        self._bar.bar_format, self._bar.words = layout or self._layout, words
+    def _show(self, frames: int, text: Callable[[], str], layout: str = "") -> None:
+        self._bar.bar_format, self._bar.text = layout or self._layout, text
         self._bar.update(frames - self._bar.n)
 
 
 @contextmanager
-def reporting() -> Iterator[Callable[[str, float], bool]]:
-    """A progress line for what reports its step and the share, 0 .. 1, that is done; the report returns True."""
+def progress_reporter() -> Iterator[Callable[[str, float], bool]]:
+    """Yield a function that shows a step and the share done, 0..1, as a progress line, and returns True."""
     line = ProgressLine(100, "%")
 
     def report(step: str, share: float) -> bool:
-        line.measured(round(100 * share), step[:60])
+        line.show(round(100 * share), step[:60])
         return True
 
     try:

@@ -1,4 +1,4 @@
-"""Resources that a drive uses: processor time and memory of each process, and of a GPU if there is one."""
+"""Measures the resources of a drive: processor time and memory of each process, and of a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PERIOD = 0.25  # seconds between two samples of the GPU
 
 
 class Resources:
-    """Measures from :meth:`begin` to :meth:`end`; ``pids`` by name, this process among them."""
+    """Measures resources from :meth:`begin` to :meth:`end`."""
 
     def __init__(self) -> None:
         self._begun = 0.0
@@ -23,18 +23,19 @@ class Resources:
         self._gpu = GpuSampler()
 
     def begin(self, pids: Mapping[str, int]) -> None:
-        """Start measuring these processes."""
+        """Start to measure these processes, this one among them, by name."""
         self._gpu.start()
         self._begun = time.monotonic()
         for name, pid in pids.items():
-            spent = machine.cpu_seconds(pid)
-            if spent is not None:
-                self._before[name] = pid, spent
+            seconds = machine.cpu_seconds(pid)
+            if seconds is not None:
+                self._before[name] = pid, seconds
 
     def end(self) -> dict[str, Any]:
-        """{"cores": {process: processors kept busy}, "memory_mb": {process: MB, "all": MB}, "gpu": {...} or None}.
+        """Return {"cores": {process: processors kept busy}, "memory_mb": {process: MB, "all": MB}, "gpu": {...}}.
 
-        Memory is the proportional set size: pages shared between processes are counted once.
+        Memory is the proportional set size, which counts pages shared between processes once. "gpu" may be
+        None.
         """
         seconds = max(time.monotonic() - self._begun, 1e-9)
         cores: dict[str, float] = {}
@@ -44,17 +45,17 @@ class Resources:
             spent = machine.cpu_seconds(pid)
             if spent is not None:
                 cores[name] = round((spent - before) / seconds, 3)
-            held = machine.memory_mb([pid])  # with all its descendants
-            if held is not None:
-                memory["all" if pid == own else name] = held
+            size = machine.memory_mb([pid])  # with all its descendants
+            if size is not None:
+                memory["all" if pid == own else name] = size
         if "all" in memory:
-            others = sum(held for name, held in memory.items() if name != "all")
+            others = sum(size for name, size in memory.items() if name != "all")
             memory |= {name: round(memory["all"] - others, 1) for name, (pid, _) in self._before.items() if pid == own}
         return {"cores": cores, "memory_mb": memory, "gpu": self._gpu.stop()}
 
 
 class GpuSampler:
-    """Samples the first NVIDIA GPU four times a second through NVML; without one it does nothing."""
+    """Samples the first NVIDIA GPU four times a second through NVML; does nothing without one."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -62,13 +63,13 @@ class GpuSampler:
         self._samples: list[tuple[float, float, float]] = []  # MiB, W, %
 
     def start(self) -> None:
-        """Begin sampling."""
+        """Start to sample."""
         if machine.nvml() is not None:
             self._thread = threading.Thread(target=self._sample, name="gpu", daemon=True)
             self._thread.start()
 
     def stop(self) -> dict[str, float] | None:
-        """{"memory_mb": most, "power_w": mean, "busy": mean 0 .. 1}, or None without samples."""
+        """Return {"memory_mb": largest, "power_w": mean, "busy": mean 0..1}, or None without samples."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(1.0)

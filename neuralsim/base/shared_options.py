@@ -1,4 +1,4 @@
-"""Types of options that several commands share; nothing heavy is imported for them."""
+"""Option types that several commands share; importing them is cheap."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from bridge.process.options import Arg
 
 DEFAULT_MODEL, BEST_MODEL = "street-rt", "street"  # as neuralsim.zoo says
 
-Model = Annotated[str, Arg("NAME"), Field(description="Model that paints, or a folder with card.yaml.")]
+Model = Annotated[str, Arg("NAME"), Field(description="Model that renders, or a folder with card.yaml.")]
 Quality = Annotated[
     Literal["fast", "best"],
     Arg("fast|best"),
-    Field(description="best: the model with the better picture instead of --model, for where nobody waits."),
+    Field(description="best: the model with the better image instead of --model, for offline use."),
 ]
 Runtime = Annotated[
     str,
     Arg("NAME"),
-    Field(description="What runs the model: openvino, onnxruntime, tensorrt, torch; auto takes the fastest."),
+    Field(description="Runtime of the model: openvino, onnxruntime, tensorrt, torch; auto selects the fastest."),
 ]
 Style = Annotated[str, Arg("NAME")]
 ClassMap = Annotated[str, Arg("NAME|FILE.yaml")]
 
 
 def model_of(model: str, quality: Quality) -> str:
-    """The model that paints in ``quality``. Raises ``ValueError`` where another one than the default was asked for."""
+    """Return the model of a quality. Raises ``ValueError`` where another one than the default was requested."""
     if quality == "fast":
         return model
     if model not in (DEFAULT_MODEL, BEST_MODEL):
@@ -35,8 +35,8 @@ def model_of(model: str, quality: Quality) -> str:
     return BEST_MODEL
 
 
-def is_folder(*folders: Path | None) -> None:
-    """Raises ``ValueError``, one line, for the first of those given that is no folder."""
+def check_folders(*folders: Path | None) -> None:
+    """Raise ``ValueError``, one line, for the first of ``folders`` that is not a folder; None is ignored."""
     for folder in folders:
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")

@@ -1,1 +1,1 @@
-"""``neuralsim bench``: where the milliseconds go, and whether they became fewer."""
+"""``neuralsim bench``: where the milliseconds of a frame go, and whether they have become fewer."""

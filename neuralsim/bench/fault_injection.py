@@ -1,10 +1,10 @@
-"""Fault injection into a drive's processes, to test the benchmark itself: a delayed stage, a skewed clock.
+"""Inject faults into a drive's processes to test the benchmark itself: a delayed stage, a skewed clock.
 
     python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE ARGUMENTS...
 
-Nothing of this is in the measured code: its functions are wrapped here, from outside. Stages are delayed in turn, one
-frame in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
-delayed, frame 1 may still feel it, 2 and 3 are as if nothing had been.
+The measured code has none of this: its functions are wrapped here, from outside. Stages are delayed in turn, one frame
+in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
+delayed, frame 1 may still be affected, frames 2 and 3 are unaffected.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 from bridge.messages import Frame
 from neuralsim.session.metrics import STAGES
 
-_SPIN = 0.001  # s before the end of a pause from which on the clock is watched: sleeping alone would overshoot
+_SPIN = 0.001  # s before the end of a pause from which on the clock is polled: sleeping alone would overshoot
 
 
 @dataclass(frozen=True)
 class FaultInjection:
-    """``delay_ms`` delays the stages in turn; ``skew_ms`` is added to the bridge's clock."""
+    """The faults: ``delay_ms`` delays the stages in turn; ``skew_ms`` is added to the bridge's clock."""
 
     delay_ms: float = 0.0
     skew_ms: float = 0.0
@@ -40,36 +40,36 @@ class FaultInjection:
 
 
 def delayed_stage(sequence: int) -> str | None:
-    """The stage in which the frame with this number is delayed, if any."""
+    """Return the stage in which the frame with this number is delayed, if any."""
     return tuple(STAGES)[sequence // 4 % len(STAGES)] if sequence % 4 == 0 else None
 
 
-def is_untouched(sequence: int) -> bool:
-    """Whether neither this frame nor the one before was delayed."""
+def is_unaffected(sequence: int) -> bool:
+    """Return whether neither this frame nor the one before was delayed."""
     return sequence % 4 >= 2
 
 
 def pause(seconds: float) -> None:
-    """Sleep, to within microseconds."""
+    """Sleep, accurate to microseconds."""
     until = time.perf_counter() + seconds
     time.sleep(max(seconds - _SPIN, 0.0))
     while time.perf_counter() < until:
         pass
 
 
-def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) -> Callable[[], None]:
-    """Let ``do`` be called with the arguments of ``owner.name`` before each call of it, or right ``after``.
+def wrap(owner: Any, name: str, hook: Callable[..., None], after: bool = False) -> Callable[[], None]:
+    """Call ``hook`` with the arguments of ``owner.name`` before each call of it, or right ``after``.
 
-    Returns what undoes that.
+    Returns a function that undoes this.
     """
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
         if not after:
-            do(*arguments)
+            hook(*arguments)
         result = original(*arguments, **named)
         if after:
-            do(*arguments)
+            hook(*arguments)
         return result
 
     setattr(owner, name, wrapped)
@@ -78,15 +78,18 @@ def wrap(owner: Any, name: str, do: Callable[..., None], after: bool = False) ->
 
 @contextmanager
 def delayed_renderer(faults: FaultInjection) -> Iterator[None]:
-    """While it lasts, painters of this process are delayed when it is their turn."""
+    """Delay this process's renderers within this context, for the frames whose render stage is to be delayed.
+
+    ``generate`` is what the live and the lockstep loop both call; ``render`` goes through it, too.
+    """
     from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagRenderer
+    from neuralsim.session.tag_renderer import TagRenderer
 
     def delay(_: object, frame: Frame) -> None:
         if delayed_stage(frame.sequence) == "render":
             pause(faults.delay_ms / 1e3)
 
-    undo = [wrap(painter, "render", delay) for painter in (TagRenderer, NeuralRenderer)] if faults else []
+    undo = [wrap(renderer, "generate", delay) for renderer in (TagRenderer, NeuralRenderer)] if faults else []
     try:
         yield
     finally:
@@ -103,24 +106,25 @@ def _inject_into_bridge(faults: FaultInjection) -> None:
         time.monotonic_ns = lambda: clock() + skew
     if not faults.delay_ms:
         return
-    now: list[str | None] = [None]  # the stage that is delayed in the frame at hand; None before the first
+    current: list[str | None] = [None]  # the stage to delay in the current frame; None before the first
 
     def delay(stage: str) -> Callable[..., None]:
-        return lambda *_: pause(faults.delay_ms / 1e3) if now[0] == stage else None
+        return lambda *_: pause(faults.delay_ms / 1e3) if current[0] == stage else None
 
     def begin(bridge: ego_bridge.CarlaBridge) -> None:
-        now[0] = delayed_stage(bridge.sequence)
+        current[0] = delayed_stage(bridge.sequence)
 
     wrap(ego_bridge.CarlaBridge, "tick", begin)
-    wrap(camera_rig.CameraRig, "gather", delay("simulate"), after=True)  # before, pictures come in meanwhile
+    # after it: a delay before it would overlap with the arrival of images
+    wrap(camera_rig.CameraRig, "gather", delay("simulate"), after=True)
     wrap(transport.FramePublisher, "send", delay("pack"))
     wrap(transport, "pack", delay("transport"))  # after the stamp, before the socket
 
 
 def main(arguments: list[str]) -> int:
-    """Run the bridge's module named by the second argument with the faults (JSON) of the first one."""
-    what, module, *rest = arguments
-    _inject_into_bridge(FaultInjection(**json.loads(what)))
+    """Run the bridge's module, the second argument, with the faults (JSON) in the first one."""
+    faults, module, *rest = arguments
+    _inject_into_bridge(FaultInjection(**json.loads(faults)))
     code: int = import_module(module).main(rest)
     return code
 
@@ -129,4 +133,4 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # as the bridge itself: the client's threads may outlive the interpreter
+    os._exit(code)  # like the bridge itself: the client's threads may outlive the interpreter

@@ -1,8 +1,9 @@
-"""A model's time per step on an NVIDIA GPU, by every runtime found there: ``python -m neuralsim.bench.gpu``.
+"""Measure a model's time per step on an NVIDIA GPU in every available runtime: ``python -m neuralsim.bench.gpu``.
 
-PyTorch with CUDA graphs, plain and compiled; TensorRT, its engine built first, where its packages are installed; ONNX
-Runtime where its GPU package is. Whole steps as driven: a town frame's bytes up, the picture down, state on the device.
-With ``--peers`` the generators of :mod:`neuralsim.bench.peer_graphs` as well. The last line is one JSON object.
+These are PyTorch with CUDA graphs, plain and compiled; TensorRT where its packages are installed, its engine built
+first; ONNX Runtime where its GPU package is. Steps are whole, as in a drive: a town frame's bytes go up, the image
+comes down, the state stays on the device. In a checkout, ``--peers`` adds the generators of
+:mod:`benchmarks.peer_graphs`. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -11,27 +12,48 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
-from bridge.process.options import parse
+from bridge.process.option_types import Positive
+from bridge.process.options import Arg, Options, parse
+from bridge.size import Size
 from neuralsim import runtimes
 from neuralsim.base.log import logger
-from neuralsim.bench import peer_graphs
-from neuralsim.bench.options import GpuOptions
+from neuralsim.base.shared_options import DEFAULT_MODEL
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.runtimes import RuntimeUnavailable, cuda_driver
 from neuralsim.town.town_drive import TownDrive
 
 RUNTIMES = ("torch:fp16", "torch:fp16-compiled", "torch:bf16", "tensorrt:fp16", "tensorrt:int8", "onnxruntime:fp16")
-_FRAMES = 8  # of the town, painted over and over
-_WARM = 50  # steps before measuring
+_FRAMES = 8  # of the town, rendered over and over
+_WARM_UP = 50  # steps before measuring
+
+
+class GpuOptions(Options):
+    """Time per step on an NVIDIA GPU, by runtime."""
+
+    size: Size = Size(1024, 512)
+    """Pixels, multiples of 32."""
+    model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
+    """Our model."""
+    steps: Positive = 300
+    """Steps to measure."""
+    peers: bool = False
+    """Also measure other papers' generators; only in a checkout."""
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for a size that not all generators accept."""
+        if any(side % 32 for side in self.size):
+            raise ValueError("--size must be multiples of 32: the other generators accept nothing else")
 
 
 def measure(step: Callable[[int], object], steps: int) -> dict[str, float]:
-    """Milliseconds of a step, each waited for: median and 95th percentile."""
-    for number in range(_WARM):
+    """Return the milliseconds of a step, each waited for: median and 95th percentile."""
+    for number in range(_WARM_UP):
         step(number)
     times = []
     for number in range(steps):
@@ -42,55 +64,60 @@ def measure(step: Callable[[int], object], steps: int) -> dict[str, float]:
 
 
 def compare(model: str, pixels: tuple[int, int], steps: int, peers: bool) -> dict[str, object]:
-    """Milliseconds by runtime, and why the others are missing. Raises ModelError, NoGpu."""
+    """Return the milliseconds by runtime, and why the others are missing. Raises ModelError, NoGpu."""
     gpu = cuda_driver.check(cuda_driver.gpu())
     town = TownDrive(*pixels)
     town.ride()
-    frames = [town.next() for _ in range(_FRAMES)]
+    frames = [town.next_frame() for _ in range(_FRAMES)]
     ours: dict[str, object] = {}
     theirs: dict[str, dict[str, object]] = {}
     missing: dict[str, str] = {}
-    for wanted in RUNTIMES:
+    for requested in RUNTIMES:
         try:
-            renderer = NeuralRenderer(model, wanted, pixels)
-            feeds = [renderer.feeds(frame) for frame in frames]
-            ours[renderer.runtime] = measure(_stepper(renderer, feeds), steps)
-            if peers and not wanted.endswith("int8"):  # which the others have no ranges for
-                theirs[renderer.runtime] = _peers(wanted, pixels, steps)
+            renderer = NeuralRenderer(model, requested, pixels)
+            inputs = [renderer.encode(frame).tensors for frame in frames]
+            ours[renderer.runtime] = measure(_stepper(renderer, inputs), steps)
+            if peers and not requested.endswith("int8"):  # there are no quantisation ranges for the others
+                theirs[renderer.runtime] = _measure_peers(requested, pixels, steps)
         except RuntimeUnavailable as error:
-            missing[wanted] = str(error)
+            missing[requested] = str(error)
     size_text = f"{pixels[0]}x{pixels[1]}"
     facts = {"model": model, "size": size_text, "device": gpu.name, "driver": gpu.driver}
     return {**facts, "ms": ours, "peers_ms": theirs, "missing": missing}
 
 
-def _stepper(renderer: NeuralRenderer, feeds: list[dict[str, np.ndarray]]) -> Callable[[int], object]:
-    return lambda number: renderer.step(feeds[number % len(feeds)])
+def _stepper(renderer: NeuralRenderer, inputs: list[dict[str, np.ndarray]]) -> Callable[[int], object]:
+    return lambda number: renderer.run_graph(inputs[number % len(inputs)])
 
 
 def _runner(session: runtimes.StatelessSession, feeds: dict[str, np.ndarray]) -> Callable[[int], object]:
     return lambda number: session.run(feeds)
 
 
-def _peers(wanted: str, pixels: tuple[int, int], steps: int) -> dict[str, object]:
-    runtime, _, precision = wanted.partition(":")
+def _measure_peers(requested: str, pixels: tuple[int, int], steps: int) -> dict[str, object]:
+    from benchmarks import peer_graphs
+
+    runtime, _, precision = requested.partition(":")
     rng = np.random.default_rng(0)
-    found: dict[str, object] = {}
+    times: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
         for name in peer_graphs.PEERS:
             graph = peer_graphs.write(name, Path(folder), pixels[1], pixels[0])
             session = runtimes.stateless(runtime, graph, precision=precision)
             feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in session.inputs.items()}
-            found[name] = measure(_runner(session, feeds), steps)
+            times[name] = measure(_runner(session, feeds), steps)
             graph.unlink()
-    return found
+    return times
 
 
 def main() -> int:
     """Measure, print a table, and one JSON line last."""
     options = parse(GpuOptions, None, "python -m neuralsim.bench.gpu")
+    has_peers = find_spec("benchmarks") is not None
+    if options.peers and not has_peers:
+        logger("gpu").warning("--peers is left out: it needs benchmarks/ of a checkout, started from its folder")
     try:
-        report = compare(options.model, options.size, options.steps, options.peers)
+        report = compare(options.model, options.size, options.steps, options.peers and has_peers)
     except (ModelError, cuda_driver.NoGpu) as error:
         logger("gpu").error(error)
         return 1

@@ -1,4 +1,4 @@
-"""Key presses at random moments, from which click-to-photon latency is measured."""
+"""Inject key presses at random moments, from which input latency is measured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pygame
 
 
 class InputInjector(threading.Thread):
-    """Presses Q, the reverse gear, at random moments, as real key events of the window.
+    """A thread that presses Q, the reverse gear, at random moments, as real key events of the window.
 
-    The measured window lets each of them change the control that goes out; the autopilot drives on as it likes.
-    ``pressed`` is called right before.
+    The measured window lets each of them change the control that goes out; the autopilot drives on unaffected.
+    ``pressed`` is called right before each. ``every``: shortest and longest time between two presses, s.
     """
 
     def __init__(self, pressed: Callable[[], None], every: tuple[float, float], seed: int) -> None:

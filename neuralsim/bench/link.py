@@ -1,4 +1,4 @@
-"""The link alone: frames of a publisher here to subscribers in processes of their own, and nothing else."""
+"""Measure the link alone: a publisher in this process, subscribers in processes of their own, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from bridge.link.frame_header import pack
 from bridge.link.transport import FramePublisher
 from bridge.messages import Camera, Ego, Frame, Lamp, MovingObject
 from bridge.tags import COUNT
-from neuralsim.bench.statistics import summary
+from neuralsim.bench.report.statistics import summary
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 
 RATE = 30.0  # Hz, of a drive
-_AHEAD = 1  # frames on their way beside the one asked for, as in a recording
-_STARTS = 30.0  # s that subscribers may take to start
-_SETTLE = 0.5  # s at the beginning of each measurement that do not count
+_AHEAD = 1  # frames in flight in addition to the requested one, as in a recording
+_START_TIMEOUT = 30.0  # s that subscribers may take to start
+_SETTLING = 0.5  # s at the beginning of each measurement that do not count
 
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement. ``rate`` 0: as fast as all subscribers take frames, none lost; else so many Hz, latest wins.
+    """One measurement.
 
-    ``stopped`` and ``killed`` of the ``receivers`` are halted (SIGSTOP) or killed after they have received.
+    ``rate`` in Hz, the latest frame wins; 0: as fast as all subscribers receive, no frame is lost. ``stopped`` and
+    ``killed`` of the ``receivers`` are halted (SIGSTOP) or killed after their first frame.
     """
 
     transport: str
@@ -44,9 +45,9 @@ class Case:
     @property
     def name(self) -> str:
         pace = f"{self.rate:g} Hz" if self.rate else "flood"
-        trouble = [f"{n} {what}" for n, what in ((self.stopped, "stopped"), (self.killed, "killed")) if n]
+        faults = [f"{n} {fault}" for n, fault in ((self.stopped, "stopped"), (self.killed, "killed")) if n]
         return ", ".join(
-            [self.transport, f"{self.receivers} receivers" if self.receivers > 1 else "1 receiver", pace, *trouble]
+            [self.transport, f"{self.receivers} receivers" if self.receivers > 1 else "1 receiver", pace, *faults]
         )
 
 
@@ -61,7 +62,7 @@ CASES = (
 
 
 def full_frame(size: tuple[int, int] = (512, 256)) -> Frame:
-    """A frame with all planes, 64 objects and 8 lamps: the most that a tick sends."""
+    """Return a frame with all planes, 64 objects and 8 lamps: the most that a tick sends."""
     width, height = size
     random = np.random.default_rng(0)
     shape = height, width
@@ -80,7 +81,7 @@ def full_frame(size: tuple[int, int] = (512, 256)) -> Frame:
 
 
 def measure_packing(frame: Frame, times: int = 300) -> dict[str, object]:
-    """Ms to make the message of a frame, header and all."""
+    """Return the time to make the message of a frame, header included, ms."""
     frame.stamps = {"capture": 1, "simulated": 2, "sent": 3}
     spent = np.empty(times)
     for n in range(times):
@@ -91,13 +92,13 @@ def measure_packing(frame: Frame, times: int = 300) -> dict[str, object]:
 
 
 def measure_link(
-    case: Case, size: tuple[int, int] = (512, 256), seconds: float = 3.0, over: Callable[[], bool] = lambda: False
+    case: Case, size: tuple[int, int] = (512, 256), seconds: float = 3.0, is_over: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """Measure one case, ready for JSON.
+    """Measure one case; return it ready for JSON. Raises ``ProcessError`` where a subscriber fails.
 
-    {"case", "frames_per_second": published, "send_ms": that the publisher spends per frame, "delay_ms": sent to
-    received at the subscribers that live, "tick_ms": from one frame to the next at the publisher, "received": [frames
-    of each], "published"}. ``ProcessError`` where a subscriber fails.
+    {"case", "frames_per_second": published, "send_ms": time the publisher spends per frame, "delay_ms": sent to
+    received at the living subscribers, "tick_ms": from one frame to the next at the publisher, "received": [frames of
+    each], "published"}.
     """
     frame = full_frame(size)
     processes = Processes()
@@ -118,63 +119,65 @@ def measure_link(
                 )
                 for n, out in enumerate(outs)
             ]
-            _await(watchers, publisher, frame, case, over)
+            _await(watchers, publisher, frame, case, is_over)
             for watcher in watchers[: case.stopped]:
                 os.kill(watcher.pid, signal.SIGSTOP)
             for watcher in watchers[case.stopped : case.stopped + case.killed]:
                 watcher.process.kill()
             healthy = slice(case.stopped + case.killed, None)
-            begun, held, ticks = _publish(publisher, frame, case, seconds, over)
+            begun, spent, ticks = _publish(publisher, frame, case, seconds, is_over)
             for watcher in watchers[: case.stopped]:
                 os.kill(watcher.pid, signal.SIGCONT)
             for watcher in watchers[healthy]:
                 watcher.process.terminate()
-            seen = [_words_of(watcher, out) for watcher, out in zip(watchers[healthy], outs[healthy], strict=True)]
+            counts = [_counts_of(watcher, out) for watcher, out in zip(watchers[healthy], outs[healthy], strict=True)]
     finally:
         processes.stop()
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
-    after = [np.array(one["came_ms"]) >= begun for one in seen]
-    delays = [np.array(one["delay_ms"])[kept] for one, kept in zip(seen, after, strict=True)]
+    after = [np.array(each["came_ms"]) >= begun for each in counts]
+    delays = [np.array(each["delay_ms"])[counted] for each, counted in zip(counts, after, strict=True)]
     return {
         "case": asdict(case) | {"name": case.name, "size": f"{size[0]}x{size[1]}"},
         "bytes": int(sum(plane.nbytes for plane in frame.planes.values())),
         "frames_per_second": round(1e3 / float(ticks.mean()), 1) if ticks.size else 0.0,
-        "send_ms": summary([held]),
+        "send_ms": summary([spent]),
         "tick_ms": summary([ticks]),
         "delay_ms": summary(delays),
-        "received": [int(kept.sum()) for kept in after],
-        "published": int(held.size),
+        "received": [int(counted.sum()) for counted in after],
+        "published": int(spent.size),
     }
 
 
-def _words_of(watcher: Child, out: Path) -> dict[str, Any]:
-    """Counts of a subscriber that is asked to end."""
+def _counts_of(watcher: Child, out: Path) -> dict[str, Any]:
+    """Return the counts of a subscriber that has been asked to end."""
     try:
-        watcher.process.wait(_STARTS)
-        words: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        watcher.process.wait(_START_TIMEOUT)
+        counts: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        raise ProcessError(f"{watcher.name} did not tell what it saw: {watcher.last_words()}") from None
-    return words
+        raise ProcessError(f"{watcher.name} did not report its counts: {watcher.last_error_line()}") from None
+    return counts
 
 
 def _await(
-    watchers: list[Child], publisher: FramePublisher, frame: Frame, case: Case, over: Callable[[], bool]
+    watchers: list[Child], publisher: FramePublisher, frame: Frame, case: Case, is_over: Callable[[], bool]
 ) -> None:
     """Publish until every subscriber has received."""
-    until, waiting = time.monotonic() + _STARTS, list(watchers)
+    until, waiting = time.monotonic() + _START_TIMEOUT, list(watchers)
     while waiting:
-        if over():
+        if is_over():
             raise ProcessError("interrupted")
         for watcher in watchers:
             watcher.check()
-        waiting = [watcher for watcher in waiting if "ready" not in (watcher.said() or {})]
+        waiting = [watcher for watcher in waiting if "ready" not in (watcher.next_message() or {})]
         if time.monotonic() > until:
-            raise ProcessError(f"{len(waiting)} of {case.receivers} subscribers received nothing in {_STARTS:.0f} s")
+            raise ProcessError(
+                f"{len(waiting)} of {case.receivers} subscribers received nothing in {_START_TIMEOUT:.0f} s"
+            )
         if publisher.lockstep and not publisher.receivers:
-            publisher.wait(lambda: publisher.receivers > 0 or over())
-        publisher.wait(lambda: any(watcher.process.poll() is not None for watcher in watchers) or over())
+            publisher.wait(lambda: publisher.receivers > 0 or is_over())
+        publisher.wait(lambda: any(watcher.process.poll() is not None for watcher in watchers) or is_over())
         publisher.send(frame)
         frame.sequence += 1
         frame.sim_frame += 1
@@ -182,25 +185,25 @@ def _await(
 
 
 def _publish(
-    publisher: FramePublisher, frame: Frame, case: Case, seconds: float, over: Callable[[], bool]
+    publisher: FramePublisher, frame: Frame, case: Case, seconds: float, is_over: Callable[[], bool]
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Publish for ``seconds``: when it began to count (ms, monotonic clock), ms per send, ms from send to send."""
-    held: list[float] = []
+    """Publish for ``seconds``; return start of counting (monotonic clock), times per send, times between sends, ms."""
+    spent: list[float] = []
     sent: list[float] = []
-    begun = time.monotonic() + _SETTLE
+    begun = time.monotonic() + _SETTLING
     due = time.monotonic()
-    while (now := time.monotonic()) < begun + seconds and not over():
+    while (now := time.monotonic()) < begun + seconds and not is_over():
         if case.rate:
             due = max(due + 1.0 / case.rate, now)
             time.sleep(due - now)
         else:
-            publisher.wait(over)
+            publisher.wait(is_over)
         before = time.perf_counter()
         publisher.send(frame)
         after = time.perf_counter()
         frame.sequence += 1
         frame.sim_frame += 1
         if time.monotonic() >= begun:
-            held.append(1e3 * (after - before))
+            spent.append(1e3 * (after - before))
             sent.append(1e3 * before)
-    return 1e3 * begun, np.array(held), np.diff(np.array(sent))
+    return 1e3 * begun, np.array(spent), np.diff(np.array(sent))

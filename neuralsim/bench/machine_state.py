@@ -1,4 +1,4 @@
-"""The machine that measures: what it is, how busy it is otherwise, and the most that it can do."""
+"""Describe the measuring machine: its hardware, its load, and the highest rates that it reaches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 from neuralsim import __version__
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
-_VECTORS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "bf16")
+_VECTOR_UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "bf16")
 _PACKAGES = (
     "numpy",
     "openvino",
@@ -32,13 +32,13 @@ _PACKAGES = (
 )
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _SIDE = 1024  # of the square matrices whose product is timed: they fit into the caches
-_COPIED = 192 << 20  # bytes: they fit into no cache
+_COPIED = 192 << 20  # bytes, more than fits into any cache
 
 
 def describe() -> dict[str, Any]:
-    """CPU, cores, vector units, governor, memory, GPU with driver, system, versions, and the load at this moment.
+    """Return CPU, cores, vector units, governor, memory, GPU with driver, system, versions, and the current load.
 
-    What cannot be found out is "" or None.
+    Values that cannot be determined are "" or None.
     """
     model, flags = cpu()
     memory = memory_gb()
@@ -46,7 +46,7 @@ def describe() -> dict[str, Any]:
         "cpu": model,
         "cores": cores(),
         "cores_of_machine": psutil.cpu_count(),
-        "vector_units": [name for name in _VECTORS if name in flags],
+        "vector_units": [name for name in _VECTOR_UNITS if name in flags],
         "governor": _read(_GOVERNOR),
         "virtual": "hypervisor" in flags,
         "quota_cores": _quota(),
@@ -62,31 +62,31 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> list[float]:
-    """Load average over 1, 5 and 15 minutes; above the number of cores, other processes disturbed the measurement."""
+    """Return the load average over 1, 5 and 15 minutes; above the number of cores, other processes disturb."""
     return [round(value, 2) for value in psutil.getloadavg()]
 
 
 def peaks(seconds: float = 1.0) -> dict[str, float]:
-    """The best of many tries within ``seconds`` each: what this machine can do when nothing disturbs it.
+    """Return the best of many tries within ``seconds`` each: the machine's rates when nothing disturbs it.
 
     {"f32_gflops", "bf16_gflops": matrix products by OpenVINO on all cores (bf16 only where the processor has it),
     "numpy_gflops": the same by numpy's BLAS, "copy_gb_per_s": bytes read and written by copies on all cores}.
     A multiplication and an addition count as two operations.
     """
-    found = {"copy_gb_per_s": _copy_rate(seconds), "numpy_gflops": _numpy_rate(seconds)}
+    rates = {"copy_gb_per_s": _copy_rate(seconds), "numpy_gflops": _numpy_rate(seconds)}
     try:
         import openvino as ov
     except ModuleNotFoundError:
-        return found
-    capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return rates
+    capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     for precision, name in (("f32", "f32_gflops"), ("bf16", "bf16_gflops")):
-        if precision == "f32" or "BF16" in capable:
-            found[name] = _openvino_rate(precision, seconds)
-    return found
+        if precision == "f32" or "BF16" in capabilities:
+            rates[name] = _openvino_rate(precision, seconds)
+    return rates
 
 
 def _best(work: Callable[[], object], seconds: float) -> float:
-    """Seconds of the fastest of many calls."""
+    """Return the seconds of the fastest of many calls."""
     work()
     best, until = float("inf"), time.perf_counter() + seconds
     while (begun := time.perf_counter()) < until:
@@ -138,13 +138,13 @@ def _read(path: Path) -> str:
 
 
 def _quota() -> float | None:
-    """Cores that a container may use, None = all."""
+    """Return the number of cores that a container may use, None = all."""
     parts = _read(Path("/sys/fs/cgroup/cpu.max")).split()
     return round(int(parts[0]) / int(parts[1]), 2) if len(parts) == 2 and parts[0].isdigit() else None
 
 
 def _commit() -> str:
-    """The checkout's commit, with a + where files differ from it; "" without a checkout."""
+    """Return the checkout's commit, with a + where files differ from it; "" without a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""

@@ -1,8 +1,8 @@
-"""One measured drive, in a process of its own: ``python -m neuralsim.bench.measured_drive JOB.json``.
+"""Run one measured drive in a process of its own: ``python -m neuralsim.bench.measured_drive JOB.json``.
 
 The loop is the drive's own (``DriveSession``, ``Controls``, ``Meter``, and with a display its window); here keys are
-pressed and stamps written down. A fresh process per run, since what an earlier run left behind (compiled
-graphs, threads, memory) would be measured as well.
+pressed and stamps recorded. Each run has a fresh process, since the remains of an earlier run (compiled graphs,
+threads, memory) would be measured as well.
 """
 
 from __future__ import annotations
@@ -24,109 +24,109 @@ from neuralsim.bench.fault_injection import delayed_renderer, delayed_stage, pau
 from neuralsim.bench.measurement import Job, MeasuredDrive
 from neuralsim.bench.options import NO_DISPLAY
 from neuralsim.drive.drive_loop import EXPECTED, DriveLoop
-from neuralsim.session.painting_loop import PaintedFrame
+from neuralsim.session.render_loop import RenderedFrame
 
-_PRESS = (0.06, 0.14)  # seconds between two changes of the control: at any phase of the loop
-_NUDGE = 0.02  # of the steering: a change like any other, which the autopilot does not heed
-_LOOK = 0.045  # seconds the loop waits for a picture before it looks at its controls
+_PRESS_INTERVAL = (0.06, 0.14)  # s between two changes of the control, at any phase of the loop
+_NUDGE = 0.02  # change of the steering, which the autopilot overrides
+_POLL = 0.045  # s that the loop waits for an image before it checks its controls
 
 
-class UnseenDrive(MeasuredDrive, DriveLoop):
-    """The window's loop without a window: newest picture at once, or in lock-step every picture."""
+class WindowlessDrive(MeasuredDrive, DriveLoop):
+    """The window's loop without a window: the latest image at once, or in lockstep every image."""
 
     def __init__(self, job: Job) -> None:
         DriveLoop.__init__(self, job.drive_options())
         self.prepare(job, self)
 
     def drive(self) -> None:
-        """Send controls, take pictures, until enough are measured."""
+        """Send controls and take images until enough are measured."""
         session, random_ = self.session, random.Random(self._job.seed)
-        wanted = Control(sequence=0, autopilot=True)
+        control = Control(sequence=0, autopilot=True)
         due = 0.0
         session.start()
         while not self.done:
             now = time.monotonic()
             if self.trail.frames and now >= due:
-                due = now + random_.uniform(*_PRESS)
-                wanted = replace(wanted, steer=_NUDGE - wanted.steer)
+                due = now + random_.uniform(*_PRESS_INTERVAL)
+                control = replace(control, steer=_NUDGE - control.steer)
                 self.trail.press()
-            self.controls.send(wanted, session.controls)
-            picture = session.take(max(min(due - time.monotonic(), _LOOK), 0.0) if self.trail.frames else _LOOK)
-            if picture is not None:
-                self.shown(picture)
+            self.controls.send(control, session.controls)
+            rendered = session.take(max(min(due - time.monotonic(), _POLL), 0.0) if self.trail.frames else _POLL)
+            if rendered is not None:
+                self.shown(rendered)
             elif session.error is not None:
                 raise session.error
 
-    def shown(self, picture: PaintedFrame) -> None:
-        """With the recorder, if there was one."""
+    def shown(self, rendered: RenderedFrame) -> None:
+        """Count a shown image, delayed where the display stage is to be delayed."""
         delay = self._job.faults.delay_ms
-        if delay and delayed_stage(picture.frame.sequence) == "display":
+        if delay and delayed_stage(rendered.frame.sequence) == "display":
             pause(delay / 1e3)
-        super().shown(picture)
+        super().shown(rendered)
         self.count()
 
 
 def _window_drive(job: Job) -> DriveLoop:
-    """The drive's window with injected key presses."""
+    """Return the drive's window with injected key presses."""
     from neuralsim.window.windowed_drive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
 
     import pygame
 
     from neuralsim.bench.input_injector import InputInjector
 
-    class SeenDrive(MeasuredDrive, WindowDrive):
-        way_out = NO_DISPLAY
-        keeps_settings = False  # what is measured must not depend on whose machine it is
+    class MeasuredWindowDrive(MeasuredDrive, WindowDrive):
+        no_display_hint = NO_DISPLAY
+        keeps_settings = False  # measurements must not depend on a user's settings
 
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
-            # The injected key would turn the camera round each time.
+            # The injected key would turn the camera around each time.
             self.settings = self.settings.model_copy(update={"reversing_view": False})
             self.prepare(job, self)
-            self.injector = InputInjector(self.trail.press, _PRESS, job.seed)
+            self.injector = InputInjector(self.trail.press, _PRESS_INTERVAL, job.seed)
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
         def act(self, command: str) -> None:
-            """The injected key goes out with the next control, although the autopilot chooses its gears itself."""
+            """Let the injected key go out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
-                self.inputs.wanted = replace(self.inputs.wanted, reverse=not self.inputs.wanted.reverse)
+                self.inputs.requested = replace(self.inputs.requested, reverse=not self.inputs.requested.reverse)
             super().act(command)
 
         def flipped(self, *_: object) -> None:
-            """Something new is on the screen: a picture, or the last one moved."""
+            """Record that the screen has changed: a new image, or the last one moved."""
             if self.trail.rows and not self.done:
                 self.flips.append(time.monotonic())
 
-        def shown(self, picture: PaintedFrame) -> None:
+        def shown(self, rendered: RenderedFrame) -> None:
             if not self.trail.frames:
                 self.injector.start()
-            super().shown(picture)
+            super().shown(rendered)
             self.count()
 
-    return SeenDrive()
+    return MeasuredWindowDrive()
 
 
 def _drive(job: Job) -> DriveLoop:
-    """The loop that the cell names."""
+    """Return the loop that the cell names."""
     if job.cell.loop == "window":
         return _window_drive(job)
     if job.cell.loop == "browser":
         from neuralsim.bench.browser import ServedDrive
 
         return ServedDrive(job)
-    return UnseenDrive(job)
+    return WindowlessDrive(job)
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Drive, and return what was seen, ready for JSON. Raises one of the drive's ``EXPECTED``."""
+    """Drive; return the measurements, ready for JSON. Raises one of the drive's ``EXPECTED``."""
     with delayed_renderer(job.faults):
         drive: Any = _drive(job)
         drive.run()
     trail, session = drive.trail, drive.session
-    wanted = session.fps if job.cell.loop != "lockstep" and not job.connect else None
+    target_fps = session.fps if job.cell.loop != "lockstep" and not job.connect else None
     size = drive._size
-    page = drive.found() if job.cell.loop == "browser" else None
+    page = drive.page_report() if job.cell.loop == "browser" else None
     return {
         "model": session.model,
         "runtime": session.runtime,
@@ -134,21 +134,21 @@ def measure(job: Job) -> dict[str, Any]:
         "resources": drive.taken,
         "clock": trail.clock.report(),
         "drive": trail.report(
-            runtime=session.runtime, model=session.model, size=size, wanted_fps=wanted, memory_mb=drive._memory
+            runtime=session.runtime, model=session.model, size=size, target_fps=target_fps, memory_mb=drive._memory
         ),
-        "wanted_fps": wanted,
+        "wanted_fps": target_fps,
         "displayed_fps": page["shown_fps"] if page else _rate(drive.flips),
         "page": page,
     }
 
 
 def _rate(times: list[float]) -> float | None:
-    """How often per second, of times in seconds; None where there was nothing to see."""
+    """Return the rate per second of times in seconds; None for fewer than two."""
     return round((len(times) - 1) / (times[-1] - times[0]), 2) if len(times) > 1 else None
 
 
 def end_with_parent() -> None:
-    """Ctrl-C for this process when the one that started it has gone."""
+    """Interrupt this process once its parent has ended."""
     parent = parent_pid()
 
     def watch() -> None:
@@ -160,7 +160,7 @@ def end_with_parent() -> None:
 
 
 def main(path: Path) -> int:
-    """Run the job in ``path`` and put the result beside it; prints how many frames are done, now and then."""
+    """Run the job in ``path`` and write the result next to it; prints the number of frames done now and then."""
     end_with_parent()
     job = Job.model_validate_json(path.read_bytes())
     try:
@@ -173,4 +173,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    end(main(Path(sys.argv[1])))  # a compiler that is still at work must not see the interpreter go away under it
+    end(main(Path(sys.argv[1])))  # the interpreter must not go away under a compiler that is still at work

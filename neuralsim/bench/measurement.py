@@ -1,4 +1,4 @@
-"""What is measured of a drive: its job, every frame's stamps, every key press, and what its processes take."""
+"""Measure a drive: its job, every frame's time stamps, every key press, and the resources of its processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bridge.messages import STAMPS, Frame
 from bridge.process.json_lines import send
 from bridge.process.options import Options
 from neuralsim.base.resources import Resources
+from neuralsim.bench.cells import Cell
 from neuralsim.bench.fault_injection import FaultInjection
-from neuralsim.bench.options import Cell
 from neuralsim.drive.drive_loop import DriveLoop
 from neuralsim.session import metrics
 from neuralsim.session.drive_session import DriveSession
@@ -22,11 +22,11 @@ from neuralsim.session.processes import Child, Processes, free_port
 
 
 class Job(Options):
-    """One run of one cell, as the parent writes it down."""
+    """One run of one cell, as the parent process writes it for the child."""
 
     cell: Cell
     frames: int  # to measure
-    warm_up: int  # before them
+    warm_up: int  # frames before them
     seed: int = 0
     town: str = "oldtown"
     fps: float | None = None
@@ -36,7 +36,7 @@ class Job(Options):
     faults: FaultInjection = FaultInjection()
 
     def drive_options(self) -> DriveOptions:
-        """The drive to be measured."""
+        """Return the options of the drive to measure."""
         cell = self.cell
         return DriveOptions(
             carla=self.carla,
@@ -57,18 +57,18 @@ class Job(Options):
 
 
 class Trail(metrics.Meter):
-    """The drive's meter, which also keeps every frame's stamps and how long every key press took to be seen."""
+    """The drive's meter, which also keeps every frame's stamps and every key press's latency."""
 
     def __init__(self, warm_up: int) -> None:
         super().__init__()
         self.rows: list[tuple[int, int, int, dict[str, int]]] = []  # sequence, simulator's frame, skipped, stamps
-        self.photons: list[tuple[int, int]] = []  # ns: key pressed, first frame with it shown
+        self.input_latencies: list[tuple[int, int]] = []  # ns: key press, first frame with it shown
         self._warm_up = warm_up
         self._pressed: deque[int] = deque()  # ns
-        self._waiting: deque[tuple[int, int]] = deque()  # control that says so, pressed at ns
+        self._waiting: deque[tuple[int, int]] = deque()  # control with the press, pressed at ns
 
     def press(self) -> None:
-        """Something changes now; the next control will say so."""
+        """Record a key press, which the next control will contain."""
         self._pressed.append(time.monotonic_ns())
 
     def sent(self, sequence: int, stamp: int) -> None:
@@ -78,16 +78,16 @@ class Trail(metrics.Meter):
 
     def shown(self, frame: Frame) -> None:
         super().shown(frame)
-        measured = self.frames > self._warm_up
-        if measured:
+        is_measured = self.frames > self._warm_up
+        if is_measured:
             self.rows.append((frame.sequence, frame.sim_frame, frame.skipped, dict(frame.stamps)))
         while self._waiting and self._waiting[0][0] <= frame.control_seq:
             pressed = self._waiting.popleft()[1]
-            if measured:
-                self.photons.append((pressed, frame.stamps["displayed"]))
+            if is_measured:
+                self.input_latencies.append((pressed, frame.stamps["displayed"]))
 
     def table(self) -> dict[str, list[int]]:
-        """Column by column: frame numbers, and stamps in us since the first of them all."""
+        """Return columns: frame numbers, and stamps in us since the first of all stamps."""
         begin = min((min(stamps.values()) for *_, stamps in self.rows), default=0)
         columns: dict[str, list[int]] = {
             "sequence": [row[0] for row in self.rows],
@@ -96,34 +96,36 @@ class Trail(metrics.Meter):
         }
         for name in STAMPS:
             columns[name] = [round((row[3].get(name, begin) - begin) / 1000) for row in self.rows]
-        columns["pressed"] = [round((pressed - begin) / 1000) for pressed, _ in self.photons]
-        columns["seen"] = [round((seen - begin) / 1000) for _, seen in self.photons]
+        columns["pressed"] = [round((pressed - begin) / 1000) for pressed, _ in self.input_latencies]
+        columns["seen"] = [round((seen - begin) / 1000) for _, seen in self.input_latencies]
         return columns
 
 
 class BenchProcesses(Processes):
-    """The drive's processes on the wanted link, with more subscribers and the job's faults."""
+    """The drive's processes on the cell's link, with further subscribers and the job's faults."""
 
     def __init__(self, job: Job) -> None:
         super().__init__()
         self._job = job
         self._frames = ""
 
-    def start(self, name: str, module: str, *arguments: str, later: bool = False, again: bool = False) -> Child:
-        """As the drive starts them; the bridge with injected faults, if any."""
+    def start(
+        self, name: str, module: str, *arguments: str, deferred: bool = False, restartable: bool = False
+    ) -> Child:
+        """Start a process as the drive does; the bridge with injected faults, if any."""
         if name == "bridge" and self._job.faults:
             faults = self._job.faults.to_json()
-            return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, later=later)
-        return super().start(name, module, *arguments, later=later, again=again)
+            return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, deferred=deferred)
+        return super().start(name, module, *arguments, deferred=deferred, restartable=restartable)
 
     def endpoint(self) -> str:
-        """Of the wanted kind."""
+        """Return an endpoint of the cell's transport."""
         tcp = self._job.cell.link.transport == "tcp"
         self._frames = f"tcp://127.0.0.1:{free_port()}" if tcp else super().endpoint()
         return self._frames
 
-    def crowd(self) -> None:
-        """Start the other subscribers."""
+    def start_subscribers(self) -> None:
+        """Start the further subscribers."""
         cell = self._job.cell
         more = ["--lockstep"] if cell.loop == "lockstep" else []
         for n in range(cell.link.others):
@@ -131,7 +133,7 @@ class BenchProcesses(Processes):
 
 
 class MeasuredDrive:
-    """What all measured loops add to the drive's: a trail instead of a meter, a measurement of the processes."""
+    """A mixin that adds to a drive loop: a trail instead of a meter, and a measurement of its processes."""
 
     trail: Trail
     session: DriveSession
@@ -140,7 +142,7 @@ class MeasuredDrive:
     flips: list[float]  # s, when the screen changed
 
     def prepare(self, job: Job, drive: DriveLoop) -> None:
-        """Replace what only counts by what also remembers."""
+        """Replace the loop's meter by the trail, and its processes by measured ones."""
         self.trail = Trail(job.warm_up)
         drive.meter = self.trail
         drive.controls = type(drive.controls)(self.trail, drive.options.keys)
@@ -149,12 +151,12 @@ class MeasuredDrive:
         self._job = job
 
     def count(self) -> None:
-        """Another picture has been shown."""
+        """Count another shown image."""
         frames, warm_up = self.trail.frames, self._job.warm_up
         if frames == 1 and self._job.cell.link.others:
             processes = self.session.processes
             assert isinstance(processes, BenchProcesses)
-            processes.crowd()
+            processes.start_subscribers()
         if frames == max(warm_up, 1):
             children = self.session.processes.children
             self.resources.begin({"renderer": os.getpid(), **{child.name: child.pid for child in children}})

@@ -2,8 +2,8 @@
 
     python -m neuralsim.bench.passive_subscriber ENDPOINT [--lockstep] [--ahead N]
 
-Says ``{"ready": true}`` with its first frame, and when it is asked to end one JSON line: frames received and skipped,
-and per frame the milliseconds since it was sent and the time at which it came (both clocks are this machine's).
+Prints ``{"ready": true}`` with its first frame, and when it is asked to end one JSON line: frames received and skipped,
+and per frame the milliseconds since it was sent and its time of arrival (both clocks are this machine's).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge.process.lifetime import Lifetime, end
 from bridge.process.option_types import Count
 from bridge.process.options import Arg, Options, parse
 
-_KEEP = 200_000  # frames
+_MAX_FRAMES = 200_000  # whose times are kept
 
 
 def _warm_up(frame: Frame) -> None:
@@ -32,24 +32,24 @@ def _warm_up(frame: Frame) -> None:
         reproject(frame.planes["depth"], frame.camera, frame.camera.pose)
 
 
-class WatcherOptions(Options):
-    """A subscriber that only looks, and in the end says what it has seen."""
+class SubscriberOptions(Options):
+    """A subscriber that only receives, and reports its counts in the end."""
 
     endpoint: Annotated[str, Arg(positional=True)]
-    """Of the frames."""
+    """Endpoint of the frames."""
     lockstep: bool = False
-    """Every frame once."""
+    """Receive every frame once."""
     ahead: Count = 1
-    """Frames that may be on their way in lock-step."""
+    """Frames in flight in lockstep."""
     out: Annotated[Path, Arg("FILE.json")] | None = None
-    """Write what was seen there instead."""
+    """Write the counts to this file instead."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    options = parse(WatcherOptions, arguments, "watcher")
+    options = parse(SubscriberOptions, arguments, "watcher")
     lifetime = Lifetime(with_parent=True, grace=15.0)
-    came: list[float] = []
+    arrivals: list[float] = []
     delays: list[float] = []
     try:
         with FrameSubscriber(options.endpoint, None, options.lockstep, options.ahead) as frames:
@@ -58,18 +58,18 @@ def main(arguments: list[str] | None = None) -> int:
                 if frame is None:
                     continue
                 for plane in frame.planes.values():
-                    plane[-1, -1]  # it is really there
-                if not came:
+                    plane[-1, -1]  # touches the memory: the plane is really there
+                if not arrivals:
                     _warm_up(frame)
                     send("ready", True)
-                if len(came) < _KEEP:
-                    came.append(round(frame.stamps["received"] / 1e6, 3))
+                if len(arrivals) < _MAX_FRAMES:
+                    arrivals.append(round(frame.stamps["received"] / 1e6, 3))
                     delays.append(round((frame.stamps["received"] - frame.stamps["sent"]) / 1e6, 4))
-            seen = {"received": frames.received, "skipped": frames.skipped, "came_ms": came, "delay_ms": delays}
+            counts = {"received": frames.received, "skipped": frames.skipped, "came_ms": arrivals, "delay_ms": delays}
     except LinkError as error:
         print(error, file=sys.stderr)
         return 1
-    line = json.dumps(seen | {"cpu_s": time.process_time()})
+    line = json.dumps(counts | {"cpu_s": time.process_time()})
     if options.out is not None:
         options.out.write_text(line, encoding="utf-8")
     else:

@@ -1,4 +1,4 @@
-"""``neuralsim bench``: run the matrix, put the report together, say whether it is good enough."""
+"""``neuralsim bench``: run the matrix, assemble the report, and check it against the budgets."""
 
 from __future__ import annotations
 
@@ -15,47 +15,55 @@ from typing import Any
 
 from bridge.size import Size
 from neuralsim.base.extras import remedy
-from neuralsim.base.failure import fail
+from neuralsim.base.failure import fail, log_line
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
-from neuralsim.bench import budget, compare, docs_tables, link, machine_state, roofline, self_test, tables, trace
+from neuralsim.bench import link, machine_state, self_test
+from neuralsim.bench.cells import Cell
 from neuralsim.bench.measurement import Job
-from neuralsim.bench.options import NO_BROWSER, NO_DISPLAY, BenchOptions, Cell, PeersOptions, browser, everything
-from neuralsim.bench.report_html import page
-from neuralsim.bench.results import summarise
+from neuralsim.bench.options import (
+    NO_BROWSER,
+    NO_DISPLAY,
+    BenchOptions,
+    ResolveOptions,
+    browser_command,
+    whole_matrix,
+)
+from neuralsim.bench.report import budget, compare, docs_tables, tables, trace
+from neuralsim.bench.report.html_page import render_page
+from neuralsim.bench.report.results import summarise
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
-from neuralsim.zoo import ModelError
 
 FORMAT = 1  # of report.json; raised when a field changes its meaning
-_PEERS = 600.0  # s that one question, such as the comparison with the peers, may take
-_CHECKS = 4  # runs at most until the check can tell
+_RESOLVE_TIMEOUT = 600.0  # s that measuring the runtimes may take
+_MAX_CHECKS = 4  # runs until the self-test gives up on a busy machine
 
 
 class BenchError(RuntimeError):
-    """The bench cannot go on; the message is one line."""
+    """The benchmark cannot continue; the message is one line."""
 
 
 class BenchInterrupted(BenchError):
-    """Interrupted by the user."""
+    """The user has interrupted the benchmark."""
 
 
 class Bench:
-    """Runs what ``options`` ask for. Each drive has a process of its own."""
+    """Runs the measurements in ``options``. Each drive has a process of its own."""
 
     def __init__(self, options: BenchOptions) -> None:
         self.options = options
         self.interrupted = False
         self._folder = Path()
         self._done = 0  # frames
-        self._auto: dict[tuple[str, Size], dict[str, str]] = {}  # what "auto" is here, by model and size
+        self._auto: dict[tuple[str, Size], dict[str, str]] = {}  # what "auto" resolves to here
         self._begun = time.monotonic()
         cells = list(options.cells()) if "drive" in options.parts else []
-        whole = len(cells) * options.repeats * (options.frames + options.warm_up)
-        self._progress = ProgressLine(whole or None)
+        total = len(cells) * options.repeats * (options.frames + options.warm_up)
+        self._progress = ProgressLine(total or None)
 
     def run(self) -> dict[str, Any]:
-        """Measure everything; the report, ready for JSON. Raises ``BenchError``, ``ProcessError``, ``ModelError``."""
+        """Measure everything; return the report, ready for JSON. Raises ``BenchError``, ``ProcessError``."""
         options = self.options
         report: dict[str, Any] = {
             "format": FORMAT,
@@ -75,18 +83,13 @@ class Bench:
                 report |= self._headline(drives)
                 report["drives"] = drives
                 report["auto"] = [
-                    {"model": model, "size": str(size), **found} for (model, size), found in self._auto.items()
+                    {"model": model, "size": str(size), **choice} for (model, size), choice in self._auto.items()
                 ]
                 if "link" in parts:
                     report["link"] = self._link()
                 if "machine" in parts:
-                    before = self._step("peaks of this machine", machine_state.peaks)
-                    report["roofline"] = self._roofline()
-                    # Before the layers and after them: a machine that others use has good seconds and bad ones.
-                    after = self._step("peaks of this machine, again", machine_state.peaks)
-                    report["peaks"] = {name: max(value, after.get(name, 0.0)) for name, value in before.items()}
-                if "peers" in parts:
-                    report["peers"] = self._peers()
+                    self._begin_step("peaks of this machine")
+                    report["peaks"] = machine_state.peaks()
                 if "check" in parts:
                     report["check"] = self._check()
             finally:
@@ -96,7 +99,7 @@ class Bench:
         return report
 
     def _drives(self) -> list[dict[str, Any]]:
-        """All cells, repeat by repeat, so that a machine that becomes slower does so for all of them."""
+        """Run all cells, repeat by repeat, so that a machine that becomes slower does so for all of them."""
         options = self.options
         cells = list(options.cells())
         for cell in cells:
@@ -114,45 +117,41 @@ class Bench:
                     if len(cells) == 1:
                         raise
                     failed[cell] = str(error)
-        found = []
+        entries = []
         for cell in cells:
-            entry: dict[str, Any] = {"cell": cell.described()}
+            entry: dict[str, Any] = {"cell": cell.as_json()}
             if cell in failed:
                 entry["error"] = failed[cell]
             else:
                 entry |= {"summary": summarise(runs[cell]), "runs": runs[cell]}
-                if options.connect is not None:  # a bridge elsewhere has its own size
+                if options.connect is not None:  # a bridge on another machine has its own size
                     size = Size.parse(runs[cell][0]["drive"]["size"])
-                    entry["cell"] = replace(cell, size=size).described()
-            found.append(entry)
-        if all("error" in entry for entry in found):
-            raise BenchError(found[0]["error"])
-        return found
+                    entry["cell"] = replace(cell, size=size).as_json()
+            entries.append(entry)
+        if all("error" in entry for entry in entries):
+            raise BenchError(entries[0]["error"])
+        return entries
 
     def _resolve(self, cell: Cell) -> dict[str, str]:
-        """The runtime that "auto" is, for all drives alike. Raises ``ProcessError``."""
-        wanted = PeersOptions(size=cell.size, model=cell.model)
-        return self._answer("neuralsim.bench.resolve_auto", wanted, f"the runtime for {cell.model}")
-
-    def _answer(self, module: str, wanted: PeersOptions, words: str) -> dict[str, Any]:
-        """What a module of ours says last; raises ``ProcessError`` with its line where it cannot."""
-        until, found = time.monotonic() + _PEERS, {}
-        with self._child(module, wanted.to_json()) as child:
+        """Return the runtime that "auto" resolves to, for all drives alike. Raises ``ProcessError``."""
+        options = ResolveOptions(size=cell.size, model=cell.model)
+        until, choice = time.monotonic() + _RESOLVE_TIMEOUT, {}
+        with self._child("neuralsim.bench.resolve_auto", options.to_json()) as child:
             while child.process.poll() is None and time.monotonic() < until:
                 self._pause()
-                self._progress.waiting([words])
+                self._progress.waiting([f"the runtime for {cell.model}"])
             if child.process.poll() != 0:
-                raise ProcessError(child.last_words())
-            child.last_words()  # waits until all that it said is here
-            while (message := child.said()) is not None:
-                found = message
-        return found
+                raise ProcessError(child.last_error_line())
+            child.last_error_line()  # waits until all of its output is here
+            while (message := child.next_message()) is not None:
+                choice = message
+        return choice
 
     def _job(self, cell: Cell) -> Job:
         options = self.options
-        found = self._auto.get((cell.model, cell.size)) if cell.runtime == "auto" else None
+        choice = self._auto.get((cell.model, cell.size)) if cell.runtime == "auto" else None
         return Job(
-            cell=cell if found is None else replace(cell, runtime=found["runtime"]),
+            cell=cell if choice is None else replace(cell, runtime=choice["runtime"]),
             frames=options.frames,
             warm_up=options.warm_up,
             seed=options.seed,
@@ -163,23 +162,23 @@ class Bench:
             keys=options.keys,
         )
 
-    def _drive(self, job: Job, words: str) -> dict[str, Any]:
-        """One run of one cell, in a process of its own; ``words`` say what it is."""
+    def _drive(self, job: Job, label: str) -> dict[str, Any]:
+        """Run one cell once, in a process of its own; ``label`` describes it in the progress line."""
         path = self._folder / "job.json"
         path.write_text(job.to_json(), encoding="utf-8")
         path.with_suffix(".result").unlink(missing_ok=True)
-        base, seen = self._done, 0
+        base, done = self._done, 0
         with self._child("neuralsim.bench.measured_drive", str(path)) as child:
             while child.process.poll() is None:
                 self._pause()
-                while (message := child.said()) is not None:
-                    seen = message.get("done", seen)
+                while (message := child.next_message()) is not None:
+                    done = message.get("done", done)
                 if job.faults:  # not one of the matrix
-                    self._progress.waiting([words])
+                    self._progress.waiting([label])
                 else:
-                    self._progress.measured(base + seen, words)
+                    self._progress.show(base + done, label)
             if child.process.returncode != 0:
-                raise ProcessError(child.last_words())
+                raise ProcessError(child.last_error_line())
         self._done = base if job.faults else base + job.frames + job.warm_up
         try:
             result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
@@ -188,7 +187,7 @@ class Bench:
         return result
 
     def _headline(self, drives: list[dict[str, Any]]) -> dict[str, Any]:
-        """The first cell's figures in the form of every other report of this project."""
+        """Return the first cell's figures in the form of every other report of this project."""
         summary = next((drive["summary"] for drive in drives if "summary" in drive), None)
         if summary is None:
             return {}
@@ -208,37 +207,19 @@ class Bench:
         size = self.options.sizes[0]
         cases = []
         for case in link.CASES:
-            self._progress.waiting([f"link, {case.name}"])
-            cases.append(link.measure_link(case, size, over=lambda: self.interrupted))
-            if self.interrupted:
-                raise BenchInterrupted("interrupted")
+            self._begin_step(f"link, {case.name}")
+            cases.append(link.measure_link(case, size, is_over=lambda: self.interrupted))
+            self._check_interrupt()
         return {"packing_ms": link.measure_packing(link.full_frame(size)), "cases": cases}
 
-    def _roofline(self) -> dict[str, Any] | None:
-        model = next((model for model in self.options.models if model != TAGS), None)
-        if model is None:
-            return None
-        return self._step("layers of the model", lambda: roofline.profile(model, self.options.sizes[0]))
-
-    def _step(self, name: str, work: Any) -> Any:
-        if self.interrupted:
-            raise BenchInterrupted("interrupted")
-        self._progress.waiting([name])
-        return work()
-
-    def _peers(self) -> dict[str, Any]:
-        """Beside other papers' generators."""
-        wanted = PeersOptions(size=self.options.sizes[0], model=self.options.models[0])
-        return self._answer("neuralsim.bench.peers", wanted, "peers")
-
     def _check(self) -> dict[str, Any]:
-        """Runs until the check can tell."""
+        """Run the self-test until it has a result."""
         runs: list[dict[str, Any]] = []
         while True:
             runs.append(self._drive(self_test.job(seed=len(runs)), "self-test"))
-            found = self_test.evaluate(runs)
-            if found["honest"] is not None or len(runs) == _CHECKS:
-                return found
+            result = self_test.evaluate(runs)
+            if result["honest"] is not None or len(runs) == _MAX_CHECKS:
+                return result
 
     @contextlib.contextmanager
     def _child(self, module: str, *arguments: str) -> Iterator[Child]:
@@ -256,26 +237,33 @@ class Bench:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _begin_step(self, name: str) -> None:
+        self._check_interrupt()
+        self._progress.waiting([name])
+
     def _pause(self) -> None:
+        self._check_interrupt()
+        time.sleep(0.1)
+
+    def _check_interrupt(self) -> None:
         if self.interrupted:
             raise BenchInterrupted("interrupted")
-        time.sleep(0.1)
 
     def _interrupt(self) -> None:
         self.interrupted = True
 
 
 def run(options: BenchOptions) -> int:
-    """Measure, write, compare; the exit code. 1 also where a budget is broken; errors are one line on stderr."""
+    """Measure, write and compare; return the exit code, 1 also for an exceeded budget. Errors are one line each."""
     try:
-        options = everything(options) if options.matrix else options
+        options = whole_matrix(options) if options.matrix else options
         budgets = [budget.Budget.parse(text) for text in options.budget]
         old = compare.load(options.against) if options.against is not None else None
         _check_outputs(options)
         _check_displays(options)
         report = Bench(options).run()
         return _publish(options, report, budgets, old)
-    except (BenchError, ProcessError, ModelError, compare.ReportError, docs_tables.DocsError, OSError) as error:
+    except (BenchError, ProcessError, compare.ReportError, docs_tables.DocsError, OSError) as error:
         return fail(error)
 
 
@@ -287,29 +275,29 @@ def _publish(
         report["comparison"] = compare.compare(old, report)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "report.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
-    (options.out / "report.html").write_text(page(report), encoding="utf-8")
+    (options.out / "report.html").write_text(render_page(report), encoding="utf-8")
     if options.trace is not None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
         options.trace.write_text(json.dumps(trace.events(report)), encoding="utf-8")
     if options.docs is not None:
         docs_tables.fill(options.docs, report)
     print(tables.terminal(report))
-    print(
-        f"\n{options.out / 'report.html'}, {options.out / 'report.json'}"
-        + (f", {options.trace}" if options.trace else "")
-    )
+    files = (options.out / "report.html", options.out / "report.json", *([options.trace] if options.trace else []))
+    print("\n" + ", ".join(map(str, files)))
+    if find_spec("matplotlib") is None:
+        log_line(f"report.html has no charts, matplotlib is missing: {remedy('bench')}")
     for drive in report["drives"]:
         if "error" in drive:
             code = fail(f"{drive['cell']['name']}: {drive['error']}")
     if report.get("check", {"honest": True})["honest"] is False:
-        code = fail("a delay of known length was not seen where it was: see the check's table")
-    for line in (line for wanted in budgets for line in wanted.broken(report)):
+        code = fail("the self-test failed: an injected delay was not measured where it was injected; see its table")
+    for line in (line for limit in budgets for line in limit.violations(report)):
         code = fail(line)
     return code
 
 
 def _check_outputs(options: BenchOptions) -> None:
-    """``OSError`` now rather than after the measurement; ``DocsError`` for a page without places to fill."""
+    """Raise ``OSError`` now rather than after the measurement, ``DocsError`` for a page without places to fill in."""
     options.out.mkdir(parents=True, exist_ok=True)
     probe = options.out / "report.json"
     probe.open("ab").close()
@@ -322,14 +310,14 @@ def _check_outputs(options: BenchOptions) -> None:
 
 
 def _check_displays(options: BenchOptions) -> None:
-    """``BenchError`` for what pictures cannot be shown on, now rather than when the drives before it are done."""
+    """Raise ``BenchError`` for a missing display or browser now rather than after the drives before it."""
     if "drive" in options.parts and "window" in options.loops:
         from neuralsim.window.window import display_available
 
         if not display_available():
             raise BenchError(f"no display: {NO_DISPLAY}")
     if "drive" in options.parts and "browser" in options.loops:
-        if not browser():
+        if not browser_command():
             raise BenchError(NO_BROWSER)
         for package in ("aiohttp", "aiortc"):
             if find_spec(package) is None:

@@ -1,5 +1,8 @@
-"""Self-test of the benchmark by fault injection: each stage is delayed by a known time in some frames, and exactly that
-time has to be seen in that stage and in the whole, and nowhere else."""
+"""Test the benchmark itself by fault injection.
+
+Each stage is delayed by a known time in some frames, and exactly that time must be measured in that stage and in the
+total, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,44 @@ from typing import Any
 import numpy as np
 
 from bridge.size import Size
-from neuralsim.bench.fault_injection import FaultInjection, delayed_stage, is_untouched
+from neuralsim.bench.cells import Cell
+from neuralsim.bench.fault_injection import FaultInjection, delayed_stage, is_unaffected
 from neuralsim.bench.measurement import Job
-from neuralsim.bench.options import Cell
-from neuralsim.bench.results import LATENCY, columns, values
-from neuralsim.bench.statistics import draw, interval, quantile
+from neuralsim.bench.report.results import LATENCY, columns, values
+from neuralsim.bench.report.statistics import draw, interval, quantile
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
 DELAY = 20.0  # ms
 TOLERANCE = 1.0  # ms
-_LEVEL = 0.999  # of the intervals: there are ten of them, and one that errs would call an honest bench a liar
+_LEVEL = 0.999  # of the intervals: one of the ten that errs would fail a correct benchmark
 _DRAWS = 4000
 _FRAMES = 800  # 40 of them delayed in each stage
 
 
 def job(seed: int = 0, frames: int = _FRAMES) -> Job:
-    """The drive for it: in lock-step and painted without a network, since it is the measuring that is tried."""
+    """Return the drive for it: in lockstep and rendered without a network, since the measuring is under test."""
     cell = Cell(model=TAGS, size=Size(128, 64), loop="lockstep")
     return Job(cell=cell, frames=frames, warm_up=20, seed=seed, faults=FaultInjection(delay_ms=DELAY))
 
 
 def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The self-test's part of a report, from its ``runs``.
+    """Return the self-test's part of a report, from its ``runs``.
 
     {"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci", "others_ms"}}}.
-    Each frame that was delayed is compared with the untouched ones right before and after it, so that a street that
-    becomes busier does not count: ``stage_ms`` and ``total_ms`` are medians of those differences, ``ci`` their
+    Each delayed frame is compared with the unaffected ones right before and after it, so that a street that becomes
+    busier does not count: ``stage_ms`` and ``total_ms`` are medians of those differences, ``ci`` their
     intervals, ``others_ms`` is the largest change of another stage. ``honest`` is None where the machine is too
-    busy to tell: more runs would.
+    busy for a result, which more runs would give.
     """
     changes: dict[str, dict[str, list[float]]] = {stage: {name: [] for name in (*STAGES, LATENCY)} for stage in STAGES}
     for run in runs:
-        sequence, found = columns(run)["sequence"].astype(int), values(run)
+        sequence, quantities = columns(run)["sequence"].astype(int), values(run)
         for n in range(2, len(sequence) - 3):
             stage = delayed_stage(int(sequence[n]))
             if stage is not None:
-                for name, into in changes[stage].items():
-                    into.append(_change(found[name], sequence, n))
+                for name, series in changes[stage].items():
+                    series.append(_change(quantities[name], sequence, n))
     stages = {
         stage: _measured(stage, {name: np.array(seen) for name, seen in changes[stage].items()}) for stage in STAGES
     }
@@ -54,7 +57,7 @@ def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _verdict(stages: dict[str, dict[str, Any]]) -> bool | None:
-    """False where an interval leaves out what was injected, however wide; else None while one is wider than allowed."""
+    """Return False where an interval excludes the injected delay; else None while one is wider than allowed."""
     seen = [(stage[key], *stage["ci"][key]) for stage in stages.values() for key in ("stage_ms", "total_ms")]
     if any(low > DELAY + TOLERANCE or high < DELAY - TOLERANCE for _, low, high in seen):
         return False
@@ -83,6 +86,6 @@ def _drawn(changes: np.ndarray) -> np.ndarray:
 
 
 def _change(series: np.ndarray, sequence: np.ndarray, n: int) -> float:
-    """How much frame ``n`` differs from the untouched ones around it."""
-    around = [k for k in (n - 2, n - 1, n + 2, n + 3) if is_untouched(int(sequence[k]))]
+    """Return how much frame ``n`` differs from the unaffected ones around it."""
+    around = [k for k in (n - 2, n - 1, n + 2, n + 3) if is_unaffected(int(sequence[k]))]
     return float(series[n] - np.median(series[around]))

@@ -1,8 +1,8 @@
-"""Class maps: what the label ids of a data set mean, one YAML file each, for training, rendering and evaluation alike.
+"""Class maps: the meaning of the label ids of a data set, one YAML file each, for training, rendering and evaluation.
 
-A file's ``labels`` gives each id one of CARLA's semantic tags by name (``bridge/tags.py``), which is what models are
-fed with; ``like`` takes over another map first; ``style`` names the light of most of its pictures. An id that is not
-listed is not known: it is counted and painted as ``unlabeled``.
+A file's ``labels`` gives each id one of CARLA's semantic tags by name (``bridge/tags.py``), the input of models;
+``like`` names a map to extend; ``style`` names the light of most of its images. An id that is not listed is unknown: it
+is counted and rendered as ``unlabeled``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge.tags import Tag
 from bridge.untrusted import limits
 from bridge.untrusted import yaml as untrusted_yaml
 from bridge.untrusted.files import FileRefused
-from bridge.untrusted.names import shown
+from bridge.untrusted.names import printable
 
 HERE = Path(__file__).parent
 
@@ -28,8 +28,8 @@ class ClassMapError(ValueError):
 
 @dataclass(frozen=True)
 class ClassMap:
-    """``tags`` u8 (65536,): CARLA tag of each label id; ``known`` bool (65536,): is the id listed; ``style``: the light
-    that most of its pictures were taken in, "" = not said."""
+    """A class map: ``tags`` u8 (65536,), the CARLA tag of each label id; ``known`` bool (65536,), whether the id is
+    listed; ``style``, the light of most of its images, "" = unknown."""
 
     name: str
     tags: np.ndarray
@@ -37,18 +37,18 @@ class ClassMap:
     style: str = ""
 
     def unknown(self, label: np.ndarray) -> dict[int, int]:
-        """Pixels of each id in ``label`` (H, W) that the map does not list."""
+        """Return the pixels of each id in ``label`` (H, W) that the map does not list."""
         ids, counts = np.unique(label[~self.known[label]], return_counts=True)
         return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
 
 def names() -> list[str]:
-    """The maps that came with this installation."""
+    """Return the names of the maps that come with this installation."""
     return sorted(path.stem for path in HERE.glob("*.yaml"))
 
 
 def load(name: str) -> ClassMap:
-    """A shipped map by name, or one from a file ending in ``.yaml``. Raises ClassMapError, one line."""
+    """Return a shipped map by name, or one from a file ending in ``.yaml``. Raises ClassMapError, one line."""
     labels, style = _labels(name, ())
     tags = np.full(1 << 16, Tag.UNLABELED, np.uint8)
     known = np.zeros(1 << 16, bool)
@@ -59,8 +59,10 @@ def load(name: str) -> ClassMap:
 
 def _labels(name: str, above: tuple[Path, ...]) -> tuple[dict[int, Tag], str]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
-    if path.parent == HERE and not os.path.isfile(path):  # no error for what cannot be a path
-        raise ClassMapError(f"unknown class map {shown(name)}: there are {', '.join(names())}, or give a .yaml file")
+    if path.parent == HERE and not os.path.isfile(path):  # False, without an error, for a text that cannot be a path
+        raise ClassMapError(
+            f"unknown class map {printable(name)}: there are {', '.join(names())}, or give a .yaml file"
+        )
     if path in above:
         raise ClassMapError(f"{path}: `like` leads back to itself")
     if len(above) >= limits.CLASSES_NESTED:
@@ -77,15 +79,15 @@ def _labels(name: str, above: tuple[Path, ...]) -> tuple[dict[int, Tag], str]:
         or not data.keys() & {"labels", "like"}
     ):
         raise ClassMapError(f"{path}: expected `labels:` with one `id: tag` per line")
-    found: dict[int, Tag] = {}
+    tags: dict[int, Tag] = {}
     style = ""
     if "like" in data:
-        found, style = _labels(str(data["like"]), (*above, path))
+        tags, style = _labels(str(data["like"]), (*above, path))
     for label, tag in data.get("labels", {}).items():
         if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < 1 << 16:
-            raise ClassMapError(f"{path}: label id {shown(repr(label))} is not a whole number from 0 to 65535")
+            raise ClassMapError(f"{path}: label id {printable(repr(label))} is not a whole number from 0 to 65535")
         if not isinstance(tag, str) or tag.upper() not in Tag.__members__:
             known = ", ".join(member.lower() for member in Tag.__members__)
-            raise ClassMapError(f"{path}: label {label}: {shown(str(tag))} is not one of CARLA's tags: {known}")
-        found[label] = Tag[tag.upper()]
-    return found, str(data.get("style", style))
+            raise ClassMapError(f"{path}: label {label}: {printable(str(tag))} is not one of CARLA's tags: {known}")
+        tags[label] = Tag[tag.upper()]
+    return tags, str(data.get("style", style))

@@ -1,6 +1,6 @@
 """``neuralsim ...``: the command line.
 
-A command's options are imported when it is called, what it runs when they have been understood.
+A command's options are imported when it is called, its implementation once they have been parsed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from neuralsim.base.failure import FAILED, fail
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what ``neuralsim --help`` says of it, the class of its options, and the function that takes them."""
+    """A command: its line in ``neuralsim --help``, its options class, and the function that runs it."""
 
     summary: str
     options: str  # module:class
     run: str  # module:function, which returns the exit code
 
 
-#: What there is, in the order of the help. A new option is a field of the options' class, a new command a line here.
+#: All commands, in the order of the help. A new option is a field of the options class, a new command an entry here.
 COMMANDS: dict[str, Command] = {
     "drive": Command(
-        "drive through a street that a neural network paints",
+        "drive through streets rendered by a neural network",
         "neuralsim.session.options:DriveOptions",
         "neuralsim.cli.commands:drive",
     ),
@@ -38,88 +38,88 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.serve.run:run",
     ),
     "record": Command(
-        "record scenarios: every frame once, in lock-step",
+        "record scenarios: every frame once, in lockstep",
         "neuralsim.datagen.options:RecordOptions",
         "neuralsim.datagen.run:run",
     ),
     "replay": Command(
-        "look at a recording, paint it anew, drive on from any frame",
+        "view a recording, render it again, drive on from any frame",
         "neuralsim.replay.options:ReplayOptions",
         "neuralsim.replay.run:run",
     ),
     "export-recording": Command(
-        "a recording in other formats",
+        "convert a recording to other formats",
         "neuralsim.cli.recordings:ExportRecordingOptions",
         "neuralsim.cli.recordings:export_recording",
     ),
     "scenario-from": Command(
-        "a recorded drive as a scenario, for `record`",
+        "turn a recorded drive into a scenario for `record`",
         "neuralsim.cli.recordings:ScenarioFromOptions",
         "neuralsim.cli.recordings:scenario_from",
     ),
     "bench": Command(
-        "measure: end to end, by stage, from key to pixel",
+        "measure latency and frame rate: end to end and by stage",
         "neuralsim.bench.options:BenchOptions",
         "neuralsim.bench.run:run",
     ),
     "render": Command(
-        "paint a folder of label maps, such as a data set's",
+        "render a folder of label maps, such as a data set's",
         "neuralsim.offline.options:RenderOptions",
         "neuralsim.offline.render_folder:run",
     ),
     "flow": Command(
-        "motion of a real clip, for `render --motion`",
+        "compute the motion of a real clip, for `render --motion`",
         "neuralsim.offline.options:FlowOptions",
         "neuralsim.offline.flow_folder:run_folder",
     ),
     "label": Command(
-        "label maps of unlabelled pictures or video, by any segmenter",
+        "label unlabelled images or video with any segmenter",
         "neuralsim.offline.options:LabelOptions",
         "neuralsim.offline.pseudo_labels:run",
     ),
     "evaluate": Command(
-        "judge a model: realism, obedience, flicker, drift",
+        "evaluate a model: realism, label fidelity, flicker, drift",
         "neuralsim.evaluation.options:EvaluateOptions",
         "neuralsim.evaluation.run:run",
     ),
     "evaluate-recording": Command(
-        "judge recordings: assertions, collisions, lanes, comfort",
+        "evaluate recordings: assertions, collisions, lanes, comfort",
         "neuralsim.cli.recordings:EvaluateRecordingOptions",
         "neuralsim.cli.recordings:evaluate_recording",
     ),
     "keys": Command(
-        "keys for links between machines", "neuralsim.cli.commands:KeysOptions", "neuralsim.cli.commands:keys"
+        "make keys for links between machines", "neuralsim.cli.commands:KeysOptions", "neuralsim.cli.commands:keys"
     ),
     "train": Command(
         "train a model (needs the train extra)", "neuralsim.cli.commands:TrainOptions", "neuralsim.cli.commands:train"
     ),
     "export": Command(
-        "make a trained model one that can be driven in",
+        "export a trained model for driving",
         "neuralsim.cli.commands:ExportOptions",
         "neuralsim.cli.commands:export",
     ),
     "quantise": Command(
-        "measure a model for int8, on frames of the town",
+        "calibrate a model for int8 on frames of the town",
         "neuralsim.evaluation.options:QuantiseOptions",
         "neuralsim.evaluation.quantise:run",
     ),
     "build-engine": Command(
-        "TensorRT's engine for this GPU, built once",
+        "build a TensorRT engine for this GPU",
         "neuralsim.cli.commands:BuildEngineOptions",
         "neuralsim.cli.commands:build_engine",
     ),
     "doctor": Command(
-        "what this machine has, what will be used, what is missing",
-        "neuralsim.cli.recordings:DoctorOptions",
-        "neuralsim.cli.recordings:doctor",
+        "show what this machine has, what will be used, what is missing",
+        "neuralsim.cli.doctor:DoctorOptions",
+        "neuralsim.cli.doctor:doctor",
     ),
     "town": Command(
-        "the embedded town alone, a CARLA 0.9.16-compatible server",
+        "run the embedded town alone, a CARLA 0.9.16-compatible server",
         "neuralsim.town.carla_server.options:TownOptions",
         "neuralsim.town.carla_server.process:run",
     ),
     "bridge": Command(
-        "the bridge alone, on the simulator's machine",
+        "run the bridge alone, on the simulator's machine",
         "bridge.carla_client.options:BridgeOptions",
         "scenarios.play:play",
     ),
@@ -127,7 +127,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run one command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)
@@ -144,11 +144,11 @@ def _run(arguments: list[str]) -> int:
         from bridge.process.options import parse
 
         about = f"{command.summary[0].upper()}{command.summary[1:]}."
-        options = parse(_named(command.options), arguments[1:], f"neuralsim {name}", about)
-    except SystemExit as end:  # the parser has said why
+        options = parse(_import(command.options), arguments[1:], f"neuralsim {name}", about)
+    except SystemExit as end:  # the parser has printed why
         return end.code if isinstance(end.code, int) else FAILED
     try:
-        code: int = _named(command.run)(options)
+        code: int = _import(command.run)(options)
         return code
     except KeyboardInterrupt:
         print("neuralsim: interrupted", file=sys.stderr)
@@ -157,11 +157,11 @@ def _run(arguments: list[str]) -> int:
         sys.stderr.close()
         return FAILED
     except MemoryError:
-        return fail("out of memory: a smaller size or a shorter file takes less")
+        return fail("out of memory: try a smaller size or a shorter file")
 
 
 def _overview(arguments: Sequence[str]) -> str:
-    """What is done without a command, or with an unknown one: help, version, or one line; ends with SystemExit."""
+    """Handle a missing or unknown command: print help, version or one line; always ends with SystemExit."""
     from bridge.process.parser import Parser, unknown
 
     parser = Parser("neuralsim", description="Drive CARLA in photoreal pixels.", usage="neuralsim COMMAND [options]")
@@ -172,11 +172,11 @@ def _overview(arguments: Sequence[str]) -> str:
     for name, command in COMMANDS.items():
         commands.add_parser(name, help=command.summary, add_help=False)
     parser.parse_args(arguments)
-    raise AssertionError("argparse has let pass a call without a command")
+    raise AssertionError("argparse accepted a call without a command")
 
 
-def _named(path: str) -> Any:
-    """The object that ``module:name`` names; imports the module."""
+def _import(path: str) -> Any:
+    """Import the module of ``module:name`` and return the named object."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
 

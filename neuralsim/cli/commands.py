@@ -1,4 +1,4 @@
-"""Commands without a room of their own: drive, from wherever it begins; keys; what makes models and engines."""
+"""Commands without a package of their own: drive, keys, and those that make models and engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from bridge.process.option_types import Keys, Positive, whole
+from bridge.process.option_types import Keys, Positive, integer
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.failure import FAILED, fail
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def drive(options: DriveOptions) -> int:
-    """Drive in a simulation, or on from a recording; the exit code."""
+    """Drive in a simulation, or on from a recording; return the exit code."""
     if options.replay is not None:
         from neuralsim.replay.run import play_or_drive_on
 
@@ -31,32 +31,32 @@ def drive(options: DriveOptions) -> int:
 
 
 class KeysOptions(Options):
-    """Keys for links between machines; ``new`` makes a pair, and its folder is copied to both of them."""
+    """Keys for links between machines; ``new`` makes a pair, whose folder is copied to both of them."""
 
     action: Annotated[Literal["new", "observer"], Arg("ACTION", positional=True)]
-    """new: make a key pair; copy its folder to both machines. observer: make one that may watch, not drive."""
+    """new: make a key pair; copy its folder to both machines. observer: make a pair that may watch, but not drive."""
     folder: Annotated[Keys, Arg(positional=True)] = Path("keys")
-    """Where to."""
+    """Folder to write to."""
     link: Keys | None = None
     """For an observer: the keys of the link."""
 
     def check(self) -> None:
         if (self.link is not None) != (self.action == "observer"):
-            raise ValueError("an observer's keys are made for a link: neuralsim keys observer FOLDER --link KEYS")
+            raise ValueError("an observer's keys belong to a link: neuralsim keys observer FOLDER --link KEYS")
 
 
 def keys(options: KeysOptions) -> int:
-    """Make a key pair; the exit code."""
+    """Make a key pair; return the exit code."""
     from bridge.link.transport import LinkError, generate_keys, generate_observer
 
     try:
         if options.link is None:
-            folder, whose = generate_keys(options.folder), "copy this folder to the other machine, --keys on both"
+            folder, usage = generate_keys(options.folder), "copy this folder to the other machine, --keys on both"
         else:
-            folder, whose = generate_observer(options.folder, options.link), "for one who watches, --keys there"
+            folder, usage = generate_observer(options.folder, options.link), "for an observer's machine, --keys there"
     except LinkError as error:
         return fail(error)
-    print(f"{folder}: {whose}; keep `secret` secret")
+    print(f"{folder}: {usage}; keep `secret` secret")
     return 0
 
 
@@ -64,41 +64,41 @@ ConfigFile = Annotated[
     Path,
     BeforeValidator(configs.find),
     Arg("CONFIG.yaml|NAME", positional=True),
-    Field(description=f"The run's config; shipped are {', '.join(configs.names())}."),
+    Field(description=f"Config of the run, a file or one of {', '.join(configs.names())}."),
 ]
 
 
 class TrainOptions(Options):
-    """A training run; what it depends on is all in its own file."""
+    """A training run; all of its settings are in its config."""
 
     config_file: ClassVar[bool] = False
 
     run: ConfigFile
     check_only: Annotated[bool, Arg(flag="check")] = False
-    """Only read every picture and label once, say what is wrong."""
+    """Only read every image and label once and report problems."""
 
 
 def train(options: TrainOptions) -> int:
-    """Train, or look at the data; the exit code."""
+    """Train, or check the data; return the exit code."""
     if options.check_only:
         return _with_torch(lambda run: run.run_check(options.run))
     return _with_torch(lambda run: run.run_training(options.run))
 
 
 class ExportOptions(Options):
-    """A trained run made into a model's folder."""
+    """A trained run to export as a model folder."""
 
     config_file: ClassVar[bool] = False
 
     run: ConfigFile
     out: Keys
-    """Model folder; its name is the model's."""
+    """Model folder; its name becomes the model's."""
     licence: str
-    """Terms of the weights, for the card: those of the training data."""
+    """Terms of the weights, for the model card: those of the training data."""
 
 
 def export(options: ExportOptions) -> int:
-    """Write the model; the exit code."""
+    """Write the model; return the exit code."""
     return _with_torch(lambda run: print(run.run_export(options.run, options.out, options.licence)))
 
 
@@ -106,28 +106,28 @@ class BuildEngineOptions(Options):
     """A TensorRT engine for this GPU."""
 
     model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
-    """Model that paints."""
+    """Model to build for."""
     size: Size = Size(512, 256)
-    """Pixels to paint."""
+    """Pixels to render."""
     precision: Annotated[Literal["fp16", "fp32", "int8"], Arg("fp16|fp32|int8")] = "fp16"
-    """Of the painter's layers."""
-    level: Annotated[int, whole(0, 5), Arg("0..5")] = 3
-    """Optimisation: higher builds longer."""
+    """Precision of the generator's layers."""
+    level: Annotated[int, integer(0, 5), Arg("0..5")] = 3
+    """Optimisation level: higher takes longer to build."""
     workspace: Annotated[Positive, Arg("MB")] = 2048
-    """GPU memory layers may use."""
+    """GPU memory that layers may use."""
     again: bool = False
-    """Build it although it is there."""
+    """Build it even if it exists."""
 
 
 def build_engine(options: BuildEngineOptions) -> int:
-    """Build it; the exit code."""
+    """Build the engine; return the exit code."""
     from neuralsim.runtimes.tensorrt.build_engine import run
 
     return run(options.model, options.size, options.precision, options.level, options.workspace, options.again)
 
 
 def _with_torch(task: Callable[[Any], bool | None]) -> int:
-    """Run ``task`` with ``neuralsim.training.run``; what goes wrong is one line, and what returns False has failed."""
+    """Run ``task`` with ``neuralsim.training.run``; an error is one line, and a result of False a failure."""
     from neuralsim import zoo
     from neuralsim.training import run
     from neuralsim.training.checkpoint import SafetensorError

@@ -1,4 +1,7 @@
-"""``neuralsim doctor``: what this machine has, what will be used, what is missing and how to get it."""
+"""``neuralsim doctor``: what this machine has, what will be used, what is missing and how to get it.
+
+For a recording: whether it is complete.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
+from bridge.process.option_types import McapFile
+from bridge.process.options import Arg, Options
 from bridge.process.user_cache import cache_folder
 from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.extras import remedy
+from neuralsim.base.failure import FAILED, fail, log_line
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 
-_PACKAGES = {  # import name -> (distribution, what it is for)
+_PACKAGES = {  # import name -> (distribution, purpose)
     "numpy": ("numpy", "everything"),
     "zmq": ("pyzmq", "the link between bridge and renderer"),
     "msgspec": ("msgspec", "the link between bridge and renderer"),
@@ -30,24 +37,76 @@ _PACKAGES = {  # import name -> (distribution, what it is for)
     "cv2": ("opencv-python-headless", "the embedded town"),
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
-_DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where it is not called like the runtime
-_SIZE = Size(512, 256)  # what `drive` paints by default
+_DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where its name differs from the runtime's
+_SIZE = Size(512, 256)  # that `drive` renders by default
 _CARLA = "0.9.16"
 _PYTHONS = ((3, 10), (3, 12))
-_ENOUGH_GB = 3.0  # all processes of a drive take under 2
+_ENOUGH_GB = 3.0  # all processes of a drive take less than 2
 
-Say = Callable[[str], object]
+Print = Callable[[str], object]
+
+
+class DoctorOptions(Options):
+    """What to examine: this machine, or a recording."""
+
+    file: Annotated[McapFile, Arg(positional=True)] | None = None
+    """A recording to check for damage."""
+    recover: Annotated[McapFile, Arg("NEW.mcap")] | None = None
+    """Write all that can be read of FILE into a new, complete file."""
+    measure: bool = False
+    """Measure again which runtime is the fastest here, for --runtime auto."""
+    licences: bool = False
+    """Removed: `make sbom` lists packages with their licences."""
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where options contradict each other."""
+        if self.measure and self.file is not None:
+            raise ValueError("--measure is for this machine, not for a recording")
+        if self.recover is not None and self.file is None:
+            raise ValueError("--recover is for a recording: name it first")
+
+
+def doctor(options: DoctorOptions) -> int:
+    """Examine the machine or a recording; the exit code is 0 if all is well."""
+    if options.licences:
+        log_line("doctor --licences has been replaced by `make sbom` in a checkout")
+        return 0
+    if options.file is not None:
+        return _examine_recording(options.file, options.recover)
+    return 0 if examine_machine(print, options.measure) else FAILED
+
+
+def _examine_recording(file: Path, target: Path | None) -> int:
+    """Print what a recording holds and whether it is complete; write a complete copy to ``target`` if there is one."""
+    from neuralsim.recording import RecordingError
+    from neuralsim.recording.export import examine, recover
+
+    try:
+        health = examine(file)
+        span = f"{health.begin:.2f} to {health.end:.2f} s"
+        print(f"{file}: {health.frames} complete frames, {span}, {', '.join(health.topics)}")
+        if health.problem:
+            print(f"{file}: {health.problem}; the frames above can be read")
+        if target is not None:
+            recover(file, target)
+            print(f"{target}: written, complete")
+            return 0
+        if health.problem:
+            print(f"make a complete file of them: neuralsim doctor {file} --recover NEW.mcap")
+    except RecordingError as error:
+        return fail(error)
+    return FAILED if health.problem else 0
 
 
 class _Findings:
     """Prints lines in columns and remembers whether a drive is possible."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self.well = True
+    def __init__(self, write: Print) -> None:
+        self._write = write
+        self.is_ready = True
 
     def title(self, text: str) -> None:
-        self._say(f"\n{text}")
+        self._write(f"\n{text}")
 
     def good(self, name: str, text: str) -> None:
         self._line("ok", name, text)
@@ -56,22 +115,22 @@ class _Findings:
         self._line("--", name, text)
 
     def missing(self, name: str, text: str, remedy: str) -> None:
-        self.well = False
+        self.is_ready = False
         self._line("!!", name, f"{text}; {remedy}" if remedy else text)
 
     def _line(self, mark: str, name: str, text: str) -> None:
-        self._say(f"  {mark} {name:<20} {' '.join(text.split())}")
+        self._write(f"  {mark} {name:<20} {' '.join(text.split())}")
 
 
-def examine(say: Say, measure: bool = False) -> bool:
-    """Tell line by line what is here; True if a headless drive is possible. Never raises: what fails is a finding.
+def examine_machine(write: Print, measure: bool = False) -> bool:
+    """Print line by line what is here; return whether a headless drive is possible.
 
-    ``measure``: find out anew which runtime is the fastest.
+    Never raises: a check that fails is a finding. ``measure``: measure again which runtime is the fastest.
     """
     if measure:
-        _measure(say)
-    findings = _Findings(say)
-    say(f"NeuralSim {__version__}")
+        _measure(write)
+    findings = _Findings(write)
+    write(f"NeuralSim {__version__}")
     for title, check in (
         ("Machine", _machine),
         ("Packages", _packages),
@@ -81,14 +140,14 @@ def examine(say: Say, measure: bool = False) -> bool:
         findings.title(title)
         try:
             check(findings)
-        except Exception as error:  # one check that fails must not end the others
+        except Exception as error:  # a failing check must not end the others
             findings.note(title.lower(), f"cannot be examined: {type(error).__name__}: {error}")
-    say(
+    write(
         "\nA drive is possible: neuralsim drive"
-        if findings.well
+        if findings.is_ready
         else "\nA drive is not possible yet: see the lines with !!"
     )
-    return findings.well
+    return findings.is_ready
 
 
 def _machine(findings: _Findings) -> None:
@@ -102,10 +161,10 @@ def _machine(findings: _Findings) -> None:
     model, flags = cpu()
     note = "" if cores() >= 2 else "; 2 or more are needed for 20 frames per second"
     findings.good("processor", f"{model}, {cores()} cores{note}")
-    found = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    if found:
+    vector_units = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    if vector_units:
         bf16 = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bf16: the model runs in fp32, slower"
-        findings.good("vector units", f"{', '.join(found)} ({bf16})")
+        findings.good("vector units", f"{', '.join(vector_units)} ({bf16})")
     memory = memory_gb()
     text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"
     if memory[1] >= _ENOUGH_GB:
@@ -136,7 +195,7 @@ def _models(findings: _Findings) -> None:
             card = zoo.load(name)
             default = " (default)" if name == zoo.DEFAULT else ""
             findings.good(
-                name, f"whole{default}, {card.file.stat().st_size / 1e6:.1f} MB, styles: {', '.join(card.styles)}"
+                name, f"complete{default}, {card.file.stat().st_size / 1e6:.1f} MB, styles: {', '.join(card.styles)}"
             )
         except zoo.ModelError as error:
             findings.missing(name, str(error), "")
@@ -145,53 +204,54 @@ def _models(findings: _Findings) -> None:
     _runtimes(findings)
 
 
-def _measure(say: Say) -> None:
-    """What ``auto`` remembers of the default model and size, measured anew: as a drive paints, and on all cores."""
+def _measure(write: Print) -> None:
+    """Measure again what ``auto`` chooses for the default model and size: with a drive's threads and on all cores."""
     from neuralsim import zoo
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.runtimes import RuntimeUnavailable, autotune
-    from neuralsim.session.renderer_loading import painting_threads
+    from neuralsim.session.renderer_loading import render_threads
 
-    for threads in dict.fromkeys((painting_threads(cores()), None)):
+    for threads in dict.fromkeys((render_threads(cores()), None)):
         try:
-            autotune.forget(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)
+            autotune.delete_measurement(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)
             note = NeuralRenderer(size=_SIZE, threads=threads).note
         except (OSError, RuntimeUnavailable, zoo.ModelError) as error:
             note = str(error)
         on = "all cores" if threads is None else f"{threads} of {cores()} cores"
-        say(f"auto, {zoo.DEFAULT} at {_SIZE} on {on}: {note or 'there is one runtime only'}")
+        write(f"auto, {zoo.DEFAULT} at {_SIZE} on {on}: {note or 'there is only one runtime'}")
 
 
 def _runtimes(findings: _Findings) -> None:
-    """Which can be used here, which one ``auto`` takes and why, and how to get the others."""
+    """List which runtimes can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
     from neuralsim.runtimes import autotune
     from neuralsim.runtimes.candidates import candidates
-    from neuralsim.session.renderer_loading import painting_threads
+    from neuralsim.session.renderer_loading import render_threads
 
-    there = runtimes.available()
+    available = runtimes.available()
     for name, room in runtimes.RUNTIMES.items():
-        reason = runtimes.obstacle(name)
+        reason = runtimes.unavailable_reason(name)
         if reason:
             findings.note(name, reason)
         else:
             findings.good(name, f"{_version(room.package, _DISTRIBUTION.get(name, name))}, --runtime {name}")
-    if not there:
+    if not available:
         findings.missing("runtimes", "none can be used", next(iter(runtimes.RUNTIMES.values())).remedy)
         return
     graph = zoo.load(zoo.DEFAULT).file
     width, height = _SIZE
     for name, reason in candidates(graph, height, width).items():
-        if reason and name.partition(":")[0] in there:
+        if reason and name.partition(":")[0] in available:
             findings.note(f"auto, {name}", f"passed over: {reason}")
-    known = autotune.recall(graph, height, width, painting_threads(cores())) or autotune.recall(graph, height, width)
+    arguments = graph, height, width
+    choice = autotune.load_measurement(*arguments, render_threads(cores())) or autotune.load_measurement(*arguments)
     size = f"{zoo.DEFAULT} at {_SIZE}"
-    if known is not None:
-        day = time.strftime("%Y-%m-%d", time.localtime(known.measured))
-        words = f"{known}, measured on {day} with {size}; kept in {cache_folder() / 'choices'}"
-        (findings.note if known.busy else findings.good)("auto", f"{words}; anew: neuralsim doctor --measure")
+    if choice is not None:
+        day = time.strftime("%Y-%m-%d", time.localtime(choice.measured))
+        text = f"{choice}, measured on {day} with {size}; kept in {cache_folder() / 'choices'}"
+        (findings.note if choice.busy else findings.good)("auto", f"{text}; again: neuralsim doctor --measure")
     else:
-        findings.note("auto", f"not measured yet with {size}: the first drive does, in about two seconds")
+        findings.note("auto", f"not measured yet with {size}: the first drive does that, in about two seconds")
 
 
 def _window(findings: _Findings) -> None:
@@ -214,9 +274,9 @@ def _window(findings: _Findings) -> None:
 
 
 def _serving() -> str:
-    """Whether a browser can be driven in, and what encodes the video."""
+    """Return whether a browser can be driven in, and what encodes the video."""
     if importlib.util.find_spec("aiortc") is None or importlib.util.find_spec("aiohttp") is None:
-        return f"drives too, also one elsewhere: {remedy('serve')}"
+        return f"can be used for driving, also from another machine: {remedy('serve')}"
     from neuralsim.serve.encoding import working_encoder
 
     return f"neuralsim serve, H.264 by {working_encoder()}"
@@ -228,4 +288,4 @@ def _version(module: str, distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "of unknown version"
+        return "unknown version"

@@ -1,1 +1,1 @@
-"""``neuralsim record``: scenarios recorded in lock-step, on one machine or on a cluster."""
+"""``neuralsim record``: record scenarios in lockstep, on one machine or on a cluster."""

@@ -1,7 +1,7 @@
-"""Recording on a Ray cluster: one scenario a task, each with its own town, bridge and ports.
+"""Record on a Ray cluster: one scenario per task, each with its own town, bridge and ports.
 
-Every node needs this project under the same interpreter, and the folder of recordings (a shared one). What is finished
-is not done again, so a call that was interrupted, or whose node went away, is simply made once more.
+Every node needs this project under the same interpreter, and the shared folder of recordings. Finished scenarios are
+not recorded again, so a command that was interrupted, or has lost a node, is simply repeated.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 from neuralsim.base.extras import missing
 from neuralsim.datagen.options import RecordOptions
 
-_LOOK = 0.2  # s between looks for an interrupt
-_CORES = 2  # that a task asks for: a town and a painter
+_POLL = 0.2  # s between checks for an interrupt
+_CORES = 2  # per task: a town and a renderer
 
 
 class ClusterError(RuntimeError):
-    """The cluster cannot be used, or a task was lost; one line."""
+    """The cluster cannot be used, or a task was lost; the message is one line."""
 
 
 def record_on_cluster(
     paths: Sequence[Path], options: RecordOptions, stop: Callable[[], bool]
 ) -> Iterator[tuple[Path, dict[str, Any] | str]]:
-    """Record all of ``paths``; yields each with its result, or with one line about what went wrong, as they finish.
+    """Record all of ``paths``; yield each with its result, or with an error in one line, as they finish.
 
     ``options.ray`` is the cluster's address: "auto", "HOST:PORT", "ray://HOST:PORT", or "local" for one
-    of this machine alone. Raises :class:`ClusterError`.
+    on this machine alone. Raises :class:`ClusterError`.
     """
     try:
         import ray
@@ -39,17 +39,17 @@ def record_on_cluster(
         ray.init(address=options.ray, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except Exception as error:  # connections fail in many ways
         raise ClusterError(f"no Ray cluster at {options.ray}: {_line(error)}") from None
-    alone = options.model_copy(update={"out": options.out.resolve(), "ray": None, "jobs": 1, "junit": None})
+    single = options.model_copy(update={"out": options.out.resolve(), "ray": None, "jobs": 1, "junit": None})
     try:
         task = ray.remote(num_cpus=_CORES, max_retries=2)(_record)
-        waiting = {task.remote(str(path.resolve()), alone, os.getcwd()): path for path in paths}
+        waiting = {task.remote(str(path.resolve()), single, os.getcwd()): path for path in paths}
         while waiting:
-            ready, _ = ray.wait(list(waiting), timeout=_LOOK)
-            for each in ready:
-                path = waiting.pop(each)
+            ready, _ = ray.wait(list(waiting), timeout=_POLL)
+            for task_ in ready:
+                path = waiting.pop(task_)
                 try:
-                    yield path, ray.get(each)
-                except Exception as error:  # a task's own, or a node that is gone
+                    yield path, ray.get(task_)
+                except Exception as error:  # a task's own, or a lost node
                     yield path, _line(error)
             if stop():
                 for each in waiting:
@@ -60,7 +60,7 @@ def record_on_cluster(
 
 
 def _record(path: str, options: RecordOptions, folder: str) -> dict[str, Any] | str:
-    """The task, on a node: record one scenario, or find that it is done."""
+    """Run the task on a node: record one scenario unless that is done."""
     from neuralsim.datagen.scripted_drive import EXPECTED, ScenarioRecorder, Shared
     from scenarios.engine.loader import load
 

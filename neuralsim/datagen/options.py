@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bridge.process.option_types import Address, Folder, Positive, XmlFile, listed
+from bridge.process.option_types import Address, Folder, Positive, XmlFile, subset_of
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Quality, Runtime, Style, model_of
@@ -24,63 +24,63 @@ def _scenario(value: Any) -> Path:
     return library.find(str(value))
 
 
-#: A scenario's file, or the name of a shipped one.
+#: A scenario file, or the name of a shipped one.
 ScenarioFile = Annotated[Path, BeforeValidator(_scenario), Arg("SCENARIO")]
 
 
 class RecordOptions(Options):
-    """One call, for all its scenarios."""
+    """Options of one call, for all its scenarios."""
 
     scenarios: Annotated[tuple[ScenarioFile, ...], Arg(positional=True)]
     """Scenario files, or names of shipped ones."""
     out: Folder
-    """Each goes into DIR/<its file's stem>/."""
-    planes: Annotated[tuple[str, ...], listed(PLANES), Arg("LIST")] = Field(
-        default=("tag", "instance", "depth", "motion", "neural"), description=f"Of {','.join(PLANES)}."
+    """Folder; each scenario goes into DIR/<stem of its file>/."""
+    planes: Annotated[tuple[str, ...], subset_of(PLANES), Arg("LIST")] = Field(
+        default=("tag", "instance", "depth", "motion", "neural"),
+        description=f"Planes to record, of {','.join(PLANES)}.",
     )
-    formats: Annotated[tuple[str, ...], listed(FORMATS), Arg("LIST", flag="format")] = Field(
-        default=("mcap", "mp4"), description=f"Of {','.join(FORMATS)}."
+    formats: Annotated[tuple[str, ...], subset_of(FORMATS), Arg("LIST", flag="format")] = Field(
+        default=("mcap", "mp4"), description=f"Formats, of {','.join(FORMATS)}."
     )
     jobs: Positive = 1
-    """Scenarios at the same time."""
+    """Number of scenarios at the same time."""
     ray: Annotated[str, Arg("ADDRESS")] | None = None
-    """On a Ray cluster, one scenario a task (cluster extra)."""
+    """Record on a Ray cluster, one scenario per task (cluster extra)."""
     junit: XmlFile | None = None
-    """Judge all of them, as JUnit XML."""
+    """Evaluate all of them and write JUnit XML."""
     again: bool = False
-    """Record what has been recorded already, too."""
+    """Also record scenarios that have been recorded already."""
     carla: Address | None = None
     """A running CARLA server (default: start embedded towns)."""
     model: Model = DEFAULT_MODEL
     quality: Quality = "fast"
     runtime: Runtime = "auto"
     style: Style | None = None
-    """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
+    """Lighting style, such as dusk; `neuralsim doctor` lists those of each model (default: by the weather)."""
     remap: RemapText | None = None
-    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: the scenario's)."""
+    """Render classes as others, by CARLA's tags, such as buildings=vegetation (default: the scenario's)."""
     size: Size | None = None
     """Pixels (default: the scenario's)."""
 
     @property
     def guide(self) -> Guide:
-        """What painting follows: the simulator's picture only where that is recorded too, so that a replay can paint
-        anew what was painted."""
+        """What the model follows: the simulator image only where that is recorded too, for replays to follow it."""
         return "picture" if "rgb" in self.planes else "surface"
 
     @property
-    def painter(self) -> str:
+    def model_path(self) -> str:
         """Name or folder of the model."""
         return model_of(self.model, self.quality)
 
     @property
-    def paints(self) -> bool:
-        """Whether the network is needed; without it a video shows the tags' colours."""
+    def has_neural(self) -> bool:
+        """Whether the network is needed; without it a video shows the tags in colour."""
         return "neural" in self.planes
 
     def check(self) -> None:
-        """Raises ``ValueError`` for what cannot be done at the same time."""
+        """Raise ``ValueError`` for options that exclude each other."""
         if not self.scenarios:
-            raise ValueError("name a SCENARIO at least")
+            raise ValueError("name at least one SCENARIO")
         model_of(self.model, self.quality)
         if self.carla is not None and self.jobs > 1:
             raise ValueError("one CARLA server plays one scenario at a time: --jobs cannot go with --carla")

@@ -1,9 +1,9 @@
-"""Cost of recording: its rate beside that of the same drive unrecorded, and whether its memory grows.
+"""Measure the cost of recording: its rate against that of the same drive without it, and the growth of its memory.
 
     python -m neuralsim.datagen.recording_cost --rounds 3            # 512x256, all planes, MCAP and MP4
     python -m neuralsim.datagen.recording_cost --frames 20000 --memory --size 64x32 --model tags
 
-The two drives alternate, so that a machine that becomes slower slows both down.
+The two drives alternate, so that a machine that becomes slower affects both.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from neuralsim.datagen.scripted_drive import EXPECTED, ScenarioRecorder, Shared
 from neuralsim.session.options import TAGS
 from scenarios.engine.loader import load
 
-_SETTLED = 500  # frames after which memory counts as that of the start: caches are warm by then
-_LOOK = 1.0  # s between looks at the memory
+_SETTLED = 500  # frames until memory counts as that of the start: caches are warm by then
+_INTERVAL = 1.0  # s between measurements of the memory
 _SCENARIO = """\
 title: Measured
 town: oldtown
@@ -42,12 +42,12 @@ assert: [{{no_collision: ego}}]
 
 
 class MeasureOptions(Options):
-    """What recording costs: its rate beside that of the same drive without it, or the memory it takes."""
+    """The cost of recording: its rate against that of the same drive without it, or its memory."""
 
     frames: Positive = 300
-    """Of each drive."""
+    """Frames of each drive."""
     rounds: Positive = 3
-    """Drives with, and as many without."""
+    """Drives with recording, and as many without."""
     size: Size = Size(512, 256)
     """Pixels."""
     model: str = Field(default=DEFAULT_MODEL, description=f"A model, or {TAGS} for none.")
@@ -56,61 +56,61 @@ class MeasureOptions(Options):
     walkers: Crowd = 12
     """Pedestrians."""
     memory: bool = False
-    """How far it grows, once, instead of the rate."""
+    """Measure how far memory grows, once, instead of the rate."""
 
 
 def main() -> int:
-    """The command line."""
-    wanted = parse(MeasureOptions, None, "neuralsim.datagen.recording_cost")
+    """Run the command line; return the exit code."""
+    arguments = parse(MeasureOptions, None, "neuralsim.datagen.recording_cost")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.yaml"
-        seconds = min(wanted.frames / 20, 3600.0)
+        seconds = min(arguments.frames / 20, 3600.0)
         path.write_text(
-            _SCENARIO.format(seconds=seconds, vehicles=wanted.vehicles, walkers=wanted.walkers), encoding="utf-8"
+            _SCENARIO.format(seconds=seconds, vehicles=arguments.vehicles, walkers=arguments.walkers), encoding="utf-8"
         )
-        planes = ("tag", "instance", "depth", "motion", *(() if wanted.model == TAGS else ("neural",)))
+        planes = ("tag", "instance", "depth", "motion", *(() if arguments.model == TAGS else ("neural",)))
         options = RecordOptions(
-            scenarios=(path,), out=Path(folder), planes=planes, model=wanted.model, size=wanted.size
+            scenarios=(path,), out=Path(folder), planes=planes, model=arguments.model, size=arguments.size
         )
         try:
-            return _memory(path, options) if wanted.memory else _rate(path, options, wanted.rounds)
+            return _memory(path, options) if arguments.memory else _rate(path, options, arguments.rounds)
         except EXPECTED as error:
             return fail(error)
 
 
 def _rate(path: Path, options: RecordOptions, rounds: int) -> int:
     plain = options.model_copy(update={"formats": ()})
-    found: dict[str, list[float]] = {"driven": [], "recorded": []}
+    rates: dict[str, list[float]] = {"driven": [], "recorded": []}
     for n in range(rounds):
         for name, each in (("driven", plain), ("recorded", options)):
             fps = ScenarioRecorder(load(path), each, Shared()).record()["fps"]
-            found[name].append(fps)
+            rates[name].append(fps)
             print(f"round {n + 1}: {name} at {fps:.2f} frames/s", flush=True)
-    driven, recorded = (statistics.median(found[name]) for name in ("driven", "recorded"))
+    driven, recorded = (statistics.median(rates[name]) for name in ("driven", "recorded"))
     print(f"median: driven {driven:.2f}, recorded {recorded:.2f}: {100.0 * recorded / driven:.1f} %")
     return 0
 
 
 def _memory(path: Path, options: RecordOptions) -> int:
-    shared, over = Shared(), threading.Event()
-    begin = most = 0.0
+    shared, is_over = Shared(), threading.Event()
+    begin = highest = 0.0
 
     def watch() -> None:
-        nonlocal begin, most
-        while not over.wait(_LOOK):
+        nonlocal begin, highest
+        while not is_over.wait(_INTERVAL):
             now = memory_mb([os.getpid()]) or 0.0
             if shared.frames >= _SETTLED:
                 begin = begin or now
-                most = max(most, now)
+                highest = max(highest, now)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     began = time.monotonic()
     result = ScenarioRecorder(load(path), options, shared).record()
-    over.set()
+    is_over.set()
     watcher.join()
     print(f"{result['frames']} frames in {time.monotonic() - began:.0f} s, all processes together:")
-    print(f"{begin:.0f} MB after {_SETTLED} frames, at most {most:.0f} MB later: {most - begin:+.0f} MB")
+    print(f"{begin:.0f} MB after {_SETTLED} frames, at most {highest:.0f} MB later: {highest - begin:+.0f} MB")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One scenario played in lock-step through the real bridge and link, every frame exactly once."""
+"""Play and record one scenario in lockstep through the real bridge and link, every frame exactly once."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from neuralsim.base.machine import host
 from neuralsim.datagen.options import PLANES, RecordOptions
 from neuralsim.drive.drive_loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.recording import RecordingError
-from neuralsim.recording.picture_folder import export_frames
+from neuralsim.recording.image_folder import export_frames
 from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.remap import Remap
-from neuralsim.session.child_options import PAINTING
+from neuralsim.session.child_options import RENDER_PLANES
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.painting_loop import PaintedFrame
+from neuralsim.session.render_loop import RenderedFrame
 from scenarios.engine.loader import LoadedScenario, ScenarioError
 
 
 class RecordingInterrupted(RuntimeError):
-    """Interrupted by the user; what was written so far stays."""
+    """The user has interrupted the recording; what was written so far stays."""
 
 
 @dataclass
 class Shared:
-    """What the recorders of one call have in common."""
+    """State shared by the recorders of one call."""
 
     frames: int = 0
     stop: bool = False
 
     def end(self) -> None:
-        """Let all recorders stop; their files stay readable."""
+        """Stop all recorders; their files stay readable."""
         self.stop = True
 
 
@@ -49,7 +49,7 @@ class ScenarioRecorder:
     def __init__(self, loaded: LoadedScenario, options: RecordOptions, shared: Shared) -> None:
         self.loaded, self.options = loaded, options
         self.folder = options.out / loaded.id
-        self.phase = ""  # what is being done before and after the frames, "" while those come
+        self.phase = ""  # activity before and after the frames, "" while frames come
         self._shared = shared
         self._tags = hashlib.sha256()
         self._frames = 0
@@ -58,37 +58,40 @@ class ScenarioRecorder:
 
     @property
     def size(self) -> Size:
-        """Of the pictures."""
+        """Size of the images."""
         return self.options.size or self.loaded.scenario.camera.size
 
     @property
     def remap(self) -> Remap:
-        """What is painted as something else."""
-        wanted = self.options.remap
-        return Remap.of(self.loaded.scenario.remap) if wanted is None else Remap.parse(wanted)
+        """Classes that are rendered as others."""
+        text = self.options.remap
+        return Remap.of(self.loaded.scenario.remap) if text is None else Remap.parse(text)
 
     @property
     def digest(self) -> str:
-        """sha256 of everything that decides what is recorded: the scenario and the options."""
+        """SHA-256 of everything that determines the recording: the scenario and the options."""
         options = self.options
+        model = (options.model_path, options.runtime, options.style) if options.has_neural else TAGS
         settings = (
-            self.loaded.digest, self.size, options.planes, options.formats, options.carla,
-            (options.painter, options.runtime, options.style) if options.paints else TAGS, str(self.remap), __version__,
+            self.loaded.digest, self.size, options.planes, options.formats, options.carla, model, str(self.remap),
+            __version__,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of an earlier call that recorded just this, with all its files still there; else None."""
+        """Return the result of an earlier call with the same digest whose files all exist; else None."""
         try:
             result = json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
-            whole = result["recorded_as"] == self.digest and all((self.folder / f).exists() for f in result["files"])
+            is_complete = result["recorded_as"] == self.digest and all(
+                (self.folder / f).exists() for f in result["files"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return result if whole else None
+        return result if is_complete else None
 
     def record(self) -> dict[str, Any]:
-        """Record, and write ``result.json`` last of all. Raises one of ``EXPECTED``."""
-        if self._shared.stop:  # before its turn came
+        """Record, and write ``result.json`` last. Raises one of ``EXPECTED``."""
+        if self._shared.stop:  # before it began
             raise RecordingInterrupted("interrupted")
         self._clear()
         session = DriveSession(self._drive_options())
@@ -98,26 +101,26 @@ class ScenarioRecorder:
             while True:
                 if self._shared.stop:
                     raise RecordingInterrupted("interrupted")
-                picture = session.take(0.1)
-                if picture is not None:
+                rendered = session.take(0.1)
+                if rendered is not None:
                     begun = begun or time.monotonic()
                     self.phase = ""
-                    self._add(picture, session)
+                    self._add(rendered, session)
                 elif session.error is not None:
                     raise session.error
                 elif session.verdict:
                     break
                 if not begun:
                     self.phase = session.doing or ", ".join(name for name, done in session.steps.items() if not done)
-            self.phase = "writing what is left"
+            self.phase = "writing the rest"
         finally:
             session.stop()
             self._close()
         seconds = time.monotonic() - begun
         self._check_writers()
-        files = [name for name, there in (("recording.mcap", self._mcap), ("video.mp4", self._mp4)) if there]
+        files = [name for name, writer in (("recording.mcap", self._mcap), ("video.mp4", self._mp4)) if writer]
         if "frames" in self.options.formats:
-            self.phase = "exporting pictures"
+            self.phase = "exporting images"
             export_frames(self.folder / "recording.mcap", self.folder / "frames")
             files.append("frames/index.jsonl")
             if "mcap" not in self.options.formats:
@@ -127,10 +130,10 @@ class ScenarioRecorder:
 
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
-        wanted = {*options.planes, "tag", *(PAINTING if options.paints else ())}
+        planes = {*options.planes, "tag", *(RENDER_PLANES if options.has_neural else ())}
         return DriveOptions(
             carla=options.carla,
-            model=options.painter if options.paints else TAGS,
+            model=options.model_path if options.has_neural else TAGS,
             runtime=options.runtime,
             style=options.style,
             remap=str(self.remap),
@@ -143,11 +146,11 @@ class ScenarioRecorder:
             fps=scenario.fps,
             headless=True,
             scenario=self.loaded.path,
-            planes=tuple(plane for plane in PLANES if plane in wanted and plane != "neural"),
+            planes=tuple(plane for plane in PLANES if plane in planes and plane != "neural"),
         )
 
     def _clear(self) -> None:
-        """Take away what an earlier recording left, its result first: half of a recording has none."""
+        """Delete an earlier recording, its result first: an incomplete recording has none."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name in ("result.json", "recording.mcap", "video.mp4"):
@@ -157,22 +160,22 @@ class ScenarioRecorder:
         except OSError as error:
             raise RecordingError(f"cannot write to {self.folder}: {(error.strerror or 'unknown').lower()}") from None
 
-    def _add(self, picture: PaintedFrame, session: DriveSession) -> None:
-        frame = picture.frame
+    def _add(self, rendered: RenderedFrame, session: DriveSession) -> None:
+        frame = rendered.frame
         if self._mcap is None and self._mp4 is None:
-            self._open(picture, session)
-        neural = picture.neural if self.options.paints else None
+            self._open(session)
+        neural = rendered.neural if self.options.has_neural else None
         self._tags.update(frame.planes["tag"].data)
         if self._mcap is not None and not self._mcap.write(frame, neural):
             raise RecordingError(self._mcap.error or f"recording to {self._mcap.path} stopped")
         if frame.view:
-            return  # of a further camera; the first one's is still to come
-        if self._mp4 is not None and not self._mp4.write(picture.neural, frame.sim_time):
+            return  # a further camera; the first camera's frame is still to come
+        if self._mp4 is not None and not self._mp4.write(rendered.neural, frame.sim_time):
             raise RecordingError(self._mp4.error or f"recording to {self._mp4.path} stopped")
         self._frames += 1
         self._shared.frames += 1
 
-    def _open(self, picture: PaintedFrame, session: DriveSession) -> None:
+    def _open(self, session: DriveSession) -> None:
         loaded, formats = self.loaded, self.options.formats
         if "mcap" in formats or "frames" in formats:
             about = {
@@ -222,11 +225,11 @@ class ScenarioRecorder:
             "recorded_as": self.digest,
         }
         path = self.folder / "result.json"
-        half = path.with_suffix(".part")
-        half.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        os.replace(half, path)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        os.replace(part, path)
         return result
 
 
-#: What may go wrong without being a mistake of ours: one line says it.
+#: Errors that are reported in one line.
 EXPECTED: tuple[type[BaseException], ...] = (*DRIVE_EXPECTED, ScenarioError, RecordingInterrupted)

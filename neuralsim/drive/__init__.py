@@ -1,1 +1,1 @@
-"""An interactive drive without its display: the loop, keys, settings and the late warp. Window and browser share it."""
+"""The interactive drive without a display: loop, keys, settings and late warp, shared by window and browser."""

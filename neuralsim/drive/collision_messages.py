@@ -1,11 +1,11 @@
-"""Collisions in words."""
+"""Messages about collisions."""
 
 from __future__ import annotations
 
 from bridge.messages import Frame
 
-#: What a thing that was run into is called, by the word of ``bridge.messages.Impact``.
-THINGS = {
+#: What the message calls an obstacle, by ``bridge.messages.Impact.what``.
+OBSTACLES = {
     "building": "a building",
     "wall": "a wall",
     "fence": "a fence",
@@ -14,23 +14,23 @@ THINGS = {
     "vegetation": "a tree or a hedge",
     "traffic sign": "a sign",
     "traffic light": "a traffic light",
-    "static": "something on the pavement",
-    "dynamic": "something that lies about",
+    "static": "street furniture",
+    "dynamic": "a loose object",
     "bridge": "a bridge",
     "pedestrian": "a pedestrian",
     "car": "a car",
-    "truck": "a lorry",
+    "truck": "a truck",
     "bus": "a bus",
     "motorcycle": "a motorcycle",
     "bicycle": "a cyclist",
     "train": "a train",
 }
-FELT = 0.3  # m/s of a blow from which on it is felt
+NOTICEABLE = 0.3  # m/s, the velocity change from which an impact is felt
 
 
-def said(frame: Frame) -> str:
-    """The newest collision in words: what with, and how much speed it took."""
+def collision_message(frame: Frame) -> str:
+    """Return a message about the latest collision: what was hit, and how much speed was lost."""
     impact = frame.impact
-    what = THINGS.get(impact.what, f"a {impact.what}" if impact.what else "something")
-    lost = f", {impact.speed * 3.6:.0f} km/h lost" if impact.speed >= FELT else ""
+    what = OBSTACLES.get(impact.what, f"a {impact.what}" if impact.what else "something")
+    lost = f", {impact.speed * 3.6:.0f} km/h lost" if impact.speed >= NOTICEABLE else ""
     return f"Collision {frame.ego.collisions}: {what}{lost}"

@@ -1,4 +1,4 @@
-"""``neuralsim drive``: one loop with a window, one without."""
+"""The loop of ``neuralsim drive``: what is common to all of them, and the one without a window."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.session import metrics
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.painting_loop import DriveError, PaintedFrame
 from neuralsim.session.processes import ProcessError, ended_by_signals
+from neuralsim.session.render_loop import DriveError, RenderedFrame
 from neuralsim.session.telemetry import Telemetry
 from neuralsim.town.opendrive import probe
 from neuralsim.zoo import ModelError
 
-_HEARTBEAT = 0.09  # seconds after which a control goes out though nothing has changed
-_SAMPLE_MEMORY = 15.0  # seconds
+_HEARTBEAT = 0.09  # seconds after which a control is sent even if nothing has changed
+_MEMORY_INTERVAL = 15.0  # seconds between two samples of the memory in use
 
 
 class Controls:
-    """Sends controls the moment they change, and at least ten times a second."""
+    """Sends controls as soon as they change, and at least ten times a second."""
 
     def __init__(self, meter: metrics.Meter, keys: Path | None) -> None:
         self._meter, self._keys = meter, keys
-        self.observes = keys is not None and not load_keys(keys).drives  # may watch, not drive
+        self.observes = keys is not None and not load_keys(keys).may_drive  # may watch, but not drive
         self._sender: ControlSender | None = None
         self._endpoint = ""
         self._sent = Control(sequence=0)
-        self._at = 0.0
+        self._sent_at = 0.0  # s
 
     @property
     def sequence(self) -> int:
         """Number of the newest control that was sent, 0 for none."""
         return self._sent.sequence
 
-    def send(self, wanted: Control, endpoint: str) -> None:
-        """Send ``wanted`` to ``endpoint`` if it is new or the last one has grown old; "" = not there yet."""
+    def send(self, control: Control, endpoint: str) -> None:
+        """Send ``control`` to ``endpoint`` ("": not known yet) if it is new or the heartbeat is due."""
         now = time.monotonic()
-        same = replace(wanted, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0, driver="")
-        if self.observes or not endpoint or (same and now - self._at < _HEARTBEAT):
+        same = replace(control, sequence=0, stamp=0) == replace(self._sent, sequence=0, stamp=0, driver="")
+        if self.observes or not endpoint or (same and now - self._sent_at < _HEARTBEAT):
             return
-        if self._sender is not None and endpoint != self._endpoint:  # of a bridge that was started anew
+        if self._sender is not None and endpoint != self._endpoint:  # the bridge was restarted
             self._sender.close()
             self._sender = None
         if self._sender is None:
             self._sender, self._endpoint = ControlSender(endpoint, keys=self._keys), endpoint
-        self._sent = replace(wanted, sequence=self._sent.sequence + 1)
-        self._at = now
+        self._sent = replace(control, sequence=self._sent.sequence + 1)
+        self._sent_at = now
         self._sender.send(self._sent)
         self._meter.sent(self._sent.sequence, self._sent.stamp)
 
     def close(self, end_bridge: bool) -> None:
-        """Leave the car standing; with ``end_bridge`` the bridge serves no other client and ends."""
+        """Stop the car and disconnect; with ``end_bridge``, the bridge ends as well."""
         if self._sender is not None:
             self._sender.send(
                 replace(
@@ -82,13 +82,13 @@ class Controls:
                     leaving=True,
                 )
             )
-            time.sleep(0.03)  # the socket closes without lingering; the message has to leave first
+            time.sleep(0.03)  # the socket closes without lingering, so let the message out first
             self._sender.close()
             self._sender = None
 
 
 class DriveLoop(ABC):
-    """What both loops share: the session, the measurement, what is written."""
+    """The common part of all loops: session, metrics and output files."""
 
     def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
         self.options = options
@@ -98,14 +98,14 @@ class DriveLoop(ABC):
         self.recorder: Mp4Writer | None = None
         self._recorded_since = 0.0
         self.interrupted = False
-        self._size = options.shown  # of the pictures; that of the bridge where it runs elsewhere
+        self._size = options.shown  # of the frames; an external bridge decides it itself
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
         self._sampler: threading.Thread | None = None
 
     def run(self) -> None:
-        """Drive until the end; raises one of ``EXPECTED`` where that is not the one that was asked for."""
+        """Drive until the end; raises one of ``EXPECTED`` if that comes early."""
         with ended_by_signals(self._interrupt):
             try:
                 check_names(self.options)
@@ -124,51 +124,51 @@ class DriveLoop(ABC):
 
     @abstractmethod
     def drive(self) -> None:
-        """The loop; ends when it is done or was interrupted."""
+        """Run the loop until it is done or interrupted."""
 
     @property
     def done(self) -> bool:
-        """Whether the asked number of frames was shown or the user wants to leave."""
+        """Whether the requested number of frames was shown or the user quit."""
         return self.interrupted or (self.options.frames is not None and self.meter.frames >= self.options.frames)
 
-    def shown(self, picture: PaintedFrame) -> None:
-        """Account for a picture that is on the screen (or with the recorder)."""
-        frame = picture.frame
+    def shown(self, rendered: RenderedFrame) -> None:
+        """Account for a frame that is on the screen (or was given to the recorder)."""
+        frame = rendered.frame
         frame.stamps["displayed"] = time.monotonic_ns()
         self._size = Size(frame.camera.width, frame.camera.height)
         if not self.meter.frames:
-            self.meter.start(self.session.painting_since)
+            self.meter.start(self.session.rendering_since)
         self.meter.shown(frame)
-        self.meter.upscaled(picture.upscaling)
+        self.meter.upscaled(rendered.upscaling)
         if self._telemetry is not None:
             self._telemetry.write(frame)
         now = time.monotonic()
-        if now - self._memory_sampled > _SAMPLE_MEMORY:
+        if now - self._memory_sampled > _MEMORY_INTERVAL:
             self._memory_sampled = now
             self._sampler = threading.Thread(target=self._sample_memory, name="memory", daemon=True)
             self._sampler.start()
 
-    def say_about_runtime(self) -> None:
-        """What was found out about the runtime at loading, for the terminal."""
+    def log_runtime_messages(self) -> None:
+        """Log what loading found out about the runtime."""
         for line in (self.session.warning, self.session.note):
             if line:
                 logger().warning(line)
 
-    def start_recording(self, path: Path, picture: PaintedFrame) -> None:
-        """Open ``path`` for pictures like this one. :class:`RecordingError` where it cannot."""
-        height, width = picture.neural.shape[:2]
+    def start_recording(self, path: Path, rendered: RenderedFrame) -> None:
+        """Open ``path`` for frames of this size. Raises :class:`RecordingError`."""
+        height, width = rendered.neural.shape[:2]
         self.recorder = Mp4Writer(path, (width, height), rate=self.session.fps, block=self.options.headless)
         self._recorded_since = time.monotonic()
 
     @property
     def recorded_seconds(self) -> float:
-        """How long the recorder has been running, wall clock."""
+        """Wall-clock time since the recording began."""
         return time.monotonic() - self._recorded_since
 
     def _sample_memory(self) -> None:
-        found = machine.memory_mb([os.getpid()])
-        if found is not None:
-            self._memory = max(self._memory or 0.0, found)
+        memory = machine.memory_mb([os.getpid()])
+        if memory is not None:
+            self._memory = max(self._memory or 0.0, memory)
 
     def _finish(self) -> None:
         self._sample_memory()
@@ -180,41 +180,41 @@ class DriveLoop(ABC):
                     runtime=self.session.runtime,
                     model=self.session.model,
                     size=self._size,
-                    wanted_fps=None if self.options.headless else self.session.fps,
+                    target_fps=None if self.options.headless else self.session.fps,
                     memory_mb=self._memory,
                 ),
             )
-        wanted = self.options.frames
-        if wanted is not None and self.meter.frames < wanted:
-            raise DriveError(f"interrupted after {self.meter.frames} of {wanted} frames")
+        target = self.options.frames
+        if target is not None and self.meter.frames < target:
+            raise DriveError(f"interrupted after {self.meter.frames} of {target} frames")
 
     def _interrupt(self) -> None:
         self.interrupted = True
 
 
 class HeadlessDrive(DriveLoop):
-    """No window: every frame is painted once, in lock-step, and handed to the recorder."""
+    """A drive without a window: every frame is rendered once, in lockstep, and given to the recorder."""
 
     def drive(self) -> None:
         session, options = self.session, self.options
-        wanted = Control(sequence=0, autopilot=options.autopilot)
+        control = Control(sequence=0, autopilot=options.autopilot)
         progress = ProgressLine(options.frames)
         try:
             session.start()
             while not self.done:
-                self.controls.send(wanted, session.controls)
-                picture = session.take(_HEARTBEAT / 2)
-                if picture is None:
+                self.controls.send(control, session.controls)
+                rendered = session.take(_HEARTBEAT / 2)
+                if rendered is None:
                     if session.error is not None:
                         raise session.error
                     progress.waiting([name for name, done in session.steps.items() if not done])
                     continue
                 if not self.meter.frames:
                     progress.close()
-                    self.say_about_runtime()
+                    self.log_runtime_messages()
                 if options.record is not None:
-                    self._record(options.record, picture)
-                self.shown(picture)
+                    self._record(options.record, rendered)
+                self.shown(rendered)
                 progress.update(self.meter)
         finally:
             progress.close()
@@ -228,23 +228,23 @@ class HeadlessDrive(DriveLoop):
         print(self.summary(), flush=True)
 
     def summary(self) -> str:
-        """The drive in a line: frames, rate, latency, what was written."""
+        """Return a line about the drive: frames, rate, latency, files written."""
         meter, options = self.meter, self.options
         rate = meter.frames / meter.seconds if meter.seconds > 0.0 else 0.0
         median, p95 = meter.recent()[0], meter.recent_tail()[0]
         written = [str(path) for path in (options.record, options.report, options.log) if path is not None]
-        said = f"{meter.frames} frames, {rate:.1f} a second, {median:.0f} ms (p95 {p95:.0f})"
-        return f"{said}; wrote {', '.join(written)}" if written else said
+        line = f"{meter.frames} frames, {rate:.1f} per second, latency {median:.0f} ms (p95 {p95:.0f})"
+        return f"{line}; wrote {', '.join(written)}" if written else line
 
-    def _record(self, path: Path, picture: PaintedFrame) -> None:
+    def _record(self, path: Path, rendered: RenderedFrame) -> None:
         if self.recorder is None:
-            self.start_recording(path, picture)
-        if self.recorder is not None and not self.recorder.write(picture.neural, picture.frame.sim_time):
+            self.start_recording(path, rendered)
+        if self.recorder is not None and not self.recorder.write(rendered.neural, rendered.frame.sim_time):
             raise RecordingError(self.recorder.error or f"recording to {path} stopped")
 
 
 def check_names(options: DriveOptions) -> None:
-    """:class:`DriveError` now, rather than when a town has been built, for a town or a weather that is not there."""
+    """Raise :class:`DriveError` for an unknown town or weather, rather than after a town has been built."""
     try:
         if options.weather:
             presets.weather(options.weather)
@@ -255,25 +255,26 @@ def check_names(options: DriveOptions) -> None:
 
 
 def check_outputs(options: DriveOptions) -> None:
-    """Make the folders of what will be written; :class:`DriveError` now rather than after the drive."""
+    """Create the folders of the output files. Raises :class:`DriveError`, rather than after the drive."""
     for path in (options.record, options.report, options.log):
         if path is None:
             continue
         try:
             if not path.parent.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                print(f"{path.parent}: this folder was made", flush=True)
-            new = not path.exists()
+                print(f"created the folder {path.parent}", flush=True)
+            is_new = not path.exists()
             path.open("ab").close()
-            if new:
+            if is_new:
                 path.unlink()
         except OSError as error:
             raise DriveError(f"cannot write {path}: {(error.strerror or 'unknown reason').lower()}") from None
 
 
-def ended(code: int) -> int:
-    """The exit code of a drive that is over. A compiler that is still at work cannot be cancelled, and must not see the
-    interpreter go away under it: then the process ends here.
+def exit_if_compiling(code: int) -> int:
+    """Return ``code``, or end the process with it if a model is still being compiled.
+
+    The compiler cannot be cancelled, and crashes if the interpreter shuts down while it runs.
     """
     if any(thread.name == "model" for thread in threading.enumerate()):
         sys.stdout.flush()
@@ -282,5 +283,5 @@ def ended(code: int) -> int:
     return code
 
 
-#: What may go wrong without being a mistake of ours: one line says it.
+#: Errors that are not bugs of ours; they are reported in one line.
 EXPECTED = (BridgeError, DriveError, ProcessError, LinkError, RecordingError, ModelError, RuntimeUnavailable, OSError)

@@ -1,6 +1,6 @@
-"""What the driver wants, from keys that are held and from pedals: the same behind a window and behind a page.
+"""The driver's input from held keys and analogue pedals, shared by the window and the web page.
 
-Pedals and steering of held keys move at rates per second, not per event, so that driving feels the same at any frame
+With keys, pedals and steering move at rates per second, not per event, so that driving feels the same at any frame
 rate.
 """
 
@@ -17,23 +17,23 @@ from neuralsim.drive.keys import CAMERAS, LOOKS
 _THROTTLE_RATE = 5.0  # per second while pressed; manual_control: 0.1 per frame at 60 Hz
 _BRAKE_RATE = 8.0
 _RELEASE_RATE = 10.0
-_BACKING = 0.6  # throttle that a held key gives in reverse
-_STEER_TIME = 0.4  # s in which a held key steers as far as it does at that speed
-_STEER_RATE = 1.1  # per second at most; manual_control: 5e-4 per millisecond, here quicker at its beginning
-_CENTRE_TIME = 0.18  # s back to the middle from there
-_STEER_LIMIT = 0.7  # as manual_control; less at speed, see `_steer_limit`
-_ACROSS = 4.5  # m/s^2 that a held key turns with
+_REVERSE_THROTTLE = 0.6  # of a held key in reverse
+_STEER_TIME = 0.4  # s in which a held key reaches the steering limit at the current speed
+_STEER_RATE = 1.1  # per second at most; manual_control: 5e-4 per millisecond, here quicker at first
+_CENTRE_TIME = 0.18  # s from the limit back to the centre
+_STEER_LIMIT = 0.7  # as in manual_control; less at speed, see `_steer_limit`
+_LATERAL = 4.5  # m/s^2, lateral acceleration of a turn with a held key
 _LEAST_LIMIT = 0.05
-_WHEELBASE, _LOCK, _CURVE = 2.85, 0.66, 22.0  # m, radians, m/s: of a car in the town, and as CARLA's steering curve
+_WHEELBASE, _LOCK, _CURVE = 2.85, 0.66, 22.0  # m, radians, m/s: of the town's car and CARLA's steering curve
 _DEAD_ZONE = 0.06
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Which axes of a device are which, and how far each goes.
+    """The axes of a device and their ranges.
 
-    Pedals rest at ``rest`` and are fully pressed at ``pressed`` (None: at its negative); ``brake_rest`` and
-    ``brake_pressed`` where the brake's differ. ``left`` and ``right``: the ends of the wheel.
+    Pedals rest at ``rest`` and are fully pressed at ``pressed`` (None: at ``-rest``); ``brake_rest`` and
+    ``brake_pressed`` apply where the brake differs. ``left`` and ``right`` are the ends of the steering axis.
     """
 
     steer: int
@@ -47,7 +47,7 @@ class Axes:
     brake_pressed: float | None = None
 
     def pedal(self, axis: int) -> tuple[float, float]:
-        """Where a pedal rests and where it is fully pressed."""
+        """Return the values of a pedal's axis at rest and fully pressed."""
         rest, pressed = self.rest, self.pressed
         if axis == self.brake and axis != self.throttle:
             rest = rest if self.brake_rest is None else self.brake_rest
@@ -56,119 +56,119 @@ class Axes:
 
 
 class Analogue(Protocol):
-    """A wheel, gamepad or the like: what its pedals and its steering are at now."""
+    """A wheel, gamepad or similar device with its current pedal and steering positions."""
 
     hand_brake: bool
 
     @property
     def throttle(self) -> float:
-        """0 .. 1."""
+        """Throttle, 0 to 1."""
 
     @property
     def brake(self) -> float:
-        """0 .. 1."""
+        """Brake, 0 to 1."""
 
     @property
     def steer(self) -> float:
-        """-1 .. 1."""
+        """Steering, -1 (left) to 1 (right)."""
 
 
 def dead_zone(value: float, width: float = _DEAD_ZONE) -> float:
-    """``value`` in -1 .. 1 with the range around 0 taken out and the rest stretched over it."""
+    """Return ``value``, -1 to 1, with a dead zone of ``width`` around 0 and the rest rescaled to the full range."""
     size = (abs(value) - width) / (1.0 - width)
     return 0.0 if size <= 0.0 else min(size, 1.0) * (1.0 if value > 0.0 else -1.0)
 
 
 def approach(value: float, target: float, step: float) -> float:
-    """``value`` moved towards ``target`` by at most ``step``."""
+    """Return ``value`` moved towards ``target`` by at most ``step``."""
     return min(value + step, target) if target > value else max(value - step, target)
 
 
-def _steer_limit(speed: float, sharpness: float) -> float:
-    """The most a held key steers at ``speed`` (m/s): what turns the car with ``sharpness`` times 4.5 m/s^2 across.
+def _steer_limit(speed: float, sensitivity: float) -> float:
+    """Return how far a held key steers at ``speed`` (m/s): to ``sensitivity`` times 4.5 m/s^2 lateral acceleration.
 
-    0.7 when slow, as CARLA's, 0.13 at 50 km/h, where that would slide. A wheel or stick has the full range.
+    That is 0.7 at low speed, as in CARLA, and 0.13 at 50 km/h, where 0.7 would make the car slide. A wheel or stick
+    has the full range.
     """
-    angle = atan(_WHEELBASE * _ACROSS * sharpness / max(speed * speed, 1e-3))
+    angle = atan(_WHEELBASE * _LATERAL * sensitivity / max(speed * speed, 1e-3))
     return min(max(angle / (_LOCK / (1.0 + (speed / _CURVE) ** 2)), _LEAST_LIMIT), _STEER_LIMIT)
 
 
 class DriverInput:
-    """Holds what is pressed; ``control`` says what the driver wants now.
+    """Tracks what is pressed; ``control`` returns the driver's request.
 
-    ``act`` is called with the name of a command that this class does not carry out itself.
+    ``act`` is called with the name of each command.
     """
 
     def __init__(self, act: Callable[[str], None], *, autopilot: bool = False) -> None:
-        self.wanted = Control(sequence=0, autopilot=autopilot)
-        self.seat = ""  # the camera that is chosen
-        self.sharpness = 1.0  # of held keys' steering; 1 is the default
+        self.requested = Control(sequence=0, autopilot=autopilot)
+        self.chosen_camera = ""
+        self.sensitivity = 1.0  # of the steering with keys; 1 is the default
         self._act = act
-        self._held: dict[Hashable, str] = {}  # action by key, whatever names keys
+        self._held: dict[Hashable, str] = {}  # action by key
 
     @property
     def analogue(self) -> Analogue | None:
-        """What is driven with beside keys, if anything."""
+        """The analogue device in use, None for keys alone."""
         return None
 
-    def hold(self, key: Hashable, action: str) -> None:
-        """A key of that meaning goes down."""
+    def press_key(self, key: Hashable, action: str) -> None:
+        """Take note that the key of ``action`` was pressed."""
         self._held[key] = action
 
-    def let_go(self, key: Hashable) -> None:
-        """It comes up."""
+    def release_key(self, key: Hashable) -> None:
+        """Take note that the key was released."""
         self._held.pop(key, None)
 
-    def release(self) -> None:
-        """Let go of all keys."""
+    def release_all(self) -> None:
+        """Release all keys."""
         self._held.clear()
 
-    def holds(self, what: str) -> bool:
-        """Whether a key of that meaning is held, such as "horn"."""
-        return what in self._held.values()
+    def is_held(self, action: str) -> bool:
+        """Return whether a key of ``action``, such as "horn", is held."""
+        return action in self._held.values()
 
     def next_camera(self) -> str:
-        """Take the next camera; returns what it is called."""
+        """Switch to the next camera and return its title."""
         names = list(CAMERAS)
-        self.seat = names[(names.index(self.seat) + 1) % len(names)]
-        return CAMERAS[self.seat]
+        self.chosen_camera = names[(names.index(self.chosen_camera) + 1) % len(names)]
+        return CAMERAS[self.chosen_camera]
 
     def camera(self, backwards: bool) -> str:
-        """The camera to look through now: where a held key looks, what lies behind while the car backs up, or the one
-        that was chosen."""
-        for held, name in LOOKS.items():
-            if self.holds(held):
+        """Return the current camera: that of a held key, the reversing view when ``backwards``, or the chosen one."""
+        for action, name in LOOKS.items():
+            if self.is_held(action):
                 return name
-        return "reversing" if backwards else self.seat
+        return "reversing" if backwards else self.chosen_camera
 
-    def go(self, place: tuple[float, float] | None) -> None:
-        """Be led to a place (m), or nowhere any more."""
+    def navigate_to(self, place: tuple[float, float] | None) -> None:
+        """Set the destination (x, y in m), or None to end navigation."""
         x, y = place or (0.0, 0.0)
-        self.wanted = replace(
-            self.wanted, going=self.wanted.going + 1, goal=place is not None, goal_x=float(x), goal_y=float(y)
+        self.requested = replace(
+            self.requested, going=self.requested.going + 1, goal=place is not None, goal_x=float(x), goal_y=float(y)
         )
 
     def pause(self, paused: bool) -> None:
-        """Hold the simulation, or let it go on."""
-        self.wanted = replace(self.wanted, paused=paused)
+        """Pause the simulation, or resume it."""
+        self.requested = replace(self.requested, paused=paused)
 
     def control(self, seconds: float, speed: float) -> Control:
-        """What the driver wants after another ``seconds``, at ``speed`` m/s; ``sequence`` and ``stamp`` are not set."""
+        """Advance by ``seconds`` at ``speed`` m/s and return the request; ``sequence`` and ``stamp`` are not set."""
         held = set(self._held.values())
-        wanted = self.wanted
-        most = _BACKING if wanted.reverse else 1.0
-        throttle = min(approach(wanted.throttle, *_pedal_step("throttle" in held, _THROTTLE_RATE, seconds)), most)
-        brake = approach(wanted.brake, *_pedal_step("brake" in held, _BRAKE_RATE, seconds))
+        requested = self.requested
+        most = _REVERSE_THROTTLE if requested.reverse else 1.0
+        throttle = min(approach(requested.throttle, *_pedal_step("throttle" in held, _THROTTLE_RATE, seconds)), most)
+        brake = approach(requested.brake, *_pedal_step("brake" in held, _BRAKE_RATE, seconds))
         side = ("right" in held) - ("left" in held)
-        limit = _steer_limit(abs(speed), self.sharpness)
+        limit = _steer_limit(abs(speed), self.sensitivity)
         if side:
-            start = wanted.steer if wanted.steer * side > 0.0 else 0.0  # as in manual_control: never through the middle
+            start = requested.steer if requested.steer * side > 0.0 else 0.0  # from the centre, as in manual_control
             rate = min(limit / _STEER_TIME, _STEER_RATE)
-            # Faster than it may be steered now: back at the rate of a released key.
+            # Beyond the current limit: return at the rate of a released key.
             rate = rate if abs(start) <= limit else limit / _CENTRE_TIME
             steer = approach(start, side * limit, rate * seconds)
         else:
-            steer = approach(wanted.steer, 0.0, max(limit, abs(wanted.steer)) / _CENTRE_TIME * seconds)
+            steer = approach(requested.steer, 0.0, max(limit, abs(requested.steer)) / _CENTRE_TIME * seconds)
         hand_brake = "hand_brake" in held
         analogue = self.analogue
         if analogue is not None:
@@ -179,28 +179,28 @@ class DriverInput:
                 brake = analogue.brake
             if not side:
                 steer = analogue.steer
-        self.wanted = replace(wanted, throttle=throttle, brake=brake, steer=steer, hand_brake=hand_brake)
-        return self.wanted
+        self.requested = replace(requested, throttle=throttle, brake=brake, steer=steer, hand_brake=hand_brake)
+        return self.requested
 
     def command(self, name: str) -> None:
-        """Carry out a command, as a key or a button asks for it."""
-        wanted = self.wanted
+        """Carry out the command of a key or button."""
+        requested = self.requested
         if name == "reverse":
-            if not wanted.autopilot:  # which chooses its gears itself
-                self.wanted = replace(wanted, reverse=not wanted.reverse)
+            if not requested.autopilot:  # it changes gear itself
+                self.requested = replace(requested, reverse=not requested.reverse)
         elif name == "autopilot":
-            self.wanted = replace(wanted, autopilot=not wanted.autopilot, reverse=False)
+            self.requested = replace(requested, autopilot=not requested.autopilot, reverse=False)
         elif name == "pause":
-            self.wanted = replace(wanted, paused=not wanted.paused)
+            self.requested = replace(requested, paused=not requested.paused)
         elif name == "respawn":
-            self.wanted = replace(wanted, respawn=wanted.respawn + 1, reverse=False)
+            self.requested = replace(requested, respawn=requested.respawn + 1, reverse=False)
         elif name == "weather":
-            self.wanted = replace(wanted, weather=wanted.weather + 1)
+            self.requested = replace(requested, weather=requested.weather + 1)
         self._act(name)
 
     def take_over(self) -> None:
-        """The driver drives from now on, not the autopilot."""
-        self.wanted = replace(self.wanted, autopilot=False)
+        """Switch from the autopilot to the driver."""
+        self.requested = replace(self.requested, autopilot=False)
         self._act("take_over")
 
 

@@ -1,11 +1,11 @@
-"""The keys of a drive and what they mean, for what reads them: the window, or a page in a browser.
+"""The keys of a drive and their meanings, for the window and the web page.
 
-They are those of CARLA's ``manual_control.py`` where that has them.
+They match CARLA's ``manual_control.py`` where that has them.
 """
 
 from __future__ import annotations
 
-#: The keys of the single views, here and in a replay.
+#: The keys of the single views, in a drive and in a replay.
 VIEW_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("1",), "neural"),
     (("2",), "semantic tags"),
@@ -14,12 +14,12 @@ VIEW_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("5",), "motion"),
 )
 
-#: The cameras that V goes through, by ``bridge.messages.Control.camera``, and what they are called.
-CAMERAS = {"": "Driver's seat", "bonnet": "Bonnet", "chase": "Chase camera"}
-#: Where the driver looks while a key of that meaning is held.
+#: The cameras that V cycles through, by ``bridge.messages.Control.camera``, with their titles.
+CAMERAS = {"": "Driver's view", "bonnet": "Bonnet", "chase": "Chase camera"}
+#: The camera while a key of that action is held.
 LOOKS = {"look left": "left", "look back": "back", "look right": "right"}
 
-#: What the help overlay shows: groups of (title, ((keys, meaning), ...)).
+#: The help overlay: groups of (title, ((keys, meaning), ...)).
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Driving",
@@ -32,7 +32,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("N",), "horn"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
-            (("Return",), "skip the first steps"),
+            (("Return",), "skip the tutorial"),
         ),
     ),
     (
@@ -50,35 +50,35 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
         "Views",
         (
             *VIEW_KEYS,
-            (("6",), "split; again: tags / RGB"),
+            (("6",), "split view; again: tags / RGB"),
             (("Mouse",), "drag the divider"),
-            (("V",), "seat, bonnet, chase camera"),
+            (("V",), "driver, bonnet, chase camera"),
             (("U", "I", "O"), "look left, back, right"),
             (("Z",), "rear mirror on / off"),
-            (("M",), "map: click where to go"),
+            (("M",), "map: click a destination"),
         ),
     ),
     (
         "Session",
         (
             (("C",), "next weather"),
-            (("T",), "next style, or the weather's"),
-            (("E",), "edit: trees for buildings ..."),
-            (("G",), "guide: whose look is painted"),
+            (("T",), "next style, or automatic"),
+            (("E",), "edit, e.g. trees for buildings"),
+            (("G",), "next guide of the appearance"),
             (("L",), "late warp on / off"),
             (("F", "Pause"), "pause"),
             (("Esc",), "pause and menu"),
-            (("Ctrl+Q",), "quit at once"),
+            (("Ctrl+Q",), "quit immediately"),
         ),
     ),
     (
         "Window",
         (
-            (("R",), "record all: MP4 and MCAP"),
+            (("R",), "record MP4 and MCAP"),
             (("F12", "Ctrl+S"), "screenshot without HUD"),
-            (("Shift+F12",), "screenshot as it is"),
+            (("Shift+F12",), "screenshot with HUD"),
             (("Tab",), "hide the HUD"),
-            (("F3",), "HUD in full; or click on it"),
+            (("F3",), "detailed HUD; or click on it"),
             (("F2",), "frame graph"),
             (("F11", "Alt+Enter"), "fullscreen"),
             (("H", "F1"), "this help"),
@@ -86,10 +86,10 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     ),
 )
 
-#: Actions that drive while they are held, and such as last otherwise.
+#: Actions of held keys: those that drive, and the others.
 PEDALS = frozenset({"throttle", "brake", "left", "right", "hand_brake"})
 HELD = frozenset({"horn", *LOOKS})
-#: Action by key, in the words that browsers have for keys (``KeyboardEvent.key``), in small letters.
+#: Action by key, named as in browsers (``KeyboardEvent.key``), in lower case.
 KEYS: dict[str, str] = {
     "w": "throttle", "arrowup": "throttle", "s": "brake", "arrowdown": "brake",
     "a": "left", "arrowleft": "left", "d": "right", "arrowright": "right", " ": "hand_brake",
@@ -100,7 +100,7 @@ KEYS: dict[str, str] = {
     "enter": "skip", "f3": "full_hud", "f11": "fullscreen",
     "l": "late_warp", "escape": "menu",
 }  # fmt: skip
-#: What can be bound to another key: by the words of the tables above, what it is called.
+#: The actions that can be bound to other keys, with their titles.
 ACTIONS: dict[str, str] = {
     "throttle": "Throttle", "brake": "Brake", "left": "Steer left", "right": "Steer right", "hand_brake": "Hand brake",
     "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "respawn": "Respawn",

@@ -1,4 +1,4 @@
-"""Settings that are one of several values, as every menu offers them: that of the window, that of a page."""
+"""Settings with a fixed set of values, as the menus of the window and the web page offer them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from neuralsim.guide import GUIDES
 if TYPE_CHECKING:
     from neuralsim.drive.interactive_drive import InteractiveDrive
 
-_MINUTES = 60  # by which the time of day changes
-_AGAIN = "When you leave this page; the simulator starts anew."
+_MINUTES = 60  # step of the time of day
+_RESTARTS = "Restarts the town when you leave this page."
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A field of ``CockpitSettings`` that is one of ``values``, which are called ``shown``."""
+    """A field of ``CockpitSettings`` that is one of ``values``, displayed as ``shown``."""
 
     label: str
     name: str
@@ -30,41 +30,44 @@ class Choice:
     hint: str = ""
 
     def at(self, chosen: CockpitSettings) -> int:
-        """Which of the values it is now: the first where it is none of them."""
+        """Return the index of the current value, 0 if it is none of them."""
         value = getattr(chosen, self.name)
         return list(self.values).index(value) if value in self.values else 0
 
 
 def switch(label: str, name: str, hint: str = "") -> Choice:
-    """Off or on."""
+    """Return a choice between off and on."""
     return Choice(label, name, (False, True), ("off", "on"), hint)
 
 
 def picture_choices(drive: InteractiveDrive) -> list[Choice]:
-    """Place and picture, as far as this drive can change them."""
-    here, found = drive.options.connect is None, []
-    if drive.own_town:
+    """Return the choices of place and picture that this drive can change."""
+    local = drive.options.connect is None
+    choices = []
+    if drive.has_own_town:
         towns = list(dict.fromkeys([drive.options.town, *presets.TOWNS]))
-        found.append(Choice("Town", "town", towns, [Path(town).stem for town in towns], _AGAIN))
-    if here:
-        names = ["as it is", *presets.WEATHERS]
-        found.append(Choice("Weather", "weather", [None, *presets.WEATHERS], names, "At once, as C does."))
+        choices.append(Choice("Town", "town", towns, [Path(town).stem for town in towns], _RESTARTS))
+    if local:
+        names = ["unchanged", *presets.WEATHERS]
+        choices.append(
+            Choice("Weather", "weather", [None, *presets.WEATHERS], names, "Effective immediately. Also: C.")
+        )
         times = sorted({*range(0, 1440 + 1, _MINUTES), drive.settings.minutes})
-        said = [f"{at // 60 % 24:02d}:{at % 60:02d}" if at else "as the weather says" for at in times]
-        found.append(Choice("Time of day", "minutes", times, said, "Where the sun stands. At once."))
-    if drive.own_town:
-        said = [f"{crowd}: {vehicles} vehicles" for crowd, (vehicles, _) in CROWDS.items()]
-        found.append(Choice("Traffic", "traffic", list(CROWDS), said, _AGAIN))
+        shown = [f"{at // 60 % 24:02d}:{at % 60:02d}" if at else "set by the weather" for at in times]
+        choices.append(Choice("Time of day", "minutes", times, shown, "Position of the sun. Effective immediately."))
+    if drive.has_own_town:
+        shown = [f"{crowd}: {vehicles} vehicles" for crowd, (vehicles, _) in CROWDS.items()]
+        choices.append(Choice("Traffic", "traffic", list(CROWDS), shown, _RESTARTS))
     models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
-    found.append(Choice("Model", "model", models, models, _AGAIN))
-    if here:
-        said = [f"as given, {drive.options.size}", *(f"{name}, {size}" for name, size in QUALITIES.items())]
-        found.append(Choice("Quality", "quality", [None, *QUALITIES], said, f"Pixels painted. {_AGAIN}"))
-        found.append(switch("Upscaling", "upscaling", f"Twice as wide and high, painted in parts. {_AGAIN}"))
+    choices.append(Choice("Model", "model", models, models, _RESTARTS))
+    if local:
+        shown = [f"as started, {drive.options.size}", *(f"{name}, {size}" for name, size in QUALITIES.items())]
+        choices.append(Choice("Quality", "quality", [None, *QUALITIES], shown, f"Resolution to render at. {_RESTARTS}"))
+        choices.append(switch("Upscaling", "upscaling", f"Doubles the width and height, a part per frame. {_RESTARTS}"))
     guides = list(dict.fromkeys([drive.options.guide, *GUIDES]))
-    found.append(Choice("Guide", "guide", guides, guides, "Whose look of things is painted. At once, as G."))
-    return found
+    choices.append(Choice("Guide", "guide", guides, guides, "What objects look like. Effective immediately. Also: G."))
+    return choices
 
 
 UNITS = Choice("Units", "units", ("km/h", "mph"), ("km/h", "mph"))
-REVERSING_VIEW = switch("Reversing view", "reversing_view", "Look behind while the car backs up.")
+REVERSING_VIEW = switch("Reversing view", "reversing_view", "Look behind while driving in reverse.")

@@ -1,6 +1,6 @@
-"""What a driver has chosen once and finds again: a YAML file of one's own that can be edited, with every key explained.
+"""The driver's settings, kept in an editable YAML file with a comment for every key.
 
-It lies in ``$NEURALSIM_CONFIG``, else in ``neuralsim`` in the user's folder of configurations, as ``cockpit.yaml``.
+The file is ``cockpit.yaml`` in ``$NEURALSIM_CONFIG``, or else in ``neuralsim`` in the user's configuration folder.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridge.process import settings
-from bridge.process.option_types import number, whole
+from bridge.process.option_types import integer, number
 from bridge.size import Size
 from neuralsim.drive.driver_input import Axes
 from neuralsim.guide import Guide
@@ -23,71 +23,69 @@ from neuralsim.session.options import DriveOptions
 Units = Literal["km/h", "mph"]
 Share = Annotated[float, number(0.0, 1.0, "a share from 0 to 1")]
 Sharpness = Annotated[float, number(0.3, 2.0, "a number from 0.3 to 2")]
-_HEAD = "# How you like your cockpit. Written when you change something in the menu (Esc); edit it as you like.\n"
-
-
+_HEAD = "# Cockpit settings. Written when you change something in the menu (Esc); you may also edit this file.\n"
 Quality = Literal["fast", "balanced", "best"]
-#: Pixels that are painted.
+#: Resolution to render at.
 QUALITIES: dict[Quality, Size] = {"fast": Size(384, 192), "balanced": Size(512, 256), "best": Size(768, 384)}
 Traffic = Literal["none", "light", "usual", "dense"]
-#: Vehicles and people on foot.
+#: Vehicles and pedestrians.
 CROWDS: dict[Traffic, tuple[int, int]] = {"none": (0, 0), "light": (8, 6), "usual": (20, 12), "dense": (45, 40)}
 
 
 class CockpitSettings(BaseModel):
-    """The driver's choices, each with its default."""
+    """The driver's settings with their defaults."""
 
     model_config = ConfigDict(
         extra="forbid", validate_assignment=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     window: Size | None = None
-    """Size of the window, pixels; null: twice the picture's."""
+    """Size of the window in pixels; null: twice that of the picture."""
     fullscreen: bool = False
-    """Begin on the whole screen."""
+    """Start in fullscreen mode."""
     full_hud: bool = False
-    """Begin with everything that is measured on the screen (F3)."""
+    """Start with the detailed HUD (F3)."""
     tutorial: bool = True
-    """Begin with the first steps; false once they have been taken or skipped."""
+    """Start with the tutorial; set to false once it was completed or skipped."""
     town: str | None = None
-    """Where to drive: hamlet, motorway, oldtown, suburb, village, a file; null, as below: as the command line says."""
+    """Town: hamlet, motorway, oldtown, suburb, village or a file; null, here and below: as on the command line."""
     weather: str | None = None
-    """CARLA's preset, such as WetSunset; null: the town's own."""
-    minutes: Annotated[int, whole(0, 1440)] = 0
-    """Time of day, minutes after midnight, that the sun stands as at; 0: as the weather says."""
+    """CARLA's weather preset, such as WetSunset; null: that of the town."""
+    minutes: Annotated[int, integer(0, 1440)] = 0
+    """Time of day for the position of the sun, minutes after midnight; 0: set by the weather."""
     traffic: Traffic = "usual"
-    """None, light, usual or dense."""
+    """Amount of traffic: none, light, usual or dense."""
     model: str | None = None
-    """What paints; null: the model that ships."""
+    """Name of the model; null: as on the command line."""
     quality: Quality | None = None
-    """Fast, balanced or best: 384x192, 512x256 or 768x384 pixels are painted; null: as the command line says."""
+    """Resolution to render at: fast (384x192), balanced (512x256) or best (768x384); null: as on the command line."""
     upscaling: bool = False
-    """Pictures twice as wide and high, painted in parts."""
+    """Double the width and height of the picture; each frame renders a part of it."""
     guide: Guide | None = None
-    """Whose look of things is painted: picture, exemplars or surface; null: as the command line says."""
+    """Source of the appearance of objects: picture, exemplars or surface; null: as on the command line."""
     units: Units = "km/h"
-    """km/h or mph."""
+    """Unit of speed: km/h or mph."""
     minimap: bool = True
     """Show the small map in the corner."""
     mirror: bool = False
-    """Show a rear mirror: the simulator's picture of what is behind, not a painted one."""
+    """Show a rear mirror, with the simulator image of the view behind."""
     reversing_view: bool = True
-    """Look behind while the car backs up."""
+    """Look behind while driving in reverse."""
     volume: Share = 0.6
-    """Of engine, tyres, wind and blows, 0 to 1; 0 is silence."""
+    """Volume of engine, tyres, wind and impacts, 0 to 1."""
     jolts: bool = True
     """Shake the picture when something is hit."""
     force_feedback: Share = 0.7
-    """How hard a gamepad shakes then, 0 to 1."""
+    """Strength of a gamepad's or wheel's rumble on impact, 0 to 1."""
     steering: Sharpness = 1.0
-    """How sharply the car turns while a key is held, 0.3 to 2: 1 is 4.5 m/s2 across at any speed."""
+    """Sensitivity of steering with keys, 0.3 to 2; 1 is a lateral acceleration of 4.5 m/s2 at any speed."""
     keys: dict[str, str] = Field(default_factory=dict)
-    """Other keys than at first, such as {horn: k, camera: c}; the menu lists the actions."""
+    """Keys that differ from the defaults, such as {horn: k, camera: c}; the menu lists the actions."""
     axes: dict[str, Axes] = Field(default_factory=dict)
-    """Calibrated wheels and gamepads, by their names."""
+    """Calibrated wheels and gamepads, by name."""
 
     def applied(self, options: DriveOptions) -> DriveOptions:
-        """The options of a drive with what was chosen here where they say nothing."""
+        """Return the options with these settings wherever the command line left them unset."""
         given, chosen = options.model_fields_set, dict[str, Any]()
         embedded = all(
             value is None for value in (options.carla, options.connect, options.replay, options.scenario, options.sumo)
@@ -107,7 +105,7 @@ class CockpitSettings(BaseModel):
 
 
 def path() -> Path:
-    """Where the file is, or will be."""
+    """Return where the file is, or will be."""
     own = os.environ.get("NEURALSIM_CONFIG")
     if own:
         return Path(own) / "cockpit.yaml"
@@ -115,9 +113,9 @@ def path() -> Path:
 
 
 def load(file: Path) -> CockpitSettings:
-    """The choices in ``file``, the defaults where there is none.
+    """Return the settings in ``file``, the defaults if there is none.
 
-    Raises ``bridge.process.settings.SettingsError``, one line with file, line and key, for what cannot be used.
+    Raises ``bridge.process.settings.SettingsError``, one line with file, line and key, for invalid content.
     """
     if not file.exists():
         return CockpitSettings()
@@ -125,18 +123,18 @@ def load(file: Path) -> CockpitSettings:
 
 
 def save(file: Path, chosen: CockpitSettings) -> None:
-    """Write the choices, whole or not at all, with what each means. Raises ``OSError``."""
+    """Write the settings atomically, each with its explanation. Raises ``OSError``."""
     cache.write(file, as_yaml(chosen).encode())
 
 
 def as_yaml(chosen: CockpitSettings) -> str:
-    """The file's text: every key, its meaning in a comment above it."""
+    """Return the file's text: every key, with its explanation in a comment above it."""
     import yaml
 
     values = chosen.model_dump(mode="json")
     parts = [_HEAD]
     for name, info in CockpitSettings.model_fields.items():
-        said = textwrap.fill(" ".join((info.description or "").split()), 100)
-        parts.append(textwrap.indent(said, "# "))
+        comment = textwrap.fill(" ".join((info.description or "").split()), 100)
+        parts.append(textwrap.indent(comment, "# "))
         parts.append(yaml.safe_dump({name: values[name]}, sort_keys=False, allow_unicode=True).rstrip() + "\n")
     return "\n".join(parts)

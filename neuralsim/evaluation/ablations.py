@@ -1,4 +1,4 @@
-"""One model three ways: as shipped, frame by frame, and frame by frame with its output smoothed."""
+"""Three variants of a model: as shipped, frame by frame, and frame by frame with smoothed output."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 SHIPPED, ALONE, SMOOTHED = "with_state", "frame_by_frame", "smoothed"
 WAYS = (SHIPPED, ALONE, SMOOTHED)
-_SMOOTHING = 0.8  # share of the past in plain output smoothing
+_SMOOTHING = 0.8  # weight of the past in plain output smoothing
 
 
-class ThreeWays:
-    """``paint(frame)`` for one frame after another: way -> picture u8 (H, W, 3); ``guide`` is one of
-    ``neuralsim.guide.GUIDES``."""
+class Variants:
+    """The variants of a model, for one frame after another; ``guide`` is one of ``neuralsim.guide.GUIDES``."""
 
     def __init__(self, model: str, runtime: str, style: str | None = None, guide: str = "picture") -> None:
         self._kept, self._alone = (NeuralRenderer(model, runtime, guide=guide) for _ in (0, 1))
@@ -26,9 +25,11 @@ class ThreeWays:
 
     @property
     def runtime(self) -> str:
+        """The name of the runtime."""
         return self._kept.runtime
 
-    def paint(self, frame: Frame) -> dict[str, np.ndarray]:
+    def render(self, frame: Frame) -> dict[str, np.ndarray]:
+        """Return an image u8 (H, W, 3) for each of ``WAYS``."""
         kept = self._kept.render(frame)
         self._alone.reset()
         alone = self._alone.render(frame)

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as one HTML page that opens from disk: table, details, videos inside it."""
+"""The figures of an evaluation as one self-contained HTML page: table, details, videos."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def write(path: Path, title: str, lines: list[dict[str, Any]], details: str, vid
     """Write the page.
 
     Args:
-        path: Of the page.
-        title: Its heading.
+        path: Path of the page.
+        title: Heading of the page.
         lines: Rows of the table: ``name``, ``what``, ``value``, ``frame_by_frame``, ``smoothed``, ``limit``, ``aim``,
             ``met`` (None: there is no limit).
-        details: JSON, shown as it is.
+        details: JSON, shown unchanged.
         videos: Caption -> MP4, put into the page as data; missing files are left out.
     """
     data = {name: base64.b64encode(file.read_bytes()).decode() for name, file in videos.items() if file.is_file()}
@@ -28,7 +28,7 @@ def write(path: Path, title: str, lines: list[dict[str, Any]], details: str, vid
 
 
 def number(value: object) -> str:
-    """A figure as it is shown; a dash for what was not measured."""
+    """Return a figure as text; a dash for what was not measured."""
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
     return "–" if value is None else str(value)

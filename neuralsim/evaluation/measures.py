@@ -1,4 +1,4 @@
-"""Figures about pictures and their features, each a plain function of arrays."""
+"""Measures of images and their features, each a plain function of arrays."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from scipy import linalg
 
 from neuralsim.evaluation import stability
 
-_PATCH = 64  # px, side of the patches whose mean features are compared
+_PATCH = 64  # side of the patches whose mean features are compared, px
 _KID_SUBSETS, _KID_SIZE = 10, 500
 
 
 def sharpness(picture: np.ndarray) -> float:
-    """Variance of the Laplacian of the luminance of u8 (H, W, 3) after a Gaussian of 1 px, which takes the noise."""
+    """Return the variance of the Laplacian of the luminance of u8 (H, W, 3) after a Gaussian of 1 px against noise."""
     return stability.sharpness(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0))
 
 
 def warping_error(before: np.ndarray, after: np.ndarray, motion: np.ndarray, seen: np.ndarray) -> float:
-    """Mean absolute difference, of 255, between ``after`` and ``before`` moved by ``motion``, where ``seen`` in both.
+    """Return the mean absolute difference, of 255, between ``after`` and ``before`` moved by ``motion``, where ``seen``
+    in both.
 
-    Pictures (H, W, 3); motion f32 (H, W, 2), pixels back; seen bool (H, W).
+    Images (H, W, 3); motion f32 (H, W, 2), pixels back; seen bool (H, W).
     """
     return float(np.abs(after.astype(np.float32) - stability.warp(before, motion))[seen].mean())
 
 
 def patches(feature: np.ndarray, stride: int) -> np.ndarray:
-    """f64 (n, C): means of features f32 (C, h, w) over squares of about 64 px, from left and right rims inwards.
+    """Return f64 (n, C): means of features f32 (C, h, w) over squares of about 64 px, from left and right rims inwards.
 
-    Statistics over whole pictures need more pictures than channels, which a clip of a hundred frames does not have;
-    patches are some thousands, and what makes a picture look real or not is local at these strides.
+    Statistics over whole images need more images than channels, which a clip of a hundred frames does not have;
+    patches are some thousands, and what makes an image look real is local at these strides.
     """
     side = max(1, _PATCH // stride)
     channels, height, width = feature.shape
@@ -40,7 +41,7 @@ def patches(feature: np.ndarray, stride: int) -> np.ndarray:
 
 
 def frechet(a: np.ndarray, b: np.ndarray, shrink: bool = False) -> float:
-    """Fréchet distance between Gaussians fitted to two samples (n, C) (Heusel et al., NeurIPS 2017).
+    """Return the Fréchet distance between Gaussians fitted to two samples (n, C) (Heusel et al., NeurIPS 2017).
 
     ``shrink``: covariances by Ledoit and Wolf (2004), for samples that are not many times larger than C.
     """
@@ -54,7 +55,8 @@ def frechet(a: np.ndarray, b: np.ndarray, shrink: bool = False) -> float:
 
 
 def shrunk(x: np.ndarray) -> np.ndarray:
-    """Covariance f64 (C, C) of a sample (n, C), drawn towards a multiple of one as Ledoit and Wolf (2004) estimate."""
+    """Return the covariance f64 (C, C) of a sample (n, C), drawn towards a multiple of one as Ledoit and Wolf (2004)
+    estimate."""
     n, channels = x.shape
     centred = x - x.mean(0)
     sample = centred.T @ centred / n
@@ -67,24 +69,26 @@ def shrunk(x: np.ndarray) -> np.ndarray:
 
 
 def kid(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
-    """Kernel distance (Bińkowski et al., ICLR 2018): unbiased MMD^2 of samples (n, C), kernel (x.y / C + 1)^3.
+    """Return the kernel distance (Bińkowski et al., ICLR 2018): unbiased MMD^2 of samples (n, C), kernel (x.y / C +
+    1)^3.
 
     Features are divided by their common mean square first, so that layers can be compared. Mean over subsets.
     """
     rng = np.random.default_rng(seed)
     scale = np.sqrt(np.mean(np.square(np.concatenate([a, b]))) + 1e-12)
     size = min(_KID_SIZE, len(a), len(b))
-    found = []
+    estimates = []
     for _ in range(_KID_SUBSETS):
         x = a[rng.choice(len(a), size, replace=False)] / scale
         y = b[rng.choice(len(b), size, replace=False)] / scale
         kxx, kyy, kxy = ((u @ v.T / a.shape[1] + 1.0) ** 3 for u, v in ((x, x), (y, y), (x, y)))
         same = (kxx.sum() - np.trace(kxx) + kyy.sum() - np.trace(kyy)) / (size * (size - 1))
-        found.append(same - 2.0 * kxy.mean())
-    return float(np.mean(found))
+        estimates.append(same - 2.0 * kxy.mean())
+    return float(np.mean(estimates))
 
 
 def psnr(a: np.ndarray, b: np.ndarray, seen: np.ndarray) -> float:
-    """Peak signal-to-noise ratio, dB, of pictures (H, W, 3) in 0..255 where ``seen`` (H, W); infinite when equal."""
+    """Return the peak signal-to-noise ratio, dB, of images (H, W, 3) in 0..255 where ``seen`` (H, W); infinite when
+    equal."""
     error = float(np.square(a.astype(np.float64) - b.astype(np.float64))[seen].mean())
     return float("inf") if error == 0.0 else float(10.0 * np.log10(255.0**2 / error))

@@ -1,6 +1,6 @@
-"""Realism of single objects: Fréchet distances of crops about vehicles, and about people and cycles.
+"""Realism of single objects: Fréchet distances of crops around vehicles, and around people and cycles.
 
-What a driver looks at covers a few per cent of a frame, and a distance between whole frames hardly sees it.
+Objects that matter to a driver cover a few per cent of a frame, and hardly affect a distance between whole frames.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from neuralsim.evaluation import measures
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 
 KINDS = {"vehicles": ("car",), "people": ("pedestrian", "bicyclist")}
-_SIDE = 96  # px of a crop for the network
-_LEAST_PIXELS, _LEAST_SIDE = 200, 12  # px: what is smaller has no shape that could be compared
+_SIDE = 96  # side of a crop for the network, px
+_LEAST_PIXELS, _LEAST_SIDE = 200, 12  # px; smaller objects have no shape to compare
 _MARGIN = 1.2  # side of a crop over the longer side of its object
-_ENOUGH = 24  # crops
+_ENOUGH = 24  # least number of crops
 
 
 @dataclass
 class _Sample:
-    """Mean features of the crops of one way of painting, by kind."""
+    """Mean features of the crops of one variant, by kind."""
 
     features: dict[str, list[np.ndarray]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
 
 class ObjectCrops:
-    """``add(pictures, label)`` for every frame, then ``figures()``.
+    """Crops of objects: ``add(pictures, label)`` for every frame, then ``figures()``.
 
-    ``names``: of the ways of painting; ``real`` among them is what the others are compared with.
+    ``names``: the variants; the others are compared with ``real`` among them.
     """
 
     def __init__(self, features: MetricNetwork, names: tuple[str, ...], real: str) -> None:
@@ -39,7 +39,7 @@ class ObjectCrops:
         self._samples = {name: _Sample() for name in names}
 
     def add(self, pictures: dict[str, np.ndarray], label: np.ndarray) -> None:
-        """One frame: pictures u8 (H, W, 3) by name, CamVid's label u8 (H, W), all of one size."""
+        """Add a frame: images u8 (H, W, 3) by name, CamVid's label u8 (H, W), all of one size."""
         for kind, classes in KINDS.items():
             mask = np.isin(label, [CAMVID_CLASSES.index(each) for each in classes]).astype(np.uint8)
             for rows, columns in windows(mask):
@@ -48,9 +48,9 @@ class ObjectCrops:
                     sample.features[kind].append(self._network(crop)[1].mean((1, 2), dtype=np.float64))
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """By name and kind: how many crops, their distance from all real ones, that of the first half of the real ones
-        from the second, and the ratio of the two. Without kinds that are hardly there."""
-        found: dict[str, dict[str, Any]] = {name: {} for name in self._samples}
+        """Return, by name and kind, the number of crops, their distance from all real ones, that of the first half of
+        the real ones from the second, and the ratio of the two; kinds with few crops are left out."""
+        results: dict[str, dict[str, Any]] = {name: {} for name in self._samples}
         for kind in KINDS:
             crops = self._samples[self._real].features[kind]
             if len(crops) < _ENOUGH:
@@ -59,18 +59,18 @@ class ObjectCrops:
             floor = measures.frechet(real[:half], real[half:], shrink=True)
             for name, sample in self._samples.items():
                 distance = measures.frechet(np.stack(sample.features[kind]), real, shrink=True)
-                found[name][kind] = {
+                results[name][kind] = {
                     "crops": len(real),
                     "distance": distance,
                     "halves": floor,
                     "ratio": distance / floor,
                 }
-        return found
+        return results
 
 
 def windows(mask: np.ndarray) -> list[tuple[slice, slice]]:
-    """Squares (rows, columns) about the connected parts of ``mask`` u8 (H, W), within the frame; small parts have
-    none."""
+    """Return squares (rows, columns) around the connected parts of ``mask`` u8 (H, W), within the frame, without small
+    parts."""
     height, width = mask.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
     squares = []

@@ -7,19 +7,20 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bridge.process.option_types import Count, Folder, McapFile, Positive, listed
+from bridge.process.option_types import Count, Folder, McapFile, Positive, subset_of
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style, is_folder
+from neuralsim.base.log import logger
+from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style, check_folders
 
-CLIP_PARTS = ("obedience", "realism", "flicker", "sharpness", "classes", "objects")
+CLIP_PARTS = ("label_fidelity", "realism", "flicker", "sharpness", "classes", "objects")
 PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "drives", "cost", "upscaling")
-LEAST_UPSCALING = 14  # frames; measured is from the 13th on
-LEAST_DRIFT = 150  # frames; the last 100 are painted twice
+LEAST_UPSCALING = 14  # frames; the first 12 are not measured
+LEAST_DRIFT = 150  # frames; the last 100 are rendered twice
 
 
 def _data(value: Any) -> tuple[str, Path]:
-    """``CLASSES:DIR``, or the two."""
+    """Return class map and folder of ``CLASSES:DIR``, or of the two."""
     classes, colon, folder = value.partition(":") if isinstance(value, str) else (value[0], ":", value[-1])
     if not (classes and colon and folder):
         raise ValueError(f"{value!r} is not CLASSES:DIR, such as camvid:data/camvid")
@@ -27,13 +28,30 @@ def _data(value: Any) -> tuple[str, Path]:
 
 
 def _folders(value: Any) -> tuple[Path, ...]:
-    """Separated by commas, or a list of them."""
+    """Return the folders of a comma-separated text or a list."""
     parts = value.split(",") if isinstance(value, str) else value
     return tuple(Path(part) for part in parts)
 
 
+def _data_sets(value: Any) -> tuple[tuple[str, Path], ...]:
+    """Return two labelled sets of a comma-separated text or a list of ``CLASSES:DIR``."""
+    sets = tuple(_data(part) for part in (value.split(",") if isinstance(value, str) else value))
+    if len(sets) not in (0, 2):
+        raise ValueError("two sets are compared: CLASSES:DIR,CLASSES:DIR")
+    return sets
+
+
+def _renamed(value: Any) -> Any:
+    """Return a list of parts with the names of now; the old name `obedience` is accepted for one more release."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or "obedience" not in parts:
+        return value
+    logger().warning("--only: `obedience` is now `label_fidelity`; the old name is accepted for one more release")
+    return ["label_fidelity" if part == "obedience" else part for part in parts]
+
+
 class EvaluateOptions(Options):
-    """What is measured of a model, and on what."""
+    """Measure a model, on real clips and in the towns."""
 
     model: Annotated[Model, Arg("MODEL", positional=True)] = DEFAULT_MODEL
     """A shipped model, or a folder with card.yaml."""
@@ -42,59 +60,67 @@ class EvaluateOptions(Options):
     data: Annotated[tuple[str, Path], BeforeValidator(_data), Arg("CLASSES:DIR")] | None = None
     """A real labelled clip: class map, and a folder with label/ and image/, or with a val/ that has them."""
     real: Folder | None = None
-    """The clip's pictures (default: image/ beside label/)."""
+    """The clip's images (default: image/ next to label/)."""
     motion: Folder | None = None
     """The clip's motion by `neuralsim flow` (default: made)."""
-    parts: Annotated[tuple[str, ...], listed(PARTS), Arg("LIST", flag="only")] = Field(
+    parts: Annotated[tuple[str, ...], subset_of(PARTS), BeforeValidator(_renamed), Arg("LIST", flag="only")] = Field(
         default=PARTS,
-        description=f"Of {','.join(PARTS)}; the first six need --data, drives needs --drives-real (default: all).",
+        description=f"Measure only these of {','.join(PARTS)}; the first six need --data (classes: or --classes-real), "
+        "drives needs --drives-real (default: all).",
     )
     runtime: Runtime = "auto"
     size: Size | None = None
-    """Pixels to paint the clip at (default: as `neuralsim render`)."""
+    """Size to render the clip at (default: as `neuralsim render`)."""
     style: Style | None = None
     """Light, such as dusk, for the clip alone; `neuralsim doctor` lists the models' (default: the class map's)."""
     frames: Positive | None = None
-    """Only so many of the clip and of the loop."""
+    """Number of frames of the clip and of the loop (default: all)."""
     town_frames: Positive = 90
-    """Of the drive for town, shift."""
+    """Frames of the drive for town and shift."""
     drift_frames: Positive = 2000
-    """Of the drive for drift."""
+    """Frames of the drive for drift."""
     upscaling_frames: Positive = 40
-    """Of the drive for upscaling."""
+    """Frames of the drive for upscaling."""
     content_frames: Positive = 200
-    """Of the towns for content."""
+    """Frames in the towns for content."""
     seed: Count = 0
-    """Of the town's drives."""
+    """Seed of the drives through the towns."""
     drives_real: Annotated[tuple[Path, ...], BeforeValidator(_folders), Arg("DIR,...")] = ()
-    """Folders of real pictures, which drives of the towns are compared with."""
+    """Folders of real images that drives through the towns are compared with."""
     drives_frames: Positive = 200
-    """Of the towns for drives."""
+    """Frames in the towns for drives."""
+    classes_real: Annotated[
+        tuple[tuple[str, Path], ...], BeforeValidator(_data_sets), Arg("CLASSES:DIR,CLASSES:DIR")
+    ] = ()
+    """Two real labelled sets for classes, such as camvid:DIR,cityscapes:DIR, with image/ and label/ in or below."""
+    classes_frames: Positive = 72
+    """Frames in the towns for classes."""
     threads: Positive | None = None
-    """CPU threads of the judging networks (default: all)."""
+    """CPU threads of the metric networks (default: all)."""
 
     def check(self) -> None:
-        """Raises ``ValueError`` for what cannot be measured."""
-        clip = [part for part in self.parts if part in CLIP_PARTS]
+        """Raise ``ValueError`` for options that cannot be measured."""
+        clip = [part for part in self.parts if part in CLIP_PARTS and not (part == "classes" and self.classes_real)]
         if self.data is None and self.parts != PARTS and clip:
             raise ValueError(f"{', '.join(clip)}: measured on a real clip, which --data CLASSES:DIR names")
         if "drives" in self.parts and self.parts != PARTS and not self.drives_real:
-            raise ValueError("drives: compared with real pictures, whose folders --drives-real names")
-        is_folder(self.data[1] if self.data else None, self.real, self.motion, *self.drives_real)
+            raise ValueError("drives: compared with real images, whose folders --drives-real names")
+        check_folders(self.data[1] if self.data else None, self.real, self.motion, *self.drives_real)
+        check_folders(*(folder for _, folder in self.classes_real))
         if "upscaling" in self.parts and self.upscaling_frames < LEAST_UPSCALING:
             raise ValueError(f"--upscaling-frames: {LEAST_UPSCALING} or more; the first ones are not measured")
         if "drift" in self.parts and self.drift_frames < LEAST_DRIFT:
-            raise ValueError(f"--drift-frames: {LEAST_DRIFT} or more; the last 100 are painted twice")
+            raise ValueError(f"--drift-frames: {LEAST_DRIFT} or more; the last 100 are rendered twice")
 
 
 class QuantiseOptions(Options):
-    """A model's ranges for int8, and what they cost."""
+    """Measure a model's activation ranges for int8, and the accuracy that they cost."""
 
     model: Annotated[str, Arg("NAME")] = DEFAULT_MODEL
     """Model to measure."""
     recording: McapFile | None = None
-    """With its frames (default: the embedded town's)."""
+    """Recording whose frames are used (default: frames of the embedded town)."""
     frames: Positive = 24
-    """To measure on, and as many to compare."""
+    """Frames to measure on, and the same number to compare."""
     out: Annotated[Path, Arg("FILE")] | None = None
-    """For the ranges (default: this machine's cache)."""
+    """File for the ranges (default: in this machine's cache)."""

@@ -1,4 +1,4 @@
-"""A real labelled clip, painted from its labels alone and compared with what the camera saw."""
+"""A real labelled clip: rendered from its labels alone and compared with the real frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.size import Size
 from bridge.tags import Tag
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
-from neuralsim.evaluation.ablations import SHIPPED, WAYS, ThreeWays
+from neuralsim.evaluation.ablations import SHIPPED, WAYS, Variants
 from neuralsim.evaluation.by_class import EVERY, ByClass
 from neuralsim.evaluation.metric_networks import (
     CAMVID_CLASSES,
@@ -28,15 +28,15 @@ from neuralsim.evaluation.metric_networks import (
 from neuralsim.evaluation.object_realism import ObjectCrops
 from neuralsim.evaluation.side_by_side import Video
 from neuralsim.imaging import optical_flow
-from neuralsim.imaging.picture_files import ImageError, beside, pictures, read, read_ids
+from neuralsim.imaging.image_files import ImageError, find_image, list_images, read_ids, read_image
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.offline import flow_folder, render_folder
 from neuralsim.offline.render_folder import RenderOptions
 
 REAL = "real"
 _STRIDES = {"stride8": 8, "stride16": 16}
-_FOUND = 0.25  # IoU on the real frames from which on the segmenter knows a class
-_METRIC_ROWS = 360  # px, height at which the metric networks look: CamVid's
+_RECOGNISED = 0.25  # least IoU on the real frames for a class that the segmenter recognises
+_METRIC_ROWS = 360  # height of the input of the metric networks, px: CamVid's
 _CAMVID_OF = (
     Channel.SKY, Channel.BUILDING, Channel.POLE, Channel.ROAD, Channel.SIDEWALK, Channel.VEGETATION, Channel.SIGN,
     Channel.BARRIER, Channel.VEHICLE, Channel.PERSON, Channel.CYCLE,
@@ -44,7 +44,7 @@ _CAMVID_OF = (
 
 
 def camvid_of_tag() -> np.ndarray:
-    """u8 (256,): CARLA tag -> CamVid's label, void for what CamVid does not know."""
+    """Return u8 (256,): CARLA tag -> CamVid's label, void for tags without one."""
     table = np.full(256, CAMVID_VOID, np.uint8)
     for label, channel in enumerate(_CAMVID_OF):
         table[np.flatnonzero(int(channel) == CARLA_TO_CHANNEL)] = label
@@ -54,7 +54,8 @@ def camvid_of_tag() -> np.ndarray:
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """``labels``, ``images`` (same names) and ``classes`` of a real clip; ``motion`` of `neuralsim flow`, else made."""
+    """The folders of a real clip: ``labels`` and ``images`` with the same names, ``motion`` by `neuralsim flow` or
+    None; and the class map ``classes``."""
 
     classes: str
     labels: Path
@@ -63,7 +64,8 @@ class LabelledClip:
 
 
 def find(classes: str, where: Path, images: Path | None, motion: Path | None) -> LabelledClip:
-    """The clip in the folder ``where``: with ``label/`` and ``image/`` in it, or in its ``val/``, or of label maps.
+    """Return the clip in the folder ``where``: with ``label/`` and ``image/`` in it or in its ``val/``, or of label
+    maps.
 
     Raises ImageError.
     """
@@ -71,13 +73,13 @@ def find(classes: str, where: Path, images: Path | None, motion: Path | None) ->
         if (root / "label").is_dir():
             return LabelledClip(classes, root / "label", images or root / "image", motion)
     if images is None:
-        raise ImageError(f"{where}: no label/ in it; for a folder of label maps say where the pictures are with --real")
+        raise ImageError(f"{where}: no label/ in it; for a folder of label maps give the folder of images with --real")
     return LabelledClip(classes, where, images, motion)
 
 
 @dataclass
 class _Tally:
-    """What adds up over the frames of one way of painting, or of the real clip."""
+    """Sums over the frames of one variant, or of the real clip."""
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((len(CAMVID_CLASSES),) * 2, np.int64))
     features: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in FEATURE_LAYERS})
@@ -99,26 +101,26 @@ def evaluate(
     threads: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Any]:
-    """Paint ``clip`` three ways and measure ``parts``; writes ``out/clip.mp4``, real and painted side by side.
+    """Render ``clip`` in three variants and measure ``parts``; write ``out/clip.mp4``, real and rendered side by side.
 
     Args:
-        clip: Labels and real pictures.
+        clip: Labels and real images.
         model: Name of a shipped model or a folder.
         runtime: As for ``neuralsim.runtimes.create``.
-        parts: Which of ``CLIP_PARTS``.
+        parts: Parts of ``CLIP_PARTS`` to measure.
         out: Folder for the video and estimated motion.
-        size: Width and height to paint at; None: as ``neuralsim render`` does.
-        style: Of the model; None: the class map's.
-        most: Only so many frames.
-        threads: CPU threads of the metric networks, None = all.
-        progress: Called with the frames done and all of them.
+        size: Width and height to render at; None: as ``neuralsim render`` does.
+        style: Style of the model; None: that of the class map.
+        most: Number of frames; None: all.
+        threads: CPU threads of the metric networks; None: all.
+        progress: Called with the number of finished frames and of all frames.
 
     Raises:
         ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError: One line each.
     """
     parts = set(parts)
     classes = classmaps.load(clip.classes)
-    files = pictures(clip.labels)[:most]
+    files = list_images(clip.labels)[:most]
     motions = clip.motion or out / "motion"
     if clip.motion is None:
         _make_motion(clip, files, motions)
@@ -127,21 +129,21 @@ def evaluate(
         labels=clip.labels, classes=clip.classes, out=out, sequence=True, motion=motions, size=size, style=style
     )
     measured = _Measured(parts, threads)
-    painter = ThreeWays(model, runtime, style, "exemplars")  # as `neuralsim render` does
+    variants = Variants(model, runtime, style, "exemplars")  # as `neuralsim render` does
     census = render_folder.LabelCensus()
     video: Video | None = None
     to_camvid = camvid_of_tag()
     try:
         for index, item in enumerate(render_folder.maps(options, classes, files, census)):
-            real = cv2.cvtColor(read(beside(clip.images, item.name)), cv2.COLOR_BGR2RGB)
+            real = cv2.cvtColor(read_image(find_image(clip.images, item.name)), cv2.COLOR_BGR2RGB)
             if (real.shape[1], real.shape[0]) != item.size:
                 raise ImageError(
-                    f"{item.name}: picture {real.shape[1]}x{real.shape[0]}, labels {item.size[0]}x{item.size[1]} pixels"
+                    f"{item.name}: image {real.shape[1]}x{real.shape[0]}, labels {item.size[0]}x{item.size[1]} pixels"
                 )
-            painted = painter.paint(item.frame)
-            shown = {REAL: real} | {way: render_folder.fitted(painted[way], item.size) for way in WAYS}
+            rendered = variants.render(item.frame)
+            shown = {REAL: real} | {way: render_folder.resize_image(rendered[way], item.size) for way in WAYS}
             label = to_camvid[classes.tags[read_ids(files[index])]]
-            moved = optical_flow.load(beside(motions, item.name)) if "flicker" in parts and index else None
+            moved = optical_flow.load(find_image(motions, item.name)) if "flicker" in parts and index else None
             measured.add(index, shown, label, moved)
             if video is None:
                 video = Video(out / "clip.mp4", {REAL: "real", **{way: way.replace("_", " ") for way in WAYS}}, 15.0)
@@ -156,8 +158,8 @@ def evaluate(
         "frames": len(files),
         "labels": str(clip.labels),
         "style": style,
-        "runtime": painter.runtime,
-        "painted_at": list(size or render_folder.painted_at((first.shape[1], first.shape[0]))),
+        "runtime": variants.runtime,
+        "painted_at": list(size or render_folder.render_size((first.shape[1], first.shape[0]))),
         "by_class": None if measured.by_class is None else measured.by_class.figures(),
         "unknown_labels": {str(label): count for label, count in sorted(census.unknown.items())},
     }
@@ -165,11 +167,11 @@ def evaluate(
 
 
 class _Measured:
-    """What is measured of ``parts``, frame by frame: of the real pictures, and painted each way."""
+    """The measurement of ``parts``, frame by frame, on the real images and those of each variant."""
 
     def __init__(self, parts: set[str], threads: int | None) -> None:
         self._parts = parts
-        self._segmenter = MetricNetwork(HERE / "segmenter.onnx", threads) if "obedience" in parts else None
+        self._segmenter = MetricNetwork(HERE / "segmenter.onnx", threads) if "label_fidelity" in parts else None
         of_features = parts & {"realism", "classes", "objects"}
         features = MetricNetwork(HERE / "features.onnx", threads) if of_features else None
         self._realism = features if "realism" in parts else None
@@ -182,30 +184,30 @@ class _Measured:
     def add(
         self, index: int, shown: dict[str, np.ndarray], label: np.ndarray, moved: tuple[np.ndarray, np.ndarray] | None
     ) -> None:
-        """Frame ``index``: pictures by name, CamVid's classes, and its motion from the frame before."""
+        """Add frame ``index``: images by name, CamVid's label, and its motion from the frame before."""
         for name, tally in self.tallies.items():
             _add(tally, shown[name], label, moved, self._segmenter, self._realism, "sharpness" in self._parts)
         if self.by_class is not None and index % EVERY == 0:
-            seen, fake = (metric_size(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
-            self.by_class.add(seen, fake, metric_size(label, cv2.INTER_NEAREST))
+            real, rendered = (metric_size(shown[name], cv2.INTER_AREA) for name in (REAL, SHIPPED))
+            self.by_class.add(real, rendered, metric_size(label, cv2.INTER_NEAREST))
         if self._crops is not None:
             small = {name: metric_size(picture, cv2.INTER_AREA) for name, picture in shown.items()}
             self._crops.add(small, metric_size(label, cv2.INTER_NEAREST))
 
     def figures(self) -> dict[str, Any]:
-        """By name of the picture."""
-        found = _summary(self.tallies, self._parts)
+        """Return the figures by name of the variant, and of the real clip."""
+        figures = _summary(self.tallies, self._parts)
         for name, kinds in self._crops.figures().items() if self._crops is not None else ():
-            found[name]["objects"] = kinds
-        return found
+            figures[name]["objects"] = kinds
+        return figures
 
 
 def _make_motion(clip: LabelledClip, files: list[Path], out: Path) -> None:
-    flow_folder.run([beside(clip.images, file.stem) for file in files], out)
+    flow_folder.run([find_image(clip.images, file.stem) for file in files], out)
 
 
 def metric_size(picture: np.ndarray, interpolation: int) -> np.ndarray:
-    """``picture`` at the height that the metric networks know."""
+    """Return ``picture`` at the height of the metric networks' input."""
     height, width = picture.shape[:2]
     if height == _METRIC_ROWS:
         return picture
@@ -237,18 +239,19 @@ def _add(
 
 
 def _summary(tallies: dict[str, _Tally], parts: set[str]) -> dict[str, Any]:
-    """Figures of each way, and of the real clip beside them."""
+    """Return the figures of each variant and of the real clip."""
     real = tallies[REAL]
     out: dict[str, Any] = {name: {} for name in tallies}
     for name, tally in tallies.items():
         figures = out[name]
-        if "obedience" in parts:
+        if "label_fidelity" in parts:
             own, best = iou(tally.counts), iou(real.counts)
             figures["mean_iou"] = float(np.nanmean(own))
-            figures["obedience"] = float(np.nanmean(own) / np.nanmean(best))
-            # what the segmenter itself hardly finds on real frames says little about painted ones
-            seen = best >= _FOUND
-            figures["obedience_of_found"] = float(own[seen].mean() / best[seen].mean()) if seen.any() else None
+            figures["label_fidelity"] = float(np.nanmean(own) / np.nanmean(best))
+            # classes that the segmenter hardly recognises on real frames say little about rendered ones
+            recognised = best >= _RECOGNISED
+            ratio = float(own[recognised].mean() / best[recognised].mean()) if recognised.any() else None
+            figures["label_fidelity_of_recognised"] = ratio
             figures["iou"] = {c: float(v) for c, v in zip(CAMVID_CLASSES, own, strict=True) if not np.isnan(v)}
         if "flicker" in parts and tally.errors:
             figures["warping_error"] = float(np.mean(tally.errors))
@@ -262,7 +265,8 @@ def _summary(tallies: dict[str, _Tally], parts: set[str]) -> dict[str, Any]:
 
 
 def _realism(tally: _Tally, real: _Tally) -> dict[str, Any]:
-    """Distances to the real clip over those of its halves from each other; patches of stride 16 are the headline."""
+    """Return the distances to the real clip over those between its halves; the main figure is of patches at stride
+    16."""
     figures: dict[str, Any] = {}
     for name in FEATURE_LAYERS:
         half = len(real.features[name]) // 2

@@ -1,4 +1,4 @@
-"""``neuralsim evaluate``: every line by which a model is judged, as JSON and as a page with videos."""
+"""``neuralsim evaluate``: all measures of a model, as JSON and as a page with videos."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from neuralsim.base.failure import fail, reason
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.classmaps import ClassMapError
-from neuralsim.evaluation import content, drive_metrics, html_report, real_clip, town_realism, upscaling_quality
+from neuralsim.evaluation import (
+    class_realism,
+    content,
+    drive_metrics,
+    html_report,
+    real_clip,
+    town_realism,
+    upscaling_quality,
+)
 from neuralsim.evaluation.ablations import ALONE, SHIPPED, SMOOTHED
 from neuralsim.evaluation.metric_networks import HERE as METRIC_NETWORKS
 from neuralsim.evaluation.options import CLIP_PARTS, EvaluateOptions
-from neuralsim.imaging.picture_files import ImageError
+from neuralsim.imaging.image_files import ImageError
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
@@ -28,19 +36,21 @@ _COST_SIZE, _COST_STEPS = (512, 256), 40
 
 @dataclass(frozen=True)
 class Criterion:
-    """A row of the table: where its figure lies in the results, and the bounds it is held against."""
+    """A row of the table: the path of its figure in the results, and its limits."""
 
     name: str
     what: str
-    path: tuple[str, ...]  # {way} stands for the way of painting
+    path: tuple[str, ...]  # {way} stands for the variant of the model
     low: float | None = None
     high: float | None = None
     aim: str = ""
 
     def row(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """The line with its figures, None where it was not measured."""
-        found = {way: _at(results, [step.format(way=way) for step in self.path]) for way in (SHIPPED, ALONE, SMOOTHED)}
-        value = found[SHIPPED]
+        """Return the row with its figures, None where it was not measured."""
+        figures = {
+            way: _at(results, [step.format(way=way) for step in self.path]) for way in (SHIPPED, ALONE, SMOOTHED)
+        }
+        value = figures[SHIPPED]
         if value is None:
             return None
         ways = "{way}" in self.path
@@ -53,8 +63,8 @@ class Criterion:
             "name": self.name,
             "what": self.what,
             "value": value,
-            ALONE: found[ALONE] if ways else None,
-            SMOOTHED: found[SMOOTHED] if ways else None,
+            ALONE: figures[ALONE] if ways else None,
+            SMOOTHED: figures[SMOOTHED] if ways else None,
             "limit": bounds.get((low is not None, high is not None), "reported"),
             "aim": self.aim,
             "met": met,
@@ -62,13 +72,13 @@ class Criterion:
 
 
 LINES = (
-    Criterion("obedience", "label fidelity: the CamVid segmenter's mIoU on the output over its mIoU on the real frames",
-              ("clip", "{way}", "obedience"), low=0.88, aim="≥ 0.95"),
+    Criterion("label fidelity", "the CamVid segmenter's mIoU on the output over its mIoU on the real frames",
+              ("clip", "{way}", "label_fidelity"), low=0.88, aim="≥ 0.95"),
     Criterion("realism", "Fréchet ratio (as FID): generated–real over half–half of real, EfficientNet-Lite2, stride 16",
               ("clip", "{way}", "realism"), high=1.6, aim="≤ 1.35"),
-    Criterion("realism, vehicles", "Fréchet ratio of crops about vehicles, each at 96 px, means of the same layer",
+    Criterion("realism, vehicles", "Fréchet ratio of crops around vehicles, each at 96 px, means of the same layer",
               ("clip", "{way}", "objects", "vehicles", "ratio")),
-    Criterion("realism, people", "the same about people and cycles",
+    Criterion("realism, people", "the same for people and cycles",
               ("clip", "{way}", "objects", "people", "ratio")),
     Criterion("flicker, clip", "warping error over that of the real clip, dense inverse-search flow",
               ("clip", "{way}", "flicker"), high=1.25, aim="≤ 1.1"),
@@ -76,33 +86,37 @@ LINES = (
               ("town", "{way}", "flicker"), high=0.4, aim="≤ 0.25"),
     Criterion("sharpness", "variance of the Laplacian after a Gaussian of 1 px, over that of the real clip",
               ("clip", "{way}", "sharpness"), low=0.6, high=1.4, aim="0.8 to 1.25"),
-    Criterion("shift test", "map and surfaces moved by 2, 4, 6 px: mean error, of 255, of the picture moved back",
+    Criterion("shift test", "map and surfaces moved by 2, 4, 6 px: mean error, of 255, of the image moved back",
               ("shift", "error"), high=2.5, aim="≤ 1"),
-    Criterion("drift", "greatest change of obedience, brightness, sharpness at a drive's end against a fresh state",
+    Criterion("drift", "greatest change of label fidelity, brightness, sharpness at the end against a fresh state",
               ("drift", "worst"), high=0.05),
     Criterion("return", "PSNR, dB, of houses on the second lap against the first",
-              ("return", "{way}", "psnr"), aim="as high as it gets"),
-    Criterion("vehicles' colour", "median distance in CIELAB's (a, b) from the simulator's picture, from 400 px on",
+              ("return", "{way}", "psnr"), aim="as high as possible"),
+    Criterion("vehicles' colour", "median distance in CIELAB's (a, b) from the simulator image, from 400 px on",
               ("content", "vehicle", "chroma_difference"), high=8.0),
-    Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator's picture",
+    Criterion("vehicles' tone", "rank correlation of their lightness with that in the simulator image",
               ("content", "vehicle", "lightness_rank"), low=0.8),
-    Criterion("traffic lights", "share of those within 40 m whose colour is painted, no lamp drawn on top",
+    Criterion("traffic lights", "share of those within 40 m whose colour is rendered, no lamp drawn on top",
               ("content", "traffic_lights", "read"), low=0.98),
     Criterion("drives", "Fréchet distance of recorded drives of four towns to real frames (Lite2, stride 16)",
               ("drives", "recorded", "stride16"), high=230.0, aim="≤ 190"),
+    Criterion("classes", "Fréchet ratio of cells of one class, mean of six: drives to two real sets, over set to set",
+              ("classes", "model", "mean")),
+    Criterion("classes, simulator", "the same of the simulator image",
+              ("classes", "simulator", "mean")),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
               ("cost", "ms"), high=15.0, aim="11 ms"),
-    Criterion("upscaled", "distance to 1024x512 painted by 16 shifted cameras, over that of half the size scaled up",
+    Criterion("upscaled", "distance to 1024x512 rendered by 16 shifted cameras, over that of half the size scaled up",
               ("upscaling", "distance_ratio"), high=0.5, aim="≤ 0.35"),
     Criterion("stairs", "misfit of gradients along outlines against the same, over that of half the size scaled up",
               ("upscaling", "stairs_ratio"), high=0.4, aim="≤ 0.25"),
-    Criterion("upscaling", "ms of putting a picture of 1024x512 together, beside painting",
+    Criterion("upscaling", "ms of composing an image of 1024x512, in addition to rendering",
               ("upscaling", "ms"), high=6.0, aim="4 ms"),
 )  # fmt: skip
 
 
 def run(options: EvaluateOptions) -> int:
-    """Measure, write ``figures.json`` and ``index.html``; returns the exit code. Problems are one line on stderr."""
+    """Measure and write ``figures.json`` and ``index.html``; returns the exit code. Problems are one line on stderr."""
     try:
         results = measure(options)
         _write(options, results)
@@ -118,19 +132,19 @@ def run(options: EvaluateOptions) -> int:
 
 
 def measure(options: EvaluateOptions) -> dict[str, Any]:
-    """All wanted parts, by name. Raises what its parts raise."""
+    """Return the results of all requested parts, by name. Raises what the parts raise."""
     card = zoo.load(options.model)
     runtimes.check(options.runtime)
     results: dict[str, Any] = {"model": card.name, "seed": options.seed}
     options.out.mkdir(parents=True, exist_ok=True)
-    model, runtime, wanted = options.model, options.runtime, options.parts
-    on_clip = [part for part in wanted if part in CLIP_PARTS]
+    model, runtime, requested = options.model, options.runtime, options.parts
+    on_clip = [part for part in requested if part in CLIP_PARTS]
     if options.data and on_clip:
-        found = real_clip.find(*options.data, options.real, options.motion)
+        clip = real_clip.find(*options.data, options.real, options.motion)
         results["judges"] = yaml.safe_load((METRIC_NETWORKS / "card.yaml").read_text(encoding="utf-8"))
         with _Shown("clip") as shown:
             results["clip"] = real_clip.evaluate(
-                found, model, runtime, on_clip, options.out, options.size, options.style, options.frames,
+                clip, model, runtime, on_clip, options.out, options.size, options.style, options.frames,
                 options.threads, shown,
             )  # fmt: skip
     frames, seed, threads = options.town_frames, options.seed, options.threads
@@ -143,13 +157,17 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
         "drives": lambda shown: town_realism.realism(
             model, runtime, options.drives_real, options.drives_frames, seed, threads, progress=shown
         ),
+        "classes": lambda shown: class_realism.realism(
+            model, runtime, options.classes_real, options.classes_frames, seed, threads, progress=shown
+        ),
         "cost": lambda _: _cost(model, runtime),
         "upscaling": lambda shown: upscaling_quality.measure(
             model, runtime, options.upscaling_frames, options.out, seed, threads, shown
         ),
     }
+    needed = {"drives": options.drives_real, "classes": options.classes_real}
     for name, part in parts.items():
-        if name in wanted and (name != "drives" or options.drives_real):
+        if name in requested and needed.get(name, True):
             with _Shown(name) as shown:
                 results[name] = part(shown)
     return results
@@ -161,7 +179,7 @@ def _cost(model: str, runtime: str) -> dict[str, Any]:
 
 
 def rows(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """The table's rows that were measured."""
+    """Return the rows of the table that were measured."""
     return [row for line in LINES if (row := line.row(results)) is not None]
 
 
@@ -170,11 +188,11 @@ def _write(options: EvaluateOptions, results: dict[str, Any]) -> None:
     (options.out / "figures.json").write_text(text + "\n", encoding="utf-8")
     videos = {}
     if "clip" in results:
-        videos["The real clip, and painted from its labels alone"] = options.out / "clip.mp4"
+        videos["The real clip, and rendered from its labels alone"] = options.out / "clip.mp4"
     if "town" in results:
         videos["A drive through the embedded town"] = options.out / "town.mp4"
     if "upscaling" in results:
-        videos["Painted at half the size and scaled up, upscaled, and the reference"] = options.out / "upscaling.mp4"
+        videos["Rendered at half the size and scaled up, upscaled, and the reference"] = options.out / "upscaling.mp4"
     html_report.write(options.out / "index.html", f"Evaluation of {results['model']}", rows(results), text, videos)
 
 
@@ -185,7 +203,7 @@ def _at(tree: Any, path: list[str]) -> Any:
 
 
 class _Shown:
-    """A part's progress on stderr, and how long it took."""
+    """Progress of a part on stderr, and its time."""
 
     def __init__(self, name: str) -> None:
         self._name, self._begun = name, time.monotonic()
@@ -194,9 +212,9 @@ class _Shown:
     def __enter__(self) -> _Shown:
         return self
 
-    def __call__(self, done: int, wanted: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
         if self._progress is None:
-            self._progress = ProgressLine(wanted)
+            self._progress = ProgressLine(total)
         self._progress.count(done, done / max(1e-6, time.monotonic() - self._begun))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Videos of several pictures side by side, each with its name on it."""
+"""Videos of several images side by side, each with its name on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuralsim.recording.writing.mp4 import Mp4Writer
 
 
 class Video:
-    """An MP4 of a table of pictures, two in each row. ``names``: key of each picture -> what is written on it."""
+    """An MP4 of a grid of images, two in each row. ``names``: key of each image -> the text on it."""
 
     def __init__(self, path: Path, names: dict[str, str], rate: float) -> None:
         self._path, self._names, self._rate = path, names, rate
@@ -20,7 +20,7 @@ class Video:
         self._count = 0
 
     def add(self, shown: dict[str, np.ndarray]) -> None:
-        """The next frame: pictures u8 (H, W, 3) RGB of one size. Raises RecordingError."""
+        """Write the next frame: images u8 (H, W, 3) RGB of one size. Raises RecordingError."""
         cells = [_named(shown[key], name) for key, name in self._names.items()]
         if len(cells) % 2:
             cells.append(np.zeros_like(cells[0]))
@@ -33,6 +33,7 @@ class Video:
             raise RecordingError(self._writer.error)
 
     def close(self) -> None:
+        """Finish the file."""
         if self._writer is not None:
             self._writer.close()
 

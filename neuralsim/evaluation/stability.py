@@ -1,10 +1,10 @@
-"""Stability of a model's picture on its surfaces: ``python -m neuralsim.evaluation.stability --model street-rt``.
+"""Stability of a model's image on its surfaces: ``python -m neuralsim.evaluation.stability --model street-rt``.
 
-Two measures. *Warping error*: a drive through the town, mean absolute difference, of 255, between each picture and
+Two measures. *Warping error*: a drive through the town, mean absolute difference, of 255, between each image and
 the one before moved by the exact motion, where the surface is visible in both; with the model's state, without it,
 and without it but with plain smoothing of the output. *Shift test*: map and surfaces moved by a few pixels on the
-screen, painted without state, moved back: what differs hangs on the network's grid. Sharpness (variance of the
-Laplacian) stands beside, because blur wins the first two.
+screen, rendered without state, moved back: differences come from the network's grid. Sharpness (variance of the
+Laplacian) is reported with them, because blur wins the first two.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ import numpy as np
 from bridge.messages import Frame
 from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
+from neuralsim.base.colour import luma
 from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
 from neuralsim.models.warp import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
 
-_SMOOTHING = 0.8  # share of the past in plain output smoothing
+_SMOOTHING = 0.8  # weight of the past in plain output smoothing
 _SHIFTS = (2, 4, 6)  # px
 
 
 def warp(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """f32 (H, W, C): ``image`` of the frame before seen from this one, bilinear, backward ``motion`` (H, W, 2) px."""
+    """Return f32 (H, W, C): ``image`` of the frame before seen from this one, bilinear, backward ``motion`` (H, W, 2)
+    px."""
     height, width = motion.shape[:2]
     x = np.clip(np.arange(width, dtype=np.float32)[None, :] + motion[..., 0], 0, width - 1.001)
     y = np.clip(np.arange(height, dtype=np.float32)[:, None] + motion[..., 1], 0, height - 1.001)
@@ -40,14 +42,14 @@ def warp(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
 
 
 def sharpness(picture: np.ndarray) -> float:
-    """Variance of the 4-neighbour Laplacian of the luminance."""
-    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    """Return the variance of the 4-neighbour Laplacian of the luminance."""
+    grey = luma(picture)
     inner = grey[1:-1, 1:-1]
     return float(np.var(grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner))
 
 
 def drive_error(renderer: NeuralRenderer, frames: list[Frame], state: bool, smooth: bool = False) -> dict[str, float]:
-    """Warping error of 255 and sharpness over a drive, with or without the model's state, or with smoothed output."""
+    """Return warping error, of 255, and sharpness over a drive, with or without state, or with smoothed output."""
     renderer.reset()
     errors, sharp = [], []
     last: np.ndarray | None = None
@@ -58,42 +60,44 @@ def drive_error(renderer: NeuralRenderer, frames: list[Frame], state: bool, smoo
         if smooth and last is not None:
             picture = _SMOOTHING * last + (1 - _SMOOTHING) * picture
         if before is not None and last is not None:
-            seen = still_visible(before, frame)
+            visible = still_visible(before, frame)
             moved = warp(last, frame.planes["motion"].astype(np.float32))
-            errors.append(float(np.abs(picture - moved)[seen].mean()))
+            errors.append(float(np.abs(picture - moved)[visible].mean()))
         sharp.append(sharpness(picture))
         last = picture
     return {"warping_error": float(np.mean(errors)), "sharpness": float(np.mean(sharp))}
 
 
 def shift_error(renderer: NeuralRenderer, wide: Frame) -> float:
-    """Mean error, of 255, between pictures of ``wide`` cut out at different columns and moved back onto each other."""
+    """Return the mean error, of 255, between images of ``wide`` cut out at different columns and moved back onto each
+    other."""
     width = wide.camera.width - 32
+    renderer.prepare((width, wide.camera.height))
 
-    def paint(offset: int) -> np.ndarray:
+    def render(offset: int) -> np.ndarray:
         planes = {key: np.ascontiguousarray(value[:, offset : offset + width]) for key, value in wide.planes.items()}
-        feeds = renderer.feeds(replace(wide, planes=planes))
-        feeds["camera"][18] -= offset  # the principal point stays where it was in the world
+        tensors = renderer.encode(replace(wide, planes=planes)).tensors
+        tensors["camera"][18] -= offset  # the principal point stays where it was in the world
         renderer.reset()
-        return renderer.step(feeds).astype(np.float32)
+        return renderer.run_graph(tensors).astype(np.float32)
 
-    still = paint(0)
-    moved = {shift: paint(shift) for shift in _SHIFTS}
+    still = render(0)
+    moved = {shift: render(shift) for shift in _SHIFTS}
     errors = [np.abs(m[:, 32 : -32 - s] - still[:, 32 + s : -32]).mean() for s, m in moved.items()]
     return float(np.mean(errors))
 
 
 class StabilityOptions(Options):
-    """How still a model's picture stands on what it shows."""
+    """Measure how stable a model's image is on its surfaces."""
 
     model: Model = DEFAULT_MODEL
     """A shipped model, or a folder with a card."""
     runtime: Runtime = "auto"
     """RUNTIME[:PRECISION]."""
     frames: Positive = 90
-    """Of the town drive."""
+    """Frames of the town drive."""
     seed: int = 0
-    """Of the town drive."""
+    """Seed of the town drive."""
 
 
 def main() -> None:
@@ -101,7 +105,7 @@ def main() -> None:
     options = parse(StabilityOptions, None, "stability")
     town = TownDrive(seed=options.seed)
     town.ride()
-    frames = [town.next() for _ in range(options.frames)]
+    frames = [town.next_frame() for _ in range(options.frames)]
     renderer = NeuralRenderer(options.model, options.runtime)
     print(
         json.dumps(

@@ -1,9 +1,9 @@
-"""What putting pictures together from windows of several frames is worth, on a drive through the embedded town.
+"""Quality of images that are composed from windows of several frames, on a drive through the embedded town.
 
-The reference is what the same model paints at the full size, with its memory, from 16 cameras shifted by quarters of a
-pixel, averaged: no stairs, and nothing scaled. Beside it stand the picture painted at half the size and scaled up
-bilinearly, and what ``TemporalUpscaler`` makes of as many painted pixels. All follow the town's picture, and are as
-sharp as they are shown.
+The reference is the average of the same model at full size, with its memory, from 16 cameras shifted by quarters of a
+pixel: no stairs, and nothing scaled. Compared with it are the image rendered at half the size and scaled up bilinearly,
+and the output of ``TemporalUpscaler`` from the same number of rendered pixels. All follow the simulator image, and are
+sharpened as they are shown.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ import numpy as np
 from bridge.jitter import NONE
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
+from neuralsim.base.colour import luma
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.metric_networks import HERE, MetricNetwork
 from neuralsim.evaluation.side_by_side import Video
 from neuralsim.models.warp import still_visible, warp_source
+from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
 
-SIZE = 1024, 512  # px shown; a quarter of them is painted in each frame
+SIZE = 1024, 512  # output size, px; a quarter of the pixels is rendered in each frame
 BILINEAR, UPSCALED, REFERENCE = "bilinear", "upscaled", "reference"
 _SHIFTS = [((i + 0.5) / 4.0 - 0.5, (j + 0.5) / 4.0 - 0.5) for i in range(4) for j in range(4)]
-_SETTLED = 12  # frames until every window has been painted twice
-_LATELY = 5  # frames in which what came into view counts as uncovered
-_CROP = 128, 80  # px of a detail, width and height
+_SETTLED = 12  # frames until every window has been rendered twice
+_LATELY = 5  # frames for which newly visible surfaces count as uncovered
+_CROP = 128, 80  # width and height of a detail, px
 _ENLARGED = 3
 
 Progress = Callable[[int, int], None]
@@ -41,29 +43,30 @@ def measure(
     model: str, runtime: str, frames: int, out: Path, seed: int = 0, threads: int | None = None,
     progress: Progress = lambda _done, _all: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Both ways of filling ``SIZE`` against the reference, over ``frames`` frames (more than ``_SETTLED``) of a drive.
+    """Compare both ways of filling ``SIZE`` with the reference, over ``frames`` frames (more than ``_SETTLED``) of a
+    drive.
 
     Writes ``upscaling.mp4`` and ``details.png`` into ``out``. Keys of the result: ``distance`` (mean squared difference
     of unit features of EfficientNet-Lite2), ``mse``, ``psnr`` (dB), ``stairs`` (mean difference of gradients along
     outlines, of 255 per px), ``uncovered`` (mean absolute error, of 255, where something came into view within five
     frames, over that elsewhere), ``flicker`` (warping error over that of the model frame by frame at full size), each
-    by way; ``..._ratio``: upscaled over bilinear; ``ms``: median time of putting a picture together.
+    by way; ``..._ratio``: upscaled over bilinear; ``ms``: median time of composing an image.
     """
     town = TownDrive(*SIZE, seed=seed)
     town.ride()
-    painters = _Painters(model, runtime)
-    judge = MetricNetwork(HERE / "features.onnx", threads)
+    renderers = _Renderers(model, runtime)
+    network = MetricNetwork(HERE / "features.onnx", threads)
     names = {BILINEAR: "half size, bilinear", UPSCALED: "upscaled", REFERENCE: "reference"}
     video = Video(out / "upscaling.mp4", names, 30.0)
-    found: dict[str, dict[str, list[float]]] = {way: {} for way in names}
+    values: dict[str, dict[str, list[float]]] = {way: {} for way in names}
     alone: list[float] = []
     times: list[float] = []
     before: tuple[Frame, dict[str, np.ndarray], np.ndarray] | None = None
     age = np.full(SIZE[::-1], _LATELY)
     try:
         for index in range(frames):
-            frame = town.next(picture="rgb")
-            pictures, single = painters.paint(frame, town)
+            frame = town.next_frame(colour="rgb")
+            pictures, single = renderers.render(frame, town)
             if before is not None:
                 seen, motion = still_visible(before[0], frame), frame.planes["motion"].astype(np.float32)
                 rows, columns, _ = warp_source(motion)
@@ -72,9 +75,9 @@ def measure(
                     alone.append(measures.warping_error(before[2], single, motion, seen))
                     for way, picture in pictures.items():
                         error = measures.warping_error(before[1][way], picture, motion, seen)
-                        found[way].setdefault("flicker", []).append(error)
-                    times.append(painters.seconds)
-                    _compare(pictures, frame, age < _LATELY, judge, found)
+                        values[way].setdefault("flicker", []).append(error)
+                    times.append(renderers.seconds)
+                    _compare(pictures, frame, age < _LATELY, network, values)
             video.add(pictures)
             before = frame, pictures, single
             progress(index + 1, frames)
@@ -83,8 +86,8 @@ def measure(
     assert before is not None
     cv2.imwrite(str(out / "details.png"), details(before[0], before[1])[..., ::-1])
     result: dict[str, Any] = {"frames": frames, "size": list(SIZE), "ms": 1e3 * float(np.median(times))}
-    for way, figures in found.items():
-        result[way] = {name: float(np.mean(values)) for name, values in figures.items()}
+    for way, each in values.items():
+        result[way] = {name: float(np.mean(measured)) for name, measured in each.items()}
         result[way]["flicker"] /= float(np.mean(alone))
         if way != REFERENCE:
             result[way]["psnr"] = float(10.0 * np.log10(255.0**2 / result[way]["mse"]))
@@ -93,8 +96,9 @@ def measure(
     return result
 
 
-class _Painters:
-    """The model in four ways at once: at half the size, in windows, as the reference, and frame by frame."""
+class _Renderers:
+    """Renderers of the model in four variants at once: at half the size, in windows, as the reference, and frame by
+    frame."""
 
     def __init__(self, model: str, runtime: str) -> None:
         width, height = SIZE
@@ -102,42 +106,44 @@ class _Painters:
         self._windows = NeuralRenderer(model, runtime, SIZE, pixels=width * height // 4)
         self._full = NeuralRenderer(model, runtime, SIZE)
         self._states: list[dict[str, np.ndarray]] = []
-        self.seconds = 0.0  # that the last picture took to be put together
+        self.seconds = 0.0  # time to compose the last image
 
-    def paint(self, frame: Frame, town: TownDrive) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Pictures u8 (H, W, 3) by way; and what is painted of ``frame`` without any past."""
-        half = self._half.render(_half_size(town.again((-0.5, -0.5), picture="rgb")))
+    def render(self, frame: Frame, town: TownDrive) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return images u8 (H, W, 3) by variant, and the image of ``frame`` without any past."""
+        half = self._half.render(_half_size(town.recapture((-0.5, -0.5), colour="rgb")))
+        upscaled = self._windows.generate(town.recapture(NONE, "rgb_half"))  # as in a drive
         pictures = {
             BILINEAR: cv2.resize(half, SIZE, interpolation=cv2.INTER_LINEAR),
-            UPSCALED: self._windows.render(town.again(NONE, "rgb_half")),  # as a drive has it
+            UPSCALED: self._windows.postprocess(upscaled),
             REFERENCE: self._reference(town),
         }
-        self.seconds = self._windows.upscaling
-        feeds = self._full.feeds(frame)
+        self.seconds = upscaled.compositing
+        inputs = self._full.encode(frame)
         self._full.reset()
-        return pictures, self._shown(frame, feeds)
+        return pictures, self._shown(inputs)
 
     def _reference(self, town: TownDrive) -> np.ndarray:
         total = np.zeros((*SIZE[::-1], 3), np.float32)
         first = not self._states
         for number, shift in enumerate(_SHIFTS):
-            frame = town.again(shift, picture="rgb")
-            feeds = self._full.feeds(frame)
+            frame = town.recapture(shift, colour="rgb")
+            inputs = self._full.encode(frame)
             if first:
                 self._full.reset()
             else:
                 self._full.restore(self._states[number])
-            total += self._shown(frame, feeds)
+            total += self._shown(inputs)
             self._states[number : number + 1] = [self._full.state()]
         return np.asarray(total / len(_SHIFTS) + 0.5).astype(np.uint8)
 
-    def _shown(self, frame: Frame, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        """Paint ``feeds`` as they are shown, but for outlines: those of 16 cameras are smooth by themselves."""
-        return self._full.finishing(frame, feeds, self._full.painted(feeds, *SIZE[::-1]), outlines=False)()
+    def _shown(self, inputs: FrameInputs) -> np.ndarray:
+        """Render ``inputs`` without anti-aliasing: the edges of 16 cameras are smooth by themselves."""
+        return self._full.postprocess(self._full.run(inputs), antialias=False)
 
 
 def _half_size(frame: Frame) -> Frame:
-    """Every second pixel of a frame that is shifted by (-0.5, -0.5): what a camera of half the size sees, exactly."""
+    """Return every second pixel of a frame that is shifted by (-0.5, -0.5): exactly the view of a camera of half the
+    size."""
     camera = frame.camera
     planes = {name: np.ascontiguousarray(plane[::2, ::2]) for name, plane in frame.planes.items()}
     planes["motion"] = (planes["motion"].astype(np.float32) / 2.0).astype(np.float16)
@@ -148,16 +154,16 @@ def _compare(
     pictures: dict[str, np.ndarray],
     frame: Frame,
     uncovered: np.ndarray,
-    judge: MetricNetwork,
-    found: dict[str, dict[str, list[float]]],
+    network: MetricNetwork,
+    values: dict[str, dict[str, list[float]]],
 ) -> None:
     reference = pictures[REFERENCE]
-    wanted, slopes, rim = judge(reference), gradient(reference), outlines(frame)
+    expected, slopes, rim = network(reference), gradient(reference), outlines(frame)
     for way in (BILINEAR, UPSCALED):
-        picture, figures = pictures[way], found[way]
+        picture, figures = pictures[way], values[way]
         error = np.abs(picture.astype(np.float32) - reference).mean(axis=2)
         for name, value in {
-            "distance": distance(judge(picture), wanted),
+            "distance": distance(network(picture), expected),
             "mse": float(np.square(picture.astype(np.float32) - reference).mean()),
             "stairs": float(np.abs(gradient(picture) - slopes).sum(axis=2)[rim].mean()),
             "uncovered": float(error[uncovered].mean() / error[~uncovered].mean()) if uncovered.any() else 1.0,
@@ -166,8 +172,8 @@ def _compare(
 
 
 def distance(a: list[np.ndarray], b: list[np.ndarray]) -> float:
-    """Mean over layers and places of the squared difference of features (1, C, h, w) scaled to unit length at each
-    place: LPIPS without learned weights (Zhang et al., CVPR 2018)."""
+    """Return the mean over layers and places of the squared difference of features (1, C, h, w) scaled to unit length
+    at each place: LPIPS without learned weights (Zhang et al., CVPR 2018)."""
     each = []
     for first, second in zip(a, b, strict=True):
         one, two = (x.reshape(x.shape[-3:]) for x in (first, second))
@@ -177,13 +183,13 @@ def distance(a: list[np.ndarray], b: list[np.ndarray]) -> float:
 
 
 def gradient(picture: np.ndarray) -> np.ndarray:
-    """f32 (H, W, 2): Sobel's slopes of the luminance to the right and down, of 255 per px."""
-    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    """Return f32 (H, W, 2): Sobel's slopes of the luminance to the right and down, of 255 per px."""
+    grey = luma(picture)
     return np.stack([cv2.Sobel(grey, cv2.CV_32F, *axis, ksize=3, scale=0.125) for axis in ((1, 0), (0, 1))], axis=-1)
 
 
 def outlines(frame: Frame) -> np.ndarray:
-    """Find outlines, bool (H, W): pixels with a neighbour to a side, above or below that shows another thing."""
+    """Return outlines, bool (H, W): pixels with a 4-neighbour that shows another object or class."""
     key = frame.planes["instance"].astype(np.int64) << 8 | frame.planes["tag"]
     rim = np.zeros(key.shape, bool)
     across, down = key[:, 1:] != key[:, :-1], key[1:] != key[:-1]
@@ -195,7 +201,8 @@ def outlines(frame: Frame) -> np.ndarray:
 
 
 def details(frame: Frame, pictures: dict[str, np.ndarray]) -> np.ndarray:
-    """u8 (h, w, 3): bilinear, upscaled and reference side by side, for a car, a post, a tree and the far street."""
+    """Return u8 (h, w, 3): bilinear, upscaled and reference side by side, for a car, a post, a tree and the far
+    street."""
     tag = frame.planes["tag"]
     places = [
         _middle(np.isin(tag, tags), frame) for tags in ((Tag.CAR, Tag.TRUCK, Tag.BUS), (Tag.POLE,), (Tag.VEGETATION,))
@@ -212,7 +219,7 @@ def details(frame: Frame, pictures: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _middle(where: np.ndarray, frame: Frame) -> tuple[int, int]:
-    """Column and row of the middle of the object that shows most pixels of those, the picture's without any."""
+    """Return column and row of the middle of the object with most pixels of ``where``; without any, of the image."""
     instance = np.where(where, frame.planes["instance"], 0)
     ids, counts = np.unique(instance[where & (frame.planes["instance"] > 0)], return_counts=True)
     mask = instance == ids[np.argmax(counts)] if len(ids) else where

@@ -1,8 +1,7 @@
-"""What tells the painter how things look: the simulator's own picture, or sketches of real objects."""
+"""Guides tell the generator what objects look like: the simulator image, or sketches of real objects."""
 
 from typing import Literal, get_args
 
-#: Whose look of things is painted: that of the simulator's picture, that of real objects of their shape, or what their
-#: surfaces alone are taken to be like.
+#: Source of the appearance of objects: the simulator image, real objects of the same shape, or their surfaces alone.
 Guide = Literal["picture", "exemplars", "surface"]
 GUIDES: tuple[Guide, ...] = get_args(Guide)

@@ -1,8 +1,8 @@
-"""Sketches and tints of real vehicles, people and cycles, for objects that no picture shows.
+"""Sketches and tints of real vehicles, people and cycles as a guide, for frames without a simulator image.
 
-A label map says where a car is and nothing of its windows, lamps or wheels; asked to guess, a painter makes a slab. An
-atlas of real ones, laid into each object's box, says where a car is dark and bright, and coarsely what colours its
-parts have. Which one it is follows from the object's number and the shape of its box, so that it stays the same from
+A label map tells where a car is, but nothing of its windows, lamps or wheels; a generator that has to guess makes a
+slab. An atlas of real ones, pasted into each object's box, tells where a car is dark and bright, and coarsely the
+colours of its parts. The choice depends on the object's number and the shape of its box, so that it stays the same from
 frame to frame.
 """
 
@@ -17,16 +17,16 @@ import numpy as np
 from neuralsim.guide import guide_kernels
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
-#: Class -> (height, width) of its sketches, px.
+#: (height, width) of the sketches by class, px.
 SIZES = {Channel.VEHICLE: (64, 96), Channel.PERSON: (80, 32), Channel.CYCLE: (64, 64)}
-#: How many pixels of a sketch, in each direction, share a tint.
+#: Pixels of a sketch, in each direction, that share a tint.
 CELL = 8
-_ALIKE = 6  # sketches of the most similar aspect that one is chosen from
+_CANDIDATES = 6  # sketches of the most similar aspect that one is chosen from
 _OTHER_VIEW = 1.6  # change of a box's aspect at which another sketch is chosen
-_WHOLE = {Channel.VEHICLE: 1.5, Channel.PERSON: 0.38, Channel.CYCLE: 0.9}  # aspect of what the frame's rim cuts
-_BLUR = 1.6  # px of the frame: details finer than those of training's sketches are left out
+_WHOLE = {Channel.VEHICLE: 1.5, Channel.PERSON: 0.38, Channel.CYCLE: 0.9}  # aspect of objects cut by the frame's edge
+_BLUR = 1.6  # px of the frame: details finer than in the sketches of training are left out
 _LEVELS = 4  # copies of each sketch, each half the size of the one before (Williams, SIGGRAPH 1983)
-_LEAST = 36  # px of an object that gets one
+_LEAST = 36  # px of an object with a sketch
 
 
 class AtlasError(ValueError):
@@ -34,10 +34,15 @@ class AtlasError(ValueError):
 
 
 class Atlas:
-    """``sketches``: class -> u8 (N, h, w), 1..255 for -1..1; ``aspects``: class -> f32 (N,), width over height;
-    ``tints``: class -> f16 (N, h / ``CELL``, w / ``CELL``, 3), colours over the mean of their class in the same light.
+    """Sketches, aspects and tints of real objects.
 
-    Raises AtlasError when they do not fit each other or ``SIZES``.
+    Args:
+        sketches: By class u8 (N, h, w), 1..255 for -1..1.
+        aspects: By class f32 (N,), width over height.
+        tints: By class f16 (N, h / ``CELL``, w / ``CELL``, 3), colours over the mean of their class in the same light.
+
+    Raises:
+        AtlasError: They do not fit each other or ``SIZES``.
     """
 
     def __init__(
@@ -47,15 +52,15 @@ class Atlas:
         tints: Mapping[Channel, np.ndarray],
     ) -> None:
         for channel, shape in SIZES.items():
-            found, wide, tint = sketches.get(channel), aspects.get(channel), tints.get(channel)
-            if found is None or wide is None or tint is None:
+            sketch, aspect, tint = sketches.get(channel), aspects.get(channel), tints.get(channel)
+            if sketch is None or aspect is None or tint is None:
                 raise AtlasError(f"no sketches of class {channel.name.lower()}")
-            if found.dtype != np.uint8 or found.shape != (len(wide), *shape) or not len(wide):
+            if sketch.dtype != np.uint8 or sketch.shape != (len(aspect), *shape) or not len(aspect):
                 raise AtlasError(f"sketches of class {channel.name.lower()}: expected u8 (N, {shape[0]}, {shape[1]})")
-            if not (np.isfinite(wide) & (wide > 0)).all():
+            if not (np.isfinite(aspect) & (aspect > 0)).all():
                 raise AtlasError(f"aspects of class {channel.name.lower()}: expected numbers above 0")
             cells = shape[0] // CELL, shape[1] // CELL
-            if tint.shape != (len(wide), *cells, 3) or not (np.isfinite(tint) & (tint >= 0)).all():
+            if tint.shape != (len(aspect), *cells, 3) or not (np.isfinite(tint) & (tint >= 0)).all():
                 raise AtlasError(
                     f"tints of class {channel.name.lower()}: expected (N, {cells[0]}, {cells[1]}, 3), 0 or more"
                 )
@@ -64,16 +69,16 @@ class Atlas:
         self.tints = {channel: np.asarray(tints[channel], np.float16) for channel in SIZES}
 
     def save(self, path: Path) -> None:
-        """Write ``path``, an .npz without objects."""
+        """Write ``path``, an .npz without pickled objects. Raises OSError."""
         kinds = {"sketch": self.sketches, "aspect": self.aspects, "tint": self.tints}
         arrays = {
-            f"{kind}_{channel.name.lower()}": value for kind, each in kinds.items() for channel, value in each.items()
+            f"{kind}_{channel.name.lower()}": value for kind, table in kinds.items() for channel, value in table.items()
         }
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Atlas:
-        """Read what ``save`` wrote. Raises AtlasError, OSError."""
+        """Read an atlas that ``save`` wrote. Raises AtlasError, OSError."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = [
@@ -86,36 +91,40 @@ class Atlas:
 
 
 class ExemplarGuide:
-    """``follow(tag, instance, style)`` for one frame after another: u8 (H, W, 4), the graph's ``guide``."""
+    """Computes the graph's ``guide`` u8 (H, W, 4) from the sketches of an atlas, for one frame after another."""
 
     def __init__(self, atlas: Atlas) -> None:
         self._atlas = atlas
         self._levels = {channel: _pyramid(each) for channel, each in atlas.sketches.items()}
         self._boxes = np.zeros((1 << 16, 5), np.int32)
-        self._chosen: dict[tuple[int, Channel], tuple[int, float]] = {}  # -> sketch, aspect that it was chosen for
+        self._chosen: dict[
+            tuple[int, Channel], tuple[int, float]
+        ] = {}  # (sketch, aspect that it was chosen for) of an object
         self._out = np.zeros((0, 0, 4), np.uint8)
 
     def reset(self) -> None:
-        """Forget what was chosen."""
+        """Forget which sketches were chosen."""
         self._chosen.clear()
 
     def follow(self, tag: np.ndarray, instance: np.ndarray, style: np.ndarray) -> np.ndarray:
-        """The guide of a frame, valid until the next one; ``tag`` u8, ``instance`` u16 (H, W), 0 = none; ``style`` f32
-        (CHANNELS, 3), mean colours -0.5..0.5."""
+        """Return the guide of a frame, valid until the next one.
+
+        ``tag`` u8, ``instance`` u16 (H, W), 0 = none; ``style`` f32 (CHANNELS, 3), mean colours -0.5..0.5.
+        """
         if self._out.shape[:2] != tag.shape:
             self._out = np.zeros((*tag.shape, 4), np.uint8)
         self._out[:] = 0
         for channel in SIZES:
             light = 255.0 * (style[channel].astype(np.float32) + 0.5)
-            guide_kernels.boxes(CARLA_TO_CHANNEL, channel, tag, instance, self._boxes)
+            guide_kernels.object_boxes(CARLA_TO_CHANNEL, channel, tag, instance, self._boxes)
             for number in np.flatnonzero(self._boxes[:, 4] >= _LEAST):
                 y0, y1, x0, x1, _ = (int(value) for value in self._boxes[number])
-                x0, x1 = _uncut(channel, y1 - y0, x0, x1, tag.shape[1])
+                x0, x1 = _whole_extent(channel, y1 - y0, x0, x1, tag.shape[1])
                 sketch = self._choose(int(number), channel, (x1 - x0) / (y1 - y0))
                 texels = _BLUR * SIZES[channel][0] / (y1 - y0)
                 level = min(_LEVELS - 1, max(0, round(float(np.log2(texels)))))
-                mirrored = bool(_hashed(int(number)) & 1024)
-                guide_kernels.lay(
+                mirrored = bool(_hash(int(number)) & 1024)
+                guide_kernels.paste_exemplar(
                     CARLA_TO_CHANNEL, channel, number, tag, instance, self._levels[channel][level][sketch],
                     np.clip(self._atlas.tints[channel][sketch] * light, 1.0, 255.0), np.array((y0, y1, x0, x1)),
                     mirrored, self._out,
@@ -123,32 +132,32 @@ class ExemplarGuide:
         return self._out
 
     def _choose(self, number: int, channel: Channel, aspect: float) -> int:
-        """The sketch of an object: one of those like its box, and the same as before while it keeps its shape."""
+        """Choose the sketch of an object: one similar to its box, and the same as before while it keeps its shape."""
         chosen, before = self._chosen.get((number, channel), (-1, 0.0))
         if chosen >= 0 and 1.0 / _OTHER_VIEW < aspect / before < _OTHER_VIEW:
             return chosen
-        alike = np.argsort(np.abs(np.log(self._atlas.aspects[channel] / aspect)), kind="stable")[:_ALIKE]
-        chosen = int(alike[_hashed(number) % len(alike)])
+        candidates = np.argsort(np.abs(np.log(self._atlas.aspects[channel] / aspect)), kind="stable")[:_CANDIDATES]
+        chosen = int(candidates[_hash(number) % len(candidates)])
         self._chosen[number, channel] = (chosen, aspect)
         return chosen
 
 
 def _pyramid(sketches: np.ndarray) -> list[np.ndarray]:
-    """``sketches`` u8 (N, h, w) at ``_LEVELS`` sizes."""
+    """Return ``sketches`` u8 (N, h, w) at ``_LEVELS`` sizes."""
     height, width = sketches.shape[1:]
-    flat = [sketches]
+    levels = [sketches]
     for level in range(1, _LEVELS):
         size = width >> level, height >> level
-        flat.append(np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in sketches]))
-    return flat
+        levels.append(np.stack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in sketches]))
+    return levels
 
 
-def _hashed(number: int) -> int:
+def _hash(number: int) -> int:
     return (number * 2654435761 >> 7) & 0xFFFF
 
 
-def _uncut(channel: Channel, height: int, x0: int, x1: int, width: int) -> tuple[int, int]:
-    """Left and right of an object's whole box, of which the frame's rim may cut a part."""
+def _whole_extent(channel: Channel, height: int, x0: int, x1: int, width: int) -> tuple[int, int]:
+    """Return left and right of an object's whole box, of which the frame's edge may cut off a part."""
     whole = round(_WHOLE[channel] * height)
     if x0 == 0 and x1 < width:
         x0 = min(x0, x1 - whole)

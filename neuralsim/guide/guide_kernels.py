@@ -1,63 +1,80 @@
-"""Compiled passes over a frame's pixels, single-threaded: three processes share the cores."""
+"""Compiled kernels over a frame's pixels, single-threaded, since three processes share the cores."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
+from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
-#: How a class follows the simulator's picture: not at all; in each pixel's hue, at the brightness of its object; the
-#: same at the brightness of its stretch of wall; in its sketch alone.
+#: How a class follows the simulator image: not at all; in each pixel's hue, at the brightness of its object; the same
+#: at the brightness of its stretch of wall; in its sketch alone.
 NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
-CELL = 16  # px of the frame, side of the cells whose mean colours are a wall's
+CELL = 16  # px of the frame, side of the cells that the mean colours of walls are taken from
 _IDS = 1 << 16
-_GAIN = 4.5  # of the sketch, about the middle of those in training (``neuralsim/training/data/conditioning.py``)
-#: Of 255: how bright the brightest channel of a lamp is at least, how far it is over the least one, and how much
-#: brighter the lamp is than its object in the sum of the three.
-_LAMP, _HUE, _BRIGHTER = 130, 70, 90.0
-#: By how much purer a lamp is than its object with its grey panes and tyres, if that moves by itself, and its chroma
-#: over the sum of RGB at least: paint in the sun has a third. What is as red as the third number, and more so than
-#: green by the fourth, that is red to amber, is a lamp even so.
-_THAN_PAINT, _PURE, _SURELY, _AMBER = np.float32(1.6), np.float32(0.5), 230, np.float32(1.2)
-#: Of a tint's chroma, over the picture's: cars and façades of real streets have half to two thirds of a simulator's.
+_SKETCH_GAIN = 4.5  # about the middle of the gains in training (``neuralsim/training/data/conditioning.py``)
+#: Least brightness of a lamp, of 255: of its brightest channel, of that over the darkest one, and of the sum of all
+#: three over that of its object.
+_LAMP_LEAST, _LAMP_CHROMA, _LAMP_CONTRAST = 130, 70, 90.0
+#: Least chroma of a lamp over its sum of RGB, as a multiple of its object's (whose grey panes and tyres count, if it
+#: moves by itself), and in any case: paint in the sun has a third. Red to amber (red at least the third number, and the
+#: fourth times as bright as green) is a lamp even so.
+_LAMP_PURITY_RATIO, _LAMP_PURITY, _LAMP_RED, _LAMP_AMBER = np.float32(1.6), np.float32(0.5), 230, np.float32(1.2)
+#: Chroma of a tint over the simulator image's: cars and façades of real streets have half to two thirds of a
+#: simulator's.
 _CHROMA = np.float32(0.6)
-_PURER = np.float32(1.5)  # of a lamp's tint: its distance from white, over the picture's
-_RELIEF = np.float32(1.35)  # of walls' sketches: those of a simulator are plainer than real fronts
-_MOVING = np.isin(np.arange(CHANNELS), MOVERS)
-_STEPS = 1020  # of differences of luminance, -255..255 in halves
-_SKETCH = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
-    [128 + round(127 * float(np.tanh(_GAIN * (step - _STEPS // 2) / 2.0 / 255.0))) for step in range(_STEPS + 1)],
+_LAMP_SATURATION = np.float32(1.5)  # distance of a lamp's tint from white, over the simulator image's
+_WALL_RELIEF = np.float32(1.35)  # of the sketches of walls: those of a simulator are plainer than real façades
+_IS_MOVER = np.isin(np.arange(CHANNELS), MOVERS)
+_STEPS = 1020  # between differences of luminance of -255 and 255, in halves
+SKETCH_OF_STEP = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
+    [
+        128 + round(127 * float(np.tanh(_SKETCH_GAIN * (step - _STEPS // 2) / 2.0 / 255.0)))
+        for step in range(_STEPS + 1)
+    ],
     np.uint8,
 )
 
 
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
-_POINT = 12  # bits behind the point of fixed-point numbers
+_POINT = 12  # fractional bits of fixed-point numbers
+
+
+class Tables(NamedTuple):
+    """Look-up tables of the kernels."""
+
+    channel_of_tag: np.ndarray  # u8 (256,)
+    kind_of_channel: np.ndarray  # u8 (CHANNELS,), of ``guide_kinds``
+    sketch_of_step: np.ndarray  # u8 (1021,)
+
+
+class Pixels(NamedTuple):
+    """A frame's planes that the guide is computed from, all of one size."""
+
+    tag: np.ndarray  # u8 (H, W)
+    instance: np.ndarray  # u16 (H, W)
+    rgb: np.ndarray  # u8 (H, W, 3)
+
+
+class Sums(NamedTuple):
+    """Sums of colours (R, G, B, count), overwritten in each frame."""
+
+    objects: np.ndarray  # i32 (65536 + CHANNELS, 4), by instance; those without an instance by class
+    known: np.ndarray  # i32 (1 + 65536 + CHANNELS,): how many rows of ``objects`` are not 0, then their indices
+    cells: np.ndarray  # i32 (H / cell + 1, W / cell + 1, 4), by cell of wall
+    classes: np.ndarray  # i64 (CHANNELS, 4)
+    runs: np.ndarray  # i32 (H, W + 2): by row the count of runs of one object, their starts, and the row's end
 
 
 @numba.njit(**_JIT)
-def means(
-    channel_of_tag: np.ndarray,
-    kind_of_channel: np.ndarray,
-    tag: np.ndarray,
-    instance: np.ndarray,
-    rgb: np.ndarray,
-    objects: np.ndarray,
-    known: np.ndarray,
-    cells: np.ndarray,
-    cell: int,
-    classes: np.ndarray,
-    runs: np.ndarray,
-) -> None:
-    """Sum up colours by object, by cell of wall and by class.
-
-    ``channel_of_tag`` u8 (256,), ``kind_of_channel`` u8 (CHANNELS,); ``tag`` u8, ``instance`` u16 (H, W), ``rgb`` u8
-    (H, W, 3); sums (R, G, B, count): ``objects`` i32 (65536 + CHANNELS, 4), those without an instance by class, whose
-    rows that are not 0 ``known`` i32 (1 + 65536 + CHANNELS,) lists, behind their number; ``cells`` i32 (H / cell + 1,
-    W / cell + 1, 4); ``classes`` i64 (CHANNELS, 4). ``runs`` i32 (H, W + 2): how many runs of pixels of one object each
-    row has, and where they begin, and the row's end. What they all hold of the frame before is overwritten.
-    """
+def sum_colours(tables: Tables, pixels: Pixels, sums: Sums, cell: int) -> None:
+    """Sum up the colours of a frame by object, by cell of wall (``cell`` px) and by class, into ``sums``."""
+    channel_of_tag, kind_of_channel = tables.channel_of_tag, tables.kind_of_channel
+    tag, instance, rgb = pixels.tag, pixels.instance, pixels.rgb
+    objects, known, cells, classes, runs = sums
     for k in range(1, known[0] + 1):
         objects[known[k]] = 0
     known[0] = 0
@@ -107,9 +124,11 @@ def _add(rgb: np.ndarray, start: int, end: int, sums: np.ndarray) -> None:
 
 
 @numba.njit(**_JIT)
-def smoothed(cells: np.ndarray, out: np.ndarray) -> None:
-    """``out`` f32 (h, w, 3): means over 3x3 ``cells`` of the luminance and of the sum of RGB, both times the share of
-    the last channel, which is 0 where there is no wall."""
+def smooth_walls(cells: np.ndarray, out: np.ndarray) -> None:
+    """Write means over 3x3 ``cells`` into ``out`` f32 (h, w, 3): luminance, sum of RGB, and whether there is a wall.
+
+    The first two are multiplied by the last one, which is 0 where there is no wall.
+    """
     height, width = cells.shape[:2]
     for y in range(height):
         for x in range(width):
@@ -122,22 +141,26 @@ def smoothed(cells: np.ndarray, out: np.ndarray) -> None:
                     blue += weight * cells[j, i, 2]
                     count += weight * cells[j, i, 3]
             scale = np.float32(1.0) / count if count > 0.0 else np.float32(0.0)
-            out[y, x, 0] = _tone(red, green, blue) * scale
+            out[y, x, 0] = _luminance(red, green, blue) * scale
             out[y, x, 1] = (red + green + blue) * scale
             out[y, x, 2] = 1.0 if count > 0.0 else 0.0
 
 
 @numba.njit(inline="always")
-def _tone(red: float, green: float, blue: float) -> float:
-    """Luminance (ITU-R BT.601)."""
-    return np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue  # type: ignore[return-value]
+def _luminance(red: float, green: float, blue: float) -> float:
+    """Return the luminance (ITU-R BT.601)."""
+    weights = np.float32(LUMA[0]), np.float32(LUMA[1]), np.float32(LUMA[2])
+    return weights[0] * red + weights[1] * green + weights[2] * blue  # type: ignore[return-value]
 
 
 @numba.njit(**_JIT)
-def _filter(rgb: np.ndarray, luma: np.ndarray, out: np.ndarray, dense: bool) -> None:
-    """One row, ``rgb`` u8 (W, 3): its luminance, ``luma`` i32 (W + 3,), in 256ths, with a rim of a pixel before and two
-    behind; ``out`` i32 (W / 2,): 8 times the mean of each two pixels of a 3-tap binomial filter. ``dense``: of each
-    pixel, (W,), as if it were two."""
+def _filter_row(rgb: np.ndarray, luma: np.ndarray, out: np.ndarray, dense: bool) -> None:
+    """Filter one row, ``rgb`` u8 (W, 3).
+
+    ``luma`` i32 (W + 3,): its luminance in 256ths, with a margin of one pixel before and two behind. ``out`` i32 (W /
+    2,): 8 times the mean of each two pixels of a 3-tap binomial filter; with ``dense`` of each pixel, (W,), as if it
+    were two.
+    """
     width = rgb.shape[0]
     for x in range(width):
         luma[x + 1] = 77 * numba.int32(rgb[x, 0]) + 150 * numba.int32(rgb[x, 1]) + 29 * numba.int32(rgb[x, 2])
@@ -153,26 +176,26 @@ def _filter(rgb: np.ndarray, luma: np.ndarray, out: np.ndarray, dense: bool) -> 
 
 
 @numba.njit(inline="always")
-def _mark(red: int, green: int, blue: int, sketch: int) -> int:
-    """A pixel of the guide: four bytes, the first the lowest."""
+def _pack(red: int, green: int, blue: int, sketch: int) -> int:
+    """Return a pixel of the guide: four bytes, the first the lowest."""
     return numba.uint32(red | (green << 8) | (blue << 16) | (sketch << 24))  # type: ignore[no-any-return]
 
 
 @numba.njit(inline="always")
-def _coloured(
+def _tint(
     r: int, g: int, b: int, luma: int, tone: float, usual: float, paint: float, purer: float, gain: float, fixed: int
 ) -> tuple[int, int, int, float]:
-    """Tint of a pixel, and how bright that is: as bright as the whole (``tone``), in its own hue.
+    """Return the tint of a pixel and its luminance: as bright as its object (``tone``), in its own hue.
 
-    A lamp (bright, of a pure hue, brighter than its object, whose sum of RGB is ``usual``, and very bright red to
-    amber, or of more chroma than ``paint`` of its sum of RGB) is as bright as it is: brighter still, it would turn
-    white; and purer by ``purer``, for the painter whitens what is bright, though no purer than its hue can be (yellow
-    would turn to orange). ``gain`` of its luminance; ``fixed`` point: that of all other chroma.
+    A lamp is bright, of a pure hue, brighter than its object, whose mean sum of RGB is ``usual``, and either very
+    bright red to amber or of more chroma than ``paint`` times its sum of RGB. It keeps its brightness: any brighter, it
+    would turn white. It is purer by ``purer``, since the generator whitens bright colours, but no purer than its hue
+    can be (yellow would turn to orange). ``gain`` multiplies its luminance; ``fixed``, fixed-point, all other chroma.
     """
     most, least = max(r, g, b), min(r, g, b)
     total, chroma = r + g + b, most - least
-    lit = most >= _LAMP and chroma >= _HUE and total - usual > _BRIGHTER
-    if lit and ((r >= _SURELY and r > _AMBER * g) or chroma > paint * total):
+    lit = most >= _LAMP_LEAST and chroma >= _LAMP_CHROMA and total - usual > _LAMP_CONTRAST
+    if lit and ((r >= _LAMP_RED and r > _LAMP_AMBER * g) or chroma > paint * total):
         pure = min(purer, (most - 1) / chroma)
         red = max(1, int(most - pure * (most - r)))
         green = max(1, int(most - pure * (most - g)))
@@ -186,34 +209,28 @@ def _coloured(
 
 
 @numba.njit(inline="always")
-def _sketched(of_step: np.ndarray, total: int, tone: float, scale: float, relief: float) -> int:
-    """Sketch where the filter's sum is ``total``, times ``scale`` a luminance, in a tint as bright as ``tone``."""
+def _sketch(of_step: np.ndarray, total: int, tone: float, scale: float, relief: float) -> int:
+    """Return the sketch where the filter's sum is ``total``, times ``scale`` a luminance, over a tint of ``tone``."""
     excess = (total * scale - tone) * relief
     return of_step[max(0, min(_STEPS, int(excess * np.float32(2.0) + np.float32(510.5))))]  # type: ignore[no-any-return]
 
 
 @numba.njit(**_JIT)
-def _row(
-    channel_of_tag: np.ndarray,
-    kind_of_channel: np.ndarray,
-    sketch_of_step: np.ndarray,
-    tag: np.ndarray,
-    instance: np.ndarray,
-    rgb: np.ndarray,
-    objects: np.ndarray,
-    wall: np.ndarray,
-    cell: int,
-    classes: np.ndarray,
-    runs: np.ndarray,
-    gain: float,
-    luma: np.ndarray,
-    sums: np.ndarray,
-    sketches: bool,
-    dense: bool,
-    out: np.ndarray,
-) -> None:
-    """One row of ``write``: ``wall`` f32 (w, 3) there; ``luma``, ``sums``: of ``_filter``; ``sketches``: of a row that
-    has them; ``out`` u32 (W,)."""
+def _write_row(  # type: ignore[no-untyped-def]
+    y, tables, pixels, sums, wall, cell, gain, luma, filtered, has_sketches, dense, out
+):
+    """Write one row of ``write_guide``, ``out`` u32 (W,).
+
+    ``wall`` f32 (w, 3) of the row, ``luma`` and ``filtered`` of ``_filter_row``; ``has_sketches``: of rows with
+    sketches.
+    """
+    channel_of_tag, kind_of_channel, sketch_of_step = (
+        tables.channel_of_tag,
+        tables.kind_of_channel,
+        tables.sketch_of_step,
+    )
+    tag, instance, rgb = pixels.tag[y], pixels.instance[y], pixels.rgb[y]
+    objects, classes, runs = sums.objects, sums.classes, sums.runs[y]
     odd = 0 if dense else 1  # the bit of columns without a sketch
     one = np.float32(1.0)
     fixed = numba.int32(gain * _CHROMA * np.float32(1 << _POINT))
@@ -227,103 +244,97 @@ def _row(
             out[start:x] = 0
         elif kind == TEXTURE:
             out[start:x] = 0
-            if sketches:
+            if has_sketches:
                 part = gain / np.float32(classes[channel, 3])
-                tone = part * _tone(
+                tone = part * _luminance(
                     np.float32(classes[channel, 0]), np.float32(classes[channel, 1]), np.float32(classes[channel, 2])
                 )
                 for k in range(start + (start & odd), x, 1 + odd):
-                    out[k] = _mark(0, 0, 0, _sketched(sketch_of_step, sums[k >> odd], tone, scale, one))
+                    out[k] = _pack(0, 0, 0, _sketch(sketch_of_step, filtered[k >> odd], tone, scale, one))
         elif kind == OBJECT:
             row = numba.int64(number) if number else _IDS + channel
             part = one / np.float32(objects[row, 3])
             r, g, b = np.float32(objects[row, 0]), np.float32(objects[row, 1]), np.float32(objects[row, 2])
-            tone, usual = gain * part * _tone(r, g, b), part * (r + g + b)
+            tone, usual = gain * part * _luminance(r, g, b), part * (r + g + b)
             paint = np.float32(0.0)
-            if _MOVING[channel] and usual > paint:
-                paint = max(_PURE, _THAN_PAINT * (max(r, g, b) - min(r, g, b)) / (r + g + b))
+            if _IS_MOVER[channel] and usual > paint:
+                paint = max(_LAMP_PURITY, _LAMP_PURITY_RATIO * (max(r, g, b) - min(r, g, b)) / (r + g + b))
             for k in range(start, x):
-                red, green, blue, bright = _coloured(
+                red, green, blue, bright = _tint(
                     numba.int32(rgb[k, 0]), numba.int32(rgb[k, 1]), numba.int32(rgb[k, 2]), luma[k + 1], tone, usual,
-                    paint, _PURER, gain, fixed,
+                    paint, _LAMP_SATURATION, gain, fixed,
                 )  # fmt: skip
                 sketch = 0
-                if sketches and k & odd == 0:
-                    sketch = _sketched(sketch_of_step, sums[k >> odd], bright, scale, one)
-                out[k] = _mark(red, green, blue, sketch)
+                if has_sketches and k & odd == 0:
+                    sketch = _sketch(sketch_of_step, filtered[k >> odd], bright, scale, one)
+                out[k] = _pack(red, green, blue, sketch)
         else:
             rim = wall.shape[0] - 1
             k = start
-            while k < x:  # from the middle of one cell to that of the next
+            while k < x:  # from the centre of one cell to that of the next
                 i = max(0, (k - cell // 2) // cell)
                 j = min(rim, i + 1)
                 end = min(x, cell * i + cell * 3 // 2)
-                bare = min(wall[i, 2], wall[j, 2]) < one
+                is_mixed = min(wall[i, 2], wall[j, 2]) < one
                 step = np.float32(1.0 / cell)
                 for column in range(k, end):
                     u = max((np.float32(column - cell * i) + np.float32(0.5)) * step - np.float32(0.5), np.float32(0.0))
                     tone = wall[i, 0] + (wall[j, 0] - wall[i, 0]) * u
                     usual = wall[i, 1] + (wall[j, 1] - wall[i, 1]) * u
-                    if bare:  # not all of it is wall
+                    if is_mixed:  # not all of it is wall
                         part = one / max(wall[i, 2] + (wall[j, 2] - wall[i, 2]) * u, np.float32(1e-6))
                         tone, usual = tone * part, usual * part
                     tone *= gain
-                    red, green, blue, bright = _coloured(
+                    red, green, blue, bright = _tint(
                         numba.int32(rgb[column, 0]), numba.int32(rgb[column, 1]), numba.int32(rgb[column, 2]),
                         luma[column + 1], tone, usual, np.float32(0.0), one, gain, fixed,
                     )  # fmt: skip
                     sketch = 0
-                    if sketches and column & odd == 0:
-                        sketch = _sketched(sketch_of_step, sums[column >> odd], bright, scale, _RELIEF)
-                    out[column] = _mark(red, green, blue, sketch)
+                    if has_sketches and column & odd == 0:
+                        sketch = _sketch(sketch_of_step, filtered[column >> odd], bright, scale, _WALL_RELIEF)
+                    out[column] = _pack(red, green, blue, sketch)
                 k = end
 
 
 @numba.njit(**_JIT)
-def write(
-    channel_of_tag: np.ndarray,
-    kind_of_channel: np.ndarray,
-    sketch_of_step: np.ndarray,
-    tag: np.ndarray,
-    instance: np.ndarray,
-    rgb: np.ndarray,
-    objects: np.ndarray,
-    walls: np.ndarray,
-    cell: int,
-    classes: np.ndarray,
-    runs: np.ndarray,
-    gain: float,
-    luma: np.ndarray,
-    filtered: np.ndarray,
-    dense: bool,
-    out: np.ndarray,
-) -> None:
-    """The guide: tint and sketch of what follows the picture.
+def write_guide(
+    tables: Tables, pixels: Pixels, sums: Sums, walls: np.ndarray, cell: int, gain: float, luma: np.ndarray,
+    filtered: np.ndarray, dense: bool, out: np.ndarray,
+) -> None:  # fmt: skip
+    """Write the guide: tint and sketch of everything that follows the simulator image.
 
-    ``channel_of_tag``, ``kind_of_channel``, ``tag``, ``instance``, ``rgb`` as in ``means``, which makes ``objects``,
-    ``classes`` and ``runs``; ``sketch_of_step`` u8 (1021,); ``walls`` f32 (h, w, 3) of ``smoothed``; ``gain``: exposure
-    of what is painted over that of the picture; ``luma`` i32 (4, W + 3) and ``filtered`` i32 (5, W), working space;
-    ``out`` u32 (H, W), four bytes from the lowest on: tint 1..255 (0: the surface's own), and at even rows and columns,
-    or everywhere if it is ``dense``, the sketch 1..255 (128 none, 0: the surface's own).
+    Args:
+        tables: As for ``sum_colours``.
+        pixels: As for ``sum_colours``.
+        sums: As ``sum_colours`` wrote them.
+        walls: f32 (h, w, 3), of ``smooth_walls``.
+        cell: Side of a cell of wall, px.
+        gain: Exposure of the generated image over that of the simulator image.
+        luma: i32 (4, W + 3), working space.
+        filtered: i32 (5, W), working space.
+        dense: Whether every pixel gets a sketch, not only those of even rows and columns.
+        out: u32 (H, W), four bytes from the lowest on: tint 1..255 (0: the surface's own), then the sketch 1..255
+            (128: none, 0: the surface's own).
     """
+    tag, rgb = pixels.tag, pixels.rgb
     height = tag.shape[0]
     gain_ = np.float32(gain)
     wall = np.empty(walls.shape[1:], np.float32)
-    sums = filtered[4]
-    ready = 0  # rows that have been filtered
+    blurred = filtered[4]
+    ready = 0  # count of rows filtered so far
     for y in range(height):
         while ready < min(y + 3, height):
-            _filter(rgb[ready], luma[ready & 3], filtered[ready & 3], dense)
+            _filter_row(rgb[ready], luma[ready & 3], filtered[ready & 3], dense)
             ready += 1
         if dense:
             above, here, below = filtered[max(y - 1, 0) & 3], filtered[y & 3], filtered[min(y + 1, height - 1) & 3]
-            for i in range(sums.shape[0]):
-                sums[i] = above[i] + 6 * here[i] + below[i]
+            for i in range(blurred.shape[0]):
+                blurred[i] = above[i] + 6 * here[i] + below[i]
         elif y & 1 == 0:
             above, here = filtered[max(y - 1, 0) & 3], filtered[y & 3]
             below, under = filtered[min(y + 1, height - 1) & 3], filtered[min(y + 2, height - 1) & 3]
             for i in range((tag.shape[1] + 1) // 2):
-                sums[i] = above[i] + 3 * (here[i] + below[i]) + under[i]
+                blurred[i] = above[i] + 3 * (here[i] + below[i]) + under[i]
         at = (np.float32(y) + np.float32(0.5)) * np.float32(1.0 / cell) - np.float32(0.5)
         i = max(0, int(at))
         j = min(walls.shape[0] - 1, i + 1)
@@ -331,17 +342,18 @@ def write(
         for k in range(wall.shape[0]):
             for n in range(3):
                 wall[k, n] = walls[i, k, n] + (walls[j, k, n] - walls[i, k, n]) * v
-        _row(
-            channel_of_tag, kind_of_channel, sketch_of_step, tag[y], instance[y], rgb[y], objects, wall, cell, classes,
-            runs[y], gain_, luma[y & 3], sums, dense or y & 1 == 0, dense, out[y],
-        )  # fmt: skip
+        has_sketches = dense or y & 1 == 0
+        _write_row(y, tables, pixels, sums, wall, cell, gain_, luma[y & 3], blurred, has_sketches, dense, out[y])
 
 
 @numba.njit(**_JIT)
-def enlarge(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out: np.ndarray) -> None:
-    """Write the guide ``out`` u32 (H, W) from that of every second pixel, ``half`` u32 ((H + 1) / 2, (W + 1) / 2), with
-    a sketch in each: the same at even rows and columns, elsewhere the tint of the first of the pixels around, from the
-    upper left on, that has this one's ``tag`` u8 and ``instance`` u16 (H, W); if none has, the surface's own."""
+def upsample_guide(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out: np.ndarray) -> None:
+    """Write the guide ``out`` u32 (H, W) from that of every second pixel, ``half`` u32 ((H + 1) / 2, (W + 1) / 2).
+
+    Each pixel of ``half`` has a sketch. Even rows and columns are copied. Other pixels get the tint of the first of the
+    pixels around, from the upper left on, that has their ``tag`` u8 and ``instance`` u16 (H, W); if none has, the
+    surface's own.
+    """
     height, width, one, tint = np.uint64(tag.shape[0]), np.uint64(tag.shape[1]), np.uint64(1), np.uint32(0xFFFFFF)
     for y in range(height):
         up, marks = y - (y & one), half[y >> one]
@@ -349,7 +361,7 @@ def enlarge(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out: np.nda
         for x in range(width):
             left = x - (x & one)
             if tags[x] != above[left] or numbers[x] != others[left]:
-                row[x] = _like(tag, instance, half, y, x) & tint
+                row[x] = _matching_mark(tag, instance, half, y, x) & tint
             elif x == left and y == up:
                 row[x] = marks[x >> one]
             else:
@@ -357,9 +369,9 @@ def enlarge(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out: np.nda
 
 
 @numba.njit(**_JIT)
-def _like(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: int, x: int) -> int:
-    """The guide at the first of the even rows and columns around pixel (y, x) that shows what it shows, 0 if none
-    does."""
+def _matching_mark(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: int, x: int) -> int:
+    """Return the guide at the first of the even rows and columns around pixel (y, x) that shows the same object, else
+    0."""
     key, number, one = tag[y, x], instance[y, x], np.uint64(1)
     for row in (y - (y & one), y + (y & one)):
         for column in (x - (x & one), x + (x & one)):
@@ -369,9 +381,12 @@ def _like(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: int, x: in
     return numba.uint32(0)  # type: ignore[no-any-return]
 
 
-def kinds() -> np.ndarray:
-    """u8 (CHANNELS,): how each class follows the picture. Of the ground only what is darker or brighter than its mean:
-    its colour is the style's. The sky does not: a simulator's is plainer than its surface noise."""
+def guide_kinds() -> np.ndarray:
+    """Return how each class follows the simulator image, u8 (CHANNELS,).
+
+    The ground follows only in what is darker or brighter than its mean: its colour is the style's. The sky does not
+    follow: a simulator's is plainer than its surface noise.
+    """
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (*MOVERS, Channel.SIGN, Channel.BARRIER, Channel.POLE, Channel.OTHER):
         out[channel] = OBJECT
@@ -381,15 +396,17 @@ def kinds() -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def boxes(channel_of_tag: np.ndarray, channel: int, tag: np.ndarray, instance: np.ndarray, out: np.ndarray) -> None:
-    """Each object of a class: ``out`` i32 (65536, 5), zeroed here, gets top, bottom, left, right (exclusive), size.
+def object_boxes(
+    channel_of_tag: np.ndarray, channel: int, tag: np.ndarray, instance: np.ndarray, out: np.ndarray
+) -> None:
+    """Write top, bottom, left, right (exclusive) and size of each object of a class into ``out``.
 
     Args:
         channel_of_tag: u8 (256,).
         channel: The class.
         tag: u8 (H, W).
         instance: u16 (H, W).
-        out: i32 (65536, 5), overwritten.
+        out: i32 (65536, 5) by instance, overwritten; 0 for those that do not occur.
     """
     out[:] = 0
     height, width = tag.shape
@@ -408,7 +425,7 @@ def boxes(channel_of_tag: np.ndarray, channel: int, tag: np.ndarray, instance: n
 
 
 @numba.njit(cache=True, nogil=True)
-def lay(
+def paste_exemplar(
     channel_of_tag: np.ndarray,
     channel: int,
     number: int,
@@ -420,8 +437,9 @@ def lay(
     mirrored: bool,
     out: np.ndarray,
 ) -> None:
-    """Lay ``tint`` and ``sketch`` into the ``box`` of an object, bilinearly, where the object is; the sketch at even
-    rows and columns only.
+    """Paste ``tint`` and ``sketch`` into the ``box`` of an object, bilinearly, on the object's own pixels.
+
+    The sketch is written at even rows and columns only.
 
     Args:
         channel_of_tag: u8 (256,).
@@ -432,35 +450,35 @@ def lay(
         sketch: u8 (h, w), the last channel of ``out``.
         tint: f32 (h', w', 3), 1..255, the others.
         box: i64 (4,): top, bottom, left, right (exclusive), px.
-        mirrored: Whether both are laid in left to right.
+        mirrored: Whether both are flipped left to right.
         out: u8 (H, W, 4), changed.
     """
     height, width = tag.shape
     y0, y1, x0, x1 = box
     for y in range(y0, min(y1, height)):
         v = (y - y0 + 0.5) / (y1 - y0)
-        i, down = _between(v, tint.shape[0])
-        k, under = _between(v, sketch.shape[0])
+        i, down = _sample_place(v, tint.shape[0])
+        k, under = _sample_place(v, sketch.shape[0])
         for x in range(max(0, x0), min(x1, width)):
             if instance[y, x] != number or channel_of_tag[tag[y, x]] != channel:
                 continue
             u = (x - x0 + 0.5) / (x1 - x0)
             u = 1.0 - u if mirrored else u
-            j, right = _between(u, tint.shape[1])
+            j, right = _sample_place(u, tint.shape[1])
             for n in range(3):
                 above = tint[i, j, n] * (1.0 - right) + tint[i, j + 1, n] * right
                 below = tint[i + 1, j, n] * (1.0 - right) + tint[i + 1, j + 1, n] * right
                 out[y, x, n] = max(1, int(above * (1.0 - down) + below * down + 0.5))
             if (y | x) & 1:
                 continue
-            j, right = _between(u, sketch.shape[1])
+            j, right = _sample_place(u, sketch.shape[1])
             above = sketch[k, j] * (1.0 - right) + sketch[k, j + 1] * right
             below = sketch[k + 1, j] * (1.0 - right) + sketch[k + 1, j + 1] * right
             out[y, x, 3] = max(1, int(above * (1.0 - under) + below * under + 0.5))
 
 
 @numba.njit(inline="always")
-def _between(share: float, count: int) -> tuple[int, float]:
-    """The first of the two of ``count`` samples that a place, 0..1, lies between, and how far it is on to the other."""
+def _sample_place(share: float, count: int) -> tuple[int, float]:
+    """Return the first of the two samples, of ``count``, around a place 0..1, and the fraction of the way on."""
     place = max(0.0, min(count - 1.001, share * count - 0.5))
     return int(place), place - int(place)

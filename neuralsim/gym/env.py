@@ -1,4 +1,4 @@
-"""``NeuralSim/Drive-v0``: a car in a town, seen as the simulator's tags, as a neural network's picture, or both."""
+"""``NeuralSim/Drive-v0``: a car in a town, observed as the simulator's tags, as the network's image, or both."""
 
 from __future__ import annotations
 
@@ -10,190 +10,222 @@ import numpy as np
 from gymnasium import spaces
 
 from bridge.carla_client.routing.autopilot import Autopilot
+from bridge.carla_client.vehicle_geometry import WHEELBASE_SHARE, VehicleGeometry
 from bridge.messages import Frame
 from neuralsim.base.shared_options import DEFAULT_MODEL
 from neuralsim.gym.reward import Reward, RewardWeights
 from neuralsim.gym.route import Route
 from neuralsim.gym.simulators import EmbeddedTown, ScenarioTown, Simulator
-from neuralsim.renderer.remap import NOTHING
-from neuralsim.renderer.views import tag_picture
+from neuralsim.renderer.remap import NO_REMAP
+from neuralsim.renderer.views import tag_image
 from neuralsim.session import lamp_drawing
-from neuralsim.session.child_options import PAINTING, follows_picture
-from neuralsim.session.painting_loop import apply_style
+from neuralsim.session.child_options import RENDER_PLANES, follows_simulator_image
+from neuralsim.session.render_loop import apply_style
 from neuralsim.session.renderer_loading import make_renderer
 from scenarios import library
 
 Observation = Literal["tags", "picture", "both"]
 
 TAG_SIZE, PICTURE_SIZE = (128, 64), (256, 128)  # px, unless a size is given
-OFF_ROUTE = 6.0  # m beside the route that end an episode
-TARGET = 20.0  # m ahead on the route: where the state's target point is
-_ARRIVED = 3.0  # m before the end of the route
-_FASTEST = 60.0  # m/s, bound of the state
+OFF_ROUTE = 6.0  # m from the route at which an episode ends
+TARGET = 20.0  # m ahead on the route to the state's target point
+_ARRIVED = 3.0  # m from the end of the route at which it is reached
+_MAX_SPEED = 60.0  # m/s, bound of the state
 _CRUISE = 8.0  # m/s, of the expert
-_WHEELBASE = 1.2  # of the vehicle's half length
-_LOCK = float(np.radians(38.0))  # the front wheels' greatest angle
+_STEERING_LOCK = float(np.radians(38.0))  # largest angle of the front wheels
+
+
+@dataclass(frozen=True)
+class DriveSettings:
+    """The arguments of :class:`DriveEnv`, except ``render_mode``. Raises ``ValueError`` for values out of range."""
+
+    observation: Observation = "tags"
+    size: tuple[int, int] | None = None
+    state: bool = False
+    town: str = "oldtown"
+    town_seed: int = 0
+    vehicles: int = 20
+    walkers: int = 12
+    weather: str | None = None
+    fps: float = 30.0
+    route_length: float = 300.0
+    duration: float = 60.0
+    scenario: str | None = None
+    reward: RewardWeights | None = None
+    model: str = DEFAULT_MODEL
+    runtime: str = "auto"
+    style: str | None = None
+    guide: str = "picture"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.observation not in get_args(Observation):
+            raise ValueError(f"observation {self.observation!r}: choose {', '.join(get_args(Observation))}")
+        if not 1.0 <= self.fps <= 120.0 or self.route_length < 20.0 or self.duration <= 0.0:
+            raise ValueError("give fps from 1 to 120, a route_length of 20 m or more, and a duration above 0 s")
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the network's image is observed."""
+        return self.observation != "tags"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the observations, px."""
+        return self.size or (PICTURE_SIZE if self.has_image else TAG_SIZE)
+
+    @property
+    def needs_simulator_image(self) -> bool:
+        """Whether the network follows the simulator image."""
+        return self.has_image and follows_simulator_image(self.model, self.guide)
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of the observed parts."""
+        images = {"tags": ("tags",), "picture": ("picture",), "both": ("picture", "tags")}[self.observation]
+        return (*images, "state") if self.state else images
 
 
 @dataclass
 class _Episode:
-    """What lasts from one ``reset`` to the next."""
+    """The state of one episode."""
 
     route: Route
     reward: Reward
     expert: Autopilot
-    begun: float  # s, simulated
-    ends: float  # s after that
+    begin: float  # s, simulated
+    duration: float  # s
 
 
 class DriveEnv(gymnasium.Env[Any, np.ndarray]):
-    """Drive a route through a town, in lock-step and as fast as the machine can.
+    """Drive a route through a town, in lockstep and as fast as the machine can.
 
-    An action is f32 (3,): steer -1 (left) .. 1, throttle and brake 0 .. 1, held for one tick. An observation is what
-    ``observation`` says: tags u8 (H, W, 1), CARLA's tags 0 .. 28; picture u8 (H, W, 3), RGB; with "both", or with
-    ``state``, a dict of "tags", "picture" and "state", f32 (4,): speed (m/s), steering, and the route's point 20 m
-    ahead (m forward, m to the right). The reward is that of ``RewardWeights``. An episode terminates with a collision,
-    6 m beside the route, or at the route's end, and is truncated after ``duration`` seconds. ``info`` has ``terms``
-    (of the reward), ``progress`` (share of the route), ``metres``, ``offset`` (m to the right of the route),
-    ``speed``, ``collisions``, ``time`` (s) and ``arrived``.
+    **Action space**: ``Box``, f32 (3,): steer -1 (left) .. 1, throttle 0 .. 1, brake 0 .. 1, held for one tick of
+    ``1 / fps`` s.
 
-    ``reset(options={"scenario": NAME_OR_FILE})`` plays a scenario whose ego is driven: its town, traffic, weather,
-    camera pose and seed are the file's; None: the free drive again.
+    **Observation space**: with ``observation="tags"``, ``Box`` u8 (H, W, 1), CARLA's tags 0 .. 28; with "picture",
+    ``Box`` u8 (H, W, 3), RGB as rendered by the network; with "both" or with ``state=True``, a ``Dict`` of "tags",
+    "picture" and "state". "state" is ``Box`` f32 (4,): speed (m/s), steering, and the route's point 20 m ahead (m
+    forward, m to the right).
 
-    Equal arguments, seeds and actions give equal observations, byte for byte.
+    **Reward**: float, the sum of the terms of :class:`RewardWeights`: progress along the route less collisions, lane
+    departure and jerk.
+
+    **Episode end**: an episode terminates with a collision, 6 m beside the route, or at the route's end. It is
+    truncated after ``duration`` seconds.
+
+    **Info**: "terms" (dict of float, the reward's), "progress" (share of the route), "metres" (along the route),
+    "offset" (m to the right of the route), "speed" (m/s), "collisions" (int), "time" (s since the episode began),
+    "arrived" (bool).
+
+    **Reset options**: ``reset(options={"scenario": NAME_OR_FILE})`` plays a scenario whose ego is driven: its town,
+    traffic, weather, camera pose and seed are the file's. None returns to the free drive.
+
+    **Determinism**: equal arguments, seeds and actions give equal observations, byte for byte.
 
     Args:
         observation: "tags", "picture" or "both".
-        size: (width, height), px; default 128x64 for tags, 256x128 with a picture.
+        size: (width, height), px; by default 128x64 for tags, 256x128 with a picture.
         state: Also observe speed, steering and the way ahead.
         town: Name of a town, or an OpenDRIVE file.
-        town_seed: Of its scenery.
-        vehicles: How many others drive.
-        walkers: How many walk.
-        weather: A preset of CARLA's; None: the town's own.
+        town_seed: Seed of its scenery.
+        vehicles: Number of other vehicles.
+        walkers: Number of pedestrians.
+        weather: One of CARLA's presets; None: the town's own.
         fps: Ticks, which are steps, per simulated second, 1 .. 120.
-        route_length: Metres of an episode's route, at least 20.
-        duration: Seconds, simulated, after which an episode is truncated; a scenario's own where that is shorter.
-        scenario: What episodes play unless ``reset`` says otherwise.
-        reward: The weights.
-        model: That paints, by name or folder.
-        runtime: It runs on.
-        style: It paints in; None: by the weather.
-        guide: What it paints after, as ``neuralsim drive --guide``: "picture", "surface" (faster) or "exemplars".
-        threads: CPU threads it paints with; None: all. With one environment per process: 1.
+        route_length: Length of an episode's route, m, at least 20.
+        duration: Simulated seconds after which an episode is truncated; a scenario's own where that is shorter.
+        scenario: Scenario of all episodes unless ``reset`` is given another.
+        reward: Weights of the reward's terms.
+        model: Name or folder of the model to render with.
+        runtime: Runtime of the model.
+        style: Style to render in; None: by the weather.
+        guide: What the model follows, as ``neuralsim drive --guide``: "picture", "surface" (faster) or "exemplars".
+        threads: CPU threads to render with; None: all. With one environment per process: 1.
         render_mode: "rgb_array", "human" (a window; pygame) or None.
 
-    Raises ``ValueError`` for arguments out of range, ``ModelError`` and ``RuntimeUnavailable`` from the painter.
+    Raises ``ValueError`` for arguments out of range, ``ModelError`` and ``RuntimeUnavailable`` from the renderer.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 30}  # noqa: RUF012 - as its base
 
-    def __init__(
-        self,
-        observation: Observation = "tags",
-        size: tuple[int, int] | None = None,
-        state: bool = False,
-        town: str = "oldtown",
-        town_seed: int = 0,
-        vehicles: int = 20,
-        walkers: int = 12,
-        weather: str | None = None,
-        fps: float = 30.0,
-        route_length: float = 300.0,
-        duration: float = 60.0,
-        scenario: str | None = None,
-        reward: RewardWeights | None = None,
-        model: str = DEFAULT_MODEL,
-        runtime: str = "auto",
-        style: str | None = None,
-        guide: str = "picture",
-        threads: int | None = None,
-        render_mode: Literal["rgb_array", "human"] | None = None,
-    ) -> None:
-        if observation not in get_args(Observation):
-            raise ValueError(f"observation {observation!r}: choose {', '.join(get_args(Observation))}")
+    def __init__(self, render_mode: Literal["rgb_array", "human"] | None = None, **settings: Any) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode {render_mode!r}: choose {', '.join(self.metadata['render_modes'])}")
-        if not 1.0 <= fps <= 120.0 or route_length < 20.0 or duration <= 0.0:
-            raise ValueError("give fps from 1 to 120, a route_length of 20 m or more, and a duration above 0 s")
-        self.metadata = self.metadata | {"render_fps": round(fps)}
+        self.settings = DriveSettings(**settings)
+        self.metadata = self.metadata | {"render_fps": round(self.settings.fps)}
         self.render_mode = render_mode
-        self._paints = observation != "tags"
-        self.size = size or (PICTURE_SIZE if self._paints else TAG_SIZE)
-        self._observed = {"tags": ("tags",), "picture": ("picture",), "both": ("picture", "tags")}[observation]
-        self._observed += ("state",) * state
-        self._fps, self._route_length, self._duration = fps, route_length, duration
-        self._scenario = scenario if scenario is None else str(library.find(scenario))
-        self._weights = reward or RewardWeights()
-        self._model, self._runtime, self._style, self._guide, self._threads = model, runtime, style, guide, threads
-        self._rgb = self._paints and follows_picture(model, guide)
-        self._free_drive = (town, town_seed, vehicles, walkers, self.size, fps, (self._rgb, self._paints), weather)
+        self.size = self.settings.image_size
+        self._scenario = None if self.settings.scenario is None else str(library.find(self.settings.scenario))
         self._simulator: Simulator | None = None
         self._episode: _Episode | None = None
-        self._frame: Frame | None = None  # the newest
-        self._picture = np.zeros((0, 0, 3), np.uint8)  # painted of it
-        self._painter: Any = None
+        self._frame: Frame | None = None  # the latest
+        self._image = np.zeros((0, 0, 3), np.uint8)  # rendered from it
+        self._renderer: Any = None
         self._window: Any = None
         self.action_space = spaces.Box(_f32(-1.0, 0.0, 0.0), _f32(1.0, 1.0, 1.0))
         self.observation_space = self._space()
 
     def _space(self) -> spaces.Space[Any]:
-        width, height = self.size
-        reach = _f32(_FASTEST, 1.0, 2.0 * TARGET, 2.0 * TARGET)
-        known: dict[str, spaces.Space[Any]] = {
-            "tags": spaces.Box(0, 255, (height, width, 1), np.uint8),  # up to 255, as policies on pictures expect
+        observed, (width, height) = self.settings.observed, self.size
+        bound = _f32(_MAX_SPEED, 1.0, 2.0 * TARGET, 2.0 * TARGET)
+        parts: dict[str, spaces.Space[Any]] = {
+            "tags": spaces.Box(0, 255, (height, width, 1), np.uint8),  # up to 255, as policies on images expect
             "picture": spaces.Box(0, 255, (height, width, 3), np.uint8),
-            "state": spaces.Box(-reach, reach),
+            "state": spaces.Box(-bound, bound),
         }
-        if len(self._observed) == 1:
-            return known[self._observed[0]]
-        return spaces.Dict({name: known[name] for name in self._observed})
+        if len(observed) == 1:
+            return parts[observed[0]]
+        return spaces.Dict({name: parts[name] for name in observed})
 
     # Gymnasium's methods
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode. Raises ``ValueError`` for unknown options, and what simulators and scenarios raise."""
+        """Begin an episode. Raises ``ValueError`` for unknown options, and the errors of simulators and scenarios."""
         super().reset(seed=seed)
-        asked = dict(options or {})
-        scenario = asked.pop("scenario", self._scenario)
-        if asked:
-            raise ValueError(f"unknown option {next(iter(asked))!r}: there is scenario")
+        unknown = dict(options or {})
+        scenario = unknown.pop("scenario", self._scenario)
+        if unknown:
+            raise ValueError(f"unknown option {next(iter(unknown))!r}: the only option is 'scenario'")
         simulator = self._simulator = self._simulator_of(scenario)
         number = int(self.np_random.integers(1 << 31))
-        frame, route = simulator.begin(number, self._route_length)
-        route.update(*_place(frame)[:2])
-        expert = Autopilot(simulator.map, *simulator.half, _WHEELBASE * simulator.half[0], _LOCK, number)
+        frame, route = simulator.begin(number, self.settings.route_length)
+        route.update(*_position(frame)[:2])
+        geometry = VehicleGeometry(*simulator.half, WHEELBASE_SHARE * simulator.half[0], _STEERING_LOCK)
+        expert = Autopilot(simulator.map, geometry, number)
         expert.follow((point.way, point.x, point.y) for point in route.points)
-        reward = Reward(self._weights, simulator.half[1], 1.0 / self._fps)
+        reward = Reward(self.settings.reward or RewardWeights(), simulator.half[1], 1.0 / self.settings.fps)
         reward.begin(frame.ego, route)
-        ends = min(self._duration, simulator.duration if isinstance(simulator, ScenarioTown) else self._duration)
-        self._episode = _Episode(route, reward, expert, frame.sim_time, ends)
-        if self._painter is not None:
-            self._painter.reset()
+        duration = self.settings.duration
+        if isinstance(simulator, ScenarioTown):
+            duration = min(duration, simulator.duration)
+        self._episode = _Episode(route, reward, expert, frame.sim_time, duration)
+        if self._renderer is not None:
+            self._renderer.reset()
         return self._observe(frame, route), self._info(self._episode, frame, {}, False)
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One tick. Actions out of range are clipped."""
+        """Advance by one tick. Actions out of range are clipped."""
         if self._simulator is None or self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
         steer, throttle, brake = (float(value) for value in np.clip(np.asarray(action, np.float32), low, high))
         frame = self._simulator.step(steer, throttle, brake)
         episode, route = self._episode, self._episode.route
-        route.update(*_place(frame)[:2])
+        route.update(*_position(frame)[:2])
         terms = episode.reward.step(frame.ego, route)
         arrived = route.metres >= route.length - _ARRIVED
         terminated = arrived or frame.ego.collisions > 0 or abs(route.offset) > OFF_ROUTE
-        truncated = frame.sim_time - episode.begun >= episode.ends - 1e-6
+        truncated = frame.sim_time - episode.begin >= episode.duration - 1e-6
         info = self._info(episode, frame, terms, arrived)
         return self._observe(frame, route), sum(terms.values()), terminated, truncated, info
 
     def render(self) -> np.ndarray | None:
-        """u8 (H, W, 3): the picture, or the tags in CARLA's colours where none is painted; None in other modes."""
-        return self._shown() if self.render_mode == "rgb_array" else None
+        """Return the image u8 (H, W, 3), or without one the tags in CARLA's colours; None unless "rgb_array"."""
+        return self._displayed_image() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """End what was started; a later ``reset`` starts it again."""
+        """Stop the simulator and close the window; a later ``reset`` starts them again."""
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
@@ -204,53 +236,61 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             self._window = None
 
     def expert(self, cruise: float = _CRUISE) -> np.ndarray:
-        """The action, f32 (3,), of the project's own autopilot: along the route at ``cruise`` m/s, slower in bends,
-        heeding nobody."""
+        """Return the action, f32 (3,), of the project's own autopilot.
+
+        It follows the route at ``cruise`` m/s, slower in bends, and ignores other traffic.
+        """
         if self._episode is None or self._frame is None:
             raise gymnasium.error.ResetNeeded("call reset() before expert()")
         expert = self._episode.expert
         expert.cruise = cruise
-        x, y, z = _place(self._frame)
+        x, y, z = _position(self._frame)
         pose, speed = self._frame.ego.pose, self._frame.ego.speed
         yaw = float(np.arctan2(pose[1, 0], pose[0, 0]))
-        pedals = expert.drive(x, y, z, yaw, speed, (), (), 1.0 / self._fps)
+        pedals = expert.drive(x, y, z, yaw, speed, (), (), 1.0 / self.settings.fps)
         return _f32(pedals.steer, pedals.throttle, pedals.brake)
 
-    # Inside
+    # Internals
 
     def _simulator_of(self, scenario: str | None) -> Simulator:
-        """That of the episode before if it will do, else another one in its place."""
+        """Return the previous episode's simulator if it fits, else close it and return another."""
         file = None if scenario is None else library.find(str(scenario))
-        now = self._simulator
-        if now is not None and (now.file if isinstance(now, ScenarioTown) else None) == file:
-            return now
-        if now is not None:
-            now.close()
+        previous = self._simulator
+        if previous is not None:
+            if (previous.file if isinstance(previous, ScenarioTown) else None) == file:
+                return previous
+            previous.close()
+        settings = self.settings
         if file is None:
-            return EmbeddedTown(*self._free_drive)
-        planes = (*PAINTING, "rgb") if self._rgb else PAINTING if self._paints else ("tag",)
-        return ScenarioTown(file, self.size, self._fps, planes)
+            rendering = settings.needs_simulator_image, settings.has_image
+            town = settings.town, settings.town_seed, settings.vehicles, settings.walkers
+            return EmbeddedTown(*town, self.size, settings.fps, rendering, settings.weather)
+        planes = (
+            (*RENDER_PLANES, *(("rgb",) if settings.needs_simulator_image else ())) if settings.has_image else ("tag",)
+        )
+        return ScenarioTown(file, self.size, settings.fps, planes)
 
     def _observe(self, frame: Frame, route: Route) -> Any:
-        self._frame = frame
-        seen: dict[str, np.ndarray] = {"tags": frame.planes["tag"][:, :, None]}
-        if self._paints:
-            seen["picture"] = self._picture = self._paint(frame)
+        self._frame, observed = frame, self.settings.observed
+        parts: dict[str, np.ndarray] = {"tags": frame.planes["tag"][:, :, None]}
+        if self.settings.has_image:
+            parts["picture"] = self._image = self._render(frame)
         if self.render_mode == "human":
             self._show()
-        if "state" in self._observed:
-            seen["state"] = self._state(frame, route)
-        if len(self._observed) == 1:
-            return seen[self._observed[0]].copy()
-        return {name: seen[name].copy() for name in self._observed}
+        if "state" in observed:
+            parts["state"] = self._state(frame, route)
+        if len(observed) == 1:
+            return parts[observed[0]].copy()
+        return {name: parts[name].copy() for name in observed}
 
-    def _paint(self, frame: Frame) -> np.ndarray:
-        if self._painter is None:
-            self._painter = make_renderer(self._model, self._runtime, self.size, self._threads)
-        apply_style(self._painter, frame, self._style, NOTHING, self._guide)
-        picture = self._painter.render(frame)
-        lamp_drawing.draw_of(self._painter, frame, picture)
-        return picture
+    def _render(self, frame: Frame) -> np.ndarray:
+        settings = self.settings
+        if self._renderer is None:
+            self._renderer = make_renderer(settings.model, settings.runtime, self.size, settings.threads)
+        apply_style(self._renderer, frame, settings.style, NO_REMAP, settings.guide)
+        image: np.ndarray = self._renderer.render(frame)
+        lamp_drawing.draw_if_missing(self._renderer, frame, image)
+        return image
 
     def _state(self, frame: Frame, route: Route) -> np.ndarray:
         space = self.observation_space["state"]  # type: ignore[index]
@@ -268,14 +308,14 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             "offset": route.offset,
             "speed": ego.speed,
             "collisions": ego.collisions,
-            "time": frame.sim_time - episode.begun,
+            "time": frame.sim_time - episode.begin,
             "arrived": arrived,
         }
 
-    def _shown(self) -> np.ndarray:
+    def _displayed_image(self) -> np.ndarray:
         if self._frame is None:
             raise gymnasium.error.ResetNeeded("call reset() before render()")
-        return self._picture.copy() if self._paints else tag_picture(self._frame.planes["tag"])
+        return self._image.copy() if self.settings.has_image else tag_image(self._frame.planes["tag"])
 
     def _show(self) -> None:
         import pygame
@@ -284,7 +324,7 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             pygame.display.init()
             pygame.display.set_caption("NeuralSim/Drive-v0")
             self._window = pygame.display.set_mode(self.size)
-        self._window.blit(pygame.surfarray.make_surface(self._shown().swapaxes(0, 1)), (0, 0))
+        self._window.blit(pygame.surfarray.make_surface(self._displayed_image().swapaxes(0, 1)), (0, 0))
         pygame.event.pump()
         pygame.display.flip()
 
@@ -293,7 +333,7 @@ def _f32(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def _place(frame: Frame) -> tuple[float, float, float]:
-    """Where the ego is, m."""
+def _position(frame: Frame) -> tuple[float, float, float]:
+    """Return the ego's position, m."""
     x, y, z = frame.ego.pose[:3, 3].tolist()
     return x, y, z

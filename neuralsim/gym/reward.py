@@ -1,4 +1,4 @@
-"""The reward of a step: progress, less collisions, lane departure and jerk."""
+"""The reward of a step: progress less collisions, lane departure and jerk."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from neuralsim.gym.route import Route
 
 @dataclass(frozen=True)
 class RewardWeights:
-    """What each term of the reward is multiplied by, all of them 0 or more."""
+    """The weights of the reward's terms, all of them 0 or more."""
 
     progress: float = 1.0
     """Per metre along the route; metres backwards count against it."""
     collision: float = 30.0
     """Per collision."""
     departure: float = 2.0
-    """Per second and metre that the vehicle's side is beyond the edge of its lane."""
+    """Per second and metre by which the vehicle's side is beyond the edge of its lane."""
     jerk: float = 0.02
-    """Per m/s^2 that the acceleration (along and across) changes by, which is jerk over time: smooth driving at 10 m/s
+    """Per m/s^2 of change of the acceleration (along and across), which is jerk times time: smooth driving at 10 m/s
     for 300 m costs about one metre of progress."""
 
 
@@ -29,9 +29,9 @@ class Reward:
     """The terms of one episode's steps.
 
     Args:
-        weights: Of the terms.
-        half_width: Of the vehicle, m.
-        delta: Seconds of a step.
+        weights: Weights of the terms.
+        half_width: Half the vehicle's width, m.
+        delta: Duration of a step, s.
     """
 
     def __init__(self, weights: RewardWeights, half_width: float, delta: float) -> None:
@@ -42,14 +42,13 @@ class Reward:
         self._acceleration: np.ndarray = np.zeros(2)
 
     def begin(self, ego: Ego, route: Route) -> None:
-        """The episode's first frame."""
+        """Start an episode with its first frame."""
         self._metres, self._collisions = route.metres, ego.collisions
         self._speed, self._yaw = ego.speed, _yaw(ego)
         self._acceleration = np.zeros(2)
 
     def step(self, ego: Ego, route: Route) -> dict[str, float]:
-        """The weighted terms by name, of the step that led to ``ego`` and ``route`` as they are; their sum is the
-        reward."""
+        """Return the weighted terms of the step that led to this ``ego`` and ``route``; their sum is the reward."""
         weights = self._weights
         turned = (_yaw(ego) - self._yaw + np.pi) % (2.0 * np.pi) - np.pi
         acceleration = np.array([ego.speed - self._speed, ego.speed * turned]) / self._delta
@@ -66,5 +65,5 @@ class Reward:
 
 
 def _yaw(ego: Ego) -> float:
-    """Heading, radians."""
+    """Return the heading, radians."""
     return float(np.arctan2(ego.pose[1, 0], ego.pose[0, 0]))

@@ -1,4 +1,4 @@
-"""The route of an episode: how far along it and how far beside it a vehicle is."""
+"""The route of an episode: a vehicle's position along and across it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 from bridge.carla_client.routing.route_planner import RoutePoint
 
-_BACK, _ON = 5, 25  # points before and after the last known place that are looked at: routes may cross themselves
+_BACK, _AHEAD = 5, 25  # points searched before and after the last known position: routes may cross themselves
 
 
 class Route:
-    """A route by its points, which are a metre apart; it remembers where the vehicle is.
+    """A route by its points, a metre apart; it tracks a vehicle.
 
     Attributes:
         points: The points with their waypoints, as the autopilot follows them.
-        length: Metres.
-        metres: Of it that the vehicle has covered, at its last ``update``.
-        offset: Metres that the vehicle's centre is to the right of it.
-        half_lane: Half the width of the lane there, metres.
+        length: Its length, m.
+        metres: Distance that the vehicle had covered at the last ``update``, m.
+        offset: Distance of the vehicle's centre to the right of it, m.
+        half_lane: Half the width of the lane there, m.
     """
 
     def __init__(self, points: Sequence[RoutePoint]) -> None:
-        """Raises ``ValueError`` for fewer than two ``points``."""
+        """Raise ``ValueError`` for fewer than two ``points``."""
         if len(points) < 2:
             raise ValueError("no route begins here: the road ends within two metres")
         self.points = list(points)
@@ -37,9 +37,9 @@ class Route:
         self.half_lane = points[0].way.lane_width / 2.0
 
     def update(self, x: float, y: float) -> None:
-        """Take in where the vehicle is now, m."""
+        """Update the vehicle's position, m."""
         first = max(self._segment - _BACK, 0)
-        part = slice(first, self._segment + _ON)
+        part = slice(first, self._segment + _AHEAD)
         along, lengths = self._along[part], self._lengths[part]
         away = (x, y) - self._xy[:-1][part]
         share = np.clip((away * along).sum(axis=1) / lengths**2, 0.0, 1.0)
@@ -52,6 +52,7 @@ class Route:
         self.half_lane = self.points[self._segment].way.lane_width / 2.0
 
     def ahead(self, metres: float) -> tuple[float, float]:
-        """The place of the route so many metres ahead of the vehicle, at most its end: x, y, m."""
-        there = min(self.metres + metres, self.length)
-        return float(np.interp(there, self._at, self._xy[:, 0])), float(np.interp(there, self._at, self._xy[:, 1]))
+        """Return the point of the route ``metres`` ahead of the vehicle, at most its end: x, y, m."""
+        distance = min(self.metres + metres, self.length)
+        x, y = (float(np.interp(distance, self._at, self._xy[:, axis])) for axis in (0, 1))
+        return x, y

@@ -1,4 +1,4 @@
-"""What an episode is driven in: the embedded town in this very process, or a scenario's town over CARLA's wire."""
+"""The simulators of an episode: the embedded town in this process, or a scenario's town through CARLA's protocol."""
 
 from __future__ import annotations
 
@@ -8,54 +8,55 @@ from typing import Any, Protocol
 import numpy as np
 
 from bridge.carla_client.connection import connect
-from bridge.carla_client.ego_bridge import CarlaBridge
-from bridge.carla_client.routing.route_planner import RoutePoint, way_ahead
+from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
+from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.weather import preset_values
+from bridge.ego_camera import EGO_CAMERA
 from bridge.messages import Control, Ego, Frame
 from neuralsim.gym.route import Route
 from neuralsim.session.processes import Processes
 from neuralsim.town.carla_server.options import TownOptions
 from neuralsim.town.core.types import Transform, VehicleControl
-from neuralsim.town.frames import frame_of, lamps_of
+from neuralsim.town.frames import frame_of, visible_lamps
 from neuralsim.town.world import World
 from scenarios.engine.director import Director
 
 CAR = "vehicle.tesla.model3"
-MOUNT = Transform(x=1.2, z=1.45)  # of the camera at the vehicle, m: that of a drive
+MOUNT = Transform(*EGO_CAMERA)  # of the camera
 FOV = 70.0  # degrees, horizontal
-_SETTLING = 10  # ticks with the brake on before an episode's first frame: the traffic rolls by then
-_PLACES = 40  # spawn points that are tried for a route of the wanted length
-_READY = 60.0  # s in which a town server does nothing at all
+_SETTLING = 10  # ticks with the brake on before an episode's first frame: by then the traffic moves
+_SPAWN_TRIES = 40  # spawn points tried for a route of the requested length
+_READY_TIMEOUT = 60.0  # s without any activity of a starting town server
 
 
 class Simulator(Protocol):
-    """One ego in one town. ``map``: a ``carla.Map``; ``half``: the ego's half length and width, m."""
+    """An ego in a town. ``map``: a ``carla.Map``; ``half``: the ego's half length and width, m."""
 
     map: Any
     half: tuple[float, float]
 
     def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
-        """A new episode: its first frame, and a route of ``metres`` or less."""
+        """Begin an episode; return its first frame, and a route of ``metres`` or less."""
 
     def step(self, steer: float, throttle: float, brake: float) -> Frame:
-        """The frame one tick later."""
+        """Return the frame one tick later."""
 
     def close(self) -> None:
-        """End whatever was started."""
+        """Stop everything that was started."""
 
 
 class EmbeddedTown:
-    """The embedded town as a library: no process, no socket. The same arguments and seeds give the same bytes.
+    """The embedded town as a library, without processes or sockets. Equal arguments and seeds give equal bytes.
 
     Args:
         town: Name or OpenDRIVE file.
-        town_seed: Of its scenery; another one is another town, built anew.
-        vehicles: How many drive.
-        walkers: How many walk.
-        size: Of the camera, px.
+        town_seed: Seed of its scenery; another seed is another town, built again.
+        vehicles: Number of vehicles.
+        walkers: Number of pedestrians.
+        size: Width and height of the camera's image, px.
         fps: Ticks per simulated second.
-        painting: Frames have what painting needs beside tags: the town's own picture, and lit lamps.
-        weather: A preset's name, None for the town's own.
+        rendering: Whether frames have the simulator image and lit lamps, which rendering needs besides tags.
+        weather: Name of a preset; None for the town's own.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class EmbeddedTown:
         walkers: int,
         size: tuple[int, int],
         fps: float,
-        painting: tuple[bool, bool],
+        rendering: tuple[bool, bool],
         weather: str | None,
     ) -> None:
         self._town, self._seed, self._crowd = town, town_seed, (vehicles, walkers)
         self._lens = {"image_size_x": str(size[0]), "image_size_y": str(size[1]), "fov": str(FOV)}
         self._delta = 1.0 / fps
-        self._rgb, self._lamps = painting
+        self._rgb, self._lamps = rendering
         self._weather = {} if weather is None else preset_values(weather)
         self._world: World | None = None
         self._ego = self._camera = self._collisions = 0
@@ -95,22 +96,22 @@ class EmbeddedTown:
         return self._frame(), Route(points)
 
     def _start(self, world: World, metres: float, random: np.random.Generator) -> tuple[Transform, list[RoutePoint]]:
-        """A spawn point, drawn from those with a route of so many metres, or else the one with the longest of some."""
+        """Draw a spawn point with a route of ``metres``; where none is drawn, return the one with the longest route."""
         places = world.spawn_points()
         best: tuple[int, Transform, list[RoutePoint]] | None = None
-        for k in random.permutation(len(places))[:_PLACES]:
+        for k in random.permutation(len(places))[:_SPAWN_TRIES]:
             place = places[k]
-            points = way_ahead(world.map, (place.x, place.y, place.z), metres, "any", random)
+            points = route_ahead(world.map, (place.x, place.y, place.z), metres, "any", random)
             if best is None or len(points) > best[0]:
                 best = len(points), place, points
             if len(points) >= metres:
                 break
         if best is None:
-            raise ValueError(f"{self._town} has no place to begin at: choose another town")
+            raise ValueError(f"{self._town} has no spawn point: choose another town")
         return best[1], best[2]
 
     def step(self, steer: float, throttle: float, brake: float) -> Frame:
-        assert self._world is not None, "begin() comes first"
+        assert self._world is not None, "call begin() first"
         self._world.actors[self._ego].control = VehicleControl(throttle, steer, brake)
         self._world.tick(self._delta)
         self._collisions += sum(event.actor == self._ego for event in self._world.events())
@@ -131,7 +132,7 @@ class EmbeddedTown:
             pose=actor.transform.matrix(),
         )
         if self._lamps:
-            frame.lamps = lamps_of(self._world, frame, but=self._ego)
+            frame.lamps = visible_lamps(self._world, frame, excluded=self._ego)
         return frame
 
     def close(self) -> None:
@@ -139,14 +140,16 @@ class EmbeddedTown:
 
 
 class ScenarioTown:
-    """A scenario played by its director, whose ego is handed over at once: a town server as a child process, and the
-    bridge, without a link, in this one. Everything but the ego plays as the file says, its seed included.
+    """A scenario played by its director, whose ego is handed over at once.
+
+    The town server is a child process; the bridge runs in this process, without a link. Everything but the ego plays
+    as the file says, its seed included.
 
     Args:
-        file: The scenario's.
-        size: Of the camera, px.
+        file: The scenario file.
+        size: Width and height of the camera's image, px.
         fps: Ticks per simulated second.
-        planes: Of the frames.
+        planes: Planes of the frames.
 
     Raises ``ScenarioError``, ``ProcessError`` and ``BridgeError``, one line each.
     """
@@ -160,25 +163,25 @@ class ScenarioTown:
         self._sequence = 0
         self.map: Any = None
         self.half = (0.0, 0.0)
-        self.duration = 0.0  # s, of the scenario, once it has begun
+        self.duration = 0.0  # of the scenario, s; set once it has begun
 
     def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
         director = Director(self.file)
         self._close_bridge()
         client = connect(self._server or self._start(director))
         if self._sequence:
-            client.reload_world(False)  # a town as fresh as a server's first
+            client.reload_world(False)  # a town as fresh as that of a new server
         self.duration = director.scenario.duration
         settings = director.settings() | {"size": self._size, "fps": self._fps, "planes": self._planes}
         del settings["more_cameras"]
-        self._bridge = CarlaBridge(client, director=director, **settings)
+        self._bridge = CarlaBridge(client, BridgeSettings(**settings), director)
         self.map, self.half = self._bridge.map, self._bridge.half
         route = Route(director.ego_route(metres))
         self._bridge.hand_over()
         return self.step(0.0, 0.0, 0.0), route
 
     def _start(self, director: Director) -> str:
-        """Start the scenario's town; returns its address."""
+        """Start the scenario's town; return its address."""
         scenario = director.scenario
         options = TownOptions(
             port=0,
@@ -190,11 +193,11 @@ class ScenarioTown:
             json_lines=True,
         )
         town = self._processes.start("town server", "neuralsim.town.carla_server", options.to_json())
-        self._server = str(town.wait_ready(_READY, lambda: False)["server"])
+        self._server = str(town.wait_ready(_READY_TIMEOUT, lambda: False)["server"])
         return self._server
 
     def step(self, steer: float, throttle: float, brake: float) -> Frame:
-        assert self._bridge is not None, "begin() comes first"
+        assert self._bridge is not None, "call begin() first"
         self._sequence += 1
         self._bridge.apply_control(Control(self._sequence, throttle=throttle, brake=brake, steer=steer))
         self._bridge.drive()

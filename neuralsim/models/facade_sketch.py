@@ -1,4 +1,4 @@
-"""Fronts of houses (``neuralsim.facades``), read as a sketch of the walls that they hang on."""
+"""Fronts of houses (``neuralsim.facades``) as a sketch of the walls."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH, table
+from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH, house_parameters
 
-_SLANT = 0.25  # of a pixel's width along the wall, seen at a slant, that counts as its size
+_SLANT = 0.25  # share of a pixel's width along a slanted wall that counts as its size
 
 
 def interleaved(x: Tensor, y: Tensor) -> Tensor:
-    """Coordinates for ``grid_sample``, (N, H, W, 2), of two (N, H, W); on a CPU cheaper than to stack them there."""
+    """Return coordinates for ``grid_sample``, (N, H, W, 2), from two (N, H, W); on a CPU, cheaper than stacking
+    last."""
     return torch.stack([x, y], 1).permute(0, 2, 3, 1)
 
 
 class Fronts(nn.Module):
-    """``forward(code, along, height, footprint)`` -> sketch f32 (1, H, W) in [-1, 1].
+    """A lookup ``forward(code, along, height, footprint)`` -> sketch f32 (1, H, W) in [-1, 1].
 
     ``strips`` u8 (2, N, HEIGHT, WIDTH): storeys, then ground floors, top row first; 0..255 is -1..1.
     """
@@ -32,11 +33,12 @@ class Fronts(nn.Module):
             raise ValueError(f"strips: expected u8 (2, N, {HEIGHT}, {WIDTH}), not {strips.dtype} {strips.shape}")
         self.count = strips.shape[1]
         self.register_buffer("atlas", self._atlas(strips.reshape(-1, HEIGHT, WIDTH)))
-        self.register_buffer("houses", torch.from_numpy(table()))
+        self.register_buffer("houses", torch.from_numpy(house_parameters()))
 
     @staticmethod
     def _atlas(strips: np.ndarray) -> Tensor:
-        """f32 (1, 1, rows, columns): strips one below the other, the smaller copies to the right of the full ones."""
+        """Return f32 (1, 1, rows, columns): strips one below the other, the smaller copies to the right of the full
+        ones."""
         x = torch.from_numpy(strips.astype(np.float32) / 127.5 - 1.0)
         levels = [x]
         for _ in range(LEVELS - 1):
@@ -64,7 +66,8 @@ class Fronts(nn.Module):
         return (1.0 - share) * self._read(front, across, down, low) + share * self._read(front, across, down, low + 1.0)
 
     def _read(self, front: Tensor, across: Tensor, down: Tensor, level: Tensor) -> Tensor:
-        """Strip ``front`` at ``across`` and ``down`` (0..1) from the copies of ``level``, no neighbour mixed in."""
+        """Return strip ``front`` at ``across`` and ``down`` (0..1) from the copies of ``level``, without its
+        neighbours."""
         scale = torch.pow(2.0, -level)
         columns, rows = WIDTH * scale, HEIGHT * scale
         x = 2.0 * (WIDTH - columns) + torch.minimum((across * columns).clamp(min=0.5), columns - 0.5)

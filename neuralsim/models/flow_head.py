@@ -1,6 +1,6 @@
-"""A flow head: where each pixel came from, for footage whose motion no engine knows.
+"""A flow head: where each pixel came from, for footage without motion from an engine.
 
-vid2vid estimates the warp from the maps and the pictures before (Wang et al., NeurIPS 2018, section 3.1). Here a small
+vid2vid estimates the warp from the maps and the images before (Wang et al., NeurIPS 2018, section 3.1). Here a small
 encoder-decoder at a quarter of the frame's size does, in pixels of the frame; where the engine gives motion, that is
 used instead.
 """
@@ -15,15 +15,15 @@ from torch.nn import functional as F
 
 from bridge.messages import UNKNOWN_MOTION
 
-_KNOWN = 0.9 * UNKNOWN_MOTION  # px, below which a motion plane says something
-_SCALE = 8.0  # px that one unit of the last layer is worth
+_KNOWN = 0.9 * UNKNOWN_MOTION  # px, above which motion is known
+_SCALE = 8.0  # px per unit of the last layer
 _LEVELS = 4  # 1/4 to 1/32 of the frame: a 3x3 convolution at the coarsest spans 96 pixels
 
 
 class FlowHead(nn.Module):
-    """``forward(now, before)`` -> f32 (N, H, W, 2) px, backward: from each pixel to where it was.
+    """A network ``forward(now, before)`` -> f32 (N, H, W, 2) px, backward: from each pixel to where it was.
 
-    ``now`` f32 (N, A, H, W): the map's code; ``before`` f32 (N, B, H, W): that of the frame before, and its picture;
+    ``now`` f32 (N, A, H, W): the map's code; ``before`` f32 (N, B, H, W): that of the frame before, and its image;
     A + B = ``ins``.
     """
 
@@ -35,7 +35,7 @@ class FlowHead(nn.Module):
         self.last = nn.Conv2d(width, 2, 3, padding=1)
 
     def initialise(self) -> None:
-        """Begin with next to no motion."""
+        """Initialise the last layer to almost no motion."""
         nn.init.normal_(self.last.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.last.bias))
 
@@ -53,5 +53,5 @@ class FlowHead(nn.Module):
 
 
 def fill(motion: Tensor, estimated: Tensor) -> Tensor:
-    """``motion`` (N, H, W, 2) px where it is known, ``estimated`` elsewhere."""
+    """Return ``motion`` (N, H, W, 2) px where it is known, ``estimated`` elsewhere."""
     return torch.where(motion[..., :1] > _KNOWN, estimated, motion)

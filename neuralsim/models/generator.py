@@ -1,14 +1,14 @@
-"""The painter: a SPADE encoder-decoder that paints one frame from what the map says about each pixel.
+"""The generator: a SPADE encoder-decoder that generates one frame from what is known about each pixel.
 
 SPADE (Park et al., CVPR 2019) modulates every normalised activation, per pixel, from the semantic map. Here the map's
 encoder is a pyramid that the decoder reads level by level, with 1x1 modulation: the 3x3 neighbourhood is already in the
-encoder's features. Two choices keep the picture attached to the surfaces when the camera moves: normalisation looks at
+encoder's features. Two choices keep the image attached to the surfaces when the camera moves: normalisation looks at
 one pixel's channels only, and all resampling is filtered (average-pool before a convolution, bilinear upsampling), so
-that no pattern can hang on the network's own stride grid.
+that no pattern can follow the network's own stride grid.
 
-A painter that sees the past (``past_frames``) is vid2vid's: every block is also modulated by the warped past, as in
+A generator that sees the past (``past_frames``) is vid2vid's: every block is also modulated by the warped past, as in
 few-shot and world-consistent vid2vid (Wang et al., NeurIPS 2019; Mallya et al., ECCV 2020), but only its background;
-what moves by itself has a decoder of its own that sees the map alone (vid2vid, section 3.1).
+movers have a decoder of their own that sees the map alone (vid2vid, section 3.1).
 ``neuralsim/models/video_generator.py`` warps and composes.
 """
 
@@ -27,7 +27,7 @@ from neuralsim.models.flow_head import FlowHead
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Sizes of the painter. The tuples hold one value for each level: 1/2, 1/4, 1/8, ... of the frame."""
+    """The sizes of a generator; tuples hold one value for each level: 1/2, 1/4, 1/8, ... of the frame."""
 
     labels: int = CHANNELS
     encoder: tuple[int, ...] = (16, 48, 96, 128, 128)  # channels
@@ -36,46 +36,48 @@ class GeneratorConfig:
     separable: int = 1  # levels at the fine end, and then the head too, whose 3x3 convolutions are depthwise separable
     embed: int = 8  # channels of the embedded map at full resolution
     head: int = 16  # channels of the last layer but one
-    past_frames: int = 0  # L: warped pictures of the past that it sees; 0: it paints from the map alone
+    past_frames: int = 0  # L: warped images of the past that it sees; 0: it sees the map alone
     past: tuple[int, ...] = ()  # channels of the past's pyramid
-    foreground: tuple[int, ...] = ()  # channels of the movers' own decoder; none: movers are painted with the rest
-    mask: bool = False  # it says where the past is to be trusted; else that follows from the classes alone
+    foreground: tuple[int, ...] = ()  # channels of the decoder of movers; empty: movers are generated with the rest
+    mask: bool = False  # whether it estimates where the past is valid; else that follows from the classes alone
     flow: int = 0  # channels of the head that estimates motion where the engine gives none; 0: no such head
-    pool: int = 2  # side of the means that halve the size, 2 or 4: with 4 less swims, but what is fine is softer
-    blend_factor: float = 0.23  # least share of each pixel that is painted anew in a frame
-    blend_movers: float = 0.0  # the same of what moves by itself, where that is more
-    clip_gamma: float = 1.9  # deviations of what is painted about a pixel within which its past is kept; 0: no bound
+    pool: int = 2  # side of the means that halve the size, 2 or 4: with 4, textures swim less but are softer
+    blend_factor: float = 0.23  # least blend weight of each pixel: share of the newly generated pixel
+    blend_movers: float = 0.0  # least blend weight of movers, where that is more
+    clip_gamma: float = 1.9  # standard deviations around the local mean to which the past is clipped; 0: no bound
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.blend_factor <= 1.0 and 0.0 <= self.blend_movers <= 1.0) or self.clip_gamma < 0.0:
-            raise ValueError("`blend_factor` and `blend_movers` are shares, 0 to 1, and `clip_gamma` is 0 or more")
+            raise ValueError("`blend_factor` and `blend_movers` are weights, 0 to 1, and `clip_gamma` is 0 or more")
         if self.pool not in (2, 4):
             raise ValueError("`pool` is 2 or 4")
         if not self.past_frames and (self.past or self.foreground or self.mask or self.flow):
-            raise ValueError("`past`, `foreground`, `mask` and `flow` are of a painter with `past_frames`")
+            raise ValueError("`past`, `foreground`, `mask` and `flow` need `past_frames`")
         if self.past_frames and len(self.past) != len(self.encoder):
             raise ValueError(f"`past` needs one number of channels for each of the {len(self.encoder)} levels")
 
     @property
     def blend(self) -> tuple[float, ...]:
-        """Least share of each pixel that is painted anew, by class."""
+        """The least blend weight of each class."""
         moving = max(self.blend_factor, self.blend_movers)
         return tuple(moving if is_mover(channel) else self.blend_factor for channel in range(CHANNELS))
 
     def as_dict(self) -> dict[str, object]:
+        """Return the settings by name."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GeneratorConfig:
-        """What ``as_dict`` gave, also after a journey through JSON. Raises TypeError for unknown settings."""
+        """Return the config of ``as_dict``, also after a round trip through JSON. Raises TypeError for unknown
+        settings."""
 
-        def whole(value: Any) -> Any:
-            return tuple(whole(item) for item in value) if isinstance(value, list | tuple) else value
+        def as_tuples(value: Any) -> Any:
+            return tuple(as_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
-        return cls(**{key: whole(value) for key, value in values.items()})
+        return cls(**{key: as_tuples(value) for key, value in values.items()})
 
 
-#: One architecture at three sizes: for two processor cores, for a desktop GPU, for quality before speed.
+#: One architecture at two sizes: for two processor cores, and for a desktop GPU.
 SIZES = {
     "street-rt": GeneratorConfig(pool=4),
     "street": GeneratorConfig(
@@ -92,35 +94,23 @@ SIZES = {
         flow=16,
         pool=4,
     ),
-    "street-hq": GeneratorConfig(
-        encoder=(64, 128, 256, 384, 512),
-        decoder=(96, 192, 320, 512, 512),
-        blocks=((2,), (2, 2), (2, 2), (2, 2), (2, 2)),
-        separable=0,
-        embed=24,
-        head=48,
-        past_frames=2,
-        past=(32, 48, 64, 96, 128),
-        foreground=(32, 64, 96, 128, 128),
-        mask=True,
-        flow=32,
-        pool=4,
-    ),
 }
 
-#: Planes beside the one-hot labels: tint (RGB) at the frame's size, instance edge and sketch at half of it.
+#: Channels of the planes in addition to the labels: tint (RGB) at the frame's size, instance edge and sketch at half of
+#: it.
 TINT, DETAIL = 3, 2
 
 
 class PixelNorm(nn.Module):
-    """Root-mean-square normalisation over one pixel's channels (Zhang & Sennrich 2019): cannot flicker."""
+    """A root-mean-square normalisation over one pixel's channels (Zhang & Sennrich 2019), which cannot flicker."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
 
 
 class Spade(nn.Module):
-    """y = norm(x) * gamma(map) + beta(map), per pixel (SPADE, equation 1, with 1 + gamma as one bias)."""
+    """The modulation y = norm(x) * gamma(map) + beta(map), per pixel (SPADE, equation 1, with 1 + gamma as one
+    bias)."""
 
     def __init__(self, channels: int, condition: int, normalise: bool) -> None:
         super().__init__()
@@ -133,14 +123,16 @@ class Spade(nn.Module):
 
 
 def convolution(ins: int, outs: int, separable: bool) -> nn.Module:
-    """3x3; separable: each channel by itself, then 1x1 (MobileNet, Howard et al. 2017), a fifth of the time."""
+    """Return a 3x3 convolution; separable: depthwise, then 1x1 (MobileNet, Howard et al. 2017), in a fifth of the
+    time."""
     if not separable:
         return nn.Conv2d(ins, outs, 3, padding=1)
     return nn.Sequential(nn.Conv2d(ins, ins, 3, padding=1, groups=ins), nn.Conv2d(ins, outs, 1))
 
 
 class PastModulation(nn.Module):
-    """y * (1 + gamma(past)) + beta(past), per pixel; without biases, so that no past changes nothing."""
+    """The modulation y * (1 + gamma(past)) + beta(past), per pixel; without biases, so that an empty past has no
+    effect."""
 
     def __init__(self, channels: int, past: int) -> None:
         super().__init__()
@@ -152,15 +144,15 @@ class PastModulation(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Residual block of one or more 3x3 convolutions, the first on activations modulated by the map, then the past.
+    """A residual block of 3x3 convolutions, the first on activations modulated by the map, then the past.
 
     Args:
-        channels: In and out.
+        channels: Channels in and out.
         condition: Channels of the map's features.
         normalise: Whether activations are normalised first.
         separable: Whether convolutions are depthwise separable.
-        convolutions: How many.
-        past: Channels of the past's features; 0: it sees none.
+        convolutions: Number of convolutions.
+        past: Channels of the past's features; 0: it does not see the past.
     """
 
     def __init__(
@@ -181,30 +173,34 @@ class SpadeBlock(nn.Module):
 
 
 def halve(x: Tensor, side: int) -> Tensor:
-    """Half the size by means of ``side`` x ``side``: those of 2 let pass what is finer than the new grid, and it swims
-    there; those of 4 do not (Zhang, Making Convolutional Networks Shift-Invariant Again, ICML 2019)."""
+    """Return ``x`` at half the size, by means of ``side`` x ``side``.
+
+    Means of 2 pass detail that is finer than the new grid, which then swims; those of 4 do not (Zhang, Making
+    Convolutional Networks Shift-Invariant Again, ICML 2019).
+    """
     return F.avg_pool2d(x, side, 2, side // 2 - 1, count_include_pad=False)
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Twice the size, bilinear.
+    """Return ``x`` at twice the size, bilinear.
 
-    In an exported graph as pixels doubled and 1/4, 1/2, 1/4 of neighbours along both axes, which is the same: as a
-    depthwise convolution it takes OpenVINO a third of its interpolation's time, but PyTorch four times as long.
+    In an exported graph this is done by doubling pixels and averaging neighbours with weights 1/4, 1/2, 1/4 along both
+    axes, which is the same: as a depthwise convolution it takes OpenVINO a third of the time of its interpolation, but
+    PyTorch four times as long.
     """
     if not torch.onnx.is_in_onnx_export():
         return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-    channels = int(x.shape[1])  # a number to the exporter, too
+    channels = int(x.shape[1])  # a constant for the exporter, too
     doubled = F.pad(F.interpolate(x, scale_factor=2.0, mode="nearest"), (1, 1, 1, 1), mode="replicate")
     taps = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
     return F.conv2d(doubled, (taps[:, None] * taps).repeat(channels, 1, 1, 1), groups=channels)
 
 
 class Decoder(nn.Module):
-    """From the map's pyramid, and perhaps the past's, to a picture."""
+    """A decoder from the map's pyramid, and perhaps the past's, to an image."""
 
     def build(self, config: GeneratorConfig, dec: tuple[int, ...], past: tuple[int, ...]) -> None:
-        """Make the layers for ``dec`` channels by level."""
+        """Create the layers for ``dec`` channels by level."""
         enc, levels = config.encoder, len(config.encoder)
         self.start = nn.Conv2d(enc[-1], dec[-1], 1)
         self.blocks = nn.ModuleList(
@@ -222,7 +218,7 @@ class Decoder(nn.Module):
     def decode(
         self, features: list[Tensor], embedded: Tensor, past: list[Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Picture f32 (N, 3, H, W) in about [-1, 1], and what it was made of at half size."""
+        """Return the image f32 (N, 3, H, W) in about [-1, 1], and the activations at half size that it is made from."""
         x = self.start(features[-1])
         for i in reversed(range(len(features))):
             for block in cast(nn.ModuleList, self.blocks[i]):
@@ -236,7 +232,7 @@ class Decoder(nn.Module):
 
 
 class Foreground(Decoder):
-    """The movers' own decoder: thinner, and one convolution a level."""
+    """The decoder of movers: thinner, and with one convolution per level."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -244,7 +240,7 @@ class Foreground(Decoder):
 
 
 class Generator(Decoder):
-    """``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame that stands alone.
+    """A network ``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame without a past.
 
     label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2). Height and width are
     multiples of two to the number of levels. All but the embedded map and a thin head works at half size and below:
@@ -271,7 +267,8 @@ class Generator(Decoder):
         self._initialise()
 
     def _initialise(self) -> None:
-        """He initialisation (2015), so that the map still has a voice five levels down; residuals begin small."""
+        """Apply He initialisation (2015), so that the map still has an effect five levels down; residuals begin
+        small."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.2)
@@ -292,27 +289,27 @@ class Generator(Decoder):
         for decoder in (self, self.foreground):
             if decoder is not None:
                 nn.init.normal_(decoder.rgb.weight, std=0.02)
-        if self.occlusion is not None:  # most of the past is right: begin with the share that is always painted anew
+        if self.occlusion is not None:  # most of the past is valid: begin near the least blend weight
             nn.init.normal_(self.occlusion.weight, std=0.02)
             nn.init.constant_(cast(Tensor, self.occlusion.bias), -2.0)
         if self.flow is not None:
             self.flow.initialise()
 
     def forward(self, label: Tensor, tint: Tensor, detail: Tensor) -> Tensor:
-        return self.paint(self.embed(label, tint), detail, self.movers(label))
+        return self.generate(self.embed(label, tint), detail, self.movers(label))
 
     def embed(self, label: Tensor, tint: Tensor) -> Tensor:
-        """f32 (N, embed, H, W): tint and the label's code."""
+        """Return f32 (N, embed, H, W): tint and the label's code."""
         return torch.cat([tint, self.label(label).permute(0, 3, 1, 2)], 1)
 
     @staticmethod
     def movers(label: Tensor) -> Tensor:
-        """f32 (N, 1, H, W): 1 where a class is that moves by itself (1 - m_B of vid2vid)."""
+        """Return f32 (N, 1, H, W): 1 where a mover is (1 - m_B of vid2vid)."""
         moving: Tensor = is_mover(label)
         return moving[:, None].to(torch.float32)
 
     def _first(self, embedded: Tensor) -> Tensor:
-        """3x3 convolution after a 2x2 mean, of every other pixel, as one 4x4 convolution with stride 2."""
+        """Return a 3x3 convolution after a 2x2 mean, of every other pixel, as one 4x4 convolution with stride 2."""
         conv = cast(nn.Conv2d, self.encode[0])
         box = torch.full((1, 1, 2, 2), 0.25, dtype=conv.weight.dtype, device=conv.weight.device)
         outs, ins, _, _ = conv.weight.shape
@@ -320,7 +317,7 @@ class Generator(Decoder):
         return F.conv2d(embedded, kernel, conv.bias, stride=2, padding=1)
 
     def _features(self, embedded: Tensor, detail: Tensor) -> list[Tensor]:
-        """The map's pyramid, from 1/2 down."""
+        """Return the map's pyramid, from 1/2 down."""
         features: list[Tensor] = []
         x = embedded
         for i, conv in enumerate(self.encode):
@@ -329,11 +326,11 @@ class Generator(Decoder):
             features.append(x)
         return features
 
-    def _remembered(self, past: Tensor, known: Tensor) -> list[Tensor]:
-        """The past's pyramid, nothing where nothing is known."""
+    def _past_features(self, past: Tensor, known: Tensor) -> list[Tensor]:
+        """Return the past's pyramid, zero where the past is unknown."""
         count = self.config.past_frames
-        pictures = [past[:, 3 * k : 3 * k + 3] * known[:, k : k + 1] for k in range(count)]
-        x = torch.cat([*pictures, known], 1)
+        images = [past[:, 3 * k : 3 * k + 3] * known[:, k : k + 1] for k in range(count)]
+        x = torch.cat([*images, known], 1)
         share = known.mean(1, keepdim=True)
         levels: list[Tensor] = []
         for conv in self.remember:
@@ -342,36 +339,37 @@ class Generator(Decoder):
             levels.append(x)
         return levels
 
-    def paint(self, embedded: Tensor, detail: Tensor, movers: Tensor | None = None) -> Tensor:
-        """A frame that stands alone, from f32 (N, embed, H, W): tint and the label's code, which the graph gets by one
-        look-up. ``movers``: as from the method; needed only with a decoder of their own."""
-        features = self._features(embedded, detail)
-        picture, _ = self.decode(features, embedded)
-        return self._composed(picture, features, embedded, movers)
+    def generate(self, embedded: Tensor, detail: Tensor, movers: Tensor | None = None) -> Tensor:
+        """Return a frame without a past, f32 (N, 3, H, W).
 
-    def paint_after(
+        ``embedded`` f32 (N, embed, H, W) as from ``embed``, which the graph gets by one look-up. ``movers`` as from
+        ``movers``; only needed with a decoder for them.
+        """
+        features = self._features(embedded, detail)
+        image, _ = self.decode(features, embedded)
+        return self._composed(image, features, embedded, movers)
+
+    def generate_after(
         self, embedded: Tensor, detail: Tensor, movers: Tensor, past: Tensor, known: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """A frame after others: h_t (N, 3, H, W), and the soft occlusion mask m_t (N, 1, H, W) in [0, 1] if it has one.
-
-        ``past`` f32 (N, 3 L, H, W): the warped pictures, the last one first; ``known`` f32 (N, L, H, W): 1 where they
-        show this very surface.
+        """Return a frame after others: h_t (N, 3, H, W), and the soft occlusion mask m_t (N, 1, H, W) in [0, 1] if it
+        has one.
 
         Args:
             embedded: f32 (N, embed, H, W), as from ``embed``.
             detail: f32 (N, 2, H/2, W/2): edges and sketch.
             movers: f32 (N, 1, H, W), as from ``movers``.
-            past: f32 (N, 3 L, H, W): the warped pictures, the last one first.
-            known: f32 (N, L, H, W): 1 where they show this very surface.
+            past: f32 (N, 3 L, H, W): the warped images, the last one first.
+            known: f32 (N, L, H, W): 1 where they show the same surface.
         """
         features = self._features(embedded, detail)
-        picture, half = self.decode(features, embedded, self._remembered(past, known))
+        image, half = self.decode(features, embedded, self._past_features(past, known))
         mask = None if self.occlusion is None else torch.sigmoid(upsample(self.occlusion(half)))
-        return self._composed(picture, features, embedded, movers), mask
+        return self._composed(image, features, embedded, movers), mask
 
-    def _composed(self, picture: Tensor, features: list[Tensor], embedded: Tensor, movers: Tensor | None) -> Tensor:
-        """H = (1 - m_B) h_F + m_B h_B (vid2vid, section 3.1), h_B being ``picture``."""
+    def _composed(self, image: Tensor, features: list[Tensor], embedded: Tensor, movers: Tensor | None) -> Tensor:
+        """Return H = (1 - m_B) h_F + m_B h_B (vid2vid, section 3.1); ``image`` is h_B."""
         if self.foreground is None:
-            return picture
-        assert movers is not None, "a painter with a foreground wants to know where it is"
-        return picture * (1.0 - movers) + self.foreground.decode(features, embedded)[0] * movers
+            return image
+        assert movers is not None, "a generator with a foreground needs to know where it is"
+        return image * (1.0 - movers) + self.foreground.decode(features, embedded)[0] * movers

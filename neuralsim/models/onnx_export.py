@@ -1,4 +1,4 @@
-"""A trained painter -> one ONNX graph with fp16 weights, and the card beside it."""
+"""Export of a trained generator to one ONNX graph with fp16 weights, and its card."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bridge.tags import COUNT
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.video_generator import GeneratorGraph
 
-OPSET = 17  # GridSample with "bicubic" as every runtime knows it
+OPSET = 17  # GridSample with "bicubic" as every runtime supports it
 _HALVE_ABOVE = 512  # elements; smaller constants keep fp32
 
 
 def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[torch.Tensor, ...]:
-    """Inputs of the right types and of a size unlike any other, to trace the graph with; ``frames`` of the past."""
+    """Return inputs of the right types to trace the graph with; ``frames`` of the past."""
     camera = torch.cat([torch.eye(4).ravel(), torch.tensor([width * 0.7, width * 0.7, width / 2, height / 2])])
     return (
         torch.randint(0, COUNT, (height, width), dtype=torch.uint8),
@@ -37,7 +37,7 @@ def example_inputs(height: int = 64, width: int = 96, frames: int = 1) -> tuple[
 
 
 def to_onnx(model: GeneratorGraph, path: Path) -> None:
-    """Write the graph with free height and width (multiples of 32) and fp16 weights to ``path``."""
+    """Write the graph, with free height and width (multiples of 32) and fp16 weights, to ``path``."""
     spatial = {"tag": (0, 1), "instance": (0, 1), "motion": (0, 1), "depth": (0, 1), "guide": (0, 1), "rgb": (0, 1)}
     axes = {name: {h: "height", w: "width"} for name, (h, w) in spatial.items()}
     axes |= {name: {2: "height", 3: "width"} for name in ("past_rgb", "past_label", "next_rgb", "next_label")}
@@ -57,10 +57,10 @@ def to_onnx(model: GeneratorGraph, path: Path) -> None:
         )
     graph = onnx.load(str(path))
     instance = graph.graph.input[GeneratorGraph.INPUTS.index("instance")]
-    instance.type.tensor_type.elem_type = TensorProto.UINT16  # the tracer knows no u16; only Casts read this input
+    instance.type.tensor_type.elem_type = TensorProto.UINT16  # the tracer has no u16; only Casts read this input
     with torch.no_grad():
         outputs = model(*inputs)
-    for port, output in zip(graph.graph.output, outputs, strict=True):  # the tracer loses sight of some
+    for port, output in zip(graph.graph.output, outputs, strict=True):  # the tracer loses some
         for place, size in enumerate(output.shape):
             if place not in axes[port.name]:
                 port.type.tensor_type.shape.dim[place].dim_value = size
@@ -70,8 +70,8 @@ def to_onnx(model: GeneratorGraph, path: Path) -> None:
 
 
 def check(model: GeneratorGraph, path: Path, frames: int = 3, least: float = 40.0) -> float:
-    """PSNR, dB, between the last of ``frames`` that ``model`` paints and that of its graph at ``path``, whose weights
-    are rounded, in ONNX Runtime. Raises ValueError below ``least``: the graph is not the model."""
+    """Return the PSNR, dB, between the last of ``frames`` of ``model`` and of its graph at ``path``, whose weights are
+    rounded, in ONNX Runtime. Raises ValueError below ``least``: the graph is not the model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -79,19 +79,19 @@ def check(model: GeneratorGraph, path: Path, frames: int = 3, least: float = 40.
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     tag, instance, motion, depth, camera, style, guide, blend, *past = example_inputs(frames=model.past_frames)
     tag = tag[::8, ::8].repeat_interleave(8, 0).repeat_interleave(8, 1)
-    theirs = [state.numpy() for state in past]
+    graph_past = [state.numpy() for state in past]
     for number in range(frames):
-        style = style + 0.1  # another light, so that the past shows
-        seen = (tag, instance, motion + number, depth, camera, style, guide, blend)
+        style = style + 0.1  # another light, so that the past has an effect
+        planes = (tag, instance, motion + number, depth, camera, style, guide, blend)
         with torch.no_grad():
-            ours, *past, _ = model(*seen, *past)
-        arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in seen]
-        outputs = session.run(None, dict(zip(GeneratorGraph.INPUTS, [*arrays, *theirs], strict=True)))
-        found, *theirs = outputs[:3]
-    error = float(np.square(ours.numpy().astype(np.float32) - found).mean())
+            expected, *past, _ = model(*planes, *past)
+        arrays = [plane.numpy().astype(np.uint16 if plane is instance else plane.numpy().dtype) for plane in planes]
+        outputs = session.run(None, dict(zip(GeneratorGraph.INPUTS, [*arrays, *graph_past], strict=True)))
+        actual, *graph_past = outputs[:3]
+    error = float(np.square(expected.numpy().astype(np.float32) - actual).mean())
     psnr = 10.0 * float(np.log10(255.0**2 / max(error, 1e-9)))
     if psnr < least:
-        raise ValueError(f"{path}: the exported graph paints otherwise than the model ({psnr:.0f} dB): not to be used")
+        raise ValueError(f"{path}: the exported graph differs from the model ({psnr:.0f} dB): do not use it")
     return psnr
 
 
@@ -113,7 +113,7 @@ def halve_weights(graph: onnx.ModelProto) -> None:
 def card(
     name: str, path: Path, styles: dict[str, np.ndarray], model: GeneratorGraph, **facts: object
 ) -> dict[str, object]:
-    """What ``card.yaml`` says of ``model``, whose graph is at ``path``."""
+    """Return the content of ``card.yaml`` for ``model``, whose graph is at ``path``."""
     return {
         "name": name,
         "format": 1,
@@ -121,8 +121,8 @@ def card(
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": list(GeneratorGraph.INPUTS),
         "past_frames": model.past_frames,
-        "blend": {motion: list(model.painter.config.blend) for motion in ("exact", "estimated")},
-        **({"estimates_motion": True} if model.painter.config.flow else {}),
+        "blend": {motion: list(model.generator.config.blend) for motion in ("exact", "estimated")},
+        **({"estimates_motion": True} if model.generator.config.flow else {}),
         "multiple_of": 32,
         "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(COUNT)},
         "styles": {key: [[round(float(v), 4) for v in row] for row in value] for key, value in styles.items()},

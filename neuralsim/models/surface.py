@@ -1,8 +1,8 @@
-"""Surface planes for the painter, from what the engine knows of each pixel: instance edges, sketch and tint.
+"""Surface planes for the generator, from the engine's planes: instance edges, sketch and tint.
 
 In training, sketch and tint are taken from real pictures (``training/conditioning.py``). Here they are functions of
 the surface point: the same wall has the same windows and colour from everywhere and on every return, at no cost
-in memory. Where the engine also says what things look like, its ``guide`` (``neuralsim/guide``) is followed instead.
+in memory. Where there is a ``guide`` to what things look like (``neuralsim/guide``), it is followed instead.
 Everything is plain tensor arithmetic, exported inside the model's one graph; coordinates stay fp32.
 """
 
@@ -13,18 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.facades import drawn
+from bridge.ego_camera import EGO_CAMERA
+from neuralsim.facades import draw_strips, instance_code
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facade_sketch import Fronts, interleaved
 
-_EYE = 1.45  # m, height of the camera over the ground on which the nearest movers stand
+_EYE = EGO_CAMERA.z  # height of the camera over the ground on which the nearest movers stand, m
 _TEXELS = 128  # period of the noise, in cells
 _WALL = 0.42  # mean brightness of façades by day, 0..1
-_CROWN = 0.6  # share of both sketches, the surface's and the guide's, in a crown
-_CODED = (*MOVERS, Channel.BUILDING)  # have a colour by instance
+_CROWN = 0.6  # weight of both sketches, the surface's and the guide's, in a crown
+_CODED = (*MOVERS, Channel.BUILDING)  # classes with a colour by instance
 
-#: Octaves of the surface noise and their weights; and its amplitude in the sketch of each class, both by what sketches
-#: of real pictures have (movers have none: they carry their own shape).
+#: Octaves of the surface noise and their weights; and its amplitude in the sketch of each class, both measured on
+#: sketches of real images (movers have none: they carry their own shape).
 _OCTAVES = ((0, 0.4), (1, 0.4), (3, 0.8))
 _NOISE = {
     Channel.ROAD: 0.1, Channel.SIDEWALK: 0.16, Channel.BUILDING: 0.05, Channel.BARRIER: 0.3, Channel.VEGETATION: 0.6,
@@ -33,14 +34,15 @@ _NOISE = {
 
 
 def noise_texture(seed: int = 1) -> Tensor:
-    """f32 (1, 1, 129, 129): periodic value noise of unit variance, first row and column repeated at the end."""
+    """Return f32 (1, 1, 129, 129): periodic value noise of unit variance, first row and column repeated at the end."""
     rng = np.random.default_rng(seed)
     values = np.clip(rng.standard_normal((_TEXELS, _TEXELS)), -2.0, 2.0)
     return torch.from_numpy(np.pad(values, (0, 1), mode="wrap").astype(np.float32))[None, None]
 
 
 def rows_of_classes() -> Tensor:
-    """i64 (CHANNELS,): each class's first row in the table of tints; those with a colour by instance have 256."""
+    """Return i64 (CHANNELS,): each class's first row in the table of tints; classes with a colour by instance have 256
+    rows."""
     first = 256 * len(_CODED) + torch.arange(CHANNELS)
     for place, channel in enumerate(_CODED):
         first[channel] = 256 * place
@@ -48,7 +50,7 @@ def rows_of_classes() -> Tensor:
 
 
 class Surface(nn.Module):
-    """Planes of one frame from tag, instance, depth, camera and style.
+    """A module that computes the planes of one frame from tag, instance, depth, camera and style.
 
     ``palette`` f32 (3, 256, 3): colours by hashed instance for vehicles, persons and cycles, over that which the style
     has for the class; ``facades`` f32 (256, 3): what each building adds to the style's façade colour by day, less in
@@ -65,7 +67,7 @@ class Surface(nn.Module):
 
     def __init__(self, palette: np.ndarray, facades: np.ndarray) -> None:
         super().__init__()
-        self.fronts = Fronts(drawn())
+        self.fronts = Fronts(draw_strips())
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value
@@ -81,15 +83,15 @@ class Surface(nn.Module):
     def forward(
         self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Channel map i64 (1, H, W); tint table f32 (rows, 3) and each pixel's row in it i64 (1, H, W); detail f32
-        (1, 2, H/2, W/2): edge and sketch.
+        """Return channel map i64 (1, H, W); tint table f32 (rows, 3) and each pixel's row in it i64 (1, H, W); detail
+        f32 (1, 2, H/2, W/2): edge and sketch.
 
         tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
         (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5;
         guide u8 (1, 4, H, W): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none.
         """
         label = self.channel_of_tag[tag.to(torch.int64)]
-        code = torch.remainder(instance.to(torch.int64) * 97 + 31, 256)
+        code = instance_code(instance.to(torch.int64))
         row = self.first_row[label] + torch.where(self.has_codes[label], code, torch.zeros_like(code))
         # detail is coarse by nature: at half size it costs a quarter
         small, code, depth = label[:, ::2, ::2], code[:, ::2, ::2], depth[:, ::2, ::2]
@@ -97,7 +99,7 @@ class Surface(nn.Module):
         footprint = depth * (2.0 / camera[16])
         rise = F.pad(point[:, :, 1:] - point[:, :, :-1], (0, 0, 0, 1), mode="replicate").abs()
         noise = self._noise(small, point, ray, footprint) * self.amplitude[small]
-        # what is bright inside a crown is sky, to a painter that has seen real ones: there is none to be seen here
+        # a generator trained on real crowns takes what is bright inside one for sky
         noise = torch.where(small == Channel.VEGETATION, noise.clamp(max=0.4), noise)
         sketch = (
             noise
@@ -110,8 +112,8 @@ class Surface(nn.Module):
         return label, self._table(style), row, detail
 
     def _points(self, depth: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
-        """World points f32 (1, 3, H/2, W/2) of every other pixel, and their rays' world directions of unit forward
-        length."""
+        """Return world points f32 (1, 3, H/2, W/2) of every other pixel, and the world directions, of unit forward
+        length, of their rays."""
         _, height, width = depth.shape
         x = (torch.arange(width, dtype=torch.float32, device=depth.device) * 2.0 + 0.5 - camera[18]) / camera[16]
         y = (torch.arange(height, dtype=torch.float32, device=depth.device) * 2.0 + 0.5 - camera[19]) / camera[17]
@@ -124,7 +126,7 @@ class Surface(nn.Module):
 
     @staticmethod
     def _along(point: Tensor) -> Tensor:
-        """(1, H/2, W/2) bool: the surface runs along world x rather than y, seen across the screen.
+        """Return bool (1, H/2, W/2): across the screen, the surface runs along world x rather than y.
 
         Of a pixel's steps to its left and right, the smaller ones count: one may lead to another surface.
         """
@@ -133,7 +135,7 @@ class Surface(nn.Module):
         return step[:, 0] > step[:, 1]
 
     def _noise(self, label: Tensor, point: Tensor, ray: Tensor, footprint: Tensor) -> Tensor:
-        """Value noise on world lattices whose cells are about 2, 4 and 16 footprints, (1, H/2, W/2).
+        """Return value noise (1, H/2, W/2) on world lattices whose cells are about 2, 4 and 16 footprints.
 
         Cell sizes are powers of two metres; the two neighbouring ones are blended and renormalised, so that nothing
         pops as one drives closer.
@@ -169,7 +171,7 @@ class Surface(nn.Module):
         return F.grid_sample(self.texture, grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0]
 
     def _facade(self, label: Tensor, code: Tensor, point: Tensor, rise: Tensor, footprint: Tensor) -> Tensor:
-        """Sketch of the fronts of houses on their upright surfaces, (1, H/2, W/2)."""
+        """Return the sketch (1, H/2, W/2) of the fronts of houses on their upright surfaces."""
         upright = (rise[:, 2] > rise[:, 0] + rise[:, 1]) & (label == Channel.BUILDING)
         along = torch.where(self._along(point), point[:, 0], point[:, 1])
         front = self.fronts(code, along, point[:, 2], footprint)
@@ -177,7 +179,8 @@ class Surface(nn.Module):
 
     @staticmethod
     def _bodies(label: Tensor, code: Tensor, height: Tensor, rise: Tensor) -> Tensor:
-        """Sketch of movers by height over the ground (m) and slope: a car's glass and wheels, clothes (1, H/2, W/2)."""
+        """Return the sketch (1, H/2, W/2) of movers by height over the ground (m) and slope: a car's glass and wheels,
+        clothes."""
         steep = rise[:, 2] / (rise[:, 0] + rise[:, 1] + rise[:, 2] + 1e-6)  # 1: upright, 0: level
         glass = torch.sigmoid((height - 0.93) * 40.0) * torch.sigmoid((1.38 - height) * 40.0)
         glass = glass * torch.sigmoid((steep - 0.14) * 30.0)
@@ -192,29 +195,31 @@ class Surface(nn.Module):
 
     @staticmethod
     def _guided(label: Tensor, sketch: Tensor, guide: Tensor) -> Tensor:
-        """``sketch`` (1, H/2, W/2) and that of the ``guide``: of crowns a share of both, of everything else the
+        """Return ``sketch`` (1, H/2, W/2) combined with that of the ``guide``: in crowns a share of both, elsewhere the
         guide's."""
-        theirs = (guide - 128.0) * (1.0 / 127.0)
-        follow = torch.where(label == Channel.VEGETATION, _CROWN * (sketch + theirs), theirs)
+        guided = (guide - 128.0) * (1.0 / 127.0)
+        follow = torch.where(label == Channel.VEGETATION, _CROWN * (sketch + guided), guided)
         return torch.where(guide > 0.5, follow, sketch)
 
     @staticmethod
     def tinted(tint: Tensor, guide: Tensor) -> Tensor:
-        """``tint`` f32 (1, 3, H, W), or that of the ``guide`` u8 (1, 4, H, W), 1..255, where it has one."""
-        theirs = guide[:, :3].to(torch.float32)
-        return torch.where(theirs[:, :1] > 0.5, theirs * (1.0 / 255.0) - 0.5, tint)
+        """Return ``tint`` f32 (1, 3, H, W), or that of the ``guide`` u8 (1, 4, H, W), 1..255, where it has one."""
+        guided = guide[:, :3].to(torch.float32)
+        return torch.where(guided[:, :1] > 0.5, guided * (1.0 / 255.0) - 0.5, tint)
 
     @staticmethod
     def _edges(label: Tensor, instance: Tensor) -> Tensor:
-        """f32 (1, 1, H/2, W/2): outlines of separate movers, at the strength that averaging gives them in training."""
+        """Return f32 (1, 1, H/2, W/2): outlines of separate movers, at the strength that averaging gives them in
+        training."""
         x = instance[:, None].to(torch.float32)
         differs = F.max_pool2d(x, 3, 1, 1) != -F.max_pool2d(-x, 3, 1, 1)
         mover = is_mover(label)
         return (differs & mover[:, None]).to(torch.float32) * 0.7
 
     def _table(self, style: Tensor) -> Tensor:
-        """Tints of one frame, f32 (rows, 3): movers by hashed instance, then façades, then one row for each class."""
-        # Light multiplies: what is black by day does not become less than black at night.
+        """Return the tints of one frame, f32 (rows, 3): movers by hashed instance, then façades, then one row for each
+        class."""
+        # light multiplies: a colour that is black by day cannot become darker than black at night
         light = torch.stack([style[channel] + 0.5 for channel in MOVERS])
         movers = (self.palette * light[:, None]).clamp(0.0, 1.0).reshape(-1, 3) - 0.5
         wall = style[Channel.BUILDING] + 0.5

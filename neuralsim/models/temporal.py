@@ -1,10 +1,10 @@
-"""What keeps a recurrence from drifting, as plain functions of tensors, shared by training and the graph.
+"""Bounds that keep a recurrence from drifting, as plain functions of tensors, shared by training and the graph.
 
-vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t: warp what is known, paint what
-is new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
-class is new). Two bounds make drift impossible, both of temporal anti-aliasing: at least ``blend_factor`` of every
-pixel is painted anew (Karis, SIGGRAPH 2014), and the past is clipped to what is painted here, mean and ``clip_gamma``
-deviations of a 5x5 neighbourhood (variance clipping; Salvi, GDC 2016). ``video_generator.py`` puts them together.
+vid2vid (Wang et al., NeurIPS 2018) composes x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t: warp the past, generate the
+new. The engine gives the warp exactly; the mask follows from it (what was outside the frame or belonged to another
+class is new). Two bounds make drift impossible, both from temporal anti-aliasing: the blend weight of the new frame is
+at least ``blend_factor`` (Karis, SIGGRAPH 2014), and the past is clipped to the mean and ``clip_gamma`` deviations of a
+5x5 neighbourhood of the new frame (variance clipping; Salvi, GDC 2016). ``video_generator.py`` puts them together.
 """
 
 from __future__ import annotations
@@ -13,31 +13,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SHARPEN = 0.3  # share of what is finer than 5x5 pixels that is added to what is shown
+SHARPEN = 0.3  # share of the detail finer than 5x5 pixels that is added to the output
 
 
 def sharpened(out: Tensor, here: Tensor, mean: Tensor, sharpen: float = SHARPEN) -> Tensor:
-    """What is shown of the state ``out`` f32 (N, 3, H, W): ``sharpen`` of its difference to ``mean``, the 5x5 means of
-    what was painted, is added; ``here`` f32 (N, 1, H, W): class + 1.
+    """Return the output for the state ``out`` f32 (N, 3, H, W): ``sharpen`` of its difference to ``mean``, the 5x5
+    means of the new frame, is added. ``here`` f32 (N, 1, H, W): class + 1.
 
-    What resampling took from fine structure is given back, as temporal anti-aliasing does; the state stays as it is, or
-    it would sharpen itself without end. But not on outlines: those are stairs of whole pixels in the map, and no lens
-    draws any.
+    This restores the detail that resampling takes away, as in temporal anti-aliasing; the state stays unchanged, since
+    it would be sharpened again in every frame. Outlines are left out: in the map they are stairs of whole pixels.
     """
     inside = ((local_mean(here, 3) - here).abs() <= 0.05).to(torch.float32)
     return out + (sharpen * inside) * (out - mean)
 
 
 def reproject(past_rgb: Tensor, past_label: Tensor, here: Tensor, motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The past as seen from this frame: pictures, labels, and where they show this frame's very surface (1, else 0).
+    """Return the past as seen from this frame: images, labels, and where they show the same surface (1, else 0).
 
     past_rgb f32 (N, 3 L, H, W), past_label f32 (N, L, H, W) and ``here`` f32 (N, 1, H, W) as class + 1, motion f32 (N,
     H, W, 2) px, backward.
     """
     grid = sampling_grid(motion)
-    frames = int(past_label.shape[1])  # a number to the exporter, too
+    frames = int(past_label.shape[1])  # a constant for the exporter, too
     # Classes count from one: the zeros outside the frame are none. Bilinear, so that a pixel whose footprint lies
-    # on two classes compares equal to neither: such a rim would smear one across the other.
+    # on two classes equals neither: such a rim would smear one across the other.
     both = F.grid_sample(
         torch.cat([past_rgb, past_label], 1), grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
@@ -49,26 +48,26 @@ def reproject(past_rgb: Tensor, past_label: Tensor, here: Tensor, motion: Tensor
     return past, past_here, ((past_here - here).abs() < 1e-3).to(torch.float32)
 
 
-def clip_history(past: Tensor, painted: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """``past`` within ``gamma`` deviations of what is ``painted`` around each pixel (0: as it is), and the means of
-    ``painted`` over 5x5; all f32 (N, 3, H, W)."""
-    mean = local_mean(painted)
+def clip_history(past: Tensor, generated: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """Return ``past`` within ``gamma`` deviations of ``generated`` around each pixel (0: unchanged), and the means of
+    ``generated`` over 5x5; all f32 (N, 3, H, W)."""
+    mean = local_mean(generated)
     if not gamma:
         return past, mean
-    # of green alone, which varies as luminance does; about the mean of each pixel, for bf16 has few digits to lose
-    variance = local_mean((painted - mean)[:, 1:2].square())
+    # of green alone, which varies as luminance does; around the mean of each pixel, because bf16 has few digits
+    variance = local_mean((generated - mean)[:, 1:2].square())
     spread = gamma * torch.sqrt(variance + 1e-5) + 0.01
     return torch.minimum(torch.maximum(past, mean - spread), mean + spread), mean
 
 
 def local_mean(x: Tensor, side: int = 5) -> Tensor:
-    """Mean of neighbourhoods of ``side`` x ``side``, rows first: ten taps instead of 25."""
+    """Return means of neighbourhoods of ``side`` x ``side``, rows first: ten taps instead of 25."""
     rows = F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
     return F.avg_pool2d(rows, (side, 1), 1, (side // 2, 0), count_include_pad=False)
 
 
 def sampling_grid(motion: Tensor) -> Tensor:
-    """Sampling grid f32 (N, H, W, 2) in [-1, 1] for backward ``motion`` (N, H, W, 2) in pixels."""
+    """Return the sampling grid f32 (N, H, W, 2) in [-1, 1] for backward ``motion`` (N, H, W, 2) in pixels."""
     _, height, width, _ = motion.shape
     y = (torch.arange(height, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / height) - 1.0
     x = (torch.arange(width, dtype=torch.float32, device=motion.device) + 0.5) * (2.0 / width) - 1.0

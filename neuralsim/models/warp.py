@@ -8,7 +8,8 @@ from bridge.messages import Frame
 
 
 def warp_source(motion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nearest pixel of the frame before for backward ``motion`` (H, W, 2) px: rows, columns, was it inside."""
+    """Return the nearest pixel of the frame before for backward ``motion`` (H, W, 2) px: rows, columns, and whether it
+    was inside."""
     height, width = motion.shape[:2]
     columns = np.rint(np.arange(width)[None, :] + motion[..., 0].astype(np.float32)).astype(np.int64)
     rows = np.rint(np.arange(height)[:, None] + motion[..., 1].astype(np.float32)).astype(np.int64)
@@ -17,7 +18,8 @@ def warp_source(motion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def still_visible(before: Frame, after: Frame) -> np.ndarray:
-    """Bool (H, W): the surface of this pixel of ``after`` was in ``before`` too, as part of the same object."""
+    """Return bool (H, W): the surface of this pixel of ``after`` was visible in ``before``, as part of the same
+    object."""
     rows, columns, inside = warp_source(after.planes["motion"])
     same = inside
     for name in ("tag", "instance"):

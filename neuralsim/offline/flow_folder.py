@@ -13,24 +13,24 @@ import numpy as np
 
 from neuralsim.base.failure import fail
 from neuralsim.base.progress import ProgressLine
+from neuralsim.imaging.image_files import ImageError, list_images, read_image
 from neuralsim.imaging.optical_flow import backward, save
-from neuralsim.imaging.picture_files import ImageError, pictures, read
 from neuralsim.offline.options import FlowOptions
 
 
 def run(files: list[Path], out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
-    """Flow of the pictures ``files``, one after another, into the folder ``out``; ``progress``: so many are done.
+    """Write the flow of the consecutive images ``files`` into the folder ``out``; ``progress`` receives the count done.
 
-    Raises ImageError: a picture that cannot be read or is of another size, a full disk.
+    Raises ImageError: an image cannot be read or has another size, or the disk is full.
     """
     before: np.ndarray | None = None
     for number, file in enumerate(files):
-        after = cv2.cvtColor(read(file), cv2.COLOR_BGR2RGB)
+        after = cv2.cvtColor(read_image(file), cv2.COLOR_BGR2RGB)
         if before is None:
             motion, valid = np.zeros((*after.shape[:2], 2), np.float32), np.zeros(after.shape[:2], bool)
         elif before.shape != after.shape:
             sizes = " and ".join(f"{size[1]}x{size[0]}" for size in (before.shape, after.shape))
-            raise ImageError(f"{file}: the pictures of a clip must be of one size, not {sizes}")
+            raise ImageError(f"{file}: the images of a clip must have one size, not {sizes}")
         else:
             motion, valid = backward(before, after)
         save(out / f"{file.stem}.png", motion, valid)
@@ -39,13 +39,13 @@ def run(files: list[Path], out: Path, progress: Callable[[int], None] = lambda _
 
 
 def run_folder(options: FlowOptions) -> int:
-    """Flow of all pictures in a folder; returns the exit code. Problems are one line on stderr."""
+    """Write the flow of all images in a folder; returns the exit code. Problems are one line on stderr."""
     out = options.out
     try:
-        files = pictures(options.images)
+        files = list_images(options.images)
         progress = ProgressLine(len(files))
         try:
-            run(files, out, progress.exported)
+            run(files, out, progress.show_written)
         finally:
             progress.close()
     except ImageError as error:

@@ -7,12 +7,21 @@ from typing import Annotated, Literal
 from bridge.process.option_types import Folder, Fov, Positive, Rate
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import DEFAULT_MODEL, ClassMap, Model, Quality, Runtime, Style, is_folder, model_of
+from neuralsim.base.shared_options import (
+    DEFAULT_MODEL,
+    ClassMap,
+    Model,
+    Quality,
+    Runtime,
+    Style,
+    check_folders,
+    model_of,
+)
 from neuralsim.renderer.options import RemapText
 
 _Rgb = float | tuple[float, float, float]
 
-#: How networks want their pixels -> (mean, deviation) of bytes: what is taken away, and what is divided by.
+#: (mean, deviation) of bytes by the scale of a network's input: subtracted, and divided by.
 SCALES: dict[str, tuple[_Rgb, _Rgb]] = {
     "bytes": (0.0, 1.0),
     "unit": (0.0, 255.0),  # 0 to 1
@@ -22,75 +31,75 @@ SCALES: dict[str, tuple[_Rgb, _Rgb]] = {
 
 
 class RenderOptions(Options):
-    """A folder of label maps and how it is painted."""
+    """A folder of label maps and how to render it."""
 
     labels: Annotated[Folder, Arg("LABELDIR", positional=True)]
     """Folder of label maps: one channel of ids, 8 or 16 bit."""
     classes: ClassMap
-    """What ids mean, such as camvid, cityscapes, carla."""
+    """Meaning of the ids, such as camvid, cityscapes, carla."""
     out: Folder
-    """Folder for pictures of the same names and sizes."""
+    """Folder for images of the same names and sizes."""
     instances: Folder | None = None
-    """Instance maps of the same names, 8 or 16 bit, 0 = none (default: movers are followed)."""
+    """Instance maps of the same names, 8 or 16 bit, 0 = none (default: movers are tracked)."""
     sequence: bool = False
-    """The maps are one clip: kept stable, and a video made of them."""
+    """The maps are one clip: render it temporally stable, and write a video."""
     motion: Folder | None = None
-    """Motion of the clip, as `neuralsim flow` makes it; with --sequence."""
+    """Motion of the clip, from `neuralsim flow`; with --sequence."""
     model: Model = DEFAULT_MODEL
     quality: Quality = "fast"
     runtime: Runtime = "auto"
     size: Size | None = None
-    """Pixels to paint at (default: the maps', within 384 to 1024 wide; of small ones 1.5 times as wide, up to 640)."""
+    """Size to render at (default: the maps', within 384 to 1024 wide; of small ones 1.5 times as wide, up to 640)."""
     paint: Size | None = None
-    """With --sequence: of each map paint so many pixels, WxH, and remember the rest (default: paint all of it)."""
+    """With --sequence: generate only WxH pixels of each map and reproject the rest (default: generate all of it)."""
     style: Style | None = None
     """Light, such as dusk; `neuralsim doctor` lists the models' (default: the class map's, else the model's)."""
     remap: RemapText | None = None
-    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: nothing)."""
+    """Render classes as others, by CARLA's tags, such as buildings=vegetation (default: none)."""
     fov: Fov = 55.0
-    """Of the clip's camera, horizontal."""
+    """Horizontal field of view of the clip's camera."""
     fps: Rate = 15.0
-    """Of the video."""
+    """Frame rate of the video."""
     frame_by_frame: bool = False
-    """Forget the past at each frame, to compare with."""
+    """Reset the state at each frame, for comparison."""
 
     def check(self) -> None:
-        """Raises ``ValueError`` for folders that are not there, and motion of what is no clip."""
+        """Raise ``ValueError`` for missing folders and for options that need a clip."""
         model_of(self.model, self.quality)
         if self.paint is not None and (not self.sequence or self.frame_by_frame):
-            raise ValueError("--paint remembers what it does not paint: it needs --sequence, and no --frame-by-frame")
+            raise ValueError("--paint reprojects the last frame: it needs --sequence and excludes --frame-by-frame")
         if self.motion is not None and not self.sequence:
             raise ValueError("--motion belongs to a clip: it needs --sequence")
-        is_folder(self.labels, self.instances, self.motion)
+        check_folders(self.labels, self.instances, self.motion)
 
 
 class FlowOptions(Options):
-    """The motion of a real clip."""
+    """The optical flow of a real clip."""
 
     images: Annotated[Folder, Arg("IMAGES", positional=True)]
-    """Folder with the pictures of one clip."""
+    """Folder with the images of one clip."""
     out: Folder
-    """Folder for one KITTI flow PNG per picture."""
+    """Folder for one KITTI flow PNG per image."""
 
 
 class LabelOptions(Options):
-    """Pictures without labels and the network that labels them."""
+    """Images without labels and the network that labels them."""
 
     images: Annotated[Folder, Arg("IMAGES", positional=True)]
-    """Folder of pictures, or a video."""
+    """Folder of images, or a video."""
     segmenter: Annotated[Folder, Arg("MODEL.onnx")]
-    """Network: classes, or a score for each."""
+    """Segmentation network that returns classes, or a score for each class."""
     classes: ClassMap
-    """What the network's classes mean."""
+    """Meaning of the network's classes."""
     out: Folder
-    """Folder for label maps; of a video, for images/ and labels/."""
+    """Folder for label maps; for a video, for images/ and labels/."""
     scale: Annotated[Literal["", "bytes", "unit", "symmetric", "imagenet"], Arg("bytes|unit|symmetric|imagenet")] = ""
-    """Pixels as the network wants them (default: by its input)."""
+    """Scale of the network's input (default: by its type)."""
     bgr: bool = False
-    """The network wants blue first."""
+    """The network expects BGR."""
     size: Size | None = None
-    """Pixels to look at, where the network leaves it free."""
+    """Size of the network's input, where it is free."""
     output: Annotated[str, Arg("NAME")] = ""
-    """The network's output (default: its first)."""
+    """Output of the network (default: the first)."""
     every: Positive = 1
-    """Of a video, only each N-th frame."""
+    """Use only every N-th frame of a video."""

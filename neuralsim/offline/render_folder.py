@@ -1,4 +1,4 @@
-"""``neuralsim render``: a folder of label maps becomes a folder of pictures, and with ``--sequence`` a video."""
+"""``neuralsim render``: renders a folder of label maps as images, and with ``--sequence`` as a video."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.base.shared_options import model_of
 from neuralsim.imaging import optical_flow
-from neuralsim.imaging.objects import Objects
-from neuralsim.imaging.picture_files import ImageError, beside, pictures, read_ids, write_png
+from neuralsim.imaging.image_files import ImageError, find_image, list_images, read_ids, write_png
+from neuralsim.imaging.object_tracker import ObjectTracker
 from neuralsim.imaging.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL
 from neuralsim.offline.options import RenderOptions
@@ -29,15 +29,15 @@ from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap
 
-_WIDTHS = 384, 1024  # px, least and most that maps are painted at unasked: models know the world at that scale
-_SUPERSAMPLED = 640  # px, width up to which they are painted larger than they are
-_SUPERSAMPLING = 1.5  # the most that is painted for a pixel of the map, in each direction
-_FIRST_PLOT = 61_000  # instances of houses
+_WIDTHS = 384, 1024  # px, least and largest default width: models were trained at that scale
+_SUPERSAMPLED = 640  # px, width up to which maps are supersampled
+_SUPERSAMPLING = 1.5  # largest factor, in each direction
+_FIRST_PLOT = 61_000  # first instance number of houses
 
 
 @dataclass
 class Map:
-    """A label map as the model is fed with it, and what came with it."""
+    """A label map as a frame for the model."""
 
     name: str
     size: tuple[int, int]  # of the file, px
@@ -46,35 +46,35 @@ class Map:
 
 @dataclass
 class LabelCensus:
-    """What turned up in a folder of maps that is not as it should be."""
+    """The problems in a folder of maps."""
 
-    unknown: Counter[int] = field(default_factory=Counter)  # label that is not in the class map -> pixels
-    seen_in: Counter[int] = field(default_factory=Counter)  # the same label -> files
-    damaged: list[str] = field(default_factory=list)  # of single maps that could not be read, what is wrong
+    unknown: Counter[int] = field(default_factory=Counter)  # pixels by label that is not in the class map
+    seen_in: Counter[int] = field(default_factory=Counter)  # files by the same label
+    damaged: list[str] = field(default_factory=list)  # what is wrong with single maps that could not be read
 
 
 def run(options: RenderOptions) -> int:
-    """Render a folder; returns the exit code, 1 also where maps were left out. Problems are one line on stderr."""
+    """Render a folder; returns the exit code, 1 also if maps were skipped. Problems are one line on stderr."""
     try:
         census, count = render(options)
     except (ImageError, classmaps.ClassMapError, zoo.ModelError, RuntimeUnavailable, RecordingError) as error:
         return fail(error)
     for label, pixels in sorted(census.unknown.items()):
         files = census.seen_in[label]
-        print(f"label {label} is not in the class map: {pixels} pixels in {files} files, painted as unlabeled")
+        print(f"label {label} is not in the class map: {pixels} pixels in {files} files, rendered as unlabeled")
     for line in census.damaged:
-        logger().warning(f"{line}: left out")
-    print(f"{options.out}: {count} pictures" + (f", {len(census.damaged)} left out" if census.damaged else ""))
+        logger().warning(f"{line}: skipped")
+    print(f"{options.out}: {count} images" + (f", {len(census.damaged)} skipped" if census.damaged else ""))
     return 1 if census.damaged else 0
 
 
 def render(options: RenderOptions) -> tuple[LabelCensus, int]:
-    """Do it; returns what was wrong with the maps, and how many pictures there are.
+    """Render a folder; returns the problems of the maps and the count of images.
 
     Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
     """
     classes = classmaps.load(options.classes)
-    files = pictures(options.labels)
+    files = list_images(options.labels)
     pixels = options.paint and options.paint.pixels
     renderer = NeuralRenderer(
         model_of(options.model, options.quality), options.runtime, guide="exemplars", pixels=pixels
@@ -82,7 +82,7 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
     style = options.style or (classes.style if classes.style in renderer.card.styles else None)
     if style:
         renderer.set_style(style)
-    renderer.remap = Remap.parse(options.remap or "")
+    renderer.set_remap(Remap.parse(options.remap or ""))
     census = LabelCensus()
     video: Mp4Writer | None = None
     progress = ProgressLine(len(files))
@@ -92,14 +92,14 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
         for index, item in enumerate(maps(options, classes, files, census)):
             if index == 0 or not has_past:
                 renderer.reset()
-            picture = fitted(renderer.render(item.frame), item.size)
-            write_png(options.out / f"{item.name}.png", picture[..., ::-1])
+            image = resize_image(renderer.render(item.frame), item.size)
+            write_png(options.out / f"{item.name}.png", image[..., ::-1])
             if options.sequence:
                 if video is None:
                     video = Mp4Writer(
                         options.out / f"{options.labels.resolve().name}.mp4", item.size, rate=options.fps, block=True
                     )
-                video.write(picture, index / options.fps)
+                video.write(image, index / options.fps)
                 if video.error:
                     raise RecordingError(video.error)
             progress.count(index + 1, (index + 1) / max(1e-6, time.monotonic() - begun))
@@ -113,10 +113,13 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
 
 
 def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path], census: LabelCensus) -> Iterator[Map]:
-    """The folder's maps as frames; labels that ``classes`` does not list, and single maps that cannot be read, go into
-    ``census``. Raises ImageError for a clip with a hole in it, and for what comes with the maps."""
-    objects: Objects | None = None
-    stage: PseudoDepth | None = None
+    """Yield the folder's maps as frames.
+
+    Labels that ``classes`` does not list, and single maps that cannot be read, are added to ``census``. Raises
+    ImageError for a gap in a clip, and for instance and motion files.
+    """
+    objects: ObjectTracker | None = None
+    world: PseudoDepth | None = None
     first: tuple[int, int] | None = None
     for number, file in enumerate(files):
         try:
@@ -133,28 +136,26 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         if options.sequence and first is not None and full != first:
             raise ImageError(
                 f"{file}: {full[0]}x{full[1]} pixels, but the clip began with {first[0]}x{first[1]}; "
-                "leave --sequence out to render pictures of different sizes"
+                "omit --sequence to render images of different sizes"
             )
-        size = options.size or painted_at(full)
+        size = options.size or render_size(full)
         motion, valid = _motion(options, file, full, size) if options.motion and number else (None, None)
         tag = _resized(classes.tags[label], size)
-        if stage is None or objects is None or not options.sequence:
+        if world is None or objects is None or not options.sequence:
             focal = focal_length(size[0], options.fov)
             sample = files[:: max(1, len(files) // 8)] if options.sequence else [file]
             horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[read_ids(f)], size)] for f in sample])
-            stage, objects = PseudoDepth(size, focal, horizon), Objects()
+            world, objects = PseudoDepth(size, focal, horizon), ObjectTracker()
         first = first or full
         if options.instances is not None:
-            path = beside(options.instances, file.stem)
-            given = read_ids(path)
-            if given.shape != label.shape:
-                raise ImageError(
-                    f"{path}: {given.shape[1]}x{given.shape[0]} pixels, its label map has {full[0]}x{full[1]}"
-                )
-            instance = _resized(given, size)
+            path = find_image(options.instances, file.stem)
+            ids = read_ids(path)
+            if ids.shape != label.shape:
+                raise ImageError(f"{path}: {ids.shape[1]}x{ids.shape[0]} pixels, its label map has {full[0]}x{full[1]}")
+            instance = _resized(ids, size)
         else:
-            instance = objects.follow(tag, motion)
-        view = stage.view(tag, instance, motion, valid)
+            instance = objects.track(tag, motion)
+        view = world.view(tag, instance, motion, valid)
         instance = np.where(view.plot > 0, _FIRST_PLOT + view.plot, instance).astype(np.uint16)
         if motion is None or valid is None:
             back: np.ndarray = np.full((size[1], size[0], 2), UNKNOWN_MOTION, np.float16)
@@ -162,16 +163,16 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
             back = np.where(valid[..., None], motion, HIDDEN_MOTION).astype(np.float16)
         camera = Camera(size[0], size[1], options.fov, view.pose)
         planes = {"tag": tag, "instance": instance, "depth": view.depth, "motion": back}
-        seen = Frame(number, number + 1, number / options.fps, camera, planes, estimated=True)
-        yield Map(file.stem, full, seen)
+        rendered = Frame(number, number + 1, number / options.fps, camera, planes, estimated=True)
+        yield Map(file.stem, full, rendered)
 
 
 def _motion(
     options: RenderOptions, file: Path, full: tuple[int, int], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Motion of a map, in pixels of ``size``, and where it holds."""
+    """Read the motion of a map, in pixels of ``size``, and its validity."""
     assert options.motion is not None
-    path = beside(options.motion, file.stem)
+    path = find_image(options.motion, file.stem)
     motion, valid = optical_flow.load(path)
     if motion.shape[:2] != (full[1], full[0]):
         raise ImageError(f"{path}: {motion.shape[1]}x{motion.shape[0]} pixels, its label map has {full[0]}x{full[1]}")
@@ -180,9 +181,11 @@ def _motion(
     return motion, _resized(valid.astype(np.uint8), size) > 0
 
 
-def painted_at(full: tuple[int, int]) -> tuple[int, int]:
-    """Size to paint a map of ``full`` size at: its own, within the scale that models were trained at. A small one is
-    supersampled, as anti-aliasing by several samples a pixel is called: painted larger, and shown at its own size."""
+def render_size(full: tuple[int, int]) -> tuple[int, int]:
+    """Return the size to render a map of ``full`` size at: its own, within the scale that models were trained at.
+
+    A small map is supersampled: rendered larger and scaled down to its own size.
+    """
     larger = min(_SUPERSAMPLING * full[0], _SUPERSAMPLED)
     scale = float(np.clip(max(full[0], larger), *_WIDTHS)) / full[0]
     return round(full[0] * scale), round(full[1] * scale)
@@ -194,14 +197,17 @@ def _resized(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def fitted(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``picture`` at ``size``, without aliasing and without blur: what was supersampled by a cubic filter, which is
-    crisper than an area's mean and reaches over all of a pixel still."""
-    if (picture.shape[1], picture.shape[0]) == size:
-        return picture
-    shrunk = picture.shape[1] / size[0]
-    if shrunk < 1:
-        filtered = cv2.INTER_LANCZOS4
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return ``image`` at ``size`` without aliasing and without blur.
+
+    A supersampled image is scaled down by a cubic filter, which is sharper than an area's mean and still covers all of
+    a pixel.
+    """
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    factor = image.shape[1] / size[0]
+    if factor < 1:
+        interpolation = cv2.INTER_LANCZOS4
     else:
-        filtered = cv2.INTER_CUBIC if shrunk <= _SUPERSAMPLING else cv2.INTER_AREA
-    return np.asarray(cv2.resize(picture, size, interpolation=filtered))
+        interpolation = cv2.INTER_CUBIC if factor <= _SUPERSAMPLING else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation))

@@ -1,4 +1,4 @@
-"""Recordings: writers of what was driven, readers of files that anybody may have written, and what is made of them."""
+"""Recordings: writers for drives, readers for files that anybody may have written, exports and evaluation."""
 
 
 class RecordingError(RuntimeError):

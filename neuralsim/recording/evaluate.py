@@ -1,7 +1,7 @@
-"""Evaluation of a recording: its scenario's assertions anew, collisions, lane invasions, the route, comfort.
+"""Evaluate a recording: its scenario's assertions, collisions, lane invasions, the route, comfort.
 
-All of it comes from the recording alone, so that one can be judged by other limits than those it was made with, and one
-that was cut short can be judged as far as it goes.
+Everything is computed from the recording alone, so that it can be evaluated with other limits than those it was made
+with, and a truncated one as far as it goes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scenarios.engine.assertions import AssertionMonitor
 from scenarios.engine.loader import LoadedScenario, ScenarioError, parse
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
 
-#: Limits of comfort, |value| unless a range: those of nuPlan's metric ``ego_is_comfortable`` (Caesar et al. 2021,
+#: Limits of comfort (unit, lowest, highest): those of nuPlan's metric ``ego_is_comfortable`` (Caesar et al. 2021,
 #: nuplan-devkit, which took them from drives of its safety drivers).
 COMFORT: dict[str, tuple[str, float, float]] = {
     "longitudinal_acceleration": ("m/s^2", -4.05, 2.40),
@@ -29,26 +29,29 @@ COMFORT: dict[str, tuple[str, float, float]] = {
     "yaw_rate": ("rad/s", -0.95, 0.95),
     "yaw_acceleration": ("rad/s^2", -1.93, 1.93),
 }
-WINDOW = (
-    0.75  # s over which speed and heading are smoothed before they are differentiated (nuPlan: 8 to 15 steps of 0.1 s)
-)
+WINDOW = 0.75  # s of smoothing before speed and heading are differentiated (nuPlan: 8 to 15 steps of 0.1 s)
 TOPICS = ("/ego", "/tf", "/scenario")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was judged; ``passed`` None: nothing demands it, ``value`` is for information."""
+    """One evaluated figure; ``passed`` is None where there is no requirement and ``value`` is for information."""
 
     name: str
     passed: bool | None
     value: float | None
     limit: float | None = None
-    words: str = ""
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the check ready for JSON."""
+        values = {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(self).items() if k != "note"}
+        return values | {"words": self.note}
 
 
 @dataclass
 class Evaluation:
-    """What came of one recording."""
+    """The evaluation of one recording."""
 
     recording: str
     scenario: str
@@ -62,7 +65,7 @@ class Evaluation:
         return all(check.passed is not False for check in self.checks)
 
     def as_json(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return the evaluation ready for JSON."""
         return {
             "recording": self.recording,
             "scenario": self.scenario,
@@ -70,17 +73,15 @@ class Evaluation:
             "seconds": round(self.seconds, 3),
             "frames": self.frames,
             "complete": self.complete,
-            "checks": [
-                {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(check).items()} for check in self.checks
-            ],
+            "checks": [check.as_json() for check in self.checks],
         }
 
 
 def evaluate(path: Path, scenario: LoadedScenario | None = None, comfortable: bool = False) -> Evaluation:
-    """Judge a recording by its own scenario, or by the assertions of another one.
+    """Evaluate a recording by its own scenario, or by the assertions of another one.
 
-    ``comfortable``: discomfort fails, too. Raises RecordingError for what is no recording, ScenarioError where the
-    assertions ask for actors that it does not have.
+    ``comfortable``: discomfort fails, too. Raises RecordingError for an invalid recording, ScenarioError where the
+    assertions refer to actors that it does not have.
     """
     recording = McapRecording(path)
     ego = _ComfortTrack()
@@ -93,33 +94,32 @@ def evaluate(path: Path, scenario: LoadedScenario | None = None, comfortable: bo
         state = frame.json.get("ego", {})
         ego.add(frame.time, state.get("speed", 0.0), frame.pose("ego"))
         collisions = max(collisions, int(state.get("collisions", 0)))
-        seen = frame.json.get("scenario")
-        if seen is not None:
-            touches += [CollisionRecord(one["time"], one["of"], one["with"]) for one in seen["collisions"]]
-            invasions += [Invasion(one["time"], one["side"], one["marking"]) for one in seen["lane_invasions"]]
-            states = {name: ActorState(*numbers) for name, numbers in seen["actors"].items()}
-            route = tuple(seen["route"]) if seen["route"] else None
-            now = Snapshot(seen["time"], states, touches, lambda name: -1, invasions, route)
+        message = frame.json.get("scenario")
+        if message is not None:
+            touches += [CollisionRecord(each["time"], each["of"], each["with"]) for each in message["collisions"]]
+            invasions += [Invasion(each["time"], each["side"], each["marking"]) for each in message["lane_invasions"]]
+            states = {name: ActorState(*numbers) for name, numbers in message["actors"].items()}
+            route = tuple(message["route"]) if message["route"] else None
+            now = Snapshot(message["time"], states, touches, lambda name: -1, invasions, route)
             if not frames:
                 watchers = _watchers(recording, scenario, states)
             for watcher in watchers:
                 watcher.watch(now)
         frames += 1
     if not frames:
-        raise RecordingError(f"{path} holds no whole frame")
+        raise RecordingError(f"{path} holds no complete frame")
     result = Evaluation(str(path), recording.scenario, ego.seconds, frames, not recording.problem)
     for watcher in watchers:
-        found = watcher.result()
-        result.checks.append(
-            Check(f"{found['assertion']} of {found['of']}", bool(found["passed"]), found["value"], found["limit"])
-        )
-    mine = [touch for touch in touches if "ego" in (touch.of, touch.by)]
-    with_ = ", ".join(sorted({t.by if t.of == "ego" else t.of for t in mine}))
-    count = max(collisions, len(mine))
-    result.checks.append(Check("collisions", None, float(count), words=f"with {with_}" if with_ else ""))
-    result.checks.append(Check("lane_invasions", None, float(len(invasions)), words=_markings(invasions)))
+        outcome = watcher.result()
+        name = f"{outcome['assertion']} of {outcome['of']}"
+        result.checks.append(Check(name, bool(outcome["passed"]), outcome["value"], outcome["limit"]))
+    of_ego = [touch for touch in touches if "ego" in (touch.of, touch.by)]
+    with_ = ", ".join(sorted({t.by if t.of == "ego" else t.of for t in of_ego}))
+    count = max(collisions, len(of_ego))
+    result.checks.append(Check("collisions", None, float(count), note=f"with {with_}" if with_ else ""))
+    result.checks.append(Check("lane_invasions", None, float(len(invasions)), note=_markings(invasions)))
     done = None if now is None or now.route is None else now.route[0] / max(now.route[1], 1.0)
-    result.checks.append(Check("route_completion", None, done, words="" if done is not None else "no route"))
+    result.checks.append(Check("route_completion", None, done, note="" if done is not None else "no route"))
     result.checks += ego.comfort(comfortable)
     return result
 
@@ -133,8 +133,8 @@ def _watchers(
         if not text:
             return []
         loaded = parse(Path(f"{recording.path} (its scenario)"), text, recording.files)
-    wanted = {"ego", *(actor.name for actor in loaded.scenario.actors)}
-    if missing := sorted(wanted - states.keys()):
+    required = {"ego", *(actor.name for actor in loaded.scenario.actors)}
+    if missing := sorted(required - states.keys()):
         raise ScenarioError(f"{loaded.path}: {recording.path} has no actor {missing[0]!r}")
     return [AssertionMonitor(assertion) for assertion in loaded.scenario.asserts]
 
@@ -145,7 +145,7 @@ def _markings(invasions: Sequence[Invasion]) -> str:
 
 
 class _ComfortTrack:
-    """Time, speed and heading of the ego, frame by frame."""
+    """The time, speed and heading of the ego, frame by frame."""
 
     def __init__(self) -> None:
         self._times: list[float] = []
@@ -161,43 +161,44 @@ class _ComfortTrack:
         self._speeds.append(speed)
         self._yaws.append(float(np.arctan2(pose[1, 0], pose[0, 0])))
 
-    def comfort(self, demanded: bool) -> list[Check]:
-        """The worst of each of ``COMFORT``; too short a track has none."""
-        found = motion(np.array(self._times), np.array(self._speeds), np.unwrap(self._yaws))
+    def comfort(self, is_required: bool) -> list[Check]:
+        """Return the worst value of each of ``COMFORT``; [] for a track that is too short."""
+        series = motion(np.array(self._times), np.array(self._speeds), np.unwrap(self._yaws))
         checks = []
-        for name, values in found.items():
+        for name, values in series.items():
             unit, low, high = COMFORT[name]
             worst = float(values[np.argmax(np.maximum(values / high, values / low))])
-            within = low <= worst <= high
+            is_within = low <= worst <= high
             limit = high if worst >= 0.0 else low
-            words = unit if within else f"{unit}, beyond nuPlan's limit of comfort"
-            checks.append(Check(name, within if demanded else None, worst, limit, words))
+            note = unit if is_within else f"{unit}, beyond nuPlan's limit of comfort"
+            checks.append(Check(name, is_within if is_required else None, worst, limit, note))
         return checks
 
 
 def motion(times: np.ndarray, speeds: np.ndarray, yaws: np.ndarray) -> dict[str, np.ndarray]:
-    """Accelerations, jerks and turning of f64 (N,) times (s, evenly spaced), speeds (m/s) and headings (rad).
+    """Return accelerations, jerks and turning, f64 (N,), of times (s, evenly spaced), speeds (m/s) and headings (rad).
 
-    Derivatives of a Savitzky-Golay fit (second order over ``WINDOW``), as in nuPlan. {} where there is less than that.
+    They are derivatives of a Savitzky-Golay fit (second order over ``WINDOW``), as in nuPlan; {} where there is less
+    than one window.
     """
-    from scipy.signal import savgol_filter  # half a second, which `neuralsim record` would begin with
+    from scipy.signal import savgol_filter  # its import takes half a second, which `neuralsim record` need not spend
 
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     window = max(round(WINDOW / step) | 1, 5) if step > 0.0 else 0
     if not window or len(times) < window:
         return {}
 
-    def change(values: np.ndarray, order: int = 1) -> np.ndarray:
+    def derivative(values: np.ndarray, order: int = 1) -> np.ndarray:
         fitted: np.ndarray = savgol_filter(values, window, 2, deriv=order, delta=step)
         return fitted
 
-    rate = change(yaws)
-    along, across = change(speeds), speeds * rate
+    rate = derivative(yaws)
+    along, across = derivative(speeds), speeds * rate
     return {
         "longitudinal_acceleration": along,
         "lateral_acceleration": across,
-        "longitudinal_jerk": change(along),
-        "jerk": np.hypot(change(along), change(across)),
+        "longitudinal_jerk": derivative(along),
+        "jerk": np.hypot(derivative(along), derivative(across)),
         "yaw_rate": rate,
-        "yaw_acceleration": change(rate),
+        "yaw_acceleration": derivative(rate),
     }

@@ -1,4 +1,4 @@
-"""Recordings afterwards: other formats, a check of their health, a whole file out of one that was cut short."""
+"""Check, recover and export recordings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mcap.writer import CompressionType, Writer
 
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
-from neuralsim.recording.reading.recorded_frame import Recorded
-from neuralsim.recording.reading.sequential_reader import Begun, McapRecording
+from neuralsim.recording.reading.recorded_frame import RecordedFrame
+from neuralsim.recording.reading.sequential_reader import CompleteFrames, McapRecording
 from neuralsim.recording.reading.untrusted_mcap import Lost
 from neuralsim.recording.topics import camera_topic
 from neuralsim.recording.writing.mcap_writer import CHUNK
 from neuralsim.recording.writing.mp4 import Mp4Writer
-from neuralsim.renderer.views import tag_picture
+from neuralsim.renderer.views import tag_image
 
 
 @dataclass(frozen=True)
 class Health:
-    """``problem`` is one line, "" for a whole file; ``begin`` and ``end`` are simulated seconds."""
+    """The state of a file; ``problem`` is one line, "" if complete; ``begin`` and ``end`` are simulated seconds."""
 
     frames: int
     begin: float
@@ -33,18 +33,18 @@ class Health:
 
 
 def examine(path: Path) -> Health:
-    """Read a recording to its end, or to where it can be read. Raises :class:`RecordingError` if it is none."""
+    """Read a recording to its end, or as far as possible. Raises :class:`RecordingError` for an invalid file."""
     recording = McapRecording(path)
     count, begin, end = 0, 0.0, 0.0
     topics: tuple[str, ...] = ()
     for frame in recording.frames():
         begin = begin if count else frame.time
-        count, end, topics = count + 1, frame.time, (*frame.planes, *frame.pictures)
+        count, end, topics = count + 1, frame.time, (*frame.planes, *frame.images)
     return Health(count, begin, end, topics, recording.problem)
 
 
 def recover(source: Path, target: Path) -> int:
-    """Copy all that can be read of a recording into a new, whole file; returns the number of messages.
+    """Copy everything readable of a recording into a new, complete file; return the number of messages.
 
     Raises :class:`RecordingError`; ``target`` must not exist yet.
     """
@@ -57,11 +57,11 @@ def recover(source: Path, target: Path) -> int:
                 if not count:
                     target.unlink()
     except FileExistsError:
-        raise RecordingError(f"{target} is there already; choose another name") from None
+        raise RecordingError(f"{target} exists already; choose another name") from None
     except OSError as error:
         raise RecordingError(f"cannot recover {source} to {target}: {reason(error)}") from None
     if not count:
-        raise RecordingError(f"{source} holds no message that can be read")
+        raise RecordingError(f"{source} holds no readable message")
     return count
 
 
@@ -71,10 +71,10 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
     channels: dict[int, int] = {}
     topics: dict[int, str] = {}
     about: dict[str, str] = {}
-    begun = Begun()
+    complete_frames = CompleteFrames()
     started = False
     for record in recording.records():
-        if not started:  # a header that is damaged is replaced
+        if not started:  # a damaged header is replaced
             writer.start(*((record.profile, record.library) if isinstance(record, Header) else ("", "")))
             started = True
         if isinstance(record, Schema) and record.id not in schemas:
@@ -90,8 +90,10 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
             writer.add_metadata(record.name, record.metadata)
             about |= record.metadata if record.name == "recording" else {}
         elif isinstance(record, Lost):
-            begun.gap(about)
-        elif isinstance(record, Message) and record.channel_id in channels and begun(topics[record.channel_id], record):
+            complete_frames.gap(about)
+        elif isinstance(record, Message) and record.channel_id in channels:
+            if not complete_frames(topics[record.channel_id], record):
+                continue
             writer.add_message(
                 channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence
             )
@@ -104,11 +106,11 @@ def export_mp4(
     source: Path,
     target: Path,
     progress: Callable[[int], None] = lambda _: None,
-    missing: Callable[[str], None] = lambda _: None,
+    report_problem: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """The painted pictures of a recording (without them: its tags, in their colours) as H.264; returns their number.
+    """Write the rendered images of a recording (without them: its tags in colour) as H.264; return their number.
 
-    ``progress`` is called with the frames so far, ``missing`` with a line if not all could be read. Raises
+    ``progress`` is called with the frames so far, ``report_problem`` with a line if not all could be read. Raises
     :class:`RecordingError`.
     """
     recording = McapRecording(source)
@@ -116,15 +118,15 @@ def export_mp4(
     count = 0
     try:
         for frame in recording.frames([camera_topic("", name) for name in ("calibration", "neural", "tag")]):
-            picture = _picture(frame)
-            if picture is None:
-                raise RecordingError(f"{source} holds neither painted pictures nor tags to make a video of")
+            image = _image(frame)
+            if image is None:
+                raise RecordingError(f"{source} holds neither rendered images nor tags to make a video of")
             if writer is None:
-                size = picture.shape[1], picture.shape[0]
+                size = image.shape[1], image.shape[0]
                 writer = Mp4Writer(target, size, rate=recording.fps, block=True)
-            elif (picture.shape[1], picture.shape[0]) != writer.size:
-                raise RecordingError(f"{source}: frame {frame.index} is of another size than those before")
-            if not writer.write(picture, frame.time):
+            elif (image.shape[1], image.shape[0]) != writer.size:
+                raise RecordingError(f"{source}: frame {frame.index} has another size than those before")
+            if not writer.write(image, frame.time):
                 break
             count += 1
             progress(count)
@@ -132,15 +134,15 @@ def export_mp4(
         if writer is not None:
             writer.close()
     if writer is None:
-        raise RecordingError(f"{source} holds no whole frame")
+        raise RecordingError(f"{source} holds no complete frame")
     if writer.error is not None:
         raise RecordingError(writer.error)
     if recording.problem:
-        missing(recording.problem)
+        report_problem(recording.problem)
     return count
 
 
-def _picture(frame: Recorded) -> np.ndarray | None:
-    if "neural" in frame.pictures:
-        return np.ascontiguousarray(frame.picture("neural")[..., ::-1])
-    return tag_picture(frame.planes["tag"]) if "tag" in frame.planes else None
+def _image(frame: RecordedFrame) -> np.ndarray | None:
+    if "neural" in frame.images:
+        return np.ascontiguousarray(frame.image("neural")[..., ::-1])
+    return tag_image(frame.planes["tag"]) if "tag" in frame.planes else None

@@ -1,4 +1,4 @@
-"""Foxglove's message schemas in an MCAP file, and poses in their axes.
+"""Foxglove's message schemas in an MCAP file, and poses in Foxglove's axes.
 
 CARLA's axes are left-handed (x forward, y right, z up), Foxglove's right-handed: y changes its sign on the way in and
 on the way out.
@@ -57,14 +57,14 @@ __all__ = [
     "SceneUpdate",
     "TextAnnotation",
     "Vector3",
+    "decompose",
     "descriptors",
     "matrix",
-    "parsed",
-    "placed",
+    "parse",
     "right_handed",
 ]
 
-#: Schema name -> message class, of what a recording holds.
+#: Schema name -> message class of the messages in a recording.
 MESSAGES: dict[str, Any] = {
     each.DESCRIPTOR.full_name: each
     for each in (
@@ -80,7 +80,7 @@ MESSAGES: dict[str, Any] = {
 
 
 def descriptors(schema: str) -> bytes:
-    """The ``FileDescriptorSet`` of a message and all that it is made of, as MCAP's ``protobuf`` schema records have it.
+    """Return the ``FileDescriptorSet`` of a message and its parts, as MCAP's ``protobuf`` schema records have it.
 
     Dependencies come first. Raises KeyError for a schema that recordings do not use.
     """
@@ -92,14 +92,14 @@ def descriptors(schema: str) -> bytes:
         files[file.name] = file
 
     add(MESSAGES[schema].DESCRIPTOR.file)
-    found = FileDescriptorSet()
+    descriptor_set = FileDescriptorSet()
     for file in files.values():
-        file.CopyToProto(found.file.add())
-    return found.SerializeToString()
+        file.CopyToProto(descriptor_set.file.add())
+    return descriptor_set.SerializeToString()
 
 
-def parsed(kind: Any, topic: str, data: bytes) -> Any:
-    """A message of one of these classes. Raises ``ValueError``, one line, for what is none."""
+def parse(kind: Any, topic: str, data: bytes) -> Any:
+    """Parse a message of class ``kind``. Raises ``ValueError``, one line, for other data."""
     try:
         return kind.FromString(data)
     except DecodeError:
@@ -107,22 +107,22 @@ def parsed(kind: Any, topic: str, data: bytes) -> Any:
 
 
 def right_handed(pose: np.ndarray) -> np.ndarray:
-    """A pose f64 (4, 4) from CARLA's axes to right-handed ones, or back: y changes its sign."""
+    """Convert a pose f64 (4, 4) from CARLA's axes to right-handed ones, or back: y changes its sign."""
     flip = np.array([1.0, -1.0, 1.0, 1.0])
     return pose * flip[:, None] * flip[None, :]
 
 
-def placed(pose: np.ndarray) -> tuple[Vector3, Quaternion]:
-    """Translation and rotation of a pose f64 (4, 4)."""
+def decompose(pose: np.ndarray) -> tuple[Vector3, Quaternion]:
+    """Return the translation and rotation of a pose f64 (4, 4)."""
     x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
     return Vector3(x=pose[0, 3], y=pose[1, 3], z=pose[2, 3]), Quaternion(x=x, y=y, z=z, w=w)
 
 
 def matrix(translation: Vector3, rotation: Quaternion) -> np.ndarray:
-    """The pose f64 (4, 4) of a translation and a rotation."""
+    """Return the pose f64 (4, 4) of a translation and a rotation."""
     pose = np.eye(4)
     turn = [rotation.x, rotation.y, rotation.z, rotation.w]
-    if any(turn):  # protobuf leaves out what is zero
+    if any(turn):  # protobuf omits zeros
         pose[:3, :3] = Rotation.from_quat(turn).as_matrix()
     pose[:3, 3] = translation.x, translation.y, translation.z
     return pose

@@ -1,4 +1,4 @@
-"""What a viewer of recordings draws: boxes and lanes in three dimensions, outlines over the pictures.
+"""Scene content for viewers of recordings: boxes and lanes in 3D, outlines over the images.
 
 Foxglove's ``SceneUpdate`` and ``ImageAnnotations``; axes as in ``foxglove.py``.
 """
@@ -14,20 +14,20 @@ from bridge.messages import Camera, Chart, Frame, MovingObject
 from bridge.tags import COLOURS, COUNT, Tag
 from neuralsim.recording import foxglove
 
-_NEAREST = 0.3  # m before the camera, of a box that can be projected
-_FADED = 0.65  # opacity of boxes
+_NEAREST = 0.3  # m in front of the camera: least distance of a box to be projected
+_OPACITY = 0.65  # of boxes
 _EDGE = 0.12  # m, width of a lane's edges
 _ASPHALT = foxglove.Color(r=0.62, g=0.66, b=0.72, a=0.9)
 _EGO = foxglove.Color(r=0.28, g=0.81, b=0.56, a=0.9)
 _LAMPS = {"red": (240, 82, 82), "yellow": (250, 188, 64), "green": (72, 207, 142), "on": (240, 82, 82)}
-_CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))  # of a box, in half sizes
-#: Which corners a box has an edge between: they differ in one coordinate.
+_CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))  # of a box, in units of its half sizes
+#: Pairs of corners with an edge between them: they differ in one coordinate.
 _EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (_CORNERS[a] != _CORNERS[b]).sum() == 1])
 _Stamp = dict[str, int]
 
 
 def boxes(frame: Frame, stamp: _Stamp) -> bytes:
-    """All that moves and is in view, and the ego as an arrow: a ``SceneUpdate``, which replaces the last one."""
+    """Return a ``SceneUpdate`` of all moving objects in view and the ego as an arrow; it replaces the last one."""
     entities = [
         foxglove.SceneEntity(
             timestamp=stamp, frame_id="world", id=f"object {moving.instance}",
@@ -40,13 +40,13 @@ def boxes(frame: Frame, stamp: _Stamp) -> bytes:
         pose=_pose(frame.ego.pose), shaft_length=2.6, shaft_diameter=0.5, head_length=1.4, head_diameter=1.2, color=_EGO
     )
     entities.append(foxglove.SceneEntity(timestamp=stamp, frame_id="world", id="ego", arrows=[arrow]))
-    every = foxglove.SceneEntityDeletion(timestamp=stamp, type=foxglove.SceneEntityDeletion.Type.ALL)
-    data: bytes = foxglove.SceneUpdate(deletions=[every], entities=entities).SerializeToString()
+    delete_all = foxglove.SceneEntityDeletion(timestamp=stamp, type=foxglove.SceneEntityDeletion.Type.ALL)
+    data: bytes = foxglove.SceneUpdate(deletions=[delete_all], entities=entities).SerializeToString()
     return data
 
 
 def lanes(chart: Chart, stamp: _Stamp) -> bytes:
-    """Both edges of every lane, on the plane through the world's origin: a ``SceneUpdate``."""
+    """Return a ``SceneUpdate`` of both edges of every lane, on the plane through the world's origin."""
     edges = []
     for line, width in zip(chart.lines, chart.widths[:, 0], strict=True):
         if len(line) < 2:
@@ -68,8 +68,8 @@ def lanes(chart: Chart, stamp: _Stamp) -> bytes:
 
 
 def outlines(frame: Frame, stamp: _Stamp) -> bytes:
-    """The edges of boxes with their class, and lit lamps, in pixels: ``ImageAnnotations``."""
-    lines, words = [], []
+    """Return ``ImageAnnotations``, in pixels, of the edges of boxes with their class, and of lit lamps."""
+    lines, texts = [], []
     for moving in frame.objects:
         corners = _on_screen(moving, frame.camera)
         if corners is None:
@@ -82,29 +82,29 @@ def outlines(frame: Frame, stamp: _Stamp) -> bytes:
             )
         )  # fmt: skip
         left, top = corners.min(axis=0)
-        words.append(
+        texts.append(
             foxglove.TextAnnotation(
                 timestamp=stamp, position=foxglove.Point2(x=left, y=top), text=_class(moving.tag), font_size=8.0,
-                text_color=foxglove.Color(r=1.0, g=1.0, b=1.0, a=1.0), background_color=_colour(moving.tag, _FADED),
+                text_color=foxglove.Color(r=1.0, g=1.0, b=1.0, a=1.0), background_color=_colour(moving.tag, _OPACITY),
             )
         )  # fmt: skip
     for lamp in frame.lamps:
         left, top, right, bottom = lamp.box
         red, green, blue = _LAMPS.get(lamp.state, (255, 255, 255))
-        corner = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        rectangle = [(left, top), (right, top), (right, bottom), (left, bottom)]
         lines.append(
             foxglove.PointsAnnotation(
                 timestamp=stamp, type=foxglove.PointsAnnotation.Type.LINE_LOOP, thickness=1.0,
-                points=[foxglove.Point2(x=x, y=y) for x, y in corner],
+                points=[foxglove.Point2(x=x, y=y) for x, y in rectangle],
                 outline_color=foxglove.Color(r=red / 255, g=green / 255, b=blue / 255, a=1.0),
             )
         )  # fmt: skip
-    data: bytes = foxglove.ImageAnnotations(timestamp=stamp, points=lines, texts=words).SerializeToString()
+    data: bytes = foxglove.ImageAnnotations(timestamp=stamp, points=lines, texts=texts).SerializeToString()
     return data
 
 
 def _on_screen(moving: MovingObject, camera: Camera) -> np.ndarray | None:
-    """f64 (8, 2): the corners of a box in pixels; None where it reaches behind the camera."""
+    """Return the corners of a box in pixels, f64 (8, 2); None where it reaches behind the camera."""
     to_camera = np.linalg.inv(camera.pose) @ moving.pose
     x, y, z = ((_CORNERS * moving.extent) @ to_camera[:3, :3].T + to_camera[:3, 3]).T
     if x.min() < _NEAREST:
@@ -113,14 +113,14 @@ def _on_screen(moving: MovingObject, camera: Camera) -> np.ndarray | None:
 
 
 def _pose(pose: np.ndarray) -> foxglove.Pose:
-    at, turn = foxglove.placed(foxglove.right_handed(pose))
-    return foxglove.Pose(position=at, orientation=turn)
+    position, orientation = foxglove.decompose(foxglove.right_handed(pose))
+    return foxglove.Pose(position=position, orientation=orientation)
 
 
 def _cube(moving: MovingObject) -> foxglove.CubePrimitive:
     x, y, z = moving.extent
     size = foxglove.Vector3(x=2.0 * x, y=2.0 * y, z=2.0 * z)
-    return foxglove.CubePrimitive(pose=_pose(moving.pose), size=size, color=_colour(moving.tag, _FADED))
+    return foxglove.CubePrimitive(pose=_pose(moving.pose), size=size, color=_colour(moving.tag, _OPACITY))
 
 
 def _colour(tag: int, opacity: float = 1.0) -> Any:

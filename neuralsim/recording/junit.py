@@ -1,4 +1,4 @@
-"""Evaluations as JUnit XML, which continuous integration reads: a suite for each recording, a case for each check."""
+"""Write evaluations as JUnit XML for continuous integration: a suite per recording, a case per check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuralsim.recording.evaluate import Check, Evaluation
 
 
 def write_junit(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Write ``path``; what nothing demands is a property, not a case. Raises :class:`RecordingError`."""
+    """Write ``path``; a check without requirement is a property, not a case. Raises :class:`RecordingError`."""
     suites = ET.Element("testsuites", name="neuralsim")
     totals = [0, 0]
     for each in evaluations:
@@ -32,7 +32,7 @@ def write_junit(path: Path, evaluations: Sequence[Evaluation]) -> None:
         for check in cases:
             case = ET.SubElement(suite, "testcase", classname=each.scenario, name=check.name, time="0")
             if not check.passed:
-                ET.SubElement(case, "failure", message=says(check), type="assertion")
+                ET.SubElement(case, "failure", message=describe(check), type="assertion")
     suites.set("tests", str(totals[0]))
     suites.set("failures", str(totals[1]))
     ET.indent(suites)
@@ -40,15 +40,15 @@ def write_junit(path: Path, evaluations: Sequence[Evaluation]) -> None:
 
 
 def write_json(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Write ``path``: a list with an object for each recording. Raises :class:`RecordingError`."""
+    """Write ``path``: a list with an object per recording. Raises :class:`RecordingError`."""
     _write(path, json.dumps([each.as_json() for each in evaluations], indent=2) + "\n")
 
 
-def says(check: Check) -> str:
-    """A check in words: its figure, the limit, what else there is to say."""
+def describe(check: Check) -> str:
+    """Return a check as text: its value, limit and note."""
     value = "none" if check.value is None else f"{check.value:.4g}"
     limit = f", limit {check.limit:.4g}" if check.limit is not None else ""
-    return f"{value}{limit}{' ' if check.words else ''}{check.words}"
+    return f"{value}{limit}{' ' if check.note else ''}{check.note}"
 
 
 def _write(path: Path, text: str) -> None:

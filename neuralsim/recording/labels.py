@@ -1,4 +1,4 @@
-"""Labels as the field's data sets have them: Cityscapes' ids, COCO's boxes and masks."""
+"""Convert labels to the formats of public data sets: Cityscapes' ids, COCO's boxes and masks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CITYSCAPES: dict[Tag, tuple[int, int]] = {
     Tag.WATER: (0, _IGNORED), Tag.ROAD_LINE: (7, 0), Tag.GROUND: (6, _IGNORED), Tag.BRIDGE: (15, _IGNORED),
     Tag.RAIL_TRACK: (10, _IGNORED), Tag.GUARD_RAIL: (14, _IGNORED),
 }  # fmt: skip
-#: COCO's categories: what moves by itself, under CARLA's ids.
+#: COCO's categories: the movers, with CARLA's ids.
 CATEGORIES = [{"id": int(tag), "name": tag.name.lower(), "supercategory": "mover"} for tag in MOVERS]
-_GROUPS = 7  # of five bits: numbers below 2^34
-SMALLEST = 12  # pixels of an object that is annotated
+_GROUPS = 7  # of five bits each: numbers below 2^34
+SMALLEST = 12  # pixels of an annotated object
 
 
 def _table(which: int, missing: int) -> np.ndarray:
@@ -38,39 +38,41 @@ LABEL_IDS, TRAIN_IDS = _table(0, 0), _table(1, _IGNORED)
 
 
 def instance_ids(tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """Cityscapes' instance ids, u16 (H, W): the label id, and for things 1000 times it plus a number from 0."""
+    """Return Cityscapes' instance ids, u16 (H, W): the label id, and for movers 1000 times it plus a number from 0."""
     labels = LABEL_IDS[tag].astype(np.uint16)
     result = labels.copy()
     for mover in MOVERS:
-        there = tag == mover
-        if there.any():
-            _, number = np.unique(instance[there], return_inverse=True)
-            result[there] = labels[there] * 1000 + number.astype(np.uint16)
+        is_mover = tag == mover
+        if is_mover.any():
+            _, number = np.unique(instance[is_mover], return_inverse=True)
+            result[is_mover] = labels[is_mover] * 1000 + number.astype(np.uint16)
     return result
 
 
 def coco_annotations(tag: np.ndarray, instance: np.ndarray) -> list[dict[str, Any]]:
-    """COCO's annotations of what moves, without ids: category, box (x, y, width, height), area, mask as RLE. Raises
-    ``ValueError`` where that is more than any picture shows."""
-    found: list[dict[str, Any]] = []
-    seen = 0
+    """Return COCO's annotations of movers, without ids: category, box (x, y, width, height), area, mask as RLE.
+
+    Raises ``ValueError`` where they are more than any image can show.
+    """
+    annotations: list[dict[str, Any]] = []
+    pixels = 0
     for mover in MOVERS:
-        there = tag == mover
-        if not there.any():
+        is_mover = tag == mover
+        if not is_mover.any():
             continue
-        values, numbers = np.unique(instance[there], return_inverse=True)
-        numbered = np.zeros(tag.shape, np.int32)  # which of ``values``, from 1
-        numbered[there] = numbers + 1
+        values, numbers = np.unique(instance[is_mover], return_inverse=True)
+        numbered = np.zeros(tag.shape, np.int32)  # index into ``values``, from 1
+        numbered[is_mover] = numbers + 1
         for number, (value, box) in enumerate(zip(values.tolist(), find_objects(numbered), strict=True), 1):
             columns = numbered[:, box[1]] == number
-            seen += columns.size
-            if seen > limits.MASKS:
-                raise ValueError(f"the objects of a picture fill it over {limits.MASKS // tag.size} times")
+            pixels += columns.size
+            if pixels > limits.MASKS:
+                raise ValueError(f"the objects of an image fill it over {limits.MASKS // tag.size} times")
             area = int(columns.sum())
             if area < SMALLEST:
                 continue
             (y, y_end), (x, x_end) = ((side.start, side.stop) for side in box)
-            found.append(
+            annotations.append(
                 {
                     "category_id": int(mover),
                     "bbox": [x, y, x_end - x, y_end - y],
@@ -80,14 +82,15 @@ def coco_annotations(tag: np.ndarray, instance: np.ndarray) -> list[dict[str, An
                     "instance": value,
                 }
             )
-    return found
+    return annotations
 
 
 def rle(mask: np.ndarray, left: int = 0, width: int | None = None) -> str:
-    """A mask bool (H, W) as COCO's compressed run lengths: column by column, zeros first; each number is the difference
-    to the one two before it, in groups of five bits, least first, bit 5 for "more", offset by 48.
+    """Encode a mask bool (H, W) as COCO's compressed run lengths.
 
-    ``left``, ``width``: of a picture, of which ``mask`` has the columns from ``left`` on that are not empty.
+    They go column by column, zeros first. Each number is the difference to the one two before it, in groups of five
+    bits, least significant first, bit 5 for "more", offset by 48. ``mask`` may be the columns from ``left`` on of an
+    image of ``width``, where the others are empty.
     """
     height = len(mask)
     flat = np.zeros(mask.size + 2, np.int8)
@@ -98,11 +101,11 @@ def rle(mask: np.ndarray, left: int = 0, width: int | None = None) -> str:
     rest = counts.copy()
     rest[3:] -= counts[1:-2]
     letters = np.zeros((len(counts), _GROUPS), np.uint8)
-    open_ = np.ones(len(counts), bool)
+    is_open = np.ones(len(counts), bool)
     for group in range(_GROUPS):
         bits = rest & 0x1F
         rest >>= 5
-        more = open_ & (rest != np.where(bits & 0x10, -1, 0))
-        letters[:, group] = np.where(open_, (bits | np.where(more, 0x20, 0)) + 48, 0)
-        open_ = more
+        more = is_open & (rest != np.where(bits & 0x10, -1, 0))
+        letters[:, group] = np.where(is_open, (bits | np.where(more, 0x20, 0)) + 48, 0)
+        is_open = more
     return letters[letters > 0].tobytes().decode("ascii")

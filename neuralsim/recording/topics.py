@@ -1,4 +1,4 @@
-"""The topics of a recording: which schema each has, and a frame as the messages on them.
+"""The topics of a recording: their schemas, and the messages of a frame.
 
 Log times are simulated nanoseconds. Poses in Foxglove's messages are right-handed, those in JSON are CARLA's.
 """
@@ -16,11 +16,11 @@ import numpy as np
 
 from bridge.messages import Frame
 from neuralsim.recording import foxglove, foxglove_scene
-from neuralsim.renderer.views import tag_picture
+from neuralsim.renderer.views import tag_image
 
-JPEG = 95  # quality of the neural and rgb pictures
-PICTURES = ("neural", "rgb")
-COLOURED = "tag_color"  # the tags as one looks at them
+JPEG = 95  # quality of the neural and rgb images
+IMAGES = ("neural", "rgb")
+COLOURED = "tag_color"  # the tags as a colour image
 ANNOTATIONS = "/camera/annotations"
 RAW = {"tag": "mono8", "instance": "mono16", "depth": "32FC1", "motion": "16FC2"}
 OPTICAL = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -34,12 +34,12 @@ _NUMBER, _INTEGER, _FLAG, _TEXT = ({"type": kind} for kind in ("number", "intege
 _NUMBERS = {"type": "array", "items": _NUMBER}
 _TABLE = {"type": "object", "additionalProperties": _NUMBER}
 _EVENTS = {"type": "array", "items": {"type": "object"}}
-_THING = _object(
+_OBJECT = _object(
     instance=_INTEGER, tag=_INTEGER, pose=_NUMBERS, extent=_NUMBERS, blueprint=_TEXT, color=_TEXT
 )  # fmt: skip
 _LAMP = _object(kind=_TEXT, state=_TEXT, box=_NUMBERS, depth=_NUMBER)
 
-#: JSON topics -> name and JSON Schema of their messages. The last one is the last message of a frame.
+#: JSON topics -> name and JSON Schema of their messages. The last topic has the last message of a frame.
 JSON: dict[str, tuple[str, dict[str, Any]]] = {
     "/ego": (
         "neuralsim.Ego",
@@ -67,7 +67,7 @@ JSON: dict[str, tuple[str, dict[str, Any]]] = {
         "neuralsim.Objects",
         _object(
             frame=_INTEGER,
-            objects={"type": "array", "items": _THING},
+            objects={"type": "array", "items": _OBJECT},
             lamps={"type": "array", "items": _LAMP},
         ),
     ),
@@ -76,8 +76,8 @@ LAST = "/objects"
 
 
 def protobuf_topics(planes: Sequence[str], view: str = "") -> dict[str, str]:
-    """Topic -> schema, of one camera: those of ``planes``, and its calibration."""
-    kinds = {**dict.fromkeys(PICTURES, "foxglove.CompressedImage"), **dict.fromkeys(RAW, "foxglove.RawImage")}
+    """Return topic -> schema of one camera: its ``planes``, and its calibration."""
+    kinds = {**dict.fromkeys(IMAGES, "foxglove.CompressedImage"), **dict.fromkeys(RAW, "foxglove.RawImage")}
     topics = {camera_topic(view, name): kinds[name] for name in planes}
     topics[camera_topic(view, "calibration")] = "foxglove.CameraCalibration"
     if "tag" in planes:
@@ -87,8 +87,8 @@ def protobuf_topics(planes: Sequence[str], view: str = "") -> dict[str, str]:
     return topics
 
 
-#: Topic -> schema, of what there is but once.
-ONCE = {
+#: Topic -> schema of topics that do not belong to a camera.
+SHARED = {
     "/tf": "foxglove.FrameTransform",
     "/ego/pose": "foxglove.PoseInFrame",
     "/scene/objects": "foxglove.SceneUpdate",
@@ -97,78 +97,77 @@ ONCE = {
 
 
 def camera_topic(view: str, name: str) -> str:
-    """``/camera/tag`` of the first camera, ``/camera/rear/tag`` of one called rear."""
+    """Return ``/camera/tag`` for the first camera, ``/camera/rear/tag`` for one called rear."""
     return f"/camera/{view}/{name}" if view else f"/camera/{name}"
 
 
 def camera_frame(view: str) -> str:
-    """The coordinate frame of a camera."""
+    """Return the coordinate frame of a camera."""
     return f"camera_{view}" if view else "camera"
 
 
 def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """(topic, message) of a frame, and of its painted picture u8 (H, W, 3) RGB; of a further camera only what it
-    sees."""
+    """Yield (topic, message) for a frame and its rendered image u8 (H, W, 3) RGB; for a further camera its own only."""
     now = round(frame.sim_time * 1e9)
     stamp = {"seconds": now // 1_000_000_000, "nanos": now % 1_000_000_000}
     view, camera = frame.view, frame.camera
-    name_of_frame = camera_frame(view)
+    frame_id = camera_frame(view)
     for name in planes:
-        picture = neural if name == "neural" else frame.planes.get(name)
-        if picture is not None:
-            yield camera_topic(view, name), _image(name, picture, stamp, name_of_frame)
-        if picture is not None and name == "tag":
-            yield camera_topic(view, COLOURED), _coloured(picture, stamp, name_of_frame)
+        image = neural if name == "neural" else frame.planes.get(name)
+        if image is not None:
+            yield camera_topic(view, name), _image(name, image, stamp, frame_id)
+        if image is not None and name == "tag":
+            yield camera_topic(view, COLOURED), _coloured(image, stamp, frame_id)
     f, cx, cy = camera.focal, camera.width / 2, camera.height / 2
     yield (
         camera_topic(view, "calibration"),
         foxglove.CameraCalibration(
-            timestamp=stamp, frame_id=name_of_frame, width=camera.width, height=camera.height,
+            timestamp=stamp, frame_id=frame_id, width=camera.width, height=camera.height,
             distortion_model="plumb_bob", D=[0.0] * 5, K=[f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0],
             R=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
             P=[f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
         ).SerializeToString(),
     )  # fmt: skip
     ego = foxglove.right_handed(frame.ego.pose)
-    yield "/tf", _transform(stamp, name_of_frame, foxglove.right_handed(camera.pose) @ OPTICAL)
+    yield "/tf", _transform(stamp, frame_id, foxglove.right_handed(camera.pose) @ OPTICAL)
     if view:
         return
     yield "/tf", _transform(stamp, "ego", ego)
-    at, turn = foxglove.placed(ego)
-    pose = foxglove.Pose(position=at, orientation=turn)
+    position, orientation = foxglove.decompose(ego)
+    pose = foxglove.Pose(position=position, orientation=orientation)
     yield "/ego/pose", foxglove.PoseInFrame(timestamp=stamp, frame_id="world", pose=pose).SerializeToString()
     yield ANNOTATIONS, foxglove_scene.outlines(frame, stamp)
     yield "/scene/objects", foxglove_scene.boxes(frame, stamp)
     if frame.chart is not None:
         yield "/scene/lanes", foxglove_scene.lanes(frame.chart, stamp)
-    for topic, content in _described(frame).items():
+    for topic, content in _json_messages(frame).items():
         yield topic, content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
 
 
-def _image(name: str, picture: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
-    if name in PICTURES:
-        done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG])
+def _image(name: str, image: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
+    if name in IMAGES:
+        done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG])
         if not done:
-            raise ValueError(f"the {name} picture cannot be compressed")
+            raise ValueError(f"the {name} image cannot be compressed")
         message = foxglove.CompressedImage(timestamp=stamp, frame_id=frame_id, data=data.tobytes(), format="jpeg")
     else:
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         message = foxglove.RawImage(
             timestamp=stamp, frame_id=frame_id, width=width, height=height, encoding=RAW[name],
-            step=picture.strides[0], data=picture.tobytes(),
+            step=image.strides[0], data=image.tobytes(),
         )  # fmt: skip
     data_: bytes = message.SerializeToString()
     return data_
 
 
 def _coloured(tag: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
-    """In CARLA's colours, as a PNG with a palette: OpenCV, which writes none, takes six times as long for RGB."""
+    """Return the tags in CARLA's colours as a PNG with a palette: OpenCV writes none, RGB takes six times longer."""
     height, width = tag.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each behind its filter's number: none
+    rows = np.zeros((height, width + 1), np.uint8)  # each row follows its filter type: none
     rows[:, 1:] = tag
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", tag_picture(np.arange(256, dtype=np.uint8)).tobytes()),
+        (b"PLTE", tag_image(np.arange(256, dtype=np.uint8)).tobytes()),
         (b"IDAT", zlib.compress(rows.tobytes(), 1)),
         (b"IEND", b""),
     )
@@ -181,18 +180,18 @@ def _coloured(tag: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
 
 
 def _transform(stamp: dict[str, int], child: str, pose: np.ndarray) -> bytes:
-    at, turn = foxglove.placed(pose)
+    translation, rotation = foxglove.decompose(pose)
     message = foxglove.FrameTransform(
-        timestamp=stamp, parent_frame_id="world", child_frame_id=child, translation=at, rotation=turn
+        timestamp=stamp, parent_frame_id="world", child_frame_id=child, translation=translation, rotation=rotation
     )
     data: bytes = message.SerializeToString()
     return data
 
 
-def _described(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
-    """The JSON messages of a frame. Poses are CARLA's: left-handed, row-major 4x4."""
+def _json_messages(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
+    """Return the JSON messages of a frame. Poses are CARLA's: left-handed, row-major 4x4."""
     ego = frame.ego
-    described: dict[str, dict[str, Any] | bytes] = {
+    content: dict[str, dict[str, Any] | bytes] = {
         "/ego": {
             "frame": frame.sequence, "time": frame.sim_time, "speed": ego.speed, "gear": ego.gear,
             "road_id": ego.road_id, "lane_id": ego.lane_id, "collisions": ego.collisions, "autopilot": ego.autopilot,
@@ -205,8 +204,8 @@ def _described(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
         },
     }  # fmt: skip
     if frame.play:
-        described["/scenario"] = frame.play.encode()
-    described[LAST] = {
+        content["/scenario"] = frame.play.encode()
+    content[LAST] = {
         "frame": frame.sequence,
         "objects": [
             {
@@ -220,4 +219,4 @@ def _described(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
             for lamp in frame.lamps
         ],
     }  # fmt: skip
-    return described
+    return content

@@ -1,6 +1,6 @@
-"""``NeuralRenderer``: a frame in, a picture out; and what can be changed about the picture.
+"""``NeuralRenderer``: a frame in, an image out; and the postprocessing, styles and views of images.
 
-The class is imported when it is first asked for: what only needs its neighbours here does not wait for runtimes.
+The class is imported on first access, so that users of the other modules do not wait for the runtimes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Types of options about what is painted; nothing heavy is imported before one of them is given."""
+"""Types of options about rendering; nothing heavy is imported before one of them is used."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bridge.process.options import Arg
 
 
 def _remap(value: Any) -> str:
-    """The text that :class:`neuralsim.renderer.remap.Remap` writes, of any that it reads or of a mapping."""
+    """Return the normalised text of a :class:`neuralsim.renderer.remap.Remap`, from its text or a mapping."""
     from neuralsim.renderer.remap import Remap
 
     return str(Remap.of(value) if isinstance(value, Mapping) else Remap.parse(str(value)))
 
 
-#: What is painted as something else, for :meth:`neuralsim.renderer.remap.Remap.parse`; "": nothing.
+#: Tags that are rendered as others, for :meth:`neuralsim.renderer.remap.Remap.parse`; "": nothing.
 RemapText = Annotated[str, BeforeValidator(_remap), Arg("TAG=TAG,...", repeat=True)]

@@ -1,7 +1,7 @@
-"""Semantic editing: surfaces painted as something else than they are.
+"""Semantic editing: surfaces are rendered as another class than their own.
 
-Wang et al. (Video-to-Video Synthesis, NeurIPS 2018) turned a street's buildings into trees so, by changing label maps.
-Only the painter sees it: instances, depth and motion stay, and recorded tags are the simulator's.
+Wang et al. (Video-to-Video Synthesis, NeurIPS 2018) turned a street's buildings into trees in this way, by changing
+label maps. Only the generator sees the change: instances, depth and motion stay, and recorded tags are the simulator's.
 """
 
 from __future__ import annotations
@@ -12,74 +12,73 @@ from functools import cached_property
 
 import numpy as np
 
-from bridge.tags import Tag, named
+from bridge.tags import Tag, tag_by_name
 
 
 @dataclass(frozen=True)
 class Remap:
-    """What tags are painted as, all at once: ``buildings=vegetation`` and ``vegetation=buildings`` swap the two.
+    """The tags that tags are rendered as, all at once: ``buildings=vegetation,vegetation=buildings`` swaps the two.
 
-    Empty, and then false: everything as it is.
+    An empty remap is false and changes nothing.
     """
 
     pairs: tuple[tuple[Tag, Tag], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Remap:
-        """``TAG=TAG``, several separated by commas; "none" or nothing is empty. Raises ``ValueError``, one line."""
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if words in ([], ["none"]):
+        """Parse ``TAG=TAG``, several separated by commas; "none" or "" is empty. Raises ``ValueError``, one line."""
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if parts in ([], ["none"]):
             return cls()
-        pairs = [word.partition("=")[::2] for word in words]
-        wrong = next((word for word in words if word.count("=") != 1), "")
+        pairs = [part.partition("=")[::2] for part in parts]
+        wrong = next((part for part in parts if part.count("=") != 1), "")
         if wrong:
             raise ValueError(f"{wrong!r} is not TAG=TAG, such as buildings=vegetation")
         return cls.of(pairs)
 
     @classmethod
     def of(cls, names: Mapping[str, str] | Iterable[tuple[str, str]]) -> Remap:
-        """From names of tags. Raises ``ValueError``, one line, also where one tag is to become two."""
-        given = names.items() if isinstance(names, Mapping) else names
-        found: dict[Tag, Tag] = {}
-        for name, other in given:
-            source, target = named(name), named(other)
-            if found.setdefault(source, target) != target:
+        """Make a remap from names of tags. Raises ``ValueError``, one line, also where one tag would become two."""
+        targets: dict[Tag, Tag] = {}
+        for name, other in names.items() if isinstance(names, Mapping) else names:
+            source, target = tag_by_name(name), tag_by_name(other)
+            if targets.setdefault(source, target) != target:
                 raise ValueError(
-                    f"{source.name.lower()} cannot become {found[source].name.lower()} and {target.name.lower()}"
+                    f"{source.name.lower()} cannot become {targets[source].name.lower()} and {target.name.lower()}"
                 )
-        return cls(tuple(sorted((source, target) for source, target in found.items() if source != target)))
+        return cls(tuple(sorted((source, target) for source, target in targets.items() if source != target)))
 
     def __bool__(self) -> bool:
         return bool(self.pairs)
 
     def __str__(self) -> str:
-        """As :meth:`parse` takes it; "" where it is empty."""
+        """Return the text that :meth:`parse` takes; "" where it is empty."""
         return ",".join(f"{source.name.lower()}={target.name.lower()}" for source, target in self.pairs)
 
     @property
-    def words(self) -> str:
-        """What a driver reads."""
-        return next((words for words, edit in EDITS if edit == self), str(self))
+    def label(self) -> str:
+        """Return the text for the driver."""
+        return next((label for label, preset in PRESETS if preset == self), str(self))
 
     def __contains__(self, tag: int) -> bool:
-        """Whether this tag is painted as another one."""
+        """Return whether this tag is rendered as another one."""
         return any(source == tag for source, _ in self.pairs)
 
     @cached_property
     def table(self) -> np.ndarray:
-        """u8 (256,): tag -> what it is painted as."""
+        """Return the tag that each tag is rendered as, u8 (256,)."""
         table: np.ndarray = np.arange(256, dtype=np.uint8)
         for source, target in self.pairs:
             table[source] = target
         return table
 
 
-NOTHING = Remap()
+NO_REMAP = Remap()
 
-#: What the window's key goes through: (what it says, what it does).
-EDITS: tuple[tuple[str, Remap], ...] = tuple(
-    (words, Remap.parse(text))
-    for words, text in (
+#: The remaps that the window's key cycles through, with their labels.
+PRESETS: tuple[tuple[str, Remap], ...] = tuple(
+    (label, Remap.parse(text))
+    for label, text in (
         ("buildings into trees", "building=vegetation,wall=vegetation,fence=vegetation"),
         ("trees into buildings", "vegetation=building"),
         ("streets into meadows", "road=terrain,road_line=terrain,sidewalk=terrain,ground=terrain"),
@@ -88,7 +87,7 @@ EDITS: tuple[tuple[str, Remap], ...] = tuple(
 )
 
 
-def following(remap: Remap, own: Remap | None = None) -> Remap:
-    """What comes after ``remap`` when a key goes through nothing, one's ``own``, and :data:`EDITS`."""
-    order = list(dict.fromkeys((NOTHING, own or NOTHING, *(edit for _, edit in EDITS))))
-    return order[(order.index(remap) + 1) % len(order)] if remap in order else NOTHING
+def next_remap(remap: Remap, own: Remap | None = None) -> Remap:
+    """Return the remap after ``remap`` in the cycle of none, the user's ``own``, and :data:`PRESETS`."""
+    order = list(dict.fromkeys((NO_REMAP, own or NO_REMAP, *(preset for _, preset in PRESETS))))
+    return order[(order.index(remap) + 1) % len(order)] if remap in order else NO_REMAP

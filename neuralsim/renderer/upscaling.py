@@ -1,14 +1,14 @@
-"""Large pictures for the price of small ones: a part of each frame is painted, the rest is remembered.
+"""Temporal upscaling: large images at the cost of small ones. A part of each frame is generated, the rest reprojected.
 
-Temporal upscaling as games do it (Karis, SIGGRAPH 2014; TSR, FSR 2) paints a comb of pixels and puts combs of several
-frames together. That supposes a renderer that paints the same world at any size, and a painter does not: at half the
-size it draws other windows, not the same ones coarser, so that no way of putting its combs together gives the
-large picture (docs/upscaling.md has the figures). What is painted here is therefore a *window* of full height and of
-full resolution, another one in each frame. Everything else is the past, moved by the engine's motion at full size, and
-thrown away where tag and instance say that it was another thing.
+Temporal upscaling in games (Karis, SIGGRAPH 2014; TSR, FSR 2) renders a comb of pixels and composites the combs of
+several frames. That supposes a renderer that draws the same world at any size, and a generator does not: at half the
+size it draws other windows, not the same ones coarser, so that no composite of its combs gives the large image
+(docs/guide/upscaling.md has the figures). What is generated here is therefore a *window* of full height and full
+resolution, another one in each frame. Everything else is the past, reprojected by the engine's motion at full size and
+discarded where tag and instance say that it was another object.
 
-A window as wide as the picture is temporal anti-aliasing: each frame's camera may then be shifted by a part of a pixel
-(``bridge.jitter``), and outlines, averaged over frames, lose their stairs. With narrower ones it may not: averaged
+A window as wide as the image is temporal anti-aliasing: each frame's camera may then be shifted by a part of a pixel
+(``bridge.jitter``), and outlines, averaged over frames, lose their stairs. With narrower windows it may not: averaged
 over a visit or two, a shift is an error of position.
 """
 
@@ -16,25 +16,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.bands import bands, by_bands
+from bridge.bands import bands, run_in_bands
 from bridge.messages import Camera, Frame
 from neuralsim.renderer import upscaling_kernels as kernels
 from neuralsim.renderer.upscaling_kernels import MARGIN
 
-PLANES = ("tag", "instance", "depth", "motion")  # that moving the past needs
-MOST = 1.0  # visits of the window that the past counts for, at most
-MOST_OF_ALL = 3.0  # the same where the window is all of the picture
-SPREAD = 1.6  # standard deviations that the past may be off what is painted now
-_EDGE = 8  # px at a side of a window that are not used, since the painter sees nothing beyond
-_RAMP = 32  # px from a side on which a window counts fully
-_STEP = 8  # px between places for a window
-_HASTE = 200.0  # squared frames of age that a column is worth in which everything has just come into view
+PLANES = ("tag", "instance", "depth", "motion")  # that reprojection needs
+MAX_WEIGHT = 1.0  # of the past, in visits of the window
+MAX_WEIGHT_FULL_WIDTH = 3.0  # the same where the window is the whole image
+SPREAD = 1.6  # standard deviations that the past may differ from what is generated now
+_EDGE = 8  # px at a side of a window that are not used, since the generator sees nothing beyond
+_RAMP = 32  # px from a side at which a window counts fully
+_STEP = 8  # px between possible positions of a window
+_UNCOVERED_URGENCY = 200.0  # squared frames of age that a column counts for when all of it has come into view
 
 
-def window_of(pixels: int, width: int, height: int, multiple: int) -> int:
-    """Columns of a window of about so many ``pixels``, full height: a ``multiple``, or all of the width.
+def window_width(pixels: int, width: int, height: int, multiple: int) -> int:
+    """Return the columns of a window of full height and about ``pixels``: a ``multiple``, or all of the width.
 
-    Never fewer than are left over when the rims, which are not used, are taken off.
+    There are always enough for the rims, which are not used, and a step between them.
     """
     columns = max(round(pixels / height / multiple), 1) * multiple
     least = -(-(2 * _RAMP + _STEP) // multiple) * multiple
@@ -42,39 +42,44 @@ def window_of(pixels: int, width: int, height: int, multiple: int) -> int:
 
 
 class TemporalUpscaler:
-    """The past of one camera, moved and renewed: ``move`` for each frame, then ``accept`` what was painted of it.
+    """The past of one camera: ``reproject`` it for each frame, then ``accumulate`` what was generated of the frame.
 
-    ``size`` (width, height) of frames and pictures, at least 2x2; ``window``: columns that are painted of a frame, up
-    to the width; ``most``: visits that the past counts for, None: ``MOST`` or ``MOST_OF_ALL``; ``spread``: deviations
-    that it may be off what is painted. Raises ValueError for a window that is no part of a picture.
+    Args:
+        size: Width and height of frames and images, at least 2x2.
+        window: Columns that are generated of a frame, up to the width.
+        most: Largest weight of the past, in visits of the window; None: ``MAX_WEIGHT`` or ``MAX_WEIGHT_FULL_WIDTH``.
+        spread: Standard deviations that the past may differ from what is generated.
+
+    Raises:
+        ValueError: The window does not fit the image.
     """
 
     def __init__(self, size: tuple[int, int], window: int, most: float | None = None, spread: float = SPREAD) -> None:
         width, height = size
         if not (width >= 2 and height >= 2 and 1 <= window <= width):
-            raise ValueError(f"a window of {window} columns of a picture of {width}x{height}")
+            raise ValueError(f"a window of {window} columns of an image of {width}x{height}")
         if window < width and window <= 2 * _RAMP:
             raise ValueError(f"a window of {window} columns is too narrow: {2 * _RAMP + _STEP} or more, or all")
         self.size, self.window = size, window
         if most is None:
-            most = MOST_OF_ALL if window == width else MOST
-        self._most, self._spread = np.float32(min(most, kernels.HEAVIEST)), np.float32(spread)
+            most = MAX_WEIGHT_FULL_WIDTH if window == width else MAX_WEIGHT
+        self._most, self._spread = np.float32(min(most, kernels.LARGEST_WEIGHT)), np.float32(spread)
         shape = height + 2 * MARGIN, width + 2 * MARGIN
-        self._planes: np.ndarray = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of now, of before
-        self._words: np.ndarray = np.full((2, *shape), kernels.NOTHING, np.uint32)
+        self._planes: np.ndarray = np.zeros((2, 3, *shape), np.float32)  # Y, Co, Cg: of this frame, of the one before
+        self._packed: np.ndarray = np.full((2, *shape), kernels.OUTSIDE, np.uint32)
         self._means = np.full((256, 3), (128.0, 0.0, 0.0), np.float32)
         self._bands = [first for first, _ in bands(height)]
         self._uncovered = np.zeros((len(self._bands), width), np.int32)
-        self._age = np.zeros(width)  # frames since a column was painted
+        self._age = np.zeros(width)  # frames since a column was generated
         self._rgb = np.empty((height, width, 3), np.uint8)
-        self.blank = True  # there is no past: all has to be painted
+        self.is_blank = True  # there is no past: everything has to be generated
 
     def reset(self) -> None:
         """Forget the past."""
-        self.blank = True
+        self.is_blank = True
 
-    def lefts(self) -> list[int]:
-        """First columns of windows that cover the whole picture."""
+    def covering_windows(self) -> list[int]:
+        """Return the first columns of windows that cover the whole image."""
         width = self.size[0]
         if self.window == width:
             return [0]
@@ -83,71 +88,71 @@ class TemporalUpscaler:
             width - self.window
         ]
 
-    def move(self, frame: Frame) -> list[int]:
-        """Take the past to where ``frame`` sees it; returns the first columns of the windows that are to be painted.
+    def reproject(self, frame: Frame) -> list[int]:
+        """Reproject the past into ``frame``; returns the first columns of the windows that are to be generated.
 
-        One window, chosen where most has come into view or was not painted for long; after ``reset``, so many that they
-        cover everything. The frame has the ``PLANES``, of the picture's size.
+        It is one window, where most has come into view or has not been generated for long; after ``reset``, windows
+        that cover everything. The frame has the ``PLANES``, of the image's size.
         """
         planes = frame.planes
-        self._planes, self._words = self._planes[::-1], self._words[::-1]
+        self._planes, self._packed = self._planes[::-1], self._packed[::-1]
         height = self.size[1]
-        by_bands(height, lambda a, b: kernels.mark(planes["tag"], planes["instance"], self._words[0], a, b))
-        if self.blank:
+        run_in_bands(height, lambda a, b: kernels.pack(planes["tag"], planes["instance"], self._packed[0], a, b))
+        if self.is_blank:
             self._age[:] = 0.0
-            return self.lefts()
+            return self.covering_windows()
         motion = np.ascontiguousarray(planes["motion"]).view(np.uint32)[..., 0]
-        past = planes["depth"], self._words[1], self._planes[1], self._words[0], self._planes[0], self._means
+        past = planes["depth"], self._packed[1], self._planes[1], self._packed[0], self._planes[0], self._means
 
-        def take(start: int, stop: int) -> None:
-            kernels.move(motion, *past, start, stop, self._uncovered[self._bands.index(start)], self._rgb)
+        def reproject_band(start: int, stop: int) -> None:
+            kernels.reproject(motion, *past, start, stop, self._uncovered[self._bands.index(start)], self._rgb)
 
-        by_bands(height, take)
+        run_in_bands(height, reproject_band)
         self._age += 1.0
-        need = np.square(self._age) + self._uncovered.sum(0) * (_HASTE / height)
+        need = np.square(self._age) + self._uncovered.sum(0) * (_UNCOVERED_URGENCY / height)
         need = np.concatenate([[0.0], np.cumsum(need)])
         places = np.array(sorted({*range(0, self.size[0] - self.window, _STEP), self.size[0] - self.window}))
-        first, last = self._useful(places)
+        first, last = self._renewed_columns(places)
         return [int(places[np.argmax(need[last] - need[first])])]
 
-    def accept(self, painted: np.ndarray, left: int) -> None:
-        """Renew the columns from ``left`` on by ``painted`` u8 (H, window, 3)."""
+    def accumulate(self, window: np.ndarray, left: int) -> None:
+        """Blend ``window`` u8 (H, window, 3) into the columns from ``left`` on."""
         gains: np.ndarray = np.ones(self.window, np.float32)
         ramp = np.clip((np.arange(self.window) + 0.5 - _EDGE) / (_RAMP - _EDGE), 0.0, 1.0).astype(np.float32)
         if left > 0:
             gains = np.minimum(gains, ramp)
         if left + self.window < self.size[0]:
             gains = np.minimum(gains, ramp[::-1])
-        given = painted, left, gains, self._spread, self._most
+        arguments = window, left, gains, self._spread, self._most
         totals = np.zeros((len(self._bands), 256, 4), np.float32)
 
-        def blend(start: int, stop: int) -> None:
-            found = totals[self._bands.index(start)]
-            kernels.accept(*given, start, stop, self._words[0], self._planes[0], found, self._rgb)
+        def accumulate_band(start: int, stop: int) -> None:
+            band_totals = totals[self._bands.index(start)]
+            kernels.accumulate(*arguments, start, stop, self._packed[0], self._planes[0], band_totals, self._rgb)
 
-        by_bands(self.size[1], blend)
+        run_in_bands(self.size[1], accumulate_band)
         sums = totals.sum(0)
-        seen = sums[:, 3] > 0.0  # these classes' means drift to what was painted
-        self._means[seen] += 0.5 * (sums[seen, :3] / sums[seen, 3:] - self._means[seen])
-        first, last = self._useful(np.array([left]))
+        updated = sums[:, 3] > 0.0  # the means of these classes drift to what was generated
+        self._means[updated] += 0.5 * (sums[updated, :3] / sums[updated, 3:] - self._means[updated])
+        first, last = self._renewed_columns(np.array([left]))
         self._age[first[0] : last[0]] = 0.0
 
-    def picture(self) -> np.ndarray:
-        """What is shown of the frame, u8 (H, W, 3), the caller's to keep."""
+    def image(self) -> np.ndarray:
+        """Return the composited image of the frame, u8 (H, W, 3), the caller's to keep."""
         for plane in self._planes[0]:
-            kernels.surround(plane)
-        self.blank = False
+            kernels.extend_border(plane)
+        self.is_blank = False
         return self._rgb.copy()
 
-    def _useful(self, lefts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """From which to which column windows at ``lefts`` renew the picture for the better part."""
+    def _renewed_columns(self, lefts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first and last column, exclusive, that windows at ``lefts`` mostly renew."""
         rim = (_EDGE + _RAMP) // 2
         rights = lefts + self.window
         return np.where(lefts > 0, lefts + rim, 0), np.where(rights < self.size[0], rights - rim, rights)
 
 
 def compile_kernels() -> None:
-    """Do so before they are needed, for planes in messages (writable) and in shared memory (not)."""
+    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
     side = 8
     planes: dict[str, np.ndarray] = {
         "tag": np.ones((side, side), np.uint8),
@@ -160,6 +165,6 @@ def compile_kernels() -> None:
             plane.flags.writeable = writable
         upscaler = TemporalUpscaler((side, side), side)
         for number in range(2):
-            for left in upscaler.move(Frame(number, number, 0.0, Camera(side, side, 70.0, np.eye(4)), planes)):
-                upscaler.accept(np.zeros((side, side, 3), np.uint8), left)
-            upscaler.picture()
+            for left in upscaler.reproject(Frame(number, number, 0.0, Camera(side, side, 70.0, np.eye(4)), planes)):
+                upscaler.accumulate(np.zeros((side, side, 3), np.uint8), left)
+            upscaler.image()

@@ -1,1 +1,1 @@
-"""``neuralsim replay``: a recording to scrub through, to paint anew, to drive on from."""
+"""``neuralsim replay``: scrub through a recording, render it again, drive on from it."""

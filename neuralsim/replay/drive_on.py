@@ -1,7 +1,7 @@
-"""Drive on from a frame of a recording: its town once more, its scenario played up to there, then the ego is yours.
+"""Drive on from a frame of a recording: its scenario is played again up to there, then the driver takes over the ego.
 
-The same file with the same seed plays the same, tick for tick, so every actor is where it was. Whether that is so is
-checked with the first picture.
+The same file with the same seed plays the same, tick for tick, so every actor is where it was. The first image is
+checked for that.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.size import Size
-from bridge.untrusted.names import below
+from bridge.untrusted.names import path_inside
 from neuralsim import zoo
 from neuralsim.recording import RecordingError
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
-from neuralsim.replay.repaint import recorded_remap
+from neuralsim.replay.recording_renderer import recorded_remap
 from neuralsim.session.options import TAGS, DriveOptions
 from scenarios.engine.loader import load
 
 
-def onward(reader: RecordingReader, number: int, folder: Path, options: DriveOptions) -> DriveOptions:
-    """``options`` made those of a drive that goes on from frame ``number``. The scenario is written into ``folder``.
+def continue_from(reader: RecordingReader, number: int, folder: Path, options: DriveOptions) -> DriveOptions:
+    """Return ``options`` for a drive that continues from frame ``number``; the scenario is written into ``folder``.
 
-    Raises RecordingError where the recording has no such frame or no scenario, ScenarioError where it is not to be
-    played any more.
+    Raises RecordingError where the recording has no such frame or no scenario, ScenarioError where the scenario cannot
+    be played any more.
     """
     if not 0 <= number < len(reader):
         raise RecordingError(f"{reader.path} has frames 0 to {len(reader) - 1}, not {number}")
     text = reader.about.get("scenario_yaml", "")
     if not text:
         raise RecordingError(f"{reader.path} holds no scenario to drive on in")
-    path = below(folder, f"{reader.about.get('scenario', 'scenario')}.yaml")
+    path = path_inside(folder, f"{reader.about.get('scenario', 'scenario')}.yaml")
     path.write_text(text, encoding="utf-8")
     for name, content in reader.files.items():
-        below(folder, name).write_bytes(content)
+        path_inside(folder, name).write_bytes(content)
     loaded = load(path)
     scenario, frame = loaded.scenario, frame_of(reader.read(number))
     x, y, z = map(float, frame.camera.pose[:3, 3])
@@ -52,7 +52,7 @@ def onward(reader: RecordingReader, number: int, folder: Path, options: DriveOpt
 
 
 def model_to_drive(reader: RecordingReader, shown: str | None) -> str:
-    """The model that was looked at, or the one that painted the recording, or the default."""
+    """Return the model that was shown, or the one that rendered the recording, or the default."""
     models = [*zoo.names(), TAGS]
-    known = [name for name in (shown, reader.about.get("model")) if name in models or (name and Path(name).is_dir())]
-    return known[0] or zoo.DEFAULT if known else zoo.DEFAULT
+    usable = [name for name in (shown, reader.about.get("model")) if name in models or (name and Path(name).is_dir())]
+    return usable[0] or zoo.DEFAULT if usable else zoo.DEFAULT

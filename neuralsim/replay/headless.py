@@ -1,4 +1,4 @@
-"""A replay without a window: a recording painted anew, as a video."""
+"""Replay without a window: render a recording again, into a video."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from neuralsim.recording.reading.random_access_reader import DamagedChunk, Recor
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.remap import Remap
 from neuralsim.replay.options import ReplayOptions
-from neuralsim.replay.repaint import Repainter, default_model
+from neuralsim.replay.recording_renderer import RecordingRenderer, default_model
 
 
-def repaint(reader: RecordingReader, options: ReplayOptions) -> tuple[int, int]:
-    """Paint the frames from ``begin`` to ``end`` and write them to ``record``; returns how many were painted, and how
-    many could not be because the recording is damaged.
+def render_video(reader: RecordingReader, options: ReplayOptions) -> tuple[int, int]:
+    """Render the frames from ``begin`` to ``end`` into the file ``record``.
 
-    With ``compare`` each picture is two, side by side: the model's and the other one's. Raises RecordingError,
-    ModelError, RuntimeUnavailable.
+    Returns the number of rendered frames and of those left out because the recording is damaged there. With
+    ``compare`` two images are side by side: the model's and the other one's. Raises RecordingError, ModelError,
+    RuntimeUnavailable.
     """
     assert options.record is not None
     models = [options.model or default_model(reader), *([options.compare] if options.compare else [])]
     remap = None if options.remap is None else Remap.parse(options.remap)
     pixels = options.paint and options.paint.pixels
-    painters = [
-        Repainter(reader, model, options.runtime, options.style, options.view, remap, pixels=pixels) for model in models
+    renderers = [
+        RecordingRenderer(reader, model, options.runtime, options.style, options.view, remap, pixels=pixels)
+        for model in models
     ]
     end = options.end if options.end is not None else reader.time(len(reader) - 1)
     numbers = [k for k in range(len(reader)) if options.begin - 1e-6 <= reader.time(k) <= end + 1e-6]
@@ -37,17 +38,17 @@ def repaint(reader: RecordingReader, options: ReplayOptions) -> tuple[int, int]:
     try:
         for number in numbers:
             try:
-                pictures = [painter.paint(number)[1] for painter in painters]
+                images = [renderer.render(number)[1] for renderer in renderers]
             except DamagedChunk:
                 continue
-            picture = np.ascontiguousarray(np.concatenate(pictures, axis=1)) if len(pictures) > 1 else pictures[0]
+            image = np.ascontiguousarray(np.concatenate(images, axis=1)) if len(images) > 1 else images[0]
             if writer is None:
-                size = picture.shape[1], picture.shape[0]
+                size = image.shape[1], image.shape[0]
                 writer = Mp4Writer(options.record, size, rate=reader.fps * options.speed, block=True)
-            if not writer.write(picture, reader.time(number) / options.speed):
+            if not writer.write(image, reader.time(number) / options.speed):
                 break
             done += 1
-            progress.exported(done)
+            progress.show_written(done)
     finally:
         progress.close()
         if writer is not None:

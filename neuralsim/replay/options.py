@@ -11,42 +11,42 @@ from bridge.size import Size
 from neuralsim.base.shared_options import Runtime, Style
 from neuralsim.renderer.options import RemapText
 
-RECORDED = "recorded"  # as a model: the pictures as they were recorded
+RECORDED = "recorded"  # as a model: the recorded images
 
 
 class ReplayOptions(Options):
-    """One replay."""
+    """Options of one replay."""
 
     file: Annotated[McapFile, Arg(positional=True)]
-    """A recording, whole or cut short."""
+    """A recording, complete or truncated."""
     model: Annotated[str, Arg("NAME")] | None = None
-    """Paint anew with this model (default: as it was recorded, unless style or remap ask for something else)."""
+    """Render again with this model (default: show the recorded images, unless style or remap are given)."""
     compare: Annotated[str, Arg("NAME")] | None = None
-    """Another model, on the right of the split view."""
+    """Another model, shown on the right of the split view."""
     style: Style | None = None
-    """Light, such as dusk; `neuralsim doctor` lists the models' (default: what fits the weather)."""
+    """Lighting style, such as dusk; `neuralsim doctor` lists those of each model (default: by the weather)."""
     remap: RemapText | None = None
-    """Paint things as others, by CARLA's tags, such as buildings=vegetation (default: as recorded)."""
+    """Render classes as others, by CARLA's tags, such as buildings=vegetation (default: as recorded)."""
     runtime: Runtime = "auto"
     paint: Size | None = None
-    """Of each frame paint so many pixels, WxH, and remember the rest (default: paint all of it)."""
+    """Render only this number of pixels of each frame, WxH, and reuse the rest (default: render all of it)."""
     view: Annotated[str, Arg("NAME", flag="camera")] = ""
-    """One of several (default: the first)."""
+    """Camera to show (default: the first)."""
     speed: Speed = 1.0
-    """0.1 to 8 times real time."""
+    """Speed, 0.1 to 8 times real time."""
     begin: Seconds = 0.0
-    """Seconds to begin at."""
+    """Second to begin at."""
     end: Seconds | None = None
-    """Seconds to end at (default: the recording's)."""
+    """Second to end at (default: the end of the recording)."""
     headless: bool = False
-    """No window: write --record and end."""
+    """Open no window: write --record and end."""
     record: Mp4File | None = None
-    """With --headless: where to."""
+    """With --headless: video to write."""
 
     screenshots: Annotated[Path, Arg(internal=True)] = Path("recordings")
     """Folder that F12 writes to."""
 
     def check(self) -> None:
-        """Raises ``ValueError`` for a video without a place to write it to, and for a place without a video."""
+        """Raise ``ValueError`` for --headless without --record, and for the reverse."""
         if self.headless != (self.record is not None):
             raise ValueError("--headless and --record go together")

@@ -1,4 +1,4 @@
-"""The replay's window: scrub, step, change speed, paint anew, compare two models, drive on."""
+"""The replay's window: scrub, step, change speed, render again, compare two models, drive on."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from neuralsim.drive.interactive_drive import HudState
 from neuralsim.recording import RecordingError
 from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader, frame_of
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
-from neuralsim.renderer.remap import Remap, following
+from neuralsim.renderer.remap import Remap, next_remap
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.replay.options import RECORDED, ReplayOptions
-from neuralsim.replay.painters import Painters, Wish
-from neuralsim.replay.repaint import BRIDGED, PREROLL, Repainter, default_model, recorded_remap
+from neuralsim.replay.recording_renderer import BRIDGED, PREROLL, RecordingRenderer, default_model, recorded_remap
+from neuralsim.replay.renderer_pool import RendererPool, Selection
 from neuralsim.replay.replay_hud import FIRST_KEYS, ReplayHud
 from neuralsim.session.options import TAGS
-from neuralsim.session.painting_loop import DriveError
+from neuralsim.session.render_loop import DriveError
 from neuralsim.window.overlay_cards import Loading
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-_WAIT = 30  # ms between looks at the keys while nothing moves
-_REDRAW = 0.1  # s between drawings while nothing moves: notices fade
-_FAILS = (RecordingError, ModelError, RuntimeUnavailable)  # what a model may be missing
+_WAIT = 30  # ms between polls of the keys while paused
+_REDRAW = 0.1  # s between drawings while paused: notices fade
+_LOAD_ERRORS = (RecordingError, ModelError, RuntimeUnavailable)
 
 
 class ReplayWindow(Window):
-    """The driving window; its split view may have a second model on its right."""
+    """The driving window; its split view may show a second model on the right."""
 
     hud: ReplayHud
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__(size, title="NeuralSim replay")
         self.hud = ReplayHud()
-        self.other: tuple[str, np.ndarray] | None = None  # name and picture of the model to compare with
+        self.other: tuple[str, np.ndarray] | None = None  # name and image of the model to compare with
 
     @property
     def title_of_view(self) -> str:
@@ -56,12 +56,14 @@ class ReplayWindow(Window):
     def _view(self, view: View) -> pygame.Surface | None:
         if self.other is None or self.view != View.SPLIT or view == View.NEURAL:
             return super()._view(view)
-        picture = np.ascontiguousarray(self.other[1])
-        return pygame.image.frombuffer(picture.data, (picture.shape[1], picture.shape[0]), "RGB").convert(32)
+        image = np.ascontiguousarray(self.other[1])
+        return pygame.image.frombuffer(image.data, (image.shape[1], image.shape[0]), "RGB").convert(32)
 
 
 class Player:
-    """Plays ``reader`` in a window. ``drive_from``, after :meth:`run`: the frame from which the driver wants to go on.
+    """Plays ``reader`` in a window.
+
+    ``drive_from``, after :meth:`run`: the frame from which the user chose to drive on.
 
     Raises RecordingError, ModelError, RuntimeUnavailable, DriveError.
     """
@@ -69,15 +71,14 @@ class Player:
     def __init__(self, reader: RecordingReader, options: ReplayOptions) -> None:
         self.reader, self.options = reader, options
         self.drive_from: int | None = None
-        self._wish = Wish(options.model or default_model(reader), options.compare, options.view)
-        self._wishes: list[Wish] = []  # what it is to be next: the first one that can be had
+        self._selection = Selection(options.model or default_model(reader), options.compare, options.view)
+        self._candidates: list[Selection] = []  # candidates for the next one: the first that can be loaded
         self._style = options.style
-        self._painters = Painters(reader, options.runtime, options.style, options.paint and options.paint.pixels)
-        #: what is painted as what
+        self._pool = RendererPool(reader, options.runtime, options.style, options.paint and options.paint.pixels)
         self.remap = recorded_remap(reader) if options.remap is None else Remap.parse(options.remap)
         self._own = self.remap
         self._done = False
-        self._painters.begin(self._wish)  # says now what is wrong with the recording
+        self._pool.load(self._selection)  # raises now what is wrong with the recording
         camera = frame_of(reader.read(reader.first), options.view).camera
         try:
             self.window = ReplayWindow((camera.width, camera.height))
@@ -85,24 +86,24 @@ class Player:
             raise DriveError(str(error)) from None
         if options.compare is not None:
             self.window.choose(View.SPLIT)
-        self._state = HudState(model=self._wish.model)
+        self._state = HudState(model=self._selection.model)
         self._speed = options.speed
         self._playing = True
         self._seconds = min(options.begin, self._end)
         self._shown: int | None = None
-        self._settled = False  # what is shown has a past
+        self._settled = False  # whether the shown image has a history
         self._dragging = False
         self.window.hud.timeline.marks = _marks(reader)
         self.window.hud.timeline.length = reader.time(len(reader) - 1)
 
     @property
     def model(self) -> str:
-        """What is looked at."""
-        return self._wish.model
+        """The model that is shown."""
+        return self._selection.model
 
     @property
     def style(self) -> str | None:
-        """What was chosen to paint in; None: the weather's."""
+        """The chosen style; None: by the weather."""
         return self._style
 
     @property
@@ -111,7 +112,7 @@ class Player:
         return last if self.options.end is None else min(self.options.end, last)
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> None:
-        """Play until the window is closed, ``interrupted()``, or the driver wants to drive on."""
+        """Play until the window is closed, ``interrupted()``, or the user chooses to drive on."""
         drawn = 0.0
         try:
             self._load(interrupted)
@@ -120,7 +121,7 @@ class Player:
             while not self._done and not interrupted():
                 busy = self._playing or not self._settled
                 redraw = self._events(1 if busy else _WAIT)
-                self._follow_wishes()
+                self._switch_if_loaded()
                 now = time.monotonic()
                 if self._playing and not self._dragging:
                     self._seconds += (now - before) * self._speed
@@ -134,102 +135,106 @@ class Player:
             self.window.close()
 
     def _load(self, interrupted: Callable[[], bool]) -> None:
-        """Wait for what is to be looked at first, in a window that answers; raises what is wrong with it."""
+        """Wait for the first model in a responsive window; raises its errors."""
         begun = time.monotonic()
-        steps = [(f"Model {model}", False) for model in self._wish.models]
-        while not self._painters.ready(self._wish) and not self._done and not interrupted():
+        steps = [(f"Model {model}", False) for model in self._selection.models]
+        while not self._pool.is_ready(self._selection) and not self._done and not interrupted():
             self.window.loading(Loading(steps, time.monotonic() - begun, keys=FIRST_KEYS))
             self._events(_WAIT)
-        if not self._done and self._painters.ready(self._wish):
-            self._frame, self._picture = self._painter(self._wish.model).paint(self.reader.first)
+        if not self._done and self._pool.is_ready(self._selection):
+            self._frame, self._image = self._renderer(self._selection.model).render(self.reader.first)
         else:
             self._done = True
 
-    def _want(self, *wishes: Wish) -> None:
-        """Look at the first of these that can be had, as soon as it is loaded."""
-        self._wishes = list(wishes)
-        self._begin()
+    def _select(self, *candidates: Selection) -> None:
+        """Show the first of ``candidates`` that can be loaded, as soon as it is."""
+        self._candidates = list(candidates)
+        self._begin_loading()
 
-    def _begin(self) -> None:
-        while self._wishes:
+    def _begin_loading(self) -> None:
+        while self._candidates:
             try:
-                self._painters.begin(self._wishes[0])
+                self._pool.load(self._candidates[0])
                 return
-            except _FAILS as error:
-                self._refuse(error)
+            except _LOAD_ERRORS as error:
+                self._reject(error)
 
-    def _refuse(self, error: Exception) -> None:
-        wish = self._wishes.pop(0)
-        logger().warning(f"{' and '.join(wish.models)}: {error}")
-        self.window.hud.notify(f"Not {wish.compare or wish.model}: see the terminal")
+    def _reject(self, error: Exception) -> None:
+        selection = self._candidates.pop(0)
+        logger().warning(f"{' and '.join(selection.models)}: {error}")
+        self.window.hud.notify(f"Cannot load {selection.compare or selection.model}: see the terminal")
 
-    def _follow_wishes(self) -> None:
-        """Change over to what is wished for when it is there."""
+    def _switch_if_loaded(self) -> None:
+        """Switch to the first candidate once it is loaded."""
         try:
-            there = bool(self._wishes) and self._painters.ready(self._wishes[0])
-        except _FAILS as error:
-            self._refuse(error)
-            self._begin()
-            there = False
-        if there:
-            before, self._wish, self._wishes = self._wish, self._wishes[0], []
+            is_loaded = bool(self._candidates) and self._pool.is_ready(self._candidates[0])
+        except _LOAD_ERRORS as error:
+            self._reject(error)
+            self._begin_loading()
+            is_loaded = False
+        if is_loaded:
+            before, self._selection, self._candidates = self._selection, self._candidates[0], []
             self._settled, self._shown = False, None
-            if self._wish.model != before.model:
-                self.window.hud.notify(f"Model: {self._wish.model}")
-            if self._wish.compare != before.compare:
-                compare = self._wish.compare
+            if self._selection.model != before.model:
+                self.window.hud.notify(f"Model: {self._selection.model}")
+            if self._selection.compare != before.compare:
+                compare = self._selection.compare
                 self.window.choose(View.SPLIT if compare else View.NEURAL)
                 self.window.hud.notify(f"Compared with: {compare}" if compare else "No comparison")
-        self.window.hud.loading = self._painters.loading(self._wishes[:1])
+        self.window.hud.loading = self._pool.loading(self._candidates[:1])
 
     def _show(self) -> bool:
-        """Paint the frame that is due, if it is another one, or the same once more with a past; True if so."""
+        """Render the frame that is due if it is a new one, or again with a history; return whether it did."""
         number = self._number(self._seconds)
-        late = self._shown is not None and self._shown + 1 < number <= self._shown + BRIDGED
-        if late and self._shown is not None and self._playing and self._speed <= 1.0:
-            number = self._shown + 1  # rather every picture a little late than pictures that jump
+        is_late = self._shown is not None and self._shown + 1 < number <= self._shown + BRIDGED
+        if is_late and self._shown is not None and self._playing and self._speed <= 1.0:
+            number = self._shown + 1  # better every image a little late than jumping images
             self._seconds = self.reader.time(number)
-        follows = self._shown is not None and self._shown < number <= self._shown + BRIDGED
+        is_next = self._shown is not None and self._shown < number <= self._shown + BRIDGED
         if number == self._shown and self._settled:
             return False
-        settle = number == self._shown
+        must_settle = number == self._shown
         try:
-            self._paint(number, PREROLL if settle else 0)
+            self._render(number, PREROLL if must_settle else 0)
         except DamagedChunk:
             self.window.hud.notify("Damaged here: this frame cannot be shown")
-            settle = True
-        self._settled = settle or follows or self._shown is None
+            must_settle = True
+        self._settled = must_settle or is_next or self._shown is None
         self._shown = number
         return True
 
-    def _paint(self, number: int, preroll: int) -> None:
+    def _render(self, number: int, preroll: int) -> None:
         begun = time.perf_counter()
-        painter = self._painter(self._wish.model)
-        self._frame, self._picture = painter.paint(number, preroll)
-        self.window.remap = painter.remap
-        other = self._wish.compare
-        self.window.other = None if other is None else (other, self._painter(other).paint(number, preroll)[1])
-        self.window.hud.timeline.paint_ms = (time.perf_counter() - begun) * 1000.0
+        renderer = self._renderer(self._selection.model)
+        self._frame, self._image = renderer.render(number, preroll)
+        self.window.remap = renderer.remap
+        other = self._selection.compare
+        self.window.other = None if other is None else (other, self._renderer(other).render(number, preroll)[1])
+        self.window.hud.timeline.render_ms = (time.perf_counter() - begun) * 1000.0
 
     def _draw(self) -> None:
-        line, state, painter = self.window.hud.timeline, self._state, self._painter(self._wish.model)
+        line, state, renderer = self.window.hud.timeline, self._state, self._renderer(self._selection.model)
         line.seconds, line.speed, line.playing = self._seconds, self._speed, self._playing
         line.frame, line.frames = (self._shown or 0) + 1, len(self.reader)
-        style = f"  |  {painter.style}" if painter.style else ""
-        state.ego, state.model, state.runtime = self._frame.ego, painter.model + style, painter.runtime
-        names = (self.reader.about.get("scenario", self.reader.path.stem), self._wish.view, self._frame.weather_name)
+        style = f"  |  {renderer.style}" if renderer.style else ""
+        state.ego, state.model, state.runtime = self._frame.ego, renderer.model + style, renderer.runtime
+        names = (
+            self.reader.about.get("scenario", self.reader.path.stem),
+            self._selection.view,
+            self._frame.weather_name,
+        )
         state.place = "  |  ".join(name for name in names if name)
-        state.painted = painter.remap.words
-        self.window.show(self._frame, self._picture, state)
+        state.appearance = renderer.remap.label
+        self.window.show(self._frame, self._image, state)
 
-    def _painter(self, model: str) -> Repainter:
-        painter = self._painters.get(model, self._wish.view)
+    def _renderer(self, model: str) -> RecordingRenderer:
+        renderer = self._pool.get(model, self._selection.view)
         if model != RECORDED:
-            painter.remap = self.remap
-        return painter
+            renderer.remap = self.remap
+        return renderer
 
     def _number(self, seconds: float) -> int:
-        """The newest frame at this time."""
+        """Return the number of the newest frame at this time."""
         guess = min(max(int(seconds * self.reader.fps + 1e-6), 0), len(self.reader) - 1)
         while guess + 1 < len(self.reader) and self.reader.time(guess + 1) <= seconds + 1e-6:
             guess += 1
@@ -252,13 +257,13 @@ class Player:
         return redraw
 
     def _mouse(self, event: pygame.event.Event) -> bool:
-        """Scrubbing; True if the event was of the time line."""
+        """Handle scrubbing; return whether the event was one of the timeline."""
         hud = self.window.hud
         if event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
             self._dragging = hud.visible and hud.track.inflate(12, 30).collidepoint(event.pos)
         elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
-            was, self._dragging = self._dragging, False
-            return was
+            was_dragging, self._dragging = self._dragging, False
+            return was_dragging
         if self._dragging and event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION):
             self._go(hud.at(event.pos[0]))
             return True
@@ -271,8 +276,8 @@ class Player:
         elif key in (pygame.K_LEFT, pygame.K_RIGHT):
             self._step(1 if key == pygame.K_RIGHT else -1, bool(modifiers & pygame.KMOD_SHIFT))
         elif key in (pygame.K_UP, pygame.K_DOWN):
-            near = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - self._speed))
-            self._speed = SPEEDS[min(max(near + (1 if key == pygame.K_UP else -1), 0), len(SPEEDS) - 1)]
+            nearest = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - self._speed))
+            self._speed = SPEEDS[min(max(nearest + (1 if key == pygame.K_UP else -1), 0), len(SPEEDS) - 1)]
         elif key == pygame.K_SPACE:
             if not self._playing and self._seconds >= self._end:
                 self._go(0.0)
@@ -280,23 +285,24 @@ class Player:
         elif key in (pygame.K_HOME, pygame.K_END):
             self._go(0.0 if key == pygame.K_HOME else self._end)
         elif key == pygame.K_m:
-            wish = self._newest
-            self._want(*(replace(wish, model=name) for name in _after(wish.model, self._models())))
+            selection = self._newest
+            self._select(*(replace(selection, model=name) for name in _after(selection.model, self._models())))
         elif key == pygame.K_n:
-            wish = self._newest
-            others = [None, *(name for name in self._models() if name != wish.model)]
-            self._want(*(replace(wish, compare=name) for name in _after(wish.compare, others)))
+            selection = self._newest
+            others = [None, *(name for name in self._models() if name != selection.model)]
+            self._select(*(replace(selection, compare=name) for name in _after(selection.compare, others)))
         elif key == pygame.K_s:
             self._next_style()
         elif key == pygame.K_e:
-            self.remap = following(self.remap, self._own)
-            recorded = self._wish.model == RECORDED
-            words = "No edits: press M for a model that paints" if recorded else f"Edit: {self.remap.words or 'none'}"
-            hud.notify(words)
+            self.remap = next_remap(self.remap, self._own)
+            is_recorded = self._selection.model == RECORDED
+            hud.notify("No edits: press M for a model" if is_recorded else f"Edit: {self.remap.label or 'none'}")
             self._settled = False
         elif key == pygame.K_v and self.reader.views:
-            wish = self._newest
-            self._want(*(replace(wish, view=name) for name in _after(wish.view, ["", *self.reader.views])[:1]))
+            selection = self._newest
+            self._select(
+                *(replace(selection, view=name) for name in _after(selection.view, ["", *self.reader.views])[:1])
+            )
         elif key == pygame.K_d:
             self.drive_from, self._done = self._number(self._seconds), True
         elif key == pygame.K_F12:
@@ -317,10 +323,10 @@ class Player:
     def _go(self, seconds: float) -> None:
         self._seconds = min(max(seconds, 0.0), self._end)
 
-    def _step(self, sign: int, second: bool) -> None:
+    def _step(self, sign: int, by_second: bool) -> None:
         self._playing = False
         number = self._number(self._seconds)
-        if second:
+        if by_second:
             self._go(self._seconds + sign)
         else:
             self._go(self.reader.time(min(max(number + sign, 0), len(self.reader) - 1)))
@@ -330,44 +336,44 @@ class Player:
         return list(dict.fromkeys([RECORDED, *zoo.names(), *given, TAGS]))
 
     @property
-    def _newest(self) -> Wish:
-        """What is looked at, or will be when it is loaded."""
-        return self._wishes[0] if self._wishes else self._wish
+    def _newest(self) -> Selection:
+        """The selection that is shown, or will be once it is loaded."""
+        return self._candidates[0] if self._candidates else self._selection
 
     def _next_style(self) -> None:
-        painter = self._painter(self._wish.model)
-        if not painter.styles:
-            self.window.hud.notify("No styles: press M for a model that paints")
+        shown = self._renderer(self._selection.model)
+        if not shown.styles:
+            self.window.hud.notify("No styles: press M for a model")
             return
-        wanted = [None, *painter.styles]
-        self._style = self._painters.style = wanted[(wanted.index(painter.style) + 1) % len(wanted)]
-        for one in self._painters:
-            if self._style is None or self._style in one.styles:
-                one.choose(self._style)
-        self.window.hud.notify(f"Style: {self._style or 'of the weather'}")
+        styles = [None, *shown.styles]
+        self._style = self._pool.style = styles[(styles.index(shown.style) + 1) % len(styles)]
+        for renderer in self._pool:
+            if self._style is None or self._style in renderer.styles:
+                renderer.set_style(self._style)
+        self.window.hud.notify(f"Style: {self._style or 'automatic'}")
         self._settled = False
 
     def _screenshot(self) -> None:
         try:
             self.window.hud.notify(f"Saved {self.window.screenshot(self.options.screenshots)}")
         except OSError as error:
-            self.window.hud.notify(f"No screenshot: {error}")
+            self.window.hud.notify(f"Cannot save a screenshot: {error}")
 
 
 _Name = TypeVar("_Name")
 
 
 def _after(current: _Name, names: Sequence[_Name]) -> list[_Name]:
-    """All other names in turn, beginning behind the current one."""
+    """Return all other names in turn, beginning after the current one."""
     start = names.index(current) + 1 if current in names else 0
     return [name for name in (*names[start:], *names[:start]) if name != current]
 
 
 def _marks(reader: RecordingReader) -> list[tuple[float, str]]:
-    """Collisions and lane invasions that ``result.json`` beside the recording tells of."""
+    """Return the collisions and lane invasions in ``result.json`` next to the recording, as (s, kind)."""
     try:
         result = json.loads(Path(reader.path.with_name("result.json")).read_text(encoding="utf-8"))
-        marks = [(float(one["time"]), "collision") for one in result.get("collisions", ())]
-        return marks + [(float(one["time"]), "lane") for one in result.get("lane_invasions", ())]
+        marks = [(float(event["time"]), "collision") for event in result.get("collisions", ())]
+        return marks + [(float(event["time"]), "lane") for event in result.get("lane_invasions", ())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -1,4 +1,4 @@
-"""HUD of a replay: the timeline, the position on it, the speed."""
+"""The HUD of a replay: the timeline, the position on it, the speed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from neuralsim.drive.keys import VIEW_KEYS
 from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
 from neuralsim.window.hud import Hud
 
-_NARROW = 420  # pixels, before scaling, of a time line beside the instruments at least; else it is above them
+_NARROW = 420  # px, before scaling: least width of a timeline next to the instruments; else it is above them
 
-#: What the help overlay shows, as ``neuralsim.drive.keys.HELP``.
+#: Content of the help overlay, as ``neuralsim.drive.keys.HELP``.
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Time",
@@ -23,12 +23,12 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Shift", "Left"), "one second"),
             (("Up", "Down"), "faster, slower"),
             (("Home", "End"), "beginning, end"),
-            (("Mouse",), "click or drag the time line"),
+            (("Mouse",), "click or drag the timeline"),
         ),
     ),
     ("Views", (*VIEW_KEYS, (("6",), "split; drag the divider"))),
     (
-        "Painting",
+        "Rendering",
         (
             (("M",), "next model"),
             (("N",), "next model to compare with"),
@@ -43,7 +43,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("D",), "drive on from here"),
             (("F12",), "screenshot without HUD"),
             (("Tab",), "hide the HUD"),
-            (("F3",), "HUD in full; or click on it"),
+            (("F3",), "full HUD; or click on it"),
             (("F11", "Alt+Enter"), "fullscreen"),
             (("H", "F1"), "this help"),
             (("Esc",), "quit"),
@@ -52,7 +52,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 )
 
 
-#: What one begins with, for the loading screen.
+#: The first keys to know, for the loading screen.
 FIRST_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Space",), "play / pause"),
     (("Left", "Right"), "one frame"),
@@ -64,7 +64,7 @@ FIRST_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
 
 @dataclass
 class Timeline:
-    """Where the replay is. Marks are (s, what) of what happened: "collision" or "lane"."""
+    """Position and speed of the replay; marks are events (s, kind), "collision" or "lane"."""
 
     seconds: float = 0.0
     length: float = 0.0
@@ -72,48 +72,48 @@ class Timeline:
     frames: int = 0
     speed: float = 1.0
     playing: bool = False
-    paint_ms: float = 0.0
+    render_ms: float = 0.0
     marks: list[tuple[float, str]] = field(default_factory=list)
 
 
 class ReplayHud(Hud):
-    """The driving HUD with a time line instead of the measurement."""
+    """The driving HUD with a timeline instead of the measurement."""
 
     keys = HELP
 
     def __init__(self) -> None:
         super().__init__()
         self.timeline = Timeline()
-        self.loading: tuple[str, float] = ("", 0.0)  # model that is being loaded, and for how many seconds
-        self.track = pygame.Rect(0, 0, 1, 1)  # where the time line was drawn last
+        self.loading: tuple[str, float] = ("", 0.0)  # model being loaded, and seconds since then
+        self.track = pygame.Rect(0, 0, 1, 1)  # where the timeline was drawn last
 
     def badges(self, state: HudState) -> list[tuple[str, Colour, bool]]:
-        """Those of a drive, and what is being loaded."""
+        """Return the badges of a drive, and the model being loaded."""
         model, seconds = self.loading
         return [*super().badges(state), *([(f"LOADING {model}  {seconds:.0f} s", BLUE, True)] if model else [])]
 
     def draw_notices(self, target: pygame.Surface) -> None:
-        """Above the time line, which is there when all else is."""
+        """Draw the notices above the timeline, which is shown whenever the HUD is."""
         if self.visible:
             self._draw_timeline(target)
         super().draw_notices(target)
 
     def at(self, x: int) -> float:
-        """Seconds under a pixel column of the time line."""
+        """Return the seconds at a pixel column of the timeline."""
         share = (x - self.track.left) / max(self.track.width, 1)
         return min(max(share, 0.0), 1.0) * self.timeline.length
 
     def clicked(self, at: tuple[int, int]) -> bool:
-        """The time line is no button."""
+        """Ignore clicks on the timeline, which is no button."""
         return not self.track.inflate(12, 30).collidepoint(at) and super().clicked(at)
 
     def draw_measurement(self, target: pygame.Surface, state: HudState) -> None:
-        """Frame, speed and, in full, what painting takes."""
+        """Draw frame, speed and, in the full HUD, the render time."""
         line, pen = self.timeline, self.pen
         px = pen.px
         rows = [("frame", f"{line.frame} of {line.frames}"), ("speed", f"{line.speed:g} x")]
         if self.full:
-            rows.append(("painting", f"{line.paint_ms:.0f} ms"))
+            rows.append(("render", f"{line.render_ms:.0f} ms"))
         texts = [(pen.text(name, SMALL, SOFT), pen.text(value, SMALL, WHITE)) for name, value in rows]
         width = max(name.get_width() + value.get_width() for name, value in texts) + px(40)
         height = texts[0][0].get_height() + px(4)
@@ -127,10 +127,10 @@ class ReplayHud(Hud):
             y += height
 
     def _draw_timeline(self, target: pygame.Surface) -> None:
-        """Along the bottom, as far as the instruments leave room, else above them."""
+        """Draw the timeline along the bottom, next to the instruments if there is room, else above them."""
         line, pen = self.timeline, self.pen
         px, view = pen.px, pen.view
-        now, whole = pen.text(_clock(line.seconds), SMALL, WHITE), pen.text(_clock(line.length), SMALL, SOFT)
+        now, total = pen.text(_clock(line.seconds), SMALL, WHITE), pen.text(_clock(line.length), SMALL, SOFT)
         height = now.get_height() + px(30)
         instruments = self.instruments
         right, bottom = instruments.left - px(MARGIN), view.bottom - px(MARGIN)
@@ -141,18 +141,18 @@ class ReplayHud(Hud):
         pen.plate(target, box)
         y = box.top + px(8)
         target.blit(now, (box.left + px(11), y))
-        target.blit(whole, (box.right - px(11) - whole.get_width(), y))
-        word = "playing" if line.playing else "paused"
-        state = pen.text(word, SMALL, SOFT if line.playing else AMBER)
+        target.blit(total, (box.right - px(11) - total.get_width(), y))
+        label = "playing" if line.playing else "paused"
+        state = pen.text(label, SMALL, SOFT if line.playing else AMBER)
         target.blit(state, (box.centerx - state.get_width() // 2, y))
         self.track = pygame.Rect(box.left + px(11), box.bottom - px(15), box.width - px(22), px(6))
         share = line.seconds / line.length if line.length else 0.0
         pen.bar(target, self.track, 0.0, share, BLUE)
-        for seconds, what in line.marks:
+        for seconds, kind in line.marks:
             x = self.track.left + round(self.track.width * seconds / line.length) if line.length else self.track.left
-            colour = RED if what == "collision" else AMBER
+            colour = RED if kind == "collision" else AMBER
             target.fill(colour, (x - px(1), self.track.top - px(3), px(3), self.track.height + px(6)))
-        knob = pen.paint.disc(px(6), WHITE)
+        knob = pen.surfaces.disc(px(6), WHITE)
         target.blit(knob, knob.get_rect(center=(self.track.left + round(self.track.width * share), self.track.centery)))
 
 

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from neuralsim.base.failure import fail
-from neuralsim.drive.drive_loop import EXPECTED, DriveError, ended
+from neuralsim.drive.drive_loop import EXPECTED, DriveError, exit_if_compiling
 from neuralsim.recording.reading.random_access_reader import RecordingReader
-from neuralsim.replay.drive_on import model_to_drive, onward
-from neuralsim.replay.headless import repaint
+from neuralsim.replay.drive_on import continue_from, model_to_drive
+from neuralsim.replay.headless import render_video
 from neuralsim.replay.options import ReplayOptions
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import ended_by_signals
@@ -20,8 +20,8 @@ _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 
 
 def run(options: ReplayOptions) -> int:
-    """Replay as ``options`` say; returns the exit code. Errors are one line on stderr."""
-    return ended(_run(options))
+    """Replay a recording; return the exit code. Errors are one line on stderr."""
+    return exit_if_compiling(_run(options))
 
 
 def _run(options: ReplayOptions) -> int:
@@ -30,29 +30,27 @@ def _run(options: ReplayOptions) -> int:
             if options.model is None and (options.style is not None or options.remap is not None):
                 options = options.model_copy(update={"model": model_to_drive(reader, None)})
             if options.headless:
-                frames, missing = repaint(reader, options)
+                frames, missing = render_video(reader, options)
                 print(f"{options.record}: {frames} frames")
-                return fail(f"{reader.path}: {missing} frames are damaged and left out") if missing else 0
-            wanted, drive = _play(reader, options)
-        if wanted is None:
-            return 0
-        return drive_on(options.file, wanted, drive)
+                return fail(f"{reader.path}: {missing} damaged frames are left out") if missing else 0
+            number, drive = _play(reader, options)
+        return 0 if number is None else drive_on(options.file, number, drive)
     except _EXPECTED as error:
         return fail(error)
 
 
 def drive_on(file: Path, number: int, options: DriveOptions) -> int:
-    """Drive on from frame ``number`` of a recording; returns the exit code."""
+    """Drive on from frame ``number`` of a recording; return the exit code."""
     try:
         with RecordingReader(file) as reader, tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
-            code = start_drive(onward(reader, number, Path(folder), options))
+            code = start_drive(continue_from(reader, number, Path(folder), options))
     except _EXPECTED as error:
         return fail(error)
     return code
 
 
 def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, DriveOptions]:
-    """Open the window; the frame to drive on from, if any, and how it is to be painted."""
+    """Open the window; return the frame to drive on from, if any, and the options of that drive."""
     from neuralsim.window.window import display_available
 
     if not display_available():
@@ -72,7 +70,7 @@ def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, 
 
 
 def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> int:
-    """``drive --replay``: the player, or with a frame's ``number`` the drive at once."""
+    """Run ``drive --replay``: the player, or with a frame's ``number`` the drive at once."""
     if number is not None:
         return drive_on(file, number, options)
     return run(

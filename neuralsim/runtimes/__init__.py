@@ -1,4 +1,4 @@
-"""Ways to run a model's graph, behind one small interface; one file each, imported only when asked for."""
+"""Runtimes: libraries that run a model's graph, behind one small interface; each module is imported only when used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from neuralsim.runtimes.interface import (
-    NEXT,
     RUNTIMES,
+    STATE_OUTPUTS,
     BackendSpec,
     ModelSession,
     NotCalibrated,
@@ -17,11 +17,11 @@ from neuralsim.runtimes.interface import (
     StatelessSession,
     state_shapes,
 )
-from neuralsim.runtimes.loading import available, check, load, obstacle, stateless
+from neuralsim.runtimes.loading import available, check, load, stateless, unavailable_reason
 
 __all__ = [
-    "NEXT",
     "RUNTIMES",
+    "STATE_OUTPUTS",
     "BackendSpec",
     "ModelSession",
     "NotCalibrated",
@@ -31,10 +31,10 @@ __all__ = [
     "check",
     "create",
     "load",
-    "obstacle",
     "quantised",
     "state_shapes",
     "stateless",
+    "unavailable_reason",
 ]
 
 
@@ -49,19 +49,28 @@ def create(
 ) -> ModelSession:
     """Load ``graph`` for frames of ``height`` x ``width`` (multiples of 32).
 
-    ``runtime``: a name, or "name:precision" such as "openvino:fp32", or "auto": the fastest here, measured on
-    ``example`` (the graph's inputs without the state) and remembered; without an example, OpenVINO or what there is.
-    ``threads``: CPU threads to use, None = all. ``without``: names that "auto" leaves out. Raises RuntimeUnavailable.
+    Args:
+        runtime: A name, or "name:precision" such as "openvino:fp32", or "auto": the fastest on this machine, measured
+            once; without ``example``, OpenVINO or the first that is installed.
+        graph: The model's ONNX file.
+        height: Of the frames, px.
+        width: Of the frames, px.
+        threads: CPU threads, None = all.
+        example: The graph's inputs without the state, to measure with.
+        without: Names that "auto" leaves out.
+
+    Raises:
+        RuntimeUnavailable: One line.
     """
     if runtime == "auto":
         from neuralsim.runtimes import fallback
 
-        return fallback.fastest(graph, height, width, threads, example, without)
+        return fallback.load_fastest(graph, height, width, threads, example, without)
     return load(runtime, graph, height, width, threads)
 
 
 def quantised(graph: Path) -> Path:
-    """The file of ``graph`` in int8, made on the first call and kept. Raises RuntimeUnavailable."""
+    """Return the file of ``graph`` in int8, written on the first call. Raises RuntimeUnavailable."""
     from neuralsim.runtimes import int8
 
     return int8.quantised(graph)

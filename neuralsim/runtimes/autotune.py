@@ -1,7 +1,7 @@
-"""Runtimes raced on this machine, for each model and size; which one was the fastest is remembered.
+"""Autotuning: the runtimes are measured on this machine, for each model and size, and the fastest is remembered.
 
-It is measured again on request (``neuralsim doctor --measure``), and where the machine is calm now: once if it was busy
-the first time, else when a week has passed.
+They are measured again on request (``neuralsim doctor --measure``), and on a machine that is idle now: once if it was
+busy the first time, else when a week has passed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from neuralsim.runtimes.candidates import candidates, installed
 from neuralsim.runtimes.interface import ModelSession, NotCalibrated, RuntimeUnavailable
 from neuralsim.runtimes.loading import load
 
-_SECONDS = 0.4  # of measuring, for each candidate
-_FIRST = 3  # steps before a candidate may be given up
+_SECONDS = 0.4  # of measuring each candidate
+_MIN_STEPS = 3  # before a candidate may be dropped
 _HOPELESS = 1.6  # times slower than the best
-_SPREAD = 0.25  # between a candidate's quartiles, of its median: beyond, something else ran meanwhile
-_LASTS = 7 * 86400.0  # s that a measurement is believed
+_SPREAD = 0.25  # of a candidate's quartiles, over its median: if larger, something else was running
+_VALID_FOR = 7 * 86400.0  # s
 Step = Callable[[], object]
 
 _DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13", "torch")
@@ -37,18 +37,20 @@ _DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13",
 
 @dataclass
 class Measurement:
-    """What was measured on this machine for one model and size."""
+    """The measurement of one model and size on this machine."""
 
     runtime: str
     milliseconds: dict[str, float] = field(default_factory=dict)  # median per step, by session name
     measured: float = 0.0  # s since 1970
-    busy: str = ""  # why the machine was not calm then, "" if it was
-    tries: int = 1  # measurements in a row on a machine that was not
+    busy: str = ""  # why the machine was not idle then, "" if it was
+    tries: int = 1  # measurements in a row on a busy machine
 
-    def due(self) -> bool:
-        """Whether it is to be measured again: at most weekly, but a first time that was disturbed counts for nothing;
-        and never on a machine that is busy now."""
-        old = not 0.0 <= _today() - self.measured < _LASTS
+    def is_due(self) -> bool:
+        """Return whether to measure again: weekly at most, but a disturbed first measurement does not count.
+
+        Never on a machine that is busy now.
+        """
+        old = not 0.0 <= _today() - self.measured < _VALID_FOR
         return (old or (bool(self.busy) and self.tries == 1)) and not disturbance()
 
     def __str__(self) -> str:
@@ -60,53 +62,53 @@ class Measurement:
 
 
 def _today() -> float:
-    """S since 1970, by the calendar: weeks pass between two starts of a machine."""
+    """Return s since 1970, by the calendar: weeks pass between two starts of a machine."""
     return datetime.now(timezone.utc).timestamp()
 
 
 def disturbance(samples: Iterable[list[float]] = ()) -> str:
-    """Why what is measured now, or what came of it (``samples``: s of each candidate), says little; "" if nothing.
+    """Return why measurements of now (``samples``: s of each candidate) are unreliable; "" if they are not.
 
-    Of the candidates' spreads the least counts: what disturbs a machine disturbs all of them.
+    The smallest spread among the candidates counts: whatever disturbs a machine disturbs all of them.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > machine.cores() + 1.0:
         return f"load {load:.1f} on {machine.cores()} cores"
     spreads = []
-    for taken in samples:
-        if len(taken) > 2 * _FIRST:
-            first, middle, third = statistics.quantiles(taken, n=4)
+    for times in samples:
+        if len(times) > 2 * _MIN_STEPS:
+            first, middle, third = statistics.quantiles(times, n=4)
             spreads.append((third - first) / middle)
     if spreads and min(spreads) > _SPREAD:
         return f"its times spread by {100.0 * min(spreads):.0f} %"
     return ""
 
 
-def recall(graph: Path, height: int, width: int, threads: int | None = None) -> Measurement | None:
-    """What was measured before for just this machine, model and size; None if nothing was or it cannot be read."""
+def load_measurement(graph: Path, height: int, width: int, threads: int | None = None) -> Measurement | None:
+    """Return the stored measurement of exactly this machine, model and size; None if it is missing or unreadable."""
     try:
-        kept = json.loads(_path(graph, height, width, threads).read_text(encoding="utf-8"))
-        milliseconds = {str(name): float(value) for name, value in kept["milliseconds"].items()}
-        about = float(kept["measured"]), str(kept["busy"]), int(kept["tries"])
-        return Measurement(str(kept["runtime"]), milliseconds, *about) if milliseconds else None
+        stored = json.loads(_path(graph, height, width, threads).read_text(encoding="utf-8"))
+        milliseconds = {str(name): float(value) for name, value in stored["milliseconds"].items()}
+        facts = float(stored["measured"]), str(stored["busy"]), int(stored["tries"])
+        return Measurement(str(stored["runtime"]), milliseconds, *facts) if milliseconds else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def to_measure(graph: Path, height: int, width: int, threads: int | None = None) -> bool:
-    """Whether the next one that is asked for will be measured, which nothing beside it should disturb."""
-    known = recall(graph, height, width, threads)
+def needs_measuring(graph: Path, height: int, width: int, threads: int | None = None) -> bool:
+    """Return whether loading with "auto" will measure the runtimes, which nothing else should disturb."""
+    known = load_measurement(graph, height, width, threads)
     return sum(not reason for reason in candidates(graph, height, width).values()) > 1 and (
-        known is None or known.due()
+        known is None or known.is_due()
     )
 
 
-def forget(graph: Path, height: int, width: int, threads: int | None = None) -> None:
-    """Measure it the next time. ``OSError`` where the file cannot be removed."""
+def delete_measurement(graph: Path, height: int, width: int, threads: int | None = None) -> None:
+    """Delete the stored measurement, so that the next start measures. Raises ``OSError`` if the file cannot go."""
     _path(graph, height, width, threads).unlink(missing_ok=True)
 
 
-def measured(
+def measure_fastest(
     usable: list[str],
     graph: Path,
     height: int,
@@ -116,7 +118,7 @@ def measured(
     failed: dict[str, str],
     before: Measurement | None = None,
 ) -> ModelSession:
-    """A session of the fastest of ``usable``, which is remembered. Raises RuntimeUnavailable where none can be loaded.
+    """Load the fastest of ``usable`` and remember which it is. Raises RuntimeUnavailable where none can be loaded.
 
     Args:
         usable: Runtimes, "name" or "name:precision".
@@ -125,8 +127,8 @@ def measured(
         width: Of the frames, px.
         threads: CPU threads, None = all.
         example: Inputs without the state to measure with.
-        failed: Gets why each that cannot be loaded cannot, one line by name.
-        before: What was remembered until now.
+        failed: Receives the reasons of runtimes that cannot be loaded, one line each, by name.
+        before: The measurement remembered until now.
     """
     load_before = disturbance()
     sessions: dict[str, ModelSession] = {}
@@ -160,13 +162,15 @@ def measured(
         cache.write(path, json.dumps(asdict(choice), indent=2).encode() + b"\n")
         chosen.note += "; remembered"
     except OSError as error:
-        chosen.note += f"; cannot be remembered: {error.strerror or error}"
+        chosen.note += f"; cannot be stored: {error.strerror or error}"
     return chosen
 
 
 def _loaders() -> int:
-    """How many candidates to load at a time: compilers for the processor work side by side, but while one runtime
-    captures a CUDA graph, no other may use the GPU."""
+    """Return how many candidates to load at a time.
+
+    Compilers for the processor run in parallel, but while one runtime captures a CUDA graph no other may use the GPU.
+    """
     try:
         cuda_driver.gpu()
     except cuda_driver.NoGpu:
@@ -175,7 +179,7 @@ def _loaders() -> int:
 
 
 def race(steps: dict[str, Step]) -> dict[str, list[float]]:
-    """Seconds that each step took, time after time, in turns; one that is clearly slower after a few is given up."""
+    """Time the steps in turns, s each time; one that is clearly slower after a few turns is dropped."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     running = set(steps)
     while running:
@@ -185,7 +189,7 @@ def race(steps: dict[str, Step]) -> dict[str, list[float]]:
             times[name].append(time.perf_counter() - begun)
         best = min(statistics.median(taken) for taken in times.values())
         for name in sorted(running):
-            slow = len(times[name]) >= _FIRST and statistics.median(times[name]) > _HOPELESS * best
+            slow = len(times[name]) >= _MIN_STEPS and statistics.median(times[name]) > _HOPELESS * best
             if slow or sum(times[name]) > _SECONDS:
                 running.discard(name)
     return times
@@ -196,13 +200,13 @@ def _stepper(session: ModelSession, example: dict[str, np.ndarray]) -> Step:
 
 
 def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
-    """The file of the answer, named after all that it depends on."""
+    """Return the file of the measurement, named after everything that it depends on."""
     try:
-        measured = activation_ranges.recall(graph).key
+        ranges = activation_ranges.load_ranges(graph).key
     except NotCalibrated:
-        measured = ""
+        ranges = ""
     facts: dict[str, object] = {
-        "ranges": measured,
+        "ranges": ranges,
         "model": cache.sha256(graph),
         "size": (height, width),
         "threads": threads,

@@ -1,4 +1,4 @@
-"""Cache folder of engines, graphs in other precisions and measured choices."""
+"""Cache folder of engines, graphs in other precisions and measurements."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 
 from bridge.process.user_cache import cache_folder
 
-#: Edition of the graphs that ``graph_variants.py`` makes; a higher number has them and their engines made anew.
+#: Version of the graphs that ``graph_variants.py`` writes; a higher number rebuilds them and their engines.
 CONVERSION = 1
 
 
 def key(facts: dict[str, object]) -> str:
-    """32 hex digits that change whenever one of ``facts`` does."""
+    """Return 32 hex digits that change whenever one of ``facts`` does."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
+    """Return the hash of a file's bytes, hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def form(graph: Path, name: str) -> Path:
-    """Where another form of the model in ``graph`` is kept, such as "fp16.onnx". May not exist yet."""
+    """Return the path of another form of the model in ``graph``, such as "fp16.onnx". It may not exist yet."""
     return cache_folder() / "graphs" / f"{sha256(graph)[:32]}-{CONVERSION}-{name}"
 
 
 def write(path: Path, *parts: bytes) -> None:
-    """Put ``parts`` into ``path`` whole or not at all: a reader meanwhile sees the old file. Raises OSError."""
+    """Write ``parts`` to ``path`` atomically: a concurrent reader sees the old file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -39,7 +39,7 @@ def write(path: Path, *parts: bytes) -> None:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # a temporary file is its maker's alone; this one may come with a model
+        os.chmod(name, 0o644)  # a temporary file is private to its user; this one may come with a model
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

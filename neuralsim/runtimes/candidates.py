@@ -1,4 +1,4 @@
-"""Runtimes that ``auto`` may take on this machine, and why it passes over the others."""
+"""Runtimes that ``auto`` may use on this machine, and why it skips the others."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from pathlib import Path
 
 from neuralsim.runtimes import activation_ranges, cuda_driver
 from neuralsim.runtimes.interface import RUNTIMES, NotCalibrated
-from neuralsim.runtimes.loading import obstacle
+from neuralsim.runtimes.loading import unavailable_reason
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
 
 def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
-    """Runtimes that ``auto`` measures -> "", and those that it passes over -> why, one line each.
+    """Return "" for each runtime that ``auto`` measures, and for the others the reason not to, one line each.
 
-    int8 is measured where it is prepared. Never builds an engine, which takes minutes, and leaves PyTorch alone where
-    there is no GPU for it.
+    int8 is measured where it is prepared. TensorRT is skipped without an engine, which takes minutes to build, and
+    PyTorch without a GPU.
     """
-    found = {}
+    reasons = {}
     for name in RUNTIMES:
-        reason = obstacle(name)
+        reason = unavailable_reason(name)
         if not reason and name == "torch":
             reason = _no_gpu()
         if not reason and name == "tensorrt":
             reason = _no_engine(graph, height, width, tensorrt_.PRECISIONS[0])
-        found[name] = reason
-    if not found["openvino"]:
-        found["openvino:int8"] = _no_ranges(graph)
-    if not found["tensorrt"] and not _no_engine(graph, height, width, "int8"):
-        found["tensorrt:int8"] = ""
-    return found
+        reasons[name] = reason
+    if not reasons["openvino"]:
+        reasons["openvino:int8"] = _no_ranges(graph)
+    if not reasons["tensorrt"] and not _no_engine(graph, height, width, "int8"):
+        reasons["tensorrt:int8"] = ""
+    return reasons
 
 
 def on_gpu(graph: Path, height: int, width: int) -> bool:
-    """Would one of the runtimes that ``auto`` measures paint on a GPU?"""
+    """Return whether one of the runtimes that ``auto`` measures renders on a GPU."""
     try:
         cuda_driver.check(cuda_driver.gpu())
     except cuda_driver.NoGpu:
         return False
-    found = candidates(graph, height, width)
-    return bool(installed("onnxruntime-gpu")) or not (found["tensorrt"] and found["torch"])
+    reasons = candidates(graph, height, width)
+    return bool(installed("onnxruntime-gpu")) or not (reasons["tensorrt"] and reasons["torch"])
 
 
 def _no_gpu() -> str:
-    """Why PyTorch would run on the processor."""
+    """Return why PyTorch would run on the processor; "" if it would not."""
     if installed("torch").endswith("+cpu"):
-        return "this PyTorch is for processors alone: for comparison only, with --runtime torch"
+        return "this PyTorch is for processors only: for comparison, with --runtime torch"
     try:
         cuda_driver.check(cuda_driver.gpu())
     except cuda_driver.NoGpu as error:
@@ -56,7 +56,7 @@ def _no_gpu() -> str:
 
 def _no_ranges(graph: Path) -> str:
     try:
-        activation_ranges.recall(graph)
+        activation_ranges.load_ranges(graph)
     except NotCalibrated as error:
         return str(error)
     return ""
@@ -72,7 +72,7 @@ def _no_engine(graph: Path, height: int, width: int, precision: str) -> str:
 
 
 def installed(distribution: str) -> str:
-    """Version of a distribution, "" where it is not installed."""
+    """Return the version of a distribution, "" where it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -14,12 +14,12 @@ from neuralsim.base.machine import nvml
 
 _LIBRARY = "libcuda.so.1"
 _NOT_CONNECTED = 100  # CUDA_ERROR_NO_DEVICE
-CUDA = (13, 0)  # what the pinned packages are made for
+CUDA = (13, 0)  # that the pinned packages are built for
 _DRIVER = 580  # the first driver of CUDA 13.0
 
 
 class NoGpu(Exception):
-    """No usable GPU; the message says why and what to do, in one line."""
+    """There is no usable GPU; the message says why and what to do, in one line."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,16 @@ class Gpu:
 
     name: str  # e.g. "NVIDIA H200"
     memory: int  # bytes
-    driver: str  # e.g. "580.65.06", or "for CUDA 13.0" where the system does not tell
-    cuda: tuple[int, int]  # the newest CUDA that the driver can serve
+    driver: str  # e.g. "580.65.06", or "for CUDA 13.0" where the system does not report it
+    cuda: tuple[int, int]  # the newest CUDA that the driver supports
 
 
 @lru_cache(maxsize=1)
 def gpu() -> Gpu:
-    """The first GPU. Raises NoGpu. Loads nothing but the driver's own library, so it is safe on any machine."""
+    """Return the first GPU. Raises NoGpu.
+
+    Loads nothing but the driver's own library, so it is safe on any machine.
+    """
     try:
         cuda = ctypes.CDLL(_LIBRARY)
     except OSError:
@@ -60,12 +63,12 @@ def gpu() -> Gpu:
     return Gpu(name.value.decode(errors="replace"), memory.value, driver, version)
 
 
-def check(found: Gpu) -> Gpu:
-    """``found`` again. Raises NoGpu when its driver is too old for the pinned packages."""
-    if found.cuda < CUDA:
-        has, needs = (".".join(map(str, pair)) for pair in (found.cuda, CUDA))
-        raise NoGpu(f"driver {found.driver} serves CUDA {has}, {needs} is needed: install driver {_DRIVER} or newer")
-    return found
+def check(gpu: Gpu) -> Gpu:
+    """Return ``gpu``. Raises NoGpu if its driver is too old for the pinned packages."""
+    if gpu.cuda < CUDA:
+        has, needs = (".".join(map(str, pair)) for pair in (gpu.cuda, CUDA))
+        raise NoGpu(f"driver {gpu.driver} serves CUDA {has}, {needs} is needed: install driver {_DRIVER} or newer")
+    return gpu
 
 
 def _driver_version() -> str:

@@ -1,4 +1,4 @@
-"""``auto``: the fastest runtime here, and the next one where that cannot be loaded or fails during a drive."""
+"""``auto``: the fastest runtime on this machine, and the next one if it cannot be loaded or fails during a drive."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
-from neuralsim.runtimes.autotune import measured, recall
+from neuralsim.runtimes.autotune import load_measurement, measure_fastest
 from neuralsim.runtimes.candidates import candidates
 from neuralsim.runtimes.interface import RUNTIMES, ModelSession, RuntimeUnavailable
 from neuralsim.runtimes.loading import load
 
 
-def fastest(
+def load_fastest(
     graph: Path,
     height: int,
     width: int,
@@ -24,7 +24,7 @@ def fastest(
     example: dict[str, np.ndarray] | None,
     without: Collection[str] = (),
 ) -> ModelSession:
-    """A session of the remembered runtime, or of the one that measuring finds. Raises RuntimeUnavailable.
+    """Load the remembered runtime, or the fastest by measurement. Raises RuntimeUnavailable.
 
     Args:
         graph: The model's ONNX file.
@@ -32,7 +32,7 @@ def fastest(
         width: Of the frames, px.
         threads: CPU threads, None = all.
         example: Inputs without the state to measure with; None: nothing is measured.
-        without: Runtimes that are not to be used, in any precision.
+        without: Runtimes that must not be used, in any precision.
     """
     reasons = candidates(graph, height, width)
     usable = [name for name, reason in reasons.items() if not reason and name.partition(":")[0] not in without]
@@ -40,16 +40,16 @@ def fastest(
         raise RuntimeUnavailable(
             "no other runtime is installed" if without else "no runtime is installed: pip install openvino"
         )
-    remembered = recall(graph, height, width, threads)
-    again = example is not None and not without and len(usable) > 1
+    remembered = load_measurement(graph, height, width, threads)
+    may_measure = example is not None and not without and len(usable) > 1
     failed: dict[str, str] = {}
     if reasons["tensorrt"] and find_spec(RUNTIMES["tensorrt"].package):  # installed, so meant to be used
         failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
     if remembered is not None:
         usable.sort(key=lambda name: name != remembered.runtime)
-    if again and (remembered is None or remembered.due()):
+    if may_measure and (remembered is None or remembered.is_due()):
         assert example is not None
-        session = measured(usable, graph, height, width, threads, example, failed, remembered)
+        session = measure_fastest(usable, graph, height, width, threads, example, failed, remembered)
     else:
         session = _first_that_loads(usable, graph, height, width, threads, failed)
     if failed:
@@ -57,7 +57,7 @@ def fastest(
     return session
 
 
-def successor(
+def load_successor(
     failed: ModelSession,
     error: Exception,
     graph: Path,
@@ -66,28 +66,28 @@ def successor(
     threads: int | None,
     without: Collection[str],
 ) -> ModelSession:
-    """A session of another runtime, in the state of one that failed while painting; its ``warning`` says so.
+    """Load another runtime in the state of one that failed while rendering; its ``warning`` says so.
 
     Args:
         failed: The session that failed.
-        error: What it raised.
+        error: The exception that it raised.
         graph: The model's ONNX file.
         height: Of the frames, px.
         width: Of the frames, px.
         threads: CPU threads, None = all.
-        without: Runtimes that have failed, this one too.
+        without: Runtimes that have failed, this one included.
 
     Raises:
         RuntimeUnavailable: There is no other one.
     """
     problem = f"{failed.name} failed: {reason(error)[:120]}"
     try:
-        session = fastest(graph, height, width, threads, None, without)
+        session = load_fastest(graph, height, width, threads, None, without)
     except RuntimeUnavailable as none:
         raise RuntimeUnavailable(f"{problem}; {none}") from error
     try:
         session.restore(failed.state())
-    except Exception:  # of the lost device, too
+    except Exception:  # the device may be lost
         session.reset()
     session.warning = f"{problem}; running on {session.name} instead"
     logger().warning(session.warning)

@@ -1,4 +1,4 @@
-"""The one graph in other forms: fp16 where the painter works, without a past, and TensorRT's input types.
+"""Variants of a model's graph: fp16 in the generator, without a past, and with TensorRT's input types.
 
 fp16 goes where values are colours and features: from the first convolution to the last, and there only into operators
 that round once. Everything before (world points, depth, sampling coordinates) and after (warp, bound, blend) stays
@@ -21,33 +21,33 @@ from neuralsim.runtimes.interface import NotCalibrated
 
 _F32, _F16 = TensorProto.FLOAT, TensorProto.FLOAT16
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
-#: Operator -> which of its inputs are values (the others are sizes, scales, ...), None = all.
+#: Indices of an operator's inputs that are values (the others are sizes, scales, ...), None = all.
 _HALVED: dict[str, tuple[int, ...] | None] = {
     "Conv": None, "ConvTranspose": None, "Add": None, "Sub": None, "Mul": None, "LeakyRelu": None, "Relu": None,
     "Tanh": None, "Sigmoid": None, "Concat": None, "Transpose": None, "AveragePool": None, "MaxPool": None,
     "DepthToSpace": None, "SpaceToDepth": None, "Resize": (0,), "Reshape": (0,), "Slice": (0,), "Expand": (0,),
     "Unsqueeze": (0,), "Squeeze": (0,), "Pad": (0, 2),
 }  # fmt: skip
-#: The same of int8's operators; in fp16 they came with opset 19.
+#: The same for int8's operators; opset 19 introduced them for fp16.
 _QUANTISING: dict[str, tuple[int, ...]] = {"QuantizeLinear": (0, 1), "DequantizeLinear": (1,)}
 _QUANTISING_OPSET = 19
 
-#: What makes nothing of nothing; a convolution without a bias.
-_OF_NOTHING = ("Cast", "Slice", "AveragePool", "ReduceMean", "Conv", "LeakyRelu", "Unsqueeze", "Reshape", "Gather")
+#: Operators whose output is zero if their first input is; a convolution without a bias.
+_ZERO_PRESERVING = ("Cast", "Slice", "AveragePool", "ReduceMean", "Conv", "LeakyRelu", "Unsqueeze", "Reshape", "Gather")
 
 
 def path(graph: Path, precision: str) -> Path:
-    """The file of ``graph`` in ``precision`` ("fp16"), made on the first call and kept. Raises OSError."""
-    made = cache.form(graph, f"{precision}.onnx")
-    if not made.is_file():
-        cache.write(made, half(onnx.load(str(graph))).SerializeToString())
-    return made
+    """Return the file of ``graph`` in ``precision`` ("fp16"), written on the first call. Raises OSError."""
+    variant = cache.form(graph, f"{precision}.onnx")
+    if not variant.is_file():
+        cache.write(variant, half(onnx.load(str(graph))).SerializeToString())
+    return variant
 
 
 def half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that computes in fp16 from the first convolution to the last; inputs, outputs and state stay fp32.
+    """Return a copy that computes in fp16 from the first convolution to the last.
 
-    What is int8 in ``model`` stays so, between values in fp16.
+    Inputs, outputs and state stay fp32. What is int8 in ``model`` stays int8, between values in fp16.
     """
     graph = Editor(model)
     inside = graph.between_convolutions()
@@ -61,79 +61,80 @@ def half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def single(graph: Path) -> Path:
-    """The file of ``graph`` painting each frame by itself, made on the first call and kept: a quarter less to compute.
+    """Return the file of ``graph`` that generates each frame alone, written on the first call.
 
-    Inputs and outputs stay, what they say of the past is not looked at. ``graph`` itself where nothing can be kept.
+    There is a quarter less to compute. Inputs and outputs stay, but those of the past are ignored. It is ``graph``
+    itself where nothing can be written.
     """
-    made = cache.form(graph, "single.onnx")
+    variant = cache.form(graph, "single.onnx")
     try:
-        if not made.is_file():
-            cache.write(made, without_past(onnx.load(str(graph))).SerializeToString())
+        if not variant.is_file():
+            cache.write(variant, without_past(onnx.load(str(graph))).SerializeToString())
     except OSError:
         return graph
     try:
-        ranges = activation_ranges.recall(graph)
-        activation_ranges.keep(made, replace(ranges, model=cache.sha256(made)))
+        ranges = activation_ranges.load_ranges(graph)
+        activation_ranges.save_ranges(variant, replace(ranges, model=cache.sha256(variant)))
     except (NotCalibrated, OSError):
         pass  # int8 is then refused for it, as it is for the graph
-    return made
+    return variant
 
 
 def without_past(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which nothing of the past is known, as in a drive's first frame; what would look at it is left out, but
-    for a state of more than one frame.
+    """Return a copy in which the past is never valid, as in a drive's first frame.
 
-    What is known is where the class of the past, as sampled, is less than a little off this frame's
-    (``neuralsim/models/temporal.py``): zero everywhere, and so is what it is multiplied by.
+    All computation on the past is removed, except for a state of more than one frame. The past is valid where its
+    class, as sampled, differs less than a little from this frame's (``neuralsim/models/temporal.py``): that mask is
+    zero everywhere, and so are its products.
     """
     graph = Editor(model)
-    nothing, same = set[str](), dict[str, str]()
+    zeros, same = set[str](), dict[str, str]()
     for node in graph.nodes:
         for place, name in enumerate(node.input):
             node.input[place] = same.get(name, name)
-        read = [name in nothing for name in node.input]
+        is_zero = [name in zeros for name in node.input]
         if node.op_type == "Less" and "past_label" in graph.sources(node.input[0]):
-            nothing.add(node.output[0])
-        elif node.op_type in ("Add", "Sub") and read[1]:
+            zeros.add(node.output[0])
+        elif node.op_type in ("Add", "Sub") and is_zero[1]:
             same[node.output[0]] = node.input[0]
-        elif node.op_type == "Add" and read[0]:
+        elif node.op_type == "Add" and is_zero[0]:
             same[node.output[0]] = node.input[1]
         elif (
-            (node.op_type == "Mul" and any(read))
-            or (node.op_type == "Concat" and all(read))
-            or (node.op_type in _OF_NOTHING and read[0] and (node.op_type != "Conv" or len(read) == 2))
+            (node.op_type == "Mul" and any(is_zero))
+            or (node.op_type == "Concat" and all(is_zero))
+            or (node.op_type in _ZERO_PRESERVING and is_zero[0] and (node.op_type != "Conv" or len(is_zero) == 2))
         ):
-            nothing.add(node.output[0])
+            zeros.add(node.output[0])
     return graph.finish()
 
 
 def for_tensorrt(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
-    """A copy for frames of height x width with inputs that TensorRT has types for.
+    """Return a copy for frames of height x width whose input types TensorRT supports.
 
-    It knows no u16: ``instance`` comes as its bytes, u8 (H, W, 2), low byte first, which is the same memory. It
-    converts u8 to floating point only, so a Cast to f32 stands behind each u8 input. And it pads no truth values.
+    TensorRT has no u16: ``instance`` is passed as its bytes, u8 (H, W, 2), low byte first, which is the same memory. It
+    converts u8 only to floating point, so that each u8 input is followed by a Cast to f32. It pads no booleans.
     """
     graph = Editor(model)
     for node in graph.nodes:
         if node.op_type == "Pad" and graph.type_of(node.input[0]) == TensorProto.BOOL:
-            graph.pad_as_numbers(node)
+            graph.pad_as_floats(node)
     _fix_sizes(graph.model.graph, height, width)
     for port in graph.model.graph.input:
         kind = port.type.tensor_type
         if kind.elem_type == TensorProto.UINT8:
-            graph.behind(port.name, graph.add("Cast", [port.name], to=_F32))
+            graph.replace(port.name, graph.add("Cast", [port.name], to=_F32))
         elif kind.elem_type == TensorProto.UINT16:
             kind.elem_type = TensorProto.UINT8
             kind.shape.dim.add().dim_value = 2
-            both = graph.add("Cast", [port.name], to=_F32)
-            value = graph.add("Mul", [both, graph.constant(np.array([1.0, 256.0], np.float32))])
+            bytes_ = graph.add("Cast", [port.name], to=_F32)
+            value = graph.add("Mul", [bytes_, graph.constant(np.array([1.0, 256.0], np.float32))])
             axis = graph.constant(np.array([-1], np.int64))
-            graph.behind(port.name, graph.add("ReduceSum", [value, axis], keepdims=0))
+            graph.replace(port.name, graph.add("ReduceSum", [value, axis], keepdims=0))
     return graph.finish()
 
 
 def of_size(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
-    """A copy for frames of height x width alone."""
+    """Return a copy for frames of height x width only."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     _fix_sizes(fixed.graph, height, width)
@@ -150,33 +151,34 @@ def _fix_sizes(graph: onnx.GraphProto, height: int, width: int) -> None:
 
 
 class Editor:
-    """A copy of a model that is being changed: new nodes go before the ones that need them."""
+    """Edits a copy of a model; new nodes are inserted before the ones that need them."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = onnx.ModelProto()
         self.model.CopyFrom(model)
         graph = self.model.graph
         self.nodes = list(graph.node)
-        self._new: dict[int, list[onnx.NodeProto]] = {}  # id of a node, or 0 for the front -> what goes before it
-        self._behind: dict[int, onnx.NodeProto] = {}  # id of a node -> what goes right behind it
+        self._new: dict[int, list[onnx.NodeProto]] = {}  # by id of a node, or 0: inserted before it, or first
+        self._after: dict[int, onnx.NodeProto] = {}  # by id of a node: inserted after it
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
         self._producer = {name: node for node in self.nodes for name in node.output}
         inferred = shape_inference.infer_shapes(model, data_prop=True).graph
         ports = (*inferred.input, *inferred.output, *inferred.value_info)
         self._types = {port.name: port.type.tensor_type.elem_type for port in ports}
         self._types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
-        self._halves: dict[str, str] = {}  # tensor -> the same in fp16
-        self._renamed: dict[str, str] = {}  # tensor -> what its readers outside take instead
+        self._halves: dict[str, str] = {}  # by tensor: its copy in fp16
+        self._renamed: dict[str, str] = {}  # by tensor: its replacement for readers outside of fp16
         self._taken = {name for node in self.nodes for name in (*node.input, *node.output)}
 
     def add(self, kind: str, inputs: list[str], before: onnx.NodeProto | None = None, **attributes: object) -> str:
-        """A new node in front of ``before`` (None: of all); returns its output's name."""
+        """Insert a node before ``before`` (None: first); returns its output's name."""
         name = self._unused(f"{inputs[0]}_{kind.lower()}")
         node = helper.make_node(kind, inputs, [name], name=name, **attributes)  # type: ignore[arg-type]
         self._new.setdefault(id(before) if before is not None else 0, []).append(node)
         return name
 
     def constant(self, values: np.ndarray) -> str:
+        """Add a constant; returns its name."""
         name = self._unused("constant")
         self._weights[name] = numpy_helper.from_array(values, name)
         return name
@@ -186,33 +188,33 @@ class Editor:
         self._taken.add(name)
         return name
 
-    def behind(self, name: str, replacement: str) -> None:
-        """Let all that read ``name`` in the original read ``replacement``."""
+    def replace(self, name: str, replacement: str) -> None:
+        """Let all readers of ``name`` in the original read ``replacement``."""
         for node in self.nodes:
             for place, read in enumerate(node.input):
                 if read == name:
                     node.input[place] = replacement
 
     def sources(self, name: str) -> set[str]:
-        """Inputs of the graph that a tensor depends on."""
-        seen, left, found = set[str](), [name], set[str]()
+        """Return the inputs of the graph that a tensor depends on."""
+        visited, pending, inputs = set[str](), [name], set[str]()
         ports = {port.name for port in self.model.graph.input}
-        while left:
-            tensor = left.pop()
+        while pending:
+            tensor = pending.pop()
             if tensor in ports:
-                found.add(tensor)
+                inputs.add(tensor)
             node = self._producer.get(tensor)
-            if node is not None and tensor not in seen:
-                left += node.input
-            seen.add(tensor)
-        return found
+            if node is not None and tensor not in visited:
+                pending += node.input
+            visited.add(tensor)
+        return inputs
 
     def type_of(self, name: str) -> int | None:
-        """The original's element type of a tensor (``TensorProto``'s numbers), None where it could not be inferred."""
+        """Return a tensor's element type in the original (a ``TensorProto`` number), None where it is unknown."""
         return self._types.get(name)
 
-    def pad_as_numbers(self, node: onnx.NodeProto) -> None:
-        """Pad 0.0 and 1.0 in the place of truth values."""
+    def pad_as_floats(self, node: onnx.NodeProto) -> None:
+        """Pad 0.0 and 1.0 instead of booleans."""
         output = node.output[0]
         node.input[0] = self.add("Cast", [node.input[0]], node, to=_F32)
         if len(node.input) > 2 and node.input[2]:
@@ -220,10 +222,10 @@ class Editor:
             node.input[2] = self.constant(np.asarray(value, np.float32))
         node.output[0] = self._unused(output)
         cast = helper.make_node("Cast", [node.output[0]], [output], name=f"{output}_bool", to=TensorProto.BOOL)
-        self._behind[id(node)] = cast
+        self._after[id(node)] = cast
 
     def between_convolutions(self) -> set[int]:
-        """Ids of the nodes that lie on a path from one convolution to another, these included."""
+        """Return the ids of the nodes on a path from one convolution to another, these included."""
         below, above = set[str](), set[str]()
         after, before = set[int](), set[int]()
         for node in self.nodes:  # in the order of computation
@@ -237,7 +239,7 @@ class Editor:
         return after & before
 
     def halve(self, node: onnx.NodeProto, places: tuple[int, ...] | None) -> None:
-        """Let ``node`` read and write fp16 where it did fp32; readers that stay fp32 get a Cast."""
+        """Let ``node`` read and write fp16 instead of fp32; readers that stay fp32 get a Cast."""
         if self._types.get(node.output[0]) not in (_F32, TensorProto.INT8):
             return
         for place, name in enumerate(node.input):
@@ -252,7 +254,7 @@ class Editor:
             self._renamed[name] = halved
 
     def need_opset(self, version: int) -> None:
-        """Raise the graph to opset ``version`` if it is older than that; written for what 18 and 19 changed."""
+        """Raise the graph to opset ``version`` if it is older; handles the changes of 18 and 19."""
         (opset,) = (entry for entry in self.model.opset_import if not entry.domain)
         if opset.version >= version:
             return
@@ -275,7 +277,7 @@ class Editor:
         return self._halves[name]
 
     def constant_value(self, name: str) -> np.ndarray | None:
-        """The value of a weight or constant; None for what is computed."""
+        """Return the value of a weight or constant; None for a computed tensor."""
         if name in self._weights:
             return numpy_helper.to_array(self._weights[name])
         node = self._producer.get(name)
@@ -286,7 +288,7 @@ class Editor:
         return None
 
     def finish(self) -> onnx.ModelProto:
-        """The changed model, checked, without unused tensors and nodes."""
+        """Return the edited model, checked, without unused tensors and nodes."""
         for node in self.nodes:
             for place, name in enumerate(node.input):
                 if name in self._renamed:  # a reader that stays fp32
@@ -294,10 +296,10 @@ class Editor:
         order = list(self._new.get(0, []))
         for node in self.nodes:
             order += [*self._new.get(id(node), []), node]
-            if id(node) in self._behind:
-                order.append(self._behind[id(node)])
+            if id(node) in self._after:
+                order.append(self._after[id(node)])
         graph = self.model.graph
-        for port in graph.output:  # made in fp16: back to what the outside expects
+        for port in graph.output:  # computed in fp16: cast back to the type of the original
             if port.name in self._renamed:
                 order.append(helper.make_node("Cast", [self._renamed[port.name]], [port.name], to=_F32))
         needed, kept = {port.name for port in graph.output}, []

@@ -1,4 +1,4 @@
-"""Interface of all runtimes: their specifications, sessions and errors."""
+"""The interface of all runtimes: their specifications, sessions and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BackendSpec:
 
     module: str
     package: str  # that must be importable
-    remedy: str  # the command that gets it
+    remedy: str  # the command that installs it
 
 
 #: Runtime name -> its specification.
@@ -29,48 +29,50 @@ RUNTIMES = {
 
 
 class RuntimeUnavailable(Exception):
-    """A runtime that cannot be used here; the message says why and what to do, in one line."""
+    """A runtime cannot be used here; the message says why and what to do, in one line."""
 
 
 class NotCalibrated(RuntimeUnavailable):
-    """Nothing is known of how large a model's activations are, which int8 needs."""
+    """The ranges of a model's activations, which int8 needs, are unknown."""
 
 
 class ModelSession(Protocol):
     """A graph loaded for one frame size, with its state inside."""
 
     name: str  # runtime and precision, e.g. "openvino bf16"
-    warning: str  # what is not as it was meant to be, for the driver; one line or ""
-    note: str  # what was found out at loading and may be of interest; one line or ""
+    warning: str  # how it differs from what was requested, for the driver; one line or ""
+    note: str  # what was measured while loading; one line or ""
 
-    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        """Paint one frame from its inputs (all but the state): u8 (H, W, 3), valid until the next step."""
+    def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Generate one image from the inputs (all but the state): u8 (H, W, 3), valid until the next step."""
 
     def reset(self) -> None:
         """Forget the past."""
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of what is remembered, by the names and shapes of ``state_shapes``."""
+        """Return a copy of the state, by the names and shapes of ``state_shapes``."""
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what ``state`` gave, here or in another runtime."""
+        """Continue from what ``state`` returned, here or in another runtime."""
 
 
 class StatelessSession(Protocol):
     """Any other graph of fixed sizes, without a state, loaded with the same options."""
 
     name: str
-    inputs: dict[str, tuple[int, ...]]  # their shapes
+    inputs: dict[str, tuple[int, ...]]  # shapes by name
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name, valid until the next run."""
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs by name, valid until the next run."""
 
 
 def state_shapes(height: int, width: int, frames: int = 1) -> dict[str, tuple[tuple[int, ...], float]]:
-    """Name of each state input -> (shape, value that means "no past"); of a graph with so many ``frames`` of the past,
-    which is how many channels its ``past_label`` has."""
+    """Return the shape of each state input, and the value that means "no past", by name.
+
+    ``frames``: of the past that the graph keeps, the channels of its ``past_label``.
+    """
     return {"past_rgb": ((1, 3 * frames, height, width), 0.0), "past_label": ((1, frames, height, width), -1.0)}
 
 
-#: State input -> the output that becomes it.
-NEXT = {"past_rgb": "next_rgb", "past_label": "next_label"}
+#: The output that becomes each state input in the next step.
+STATE_OUTPUTS = {"past_rgb": "next_rgb", "past_label": "next_label"}

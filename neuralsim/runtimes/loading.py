@@ -1,4 +1,4 @@
-"""One runtime by its name: can it be used here, and a graph loaded with it."""
+"""Loads a graph with one runtime by name, and tells whether it can be used on this machine."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from neuralsim.runtimes.interface import RUNTIMES, ModelSession, RuntimeUnavailable, StatelessSession
 
 
-def obstacle(runtime: str) -> str:
-    """Why a runtime cannot be used on this machine, and the command that helps, in one line; "" if it can."""
-    room = RUNTIMES[runtime]
-    if not find_spec(room.package):
-        return f"not installed: {room.remedy}"
-    if runtime == "tensorrt":  # its library would crash without a driver: ask first
+def unavailable_reason(runtime: str) -> str:
+    """Return why a runtime cannot be used on this machine, and the remedy, in one line; "" if it can."""
+    spec = RUNTIMES[runtime]
+    if not find_spec(spec.package):
+        return f"not installed: {spec.remedy}"
+    if runtime == "tensorrt":  # its library crashes without a driver
         from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
-        return tensorrt_.obstacle()
+        return tensorrt_.unavailable_reason()
     return ""
 
 
 def available() -> list[str]:
-    """Names of the runtimes that can be used on this machine."""
-    return [name for name in RUNTIMES if not obstacle(name)]
+    """Return the names of the runtimes that can be used on this machine."""
+    return [name for name in RUNTIMES if not unavailable_reason(name)]
 
 
 def load(runtime: str, graph: Path, height: int, width: int, threads: int | None = None) -> ModelSession:
@@ -40,27 +40,27 @@ def load(runtime: str, graph: Path, height: int, width: int, threads: int | None
         RuntimeUnavailable: One line.
     """
     name, _, precision = runtime.partition(":")
-    session: ModelSession = import_module(module_of(name)).load(graph, height, width, threads, precision or None)
+    session: ModelSession = import_module(_module(name)).load(graph, height, width, threads, precision or None)
     return session
 
 
 def stateless(runtime: str, graph: Path, threads: int | None = None, precision: str | None = None) -> StatelessSession:
     """Load any graph of fixed sizes. ``precision`` None: the runtime's best here. Raises RuntimeUnavailable."""
-    session: StatelessSession = import_module(module_of(runtime)).load_stateless(graph, threads, precision)
+    session: StatelessSession = import_module(_module(runtime)).load_stateless(graph, threads, precision)
     return session
 
 
 def check(runtime: str) -> None:
-    """Raise RuntimeUnavailable for a wish that cannot be fulfilled here, without loading anything."""
+    """Raise RuntimeUnavailable if ``runtime`` cannot be used here, without loading anything."""
     if runtime != "auto":
-        module_of(runtime.partition(":")[0])
+        _module(runtime.partition(":")[0])
 
 
-def module_of(runtime: str) -> str:
-    """The module of a runtime that can be used here. Raises RuntimeUnavailable."""
+def _module(runtime: str) -> str:
+    """Return the module of a runtime that can be used here. Raises RuntimeUnavailable."""
     if runtime not in RUNTIMES:
         raise RuntimeUnavailable(f"unknown runtime {runtime!r}; known: auto, {', '.join(RUNTIMES)}")
-    reason = obstacle(runtime)
+    reason = unavailable_reason(runtime)
     if reason:
         raise RuntimeUnavailable(f"runtime {runtime!r} cannot be used: {reason}")
     return RUNTIMES[runtime].module

@@ -1,4 +1,4 @@
-"""ONNX Runtime: in fp32 on the processor, everywhere; on an NVIDIA GPU, in fp16, where its GPU package is installed."""
+"""ONNX Runtime: fp32 on any processor; fp16 on an NVIDIA GPU where its GPU package is installed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import onnxruntime as ort
 
 from bridge.process.user_cache import cache_folder
 from neuralsim.runtimes import cuda_driver
-from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.onnxruntime_session import quiet_session
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
 class OnnxRuntimeSession:
-    """Bound inputs and outputs: state and picture stay on the device, two sets of state buffers take turns."""
+    """A session with bound inputs and outputs; the state stays on the device, in two sets of alternating buffers."""
 
     warning = note = ""
 
@@ -28,23 +28,23 @@ class OnnxRuntimeSession:
         self._states = [
             {key: self._zeros(shape, np.float32) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
         ]
-        self._rgb = ort.OrtValue.ortvalue_from_numpy(np.empty((height, width, 3), np.uint8))  # the host's
-        self._picture = self._rgb.numpy()
+        self._rgb = ort.OrtValue.ortvalue_from_numpy(np.empty((height, width, 3), np.uint8))  # on the host
+        self._image = self._rgb.numpy()
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_output("rgb", self._rgb)
         self.reset()
 
-    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         binding = self._binding
-        for key, value in feeds.items():
+        for key, value in inputs.items():
             binding.bind_cpu_input(key, value)
         past, following = self._states
-        for key, output in NEXT.items():
+        for key, output in STATE_OUTPUTS.items():
             binding.bind_ortvalue_input(key, past[key])
             binding.bind_ortvalue_output(output, following[key])
         self._session.run_with_iobinding(binding)
         self._states.reverse()
-        return self._picture
+        return self._image
 
     def reset(self) -> None:
         self.restore({key: np.full(shape, nothing, np.float32) for key, (shape, nothing) in self._shapes.items()})
@@ -61,7 +61,7 @@ class OnnxRuntimeSession:
 
 
 class OnnxRuntimeStateless:
-    """A graph of numpy arrays in and out."""
+    """A stateless graph with numpy arrays in and out."""
 
     def __init__(self, session: ort.InferenceSession, name: str) -> None:
         self.name = name
@@ -69,8 +69,8 @@ class OnnxRuntimeStateless:
         self._session = session
         self._outputs = [port.name for port in session.get_outputs()]
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
 
 
 def load(
@@ -94,13 +94,13 @@ def load_stateless(graph: Path, threads: int | None = None, precision: str | Non
 
 
 def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.InferenceSession, str]:
-    wanted = _providers(precision)
-    precision = ("fp16" if len(wanted) > 1 else "fp32") if precision in (None, "tensorrt") else precision
+    providers = _providers(precision)
+    precision = ("fp16" if len(providers) > 1 else "fp32") if precision in (None, "tensorrt") else precision
     if precision not in PRECISIONS:
         known = ", ".join((*PRECISIONS, "tensorrt"))
         raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {known}")
     if precision == "int8":
-        from neuralsim.runtimes import int8  # onnx: imported where it is needed alone
+        from neuralsim.runtimes import int8  # onnx: imported only where it is needed
 
         graph = int8.quantised(graph)
     try:
@@ -108,33 +108,36 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
             from neuralsim.runtimes import graph_variants
 
             graph = graph_variants.path(graph, precision)
-        session = quiet_session(str(graph), threads, wanted)
+        session = quiet_session(str(graph), threads, providers)
     except Exception as error:  # its exceptions share no base class but Exception
         raise RuntimeUnavailable(f"onnxruntime cannot load {graph}: {str(error).strip().splitlines()[0]}") from error
-    where = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-    return session, f"onnxruntime {precision}" + ("" if where == "cpu" else f" on {where}")
+    provider = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+    return session, f"onnxruntime {precision}" + ("" if provider == "cpu" else f" on {provider}")
 
 
 def _providers(precision: str | None) -> list[str | tuple[str, dict[str, object]]]:
-    """CUDA's before the processor's where there is a GPU; TensorRT's only when asked for: it builds for minutes."""
-    known = ort.get_available_providers()
-    found: list[str | tuple[str, dict[str, object]]] = ["CPUExecutionProvider"]
+    """Return CUDA's provider before the processor's if there is a GPU.
+
+    TensorRT's comes only on request, since it builds for minutes. Raises RuntimeUnavailable.
+    """
+    available = ort.get_available_providers()
+    providers: list[str | tuple[str, dict[str, object]]] = ["CPUExecutionProvider"]
     try:
         cuda_driver.gpu()
     except cuda_driver.NoGpu as error:
         if precision == "tensorrt":
             raise RuntimeUnavailable(f"onnxruntime: {error}") from error
-        return found
-    if "CUDAExecutionProvider" in known:
-        found.insert(0, "CUDAExecutionProvider")
+        return providers
+    if "CUDAExecutionProvider" in available:
+        providers.insert(0, "CUDAExecutionProvider")
     if precision == "tensorrt":
-        if "TensorrtExecutionProvider" not in known:
+        if "TensorrtExecutionProvider" not in available:
             raise RuntimeUnavailable("onnxruntime has no TensorRT here: pip install onnxruntime-gpu")
         folder = cache_folder() / "engines"
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
-        found.insert(0, ("TensorrtExecutionProvider", kept))
-    return found
+        settings = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+        providers.insert(0, ("TensorrtExecutionProvider", settings))
+    return providers
 
 
 def _device(session: ort.InferenceSession) -> str:

@@ -1,4 +1,4 @@
-"""How ONNX Runtime is opened wherever it is used: quietly, and without threads that spin."""
+"""Opens ONNX Runtime for every user of it: quietly, and without spinning threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def quiet_session(
     threads: int | None = None,
     providers: Sequence[str | tuple[str, dict[str, object]]] = ("CPUExecutionProvider",),
 ) -> ort.InferenceSession:
-    """ONNX Runtime's session of a file or a model's bytes, on so many CPU ``threads`` (None: all), errors logged only.
+    """Return a session of a file or a model's bytes on ``threads`` CPU threads (None: all) that logs only errors.
 
     Its worker threads do not spin on the cores that the simulator needs. Raises what ONNX Runtime raises.
     """

@@ -11,15 +11,15 @@ import openvino as ov
 
 from bridge.process.user_cache import cache_folder
 from neuralsim.runtimes import cache
-from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 
-#: Our names of precisions -> its own. In an int8 graph, what is not int8 is as the processor likes.
+#: OpenVINO's names of precisions. What is not int8 in an int8 graph has the processor's best precision.
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = (*_HINTS, "int8")
 
 
 class OpenVinoSession:
-    """The compiled graph and two sets of state tensors that take turns, so that no state is ever copied."""
+    """A compiled graph with two sets of state tensors that take turns, so that no state is ever copied."""
 
     warning = note = ""
 
@@ -34,12 +34,12 @@ class OpenVinoSession:
         self._request.set_tensor("rgb", ov.Tensor(self._rgb, shared_memory=True))
         self.reset()
 
-    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
+    def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         request = self._request
-        for key, value in feeds.items():
+        for key, value in inputs.items():
             request.set_tensor(key, _input(value))
         past, following = self._states
-        for key, output in NEXT.items():
+        for key, output in STATE_OUTPUTS.items():
             request.set_tensor(key, past[key])
             request.set_tensor(output, following[key])
         request.infer()
@@ -59,7 +59,7 @@ class OpenVinoSession:
 
 
 class OpenVinoStateless:
-    """A graph of numpy arrays in and out."""
+    """A stateless graph with numpy arrays in and out."""
 
     def __init__(self, compiled: ov.CompiledModel, name: str) -> None:
         self.name = name
@@ -67,23 +67,23 @@ class OpenVinoStateless:
         self.inputs = {port.get_any_name(): tuple(port.get_shape()) for port in compiled.inputs}
         self._outputs = [port.get_any_name() for port in compiled.outputs]
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for key, value in feeds.items():
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for key, value in inputs.items():
             self._request.set_tensor(key, _input(value))
         self._request.infer()
         return {name: self._request.get_tensor(name).data for name in self._outputs}
 
 
 class _Writable:
-    """An array as if it were writable: OpenVINO insists on that, even of inputs, which it only reads."""
+    """Presents an array as writable: OpenVINO insists on that even for inputs, which it only reads."""
 
     def __init__(self, array: np.ndarray) -> None:
-        self._array = array  # keeps its memory
+        self._array = array  # keeps its memory alive
         self.__array_interface__ = array.__array_interface__ | {"data": (array.ctypes.data, False)}
 
 
 def _input(array: np.ndarray) -> ov.Tensor:
-    """A tensor that looks at ``array`` without copying it."""
+    """Return a tensor that shares the memory of ``array``."""
     return ov.Tensor(array if array.flags.writeable else np.asarray(_Writable(array)), shared_memory=True)
 
 
@@ -114,18 +114,18 @@ def _compile(
     if precision not in (None, *PRECISIONS):
         raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
     if precision == "int8":
-        from neuralsim.runtimes import int8  # onnx: imported where it is needed alone
+        from neuralsim.runtimes import int8  # onnx: imported only where it is needed
 
         graph = int8.quantised(graph)
     try:
         core = ov.Core()
-        _keep_compiled(core, graph)
+        _enable_cache(core, graph)
         model = core.read_model(graph)
         if size:
             fix_size(model, *size)
         best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
         precision = precision or best
-        # pinned threads would wait for their core while simulator and bridge use it and another is free
+        # A pinned thread would wait for its core while simulator or bridge use it and another core is free.
         options: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[best if precision == "int8" else precision],
@@ -139,20 +139,20 @@ def _compile(
     return compiled, f"openvino {precision}"
 
 
-def _keep_compiled(core: ov.Core, graph: Path) -> None:
-    """Compiled graphs go into the cache folder: the next start loads them in half the time, or less.
+def _enable_cache(core: ov.Core, graph: Path) -> None:
+    """Store compiled graphs in the cache folder: the next start loads them in half the time, or less.
 
-    Each model has a folder of its own: OpenVINO 2026.4 takes graphs that differ in a constant of theirs for the same.
+    Each model has a folder of its own: OpenVINO 2026.4 confuses graphs that differ only in a constant.
     """
-    kept = cache_folder() / "openvino" / cache.sha256(graph)[:32]
-    with contextlib.suppress(OSError):  # where nothing can be written it compiles anew each time
-        kept.mkdir(parents=True, exist_ok=True)
-        if os.access(kept, os.W_OK):
-            core.set_property({"CACHE_DIR": str(kept)})
+    folder = cache_folder() / "openvino" / cache.sha256(graph)[:32]
+    with contextlib.suppress(OSError):  # where nothing can be written it compiles each time
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            core.set_property({"CACHE_DIR": str(folder)})
 
 
 def fix_size(model: ov.Model, height: int, width: int) -> None:
-    """Fill in the sizes that the inputs of ``model`` leave free, height first."""
+    """Fix the dynamic sizes of the inputs of ``model``, height first."""
     shapes = {port: _fixed(port, height, width) for port in model.inputs if port.partial_shape.is_dynamic}
     if shapes:
         model.reshape(shapes)

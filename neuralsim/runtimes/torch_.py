@@ -1,9 +1,9 @@
-"""PyTorch: the reference, and the GPU's path where TensorRT is not installed. Runs the same ONNX file as all others.
+"""PyTorch: the reference, and the GPU runtime where TensorRT is not installed. Runs the same ONNX file as all others.
 
-The graph is read node by node into ``torch.fx``, once for the frame's size: shapes are then numbers, and what follows
-from constants alone is computed while reading. fp16 and bf16 are where ``graph_variants.py`` puts them. On
-a GPU convolutions run channels-last, and a step is one CUDA graph for each of the two sets of state buffers; with
-"-compiled" behind the precision ``torch.compile`` fuses what lies between the convolutions, which takes a minute.
+The graph is read node by node into ``torch.fx``, once for the frame's size: shapes are then numbers, and constants are
+folded while reading. fp16 and bf16 are where ``graph_variants.py`` puts them. On a GPU convolutions run channels-last,
+and a step is one CUDA graph for each of the two sets of state buffers. With the suffix "-compiled" of a precision,
+``torch.compile`` fuses the operators between the convolutions, which takes a minute.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx
 
 from neuralsim.runtimes import graph_variants
-from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.torch_operators import OPERATORS, SIZES, TYPES
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -27,27 +27,27 @@ _COMPILED = "-compiled"
 
 
 def read(model: onnx.ModelProto, half: torch.dtype = torch.float16) -> fx.GraphModule:
-    """A module from the model's inputs in order to a tuple of its outputs. All sizes must be fixed.
+    """Return a module from the model's inputs, in order, to a tuple of its outputs. All sizes must be fixed.
 
-    ``half`` stands in the place of fp16 in what is computed. Raises RuntimeUnavailable for an unknown operator.
+    ``half`` replaces fp16 in the computation. Raises RuntimeUnavailable for an unknown operator.
     """
     graph, root = fx.Graph(), torch.nn.Module()
-    values: dict[str, Tensor | None] = {"": None}  # of constants their value; else on "meta": a type and a shape
-    made: dict[str, fx.Node] = {}  # what is not constant
+    values: dict[str, Tensor | None] = {"": None}  # of constants; other tensors are on "meta": a type and a shape
+    nodes: dict[str, fx.Node] = {}  # of tensors that are not constant
     stored = {name for node in model.graph.node if node.op_type == "Cast" for name in node.input}
     for tensor in model.graph.initializer:
         weight = torch.from_numpy(np.array(numpy_helper.to_array(tensor)))
-        computed = weight.dtype == torch.float16 and tensor.name not in stored  # not only kept small in the file
-        values[tensor.name] = weight.to(half) if computed else weight
+        is_half = weight.dtype == torch.float16 and tensor.name not in stored  # else it is fp16 only in the file
+        values[tensor.name] = weight.to(half) if is_half else weight
     for port in model.graph.input:
         kind = port.type.tensor_type
         shape = [dim.dim_value for dim in kind.shape.dim]
         values[port.name] = torch.empty(shape, dtype=TYPES[kind.elem_type], device="meta")
-        made[port.name] = graph.placeholder(f"input_{port.name}")
+        nodes[port.name] = graph.placeholder(f"input_{port.name}")
     for node in model.graph.node:
         operator = OPERATORS.get(node.op_type)
         if operator is None:
-            raise RuntimeUnavailable(f"torch: the graph has an operator that is not known here: {node.op_type}")
+            raise RuntimeUnavailable(f"torch: the graph has an unsupported operator: {node.op_type}")
         attributes = {attribute.name: _attribute(attribute) for attribute in node.attribute}
         if node.op_type == "Cast":
             to = TYPES[attributes["to"]]
@@ -55,31 +55,33 @@ def read(model: onnx.ModelProto, half: torch.dtype = torch.float16) -> fx.GraphM
         sizes = SIZES.get(node.op_type, ())
         arguments: list[Any] = []
         call: list[Any] = []
-        changes = node.op_type != "Shape" and any(name in made for name in node.input)
+        is_variable = node.op_type != "Shape" and any(name in nodes for name in node.input)
         for place, name in enumerate(node.input):
             value = values[name]
-            if value is not None and changes and place in sizes:
-                if name in made:
+            if value is not None and is_variable and place in sizes:
+                if name in nodes:
                     raise RuntimeUnavailable(f"torch: the graph computes a size from its inputs ({node.name})")
                 arguments.append(value.reshape(-1).tolist())
                 call.append(arguments[-1])
             else:
-                arguments.append(value.to("meta") if changes and value is not None else value)
-                call.append(made[name] if name in made else _kept(graph, root, name, value) if changes else None)
+                arguments.append(value.to("meta") if is_variable and value is not None else value)
+                call.append(
+                    nodes[name] if name in nodes else _buffer(graph, root, name, value) if is_variable else None
+                )
         result = operator(*arguments, **attributes)
         outputs = result if isinstance(result, tuple) else (result,)
         values.update(zip(node.output, outputs, strict=False))
-        if changes:
+        if is_variable:
             whole = graph.call_function(operator, tuple(call), attributes)
             parts = [whole] if not isinstance(result, tuple) else [whole[n] for n in range(len(outputs))]  # type: ignore[index]
-            made.update(zip(node.output, parts, strict=False))
-    graph.output(tuple(made[port.name] for port in model.graph.output))
+            nodes.update(zip(node.output, parts, strict=False))
+    graph.output(tuple(nodes[port.name] for port in model.graph.output))
     graph.eliminate_dead_code()
     return fx.GraphModule(root, graph)
 
 
-def _kept(graph: fx.Graph, root: torch.nn.Module, name: str, value: Tensor | None) -> fx.Node | None:
-    """A constant as a buffer of the module, so that it moves to the device with it."""
+def _buffer(graph: fx.Graph, root: torch.nn.Module, name: str, value: Tensor | None) -> fx.Node | None:
+    """Register a constant as a buffer of the module, so that it moves to the device with it."""
     if value is None:
         return None
     safe = "constant_" + "".join(letter if letter.isalnum() else "_" for letter in name)
@@ -96,7 +98,7 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
 
 
 class TorchSession:
-    """The module, its state on the device in two sets of buffers that take turns, and on a GPU two CUDA graphs.
+    """A module with its state on the device, in two sets of buffers that take turns, and on a GPU two CUDA graphs.
 
     Args:
         module: From the model's inputs to its outputs.
@@ -123,13 +125,13 @@ class TorchSession:
             )
             for port in model.graph.input
         }
-        self._states = [{key: self._values[key].clone() for key in NEXT} for _ in (0, 1)]
+        self._states = [{key: self._values[key].clone() for key in STATE_OUTPUTS} for _ in (0, 1)]
         self._rgb = torch.zeros((height, width, 3), dtype=torch.uint8, device=self._device)
-        self._picture = self._rgb
+        self._image = self._rgb
         self._graphs: list[torch.cuda.CUDAGraph] = []
         self._turn = 0
         if self._device.type == "cuda":
-            self._picture = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=True)
+            self._image = torch.zeros((height, width, 3), dtype=torch.uint8, pin_memory=True)
             self._host = {key: torch.zeros_like(v, device="cpu").pin_memory() for key, v in self._values.items()}
             self._capture()
         self.reset()
@@ -139,18 +141,18 @@ class TorchSession:
         past, following = self._states[turn], self._states[1 - turn]
         results = self._module(*(past.get(name, self._values[name]) for name in self._order))
         out = dict(zip(self._outputs, results, strict=True))
-        for key, output in NEXT.items():
+        for key, output in STATE_OUTPUTS.items():
             following[key].copy_(out[output])
         self._rgb.copy_(out["rgb"])
 
     @torch.inference_mode()
     def _capture(self) -> None:
-        """Record a step in each direction, after a few on a stream beside, which let libraries allocate and choose."""
-        beside = torch.cuda.Stream()
-        with torch.cuda.stream(beside):
+        """Record a step in each direction, after a few on a side stream, which let libraries allocate and choose."""
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
             for turn in (0, 1, 0):
                 self._run(turn)
-        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
         for turn in (0, 1):
             graph = torch.cuda.CUDAGraph()
@@ -159,8 +161,8 @@ class TorchSession:
             self._graphs.append(graph)
 
     @torch.inference_mode()
-    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        for name, value in feeds.items():
+    def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        for name, value in inputs.items():
             if self._graphs:
                 self._host[name].numpy()[...] = value
                 self._values[name].copy_(self._host[name], non_blocking=True)
@@ -168,12 +170,12 @@ class TorchSession:
                 self._values[name] = torch.from_numpy(value)
         if self._graphs:
             self._graphs[self._turn].replay()
-            self._picture.copy_(self._rgb, non_blocking=True)
+            self._image.copy_(self._rgb, non_blocking=True)
             torch.cuda.current_stream().synchronize()
         else:
             self._run(self._turn)
         self._turn = 1 - self._turn
-        return self._picture.numpy()
+        return self._image.numpy()
 
     def reset(self) -> None:
         for key, (_, nothing) in self._shapes.items():
@@ -188,7 +190,7 @@ class TorchSession:
 
 
 class TorchStateless:
-    """A graph of numpy arrays in and out."""
+    """A stateless graph with numpy arrays in and out."""
 
     def __init__(self, module: fx.GraphModule, model: onnx.ModelProto, name: str) -> None:
         self.name = name
@@ -201,14 +203,13 @@ class TorchStateless:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     @torch.inference_mode()
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        arrays = [torch.from_numpy(feeds[name]) for name in self.inputs]
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        arrays = [torch.from_numpy(inputs[name]) for name in self.inputs]
         if self._device.type == "cpu":
             self._results = self._module(*arrays)
         elif self._graph is None:
             self._values = [array.to(self._device) for array in arrays]
-            beside = torch.cuda.Stream()
-            with torch.cuda.stream(beside):
+            with torch.cuda.stream(torch.cuda.Stream()):
                 self._module(*self._values)
             torch.cuda.synchronize()
             self._graph = torch.cuda.CUDAGraph()
@@ -224,7 +225,7 @@ class TorchStateless:
 def _on_device(module: fx.GraphModule, device: torch.device, compiled: bool) -> Any:
     module = module.to(device).eval()
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # sizes are fixed: the fastest convolution is worth finding
+        torch.backends.cudnn.benchmark = True  # sizes are fixed: searching for the fastest convolution pays off
         for name, value in module.named_buffers():
             if value.dim() == 4:
                 setattr(module, name, value.contiguous(memory_format=torch.channels_last))
@@ -234,15 +235,15 @@ def _on_device(module: fx.GraphModule, device: torch.device, compiled: bool) -> 
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
 ) -> TorchSession:
-    """Read ``graph`` for one frame size. ``precision``: "fp32", "bf16", "fp16" (None: fp16 on a GPU, else fp32), on a
-    GPU with "-compiled" behind it or not. Raises RuntimeUnavailable.
+    """Read ``graph`` for one frame size. Raises RuntimeUnavailable.
 
     Args:
         graph: The model's ONNX file.
         height: Of the frames, px.
         width: Of the frames, px.
         threads: CPU threads, None = all.
-        precision: One of ``PRECISIONS``, on a GPU also with "-compiled" behind it; None: fp16 on a GPU, else fp32.
+        precision: One of ``PRECISIONS``, on a GPU optionally with the suffix "-compiled"; None: fp16 on a GPU, else
+            fp32.
     """
     precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
     kind = precision.removesuffix(_COMPILED)

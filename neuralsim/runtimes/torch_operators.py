@@ -1,7 +1,10 @@
 """ONNX operators as PyTorch functions: those that the graphs of this project use.
 
 Each takes its inputs in ONNX's order and its attributes by name (https://onnx.ai/onnx/operators, opset 17). Inputs that
-are sizes, axes or scales come as tensors or, once they are known, as lists of numbers.
+are sizes, axes or scales are tensors or, once they are known, lists of numbers.
+
+No converter from PyPI replaces this: onnx2torch 1.5.15 has no GridSample and no Clip with computed bounds, onnx2pytorch
+0.6.0 fails on these graphs' convolutions, and both require torchvision.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ TYPES = {
 
 Numbers = Tensor | Sequence[float] | None
 
-#: Operator -> places of inputs that are sizes, axes or scales: they must be known when the graph is read.
+#: Indices of an operator's inputs that are sizes, axes or scales: they must be known when the graph is read.
 SIZES = {
     "Reshape": (1,), "Expand": (1,), "Unsqueeze": (1,), "Squeeze": (1,), "Split": (1,), "Tile": (1,), "Pad": (1,),
     "Slice": (1, 2, 3, 4), "Resize": (1, 2, 3), "ReduceSum": (1,), "ReduceMean": (1,), "ReduceMax": (1,),
@@ -35,14 +38,14 @@ def _list(values: Numbers) -> list[Any]:
 
 
 def _pairs(pads: Sequence[int]) -> list[int]:
-    """ONNX's [begin..., end...] as torch's [last begin, last end, ...]."""
+    """Convert ONNX's [begin..., end...] to torch's [last begin, last end, ...]."""
     half = len(pads) // 2
     return [side for axis in reversed(range(half)) for side in (pads[axis], pads[axis + half])]
 
 
 def _constant(**value: Any) -> Tensor:
-    (found,) = value.values()
-    return found if isinstance(found, Tensor) else torch.tensor(found)
+    (constant,) = value.values()
+    return constant if isinstance(constant, Tensor) else torch.tensor(constant)
 
 
 def _constant_of_shape(shape: Numbers, value: Tensor | None = None) -> Tensor:
@@ -78,7 +81,7 @@ def _slice(x: Tensor, starts: Numbers, ends: Numbers, axes: Numbers = None, step
     begin, end = _list(starts), _list(ends)
     along = _list(axes) or list(range(len(begin)))
     for axis, first, last, step in zip(along, begin, end, _list(steps) or [1] * len(begin), strict=True):
-        places = range(x.shape[axis])[slice(int(first), int(last), int(step))]  # within bounds, whatever was given
+        places = range(x.shape[axis])[slice(int(first), int(last), int(step))]  # clipped to the bounds
         if step > 0:
             x = x[(slice(None),) * (axis % x.dim()) + (slice(places.start, places.stop, places.step),)]
         else:
@@ -93,7 +96,7 @@ def _split(x: Tensor, sizes: Numbers = None, axis: int = 0, num_outputs: int = 2
 
 def _gather(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     axis %= x.dim()
-    if indices.numel() <= 16:  # sizes and axes count from the end as well; maps of rows never do
+    if indices.numel() <= 16:  # sizes and axes may count from the end; maps of rows never do
         indices = torch.where(indices < 0, indices + x.shape[axis], indices)
     shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
     return torch.index_select(x, axis, indices.reshape(-1)).reshape(shape)
@@ -169,10 +172,10 @@ def _grid_sample(
 
 
 def _reduce(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Axes are an attribute up to opset 17 and an input from 18 on."""
+    """Return a reduction whose axes are an attribute (up to opset 17) or an input (from 18 on)."""
 
-    def reduced(x: Tensor, *given: Numbers, axes: Sequence[int] = (), keepdims: int = 1, **_: Any) -> Tensor:
-        along = [int(a) for a in _list(given[0] if given else list(axes))] or list(range(x.dim()))
+    def reduced(x: Tensor, *inputs: Numbers, axes: Sequence[int] = (), keepdims: int = 1, **_: Any) -> Tensor:
+        along = [int(a) for a in _list(inputs[0] if inputs else list(axes))] or list(range(x.dim()))
         return function(x, along, keepdim=bool(keepdims))
 
     return reduced

@@ -1,1 +1,1 @@
-"""``neuralsim serve``: a drive in a browser, by WebRTC."""
+"""``neuralsim serve``: a drive in a browser over WebRTC."""

@@ -1,4 +1,4 @@
-"""Pictures as video or JPEG: encoded once, however many pages watch."""
+"""Encodes images as video or JPEG, once for all pages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from neuralsim.base.log import logger
 from neuralsim.serve import picture_stamp
 
 TIME_BASE = Fraction(1, 90_000)  # of RTP
-_KEYS = 4.0  # s between key frames that nobody asked for
-_RATE = 60  # pictures a second at most: what the encoder spreads its bits over
+_KEYS = 4.0  # s between key frames without a request
+_RATE = 60  # maximum frames per second, over which the encoder spreads its bits
 _JPEG_QUALITY = 82
-#: H.264 encoders of graphics processors, with what makes each of them answer at once, and the pixels they take.
+#: Hardware H.264 encoders with their pixel formats and low-latency options.
 _HARDWARE: dict[str, tuple[str, dict[str, str]]] = {
     "h264_nvenc": ("nv12", {"preset": "p2", "tune": "ull", "zerolatency": "1", "delay": "0", "forced-idr": "1"}),
     "h264_qsv": ("nv12", {"preset": "veryfast", "async_depth": "1", "low_power": "1", "forced_idr": "1"}),
@@ -38,48 +38,50 @@ _VP8: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-class PagePicture(NamedTuple):
-    """One to be shown: ``pixels`` u8 (stamp.ROWS + H, W, 4) RGBX, the stamp's strip on top; ``at`` in s; the numbers
-    are those of its ``stamp.Stamp``."""
+class PageImage(NamedTuple):
+    """An image for the pages: ``pixels`` u8 (picture_stamp.ROWS + H, W, 4) RGBX with the stamp's strip on top.
+
+    ``at`` is its time in s, and the numbers are those of its ``picture_stamp.Stamp``.
+    """
 
     pixels: np.ndarray
     number: int
     control: int
-    painted: int
+    rendered: int
     at: float
 
 
 class Encoded(NamedTuple):
-    """One that is on its way: a packet of the video, or the bytes of a JPEG."""
+    """An encoded image: a packet of the video, or the bytes of a JPEG."""
 
     data: av.Packet | bytes
     is_key: bool
-    picture: PagePicture
+    image: PageImage
 
 
 class EncodeError(RuntimeError):
-    """No encoder works; one line."""
+    """No encoder works; the message is one line."""
 
 
 class Encoder(Protocol):
-    """Turns pictures of any size into what is sent."""
+    """Encodes images of any size."""
 
-    name: str  # of the codec's implementation
+    name: str  # of the encoder's implementation
 
-    def encode(self, picture: PagePicture, key: bool) -> list[Encoded]:
-        """What is to be sent now; ``key``: readable without anything before it."""
+    def encode(self, image: PageImage, key: bool) -> list[Encoded]:
+        """Return what can be sent now; ``key``: decodable without anything before it."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release the codec."""
 
 
 class VideoEncoder:
-    """H.264 or VP8 without any delay: each picture is a packet at once.
+    """An H.264 or VP8 encoder without delay: each image immediately gives a packet.
 
     Args:
         mime: ``video/H264`` or ``video/VP8``.
-        bitrate: Mbit/s at most.
-        hardware: Whether a graphics processor may do it, where it can.
+        bitrate: Maximum, Mbit/s.
+        hardware: Whether to use a hardware encoder if there is one.
     """
 
     def __init__(self, mime: str, bitrate: float, hardware: bool = True) -> None:
@@ -92,49 +94,49 @@ class VideoEncoder:
         self._size = (0, 0)
         self._begun = 0.0
         self._pts = -1
-        self._key = 0.0  # s, when there was a key frame last
+        self._key_at = 0.0  # s, time of the last key frame
 
-    def encode(self, picture: PagePicture, key: bool) -> list[Encoded]:
-        """One packet a picture. :class:`EncodeError` where no encoder works."""
-        height, width = picture.pixels.shape[:2]
+    def encode(self, image: PageImage, key: bool) -> list[Encoded]:
+        """Return one packet. Raises :class:`EncodeError` if no encoder works."""
+        height, width = image.pixels.shape[:2]
         if self._codec is None or (width, height) != self._size:
             self._open(width, height)
-            self._begun, key = self._begun or picture.at, True
-        key = key or picture.at - self._key > _KEYS
+            self._begun, key = self._begun or image.at, True
+        key = key or image.at - self._key_at > _KEYS
         if key:
-            self._key = picture.at
-        frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgba")
+            self._key_at = image.at
+        frame = av.VideoFrame.from_ndarray(image.pixels, format="rgba")
         frame = frame.reformat(format=self._format, dst_colorspace="ITU709", dst_color_range="MPEG")
-        self._pts = frame.pts = max(round((picture.at - self._begun) / TIME_BASE), self._pts + 1)
+        self._pts = frame.pts = max(round((image.at - self._begun) / TIME_BASE), self._pts + 1)
         frame.time_base = TIME_BASE
         frame.pict_type = PictureType.I if key else PictureType.NONE
-        return [Encoded(packet, packet.is_keyframe, picture) for packet in self._codec.encode(frame)]
+        return [Encoded(packet, packet.is_keyframe, image) for packet in self._codec.encode(frame)]
 
     def close(self) -> None:
-        """The next picture opens it anew."""
+        """Release the codec; the next image opens it again."""
         self._codec = None
 
     def _open(self, width: int, height: int) -> None:
-        """Take the first encoder that works here: many are built in, and few find their hardware."""
+        """Open the first encoder that works here: many are built in, but few find their hardware."""
         self._codec, self._size = None, (width, height)
         for name, (pixels, options) in list(self._kinds.items()):
             with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
-                codec = self._made(name, pixels, options, width, height)
+                codec = self._create(name, pixels, options, width, height)
                 probe = av.VideoFrame(width, height, pixels)
                 probe.pts, probe.time_base = 0, TIME_BASE
                 codec.encode(probe)
-                self._codec = codec = self._made(name, pixels, options, width, height)
+                self._codec = codec = self._create(name, pixels, options, width, height)
                 self.name, self._format = name, pixels
                 return
             del self._kinds[name]  # it will not work for other sizes either
-        raise EncodeError("this PyAV can encode no video here: pip install --force-reinstall av")
+        raise EncodeError("PyAV has no working video encoder: pip install --force-reinstall av")
 
-    def _made(self, name: str, pixels: str, options: dict[str, str], width: int, height: int) -> Any:
+    def _create(self, name: str, pixels: str, options: dict[str, str], width: int, height: int) -> Any:
         codec: Any = av.CodecContext.create(name, "w")
         codec.width, codec.height, codec.pix_fmt = width, height, pixels
         codec.time_base, codec.framerate = TIME_BASE, Fraction(_RATE, 1)
-        codec.gop_size, codec.max_b_frames = 100_000, 0  # key frames come when they are asked for
-        codec.thread_count = 1  # the cores simulate and paint
+        codec.gop_size, codec.max_b_frames = 100_000, 0  # key frames are made on request
+        codec.thread_count = 1  # the other cores simulate and render
         codec.color_range = 1  # limited
         codec.color_primaries = codec.color_trc = codec.colorspace = 1  # BT.709
         bits = round(self._bitrate * 1e6)
@@ -148,50 +150,50 @@ class VideoEncoder:
 
 
 def working_encoder() -> str:
-    """The H.264 encoder that is taken here, "nothing" where none works."""
+    """Return the name of the H.264 encoder in use on this machine, "nothing" if none works."""
     encoder = VideoEncoder("video/H264", 1.0)
     with contextlib.suppress(EncodeError, av.error.FFmpegError):
-        encoder.encode(PagePicture(np.zeros((picture_stamp.ROWS + 256, 512, 4), np.uint8), 0, 0, 0, 0.0), key=True)
+        encoder.encode(PageImage(np.zeros((picture_stamp.ROWS + 256, 512, 4), np.uint8), 0, 0, 0, 0.0), key=True)
     return encoder.name or "nothing"
 
 
 class JpegEncoder:
-    """Each picture for itself, without the strip: the message that carries it has the numbers."""
+    """A JPEG encoder; it omits the strip, since the message that carries the image has the numbers."""
 
     name = "jpeg"
 
-    def encode(self, picture: PagePicture, key: bool) -> list[Encoded]:
-        """One file a picture."""
-        shown = cv2.cvtColor(picture.pixels[picture_stamp.ROWS :], cv2.COLOR_RGBA2BGR)
-        done, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        return [Encoded(data.tobytes(), True, picture)] if done else []
+    def encode(self, image: PageImage, key: bool) -> list[Encoded]:
+        """Return the image as one JPEG file."""
+        shown = cv2.cvtColor(image.pixels[picture_stamp.ROWS :], cv2.COLOR_RGBA2BGR)
+        is_encoded, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        return [Encoded(data.tobytes(), True, image)] if is_encoded else []
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Do nothing: there is no codec."""
 
 
 class EncodingThread(threading.Thread):
-    """Encodes the newest picture whenever it is free; ``sent`` is called from here with what came of it."""
+    """Encodes the latest image; ``on_encoded`` is called from this thread with the results."""
 
-    def __init__(self, encoder: Encoder, sent: Callable[[Encoded], None]) -> None:
+    def __init__(self, encoder: Encoder, on_encoded: Callable[[Encoded], None]) -> None:
         super().__init__(name="encode", daemon=True)
         self.encoder = encoder
-        self.milliseconds = 0.0  # that a picture takes, lately
+        self.milliseconds = 0.0  # per image, recent average
         self.error = ""
-        self._sent = sent
+        self._on_encoded = on_encoded
         self._changed = threading.Condition()
-        self._picture: PagePicture | None = None
+        self._image: PageImage | None = None
         self._key = True
         self._ending = False
 
-    def submit(self, picture: PagePicture) -> None:
-        """Have it encoded; one that still waits gives way."""
+    def submit(self, image: PageImage) -> None:
+        """Set the image to encode next; it replaces one that still waits."""
         with self._changed:
-            self._picture = picture
+            self._image = image
             self._changed.notify()
 
     def request_key(self) -> None:
-        """Let the next picture stand for itself."""
+        """Make the next image a key frame."""
         self._key = True
 
     def stop(self) -> None:
@@ -203,24 +205,24 @@ class EncodingThread(threading.Thread):
     def run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._picture is not None or self._ending)
-                picture, self._picture = self._picture, None
-            if self._ending or picture is None:
+                self._changed.wait_for(lambda: self._image is not None or self._ending)
+                image, self._image = self._image, None
+            if self._ending or image is None:
                 self.encoder.close()
                 return
             key, self._key = self._key, False
             begun = time.monotonic()
             try:
-                for encoded in self.encoder.encode(picture, key):
-                    self._sent(encoded)
+                for encoded in self.encoder.encode(image, key):
+                    self._on_encoded(encoded)
             except (EncodeError, av.error.FFmpegError, cv2.error) as error:
                 self._fail(str(error))
             self.milliseconds += 0.1 * ((time.monotonic() - begun) * 1e3 - self.milliseconds)
 
-    def _fail(self, words: str) -> None:
-        """Say it once; the next picture tries again with a new codec."""
+    def _fail(self, message: str) -> None:
+        """Log an error once; the next image tries again with a new codec."""
         self.encoder.close()
         self._key = True
-        if words != self.error:
-            self.error = words
-            logger().warning(f"no video: {words}")
+        if message != self.error:
+            self.error = message
+            logger().warning(f"no video: {message}")

@@ -1,4 +1,4 @@
-"""The options of ``neuralsim serve``: those of a drive, and who may reach it from where."""
+"""The options of ``neuralsim serve``: those of a drive, and those of the web server."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Megabits = Annotated[float, number(0.2, 100.0, "a bit rate from 0.2 to 100 Mbit/
 
 
 class ServeOptions(DriveOptions):
-    """A drive whose pictures are shown by pages, and where those come from."""
+    """A drive that is displayed on web pages."""
 
     port: Annotated[Port, Arg(group="pages")] = 8700
     """TCP port of the page."""
     host: Annotated[str, Arg("ADDRESS")] = "127.0.0.1"
-    """Address to listen on; any but this machine's own needs --cert and --key."""
+    """Address to listen on; any other than loopback needs --cert and --key."""
     token: Annotated[Path, Arg("FILE")] | None = None
-    """Secret that a page has to know; the file is made where there is none (default: one beside your settings)."""
+    """File with the secret that a page needs; created if missing (default: next to your cockpit settings)."""
     cert: Annotated[Path, Arg("FILE.pem")] | None = None
-    """TLS certificate, with its chain."""
+    """TLS certificate with its chain."""
     key: Annotated[Path, Arg("FILE.pem")] | None = None
-    """Its private key."""
+    """Private key of the certificate."""
     encoder: Annotated[Encoder, Arg("auto|software|vp8")] = "auto"
-    """Of the video: H.264 by the GPU where it can, else by the processor; software: never by the GPU; vp8: VP8."""
+    """Video encoder: auto (H.264, on the GPU if possible), software (H.264 on the CPU) or vp8."""
     bitrate: Megabits = 6.0
-    """Of the video, at most, Mbit/s."""
+    """Maximum bit rate of the video, Mbit/s."""
 
     headless: Annotated[bool, Arg(internal=True)] = False
     replay: Annotated[McapFile, Arg(internal=True)] | None = None
@@ -47,12 +47,12 @@ class ServeOptions(DriveOptions):
             return False
 
     def check(self) -> None:
-        """Raises ``ValueError`` for pages that others could read or take over on their way."""
+        """Raise ``ValueError`` if the connection could be read or hijacked."""
         super().check()
         if (self.cert is None) != (self.key is None):
-            raise ValueError("--cert and --key go together: the certificate and its private key")
+            raise ValueError("--cert and --key go together: a certificate and its private key")
         if not self.is_local and self.cert is None:
             raise ValueError(
-                f"--host {self.host} is reached from other machines: give --cert and --key (docs/browser.md), "
-                "or leave it out and reach this machine by ssh -L"
+                f"--host {self.host} can be reached from other machines: add --cert and --key (docs/guide/browser.md), "
+                "or leave it out and connect through ssh -L"
             )

@@ -1,4 +1,4 @@
-"""One page that is open: what it is sent, by which way."""
+"""The connection to one open page: what is sent to it, over WebRTC or the WebSocket."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from neuralsim.serve.access import Role
 from neuralsim.serve.encoding import Encoded
 from neuralsim.serve.webrtc_peer import Peer, PeerError
 
-JPEG = "image/jpeg"  # as a stream: pictures over the WebSocket
-_WAITING = 400  # messages for a page that does not take them, after which it is given up
-_UNSEEN = 2  # pictures on their way over the WebSocket: more would only grow old in buffers
-_PICTURE = struct.Struct("<III")  # numbers of a picture over the WebSocket: its own, the control's, the painted one's
+JPEG = "image/jpeg"  # as a stream: images over the WebSocket
+_WAITING = 400  # queued messages after which an unresponsive page is disconnected
+_UNSEEN = 2  # images in flight over the WebSocket: more would only get old in buffers
+_STAMP = struct.Struct("<III")  # the numbers of the stamp of an image over the WebSocket
 
 
 class Page:
-    """``heard`` gets what it says over its data channel, ``lost`` the stream of which it needs a key frame.
+    """An open page on the machine ``address``.
 
-    ``address`` is that of its machine.
+    ``on_message`` receives its messages over the data channel, ``request_key`` the stream it needs a key frame of.
     """
 
     def __init__(
@@ -33,101 +33,104 @@ class Page:
         role: Role,
         socket: web.WebSocketResponse,
         address: str,
-        heard: Callable[[page_messages.Message], None],
-        lost: Callable[[str], None],
+        on_message: Callable[[page_messages.Message], None],
+        request_key: Callable[[str], None],
     ) -> None:
         self.name, self.role = name, role
-        self._socket, self._address, self._heard, self._lost = socket, address, heard, lost
+        self._socket, self._address = socket, address
+        self._on_message, self._request_key = on_message, request_key
         self._peer: Peer | None = None
-        self._falls_back = False  # pictures come over the WebSocket while there is no WebRTC
-        self._unseen: list[int] = []  # pictures on their way over the WebSocket
+        self._falls_back = False  # images go over the WebSocket while there is no WebRTC
+        self._unseen: list[int] = []  # numbers of images in flight over the WebSocket
         self._waiting: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._ending: asyncio.Future[bool] | None = None
         self._writer = asyncio.ensure_future(self._write())
 
     @property
     def stream(self) -> str:
-        """What it is shown: a MIME type, "" for nothing yet."""
+        """MIME type of the stream to the page, "" for none yet."""
         if self._peer is not None and self._peer.is_connected:
             return self._peer.mime
         return JPEG if self._falls_back else ""
 
     @property
     def is_free(self) -> bool:
-        """Whether it would take another picture now."""
+        """Whether the page can take another image now."""
         return bool(self.stream) and (self.stream != JPEG or len(self._unseen) < _UNSEEN)
 
-    def tell(self, message: str | bytes) -> None:
-        """Send it after all before; a page that takes nothing is closed."""
+    def send(self, message: str | bytes) -> None:
+        """Queue a message for the WebSocket; an unresponsive page is disconnected."""
         if self._waiting.qsize() < _WAITING:
             self._waiting.put_nowait(message)
         elif not self._writer.cancelled():
             self._writer.cancel()
             self._ending = asyncio.ensure_future(self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER))
 
-    def tell_fast(self, text: str) -> None:
-        """Send something that may be lost."""
+    def send_lossy(self, text: str) -> None:
+        """Send a message that may be lost."""
         if self._peer is not None and self._peer.is_open:
             self._peer.send(text)
         elif self._waiting.qsize() < _UNSEEN:
-            self.tell(text)
+            self.send(text)
 
     def show(self, encoded: Encoded) -> None:
-        """Send a picture."""
+        """Send an image."""
         if self._peer is not None and self.stream == self._peer.mime:
             self._peer.track.put(encoded)
         elif isinstance(encoded.data, bytes) and self.is_free:
-            picture = encoded.picture
-            self._unseen.append(picture.number)
-            numbers = (picture.number, picture.control, picture.painted)
-            self.tell(_PICTURE.pack(*(number % (1 << 32) for number in numbers)) + encoded.data)
+            image = encoded.image
+            self._unseen.append(image.number)
+            numbers = (image.number, image.control, image.rendered)
+            self.send(_STAMP.pack(*(number % (1 << 32) for number in numbers)) + encoded.data)
 
-    def seen(self, number: int) -> None:
-        """A picture has come, and with it all before."""
+    def acknowledge(self, number: int) -> None:
+        """Take note that an image, and thus all before it, has arrived."""
         self._unseen = [each for each in self._unseen if each > number]
 
     async def answer(self, offer: str, mimes: list[str]) -> str:
-        """Agree on WebRTC; the MIME type of the video, "" where that is not possible (the page falls back)."""
+        """Answer a WebRTC offer; return the video's MIME type, "" on failure (the page falls back)."""
         await self._end_peer()
-        peer = self._peer = Peer(self._hear, lambda: self._say(t="failed"), lambda: self._lost(peer.mime))
+        peer = self._peer = Peer(
+            self._receive, lambda: self._send_json(t="failed"), lambda: self._request_key(peer.mime)
+        )
         try:
             sdp = await peer.answer(offer, mimes, self._address)
         except PeerError as error:
             await self._end_peer()
-            self._say(t="failed", why=str(error))
+            self._send_json(t="failed", why=str(error))
             return ""
-        self._say(t="answer", sdp=sdp)
+        self._send_json(t="answer", sdp=sdp)
         return peer.mime
 
     async def fall_back(self, lost: bool) -> None:
-        """Pictures over the WebSocket until WebRTC works, if ever; ``lost``: it does no longer."""
+        """Send images over the WebSocket until WebRTC works, if ever; ``lost``: WebRTC has failed."""
         if lost:
             await self._end_peer()
         self._unseen.clear()
         self._falls_back = True
 
-    async def close(self, code: int, why: str) -> None:
-        """End all of it."""
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection."""
         self._writer.cancel()
         self._falls_back = False
         await self._end_peer()
         with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._socket.close(code=code, message=why.encode())
+            await self._socket.close(code=code, message=reason.encode())
 
     async def _end_peer(self) -> None:
         peer, self._peer = self._peer, None
         if peer is not None:
             await peer.close()
 
-    def _say(self, **message: str) -> None:
-        self.tell(msgspec.json.encode(message).decode())
+    def _send_json(self, **message: str) -> None:
+        self.send(msgspec.json.encode(message).decode())
 
-    def _hear(self, text: str | bytes) -> None:
-        """The data channel carries what may be lost, and nothing that is no message."""
+    def _receive(self, text: str | bytes) -> None:
+        """Take a message of the data channel; only ``Driving`` may come this way, anything else is ignored."""
         with contextlib.suppress(page_messages.MessageError):
             message = page_messages.decode(text)
             if isinstance(message, page_messages.Driving):
-                self._heard(message)
+                self._on_message(message)
 
     async def _write(self) -> None:
         try:
@@ -137,5 +140,5 @@ class Page:
                     await self._socket.send_bytes(message)
                 else:
                     await self._socket.send_str(message)
-        except (ConnectionError, RuntimeError):  # it has gone: the reader notices
+        except (ConnectionError, RuntimeError):  # disconnected: the reader will notice
             return

@@ -1,4 +1,4 @@
-"""What pages say, as JSON, checked before it is used."""
+"""The JSON messages from pages, validated before use."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Side = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Place = Annotated[float, Meta(ge=-1e6, le=1e6)]
 Word = Annotated[str, Meta(max_length=32)]
-MOST = 64 * 1024  # bytes of a message
+MOST = 64 * 1024  # maximum bytes of a message
 
 
 class PageMessage(msgspec.Struct, tag_field="t", forbid_unknown_fields=True):
-    """The base of all."""
+    """The base class of all messages."""
 
 
 class Hello(PageMessage, tag="hello"):
-    """The first one: who is there."""
+    """The first message: the token."""
 
     token: Annotated[str, Meta(max_length=256)]
 
 
 class Offer(PageMessage, tag="offer"):
-    """The page's side of a WebRTC connection."""
+    """The page's WebRTC offer."""
 
     sdp: Annotated[str, Meta(max_length=MOST // 2)]
 
 
 class Fallback(PageMessage, tag="fallback"):
-    """The page wants pictures over this WebSocket, until WebRTC works; or since it does no longer."""
+    """A request for images over this WebSocket until WebRTC works; ``lost``: it has stopped working."""
 
     lost: bool = False
 
 
 class Driving(PageMessage, tag="drive"):
-    """All that the driver holds and has pressed: complete in itself, so that a lost one loses nothing.
+    """The complete state of the driver's input, so that a lost message loses nothing.
 
-    Sent when it changes and ten times a second. ``pressed`` counts how often each command was asked for.
+    It is sent when it changes and ten times a second. ``pressed`` counts the presses of each command.
     """
 
     n: Number
     held: Annotated[tuple[Word, ...], Meta(max_length=16)] = ()  # actions of keys
     pressed: Annotated[dict[Word, Number], Meta(max_length=32)] = {}
-    analogue: bool = False  # a gamepad, wheel or touch gives what follows
+    analogue: bool = False  # whether a gamepad, wheel or touch provides the values below
     throttle: Share = 0.0
     brake: Share = 0.0
     steer: Side = 0.0
@@ -55,56 +55,56 @@ class Driving(PageMessage, tag="drive"):
 
 
 class ViewOf(PageMessage, tag="view"):
-    """What the driver looks at."""
+    """The view that the driver has chosen."""
 
     view: Annotated[int, Meta(ge=1, le=6)]
 
 
 class Divide(PageMessage, tag="divide"):
-    """Where the two halves of the split view meet."""
+    """The position of the divider of the split view."""
 
     share: Share
 
 
 class Go(PageMessage, tag="go"):
-    """Where to be led, m; nowhere without a place."""
+    """The destination in m, None to clear it."""
 
     place: tuple[Place, Place] | None = None
 
 
 class MenuOpen(PageMessage, tag="menu"):
-    """The menu is opened or closed: the simulation stands while it is open."""
+    """The menu was opened or closed; the simulation pauses while it is open."""
 
     shown: bool
 
 
 class Choose(PageMessage, tag="choose"):
-    """A value of a setting was chosen in the menu, by its place among those that were offered."""
+    """A setting was changed in the menu, to the value with this index."""
 
     name: Word
     index: Annotated[int, Meta(ge=0, lt=256)]
 
 
 class Apply(PageMessage, tag="apply"):
-    """What was chosen and needs a new start is to be done now."""
+    """Request to apply the choices that need a restart."""
 
 
 class Seen(PageMessage, tag="seen"):
-    """A picture over the WebSocket has come."""
+    """Acknowledgement of an image over the WebSocket."""
 
     n: Number
 
 
 class KeyFrame(PageMessage, tag="keyframe"):
-    """The video has to begin anew: something of it was lost."""
+    """Request for a key frame, after a loss."""
 
 
 class Measured(PageMessage, tag="measured"):
-    """What the page measured lately: times from key to picture, pictures shown."""
+    """The page's recent measurements: input latencies and displayed images."""
 
     latency: Annotated[tuple[Annotated[float, Meta(ge=0.0, le=60_000.0)], ...], Meta(max_length=256)]  # ms
-    shown: Annotated[int, Meta(ge=0, le=100_000)]  # pictures, late-warped ones among them
-    painted: Annotated[int, Meta(ge=0, le=100_000)]  # of which distinct painted ones
+    shown: Annotated[int, Meta(ge=0, le=100_000)]  # displayed images, late-warped ones included
+    rendered: Annotated[int, Meta(ge=0, le=100_000)]  # distinct rendered frames among them
     seconds: Annotated[float, Meta(gt=0.0, le=3600.0)]
     transport: Literal["webrtc", "websocket"]
 
@@ -116,13 +116,13 @@ _DECODER = msgspec.json.Decoder(Message)
 
 
 class MessageError(ValueError):
-    """Something that no page of ours says."""
+    """Not a valid message of a page."""
 
 
 def decode(text: str | bytes) -> Message:
-    """The message in ``text``. :class:`MessageError` for anything else."""
+    """Return the message in ``text``. Raises :class:`MessageError`."""
     if len(text) > MOST:
-        raise MessageError("too long")
+        raise MessageError("the message is too long")
     try:
         message: Message = _DECODER.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -1,7 +1,7 @@
-"""Numbers in the picture itself: a strip of black and white blocks above it, which the page reads and does not show.
+"""Numbers within the image itself: a strip of black and white blocks above it, which the page reads and hides.
 
-What a page presents is then known for sure, whatever codec, loss and buffers lie between: RTP's time stamps are not
-given to pages by every browser, and begin at a random number.
+The page thereby knows exactly what it displays, despite codec, losses and buffers. RTP's timestamps do not serve: not
+every browser exposes them, and they start at a random number.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROWS = 16  # pixels that the strip is high: the picture below it begins at a block of the codecs
+ROWS = 16  # height of the strip in pixels, so that the image below starts at a codec block
 _LINES, _COLUMNS = 2, 32  # blocks
-LEAST_WIDTH = 8 * _COLUMNS  # pixels: blocks of at least 8 x 8 survive any codec
+LEAST_WIDTH = 8 * _COLUMNS  # minimum width in pixels: blocks of at least 8 x 8 survive any codec
 _BLACK, _WHITE = 16, 235
-_POLYNOMIAL = 0x07  # of the checksum, CRC-8 as in ATM
+_POLYNOMIAL = 0x07  # of the CRC-8 checksum, as in ATM
 
 
 class Stamp(NamedTuple):
-    """What a picture says about itself; the numbers count on from 0 at 2^24, and ``painted`` at 2^8."""
+    """The numbers of an image; they wrap around at 2^24, ``rendered`` at 2^8."""
 
-    picture: int  # counts pictures shown
-    control: int  # newest of the driver's controls that it contains
-    painted: int  # counts those that were painted: the others are the one before, moved
+    picture: int  # count of displayed images
+    control: int  # the driver's newest control that the image contains
+    rendered: int  # count of rendered frames; images between them are late warps
 
 
 def checksum(data: bytes) -> int:
-    """CRC-8 of ``data``."""
+    """Return the CRC-8 of ``data``."""
     crc = 0
     for byte in data:
         crc ^= byte
@@ -36,9 +36,9 @@ def checksum(data: bytes) -> int:
 
 
 def write(stamp: Stamp, strip: np.ndarray) -> None:
-    """Paint ``stamp`` into ``strip``, u8 (ROWS, W, channels), W of at least ``LEAST_WIDTH``."""
+    """Draw ``stamp`` into ``strip``, u8 (ROWS, W, channels) with W at least ``LEAST_WIDTH``."""
     data = (stamp.picture % (1 << 24)).to_bytes(3, "big") + (stamp.control % (1 << 24)).to_bytes(3, "big")
-    data += bytes([stamp.painted % 256])
+    data += bytes([stamp.rendered % 256])
     bits = np.unpackbits(np.frombuffer(data + bytes([checksum(data)]), np.uint8)).reshape(_LINES, _COLUMNS)
     width = strip.shape[1]
     blocks = np.where(bits, _WHITE, _BLACK).astype(np.uint8)
@@ -47,7 +47,7 @@ def write(stamp: Stamp, strip: np.ndarray) -> None:
 
 
 def read(strip: np.ndarray) -> Stamp | None:
-    """The stamp in ``strip``, u8 (ROWS, W, channels), as the page reads it; None where it cannot be read."""
+    """Return the stamp in ``strip``, u8 (ROWS, W, channels), as the page reads it; None if it is unreadable."""
     width = strip.shape[1]
     x = ((np.arange(_COLUMNS) + 0.5) * width / _COLUMNS).astype(int)
     y = ((np.arange(_LINES) + 0.5) * ROWS / _LINES).astype(int)

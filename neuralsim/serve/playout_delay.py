@@ -1,7 +1,7 @@
-"""Pictures that are shown as they come: WebRTC's playout delay, a header extension that aiortc does not know.
+"""Display without buffering: WebRTC's playout delay, a header extension that aiortc does not support.
 
-http://www.webrtc.org/experiments/rtp-hdrext/playout-delay: the least and the most that a receiver may hold a picture
-back, 12 bits each in units of 10 ms. Both 0: "render as soon as possible", for remote control and games.
+http://www.webrtc.org/experiments/rtp-hdrext/playout-delay: the minimum and maximum delay of a frame at the receiver,
+12 bits each in units of 10 ms. Both 0 means "render as soon as possible", for remote control and games.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from aiortc import codecs, rtp
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 
 URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-_AT_ONCE = bytes(3)
+_NO_DELAY = bytes(3)
 
 
 class _Extensions(rtp.HeaderExtensionsMap):
-    """Header extensions of one stream: aiortc's own and, where both sides agreed on it, the playout delay."""
+    """The header extensions of one stream: aiortc's own, and the playout delay if it was negotiated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,12 +31,12 @@ class _Extensions(rtp.HeaderExtensionsMap):
         if self._id is None:
             return profile, packed
         known = rtp.unpack_header_extensions(profile, packed)
-        found: tuple[int, bytes] = rtp.pack_header_extensions([*known, (self._id, _AT_ONCE)])
-        return found
+        extended: tuple[int, bytes] = rtp.pack_header_extensions([*known, (self._id, _NO_DELAY)])
+        return extended
 
 
 def allow() -> None:
-    """From now on, connections offer and answer it for video."""
+    """Make further connections of this process negotiate the extension for video."""
     offered = codecs.HEADER_EXTENSIONS["video"]
     if all(extension.uri != URI for extension in offered):
         offered.append(RTCRtpHeaderExtensionParameters(id=max(each.id for each in offered) + 1, uri=URI))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from neuralsim.base.failure import fail
 from neuralsim.drive import settings
-from neuralsim.drive.drive_loop import EXPECTED, ended
+from neuralsim.drive.drive_loop import EXPECTED, exit_if_compiling
 from neuralsim.serve.access import Tokens
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.served_drive import BrowserDrive
 
 
 def run(options: ServeOptions) -> int:
-    """Serve as ``options`` say until interrupted; the exit code. Errors are one line on stderr."""
+    """Serve until interrupted and return the exit code. Errors are one line on stderr."""
     try:
-        tokens = Tokens.kept(options.token or settings.path().with_name("serve.token"))
+        tokens = Tokens.load_or_create(options.token or settings.path().with_name("serve.token"))
         BrowserDrive(options, tokens).run()
         code = 0
     except (*EXPECTED, ValueError) as error:
         code = fail(error)
-    return ended(code)
+    return exit_if_compiling(code)

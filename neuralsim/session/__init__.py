@@ -1,1 +1,1 @@
-"""A drive behind its picture: the processes, the painting, the measurement, the loop without a window."""
+"""A drive without its user interface: the child processes, the render loop, metrics and recording."""

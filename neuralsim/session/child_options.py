@@ -1,4 +1,4 @@
-"""What a drive tells the processes that it starts."""
+"""The options that a drive passes to the processes it starts."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from neuralsim import zoo
 from neuralsim.session.options import AUTO, TAGS, DriveOptions
 from neuralsim.town.carla_server.options import TownOptions
 
-PAINTING = ("tag", "instance", "depth", "motion")  # planes that painting needs
+RENDER_PLANES = ("tag", "instance", "depth", "motion")  # planes that the renderer needs
 
 
-def follows_picture(model: str, guide: str) -> bool:
-    """Does ``model`` paint after the simulator's own picture, as ``guide`` wants it?"""
+def follows_simulator_image(model: str, guide: str) -> bool:
+    """Return whether ``model`` is guided by the simulator image and ``guide`` selects that guide."""
     if model == TAGS or guide != "picture":
         return False
     try:
         return "guide" in zoo.load(zoo.DEFAULT if model == AUTO else model).inputs
     except zoo.ModelError:
-        return False  # loading it says what is wrong
+        return False  # loading it will report the problem
 
 
 def town_options(options: DriveOptions) -> TownOptions:
-    """Options of a drive's town server. Raises ``SumoError``."""
+    """Return the options of a drive's town server. Raises ``SumoError``."""
     if options.sumo is not None:
         network = {"town": str(opendrive_of(options.sumo)), "vehicles": 0, "walkers": 0, "sumo": None}
         return town_options(options.model_copy(update=network))
@@ -41,25 +41,29 @@ def town_options(options: DriveOptions) -> TownOptions:
 
 
 def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
-    """Options of a drive's bridge; what is not set is left to its scenario, or to its defaults.
+    """Return the options of a drive's bridge. What is not set is left to its scenario or its defaults.
 
     Args:
-        options: Of the drive.
-        server: HOST:PORT of the simulator.
-        frames: Endpoint that frames are published on.
+        options: The drive's options.
+        server: The simulator's address, HOST:PORT.
+        frames: The endpoint to publish frames on.
         fps: Simulated ticks per second.
         lockstep: Whether each frame is acknowledged.
     """
     planes = options.planes
-    if planes is None and lockstep and follows_picture(options.model, options.guide):
-        planes = (*PAINTING, "rgb")  # from the first frame on; a window asks for it when it can show it
-    asked: dict[str, Any] = {"planes": planes, "weather": options.weather, "scenario": options.scenario or options.sumo}
+    if planes is None and lockstep and follows_simulator_image(options.model, options.guide):
+        planes = (*RENDER_PLANES, "rgb")  # from the first frame on; a window requests it later
+    requested: dict[str, Any] = {
+        "planes": planes,
+        "weather": options.weather,
+        "scenario": options.scenario or options.sumo,
+    }
     return BridgeOptions(
         carla=server,
         publish=frames,
         control=control_endpoint(frames),
         size=options.shown,
-        jitter=options.show == options.size,  # windows that take turns average over too few of the shifts
+        jitter=options.show == options.size,  # with upscaling, each window sees too few of the shifts
         fps=fps,
         seed=options.seed,
         hand_over_at=options.hand_over_at,
@@ -68,5 +72,5 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
         realtime=not lockstep,
         with_parent=True,
         json_lines=True,
-        **{name: value for name, value in asked.items() if value is not None},
+        **{name: value for name, value in requested.items() if value is not None},
     )

@@ -1,4 +1,4 @@
-"""A drive recorded by hand: what was painted as MP4, and all that the simulator said as MCAP beside it."""
+"""Recording of a drive on request: the rendered frames as MP4 and all simulator data as MCAP next to it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from neuralsim import __version__
 from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.session.drive_session import DriveSession
-from neuralsim.session.painting_loop import PaintedFrame
+from neuralsim.session.render_loop import RenderedFrame
 
 VIDEO, DATA = "video.mp4", "recording.mcap"
 _PLANES = ("tag", "instance", "depth", "motion", "neural")
 
 
 class DriveRecording:
-    """Writes into ``path``, a folder. A picture that the disk or a core has no time for is left out of a file.
+    """A recording in the folder ``path``. Frames that disk or CPU cannot keep up with are dropped from a file.
 
-    Raises ``neuralsim.recording.RecordingError`` where the files cannot be opened; later ``error`` is one line.
+    Raises ``neuralsim.recording.RecordingError`` if the files cannot be opened. Later failures are in ``error``.
     """
 
-    def __init__(self, path: Path, first: PaintedFrame, session: DriveSession, chart: Chart | None = None) -> None:
-        """``chart``: of the map, None where it is not known."""
+    def __init__(self, path: Path, first: RenderedFrame, session: DriveSession, chart: Chart | None = None) -> None:
+        """Open both files; ``chart`` is the map's chart, None if it is unknown."""
         self.path, self._chart = path, chart
         height, width = first.neural.shape[:2]
         options = session.options
         self._video = Mp4Writer(path / VIDEO, (width, height), rate=session.fps)
-        about = {
+        metadata = {
             "scenario": path.name,
             "town": Path(options.town).name,
             "seed": str(options.seed),
@@ -41,26 +41,26 @@ class DriveRecording:
         town = Path(options.town)
         try:
             files = {town.name: town.read_bytes()} if town.suffix.lower() == ".xodr" else {}
-            self._data = McapWriter(path / DATA, _PLANES, about, files, block=False)
+            self._data = McapWriter(path / DATA, _PLANES, metadata, files, block=False)
         except BaseException:
             self._video.close()
             raise
 
     @property
     def error(self) -> str | None:
-        """One line once writing either file has failed."""
+        """The error, in one line, once writing either file has failed."""
         return self._video.error or self._data.error
 
-    def write(self, picture: PaintedFrame, seconds: float) -> None:
-        """Add a picture, shown at ``seconds`` (increasing, any origin)."""
-        self._video.write(picture.neural, seconds)
-        # The planes lie in memory that the bridge uses again, and the stamps are still to be filled in.
-        planes = {name: plane.copy() for name, plane in picture.frame.planes.items() if name in _PLANES}
-        frame = replace(picture.frame, planes=planes, stamps=dict(picture.frame.stamps), chart=self._chart)
-        self._data.write(frame, picture.neural)
-        self._chart = None  # once is enough
+    def write(self, rendered: RenderedFrame, seconds: float) -> None:
+        """Add a frame that was displayed at ``seconds`` (increasing, any origin)."""
+        self._video.write(rendered.neural, seconds)
+        # The bridge reuses the planes' memory, and the stamps are still to be filled in.
+        planes = {name: plane.copy() for name, plane in rendered.frame.planes.items() if name in _PLANES}
+        frame = replace(rendered.frame, planes=planes, stamps=dict(rendered.frame.stamps), chart=self._chart)
+        self._data.write(frame, rendered.neural)
+        self._chart = None  # the chart is recorded once
 
     def close(self) -> None:
-        """Write what is queued and finish both files."""
+        """Write what is queued and close both files."""
         self._video.close()
         self._data.close()

@@ -1,4 +1,4 @@
-"""Child processes: started, or forked from one that has imported what they need (``bridge.process.forking``)."""
+"""Child processes, spawned or forked from a template that has done the imports (``bridge.process.forking``)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from typing import IO, Any
 from bridge.process.forking import DESCRIPTOR
 from bridge.process.lifetime import PARENT
 
-#: Whether this system has what they need.
+#: Whether this system supports forking from templates.
 AVAILABLE = sys.platform == "linux" and hasattr(os, "pidfd_open")
-_POLL = 0.005  # s between two looks at whether one has ended
-_ENDING = 0.5  # s for a template to end
+_POLL = 0.005  # s between two checks whether a fork has ended
+_ENDING = 0.5  # s that a template has to end
 
 
 def child_process(
     arguments: Sequence[str],
-    later: bool = False,
+    deferred: bool = False,
     descriptors: Sequence[int] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[str]:
-    """Start a child in a session of its own, which ends with this process if it wants to; ``later``: its standard input
-    can be written to; it has ``descriptors`` and ``environment`` beside this process's."""
+    """Start a child in its own session, told our process id so that it can end with us.
+
+    ``deferred``: its standard input can be written to. It inherits ``descriptors``, and ``environment`` on top of ours.
+    """
     return subprocess.Popen(
         arguments,
-        stdin=subprocess.PIPE if later else subprocess.DEVNULL,
+        stdin=subprocess.PIPE if deferred else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -46,7 +48,7 @@ def child_process(
 
 
 def alive(pid: int) -> bool:
-    """Whether a process with this id exists."""
+    """Return whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -57,7 +59,7 @@ def alive(pid: int) -> bool:
 
 
 class Template:
-    """A process ``python -m module -`` that forks itself each time that one is wanted. ``first``: its first fork."""
+    """A process ``python -m module -`` that forks itself on request. ``first``: its first fork."""
 
     def __init__(self, module: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -78,7 +80,7 @@ class Template:
         return self.process.poll() is None
 
     def fork(self) -> Fork:
-        """One more. Raises OSError if the template has ended."""
+        """Return another fork. Raises OSError if the template has ended."""
         (theirs_in, ours_in), (ours_out, theirs_out), (ours_err, theirs_err) = (os.pipe() for _ in range(3))
         streams = open(ours_in, "w"), open(ours_out, errors="replace"), open(ours_err, errors="replace")  # noqa: SIM115
         fork = Fork(self, *streams)
@@ -97,10 +99,10 @@ class Template:
         return fork
 
     def listen(self) -> None:
-        """Let the forks know what has been said of them."""
+        """Pass the template's messages on to the forks they are about."""
         with self._guard, contextlib.suppress(OSError):  # nothing new, or the template has ended
-            while said := self._socket.recv(256):
-                message: dict[str, Any] = json.loads(said)
+            while data := self._socket.recv(256):
+                message: dict[str, Any] = json.loads(data)
                 if "pid" in message:
                     next(fork for fork in self._forks if fork.known is None).known = message["pid"]
                 else:
@@ -108,7 +110,7 @@ class Template:
                     self._forks = [fork for fork in self._forks if fork.returncode is None]
 
     def close(self) -> None:
-        """End the template, and with it those of its forks that end with their parent."""
+        """End the template and with it the forks that end with their parent."""
         self._socket.close()
         try:
             self.process.wait(_ENDING)
@@ -118,7 +120,7 @@ class Template:
 
 
 class Fork:
-    """What ``subprocess.Popen`` is of a child, of a process that a template forks."""
+    """A forked process with the interface of ``subprocess.Popen``."""
 
     def __init__(self, template: Template, stdin: IO[str], stdout: IO[str], stderr: IO[str]) -> None:
         self.template = template
@@ -128,25 +130,25 @@ class Fork:
 
     @property
     def pid(self) -> int:
-        """Its id; the first one's is the template's, which works for it, until it has been forked."""
+        """Process id. Until the first fork exists, the template's id stands in for it."""
         self.template.listen()
-        while self.known is None and self is not self.template.first and self.template.lives:  # it comes at once
+        while self.known is None and self is not self.template.first and self.template.lives:  # the reply is immediate
             time.sleep(_POLL)
             self.template.listen()
         return self.template.process.pid if self.known is None else self.known
 
     def poll(self) -> int | None:
-        """Its exit code, negative after a signal; None while it lives."""
+        """Return the exit code, negative after a signal; None while it runs."""
         self.template.listen()
         if self.returncode is None and not self.template.lives:
             if self.known is None:
                 self.returncode = self.template.process.returncode
-            elif not alive(self.known):  # nobody knows how it has ended
+            elif not alive(self.known):  # its real exit status is lost
                 self.returncode = -signal.SIGTERM
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code of the ended process. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+        """Return the exit code once it has ended. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
         until = float("inf") if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             if time.monotonic() >= until:
@@ -155,11 +157,11 @@ class Fork:
         return code
 
     def terminate(self) -> None:
-        """SIGTERM, unless it has ended."""
+        """Send SIGTERM, unless it has ended."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL, unless it has ended."""
+        """Send SIGKILL, unless it has ended."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> None:

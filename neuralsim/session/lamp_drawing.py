@@ -1,25 +1,21 @@
-"""Lit lamps, drawn into pictures that were painted without the simulator's own.
+"""Draws lit lamps into frames that were rendered without the simulator image.
 
-The tag map says only that there *is* a traffic light or a car; which lamp burns is drawn here, where it is, so that the
-driver (and the recording) sees it. Where the painter follows the simulator's picture, it paints lamps itself
-(``NeuralRenderer.shows_lamps``). Work is done on the small patch around each lamp.
+The tag map only says that there *is* a traffic light or a car. Which of its lamps is lit is drawn here, in place, so
+that the driver (and the recording) sees it. A renderer that is guided by the simulator image renders lamps itself
+(``NeuralRenderer.shows_lamps``). Only the small patch around each lamp is touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge.messages import Frame, Lamp
-from neuralsim.renderer.remap import NOTHING, Remap
+from neuralsim.renderer.frame_renderer import FrameRenderer
+from neuralsim.renderer.remap import NO_REMAP, Remap
 
-if TYPE_CHECKING:
-    from neuralsim.renderer.neural_renderer import NeuralRenderer
-    from neuralsim.session.tag_painter import TagRenderer
-
-#: RGB 0..255: glow and rim of a lamp by its state.
+#: Colour of a lamp's glow and rim by its state, RGB 0..255.
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (255, 36, 22),
     "yellow": (255, 178, 24),
@@ -27,47 +23,46 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "on": (255, 24, 16),
 }
 
-#: How far the hot centre of the bulb is mixed towards white.
+#: How far the centre of the bulb is mixed towards white.
 _WHITENESS = {"red": 0.42, "yellow": 0.55, "green": 0.5, "on": 0.34}
 
-_SMALLEST = 0.9  # pixels: half the size below which a far lamp would vanish between the pixels
-_GLOW = {"traffic_light": (2.1, 0.62), "brake": (1.5, 0.5)}  # reach in lamp sizes, strength
+_SMALLEST = 0.9  # pixels, minimum half size: smaller distant lamps would fall between pixels
+_GLOW = {"traffic_light": (2.1, 0.62), "brake": (1.5, 0.5)}  # (reach in lamp sizes, strength)
 
 
-def draw_of(painter: NeuralRenderer | TagRenderer, frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
-    """Paint the lamps of ``frame`` into what ``painter`` made of it, unless it paints them itself."""
-    if not painter.shows_lamps(frame):
-        draw_all(frame, picture, remap)
+def draw_if_missing(renderer: FrameRenderer, frame: Frame, image: np.ndarray, remap: Remap = NO_REMAP) -> None:
+    """Draw the lamps of ``frame`` into the ``renderer``'s ``image`` of it, unless it renders them itself."""
+    if not renderer.shows_lamps(frame):
+        draw_lamps(frame, image, remap)
 
 
-def draw_all(frame: Frame, picture: np.ndarray, remap: Remap = NOTHING) -> None:
-    """Paint the lamps of ``frame`` into ``picture``, u8 (H, W, 3) RGB, in place; those on what is painted as something
-    else are out."""
+def draw_lamps(frame: Frame, image: np.ndarray, remap: Remap = NO_REMAP) -> None:
+    """Draw the lamps of ``frame`` into ``image``, u8 (H, W, 3) RGB, in place, except on classes that are remapped."""
     tag = frame.planes["tag"]
     lit = frame.lamps if not remap else [lamp for lamp in frame.lamps if _tag_at(tag, lamp) not in remap]
-    draw(picture, lit, frame.planes.get("depth"))
+    draw(image, lit, frame.planes.get("depth"))
 
 
 def _tag_at(tag: np.ndarray, lamp: Lamp) -> int:
-    """Of the pixel in the middle of its box, or the nearest one in the picture."""
+    """Return the tag at the centre of the lamp's box, clamped to the image."""
     left, top, right, bottom = lamp.box
     row, column = int((top + bottom) / 2.0), int((left + right) / 2.0)
     return int(tag[min(max(row, 0), tag.shape[0] - 1), min(max(column, 0), tag.shape[1] - 1)])
 
 
-def draw(picture: np.ndarray, lamps: Iterable[Lamp], depth: np.ndarray | None = None) -> None:
-    """Paint ``lamps`` into ``picture``, u8 (H, W, 3) RGB, in place; the farthest first.
+def draw(image: np.ndarray, lamps: Iterable[Lamp], depth: np.ndarray | None = None) -> None:
+    """Draw ``lamps`` into ``image``, u8 (H, W, 3) RGB, in place, the farthest first.
 
-    With ``depth``, f32 (H, W) in metres, whatever stands before a lamp hides it: the bulb pixel by pixel, its glow by
-    the part of the bulb that is left. States without a colour and boxes outside the picture draw nothing.
+    With ``depth``, f32 (H, W) in metres, objects in front of a lamp occlude it: the bulb pixel by pixel, its glow in
+    proportion to the visible part of the bulb. States without a colour and boxes outside the image draw nothing.
     """
     for lamp in sorted(lamps, key=lambda item: -item.depth):
         if lamp.state in COLOURS:
-            _draw_one(picture, lamp, depth)
+            _draw_one(image, lamp, depth)
 
 
-def _draw_one(picture: np.ndarray, lamp: Lamp, depth: np.ndarray | None) -> None:
-    height, width = picture.shape[:2]
+def _draw_one(image: np.ndarray, lamp: Lamp, depth: np.ndarray | None) -> None:
+    height, width = image.shape[:2]
     left, top, right, bottom = lamp.box
     if not (right >= left and bottom >= top):
         return
@@ -88,20 +83,20 @@ def _draw_one(picture: np.ndarray, lamp: Lamp, depth: np.ndarray | None) -> None
     distance = np.sqrt(dy[:, None] ** 2 + dx[None, :] ** 2) - radius
 
     bulb = np.clip(0.5 - distance, 0.0, 1.0)
-    seen = 1.0
+    visible = 1.0
     if depth is not None:
         clear = depth[y0:y1, x0:x1] > lamp.depth * 0.97 - 0.6
-        whole = float(bulb.sum())
+        total = float(bulb.sum())
         bulb = bulb * clear
-        seen = float(bulb.sum()) / whole if whole > 0.0 else 0.0
-        if seen == 0.0:
+        visible = float(bulb.sum()) / total if total > 0.0 else 0.0
+        if visible == 0.0:
             return
-    glow = np.exp(-np.square(np.maximum(distance, 0.0) / spread)) * (strength * seen)
+    glow = np.exp(-np.square(np.maximum(distance, 0.0) / spread)) * (strength * visible)
 
     colour = np.array(COLOURS[lamp.state], np.float32)
-    patch = picture[y0:y1, x0:x1].astype(np.float32)
+    patch = image[y0:y1, x0:x1].astype(np.float32)
     patch += (255.0 - patch) * (glow[..., None] * (colour / 255.0))  # "screen": light adds up and never overflows
     inside = np.clip(-distance / radius, 0.0, 1.0)[..., None]
-    hot = colour + (255.0 - colour) * (_WHITENESS[lamp.state] * inside)
-    patch += (hot - patch) * bulb[..., None]
-    picture[y0:y1, x0:x1] = patch + 0.5
+    bright = colour + (255.0 - colour) * (_WHITENESS[lamp.state] * inside)
+    patch += (bright - patch) * bulb[..., None]
+    image[y0:y1, x0:x1] = patch + 0.5

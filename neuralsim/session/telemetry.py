@@ -1,4 +1,4 @@
-"""The drive as a table: one JSON line per frame shown."""
+"""Telemetry of a drive: one JSON line per displayed frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.messages import Frame
 
 
 class Telemetry:
-    """Writes ``path``; every line is whole on disk when :meth:`write` returns. ``OSError`` where it cannot."""
+    """Writes ``path``; every line is complete on disk when :meth:`write` returns. Raises ``OSError``."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         target = Path(path)
@@ -19,7 +19,7 @@ class Telemetry:
         self._file = target.open("w", encoding="utf-8", buffering=1)
 
     def write(self, frame: Frame) -> None:
-        """One line: metres, m/s, degrees, seconds; stamps in ns of this host's monotonic clock."""
+        """Write one line, in metres, m/s, degrees and seconds; stamps are in ns of this host's monotonic clock."""
         ego, pose = frame.ego, frame.ego.pose
         line = {
             "sequence": frame.sequence,

@@ -1,7 +1,7 @@
-"""Builds kept between starts: what takes seconds to compute from sources and seeds alone is computed once a machine.
+"""A disk cache of builds: what takes seconds to compute from sources and seeds alone is computed once per machine.
 
-Files lie in ``$NEURALSIM_CACHE``, else ``neuralsim`` in the user's cache folder, in ``towns``. They are pickles, from
-which nothing but our own classes and arrays is made, and only those that belong to this user are read.
+The files are in ``towns`` below ``$NEURALSIM_CACHE``, by default ``neuralsim`` in the user's cache folder. They are
+pickles. Only files of this user are read, and only our own classes and arrays are unpickled.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 from bridge.process.user_cache import cache_folder
 
 _T = TypeVar("_T")
-MOST = 16  # files, two of a town; those that were used longest ago go
-_SOURCES = ("assets", "core", "dynamics", "ground", "opendrive", "render", "scenery")  # what builds depend on
+MAX_FILES = 16  # two per town; the least recently used ones are deleted
+_SOURCES = ("assets", "core", "dynamics", "ground", "opendrive", "render", "scenery")  # packages that builds depend on
 
-_ARRAYS = {
+_ARRAY_CLASSES = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -33,34 +33,37 @@ _ARRAYS = {
 }
 
 
-class _Reader(pickle.Unpickler):
-    """Looks up nothing but our own classes and what arrays consist of: a pickle may name any function to be called."""
+class _Unpickler(pickle.Unpickler):
+    """An unpickler restricted to our own classes and those of arrays: a pickle may name any function to be called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The class ``name`` of ``module``. Raises pickle.UnpicklingError for anything that a build does not hold."""
+        """Return the class ``name`` of ``module``.
+
+        Raises pickle.UnpicklingError for anything that a build does not contain.
+        """
         if module.startswith(("bridge.", "neuralsim.town.")):
-            found = super().find_class(module, name)
-            if isinstance(found, type) and found.__module__ == module:
-                return found
-        elif (module, name) in _ARRAYS:
+            cls = super().find_class(module, name)
+            if isinstance(cls, type) and cls.__module__ == module:
+                return cls
+        elif (module, name) in _ARRAY_CLASSES:
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a build")
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a build")
 
 
-def kept(name: str, facts: tuple[object, ...], make: Callable[[], _T]) -> _T:
-    """What ``make`` returns, from the file that an earlier start has left if there is one.
+def cached(name: str, dependencies: tuple[object, ...], build: Callable[[], _T]) -> _T:
+    """Return the result of ``build``, from the file of an earlier start if there is one.
 
-    ``name``: the file's, in part; ``facts``: what the build depends on besides our sources, Python and its packages.
-    Where the file cannot be read or written the build is made, as if there were none.
+    ``name`` begins the file name; ``dependencies`` are what the build depends on, apart from our sources, Python and
+    its packages. Where the file cannot be read or written, ``build`` is called as if there were none.
     """
-    path = _folder() / f"{name}-{_key(facts)}.pickle"
-    with contextlib.suppress(Exception):  # whatever is wrong with the file: it can be made again
-        if _ours(path):
+    path = _folder() / f"{name}-{_key(dependencies)}.pickle"
+    with contextlib.suppress(Exception):  # whatever is wrong with the file, it can be built again
+        if _is_trusted(path):
             with path.open("rb") as file:
-                found: _T = _Reader(file).load()
+                stored: _T = _Unpickler(file).load()
             os.utime(path)
-            return found
-    built = make()
+            return stored
+    built = build()
     with contextlib.suppress(OSError, pickle.PicklingError):
         _write(path, built)
     return built
@@ -70,8 +73,8 @@ def _folder() -> Path:
     return cache_folder() / "towns"
 
 
-def _ours(path: Path) -> bool:
-    """Whether the file is there, and nobody else may have written it."""
+def _is_trusted(path: Path) -> bool:
+    """Return whether the file exists and nobody else can have written it."""
     try:
         state = path.stat()
     except OSError:
@@ -79,27 +82,27 @@ def _ours(path: Path) -> bool:
     return not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o022)
 
 
-def _key(facts: tuple[object, ...]) -> str:
-    return hashlib.sha256(repr((_sources(), *facts)).encode()).hexdigest()[:32]
+def _key(dependencies: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr((_sources(), *dependencies)).encode()).hexdigest()[:32]
 
 
 @lru_cache(maxsize=1)
 def _sources() -> str:
-    """Of all that builds come from: our own modules, Python, and the packages that compute."""
+    """Return a digest of everything that builds depend on: our modules, Python and the numerical packages."""
     import carla
     import cv2
     import numpy
 
     digest = hashlib.sha256(f"{sys.version} {numpy.__version__} {cv2.__version__} {carla.__file__}".encode())
     home = Path(__file__).parent
-    files = [file for room in _SOURCES for file in (home / room).rglob("*.py")]
+    files = [file for package in _SOURCES for file in (home / package).rglob("*.py")]
     for file in sorted([*files, home / "static_town.py", *home.parent.glob("*.py")]):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
 def _write(path: Path, built: object) -> None:
-    """Whole or not at all; the files used longest ago make room for it."""
+    """Write a build atomically, and delete the least recently used files above `MAX_FILES`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
@@ -110,5 +113,5 @@ def _write(path: Path, built: object) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     files = sorted(path.parent.glob("*.pickle"), key=lambda each: each.stat().st_mtime, reverse=True)
-    for old in files[MOST:]:
+    for old in files[MAX_FILES:]:
         old.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""An atlas of sketches and tints from labelled pictures.
+"""Build an atlas of sketches and tints from labelled images.
 
 ``python -m neuralsim.training.build_exemplars RUN.yaml --out FILE``
 
-Taken are objects that are whole: inside the picture, standing on the ground, with nothing in front, of the shape their
-class has. What is left of the automatic choice is looked at (``--sheet``), and what is none is named by ``--without``.
+It takes whole objects: inside the image, standing on the ground, with nothing in front, of the shape of their class.
+The automatic choice is inspected by eye (``--sheet``), and wrong objects are excluded by ``--without``.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError
 from neuralsim.models.classes import Channel
 from neuralsim.training.data.conditioning import LUMA, Picture
 
-_GAIN = 4.5  # of a sketch, about the middle of those in neuralsim/training/data/conditioning.py
-_BLUR = 1.6 / 256.0  # of the sketch, over the frame's height in training
+_GAIN = 4.5  # gain of a sketch, about the middle of those in neuralsim/training/data/conditioning.py
+_BLUR = 1.6 / 256.0  # blur of the sketch, over the frame's height in training
 _NO_INSTANCE = (0, 255)
-_ALIKE = 0.9  # correlation of two sketches at which they are one object's
+_ALIKE = 0.9  # correlation from which on two sketches show the same object
 _MOST = {Channel.VEHICLE: 112, Channel.PERSON: 112, Channel.CYCLE: 32}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a whole object of a class looks like: px, shares of its box, width over height."""
+    """The limits of a whole object of a class: px, shares of its box, width over height."""
 
     least: tuple[int, int]  # width, height
     filled: tuple[float, float]
     aspect: tuple[float, float]
-    grounded: float  # share of what is below its box
-    contrast: float  # deviation of its luminance, 0..1
+    grounded: float  # least share of ground below its box
+    contrast: float  # least deviation of its luminance, 0..1
 
 
 _SHAPES = {
@@ -45,15 +45,15 @@ _SHAPES = {
     Channel.CYCLE: Shape((24, 56), (0.3, 0.92), (0.3, 1.6), 0.5, 0.06),  # from behind, a rider is as narrow as people
 }
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
-_NOT_GREY = (Channel.SKY, Channel.VEGETATION, Channel.TERRAIN)  # in the mean
+_NOT_GREY = (Channel.SKY, Channel.VEGETATION, Channel.TERRAIN)  # not grey on average
 _IN_FRONT = (Channel.PERSON, Channel.CYCLE, Channel.POLE, Channel.SIGN)
-_COVERED = 0.05  # share of what surrounds an object that may belong to something in front of it
+_COVERED = 0.05  # largest share of an object's surroundings that may belong to something in front of it
 
 
 @dataclass
 class Exemplar:
-    """An object cut out: sketch u8 as in an ``Atlas``; tint f32 (h / ``CELL``, w / ``CELL``, 3), over the mean colour
-    of its picture, which is taken to be grey light; width over height, and how sharp it is."""
+    """A cut-out object: sketch u8 as in an ``Atlas``; tint f32 (h / ``CELL``, w / ``CELL``, 3), over the mean colour
+    of its image, which is assumed to be grey light; width over height, and sharpness."""
 
     channel: Channel
     sketch: np.ndarray
@@ -63,17 +63,17 @@ class Exemplar:
 
 
 def exemplars(pictures: Iterable[Picture]) -> Iterator[Exemplar]:
-    """All whole objects of ``pictures``."""
+    """Yield all whole objects of ``pictures``."""
     for picture in pictures:
         for channel in SIZES:
             for inside in _parts(picture, channel):
-                found = _whole(picture, channel, inside)
-                if found is not None:
-                    yield found
+                exemplar = _whole(picture, channel, inside)
+                if exemplar is not None:
+                    yield exemplar
 
 
 def _parts(picture: Picture, channel: Channel) -> Iterator[np.ndarray]:
-    """Masks of separate objects of a class."""
+    """Yield masks of separate objects of a class."""
     mask = picture.label == channel
     if picture.instance is None or channel == Channel.CYCLE:  # of which rider and cycle are two instances
         count, parts = cv2.connectedComponents(mask.astype(np.uint8))
@@ -84,7 +84,7 @@ def _parts(picture: Picture, channel: Channel) -> Iterator[np.ndarray]:
 
 
 def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar | None:
-    """One object, if it is whole."""
+    """Return one object, None if it is not whole."""
     shape = _SHAPES[channel]
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
@@ -101,7 +101,7 @@ def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar |
         return None
     rim = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > inside
     around = np.isin(picture.label[rim], _IN_FRONT)
-    if picture.instance is not None:  # a rim of its own that the instances leave out hides nothing
+    if picture.instance is not None:  # its own rim that the instances leave out hides nothing
         around &= ~(np.isin(picture.instance[rim], _NO_INSTANCE) & (picture.label[rim] == channel))
     if around.mean() > _COVERED:
         return None
@@ -111,7 +111,7 @@ def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar |
     if luma[mask].std() < shape.contrast:
         return None
     size = SIZES[channel][1], SIZES[channel][0]
-    # what is not the object repeats what is next to it, so that any outline can be laid over it
+    # the surroundings are filled from the object's edge, so that any outline can be laid over it
     hole = (~mask).astype(np.uint8)
     filled_in = cv2.inpaint((luma * 255.0).astype(np.uint8), hole, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255.0
     coloured = cv2.inpaint(np.ascontiguousarray(image), hole, 3, cv2.INPAINT_TELEA)
@@ -125,13 +125,13 @@ def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar |
     return Exemplar(channel, marks, np.maximum(tint, 0.0) / np.maximum(light, 0.01), aspect, sharpness)
 
 
-def atlas(found: Iterable[Exemplar], without: dict[Channel, set[int]] | None = None) -> Atlas:
-    """The sharpest of each class, no two of one object; ``without``: places in that order that are left out.
+def atlas(objects: Iterable[Exemplar], without: dict[Channel, set[int]] | None = None) -> Atlas:
+    """Return the sharpest of each class, no two of one object; ``without``: positions in that order to leave out.
 
     Raises AtlasError when nothing is left of a class.
     """
     kept: dict[Channel, list[Exemplar]] = {channel: [] for channel in SIZES}
-    for each in sorted(found, key=lambda exemplar: -exemplar.sharpness):
+    for each in sorted(objects, key=lambda exemplar: -exemplar.sharpness):
         row = kept[each.channel]
         if len(row) < _MOST[each.channel] and all(_correlation(each, other) < _ALIKE for other in row):
             row.append(each)
@@ -141,7 +141,7 @@ def atlas(found: Iterable[Exemplar], without: dict[Channel, set[int]] | None = N
     }
     for channel, row in left.items():
         if not row:
-            raise AtlasError(f"no whole {channel.name.lower()} in these pictures")
+            raise AtlasError(f"no whole {channel.name.lower()} in these images")
     tints = {channel: np.stack([each.tint for each in row]) for channel, row in left.items()}
     return Atlas(
         {channel: np.stack([each.sketch for each in row]) for channel, row in left.items()},
@@ -151,15 +151,15 @@ def atlas(found: Iterable[Exemplar], without: dict[Channel, set[int]] | None = N
 
 
 def _correlation(a: Exemplar, b: Exemplar) -> float:
-    """Of two sketches, or of one and the other's mirror image, whichever is greater."""
+    """Return the correlation of two sketches, or of one and the other's mirror image, whichever is greater."""
     x, y = (cv2.resize(each.sketch, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float64) for each in (a, b))
     return float(max(np.corrcoef(x.ravel(), other.ravel())[0, 1] for other in (y, y[:, ::-1])))
 
 
-def sheet(found: Atlas, across: int = 16) -> np.ndarray:
-    """u8 (H, W): all sketches side by side, to look at; their places count from the left and the top."""
+def sheet(shown: Atlas, across: int = 16) -> np.ndarray:
+    """Return u8 (H, W): all sketches side by side, for inspection; their positions count from the top left."""
     rows = []
-    for sketches in found.sketches.values():
+    for sketches in shown.sketches.values():
         for start in range(0, len(sketches), across):
             row = np.hstack(list(sketches[start : start + across]))
             rows.append(np.pad(row, ((0, 0), (0, across * 96 - row.shape[1]))))
@@ -167,21 +167,21 @@ def sheet(found: Atlas, across: int = 16) -> np.ndarray:
 
 
 class ExemplarsOptions(Options):
-    """Cut sketches of real objects out of a run's pictures."""
+    """Cut sketches of real objects out of a run's images."""
 
     run: Annotated[Path, Arg("RUN", positional=True)]
-    """A run's YAML, for its pictures."""
+    """A run's YAML, for its images."""
     out: Path
     """The .npz file to write."""
     sheet: Path | None = None
-    """Write a picture of all sketches here."""
+    """Write an image of all sketches here."""
     without: str = ""
-    """What to leave out, such as "cycle:0,3 person:7"."""
+    """Sketches to leave out, such as "cycle:0,3 person:7"."""
 
 
 def main() -> None:
-    """The command line."""
-    from neuralsim.training.config import load_config
+    """Run the command line."""
+    from neuralsim.training.config import load_stages
     from neuralsim.training.run import load_pictures
 
     chosen = parse(ExemplarsOptions, None, "exemplars")
@@ -189,7 +189,7 @@ def main() -> None:
     for part in chosen.without.split():
         name, _, places = part.partition(":")
         without[Channel[name.upper()]] = {int(place) for place in places.split(",")}
-    pictures = load_pictures(load_config(chosen.run), fit=(4096, 2048))
+    pictures = load_pictures(load_stages(chosen.run)[-1], fit=(4096, 2048))
     made = atlas(exemplars(each for each in pictures.check() if each is not None), without)
     made.save(chosen.out)
     if chosen.sheet:

@@ -1,4 +1,4 @@
-"""The state of a run on the disk: everything that is needed to go on after a kill lies in ``last.safetensors``."""
+"""The state of a run on disk: ``last.safetensors`` holds everything that is needed to continue after a kill."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,27 +16,34 @@ from torch import Tensor, nn
 from neuralsim.base.failure import reason
 from neuralsim.models.discriminator import Features
 from neuralsim.models.generator import Generator
-from neuralsim.training.config import TrainConfig
+from neuralsim.training.config import TrainConfig, is_flat, nested
 
 STATE = "last.safetensors"
-#: What a run may get while it goes on: the discriminator's heads on the features of a second network.
+#: What a run may add when it is resumed: the discriminator's heads on the features of a second network.
 _LATER = tuple(f"heads.{head}." for head in range(len(Features.CHANNELS), 2 * len(Features.CHANNELS)))
-#: Names in states of before -> those of now, of networks and of settings.
-_NETWORKS = {"judge": "discriminator", "judge_adam": "discriminator_adam"}
+#: Names of networks in older states -> those of now.
+_NETWORKS = {
+    "judge": "discriminator",
+    "judge_adam": "discriminator_adam",
+    "painter": "generator",
+    "painter_adam": "generator_adam",
+}
 _SETTINGS = {"judge_rate": "discriminator_rate"}
-_LEARNED_WITHOUT = {"out", "steps", "minutes", "save_every", "panels_every", "memory", "workers"}  # settings
+#: Settings that change nothing of what is learned.
+_NOT_LEARNED: Any = {"name": True, "steps": True, "output": True, "data": {"memory", "workers"}}
 
 
-class Learns(Protocol):
-    """A network and its optimiser."""
+class NetworkAndOptimiser(Protocol):
+    """A network with its optimiser."""
 
     network: nn.Module
     adam: torch.optim.Adam
 
 
 class Resumable(Protocol):
-    """What of a trainer makes up its state."""
+    """What makes up the state of a trainer."""
 
+    stage: int
     step: int
     started: int
 
@@ -45,17 +52,19 @@ class Resumable(Protocol):
     @property
     def device(self) -> str: ...
     @property
-    def painter(self) -> Generator: ...
+    def generator(self) -> Generator: ...
     @property
     def average(self) -> nn.Module: ...
     @property
     def statistics(self) -> Mapping[str, nn.Module]: ...
     @property
-    def learners(self) -> Mapping[str, Learns]: ...
+    def class_statistics(self) -> Mapping[str, nn.Module]: ...
+    @property
+    def learners(self) -> Mapping[str, NetworkAndOptimiser]: ...
 
 
 def save(trainer: Resumable, folder: Path) -> None:
-    """Write ``last.safetensors`` so that a kill or a full disk at any moment leaves the state before it.
+    """Write ``last.safetensors``; a kill or a full disk at any moment leaves the state before it.
 
     Raises OSError, one line.
     """
@@ -65,42 +74,43 @@ def save(trainer: Resumable, folder: Path) -> None:
     for name, learner in trainer.learners.items():
         for index, state in learner.adam.state_dict()["state"].items():
             tensors |= {f"{name}_adam.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
-    about = {
+    metadata = {
+        "stage": str(trainer.stage),
         "step": str(trainer.step),
         "started": str(trainer.started),
-        "painter": json.dumps(trainer.painter.config.as_dict()),
+        "generator": json.dumps(trainer.generator.config.as_dict()),
         "config": trainer.config.model_dump_json(),
     }
     new = folder / "last.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.clone() for k, v in tensors.items()}, new, metadata=about)
+        save_file({k: v.clone() for k, v in tensors.items()}, new, metadata=metadata)
         new.replace(folder / STATE)
     except (OSError, SafetensorError) as error:
         new.unlink(missing_ok=True)
-        raise OSError(f"{folder}: step {trainer.step} cannot be saved ({reason(error)}); {left(folder)}") from None
+        raise OSError(f"{folder}: step {trainer.step} cannot be saved ({reason(error)}); {last_good(folder)}") from None
 
 
 def resume(trainer: Resumable, folder: Path) -> None:
-    """Go on from what ``save`` wrote. Discriminators, and heads of them, that the run did not have before begin afresh,
-    with an optimiser of their own.
+    """Continue from what ``save`` wrote.
 
-    Raises FileNotFoundError when there is nothing, ValueError for another architecture.
+    Discriminators, and heads of them, that the run did not have before start untrained, with a new optimiser. Raises
+    FileNotFoundError when there is nothing, ValueError for another architecture.
     """
-    tensors = {_of_now(name): tensor for name, tensor in load_file(folder / STATE, device=trainer.device).items()}
+    tensors = {current_name(name): tensor for name, tensor in load_file(folder / STATE, device=trainer.device).items()}
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
 
     grown: set[str] = set()
     for name, module in _modules(trainer).items():
-        if not part(name) and name not in ("painter", "average"):
+        if not part(name) and name not in ("generator", "average"):
             continue
         try:
-            found = part(name)
-            begin = {k: v for k, v in module.state_dict().items() if k.startswith(_LATER) and k not in found}
-            module.load_state_dict(begin | found)
-            if begin:
+            saved = part(name)
+            new = {k: v for k, v in module.state_dict().items() if k.startswith(_LATER) and k not in saved}
+            module.load_state_dict(new | saved)
+            if new:
                 grown.add(name)
         except RuntimeError:
             raise ValueError(f"{folder}: its {name} is of another architecture; choose a new folder") from None
@@ -114,19 +124,23 @@ def resume(trainer: Resumable, folder: Path) -> None:
     metadata = about(folder)
     trainer.step = trainer.started = int(metadata["step"])
     try:
-        settings = {_SETTINGS.get(name, name): value for name, value in json.loads(metadata.get("config", "")).items()}
-        before = TrainConfig.model_validate(settings).model_dump(exclude=_LEARNED_WITHOUT)
-    except ValueError:  # there is none, or it is of settings that are gone
+        settings = json.loads(metadata.get("config", ""))
+        if is_flat(settings):
+            settings = nested({_SETTINGS.get(name, name): value for name, value in settings.items()})
+        before = TrainConfig.model_validate(settings).model_dump(exclude=_NOT_LEARNED)
+    except ValueError:  # there is none, or it has settings that no longer exist
         return
-    if before == trainer.config.model_dump(exclude=_LEARNED_WITHOUT):
+    if before == trainer.config.model_dump(exclude=_NOT_LEARNED):
         trainer.started = int(metadata["started"])  # as if it had never stopped
 
 
 def about(run: Path) -> dict[str, str]:
-    """What the state in the folder ``run`` says of itself: at least ``step``. Raises ValueError when it does not."""
+    """Return the metadata of the state in the folder ``run``, at least ``step``. Raises ValueError without that."""
     with safe_open(run / STATE, "pt") as file:
         metadata = file.metadata() or {}
-    older = run / "last.json"  # runs wrote it beside the tensors before these carried their own description
+    if "painter" in metadata:  # the key of older states
+        metadata["generator"] = metadata.pop("painter")
+    older = run / "last.json"  # written next to the tensors before these carried metadata
     if "step" not in metadata and older.is_file():
         with suppress(OSError, ValueError, KeyError, TypeError):
             metadata |= {"step": str(int(json.loads(older.read_text(encoding="utf-8"))["step"]))}
@@ -135,17 +149,19 @@ def about(run: Path) -> dict[str, str]:
     return metadata
 
 
-def _of_now(name: str) -> str:
-    """A tensor's name, whose first part is the network's."""
+def current_name(name: str) -> str:
+    """Return the name of now of a tensor in a state, whose first part is the network's."""
     network, _, rest = name.partition(".")
+    if network.startswith("frechet") and rest.startswith("painted."):
+        rest = rest.replace("painted", "generated", 1)
     return f"{_NETWORKS.get(network, network)}.{rest}"
 
 
-def left(folder: Path) -> str:
-    """What there is to go on from."""
+def last_good(folder: Path) -> str:
+    """Describe, for a message, the state that there is to continue from."""
     return f"the last good state is {folder / STATE}" if (folder / STATE).exists() else "nothing was saved before"
 
 
 def _modules(trainer: Resumable) -> dict[str, nn.Module]:
     networks = {"average": trainer.average} | {name: each.network for name, each in trainer.learners.items()}
-    return networks | dict(trainer.statistics)
+    return networks | dict(trainer.statistics) | dict(trainer.class_statistics)

@@ -1,4 +1,4 @@
-"""Losses, each a plain function of tensors. docs/generator.md has the table of their weights and sources."""
+"""Losses, each a plain function of tensors. docs/guide/generator.md has the table of their weights and sources."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from neuralsim.training.tensors import warp
 
 Gan = Literal["hinge", "lsgan"]
 
-_HUE_FREEDOM = 0.08  # of 2: chroma that a texture may add to its tint
-_HUE_OF_VEHICLES = 0.15  # and a vehicle more than that, for its lamps and number plates
-_TONE_FREEDOM = 0.4  # of 2: luminance that a texture may add to what its sketch says
-_TONE_OF_VEHICLES = 0.3  # and a vehicle more than that: it reflects the sky
-_MOST_WEIGHT = 8.0  # of a rare class's pixel, over that of a class as common as the mean
-_GAIN = 4.5  # of the sketch, about the middle of those in neuralsim/training/data/conditioning.py
+_HUE_FREEDOM = 0.08  # chroma that a texture may add to its tint, of a range of 2
+_HUE_OF_VEHICLES = 0.15  # additional chroma of a vehicle, for its lamps and number plates
+_TONE_FREEDOM = 0.4  # luminance that a texture may add to its sketch, of a range of 2
+_TONE_OF_VEHICLES = 0.3  # additional luminance of a vehicle, which reflects the sky
+_MAX_WEIGHT = 8.0  # of a pixel of a rare class, over that of a class of mean frequency
+_GAIN = 4.5  # gain of the sketch, about the middle of those in neuralsim/training/data/conditioning.py
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
-    """A discriminator's loss, mean over its scores: hinge (Lim & Ye 2017, as SPADE) or least squares (Mao et al., ICCV
-    2017, as pix2pixHD and vid2vid)."""
+    """Return a discriminator's loss, the mean over its scores: hinge (Lim & Ye 2017, as in SPADE) or least squares (Mao
+    et al., ICCV 2017, as in pix2pixHD and vid2vid)."""
     pairs = [(r.float(), f.float()) for r, f in zip(real, fake, strict=True)]
     if kind == "lsgan":
         return torch.stack([(r - 1).square().mean() + f.square().mean() for r, f in pairs]).mean()
@@ -32,26 +32,28 @@ def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Gan = "hing
 
 
 def generator_loss(fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
-    """The generator's side of ``discriminator_loss``."""
+    """Return the generator's side of ``discriminator_loss``."""
     if kind == "lsgan":
         return torch.stack([(f.float() - 1).square().mean() for f in fake]).mean()
     return -torch.stack([f.float().mean() for f in fake]).mean()
 
 
 def class_weights(label: Tensor) -> Tensor:
-    """f32 (N, H, W), the weight of each pixel of ``label`` i64: the root of the inverse frequency of its class in the
-    batch, at most ``_MOST_WEIGHT``; 0 where the class is not known. OASIS takes the inverse frequency itself, by which
-    a few pixels of a sign outweigh a street."""
+    """Return f32 (N, H, W), the weight of each pixel of ``label`` i64.
+
+    It is the root of the inverse frequency of its class in the batch, at most ``_MAX_WEIGHT``, and 0 where the class is
+    unknown. OASIS uses the inverse frequency itself, by which a few pixels of a sign outweigh a street.
+    """
     counts = torch.bincount(label.flatten(), minlength=CHANNELS).float()
     present = (counts > 0).sum().clamp(min=1)
-    weights = torch.sqrt(counts.sum() / present / counts.clamp(min=1.0)).clamp(max=_MOST_WEIGHT)
+    weights = torch.sqrt(counts.sum() / present / counts.clamp(min=1.0)).clamp(max=_MAX_WEIGHT)
     weights[Channel.OTHER] = 0.0
     return weights[label]
 
 
 def segmentation_loss(logits: Tensor, target: Tensor | int, weights: Tensor) -> Tensor:
-    """Cross entropy of ``logits`` (N, K, H, W) against ``target`` i64 (N, H, W), or one class for all pixels, weighted
-    per pixel (OASIS, equations 1 and 2)."""
+    """Return the cross entropy of ``logits`` (N, K, H, W) against ``target`` i64 (N, H, W), or one class for all
+    pixels, weighted per pixel (OASIS, equations 1 and 2)."""
     if isinstance(target, int):
         target = torch.full(logits.shape[:1] + logits.shape[2:], target, device=logits.device)
     entropy = F.cross_entropy(logits.float(), target, reduction="none")
@@ -59,42 +61,45 @@ def segmentation_loss(logits: Tensor, target: Tensor | int, weights: Tensor) -> 
 
 
 def feature_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
-    """L1 between two lists of features, each level by its own mean magnitude (perceptual loss, Johnson et al. 2016)."""
+    """Return the L1 distance of two lists of features, each level over its mean magnitude (perceptual loss, Johnson et
+    al. 2016)."""
     return torch.stack(
         [(x.float() - y.float()).abs().mean() / (y.float().abs().mean() + 1e-6) for x, y in zip(a, b, strict=True)]
     ).mean()
 
 
 def feature_matching(fake: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
-    """L1 between a discriminator's own features of painted and real pictures, its scores aside (pix2pixHD, equation
-    4)."""
+    """Return the L1 distance between a discriminator's features, without its scores, of generated and real images
+    (pix2pixHD, equation 4)."""
     pairs = [pair for f, r in zip(fake, real, strict=True) for pair in zip(f[:-1], r[:-1], strict=True)]
     return torch.stack([(f.float() - r.detach().float()).abs().mean() for f, r in pairs]).mean()
 
 
-def pixel_distance(painted: Tensor, image: Tensor) -> Tensor:
-    """L1 between means of 4x4 pixels: compared one by one, what no map can know is painted as its mean, a blur."""
-    return (F.avg_pool2d(painted.float(), 4) - F.avg_pool2d(image, 4)).abs().mean()
+def pixel_distance(generated: Tensor, image: Tensor) -> Tensor:
+    """Return the L1 distance between means of 4x4 pixels: compared pixel by pixel, details that no map determines would
+    be generated as their mean, a blur."""
+    return (F.avg_pool2d(generated.float(), 4) - F.avg_pool2d(image, 4)).abs().mean()
 
 
-def steadiness(painted: Tensor, before: Tensor, motion: Tensor, visible: Tensor) -> Tensor:
-    """L1 between a frame and the one before, warped, where the surface was seen (Lai et al., ECCV 2018, equation 3)."""
+def steadiness(generated: Tensor, before: Tensor, motion: Tensor, visible: Tensor) -> Tensor:
+    """Return the L1 distance between a frame and the warped one before, where the surface was visible (Lai et al., ECCV
+    2018, equation 3)."""
     moved = warp(before.float(), motion, "bicubic")
-    return ((painted.float() - moved).abs() * visible).sum() / (3 * visible.sum() + 1)
+    return ((generated.float() - moved).abs() * visible).sum() / (3 * visible.sum() + 1)
 
 
 def flow_distance(
     flow: Tensor, motion: Tensor, visible: Tensor, before: Tensor | None = None, now: Tensor | None = None
 ) -> Tensor:
-    """L_W of vid2vid (equation 8): L1 of an estimated motion, in 8 px, where the true one leads to what is seen; and
-    with pictures, L1 between ``now`` and ``before`` warped by the estimate.
+    """Return L_W of vid2vid (equation 8): the L1 error, in units of 8 px, of an estimated motion where the true one is
+    valid; with images, also the L1 distance between ``now`` and ``before`` warped by the estimate.
 
     Args:
-        flow: Estimated, f32 (N, H, W, 2), px.
-        motion: True, f32 (N, H, W, 2), px.
-        visible: f32 (N, 1, H, W): 1 where it leads to what is seen.
-        before: Picture f32 (N, 3, H, W).
-        now: Picture f32 (N, 3, H, W).
+        flow: Estimated motion, f32 (N, H, W, 2), px.
+        motion: True motion, f32 (N, H, W, 2), px.
+        visible: f32 (N, 1, H, W): 1 where the surface was visible before.
+        before: Image before, f32 (N, 3, H, W).
+        now: Image now, f32 (N, 3, H, W).
     """
     seen = visible.permute(0, 2, 3, 1)
     loss = ((flow.float() - motion).abs() * seen).sum() / (16 * seen.sum() + 1)
@@ -104,42 +109,42 @@ def flow_distance(
 
 
 def mask_distance(mask: Tensor, visible: Tensor) -> Tensor:
-    """L1 of the occlusion mask from what is truly new (the mask's loss of few-shot vid2vid; Wang et al., NeurIPS
-    2019)."""
+    """Return the L1 error of the occlusion mask (the mask's loss of few-shot vid2vid; Wang et al., NeurIPS 2019)."""
     return (mask.float() - (1.0 - visible)).abs().mean()
 
 
-def colour_distance(painted: Tensor, tint: Tensor) -> Tensor:
-    """L1 between the mean colours of 16x16 blocks of a simulator frame and of its tint, which promises them: there is
-    no picture to compare with."""
-    return (F.avg_pool2d(painted.float(), 16) - F.avg_pool2d(tint.float() * 2, 16)).abs().mean()
+def colour_distance(generated: Tensor, tint: Tensor) -> Tensor:
+    """Return the L1 distance between the mean colours of 16x16 blocks of a simulator frame and of its tint: it has no
+    real image to compare with."""
+    return (F.avg_pool2d(generated.float(), 16) - F.avg_pool2d(tint.float() * 2, 16)).abs().mean()
 
 
-def hue_distance(painted: Tensor, tint: Tensor, label: Tensor) -> Tensor:
-    """How far each pixel's chroma strays from its tint, beyond what textures do: windows would grow tail lamps."""
-    stray = (_chroma(painted.float()) - _chroma(tint.float() * 2)).abs()
+def hue_distance(generated: Tensor, tint: Tensor, label: Tensor) -> Tensor:
+    """Return how far each pixel's chroma strays from its tint, beyond what textures do: else windows turn into tail
+    lamps."""
+    stray = (_chroma(generated.float()) - _chroma(tint.float() * 2)).abs()
     return F.relu(stray - _HUE_FREEDOM - _HUE_OF_VEHICLES * _vehicles(label)).mean()
 
 
-def tone_distance(painted: Tensor, tint: Tensor, label: Tensor, detail: Tensor) -> Tensor:
-    """How far luminance strays from tint and sketch, likewise: leaves would grow holes to the sky, or windows white
-    frames inside."""
-    wanted = torch.atanh(detail[:, 1:].float().clamp(-0.95, 0.95)) * (2 / _GAIN)
-    stray = (F.avg_pool2d(_luma(painted.float() - tint.float() * 2), 2) - wanted).abs()
+def tone_distance(generated: Tensor, tint: Tensor, label: Tensor, detail: Tensor) -> Tensor:
+    """Return how far luminance strays from tint and sketch, beyond what textures do: else leaves get holes to the sky,
+    and windows white frames inside."""
+    target = torch.atanh(detail[:, 1:].float().clamp(-0.95, 0.95)) * (2 / _GAIN)
+    stray = (F.avg_pool2d(_luma(generated.float() - tint.float() * 2), 2) - target).abs()
     return F.relu(stray - _TONE_FREEDOM - _TONE_OF_VEHICLES * F.avg_pool2d(_vehicles(label), 2)).mean()
 
 
 def _vehicles(label: Tensor) -> Tensor:
-    """f32 (N, 1, H, W)."""
+    """Return f32 (N, 1, H, W): 1 where a vehicle is."""
     return (label == Channel.VEHICLE)[:, None].float()
 
 
 def _luma(image: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, 1, H, W)."""
+    """Return the luminance (N, 1, H, W) of (N, 3, H, W)."""
     weights = torch.tensor(LUMA, device=image.device).reshape(1, 3, 1, 1)
     return (image * weights).sum(1, keepdim=True)
 
 
 def _chroma(image: Tensor) -> Tensor:
-    """What is left of (N, 3, H, W) without its luminance."""
+    """Return (N, 3, H, W) without its luminance."""
     return image - _luma(image)

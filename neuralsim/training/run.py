@@ -1,8 +1,9 @@
-"""``neuralsim train`` and ``neuralsim export``: a run from its config, and a shipped model from a run."""
+"""``neuralsim train`` and ``neuralsim export``: train a run from its config, and export a model from a run."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ from safetensors import safe_open
 
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
-from neuralsim.imaging.picture_files import ImageError
+from neuralsim.imaging.image_files import ImageError
 from neuralsim.models import onnx_export
 from neuralsim.models.generator import Generator, GeneratorConfig
 from neuralsim.models.surface import Surface
 from neuralsim.models.video_generator import GeneratorGraph
 from neuralsim.training import distributed
 from neuralsim.training.checkpoint import STATE, about
-from neuralsim.training.config import TrainConfig, load_config
+from neuralsim.training.config import TrainConfig, load_stages
 from neuralsim.training.data.datasets import Pictures, find
 from neuralsim.training.data.map_pairs import make_map_pairs
 from neuralsim.training.data.palette import palettes, styles
@@ -29,104 +30,151 @@ from neuralsim.training.training_board import Board
 from neuralsim.training.training_loop import TrainingInterrupted, interruptible, train
 
 TOWNS = ("oldtown", "suburb", "village", "motorway")
-_SAMPLE = 1500  # pictures that colours are taken from
-_COLOURS_AT = 512, 256  # px, whatever the run's size: what is an object large enough to have a colour?
+_SAMPLE = 1500  # images that colours are taken from
+_COLOURS_AT = 512, 256  # px, for runs of any size: it decides which objects are large enough to have a colour
 
 
 def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None) -> Pictures:
-    """The labelled pictures of a run, shrunk to ``fit`` (default: its size); problems with them are reported on stderr,
-    unless ``quiet``.
+    """Return the labelled images of a stage, shrunk to ``fit`` (default: its size).
 
-    Raises ImageError for a source without pictures, ClassMapError.
+    Problems with them are reported on stderr, unless ``quiet``. Raises ImageError for a source without images,
+    ClassMapError.
     """
-    if not config.data:
-        raise ImageError("the config names no pictures: `data: [{name: camvid, root: FOLDER}]`; docs/generator.md")
+    data = config.data
+    if not data.sources:
+        raise ImageError("the config names no images: `data: {sources: [{name: camvid, root: FOLDER}]}`")
 
     def tell(line: str) -> None:
         if not quiet:
             logger().warning(line)
 
-    found = [find(source) for source in config.data]
-    return Pictures(found, fit or (config.width, config.height), round(config.memory * 1e9), tell, config.zoom)
+    data_sets = [find(source) for source in data.sources]
+    return Pictures(data_sets, fit or (data.width, data.height), round(data.memory * 1e9), tell, data.zoom)
 
 
 def load_colours(config: TrainConfig, quiet: bool = False) -> tuple[Pictures, Surface, dict[str, np.ndarray]]:
-    """A run's pictures, and the palettes and styles taken from them. Raises ImageError, ClassMapError, ValueError."""
+    """Return a run's images, and the palettes and styles from them. Raises ImageError, ClassMapError, ValueError."""
     pictures = load_pictures(config, quiet, _COLOURS_AT)
     return pictures, Surface(*palettes(pictures.sample(_SAMPLE))), styles(pictures.sample(_SAMPLE))
 
 
 def run_check(path: Path) -> bool:
-    """Read every picture of the run configured at ``path`` once and say what is wrong; True if nothing is."""
-    pictures = load_pictures(load_config(path))
-    progress = ProgressLine(len(pictures), "pictures")
+    """Read every image of the run configured at ``path`` once and print what is wrong; return True if nothing is."""
+    good, checked = True, []
+    for config in load_stages(path):
+        if config.data.sources not in checked:
+            checked.append(config.data.sources)
+            good &= _check(load_pictures(config))
+    return good
+
+
+def _check(pictures: Pictures) -> bool:
+    progress = ProgressLine(len(pictures), "images")
     try:
         for number, _ in enumerate(pictures.check(), 1):
-            progress.measured(number, "read")
+            progress.show(number, "read")
     finally:
         progress.close()
-    for each in pictures.found:
-        print(f"{each.name}: {len(each.items)} labelled pictures")
+    for each in pictures.sources:
+        print(f"{each.name}: {len(each.items)} labelled images")
     for line in pictures.summary():
         print(line)
     return not pictures.left_out
 
 
 def run_training(path: Path, simulate: int = 150) -> bool:
-    """Train as the config at ``path`` says, going on from ``out`` if it holds an earlier state. False if interrupted.
+    """Train the stages of the config at ``path``, continuing from an earlier state; return False if interrupted.
 
-    Where the config wants simulator frames and its folder is empty, ``simulate`` pairs are driven first in each town.
+    Where a stage needs simulator frames and its folder is empty, ``simulate`` pairs are recorded first in each town.
     """
-    config = load_config(path)
+    stages, began = load_stages(path), time.monotonic()
     with distributed.joined() as group:
         try:
-            _train(config, group, simulate)
+            first = stage_of(stages)
+            for number in range(first, len(stages)):
+                if not _train(stages, number, group, simulate, began):
+                    break
+                group.wait_for_all()  # the next stage reads what the first process has saved
         except TrainingInterrupted as end:
-            if group.first:
+            if group.is_first:
                 logger().warning(end)
             return False
     return True
 
 
-def _train(config: TrainConfig, group: distributed.Ranks, simulate: int) -> None:
-    folder = Path(config.out)
-    pictures = load_pictures(config, quiet=not group.first)
-    trainer = Trainer(config, device=distributed.device(), ranks=group)
-    if (folder / STATE).exists():
+def stage_of(stages: list[TrainConfig]) -> int:
+    """Return the number of the stage whose state is saved, from 0. Raises ValueError for a state of another run."""
+    folder = Path(stages[0].output.folder)
+    if not (folder / STATE).exists():
+        return 0
+    metadata = about(folder)
+    if len(stages) > 1 and "stage" not in metadata:
+        raise ValueError(f"{folder / STATE} is of a run without `stages`; train into a new folder")
+    stage = int(metadata.get("stage", 0))
+    if stage >= len(stages):
+        raise ValueError(f"{folder / STATE} is of stage {stage + 1}, the config has {len(stages)}; choose a new folder")
+    return stage
+
+
+def _train(stages: list[TrainConfig], number: int, group: distributed.Ranks, simulate: int, began: float) -> bool:
+    """Train stage ``number``; return whether all of its steps are done, within the minutes since ``began``."""
+    config = stages[number]
+    folder = Path(config.output.folder)
+    pictures = load_pictures(config, quiet=not group.is_first)
+    trainer = Trainer(config, device=distributed.device(), ranks=group, stage=number)
+    if (folder / STATE).exists() and stage_of(stages) == number:
         trainer.resume(folder)
-    elif config.start:
-        load_weights(trainer.painter, config.start)
-        trainer.average.load_state_dict(trainer.painter.state_dict())
-    driven = config.simulated_every or (config.rollout and config.rollout_town + config.rollout_maps)
-    if group.first and driven and not any(Path(config.simulated).glob("*.npz")):
-        _, surface, looks = load_colours(config, quiet=True)
-        part = Path(config.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
-        frames = max(2, config.rollout if config.rollout_town else 0)
-        make_pairs(part, surface, looks, simulate, config.width, config.height, config.seed, TOWNS, frames)
-        maps = round(len(TOWNS) * simulate * config.map_pairs / (1.0 - config.map_pairs))
-        make_map_pairs(part, pictures, surface, looks, maps, config.width, config.height, config.seed)
-        part.replace(config.simulated)
-    group.meet()
+    else:
+        if number:
+            trainer.generator.load_state_dict(load_generator(folder).state_dict())
+        elif config.model.start:
+            load_weights(trainer.generator, config.model.start)
+        trainer.average.load_state_dict(trainer.generator.state_dict())
+    if group.is_first:
+        _simulate(config, pictures, simulate)
+    group.wait_for_all()
     with interruptible() as stop:
-        if not group.first:
-            train(trainer, pictures, lambda *_: None, stop=stop)
-            return
-        board = Board(trainer, folder)
+        if not group.is_first:
+            train(trainer, pictures, lambda *_: None, stop=stop, began=began)
+            return trainer.step >= config.steps
+        if len(stages) > 1:
+            logger().info(f"stage {number + 1} of {len(stages)}{f': {config.name}' if config.name else ''}")
+        board = Board(trainer, folder, sum(stage.steps for stage in stages[:number]))
         try:
-            train(trainer, pictures, board.report, board.show, stop)
+            train(trainer, pictures, board.report, board.show, stop, began)
         finally:
             board.close()
             for line in pictures.summary():
                 logger().warning(line)
+    return trainer.step >= config.steps
+
+
+def _simulate(config: TrainConfig, pictures: Pictures, simulate: int) -> None:
+    """Record ``simulate`` pairs of simulator frames in each town, and map pairs, where a stage needs them and has
+    none."""
+    data, rollouts = config.data, config.rollouts
+    is_needed = data.simulated_every or (rollouts.frames and rollouts.town + rollouts.maps)
+    if not is_needed or any(Path(data.simulated).glob("*.npz")):
+        return
+    _, surface, looks = load_colours(config, quiet=True)
+    part = Path(data.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
+    frames = max(2, rollouts.frames if rollouts.town else 0)
+    make_pairs(part, surface, looks, simulate, data.width, data.height, config.seed, TOWNS, frames)
+    maps = round(len(TOWNS) * simulate * data.map_pairs / (1.0 - data.map_pairs))
+    make_map_pairs(part, pictures, surface, looks, maps, data.width, data.height, config.seed)
+    part.replace(data.simulated)
 
 
 def run_export(path: Path, out: Path, licence: str) -> Path:
-    """Write the shipped form of the run configured at ``path`` into the folder ``out``; its name is the model's."""
-    config = load_config(path)
-    painter = load_painter(Path(config.out))
+    """Export the run configured at ``path`` into the folder ``out``, whose name is the model's; return its card."""
+    stages = load_stages(path)
+    run = Path(stages[0].output.folder)
+    generator = load_generator(run)
+    number = stage_of(stages)
+    config = stages[number]
     pictures, surface, looks = load_colours(config)
     out.mkdir(parents=True, exist_ok=True)
-    model = GeneratorGraph(surface, painter)
+    model = GeneratorGraph(surface, generator)
     onnx_export.to_onnx(model, out / "model.onnx")
     onnx_export.check(model, out / "model.onnx")
     card = onnx_export.card(
@@ -135,8 +183,8 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
         looks,
         model,
         default_style="overcast" if "overcast" in looks else next(iter(looks)),
-        steps=int(about(Path(config.out))["step"]),
-        training_data=[each.title for each in pictures.found],
+        steps=sum(stage.steps for stage in stages[:number]) + int(about(run)["step"]),
+        training_data=[each.title for each in pictures.sources],
         licence=licence,
     )
     (out / "card.yaml").write_text(
@@ -145,20 +193,20 @@ def run_export(path: Path, out: Path, licence: str) -> Path:
     return out / "card.yaml"
 
 
-def load_painter(run: Path) -> Generator:
-    """The averaged painter of a run. Raises ValueError for none, or one that this code cannot build."""
+def load_generator(run: Path) -> Generator:
+    """Return the averaged generator of a run. Raises ValueError for none, or one that this code cannot build."""
     prefix = "average."
     if not (run / STATE).is_file():
         raise ValueError(f"{run}: no trained state in it; `neuralsim train` first")
     try:
-        settings = json.loads(about(run)["painter"])
+        settings = json.loads(about(run)["generator"])
     except (KeyError, ValueError):
-        raise ValueError(f"{run / STATE} does not say which painter it is of; train into a new folder") from None
+        raise ValueError(f"{run / STATE} does not say which generator it is of; train into a new folder") from None
     with safe_open(run / STATE, "pt") as file:
         weights = {key[len(prefix) :]: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
     try:
-        painter = Generator(GeneratorConfig.from_dict(settings))
-        painter.load_state_dict(weights)
+        generator = Generator(GeneratorConfig.from_dict(settings))
+        generator.load_state_dict(weights)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{run}: its painter is of another architecture; train into a new folder") from None
-    return painter
+        raise ValueError(f"{run}: its generator is of another architecture; train into a new folder") from None
+    return generator

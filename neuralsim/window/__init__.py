@@ -1,1 +1,1 @@
-"""The driving window: pictures on the screen, keys in."""
+"""The drive in a pygame window: display, HUD, menu, keyboard, gamepad and sound."""

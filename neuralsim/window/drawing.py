@@ -1,4 +1,4 @@
-"""Text and shapes for the HUD: anti-aliased, drawn once, kept; and where on the picture there is room for them."""
+"""Anti-aliased, cached text and shapes for the HUD, and their placement on the picture."""
 
 from __future__ import annotations
 
@@ -17,70 +17,72 @@ RED: Colour = (240, 82, 82)
 AMBER: Colour = (250, 188, 64)
 BLUE: Colour = (86, 156, 255)
 TRACK: Colour = (62, 70, 82)
-#: The type scale, in pygame's sizes at a view of ``FULL`` pixels. What is scaled down stays at least ``LEGIBLE``.
+#: Font sizes (pygame's) for a view of ``FULL`` pixels; scaled text is never smaller than ``LEGIBLE``.
 SMALL, BODY, TITLE, FIGURE, SPEED = 18, 21, 27, 34, 60
 LEGIBLE = 18
 FULL = (900.0, 512.0)
 EDGE: tuple[Colour, int] = ((255, 255, 255), 30)
-MARGIN = 12  # px between the HUD and the edges of the picture, before scaling
-_KEEP = 400  # surfaces; a HUD uses about 60 at a time
+MARGIN = 12  # px between the HUD and the edge of the picture, before scaling
+_KEEP = 400  # cached surfaces; a HUD uses about 60 at a time
 _OVERSAMPLING = 4
 _TEXT_OVERSAMPLING = 3
-_HINTED = 48  # pixels from which hinting does no harm
+_HINTED = 48  # pixels from which font hinting is harmless
 
 
-class Paint:
-    """Surfaces by content, the least recently used ones forgotten.
+class SurfaceCache:
+    """A least-recently-used cache of surfaces by content.
 
-    The font is the one that pygame brings along, so that the HUD looks the same on every machine.
+    The font is the one bundled with pygame, so that the HUD looks the same on every machine.
     """
 
     def __init__(self) -> None:
         if not pygame.font.get_init():
             pygame.font.init()
         self._fonts: dict[int, pygame.font.Font] = {}
-        self._kept: OrderedDict[Hashable, pygame.Surface] = OrderedDict()
+        self._cache: OrderedDict[Hashable, pygame.Surface] = OrderedDict()
 
-    def keep(self, key: Hashable, make: Callable[[], pygame.Surface]) -> pygame.Surface:
-        """The surface kept under ``key``, made when it is not there."""
-        surface = self._kept.get(key)
+    def cached(self, key: Hashable, make: Callable[[], pygame.Surface]) -> pygame.Surface:
+        """Return the surface cached under ``key``, calling ``make`` if there is none."""
+        surface = self._cache.get(key)
         if surface is None:
-            surface = self._kept[key] = make()
-            if len(self._kept) > _KEEP:
-                self._kept.popitem(last=False)
+            surface = self._cache[key] = make()
+            if len(self._cache) > _KEEP:
+                self._cache.popitem(last=False)
         else:
-            self._kept.move_to_end(key)
+            self._cache.move_to_end(key)
         return surface
 
     def text(self, text: str, size: int, colour: Colour) -> pygame.Surface:
-        """``text`` in a font ``size`` pixels high."""
-        return self.keep(("text", text, size, colour), lambda: self._render(text, size, colour))
+        """Return ``text`` in a font ``size`` pixels high."""
+        return self.cached(("text", text, size, colour), lambda: self._render(text, size, colour))
 
     def plate(
         self, size: tuple[int, int], radius: int, colour: Colour, alpha: int, edge: tuple[Colour, int] | None = None
     ) -> pygame.Surface:
-        """A rounded rectangle.
+        """Return a rounded rectangle.
 
         Args:
             size: Width and height, px.
-            radius: Of its corners, px.
+            radius: Corner radius, px.
             colour: RGB.
             alpha: 0 to 255.
-            edge: Colour and alpha of a hairline around it; None: without.
+            edge: Colour and alpha of a hairline around it, None for none.
         """
-        return self.keep(
+        return self.cached(
             ("plate", size, radius, colour, alpha, edge), lambda: _rounded(size, radius, colour, alpha, edge)
         )
 
     def disc(self, radius: int, colour: Colour) -> pygame.Surface:
-        """A filled circle."""
+        """Return a filled circle."""
         return self.plate((2 * radius, 2 * radius), radius, colour, 255)
 
     def _render(self, text: str, size: int, colour: Colour) -> pygame.Surface:
-        """Drawn larger and reduced: the font's hinting would set small letters unevenly apart."""
+        """Render large and scale down, because hinting spaces small letters unevenly."""
         if size >= _HINTED:
             return self._font(size).render(text, True, colour)
-        large = self._font(_TEXT_OVERSAMPLING * size).render(text or " ", True, colour)  # nothing cannot be scaled
+        large = self._font(_TEXT_OVERSAMPLING * size).render(
+            text or " ", True, colour
+        )  # an empty surface cannot be scaled
         width, height = large.get_size()
         small = (max(round(width / _TEXT_OVERSAMPLING), 1), max(round(height / _TEXT_OVERSAMPLING), 1))
         return pygame.transform.smoothscale(large, small)
@@ -95,7 +97,7 @@ class Paint:
 def _rounded(
     size: tuple[int, int], radius: int, colour: Colour, alpha: int, edge: tuple[Colour, int] | None
 ) -> pygame.Surface:
-    """Only the corners of a large plate are drawn oversampled; a row and a column between them stand for the rest."""
+    """Return a rounded rectangle; only the corners of a large one are drawn with oversampling."""
     side = 2 * radius + 1
     if min(size) <= side:
         return _oversampled(size, radius, colour, alpha, edge)
@@ -120,7 +122,7 @@ def _oversampled(
 ) -> pygame.Surface:
     n = _OVERSAMPLING
     large = pygame.Surface((size[0] * n, size[1] * n), pygame.SRCALPHA)
-    large.fill((*colour, 0))  # transparent, but of the same colour: the edge must not darken when scaled
+    large.fill((*colour, 0))  # transparent but of the same colour, so that the edge does not darken when scaled
     box = large.get_rect()
     if edge is not None:
         pygame.draw.rect(large, (*edge[0], edge[1]), box, border_radius=radius * n)
@@ -129,75 +131,75 @@ def _oversampled(
     return pygame.transform.smoothscale(large, size)
 
 
-def mix(first: Colour, second: Colour, part: float) -> Colour:
-    """``part`` of the way from one colour to the other."""
-    red, green, blue = (round(a + (b - a) * part) for a, b in zip(first, second, strict=True))
+def mix(first: Colour, second: Colour, fraction: float) -> Colour:
+    """Return the colour at ``fraction`` of the way from ``first`` to ``second``."""
+    red, green, blue = (round(a + (b - a) * fraction) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 class Pen:
-    """Draws in the scale of a view, and remembers which parts of it are taken.
+    """Draws at the scale of a view and tracks which parts of it are occupied.
 
-    ``taken``: the boxes drawn since :meth:`begin`, which others keep clear of.
+    ``occupied``: the boxes drawn since :meth:`begin`, which further items avoid.
     """
 
     def __init__(self) -> None:
-        self.paint = Paint()
+        self.surfaces = SurfaceCache()
         self.scale = 1.0
         self.view = pygame.Rect(0, 0, 1, 1)
-        self.taken: list[pygame.Rect] = []
+        self.occupied: list[pygame.Rect] = []
 
     def begin(self, view: pygame.Rect) -> None:
-        """Draw within ``view`` from now on; nothing of it is taken."""
+        """Start drawing within ``view``, with nothing occupied."""
         self.view = view
         self.scale = min(max(min(view.width / FULL[0], view.height / FULL[1]), 0.62), 3.0)
-        self.taken = []
+        self.occupied = []
 
     def px(self, size: float) -> int:
-        """A length in pixels, at least one."""
+        """Return a scaled length in pixels, at least one."""
         return max(round(size * self.scale), 1)
 
     def text(self, text: str, size: float, colour: Colour) -> pygame.Surface:
-        """``text`` in the view's scale, but never too small to be read."""
-        return self.paint.text(text, max(round(size * self.scale), LEGIBLE), colour)
+        """Return ``text`` at the view's scale, but never too small to read."""
+        return self.surfaces.text(text, max(round(size * self.scale), LEGIBLE), colour)
 
     def plate(self, target: pygame.Surface, box: pygame.Rect, radius: float = 10.0, alpha: int = 150) -> None:
-        """A dark plate under text; its box is taken."""
-        target.blit(self.paint.plate(box.size, self.px(radius), DARK, alpha, EDGE), box)
-        self.taken.append(box.copy())
+        """Draw a dark plate as a background for text and mark its box as occupied."""
+        target.blit(self.surfaces.plate(box.size, self.px(radius), DARK, alpha, EDGE), box)
+        self.occupied.append(box.copy())
 
     def bar(self, target: pygame.Surface, track: pygame.Rect, start: float, end: float, colour: Colour) -> None:
-        """A track, filled from the share ``start`` of it to ``end``."""
-        target.blit(self.paint.plate(track.size, track.height // 2, TRACK, 255), track)
+        """Draw a track that is filled from ``start`` to ``end``, 0 to 1."""
+        target.blit(self.surfaces.plate(track.size, track.height // 2, TRACK, 255), track)
         low, high = sorted((min(max(start, 0.0), 1.0), min(max(end, 0.0), 1.0)))
         width = round(track.width * (high - low))
         if width > 0:
             filled = pygame.Rect(track.left + round(track.width * low), track.top, width, track.height)
-            target.blit(self.paint.plate(filled.size, min(track.height, width) // 2, colour, 255), filled)
+            target.blit(self.surfaces.plate(filled.size, min(track.height, width) // 2, colour, 255), filled)
 
     def key(self, target: pygame.Surface, name: str, x: int, y: int) -> int:
-        """A key cap at (x, y); returns its width."""
+        """Draw a key cap at (x, y) and return its width."""
         label = self.text(name, SMALL, WHITE)
         cap = pygame.Rect(x, y, self.key_width(name), label.get_height() + self.px(7))
-        target.blit(self.paint.plate(cap.size, self.px(5), (44, 52, 64), 255, ((120, 130, 144), 255)), cap)
+        target.blit(self.surfaces.plate(cap.size, self.px(5), (44, 52, 64), 255, ((120, 130, 144), 255)), cap)
         target.blit(label, label.get_rect(center=cap.center))
         return cap.width
 
     def key_width(self, name: str) -> int:
-        """Pixels that the cap of this key is wide."""
+        """Return the width of a key cap, px."""
         return max(self.text(name, SMALL, WHITE).get_width() + self.px(12), self.px(22))
 
-    def free(self, box: pygame.Rect, places: Iterable[tuple[int, int]]) -> pygame.Rect:
-        """``box`` with its top left corner at the first of ``places`` where nothing is taken, else at the last."""
+    def place(self, box: pygame.Rect, places: Iterable[tuple[int, int]]) -> pygame.Rect:
+        """Move the top left corner of ``box`` to the first unoccupied of ``places``, else to the last."""
         gap = 2 * self.px(4)
         for place in places:
             box.topleft = place
-            if box.inflate(gap, gap).collidelist(self.taken) < 0:
+            if box.inflate(gap, gap).collidelist(self.occupied) < 0:
                 break
         return box
 
     def shortened(self, text: str, size: float, colour: Colour, width: int) -> pygame.Surface:
-        """``text`` in one line of at most ``width`` pixels: its beginning gives way."""
+        """Return ``text`` in one line of at most ``width`` pixels, cut at its beginning."""
         shown, cut = self.text(text, size, colour), text
         while shown.get_width() > width and len(cut) > 4:
             cut = cut[2:]
@@ -205,7 +207,7 @@ class Pen:
         return shown
 
     def wrapped(self, text: str, size: float, colour: Colour, width: int) -> list[pygame.Surface]:
-        """``text`` in lines of at most ``width`` pixels."""
+        """Return ``text`` wrapped into lines of at most ``width`` pixels."""
         lines: list[str] = []
         for word in text.split():
             longer = f"{lines[-1]} {word}" if lines else word

@@ -1,8 +1,8 @@
-"""The head-up display: what the driver reads, drawn over the picture in under a millisecond.
+"""The head-up display, drawn over the picture in under a millisecond.
 
-Small by default, in the corners, where no road and no traffic light in front is: top left states that must not be
-missed, top right rate and latency, bottom right the instruments, bottom centre the notices. In full (F3, or a click on
-it) what is looked at and the whole measurement stand there, too.
+By default it is small and in the corners, clear of the road and of traffic lights: important states at the top left,
+frame rate and latency at the top right, instruments at the bottom right, notices at the bottom centre. The detailed
+HUD (F3, or a click on it) adds the view, model and place, and all metrics.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ from neuralsim.window.mirror import Mirror
 from neuralsim.window.overlay_cards import HelpCard
 from neuralsim.window.tutorial import Tutorial
 
-_NOTICE = 2.6  # seconds a notice stays
-_FADE = 0.6  # of which it fades
+_NOTICE = 2.6  # seconds that a notice is shown
+_FADE = 0.6  # seconds of these in which it fades out
 _KMH, _MPH = 3.6, 2.2369363
 
 
 class Hud:
     """Draws :class:`HudState` and notices onto the window's surface."""
 
-    keys = HELP  # what the help overlay shows
+    keys = HELP  # of the help overlay
 
     def __init__(self) -> None:
         self.visible = True
-        self.full = False  # all that is known, rather than what a driver needs
-        self.graph = False  # of the frames' stages
+        self.full = False  # whether to show all details
+        self.graph = False  # whether to show the frame graph
         self.minimap = Minimap()
         self.mirror = Mirror()
         self.tutorial = Tutorial(active=False)
         self.pen = Pen()
         self.help = HelpCard(self.keys)
-        self.instruments = pygame.Rect(0, 0, 0, 0)  # where they were drawn last
+        self.instruments = pygame.Rect(0, 0, 0, 0)  # where they were last drawn
         self._notices: list[tuple[str, float]] = []
         self._graph = hud_details.FrameGraph()
 
@@ -66,8 +66,8 @@ class Hud:
         self._notices.append((text, time.monotonic()))
 
     def clicked(self, at: tuple[int, int]) -> bool:
-        """A click: on the HUD it shows it in full, or small again; True if it was there."""
-        hit = self.visible and any(box.collidepoint(at) for box in self.pen.taken)
+        """Toggle the details if the click at ``at`` was on the HUD; return whether it was."""
+        hit = self.visible and any(box.collidepoint(at) for box in self.pen.occupied)
         self.full ^= hit
         return hit
 
@@ -99,14 +99,14 @@ class Hud:
         self.draw_notices(target)
 
     def draw_measurement(self, target: pygame.Surface, state: HudState) -> None:
-        """Rate and latency; in full with all stages."""
+        """Draw frame rate and latency, with all stages in the detailed HUD."""
         pen = self.pen
         if self.full:
             hud_details.draw_measurement(target, pen, state)
             return
         colour = AMBER if state.warning else SOFT
-        words = f"{state.fps:.0f} FPS", f"{state.latency:.0f} ms"
-        texts = [pen.text(words[0], SMALL, WHITE), pen.text(words[1], SMALL, colour)]
+        labels = f"{state.fps:.0f} FPS", f"{state.latency:.0f} ms"
+        texts = [pen.text(labels[0], SMALL, WHITE), pen.text(labels[1], SMALL, colour)]
         gap, pad = pen.px(10), pen.px(8)
         width = sum(text.get_width() for text in texts) + gap + 2 * pad
         box = pygame.Rect(0, 0, width, texts[0].get_height() + pen.px(8))
@@ -118,7 +118,7 @@ class Hud:
             x += text.get_width() + gap
 
     def draw_instruments(self, target: pygame.Surface, state: HudState) -> None:
-        """Speed, gear, pedals, steering: the bottom right corner."""
+        """Draw speed, gear, pedals and steering in the bottom right corner."""
         pen, ego = self.pen, state.ego
         px = pen.px
         factor = _KMH if state.units == "km/h" else _MPH
@@ -127,9 +127,9 @@ class Hud:
         gear = "R" if ego.gear < 0 else "N" if ego.gear == 0 else f"D{ego.gear}"
         shown = pen.text(gear, BODY, AMBER if gear == "R" else WHITE)
         widest = pen.text("188", SPEED, WHITE).get_width()
-        beside = max(unit.get_width(), shown.get_width())
+        side = max(unit.get_width(), shown.get_width())
         pad, line = px(11), px(4)
-        inside = widest + px(9) + beside
+        inside = widest + px(9) + side
         box = pygame.Rect(0, 0, inside + 2 * pad, speed.get_height() + px(2) + 3 * line + 2 * px(4) + pad)
         box.bottomright = pen.view.right - px(MARGIN), pen.view.bottom - px(MARGIN)
         self.instruments = box
@@ -147,39 +147,39 @@ class Hud:
         target.fill(WHITE, (track.centerx - px(1) // 2, track.top - px(1), px(1.6), track.height + 2 * px(1)))
 
     def badges(self, state: HudState) -> list[tuple[str, Colour, bool]]:
-        """States that must not be missed: words, colour, and whether a dot is before them."""
-        found: list[tuple[str, Colour, bool]] = []
+        """Return the important states: label, colour, and whether to draw a dot in front."""
+        badges: list[tuple[str, Colour, bool]] = []
         if state.recording is not None:
             minutes, seconds = divmod(int(state.recording), 60)
-            found.append((f"REC {minutes:02d}:{seconds:02d}", RED, True))
+            badges.append((f"REC {minutes:02d}:{seconds:02d}", RED, True))
         if state.paused:
-            found.append(("PAUSED", AMBER, False))
+            badges.append(("PAUSED", AMBER, False))
         if state.ego.autopilot and self.visible:
-            found.append(("AUTOPILOT", BLUE, False))
+            badges.append(("AUTOPILOT", BLUE, False))
         if state.reverse and self.visible:
-            found.append(("REVERSE", AMBER, False))
+            badges.append(("REVERSE", AMBER, False))
         if state.ego.collisions and self.visible:
             count = state.ego.collisions
-            found.append((f"{count} COLLISION{'S' * (count > 1)}", SOFT, False))
-        return found
+            badges.append((f"{count} COLLISION{'S' * (count > 1)}", SOFT, False))
+        return badges
 
     def draw_badges(self, target: pygame.Surface, state: HudState) -> None:
-        """Those states as pills, from the top left corner on."""
+        """Draw the badges as pills, starting at the top left corner."""
         pen = self.pen
         px = pen.px
         start = pen.view.left + px(MARGIN)
         x, y = start, pen.view.top + px(MARGIN)
-        for words, colour, dot in self.badges(state):
-            text = pen.text(words, SMALL, WHITE)
+        for label, colour, dot in self.badges(state):
+            text = pen.text(label, SMALL, WHITE)
             box = pygame.Rect(x, y, text.get_width() + px(18) + px(14) * dot, text.get_height() + px(8))
             if x > start and box.right > pen.view.left + 0.4 * pen.view.width:  # the middle belongs to the road
                 box.topleft = start, box.bottom + px(5)
-            fill = pen.paint.plate(box.size, box.height // 2, mix(DARK, colour, 0.38), 215, (colour, 255))
+            fill = pen.surfaces.plate(box.size, box.height // 2, mix(DARK, colour, 0.38), 215, (colour, 255))
             target.blit(fill, box)
-            pen.taken.append(box)
+            pen.occupied.append(box)
             at = box.left + px(9)
             if dot:
-                target.blit(pen.paint.disc(px(4), colour), (at, box.centery - px(4)))
+                target.blit(pen.surfaces.disc(px(4), colour), (at, box.centery - px(4)))
                 at += px(14)
             target.blit(text, (at, box.centery - text.get_height() // 2))
             x, y = box.right + px(6), box.top
@@ -192,7 +192,7 @@ class Hud:
             target.blit(text, (box.left + px(9), box.centery - text.get_height() // 2))
 
     def draw_notices(self, target: pygame.Surface) -> None:
-        """The newest one lowest, in the middle, above whatever is there already."""
+        """Draw the notices in the middle, the newest at the bottom, clear of everything drawn so far."""
         now, pen = time.monotonic(), self.pen
         self._notices = [notice for notice in self._notices if now - notice[1] < _NOTICE]
         px, view = pen.px, pen.view
@@ -203,17 +203,17 @@ class Hud:
             box = pygame.Rect(0, 0, width, sum(line.get_height() for line in lines) + px(14))
             columns, lowest = (view.centerx - width // 2, view.left + px(MARGIN)), view.bottom - px(MARGIN) - box.height
             rows = range(lowest, view.top + view.height // 4, -px(4))
-            pen.free(box, [*((x, y) for y in rows for x in columns), (columns[0], lowest)])
-            plate = pen.paint.plate(box.size, px(15), DARK, 205, EDGE)
+            pen.place(box, [*((x, y) for y in rows for x in columns), (columns[0], lowest)])
+            plate = pen.surfaces.plate(box.size, px(15), DARK, 205, EDGE)
             y = box.top + px(7)
             _blit_faded(target, plate, box.topleft, alpha)
             for line in lines:
                 _blit_faded(target, line, (box.centerx - line.get_width() // 2, y), alpha)
                 y += line.get_height()
-            pen.taken.append(box)
+            pen.occupied.append(box)
 
 
 def _blit_faded(target: pygame.Surface, surface: pygame.Surface, at: tuple[int, int], alpha: float) -> None:
     surface.set_alpha(round(255 * alpha))
     target.blit(surface, at)
-    surface.set_alpha(255)  # the surface is shared by all that draw the same text
+    surface.set_alpha(255)  # the cached surface is shared

@@ -1,4 +1,4 @@
-"""What the HUD shows in full: what is looked at, the measurement with all stages, the graph of the newest frames."""
+"""The detailed HUD: view, model and place, all metrics, the frame graph, and the reversing lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from neuralsim.window.drawing import (
 if TYPE_CHECKING:
     from neuralsim.drive.interactive_drive import HudState
 
-#: Stages in the colours of the latency bar.
+#: Colour of each stage in the latency bar.
 _STAGES: dict[str, Colour] = {
     "simulate": (86, 156, 255),
     "pack": (122, 214, 255),
@@ -38,17 +38,17 @@ _STAGES: dict[str, Colour] = {
     "render": (72, 207, 142),
     "display": (250, 188, 64),
 }
-_GRAPH_TOP = 66.0  # ms that the frame graph reaches up to
+_GRAPH_TOP = 66.0  # ms at the top of the frame graph
 _GRAPH_LINES = ((16.7, "60"), (33.3, "30"), (50.0, "20"))  # ms, frames per second
 _GRAPH_BARS = 120
 
 
 def draw_place(target: pygame.Surface, pen: Pen, state: HudState) -> None:
-    """What is looked at, by which model, where: in the top left corner, below the badges."""
+    """Draw view, model, place and appearance in the top left corner, below the badges."""
     px = pen.px
     second = f"{state.model}  |  {state.runtime}" if state.runtime else state.model
     lines = [(state.view, BODY, WHITE), (second, SMALL, SOFT), (state.place, SMALL, SOFT)]
-    lines += [(state.painted, SMALL, BLUE), (state.device, SMALL, SOFT)]
+    lines += [(state.appearance, SMALL, BLUE), (state.device, SMALL, SOFT)]
     texts = [pen.text(text, size, colour) for text, size, colour in lines if text]
     widest = max(*(text.get_width() for text in texts), px(200))
     if state.warning:
@@ -59,7 +59,7 @@ def draw_place(target: pygame.Surface, pen: Pen, state: HudState) -> None:
         sum(text.get_height() + gap for text in texts) - gap + 2 * pad,
     )
     left, top = pen.view.left + px(MARGIN), pen.view.top + px(MARGIN)
-    box = pen.free(pygame.Rect((0, 0), size), ((left, y) for y in range(top, pen.view.bottom - size[1], px(4))))
+    box = pen.place(pygame.Rect((0, 0), size), ((left, y) for y in range(top, pen.view.bottom - size[1], px(4))))
     pen.plate(target, box)
     y = box.top + pad
     for text in texts:
@@ -68,15 +68,15 @@ def draw_place(target: pygame.Surface, pen: Pen, state: HudState) -> None:
 
 
 def draw_measurement(target: pygame.Surface, pen: Pen, state: HudState) -> None:
-    """Rate, latency and its stages, frame counters: in the top right corner, as much as there is room for."""
+    """Draw frame rate, latency, stages and counters in the top right corner, as far as there is room."""
     px, line = pen.px, pen.text("0", SMALL, SOFT).get_height() + pen.px(2)
     warp = f"{state.displayed_fps:.0f} FPS, {state.late_warp:.1f} ms each" if state.warping else "off"
     rows: list[tuple[str, str, Colour | None]] = [
         (stage, f"{state.stages.get(stage, 0.0):.1f} ms", colour) for stage, colour in _STAGES.items()
     ]
     rows += [
-        ("latency, p95", f"{state.latency_p95:.0f} ms", None),
-        ("click to photon", f"{state.photon:.0f} ms", None),
+        ("latency p95", f"{state.latency_p95:.0f} ms", None),
+        ("input latency", f"{state.input_latency:.0f} ms", None),
         ("late warp", warp, None),
         ("collisions", f"{state.ego.collisions}", None),
         (f"frame {state.frames}", f"{state.skipped} skipped", None),
@@ -103,7 +103,7 @@ def draw_measurement(target: pygame.Surface, pen: Pen, state: HudState) -> None:
     y += px(14)
     for name, value, (_, _, dot) in zip(names, values, rows, strict=True):
         if dot is not None:
-            target.blit(pen.paint.disc(px(4), dot), (left, y + name.get_height() // 2 - px(4)))
+            target.blit(pen.surfaces.disc(px(4), dot), (left, y + name.get_height() // 2 - px(4)))
         target.blit(name, (left + px(14) * (dot is not None), y))
         target.blit(value, (right - value.get_width(), y))
         y += line
@@ -112,7 +112,7 @@ def draw_measurement(target: pygame.Surface, pen: Pen, state: HudState) -> None:
 def _figure(
     target: pygame.Surface, pen: Pen, x: int, y: int, number: pygame.Surface, unit: str, from_right: bool = False
 ) -> None:
-    """A large number with its unit on the same base line, from the left or up to the right."""
+    """Draw a large number with its unit on the same baseline, aligned left or right at ``x``."""
     small = pen.text(unit, SMALL, SOFT)
     gap = pen.px(6)
     if from_right:
@@ -123,29 +123,29 @@ def _figure(
 
 
 class FrameGraph:
-    """A bar for each of the newest frames, its stages upon each other, and what 60, 30, and 20 FPS allow."""
+    """A graph with a stacked bar of stages for each recent frame, and lines at 60, 30 and 20 FPS."""
 
     def __init__(self) -> None:
         self._drawn: tuple[list[tuple[float, ...]], float, pygame.Surface] | None = None
 
     def draw(self, target: pygame.Surface, pen: Pen, frames: list[tuple[float, ...]]) -> None:
-        """On the right where there is room, else on the left or in the middle."""
+        """Draw the graph on the right, or else on the left or in the middle, where there is room."""
         if self._drawn is None or self._drawn[0] is not frames or self._drawn[1] != pen.scale:
             self._drawn = frames, pen.scale, _bars(pen, frames)
         graph, view, edge = self._drawn[2], pen.view, pen.px(MARGIN)
         columns = view.right - edge - graph.get_width(), view.left + edge, view.centerx - graph.get_width() // 2
         lowest = view.bottom - edge - graph.get_height()
         places = ((x, y) for x in columns for y in range(lowest, view.top, -pen.px(4)))
-        box = pen.free(graph.get_rect(), places)
+        box = pen.place(graph.get_rect(), places)
         target.blit(graph, box)
-        pen.taken.append(box)
+        pen.occupied.append(box)
 
 
 def _bars(pen: Pen, frames: list[tuple[float, ...]]) -> pygame.Surface:
     px = pen.px
     bar, height = px(2.0), px(110)
     width = bar * _GRAPH_BARS
-    graph = pen.paint.plate((width + px(54), height + px(20)), px(10), DARK, 205, EDGE).copy()
+    graph = pen.surfaces.plate((width + px(54), height + px(20)), px(10), DARK, 205, EDGE).copy()
     left, base = px(10), height + px(10)
     colours = list(_STAGES.values())
     for n, stages in enumerate(frames[-_GRAPH_BARS:], _GRAPH_BARS - min(len(frames), _GRAPH_BARS)):
@@ -163,23 +163,23 @@ def _bars(pen: Pen, frames: list[tuple[float, ...]]) -> pygame.Surface:
     return graph
 
 
-_LINES = ((0.6, RED), (1.5, AMBER), (3.0, GREEN))  # m behind the car, and how near that is
+_LINES = ((0.6, RED), (1.5, AMBER), (3.0, GREEN))  # distance behind the car in m, and its colour
 _TRACK = 0.95  # m, half the car's width
 _WHEELBASE, _LOCK = 2.85, 0.66  # m, radians
 
 
 def draw_reversing_lines(target: pygame.Surface, pen: Pen, frame: Frame) -> None:
-    """Where the car will back up to at this angle of its wheels: its track on the ground, mirrored as pictures are."""
+    """Draw the track that the car will follow in reverse at the current steering angle, mirrored like the picture."""
     camera, pose = frame.camera, frame.ego.pose
     to_camera = np.linalg.inv(camera.pose) @ pose
     rear = float((np.linalg.inv(pose) @ camera.pose)[0, 3])  # the camera is in the bumper
-    bend = math.tan(frame.ego.steer * _LOCK) / _WHEELBASE
+    curvature = math.tan(frame.ego.steer * _LOCK) / _WHEELBASE
 
-    def seen(back: float, aside: float) -> tuple[float, float] | None:
-        """The pixel of a place on the ground, m behind the bumper along the way, m to the right of the car."""
-        turned = bend * back
-        x = rear - (math.sin(turned) / bend if abs(bend) > 1e-4 else back)
-        y = aside * math.cos(turned) + ((1.0 - math.cos(turned)) / bend if abs(bend) > 1e-4 else 0.0)
+    def project(back: float, aside: float) -> tuple[float, float] | None:
+        """Return the pixel of a point on the ground: m behind the bumper along the track, m to the right of it."""
+        turned = curvature * back
+        x = rear - (math.sin(turned) / curvature if abs(curvature) > 1e-4 else back)
+        y = aside * math.cos(turned) + ((1.0 - math.cos(turned)) / curvature if abs(curvature) > 1e-4 else 0.0)
         ahead, right, up, _ = to_camera @ (x, y, 0.03, 1.0)
         if ahead < 0.15:
             return None
@@ -188,14 +188,14 @@ def draw_reversing_lines(target: pygame.Surface, pen: Pen, frame: Frame) -> None
         return pen.view.left + u * pen.view.width / camera.width, pen.view.top + v * pen.view.height / camera.height
 
     target.set_clip(pen.view)
-    before = 0.0
+    previous = 0.0
     for far, colour in _LINES:
         for side in (-_TRACK, _TRACK):
-            points = [at for at in (seen(back, side) for back in np.linspace(before, far, 9).tolist()) if at]
+            points = [at for at in (project(back, side) for back in np.linspace(previous, far, 9).tolist()) if at]
             if len(points) > 1:
                 pygame.draw.lines(target, colour, False, points, pen.px(3))
-        ends = [at for at in (seen(far, -_TRACK), seen(far, _TRACK)) if at]
+        ends = [at for at in (project(far, -_TRACK), project(far, _TRACK)) if at]
         if len(ends) == 2:
             pygame.draw.line(target, colour, ends[0], ends[1], pen.px(2))
-        before = far
+        previous = far
     target.set_clip(None)

@@ -1,4 +1,4 @@
-"""Keyboard, gamepad and wheel of pygame -> what the driver wants."""
+"""Driver input from pygame's keyboard, gamepad and wheel events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuralsim.drive.driver_input import Analogue, Axes, DriverInput, dead_zone
 from neuralsim.drive.keys import HELD, KEYS, PEDALS
 from neuralsim.renderer.views import View
 
-#: pygame's names of keys that browsers call otherwise.
+#: pygame's names of keys that browsers name differently.
 _NAMES = {
     " ": "SPACE", "enter": "RETURN",
     "arrowup": "UP", "arrowdown": "DOWN", "arrowleft": "LEFT", "arrowright": "RIGHT",
@@ -20,7 +20,7 @@ _NAMES = {
 
 
 def _key(name: str) -> int:
-    """Pygame's number of a key of ``KEYS``."""
+    """Return pygame's number of a key of ``KEYS``."""
     name = _NAMES.get(name, name if len(name) == 1 else name.upper())
     number: int = getattr(pygame, f"K_{name}")
     return number
@@ -29,7 +29,7 @@ def _key(name: str) -> int:
 _DEFAULTS: dict[int, str] = {_key(name): action for name, action in KEYS.items()}
 _WITH_CTRL = {pygame.K_s: "screenshot", pygame.K_q: "quit"}
 _WITH_ALT = {pygame.K_RETURN: "fullscreen", pygame.K_KP_ENTER: "fullscreen"}
-_WITH_SHIFT = {pygame.K_F12: "screenshot_dressed"}
+_WITH_SHIFT = {pygame.K_F12: "screenshot_with_hud"}
 _VIEW_KEYS = {pygame.K_1 + n: View(n + 1) for n in range(6)} | {pygame.K_KP1 + n: View(n + 1) for n in range(6)}
 _BUTTONS = {1: "reverse", 2: "autopilot", 3: "weather", 6: "respawn", 7: "menu"}
 
@@ -40,7 +40,7 @@ _WHEEL_NAMES = ("wheel", "g25", "g27", "g29", "g920", "g923", "driving force", "
 
 @dataclass
 class Device:
-    """The first joystick: its axes as last reported. One that has not moved yet rests (SDL reports 0 until then)."""
+    """The joystick in use and its last reported axes. An axis that has not moved yet is at rest (SDL reports 0)."""
 
     joystick: pygame.joystick.JoystickType
     axes: Axes
@@ -49,34 +49,34 @@ class Device:
 
     @property
     def steer(self) -> float:
-        """-1 .. 1 outside the dead zone, 0 inside, continuous at its edge."""
+        """Steering, -1 to 1, with a dead zone."""
         left, right = self.axes.left, self.axes.right
         value = self.values.get(self.axes.steer, 0.5 * (left + right))
         return dead_zone((2.0 * value - left - right) / ((right - left) or 2.0))
 
     @property
     def throttle(self) -> float:
-        """0 .. 1."""
+        """Throttle, 0 to 1."""
         return self.pedal(self.axes.throttle)
 
     @property
     def brake(self) -> float:
-        """0 .. 1."""
+        """Brake, 0 to 1."""
         return self.pedal(self.axes.brake)
 
     @property
     def pressed(self) -> bool:
-        """Whether a foot is on a pedal: half pressed, for a resting one trembles."""
+        """Whether a pedal is pressed at least halfway, more than a resting foot does."""
         return max(self.throttle, self.brake) > 0.5
 
     def pedal(self, axis: int) -> float:
-        """0 .. 1, how far the pedal or trigger is pressed."""
+        """Return how far the pedal or trigger is pressed, 0 to 1."""
         rest, pressed = self.axes.pedal(axis)
         return min(max((self.values.get(axis, rest) - rest) / ((pressed - rest) or 2.0), 0.0), 1.0)
 
 
 class Inputs(DriverInput):
-    """Takes pygame's events; ``choose`` is called with the view that was asked for."""
+    """Handles pygame's events; ``choose`` is called with a requested view."""
 
     def __init__(self, act: Callable[[str], None], choose: Callable[[View], None], *, autopilot: bool = False) -> None:
         super().__init__(act, autopilot=autopilot)
@@ -84,7 +84,7 @@ class Inputs(DriverInput):
         self.device_name = ""
         self._choose = choose
         self._bound = _DEFAULTS
-        self.axes: dict[str, Axes] = {}  # calibrated ones, by the device's name
+        self.axes: dict[str, Axes] = {}  # calibrated axes by device name
         if not pygame.joystick.get_init():
             pygame.joystick.init()
 
@@ -93,18 +93,18 @@ class Inputs(DriverInput):
         return self.device
 
     def handle(self, event: pygame.event.Event) -> None:
-        """Take one pygame event."""
+        """Handle one pygame event."""
         if event.type == pygame.QUIT:
             self._act("quit")
         elif event.type == pygame.KEYDOWN:
             self._key_down(event.key, event.mod)
         elif event.type == pygame.KEYUP:
-            self.let_go(event.key)
+            self.release_key(event.key)
         elif event.type == pygame.WINDOWFOCUSLOST:
-            self.release()  # the key's release goes to another window
+            self.release_all()  # the key-up events will go to another window
         elif event.type == pygame.JOYAXISMOTION and self._from_device(event):
             self.device.values[event.axis] = event.value  # type: ignore[union-attr]
-            if self.wanted.autopilot and self.device.pressed:  # type: ignore[union-attr]
+            if self.requested.autopilot and self.device.pressed:  # type: ignore[union-attr]
                 self.take_over()
         elif event.type == pygame.JOYBUTTONDOWN and self._from_device(event):
             if event.button == 0:
@@ -120,45 +120,45 @@ class Inputs(DriverInput):
             self._act("unplugged")
 
     def bind(self, keys: Mapping[str, str]) -> None:
-        """Let actions have other keys than at first: pygame's name of one key for each of ``ACTIONS`` that has another.
+        """Bind actions of ``ACTIONS`` to other keys, given by pygame's names; the rest keep their defaults.
 
-        Such a key loses what it meant; unknown names are left out.
+        A rebound key loses its previous action; unknown key names are ignored.
         """
         bound = {key: action for key, action in _DEFAULTS.items() if action not in keys}
         for action, name in keys.items():
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # SDL's names need no more than the display that is there
+                    warnings.simplefilter("ignore")  # about a display, which key names do not need
                     bound[pygame.key.key_code(name)] = action
             except ValueError:
                 bound |= {key: default for key, default in _DEFAULTS.items() if default == action}
         self._bound = bound
-        self.release()
+        self.release_all()
 
     def keys_of(self, action: str) -> list[int]:
-        """The keys that mean an action."""
+        """Return the keys of an action."""
         return [key for key, bound in self._bound.items() if bound == action]
 
     def calibrate(self, axes: Axes) -> None:
-        """Read the device that is plugged in by these axes from now on."""
+        """Use these axes for the current device."""
         if self.device is not None:
             self.axes[self.device_name] = self.device.axes = axes
 
     def _key_down(self, key: int, modifiers: int) -> None:
         if modifiers & (pygame.KMOD_CTRL | pygame.KMOD_ALT):
-            meant = _WITH_CTRL if modifiers & pygame.KMOD_CTRL else _WITH_ALT
-            if key in meant:
-                self._act(meant[key])
+            actions = _WITH_CTRL if modifiers & pygame.KMOD_CTRL else _WITH_ALT
+            if key in actions:
+                self._act(actions[key])
         elif modifiers & pygame.KMOD_SHIFT and key in _WITH_SHIFT:
             self._act(_WITH_SHIFT[key])
         elif key in _VIEW_KEYS:
             self._choose(_VIEW_KEYS[key])
         elif (action := self._bound.get(key)) in PEDALS:
-            self.hold(key, action)
-            if self.wanted.autopilot:
+            self.press_key(key, action)
+            if self.requested.autopilot:
                 self.take_over()
         elif action in HELD:
-            self.hold(key, action)
+            self.press_key(key, action)
         elif action is not None:
             self.command(action)
 
@@ -174,5 +174,5 @@ class Inputs(DriverInput):
 
 
 def key_name(key: int) -> str:
-    """What a key is called, as on its cap."""
+    """Return the name of a key, as on its cap."""
     return pygame.key.name(key).title()

@@ -1,4 +1,4 @@
-"""The menu over a paused drive: pages of items that are chosen, changed or opened, by keys, mouse or gamepad."""
+"""The menu over a paused drive: pages of items, operated by keys, mouse or gamepad."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from neuralsim.window.drawing import AMBER, BLUE, BODY, DARK, EDGE, MARGIN, SMAL
 
 @dataclass
 class MenuItem:
-    """One line of a page. It has a ``value`` that ``change`` takes further, something to ``act`` on, or both."""
+    """One line of a page, with a ``value`` that ``change`` steps through, an action ``act``, or both."""
 
     label: str
     act: Callable[[], None] | None = None
     value: Callable[[], str] | None = None
-    change: Callable[[int], None] | None = None  # 1: the next value, -1: the one before
-    hint: str = ""  # what it does, in a line at the foot of the menu
+    change: Callable[[int], None] | None = None  # 1: next value, -1: previous
+    hint: str = ""  # explanation at the bottom of the menu
 
 
 @dataclass
 class MenuPage:
-    """Items under a title; ``items`` is called anew whenever the page is opened or something was chosen."""
+    """Items under a title; ``items`` is called whenever the page is opened or something was chosen."""
 
     title: str
     items: Callable[[], Sequence[MenuItem]]
-    closed: Callable[[], None] | None = None  # when it is left
+    closed: Callable[[], None] | None = None  # called when the page is left
 
 
 class Menu:
-    """Pages upon each other. ``changed`` is called when it opens or closes."""
+    """A stack of pages. ``changed`` is called when the menu opens or closes."""
 
     def __init__(self, changed: Callable[[bool], None] = lambda shown: None) -> None:
         self.changed = changed
-        self._pages: list[tuple[MenuPage, int]] = []  # with the item that is chosen
+        self._pages: list[tuple[MenuPage, int]] = []  # with the index of the selected item
         self._items: Sequence[MenuItem] = ()
-        self._boxes: list[tuple[pygame.Rect, int]] = []  # of the items, as they were drawn
-        self._first = 0  # item that is drawn first
-        self._stick = 0  # direction that a stick is held in
+        self._boxes: list[tuple[pygame.Rect, int]] = []  # of the items, as last drawn
+        self._first = 0  # index of the first visible item
+        self._stick = 0  # direction in which a stick is held
         self._capture: Callable[[pygame.event.Event], bool] | None = None
-        self.prompt = ""  # what is asked for meanwhile
+        self.prompt = ""  # shown while events are captured
 
     @property
     def shown(self) -> bool:
-        """Whether it is open."""
+        """Whether the menu is open."""
         return bool(self._pages)
 
     @property
     def title(self) -> str:
-        """Of the page that is open, "" if none is."""
+        """Title of the open page, "" for none."""
         return self._pages[-1][0].title if self._pages else ""
 
     @property
@@ -59,19 +59,19 @@ class Menu:
         return self._items[self._pages[-1][1]] if self._pages and self._items else None
 
     def open(self, page: MenuPage) -> None:
-        """Show ``page`` over those that are open."""
+        """Open ``page`` on top of the others."""
         first = not self._pages
         self._pages.append((page, 0))
         self._refresh()
         if first:
             self.changed(True)
 
-    def ask(self, words: str, capture: Callable[[pygame.event.Event], bool]) -> None:
-        """Give events to ``capture`` instead of the menu, until it returns False; ``words`` say what is wanted."""
-        self.prompt, self._capture = words, capture
+    def ask(self, prompt: str, capture: Callable[[pygame.event.Event], bool]) -> None:
+        """Show ``prompt`` and pass events to ``capture`` instead of the menu until it returns False."""
+        self.prompt, self._capture = prompt, capture
 
     def back(self) -> None:
-        """Close the page that is open."""
+        """Close the open page."""
         if not self._pages:
             return
         page, _ = self._pages.pop()
@@ -88,7 +88,7 @@ class Menu:
             self.back()
 
     def handle(self, event: pygame.event.Event) -> bool:
-        """Take an event while the menu is open; True if it was one of its own."""
+        """Handle an event while the menu is open; return whether the menu consumed it."""
         if not self._pages:
             return False
         if self._capture is not None:
@@ -133,7 +133,7 @@ class Menu:
             self.back()
 
     def _button(self, button: int) -> None:
-        """A: act, B: back, Start: close; as pads have them in the order of XInput."""
+        """Handle A (act), B (back) and Start (close), in XInput's order of buttons."""
         if button == 0:
             self._act()
         elif button == 1:
@@ -142,7 +142,7 @@ class Menu:
             self.close()
 
     def _lean(self, axis: int, value: float) -> None:
-        """The left stick counts when it leaves its middle."""
+        """Move once when the left stick leaves its centre."""
         if axis not in (0, 1):
             return
         lean = 0 if abs(value) < 0.5 else (1 if value > 0.0 else -1) * (axis + 1)
@@ -190,7 +190,7 @@ class Menu:
         self._pages[-1] = (self._pages[-1][0], index)
 
     def _refresh(self) -> None:
-        """Ask the page for its items again: what was chosen may have changed them."""
+        """Reload the page's items, which a choice may have changed."""
         if not self._pages:
             self._items = ()
             return
@@ -199,18 +199,18 @@ class Menu:
         self._select(min(index, max(len(self._items) - 1, 0)))
 
     def draw(self, target: pygame.Surface, pen: Pen) -> None:
-        """The page that is open, in the middle of the view, the rest of which is dimmed."""
+        """Draw the open page in the middle of the dimmed view."""
         if not self._pages:
             return
         view, px = pen.view, pen.px
-        target.blit(pen.paint.plate(view.size, 0, DARK, 150), view)
-        pen.taken.append(view.copy())
+        target.blit(pen.surfaces.plate(view.size, 0, DARK, 150), view)
+        pen.occupied.append(view.copy())
         title, index = self._pages[-1][0].title, self._pages[-1][1]
         row = pen.text("X", BODY, WHITE).get_height() + px(12)
         head, pad = pen.text(title, TITLE, WHITE), px(18)
         width = min(px(520), view.width - 2 * px(MARGIN))
-        said, colour = (self.prompt, AMBER) if self.prompt else (self._items[index].hint if self._items else "", SOFT)
-        hint = pen.wrapped(said, SMALL, colour, width - 2 * pad)
+        footer, colour = (self.prompt, AMBER) if self.prompt else (self._items[index].hint if self._items else "", SOFT)
+        hint = pen.wrapped(footer, SMALL, colour, width - 2 * pad)
         foot = max(len(hint), 1) * (pen.text("X", SMALL, SOFT).get_height() + px(2)) + px(8)
         room = view.height - 2 * px(MARGIN) - head.get_height() - px(14) - foot - 2 * pad
         count = min(len(self._items), max(room // row, 1))
@@ -218,11 +218,11 @@ class Menu:
         self._first = max(min(self._first, len(self._items) - count), 0)
         box = pygame.Rect(0, 0, width, head.get_height() + px(14) + count * row + foot + 2 * pad)
         box.center = view.center
-        target.blit(pen.paint.plate(box.size, px(14), DARK, 240, EDGE), box)
+        target.blit(pen.surfaces.plate(box.size, px(14), DARK, 240, EDGE), box)
         target.blit(head, (box.left + pad, box.top + pad))
         if count < len(self._items):
-            where = pen.text(f"{index + 1} of {len(self._items)}", SMALL, SOFT)
-            target.blit(where, (box.right - pad - where.get_width(), box.top + pad + px(4)))
+            position = pen.text(f"{index + 1} of {len(self._items)}", SMALL, SOFT)
+            target.blit(position, (box.right - pad - position.get_width(), box.top + pad + px(4)))
         self._boxes = []
         y = box.top + pad + head.get_height() + px(14)
         for number in range(self._first, self._first + count):
@@ -239,7 +239,7 @@ class Menu:
     def _draw_item(target: pygame.Surface, pen: Pen, item: MenuItem, line: pygame.Rect, chosen: bool) -> None:
         px = pen.px
         if chosen:
-            target.blit(pen.paint.plate(line.size, px(7), BLUE, 62, (BLUE, 150)), line)
+            target.blit(pen.surfaces.plate(line.size, px(7), BLUE, 62, (BLUE, 150)), line)
         colour = WHITE if chosen else SOFT
         label = pen.text(item.label, BODY, colour)
         target.blit(label, (line.left + px(10), line.centery - label.get_height() // 2))

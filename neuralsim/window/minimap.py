@@ -1,4 +1,4 @@
-"""The map in the corner, or over the whole view: lanes, the way, traffic, north; a click on it is where to go."""
+"""The map in the corner or over the whole view: lanes, route, traffic and north; a click sets the destination."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ import pygame
 from bridge.messages import Chart, Frame
 from neuralsim.window.drawing import AMBER, BLUE, BODY, DARK, EDGE, GREEN, MARGIN, RED, SMALL, SOFT, WHITE, Pen
 
-_SMALL_METRES = 130.0  # that the small map shows across
-_GONE = 40.0  # m
+_SMALL_METRES = 130.0  # width of the area that the small map shows
+_REUSE = 40.0  # m, distance within which the lines of the small map are reused
 _ROAD = (92, 102, 116)
 _CAR, _FOOT = (250, 188, 64), (122, 214, 255)
 
 
 @dataclass
 class _Projection:
-    """Where a place is on the screen: world x east-ish and y as CARLA has them, turned so that ``up`` is up."""
+    """A projection from CARLA's world coordinates to the screen, rotated so that heading ``up`` points up."""
 
     x: float
     y: float
-    up: float  # radians, heading in the world that is up on the screen
+    up: float  # radians, world heading that points up on the screen
     scale: float  # px per m
     middle: tuple[float, float]  # px
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """F64 (N, 2) px of places f (N, 2), m."""
+        """Return the pixels, f64 (N, 2), of world points, f (N, 2), m."""
         away = np.asarray(points, np.float64) - (self.x, self.y)
         c, s = cos(self.up), sin(self.up)
         ahead, right = away @ (c, s), away @ (-s, c)
         return np.stack([self.middle[0] + self.scale * right, self.middle[1] - self.scale * ahead], axis=1)
 
     def place(self, at: tuple[int, int]) -> tuple[float, float]:
-        """The place (m) under a pixel."""
+        """Return the world position (m) of a pixel."""
         right, ahead = (at[0] - self.middle[0]) / self.scale, (self.middle[1] - at[1]) / self.scale
         c, s = cos(self.up), sin(self.up)
         return self.x + c * ahead - s * right, self.y + s * ahead + c * right
 
 
-class _Around:
-    """The lines of a chart near a place: found again when one has gone some way from there."""
+class _NearbyLines:
+    """The lines of a chart near a position."""
 
     def __init__(self, chart: Chart, x: float, y: float) -> None:
         self._chart, self._x, self._y = chart, x, y
-        reach = _SMALL_METRES + _GONE
+        reach = _SMALL_METRES + _REUSE
         self.lines: list[tuple[np.ndarray, float]] = []
         for line, width in zip(chart.lines, chart.widths[:, 0].tolist(), strict=True):
             near = np.flatnonzero(np.abs(line - (x, y)).max(axis=1) < reach)
             if len(near):
                 self.lines.append((line[max(near[0] - 1, 0) : near[-1] + 2], width))
 
-    def holds(self, chart: Chart, x: float, y: float) -> bool:
-        """Whether it is still good for a place."""
-        return chart is self._chart and abs(x - self._x) < _GONE and abs(y - self._y) < _GONE
+    def covers(self, chart: Chart, x: float, y: float) -> bool:
+        """Return whether the lines can be reused at a position."""
+        return chart is self._chart and abs(x - self._x) < _REUSE and abs(y - self._y) < _REUSE
 
 
 class Minimap:
-    """Draws ``chart`` once it has come. ``large``: over the whole view, north up, to click where to go."""
+    """Draws ``chart`` once it is set. ``large``: over the whole view, north up, to click a destination."""
 
     def __init__(self) -> None:
         self.chart: Chart | None = None
         self.visible = True
         self.large = False
-        self._at: _Projection | None = None  # of what was drawn last
+        self._at: _Projection | None = None  # of the map drawn last
         self._box = pygame.Rect(0, 0, 0, 0)
         self._drawn: tuple[tuple[object, ...], pygame.Surface] | None = None  # the large map's roads
         self._small: tuple[tuple[object, ...], pygame.Surface] | None = None  # the small map of a frame
-        self._around: _Around | None = None
+        self._nearby: _NearbyLines | None = None
 
     def clicked(self, at: tuple[int, int]) -> tuple[float, float] | None:
-        """The place (m) that was pointed at on the large map; a click on the small one makes it large."""
+        """Return the world position (m) of a click on the large map; a click on the small map enlarges it."""
         if self._at is None or not self._box.collidepoint(at):
             return None
         if not self.large:
@@ -81,7 +81,7 @@ class Minimap:
         return self._at.place(at)
 
     def draw(self, target: pygame.Surface, pen: Pen, frame: Frame) -> None:
-        """The map as ``frame`` has it, in the bottom left corner or over the view."""
+        """Draw the map at the time of ``frame``, in the bottom left corner or over the view."""
         self._box = pygame.Rect(0, 0, 0, 0)
         if self.chart is None or not (self.visible or self.large):
             return
@@ -98,19 +98,21 @@ class Minimap:
         middle = float(box.centerx), box.top + 0.64 * side
         self._at = _Projection(ego[0, 3], ego[1, 3], heading, side / _SMALL_METRES, middle)
         key = id(frame), frame.sequence, box.size, id(self.chart)
-        if self._small is None or self._small[0] != key:  # once a frame, however often that is shown
+        if self._small is None or self._small[0] != key:  # once per frame, however often that is shown
             card = pygame.Surface(box.size, pygame.SRCALPHA)
             shown, self._at = self._at, replace(self._at, middle=(middle[0] - box.left, middle[1] - box.top))
-            if self._around is None or not self._around.holds(self.chart, ego[0, 3], ego[1, 3]):
-                self._around = _Around(self.chart, ego[0, 3], ego[1, 3])
-            self._roads(card, self._around.lines, self._at)
+            if self._nearby is None or not self._nearby.covers(self.chart, ego[0, 3], ego[1, 3]):
+                self._nearby = _NearbyLines(self.chart, ego[0, 3], ego[1, 3])
+            self._roads(card, self._nearby.lines, self._at)
             self._movers(card, pen, frame, heading)
             self._at, self._small = shown, (key, card)
         target.blit(self._small[1], box)
         self._north(target, pen, box, heading)
         if frame.route_left > 0.0:
-            words = f"{frame.route_left / 1000.0:.1f} km" if frame.route_left >= 950.0 else f"{frame.route_left:.0f} m"
-            text = pen.text(words, SMALL, WHITE)
+            distance = (
+                f"{frame.route_left / 1000.0:.1f} km" if frame.route_left >= 950.0 else f"{frame.route_left:.0f} m"
+            )
+            text = pen.text(distance, SMALL, WHITE)
             label = pygame.Rect(box.left, 0, text.get_width() + pen.px(14), text.get_height() + pen.px(6))
             label.bottom = box.top - pen.px(5)
             pen.plate(target, label, 7, 150)
@@ -134,16 +136,15 @@ class Minimap:
         if self._drawn is None or self._drawn[0] != key:
             card = pygame.Surface(view.size, pygame.SRCALPHA)
             at = box.move(-view.left, -view.top)
-            card.blit(pen.paint.plate(at.size, px(12), DARK, 232, EDGE), at)
+            card.blit(pen.surfaces.plate(at.size, px(12), DARK, 232, EDGE), at)
             shifted = replace(self._at, middle=(middle[0] - view.left, middle[1] - view.top))
             self._roads(card, list(zip(chart.lines, chart.widths[:, 0].tolist(), strict=True)), shifted)
             self._drawn = key, card
         target.blit(self._drawn[1], view)
-        pen.taken.append(view.copy())
+        pen.occupied.append(view.copy())
         self._movers(target, pen, frame, heading)
         self._north(target, pen, box, -pi / 2.0)
-        words = "Click where to go  |  right click: forget it  |  M: close"
-        text = pen.text(words, BODY, SOFT)
+        text = pen.text("Click to set a destination  |  Right click to clear it  |  M to close", BODY, SOFT)
         target.blit(text, (box.left + px(14), box.bottom - text.get_height() - px(8)))
 
     @staticmethod
@@ -159,7 +160,7 @@ class Minimap:
             begin = end
 
     def _movers(self, target: pygame.Surface, pen: Pen, frame: Frame, heading: float) -> None:
-        """The way, everybody around, and the ego above all."""
+        """Draw the route, the traffic, and the ego on top."""
         at = self._at
         assert at is not None
         if len(frame.route) > 1:
@@ -180,8 +181,8 @@ class Minimap:
 
     @staticmethod
     def _north(target: pygame.Surface, pen: Pen, box: pygame.Rect, up: float) -> None:
-        """Where north is: an arrow with its letter, in the top right corner of the map."""
-        turn = -pi / 2.0 - up  # of north against what is up; CARLA's y points south
+        """Draw the north arrow in the top right corner of the map."""
+        turn = -pi / 2.0 - up  # from up to north; CARLA's y points south
         x, y, size = box.right - pen.px(24), box.top + pen.px(24), pen.px(7)
         c, s = cos(turn), sin(turn)
         tip = x + size * s, y - size * c

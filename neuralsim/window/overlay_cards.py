@@ -1,4 +1,4 @@
-"""Cards over the whole picture: every key there is, and what the start is waiting for."""
+"""Cards over the whole picture: the help with all keys, and the progress of the start."""
 
 from __future__ import annotations
 
@@ -26,49 +26,49 @@ from neuralsim.window.drawing import (
 
 #: Groups of (title, ((keys, meaning), ...)).
 Keys = Sequence[tuple[str, Sequence[tuple[Sequence[str], str]]]]
-#: A line of the card: a title, or keys with their meaning.
+#: A line of the help card: a title, or keys with their meaning.
 _Line = str | tuple[Sequence[str], str]
 
-#: What one needs to begin.
+#: The keys to begin with, shown during the start.
 FIRST_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("W", "S"), "throttle, brake"),
     (("A", "D"), "steer"),
     (("P",), "let the autopilot drive"),
     (("Esc",), "pause, settings, quit"),
-    (("H",), "every other key"),
+    (("H",), "all keys"),
 )
 
 
 class HelpCard:
-    """All keys, in as many columns as fit, on as many pages as it takes: never smaller than can be read."""
+    """All keys, in as many columns as fit and on as many pages as needed, always large enough to read."""
 
     def __init__(self, keys: Keys) -> None:
-        self.page: int | None = None  # shown; None: the card is not
+        self.page: int | None = None  # the visible page, None while hidden
         self._keys = keys
         self._pages = 1
 
     def turn(self) -> None:
-        """Show the first page, then the next, then none."""
+        """Show the first page, then the next, and hide the card after the last."""
         page = 0 if self.page is None else self.page + 1
         self.page = page if page < self._pages or page == 0 else None
 
     def close(self) -> None:
-        """Show none."""
+        """Hide the card."""
         self.page = None
 
     def draw(self, target: pygame.Surface, pen: Pen) -> None:
-        """The page that is turned to, in the middle of the view."""
+        """Draw the current page in the middle of the view."""
         if self.page is None:
             return
-        pages = pen.paint.keep(("help", pen.view.size, id(self._keys)), lambda: self._drawn(pen))
+        pages = pen.surfaces.cached(("help", pen.view.size, id(self._keys)), lambda: self._drawn(pen))
         self._pages = pages.get_width() // pen.view.width
         self.page = min(self.page, self._pages - 1)
         card = pages.subsurface((self.page * pen.view.width, 0), pen.view.size)
         target.blit(card, pen.view)
-        pen.taken.append(pen.view.copy())
+        pen.occupied.append(pen.view.copy())
 
     def _drawn(self, pen: Pen) -> pygame.Surface:
-        """All pages side by side, each of the view's size."""
+        """Return all pages side by side, each the size of the view."""
         px, view = pen.px, pen.view
         row = pen.text("X", SMALL, WHITE).get_height() + px(8)
         pad, between = px(18), px(26)
@@ -82,28 +82,28 @@ class HelpCard:
                 pages.append([])
                 used = column.width
             pages[-1].append(column)
-        everything = pygame.Surface((view.width * len(pages), view.height), pygame.SRCALPHA)
+        sheet = pygame.Surface((view.width * len(pages), view.height), pygame.SRCALPHA)
         for number, page in enumerate(pages):
             width = sum(column.width + between for column in page) - between + 2 * pad
             card = pygame.Rect(
                 0, 0, min(width, view.width), max(len(each.lines) for each in page) * row + row + 2 * pad
             )
             card.center = number * view.width + view.width // 2, view.height // 2
-            everything.blit(pen.paint.plate(card.size, px(14), DARK, 236, EDGE), card)
+            sheet.blit(pen.surfaces.plate(card.size, px(14), DARK, 236, EDGE), card)
             x = card.left + pad
             for column in page:
                 for n, line in enumerate(column.lines):
-                    _draw_line(everything, pen, line, x, card.top + pad + n * row, column.caps)
+                    _draw_line(sheet, pen, line, x, card.top + pad + n * row, column.caps)
                 x += column.width + between
             last = number == len(pages) - 1
-            said = pen.text("H  close" if last else f"H  page {number + 2} of {len(pages)}", SMALL, BLUE)
-            everything.blit(said, (card.right - pad - said.get_width(), card.bottom - pad // 2 - said.get_height()))
-        return everything
+            footer = pen.text("H  close" if last else f"H  page {number + 2} of {len(pages)}", SMALL, BLUE)
+            sheet.blit(footer, (card.right - pad - footer.get_width(), card.bottom - pad // 2 - footer.get_height()))
+        return sheet
 
 
 @dataclass
 class _Column:
-    """Lines below each other, and the widths of their keys and of all, px."""
+    """The lines of a column, and the widths of its keys and of the column, px."""
 
     lines: list[_Line]
     caps: int
@@ -113,8 +113,8 @@ class _Column:
     def of(pen: Pen, lines: list[_Line]) -> _Column:
         rows = [line for line in lines if not isinstance(line, str)]
         caps = max(_caps_width(pen, keys) for keys, _ in rows)
-        words = max(pen.text(said, SMALL, SOFT).get_width() for _, said in rows)
-        return _Column(lines, caps, caps + pen.px(10) + words)
+        meanings = max(pen.text(meaning, SMALL, SOFT).get_width() for _, meaning in rows)
+        return _Column(lines, caps, caps + pen.px(10) + meanings)
 
 
 def _draw_line(target: pygame.Surface, pen: Pen, line: _Line, x: int, y: int, caps: int) -> None:
@@ -134,7 +134,7 @@ def _caps_width(pen: Pen, keys: Sequence[str]) -> int:
 
 
 def _in_columns(keys: Keys, most: int) -> list[list[_Line]]:
-    """Groups in columns of at most ``most`` lines, no title alone at a column's end, an empty line between groups."""
+    """Split the groups into columns of at most ``most`` lines, with empty lines between and titles above rows."""
     columns: list[list[_Line]] = [[]]
     for title, rows in keys:
         if columns[-1] and len(columns[-1]) + 1 + len(rows) + 1 > most:
@@ -151,16 +151,16 @@ def _in_columns(keys: Keys, most: int) -> list[list[_Line]]:
 
 @dataclass
 class Loading:
-    """What the start is waiting for."""
+    """Progress of the start."""
 
-    steps: list[tuple[str, bool]]  # what, and whether it is done
-    seconds: float = 0.0  # since it began
+    steps: list[tuple[str, bool]]  # name, and whether it is done
+    seconds: float = 0.0  # since the start began
     note: str = ""  # why it takes longer than usual
     keys: Sequence[tuple[tuple[str, ...], str]] = FIRST_KEYS  # to begin with
 
 
 def draw_loading(target: pygame.Surface, pen: Pen, loading: Loading) -> None:
-    """The picture before the first frame: the name, what is being done and for how long, the keys to begin with."""
+    """Draw the loading screen: the title, the steps, the elapsed time, and the keys to begin with."""
     view = target.get_rect()
     pen.begin(view)
     px = pen.px
@@ -181,9 +181,9 @@ def draw_loading(target: pygame.Surface, pen: Pen, loading: Loading) -> None:
     for text, done in loading.steps:
         pulse = abs((loading.seconds * 1.4) % 2.0 - 1.0)
         colour = GREEN if done else mix(TRACK, BLUE, round(pulse * 8) / 8)
-        words = pen.text(text, BODY, SOFT if done else WHITE)
-        target.blit(pen.paint.disc(px(5), colour), (x + px(2), y + words.get_height() // 2 - px(5)))
-        target.blit(words, (x + px(22), y))
+        label = pen.text(text, BODY, SOFT if done else WHITE)
+        target.blit(pen.surfaces.disc(px(5), colour), (x + px(2), y + label.get_height() // 2 - px(5)))
+        target.blit(label, (x + px(22), y))
         y += row
     at, below = (view.centerx + px(30), top) if wide else (x, y + row // 2)
     caps = max(_caps_width(pen, each) for each, _ in loading.keys)

@@ -1,49 +1,58 @@
-"""What the menu over a paused drive offers: going on, choosing, binding keys, calibrating a wheel, leaving."""
+"""The pages of the pause menu: resume, settings, key bindings, wheel calibration, quit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import pygame
 
+from neuralsim.drive.driver_input import Axes
+from neuralsim.drive.interactive_drive import InteractiveDrive
 from neuralsim.drive.keys import ACTIONS
 from neuralsim.drive.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices, switch
 from neuralsim.window.calibration import Calibration
-from neuralsim.window.inputs import key_name
-from neuralsim.window.menu import MenuItem, MenuPage
+from neuralsim.window.feedback import Feedback
+from neuralsim.window.inputs import Inputs, key_name
+from neuralsim.window.menu import Menu, MenuItem, MenuPage
 
-if TYPE_CHECKING:
-    from neuralsim.window.windowed_drive import WindowDrive
-
-_STEP = 0.1  # by which shares change
+_STEP = 0.1  # of settings that are shares
 
 
 class PauseMenu:
-    """The pages, for one drive. What is chosen is kept and takes effect at once, or when the page is left."""
+    """The pages for one drive. Choices are saved and take effect immediately, or when the page is left.
 
-    def __init__(self, drive: WindowDrive) -> None:
-        self._drive = drive
-        self._menu = drive.menu
+    ``calibrated`` is called with the axes of a device that was calibrated.
+    """
+
+    def __init__(
+        self,
+        drive: InteractiveDrive,
+        menu: Menu,
+        inputs: Inputs,
+        feedback: Feedback,
+        calibrated: Callable[[Axes], None],
+    ) -> None:
+        self._drive, self._menu = drive, menu
+        self._inputs, self._feedback, self._calibrated = inputs, feedback, calibrated
 
     def first(self) -> MenuPage:
-        """What is shown when the drive is paused."""
+        """Return the page to open when the drive is paused."""
         return MenuPage("Paused", self._first_items)
 
     def _first_items(self) -> list[MenuItem]:
         menu, then = self._menu, self._then
         return [
-            MenuItem("Resume", menu.close, hint="Esc or Start does the same."),
-            MenuItem("Map", then("map"), hint="Click where to go; the autopilot drives there. M does the same."),
+            MenuItem("Resume", menu.close, hint="Also: Esc or Start."),
+            MenuItem("Map", then("map"), hint="Click a destination for the autopilot. Also: M."),
             MenuItem(
                 "Place and picture", self._opens("Place and picture", self._picture_items, self._drive.apply_choices)
             ),
             MenuItem("Cockpit", self._opens("Cockpit", self._cockpit_items)),
             MenuItem("Keys", self._opens("Keys", self._key_items)),
             MenuItem("Wheel or gamepad", self._opens("Wheel or gamepad", self._device_items)),
-            MenuItem("Respawn", then("respawn"), hint="On from another place, at rest."),
-            MenuItem("All keys", then("help"), hint="H shows them at any time."),
-            MenuItem("Quit", lambda: self._drive.act("quit"), hint="Ends the drive; a recording is finished first."),
+            MenuItem("Respawn", then("respawn"), hint="Continue from another place, at a standstill."),
+            MenuItem("All keys", then("help"), hint="Also: H, at any time."),
+            MenuItem("Quit", lambda: self._drive.act("quit"), hint="Ends the drive and saves a running recording."),
         ]
 
     def _then(self, command: str) -> Callable[[], None]:
@@ -61,7 +70,7 @@ class PauseMenu:
     # Choices
 
     def _choice(self, choice: Choice) -> MenuItem:
-        """An item for a setting that is one of several values."""
+        """Return an item for a setting with a fixed set of values."""
         drive, count = self._drive, len(choice.values)
 
         def change(by: int) -> None:
@@ -85,32 +94,40 @@ class PauseMenu:
         return [
             self._choice(UNITS),
             self._choice(switch("Map in the corner", "minimap")),
-            self._choice(switch("Rear mirror", "mirror", "The simulator's picture of what is behind. At once, as Z.")),
+            self._choice(switch("Rear mirror", "mirror", "Shows the simulator image of the view behind. Also: Z.")),
             self._choice(REVERSING_VIEW),
-            self._share("Sound", "volume", 1.0, hint="Engine, tyres, wind, blows. From silence: at the next start."),
-            self._choice(switch("Jolts", "jolts", "Shake the picture when something is hit.")),
-            self._share("Steering of keys", "steering", 2.0, 0.3, "How sharply the car turns while a key is held."),
-            self._share("Force feedback", "force_feedback", 1.0, hint="How hard a gamepad or wheel shakes."),
+            self._share(
+                "Sound",
+                "volume",
+                1.0,
+                hint="Engine, tyres, wind, impacts. If it was 0 %, takes effect at the next start.",
+            ),
+            self._choice(switch("Camera shake", "jolts", "Shake the picture on impact.")),
+            self._share("Steering with keys", "steering", 2.0, 0.3, "How sharply the car turns while a key is held."),
+            self._share("Force feedback", "force_feedback", 1.0, hint="Strength of the rumble of a gamepad or wheel."),
         ]
 
     # Keys
 
     def _key_items(self) -> list[MenuItem]:
-        inputs = self._drive.inputs
+        inputs = self._inputs
 
         def item(action: str, label: str) -> MenuItem:
             def bind() -> None:
-                self._menu.ask(f"Press the key for: {label} (Esc: leave it)", lambda event: self._bind(action, event))
+                self._menu.ask(f"Press the key for: {label} (Esc to cancel)", lambda event: self._bind(action, event))
 
             return MenuItem(
-                label, bind, value=lambda: ", ".join(map(key_name, inputs.keys_of(action))), hint="Enter, then a key."
+                label,
+                bind,
+                value=lambda: ", ".join(map(key_name, inputs.keys_of(action))),
+                hint="Press Enter, then the new key.",
             )
 
-        reset = MenuItem("As they were at first", self._reset_keys)
+        reset = MenuItem("Reset to defaults", self._reset_keys)
         return [*(item(action, label) for action, label in ACTIONS.items()), reset]
 
     def _bind(self, action: str, event: pygame.event.Event) -> bool:
-        """Take the key that was pressed; False once one was."""
+        """Bind the pressed key to ``action``; return False once a key was pressed."""
         if event.type != pygame.KEYDOWN:
             return True
         if event.key != pygame.K_ESCAPE:
@@ -124,21 +141,21 @@ class PauseMenu:
     # Devices
 
     def _device_items(self) -> list[MenuItem]:
-        inputs = self._drive.inputs
+        inputs = self._inputs
         device = inputs.device
         if device is None:
-            return [MenuItem("Nothing is plugged in", hint="A gamepad or wheel is found as soon as it is plugged in.")]
+            return [MenuItem("No device connected", hint="A gamepad or wheel is detected as soon as it is plugged in.")]
         axes = device.axes
-        said = f"axes: steer {axes.steer}, throttle {axes.throttle}, brake {axes.brake}"
+        hint = f"Axes: steer {axes.steer}, throttle {axes.throttle}, brake {axes.brake}"
         return [
-            MenuItem(inputs.device_name, hint=said),
-            MenuItem("Calibrate", self._calibrate, hint="Turn and press everything once, as far as it goes."),
-            MenuItem("Try the shaking", lambda: self._drive.feel.shake(device.joystick, 1.0)),
+            MenuItem(inputs.device_name, hint=hint),
+            MenuItem("Calibrate", self._calibrate, hint="Turn the wheel and press each pedal once, all the way."),
+            MenuItem("Test the rumble", lambda: self._feedback.shake(device.joystick, 1.0)),
         ]
 
     def _calibrate(self) -> None:
-        def say(words: str) -> None:
-            self._menu.prompt = words
+        def say(prompt: str) -> None:
+            self._menu.prompt = prompt
 
-        calibration = Calibration(self._drive.inputs, say, self._drive.keep_axes)
+        calibration = Calibration(self._inputs, say, self._calibrated)
         self._menu.ask(self._menu.prompt, calibration.handle)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from neuralsim.base.failure import fail
-from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive, ended
+from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive, exit_if_compiling
 from neuralsim.session.options import DriveOptions
 
 
 def run(options: DriveOptions) -> int:
-    """Drive as ``options`` say; returns the exit code. Errors are one line on stderr."""
+    """Drive with these options and return the exit code. Errors are one line on stderr."""
     if not options.headless:
-        from neuralsim.window.window import display_available
+        from neuralsim.window.window import NO_DISPLAY, display_available
 
         if not display_available():
-            return fail("no display: set DISPLAY or use --headless")
+            return fail(f"no display: {NO_DISPLAY}")
     try:
         drive: DriveLoop
         if options.headless:
@@ -26,4 +26,4 @@ def run(options: DriveOptions) -> int:
         code = 0
     except EXPECTED as error:
         code = fail(error)
-    return ended(code)
+    return exit_if_compiling(code)

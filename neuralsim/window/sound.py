@@ -1,7 +1,7 @@
-"""What a driver hears: engine, tyres, wind, horn and blows, synthesised; no samples.
+"""The synthesised sound of engine, tyres, wind, horn and impacts.
 
-A thread hands short pieces to pygame's mixer, each going on where the last one ended; blows are sounds of their own and
-begin at once. Where there is no audio device it is silent, and says nothing.
+A thread queues short, seamless pieces in pygame's mixer; impacts are separate sounds that start immediately. Without an
+audio device there is silently no sound.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from bridge.messages import Ego
 RATE = 22050  # samples per second
 PIECE = 1536  # samples synthesised at a time: 70 ms
 _IDLE, _REDLINE = 850.0, 5600.0  # rpm
-_RPM_PER_SPEED = (205.0, 205.0, 124.0, 85.0, 62.0, 49.0)  # rpm per m/s in reverse and in gears 1 to 5
+_RPM_PER_SPEED = (205.0, 205.0, 124.0, 85.0, 62.0, 49.0)  # rpm per m/s in reverse and gears 1 to 5
 _HARMONICS = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])  # of the firing frequency of a four-cylinder engine
 _LOUDNESS = np.array([0.30, 1.0, 0.22, 0.55, 0.30, 0.16, 0.08])
-_HORN = (415.0, 523.0)  # Hz of its two plates
-_GRIP = 7.0  # m/s^2 across from which on tyres begin to be heard
+_HORN = (415.0, 523.0)  # Hz of its two tones
+_GRIP = 7.0  # m/s^2 of lateral acceleration from which the tyres squeal
 _NOISE_SECONDS = 3.0
 
 
 @dataclass
-class Heard:
-    """What the sound follows. Levels are 0 .. 1."""
+class SoundState:
+    """The state of the car that determines the sound. Levels are 0 to 1."""
 
-    speed: float = 0.0  # m/s, either way
+    speed: float = 0.0  # m/s, in either direction
     throttle: float = 0.0
     gear: int = 1
     squeal: float = 0.0  # of the tyres
     horn: bool = False
 
     @staticmethod
-    def of(ego: Ego, before: Heard, across: float) -> Heard:
-        """Of the ego, with ``across`` m/s^2 of lateral acceleration; levels follow softly from ``before``."""
+    def of(ego: Ego, previous: SoundState, lateral: float) -> SoundState:
+        """Return the state of ``ego`` at a ``lateral`` acceleration (m/s^2), with levels smoothed from ``previous``."""
         speed = abs(ego.speed)
-        sliding = min(max((abs(across) - _GRIP) / 3.0, 0.0), 1.0)
+        sliding = min(max((abs(lateral) - _GRIP) / 3.0, 0.0), 1.0)
         locked = 1.0 if (ego.hand_brake or ego.brake > 0.95) and speed > 4.0 else 0.0
-        squeal = before.squeal + 0.4 * (max(sliding, locked) - before.squeal)
-        return Heard(speed, ego.throttle, ego.gear, squeal, before.horn)
+        squeal = previous.squeal + 0.4 * (max(sliding, locked) - previous.squeal)
+        return SoundState(speed, ego.throttle, ego.gear, squeal, previous.horn)
 
 
 def revolutions(speed: float, gear: int, throttle: float) -> float:
-    """Rpm of the engine at ``speed`` (m/s): by its gear, with the clutch slipping at a crawl."""
+    """Return the engine's rpm at ``speed`` (m/s) in ``gear``, with a slipping clutch at low speed."""
     geared = speed * _RPM_PER_SPEED[min(max(gear, 0), len(_RPM_PER_SPEED) - 1)]
     slipping = _IDLE + 900.0 * throttle
     return min(max(geared, slipping), _REDLINE)
 
 
 class Synthesiser:
-    """Makes pieces of sound that go on from each other: the same calls, the same samples."""
+    """Makes seamless pieces of sound, deterministically."""
 
     def __init__(self, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -65,20 +65,20 @@ class Synthesiser:
         self._wind = _band(rng, count, 60.0, 700.0)
         self._road = _band(rng, count, 90.0, 1400.0)
         self._squeal = _band(rng, count, 750.0, 1150.0)
-        self._at = 0  # sample of the noises
+        self._at = 0  # position in the noises, samples
         self._phase: np.ndarray = np.zeros(len(_HARMONICS))  # cycles
         self._horn_phase: np.ndarray = np.zeros(len(_HORN))
         self._rpm = _IDLE
         self._gains: np.ndarray = np.zeros(5)  # engine, road, wind, squeal, horn
 
-    def piece(self, heard: Heard, count: int = PIECE) -> np.ndarray:
-        """f32 (count,), -1 .. 1: the next samples."""
+    def piece(self, state: SoundState, count: int = PIECE) -> np.ndarray:
+        """Return the next samples, f32 (count,), -1 to 1."""
         ramp = np.linspace(0.0, 1.0, count, endpoint=False, dtype=np.float32)
-        rpm = revolutions(heard.speed, heard.gear, heard.throttle)
-        rpm = self._rpm + min(max(rpm - self._rpm, -260.0), 260.0)  # an engine has mass
-        firing = (self._rpm + (rpm - self._rpm) * ramp) / 30.0  # Hz: two of four cylinders a turn
-        turned = np.cumsum(firing) / RATE
-        cycles = self._phase[:, None] + _HARMONICS[:, None] * turned
+        rpm = revolutions(state.speed, state.gear, state.throttle)
+        rpm = self._rpm + min(max(rpm - self._rpm, -260.0), 260.0)  # inertia of the engine
+        firing = (self._rpm + (rpm - self._rpm) * ramp) / 30.0  # Hz: two of four cylinders fire per revolution
+        revolved = np.cumsum(firing) / RATE
+        cycles = self._phase[:, None] + _HARMONICS[:, None] * revolved
         engine = (_LOUDNESS[:, None] * np.sin(2.0 * np.pi * cycles)).sum(axis=0) / _LOUDNESS.sum()
         self._phase, self._rpm = cycles[:, -1] % 1.0, rpm
         where = (self._at + np.arange(count)) % len(self._wind)
@@ -88,32 +88,32 @@ class Synthesiser:
         tones = np.sin(2.0 * np.pi * plates)
         horn = (0.6 * np.sign(tones) + 0.4 * tones).mean(axis=0)
         self._horn_phase = plates[:, -1] % 1.0
-        fast = heard.speed / 30.0
-        effort = 0.35 + 0.4 * heard.throttle + 0.25 * (rpm - _IDLE) / (_REDLINE - _IDLE)
+        fast = state.speed / 30.0
+        effort = 0.35 + 0.4 * state.throttle + 0.25 * (rpm - _IDLE) / (_REDLINE - _IDLE)
         gains = np.array(
-            [0.30 * effort, 0.16 * min(fast, 1.2), 0.20 * min(fast, 1.5) ** 2, 0.22 * heard.squeal, 0.28 * heard.horn]
+            [0.30 * effort, 0.16 * min(fast, 1.2), 0.20 * min(fast, 1.5) ** 2, 0.22 * state.squeal, 0.28 * state.horn]
         )
-        levels = self._gains[:, None] + (gains - self._gains)[:, None] * ramp  # no clicks between pieces
+        levels = self._gains[:, None] + (gains - self._gains)[:, None] * ramp  # ramps avoid clicks between pieces
         self._gains = gains
         voices = np.stack([engine, self._road[where], self._wind[where], self._squeal[where], horn])
         return np.tanh((levels * voices).sum(axis=0)).astype(np.float32)
 
 
-def blow(speed: float, seed: int = 0) -> np.ndarray:
-    """f32 (N,), -1 .. 1: metal that is hit so that it goes ``speed`` m/s slower: a thud and a crunch."""
+def impact_sound(speed: float, seed: int = 0) -> np.ndarray:
+    """Return the sound of an impact that takes ``speed`` m/s, f32 (N,), -1 to 1: a thud, a crunch and debris."""
     strength = min(0.25 + speed / 12.0, 1.0)
     count = int(RATE * (0.25 + 0.5 * strength))
     seconds = np.arange(count) / RATE
     rng = np.random.default_rng(seed)
     thud = np.sin(2.0 * np.pi * (70.0 - 30.0 * seconds) * seconds) * np.exp(-9.0 * seconds)
     crunch = _band(rng, count, 300.0, 4000.0) * np.exp(-(16.0 - 9.0 * strength) * seconds)
-    falling = (rng.random(count // 220 + 1) > 0.55).repeat(220)[:count]  # pieces that touch the ground now and then
+    falling = (rng.random(count // 220 + 1) > 0.55).repeat(220)[:count]  # debris hits the ground intermittently
     rattle = _band(rng, count, 1800.0, 3600.0) * np.exp(-5.0 * seconds) * falling
     return (np.tanh(1.6 * (0.9 * thud + 0.7 * crunch + 0.25 * strength * rattle)) * strength).astype(np.float32)
 
 
 def available() -> bool:
-    """Whether there is something to play on, without asking a library that would complain on stderr."""
+    """Return whether there is an audio device, without SDL, which would print errors to stderr."""
     if os.environ.get("SDL_AUDIODRIVER") or sys.platform != "linux":
         return True
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
@@ -122,33 +122,33 @@ def available() -> bool:
 
 
 class Sound:
-    """Plays what is to be heard. ``volume``, 0 .. 1, may be set at any time."""
+    """Plays the sound of ``state``. ``state``, ``volume`` (0 to 1) and ``muted`` may be set at any time."""
 
     def __init__(self, volume: float) -> None:
         self.volume = volume
-        self.heard = Heard()
+        self.state = SoundState()
         self.muted = False
-        self.playing = False  # there is a device
+        self.playing = False  # whether there is a device
         self._synthesiser = Synthesiser()
-        self._blows = 0
+        self._impacts = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._play, name="sound", daemon=True)
 
     def start(self) -> None:
-        """Open the device and begin, beside everything else: that takes a moment."""
+        """Open the device and start playing in the background."""
         if not self._thread.is_alive() and self.volume > 0.0 and available():
             self._thread.start()
 
-    def strike(self, speed: float) -> None:
-        """A blow that changed the velocity by ``speed`` m/s."""
+    def play_impact(self, speed: float) -> None:
+        """Play an impact that changed the velocity by ``speed`` m/s."""
         if self.playing and not self.muted:
-            self._blows += 1
+            self._impacts += 1
             with contextlib.suppress(pygame.error):
-                sound = pygame.mixer.Sound(buffer=_samples(blow(speed, self._blows), self.volume))
+                sound = pygame.mixer.Sound(buffer=_samples(impact_sound(speed, self._impacts), self.volume))
                 sound.play()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop playing and close the device."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join(0.5)
@@ -170,8 +170,8 @@ class Sound:
                 if busy and channel.get_queue() is not None:
                     continue
                 volume = 0.0 if self.muted else self.volume
-                piece = pygame.mixer.Sound(buffer=_samples(self._synthesiser.piece(self.heard), volume))
-                # A channel that ran out, on a busy machine, may keep what was queued at that moment for ever.
+                piece = pygame.mixer.Sound(buffer=_samples(self._synthesiser.piece(self.state), volume))
+                # If a channel has run dry on a busy machine, a piece queued at that moment would never play.
                 (channel.queue if busy else channel.play)(piece)
 
 
@@ -180,7 +180,7 @@ def _samples(sound: np.ndarray, volume: float) -> bytes:
 
 
 def _band(rng: np.random.Generator, count: int, low: float, high: float) -> np.ndarray:
-    """f32 (count,): noise between two frequencies (Hz), of unit deviation, that joins its own beginning."""
+    """Return periodic noise between two frequencies (Hz), f32 (count,), with unit standard deviation."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     frequency = np.fft.rfftfreq(count, 1.0 / RATE)
     spectrum *= 1.0 / (1.0 + (low / np.maximum(frequency, 1.0)) ** 4) / (1.0 + (frequency / high) ** 4)

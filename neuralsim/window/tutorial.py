@@ -1,4 +1,4 @@
-"""The first drive: one thing after the other, each until it is done; Enter skips the rest."""
+"""The tutorial: one step after the other, each until it is done; Enter skips the rest."""
 
 from __future__ import annotations
 
@@ -9,46 +9,44 @@ import pygame
 from bridge.messages import Ego
 from neuralsim.window.drawing import BLUE, BODY, MARGIN, SMALL, SOFT, TRACK, WHITE, Pen
 
-_LAST = 9.0  # s that the last step is shown
+_LAST = 9.0  # s for which the last step is shown
 
 
 @dataclass(frozen=True)
 class _Step:
     keys: tuple[str, ...]
-    words: str
+    text: str
 
 
 _STEPS = (
-    _Step(("W",), "Hold it to drive off"),
-    _Step(("A", "D"), "Steer: as far as the speed allows"),
-    _Step(("S",), "Brake until you stand"),
-    _Step(("P", "M", "Esc"), "Autopilot, map, menu. H has all keys. Have a good trip!"),
+    _Step(("W",), "Hold to accelerate"),
+    _Step(("A", "D"), "Hold to steer left or right"),
+    _Step(("S",), "Hold to brake to a standstill"),
+    _Step(("P", "M", "Esc"), "Autopilot, map, menu. Press H for all keys. Enjoy the drive!"),
 )
-
-
-#: Instead of what the driver should do while the autopilot does it.
-_DRIVEN = _Step(("P",), "The autopilot drives. P, or any pedal: you do")
+#: Replaces a step while the autopilot is driving.
+_AUTOPILOT = _Step(("P",), "The autopilot is driving. Press P or any pedal to take over")
 
 
 class Tutorial:
-    """``active`` until all is done or it was skipped."""
+    """The steps, ``active`` until they are done or skipped."""
 
     def __init__(self, active: bool) -> None:
         self.active = active
         self.step = 0
-        self._since = 0.0  # s of simulated time at which the last step began
-        self._driven = False  # by the autopilot
+        self._since = 0.0  # s of simulated time at which the current step began
+        self._is_autopilot = False
 
     def skip(self) -> None:
-        """Enough of it."""
+        """End the tutorial."""
         self.active = False
 
-    def frame(self, ego: Ego, time: float) -> None:
-        """Go on where the ego shows that a step is done; ``time``: simulated, s."""
+    def update(self, ego: Ego, time: float) -> None:
+        """Advance when the ego's state shows that the step is done; ``time`` is simulated, s."""
         if not self.active:
             return
         driving = not ego.autopilot
-        self._driven = ego.autopilot
+        self._is_autopilot = ego.autopilot
         done = (
             driving and ego.speed > 2.5,
             driving and abs(ego.steer) > 0.1,
@@ -64,26 +62,26 @@ class Tutorial:
 
     @property
     def card(self) -> tuple[tuple[str, ...], str]:
-        """Keys, and what they do: of this step, or while the autopilot drives how to take over."""
-        step = _DRIVEN if self._driven and self.step < len(_STEPS) - 1 else _STEPS[self.step]
-        return step.keys, step.words
+        """Keys and text of the step, or how to take over while the autopilot is driving."""
+        step = _AUTOPILOT if self._is_autopilot and self.step < len(_STEPS) - 1 else _STEPS[self.step]
+        return step.keys, step.text
 
     def draw(self, target: pygame.Surface, pen: Pen) -> None:
-        """A card at the bottom: keys, what they do, how far it is, how to leave it."""
+        """Draw a card at the bottom: the keys, the text, the progress and how to skip."""
         if not self.active:
             return
-        px, (keys, said) = pen.px, self.card
+        px, (keys, text) = pen.px, self.card
         caps = sum(pen.key_width(key) + px(5) for key in keys)
         room = pen.view.width - 2 * px(MARGIN) - px(28) - caps
-        lines = pen.wrapped(said, BODY, WHITE, max(room, px(120)))
-        skip = pen.text("Enter: skip", SMALL, SOFT)
-        words = max(line.get_width() for line in lines)
-        width = max(caps + px(8) + words, skip.get_width() + px(80)) + px(28)
+        lines = pen.wrapped(text, BODY, WHITE, max(room, px(120)))
+        skip = pen.text("Enter to skip", SMALL, SOFT)
+        widest = max(line.get_width() for line in lines)
+        width = max(caps + px(8) + widest, skip.get_width() + px(80)) + px(28)
         tall = sum(line.get_height() for line in lines)
         box = pygame.Rect(0, 0, width, tall + skip.get_height() + px(28))
         left = pen.view.centerx - width // 2
         lowest = pen.view.bottom - px(MARGIN) - box.height
-        pen.free(box, [*((left, y) for y in range(lowest, pen.view.centery, -px(4))), (left, lowest)])
+        pen.place(box, [*((left, y) for y in range(lowest, pen.view.centery, -px(4))), (left, lowest)])
         pen.plate(target, box, 12, 215)
         x, y = box.left + px(14), box.top + px(10)
         for key in keys:
@@ -95,5 +93,5 @@ class Tutorial:
         y = box.bottom - px(8) - skip.get_height()
         target.blit(skip, (box.right - px(14) - skip.get_width(), y))
         for number in range(len(_STEPS)):
-            dot = pen.paint.disc(px(4), BLUE if number <= self.step else TRACK)
+            dot = pen.surfaces.disc(px(4), BLUE if number <= self.step else TRACK)
             target.blit(dot, (box.left + px(14) + number * px(14), y + skip.get_height() // 2 - px(4)))

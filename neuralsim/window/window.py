@@ -1,4 +1,4 @@
-"""The window: the picture scaled to it, the HUD over it, screenshots."""
+"""The window: shows the scaled picture with the HUD on top, and saves screenshots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-# The window is filled by the CPU and handed over by shared memory: 0.1 ms. SDL's default would upload a texture and
-# present it with the (software) GPU: 2.4 ms of a core per picture without a GPU, and a wait for vsync with one.
+# The CPU fills the window and passes it on in shared memory, in 0.1 ms. By default, SDL would upload a texture and
+# present it by (software) GPU: 2.4 ms of CPU time per frame without a GPU, and a wait for vsync with one.
 os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 os.environ.setdefault("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -22,25 +22,27 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
 from bridge.messages import Frame
-from neuralsim.drive.interactive_drive import HudState, Move
+from neuralsim.drive.interactive_drive import HudState, Warp
 from neuralsim.drive.view_choice import ViewChoice
-from neuralsim.renderer.views import View, picture
+from neuralsim.renderer.views import View, view_image
 from neuralsim.runtimes import cache
 from neuralsim.window.hud import Hud
 from neuralsim.window.menu import Menu
 from neuralsim.window.overlay_cards import Loading, draw_loading
 
 _MINIMUM = (320, 160)
-_JOLT, _JOLT_RATE = 0.6, 7.0  # s that the picture shakes after a blow, and how often a second
-_GRAB = 10  # pixels beside the divider that still take hold of it
+_JOLT, _JOLT_RATE = 0.6, 7.0  # duration (s) and frequency (Hz) of the shake after an impact
+_GRAB = 10  # pixels around the divider where it can be grabbed
+#: What to do without a display.
+NO_DISPLAY = "set DISPLAY, use --headless, or drive in a browser with `make serve`"
 
 
 class WindowError(RuntimeError):
-    """No window can be opened; the message says where and why, in one line."""
+    """No window can be opened; the message is one line with place and reason."""
 
 
 def display_available() -> bool:
-    """Whether a window could be opened here, without opening one."""
+    """Return whether a window could be opened here, without opening one."""
     driver = os.environ.get("SDL_VIDEODRIVER", "")
     if driver in ("dummy", "offscreen") or sys.platform in ("win32", "darwin"):
         return True
@@ -50,30 +52,30 @@ def display_available() -> bool:
 class Window(ViewChoice):
     """A resizable window for frames of ``size`` (width, height).
 
-    At first it is ``wanted`` pixels large, else ``times`` the frames' size where that fits; or ``fullscreen``.
+    Its initial size is ``window_size`` in pixels, or else ``scale`` times that of the frames, where that fits.
     """
 
     def __init__(
         self,
         size: tuple[int, int],
-        times: float = 2.0,
+        scale: float = 2.0,
         title: str = "NeuralSim",
         *,
-        wanted: tuple[int, int] | None = None,
+        window_size: tuple[int, int] | None = None,
         fullscreen: bool = False,
     ) -> None:
         if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
-            os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # else SDL falls back to drivers that show nothing
+            os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # otherwise SDL falls back to drivers without any output
         try:
             pygame.display.init()
-            self._windowed = _start_size(size, times, wanted)
+            self._windowed = _start_size(size, scale, window_size)
             self._surface = _set_mode(self._windowed, fullscreen)
         except pygame.error as error:
             where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "this machine"
             raise WindowError(f"no window on {where} ({error})") from None
         pygame.display.set_caption(title)
         pygame.display.set_icon(_icon())
-        pygame.key.set_repeat()  # no repeats: a held key is one press
+        pygame.key.set_repeat()  # disables key repeat
         self.fullscreen = fullscreen
         self.hud = Hud()
         self.menu = Menu()
@@ -83,21 +85,21 @@ class Window(ViewChoice):
         self._aspect = size[0] / size[1]
         self._frame: Frame | None = None
         self._neural: np.ndarray | None = None
-        self._views: dict[View, pygame.Surface] = {}  # of the frame, as far as they were shown
-        self._spare: list[pygame.Surface] = []  # for pictures in the making
-        self._jolted = (0.0, 0.0)  # how hard, 0 .. 1, and when, s
+        self._views: dict[View, pygame.Surface] = {}  # of the frame, those shown so far
+        self._spare: list[pygame.Surface] = []  # targets of late warp
+        self._jolted = (0.0, 0.0)  # strength, 0 to 1, and time, s
 
     @property
     def windowed(self) -> tuple[int, int]:
-        """Its size in pixels, also while it fills the screen: that which it has otherwise."""
+        """Size in pixels outside fullscreen mode."""
         return self._windowed if self.fullscreen else self._surface.get_size()
 
     def jolt(self, strength: float) -> None:
-        """Shake the picture, 0 .. 1."""
+        """Shake the picture with a strength of 0 to 1."""
         self._jolted = strength, time.monotonic()
 
     def toggle_fullscreen(self) -> None:
-        """Fill the screen, or be a window of the size of before again."""
+        """Switch between fullscreen mode and a window of the previous size."""
         if not self.fullscreen:
             self._windowed = self._surface.get_size()
         self.fullscreen = not self.fullscreen
@@ -109,7 +111,7 @@ class Window(ViewChoice):
         self._point(pygame.SYSTEM_CURSOR_ARROW)
 
     def handle(self, event: pygame.event.Event) -> bool:
-        """Take mouse and window events; True if the picture must be drawn again."""
+        """Handle mouse and window events; return whether to redraw."""
         if event.type in (pygame.VIDEORESIZE, pygame.WINDOWEXPOSED):
             self._surface = pygame.display.get_surface() or self._surface
             return True
@@ -132,33 +134,33 @@ class Window(ViewChoice):
         return False
 
     def loading(self, loading: Loading) -> None:
-        """Show what is being waited for."""
+        """Show the progress of the start."""
         draw_loading(self._surface, self.hud.pen, loading)
         pygame.display.flip()
 
-    def show(self, frame: Frame, neural: np.ndarray, state: HudState, move: Move | None = None) -> None:
-        """Draw ``frame`` in the chosen view, moved by ``move``, with the HUD over it, and put it on the screen."""
+    def show(self, frame: Frame, neural: np.ndarray, state: HudState, warp: Warp | None = None) -> None:
+        """Display ``frame`` in the chosen view, warped by ``warp``, with the HUD on top."""
         if frame is not self._frame or neural is not self._neural:
             self._views.clear()
         self._frame, self._neural = frame, neural
         if frame.camera.height:
             self._aspect = frame.camera.width / frame.camera.height
-        self._draw(move)
+        self._draw(warp)
         state.view = self.title_of_view
         self.hud.minimap.large = self.hud.minimap.large and not self.menu.shown
         self.hud.draw(self._surface, self._box(), state, frame)
         self.menu.draw(self._surface, self.hud.pen)
         pygame.display.flip()
 
-    def again(self, state: HudState, move: Move | None = None) -> None:
-        """Draw the newest frame once more: something over it has changed, or it is to be moved."""
+    def again(self, state: HudState, warp: Warp | None = None) -> None:
+        """Display the newest frame again: warped, or because something on top has changed."""
         if self._frame is not None and self._neural is not None:
-            self.show(self._frame, self._neural, state, move)
+            self.show(self._frame, self._neural, state, warp)
 
-    def screenshot(self, folder: Path, *, dressed: bool = False) -> Path:
-        """Save the picture as PNG into ``folder`` and return the file's path. ``OSError`` if it cannot.
+    def screenshot(self, folder: Path, *, with_hud: bool = False) -> Path:
+        """Save the picture as PNG in ``folder`` and return the file's path. Raises ``OSError``.
 
-        ``dressed``: with all that is drawn over it, as the window shows it.
+        ``with_hud``: as displayed, with everything drawn on top.
         """
         folder.mkdir(parents=True, exist_ok=True)
         stem = time.strftime("neuralsim-%Y%m%d-%H%M%S")
@@ -166,11 +168,11 @@ class Window(ViewChoice):
         while path.exists():
             path, n = folder / f"{stem}-{n}.png", n + 1
         try:
-            if not dressed and self._frame is not None:
-                self._draw(None)  # over the HUD, which is drawn again with the next display
-            written = io.BytesIO()
-            pygame.image.save(self._surface, written, path.name)
-            cache.write(path, written.getvalue())  # whole or not at all
+            if not with_hud and self._frame is not None:
+                self._draw(None)  # overwrites the HUD, which returns with the next redraw
+            buffer = io.BytesIO()
+            pygame.image.save(self._surface, buffer, path.name)
+            cache.write(path, buffer.getvalue())  # atomically
         except pygame.error as error:
             raise OSError(f"cannot save {path}: {error}") from None
         return path
@@ -180,7 +182,7 @@ class Window(ViewChoice):
         pygame.display.quit()
 
     def _box(self) -> pygame.Rect:
-        """Where the picture lies: as large as fits with its own aspect ratio."""
+        """Return the picture's rectangle: as large as possible at its aspect ratio."""
         width, height = self._surface.get_size()
         if width > height * self._aspect:
             box = pygame.Rect(0, 0, max(round(height * self._aspect), 1), height)
@@ -192,16 +194,16 @@ class Window(ViewChoice):
     def _point(self, cursor: int) -> None:
         if cursor != self._cursor:
             self._cursor = cursor
-            with contextlib.suppress(pygame.error):  # a display without cursors of its own
+            with contextlib.suppress(pygame.error):  # a display without cursors
                 pygame.mouse.set_cursor(cursor)
 
     def _divider_x(self) -> int:
         box = self._box()
         return box.left + round(self.divider * box.width)
 
-    def _draw(self, move: Move | None) -> None:
-        small = self._picture(move)
-        if self._frame is not None and self._frame.mount == "reversing":  # as a mirror shows it: left is left
+    def _draw(self, warp: Warp | None) -> None:
+        small = self._picture(warp)
+        if self._frame is not None and self._frame.mount == "reversing":  # mirrored, so that left is left
             small = pygame.transform.flip(small, True, False)
         box = self._box()
         if box.size != self._surface.get_size():
@@ -222,66 +224,66 @@ class Window(ViewChoice):
                 pygame.draw.polygon(self._surface, (20, 24, 30), points)
 
     def _shake(self, box: pygame.Rect) -> None:
-        """Shift what is drawn as a body does that was hit: down first, a damped oscillation."""
+        """Shift the picture in a damped oscillation after an impact, first down."""
         strength, begun = self._jolted
-        since = time.monotonic() - begun
-        if strength <= 0.0 or since > _JOLT:
+        elapsed = time.monotonic() - begun
+        if strength <= 0.0 or elapsed > _JOLT:
             return
-        away = math.exp(-6.0 * since) * math.sin(2.0 * math.pi * _JOLT_RATE * since)
-        down, right = round(0.05 * box.height * strength * away), round(0.012 * box.width * strength * away)
+        offset = math.exp(-6.0 * elapsed) * math.sin(2.0 * math.pi * _JOLT_RATE * elapsed)
+        down, right = round(0.05 * box.height * strength * offset), round(0.012 * box.width * strength * offset)
         picture = self._surface.subsurface(box)
         picture.blit(picture.copy(), (right, down))
 
-    def _picture(self, move: Move | None) -> pygame.Surface:
-        """The chosen view, moved; the neural picture stands in for a plane that is not there (yet)."""
+    def _picture(self, warp: Warp | None) -> pygame.Surface:
+        """Return the chosen view, warped; the neural image stands in for a missing plane."""
         shown = self._view(self.split_right if self.view == View.SPLIT else self.view)
         self.missing = shown is None
         left = self._view(View.NEURAL)
-        assert left is not None, "every frame has a neural picture"
+        assert left is not None, "every frame has a neural image"
         if shown is None or self.view != View.SPLIT:
-            return self._moved(left if shown is None else shown, move, 0)
-        both = self._moved(shown, move, 0)
+            return self._warped(left if shown is None else shown, warp, 0)
+        both = self._warped(shown, warp, 0)
         if both is shown:
             both = shown.copy()
         width, height = both.get_size()
-        both.blit(self._moved(left, move, 1), (0, 0), (0, 0, round(width * self.divider), height))
+        both.blit(self._warped(left, warp, 1), (0, 0), (0, 0, round(width * self.divider), height))
         return both
 
     def _view(self, view: View) -> pygame.Surface | None:
-        """The picture of a view, made once per frame; None while the frame does not carry its plane."""
+        """Return the surface of a view, made once per frame; None if the frame lacks its plane."""
         if view not in self._views and self._frame is not None and self._neural is not None:
-            shown = picture(view, self._frame, self._neural, self.remap)
+            shown = view_image(view, self._frame, self._neural, self.remap)
             if shown is not None:
                 shown = np.ascontiguousarray(shown)
                 size = shown.shape[1], shown.shape[0]
                 self._views[view] = pygame.image.frombuffer(shown.data, size, "RGB").convert(32)
         return self._views.get(view)
 
-    def _moved(self, shown: pygame.Surface, move: Move | None, which: int) -> pygame.Surface:
-        """``shown`` as it is, or moved in the spare surface of that number."""
-        if move is None:
+    def _warped(self, shown: pygame.Surface, warp: Warp | None, which: int) -> pygame.Surface:
+        """Return ``shown``, or the spare surface ``which`` with the warped one."""
+        if warp is None:
             return shown
         if not self._spare or self._spare[0].get_size() != shown.get_size():
             self._spare = [shown.copy(), shown.copy()]
         target = self._spare[which]
-        moved = move(_pixels(shown), _pixels(target))
-        return target if moved else shown
+        done = warp(_pixels(shown), _pixels(target))
+        return target if done else shown
 
 
-def _start_size(size: tuple[int, int], times: float, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    """Pixels of a window for frames of ``size``: never larger than the desktop, nor too small to take hold of."""
+def _start_size(size: tuple[int, int], scale: float, window_size: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the initial window size for frames of ``size``, at most the desktop's and large enough to grab."""
     desktop = pygame.display.get_desktop_sizes()[0]
-    if wanted is None:
-        factor = max(min(times, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
-        wanted = round(size[0] * factor), round(size[1] * factor)
-    return max(min(wanted[0], desktop[0]), _MINIMUM[0]), max(min(wanted[1], desktop[1]), _MINIMUM[1])
+    if window_size is None:
+        factor = max(min(scale, desktop[0] * 0.94 / size[0], desktop[1] * 0.88 / size[1]), 0.25)
+        window_size = round(size[0] * factor), round(size[1] * factor)
+    return max(min(window_size[0], desktop[0]), _MINIMUM[0]), max(min(window_size[1], desktop[1]), _MINIMUM[1])
 
 
 def _set_mode(windowed: tuple[int, int], fullscreen: bool) -> pygame.Surface:
-    """The display's surface; the screen keeps its resolution, for a change of it flickers and moves others' windows."""
+    """Return the display's surface. The screen keeps its resolution: changing it flickers and moves other windows."""
     if fullscreen:
         return pygame.display.set_mode(pygame.display.get_desktop_sizes()[0], pygame.FULLSCREEN)
-    for _ in range(2):  # without a window manager the first call leaves the full screen, and the second one resizes
+    for _ in range(2):  # without a window manager, the first call leaves fullscreen mode and the second one resizes
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             surface = pygame.display.set_mode(windowed, pygame.RESIZABLE)
@@ -292,12 +294,12 @@ def _set_mode(windowed: tuple[int, int], fullscreen: bool) -> pygame.Surface:
 
 
 def _pixels(surface: pygame.Surface) -> np.ndarray:
-    """u32 (H, W): the surface's own memory; it cannot be drawn on while the array lives."""
+    """Return the surface's memory as u32 (H, W). The surface is locked while the array exists."""
     return pygame.surfarray.pixels2d(surface).T
 
 
 def _icon() -> pygame.Surface:
-    """A small street running to the horizon."""
+    """Return the icon: a street that runs to the horizon."""
     icon = pygame.Surface((32, 32), pygame.SRCALPHA)
     pygame.draw.rect(icon, (70, 130, 180), (0, 0, 32, 16), border_top_left_radius=7, border_top_right_radius=7)
     pygame.draw.rect(icon, (40, 46, 56), (0, 14, 32, 18), border_bottom_left_radius=7, border_bottom_right_radius=7)

@@ -1,4 +1,4 @@
-"""The drive in a window: its events, what is drawn, what only a window has."""
+"""The drive in a window: events, display, and the features that only a window has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from neuralsim.base.log import logger
 
-from neuralsim.window.window import Window, WindowError  # isort: skip (before pygame: it prepares SDL)
+from neuralsim.window.window import NO_DISPLAY, Window, WindowError  # isort: skip (before pygame: it prepares SDL)
 
 import pygame
 
@@ -17,11 +17,11 @@ from bridge.process.settings import SettingsError
 from bridge.size import Size
 from neuralsim.drive import settings
 from neuralsim.drive.driver_input import Axes
-from neuralsim.drive.interactive_drive import InteractiveDrive, Move
+from neuralsim.drive.interactive_drive import InteractiveDrive, Warp
 from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.painting_loop import DriveError, PaintedFrame
-from neuralsim.window.feedback import Feel
+from neuralsim.session.render_loop import DriveError, RenderedFrame
+from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.overlay_cards import Loading
 from neuralsim.window.pause_menu import PauseMenu
@@ -31,10 +31,10 @@ _GRAPH = 120  # frames in the frame graph
 
 
 class WindowDrive(InteractiveDrive):
-    """Shows pictures and sends what the driver wants; latest wins."""
+    """The interactive drive in a window."""
 
-    keeps_settings = True  # whether the driver's file of choices is read and written
-    way_out = "set DISPLAY or use --headless"  # where there is no display
+    keeps_settings = True  # whether the driver's settings file is read and written
+    no_display_hint = NO_DISPLAY
     inputs: Inputs
 
     def __init__(self, options: DriveOptions) -> None:
@@ -44,10 +44,10 @@ class WindowDrive(InteractiveDrive):
             super().__init__(options, chosen, _wake)
             options = self.options
             self.window = Window(
-                options.shown, 1.0 if options.show else 2.0, wanted=chosen.window, fullscreen=chosen.fullscreen
+                options.shown, 1.0 if options.show else 2.0, window_size=chosen.window, fullscreen=chosen.fullscreen
             )
         except WindowError as error:
-            raise DriveError(f"{error}: {self.way_out}") from None
+            raise DriveError(f"{error}: {self.no_display_hint}") from None
         except SettingsError as error:
             raise DriveError(str(error)) from None
         self._opened = self.window.windowed
@@ -60,8 +60,8 @@ class WindowDrive(InteractiveDrive):
         self._was_paused = False  # before the menu was opened
         self.inputs = Inputs(self.act, self.window.choose, autopilot=options.autopilot)
         self.inputs.axes = dict(chosen.axes)
-        self._pages = PauseMenu(self)
-        self.feel = Feel(chosen, self.window.jolt)
+        self.feedback = Feedback(chosen, self.window.jolt)
+        self._pages = PauseMenu(self, self.menu, self.inputs, self.feedback, self.keep_axes)
         self._graphed = 0  # frames in the graph so far
         self.follow_settings()
 
@@ -77,15 +77,15 @@ class WindowDrive(InteractiveDrive):
         self.hud.notify(text)
 
     def close(self) -> None:
-        self.feel.sound.stop()
+        self.feedback.sound.stop()
         super().close()
-        self._remember()
+        self._save_window()
         self.window.close()
 
-    def heed(self, wanted: Control) -> None:
-        wanted.mirror = self.hud.mirror.on
-        self.feel.sound.muted = wanted.paused
-        self.feel.sound.heard.horn = self.inputs.holds("horn")  # at once, whatever the pictures do
+    def before_send(self, control: Control) -> None:
+        control.mirror = self.hud.mirror.on
+        self.feedback.sound.muted = control.paused
+        self.feedback.sound.state.horn = self.inputs.is_held("horn")  # without waiting for a frame
 
     def events(self, pause: float) -> bool:
         redraw = False
@@ -96,58 +96,58 @@ class WindowDrive(InteractiveDrive):
             if self.menu.handle(event):
                 redraw = True
                 continue
-            if event.type == pygame.MOUSEBUTTONDOWN and self._pointed(event):
+            if event.type == pygame.MOUSEBUTTONDOWN and self._map_click(event):
                 redraw = True
                 continue
             self.inputs.handle(event)
             redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
         return redraw
 
-    def _pointed(self, event: pygame.event.Event) -> bool:
-        """A click on the map: where to go, or (right) nowhere any more; True if it was on it."""
+    def _map_click(self, event: pygame.event.Event) -> bool:
+        """Handle a click on the map, which sets or (right) clears the destination; return whether it was on the map."""
         minimap = self.hud.minimap
         large = minimap.large
         place = minimap.clicked(event.pos)
         if large and event.button == 3:
-            self.go(None)
+            self.navigate_to(None)
         elif place is not None and event.button == 1:
             minimap.large = False
-            self.go(place)
+            self.navigate_to(place)
         return large or minimap.large
 
     def show_waiting(self) -> None:
         session = self.session
         self.window.loading(Loading(list(session.steps.items()), time.monotonic() - self.begun, session.doing))
 
-    def first_picture(self) -> None:
-        self.feel.sound.start()
+    def first_frame(self) -> None:
+        self.feedback.sound.start()
         if self.controls.observes:
             self.hud.tutorial.skip()
-            self.hud.notify("Watching: an observer's keys may not drive")
+            self.hud.notify("Watching only: these keys do not permit driving")
         elif not self.hud.tutorial.active:
             self.hud.notify("Press H for help")
-        super().first_picture()
+        super().first_frame()
 
-    def show_new(self, picture: PaintedFrame) -> None:
+    def show_new(self, rendered: RenderedFrame) -> None:
         device = self.inputs.device
-        said = self.feel.frame(picture.frame, device.joystick if device else None)
-        if said:
-            self.hud.notify(said)
-        self._teach(picture.frame)
-        if picture.frame.chart is not None:
-            self.hud.minimap.chart = picture.frame.chart
-        self.hud.mirror.frame(picture.frame)
-        self.window.remap = picture.remap
-        self.window.show(picture.frame, picture.neural, self.state)
+        message = self.feedback.update(rendered.frame, device.joystick if device else None)
+        if message:
+            self.hud.notify(message)
+        self._update_tutorial(rendered.frame)
+        if rendered.frame.chart is not None:
+            self.hud.minimap.chart = rendered.frame.chart
+        self.hud.mirror.update(rendered.frame)
+        self.window.remap = rendered.remap
+        self.window.show(rendered.frame, rendered.neural, self.state)
 
-    def show_again(self, move: Move | None = None) -> None:
-        self.window.again(self.state, move)
+    def show_again(self, warp: Warp | None = None) -> None:
+        self.window.again(self.state, warp)
 
-    def _teach(self, frame: Frame) -> None:
-        """Go on with the first steps; once they are over they are not shown again."""
+    def _update_tutorial(self, frame: Frame) -> None:
+        """Advance the tutorial; once it is over, it is not shown again."""
         tutorial = self.hud.tutorial
         if tutorial.active:
-            tutorial.frame(frame.ego, frame.sim_time)
+            tutorial.update(frame.ego, frame.sim_time)
             if not tutorial.active:
                 self.choose("tutorial", False)
 
@@ -181,17 +181,17 @@ class WindowDrive(InteractiveDrive):
             self.window.toggle_fullscreen()
         elif command == "graph":
             hud.graph = not hud.graph
-        elif command in ("screenshot", "screenshot_dressed"):
-            self._screenshot(dressed=command == "screenshot_dressed")
+        elif command in ("screenshot", "screenshot_with_hud"):
+            self._screenshot(with_hud=command == "screenshot_with_hud")
         elif command == "plugged_in":
             hud.notify(f"{self.inputs.device_name} connected")
         elif command == "unplugged":
-            hud.notify("Controller unplugged")
+            hud.notify("Controller disconnected")
         else:
             super().act(command)
 
     def _open_menu(self) -> None:
-        """Pause and offer what there is; what has nothing to lose yet is left at once."""
+        """Close an overlay, or else open the menu; before the first frame, quit."""
         if self.hud.help.page is not None or self.hud.minimap.large:
             self.hud.help.close()
             self.hud.minimap.large = False
@@ -203,62 +203,62 @@ class WindowDrive(InteractiveDrive):
     # Choices of the menu
 
     def choose(self, name: str, value: Any) -> None:
-        """Change a setting, and keep it; what can be changed at once is."""
+        """Change a setting and save it; it takes effect immediately if possible."""
         super().choose(name, value)
-        self._keep()
+        self._save()
 
     def keep_axes(self, axes: Axes) -> None:
-        """Read the device by these axes, now and whenever it is plugged in."""
+        """Use these axes for the device, now and whenever it is plugged in."""
         self.inputs.calibrate(axes)
         self.choose("axes", {**self.settings.axes, self.inputs.device_name: axes})
 
-    def start_anew(self, options: DriveOptions) -> None:
+    def restart(self, options: DriveOptions) -> None:
         self.menu.close()
         self.hud.minimap.chart = None
-        super().start_anew(options)
+        super().restart(options)
 
     def follow_settings(self) -> None:
         super().follow_settings()
         chosen = self.settings
         self.inputs.bind(chosen.keys)
         self.hud.minimap.visible, self.hud.mirror.on = chosen.minimap, chosen.mirror
-        self.feel.settings, self.feel.sound.volume = chosen, chosen.volume
+        self.feedback.settings, self.feedback.sound.volume = chosen, chosen.volume
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         if not self.keeps_settings:
             return
         try:
             settings.save(self._file, self.settings)
         except OSError as error:
-            logger().warning(f"cannot keep the settings: {error}")
+            logger().warning(f"cannot save the settings: {error}")
 
     def _menu_changed(self, shown: bool) -> None:
-        """The menu has been opened or closed: the simulation stands while it is open."""
+        """Pause the simulation while the menu is open."""
         if shown:
-            self._was_paused = self.inputs.wanted.paused
-            self.inputs.release()
+            self._was_paused = self.inputs.requested.paused
+            self.inputs.release_all()
         self.inputs.pause(shown or self._was_paused)
 
-    def _remember(self) -> None:
-        """Keep what was changed about the window by hand."""
+    def _save_window(self) -> None:
+        """Save changes that the driver made to the window."""
         window, chosen = self.window, self.settings.model_copy()
         if window.windowed != self._opened:
             chosen.window = Size(*window.windowed)
         chosen.fullscreen, chosen.full_hud = window.fullscreen, self.hud.full
         if chosen != self.settings:
             self.settings = chosen
-            self._keep()
+            self._save()
 
-    def _screenshot(self, dressed: bool) -> None:
+    def _screenshot(self, with_hud: bool) -> None:
         if self._last is None:
             return
         try:
-            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings, dressed=dressed)}")
+            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings, with_hud=with_hud)}")
         except OSError as error:
             self.hud.notify(f"No screenshot: {error}")
 
 
 def _wake() -> None:
-    """Called by the painting thread: let the loop look."""
-    with contextlib.suppress(pygame.error):  # the queue is full or the window is closing: it looks anyway
+    """Wake up the loop; called by the render thread."""
+    with contextlib.suppress(pygame.error):  # the queue is full or the window is closing: harmless
         pygame.event.post(pygame.event.Event(pygame.USEREVENT))

@@ -1,4 +1,4 @@
-"""Shipped models: one folder each, ``model.onnx`` with fp16 weights and ``card.yaml``, which says what it is."""
+"""Shipped models: one folder each with ``model.onnx``, its weights in fp16, and ``card.yaml``, which describes it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bridge.process.parser import unknown
 from bridge.untrusted import limits
 from bridge.untrusted import names as names_
 from bridge.untrusted import yaml as untrusted_yaml
 
 HERE = Path(__file__).parent
 DEFAULT = "street-rt"
-BEST = "street"  # the better picture, for GPUs, many cores and where nobody waits
+BEST = "street"  # the better image, for GPUs, many cores and offline use
 
-MOTIONS = ("exact", "estimated")  # how well it is known: by a simulator, or from pictures
+MOTIONS = ("exact", "estimated")  # from a simulator, or from images
 
 
 class ModelError(Exception):
-    """A model that cannot be used; the message says why and what to do, in one line."""
+    """A model cannot be used; the message says why and what to do, in one line."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A model's card: its graph and how it wants to be fed."""
+    """A model's card: its graph and the inputs that it expects."""
 
     name: str
     file: Path
@@ -36,10 +37,10 @@ class Card:
     styles: dict[str, np.ndarray]  # name -> f32 (channels, 3): mean colour of each class, -0.5..0.5
     default_style: str
     licence: str
-    sharpening: float = 0.0  # of what it painted (``neuralsim/renderer/sharpening.py``)
+    sharpening: float = 0.0  # of generated images (``neuralsim/renderer/sharpening.py``)
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
-    #: By how the motion is known, f32 (channels,): the least share of each pixel that is painted anew in a frame, by
-    #: class. Of models with this input.
+    #: By one of ``MOTIONS``, f32 (channels,): the least blend weight by class, that is the share of the newly generated
+    #: pixel. Of models with this input.
     blend: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -53,14 +54,14 @@ _Shares = Annotated[list[Annotated[float, Field(ge=0.0, le=1.0)]], Field(min_len
 
 
 class _File(BaseModel):
-    """Another file beside the card."""
+    """Another file next to the card."""
 
     file: _Word
     sha256: _Sha256
 
 
 class _Card(BaseModel):
-    """What is read of a ``card.yaml``; it says more, for people."""
+    """The fields read from a ``card.yaml``; it has more, for humans."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -78,64 +79,64 @@ class _Card(BaseModel):
 
 
 def names() -> list[str]:
-    """The models that came with this installation."""
+    """Return the names of the shipped models."""
     return sorted(path.parent.name for path in HERE.glob("*/card.yaml"))
 
 
 def load(model: str) -> Card:
-    """The card of a shipped model by name, or of any folder with a ``card.yaml``, its graph's hash checked.
+    """Load the card of a shipped model by name, or of any folder with a ``card.yaml``, and check its files' hashes.
 
-    Raises ModelError when there is none, when it is not readable, or when the graph is not the one the card describes.
+    Raises ModelError when there is none, when it is not readable, or when a file is not the one the card describes.
     """
     folder = HERE / model if model in names() else Path(model)
     path = folder / "card.yaml"
     if not path.is_file():
-        raise ModelError(f"unknown model {model!r}: not a folder with card.yaml, and shipped are: {', '.join(names())}")
+        raise ModelError(f"{unknown('model', model, names())} (or give a folder with card.yaml)")
     try:
-        found = _Card.model_validate(untrusted_yaml.read(path))
-        file = folder / names_.file_name(Path(found.file).name, "its graph")
+        fields = _Card.model_validate(untrusted_yaml.read(path))
+        file = folder / names_.check_file_name(Path(fields.file).name, "its graph")
         exemplars: Path | None = None
-        if found.exemplars is not None:
-            exemplars = folder / names_.file_name(Path(found.exemplars.file).name, "its exemplars")
+        if fields.exemplars is not None:
+            exemplars = folder / names_.check_file_name(Path(fields.exemplars.file).name, "its exemplars")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "card"
         raise ModelError(f"{path}: not a readable model card ({where}: {first['msg'].lower()})") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not a readable model card ({error})") from None
-    styles = {name: np.asarray(colours, np.float32) for name, colours in found.styles.items()}
+    styles = {name: np.asarray(colours, np.float32) for name, colours in fields.styles.items()}
     card = Card(
-        name=found.name,
+        name=fields.name,
         file=file,
-        inputs=found.inputs,
-        multiple_of=found.multiple_of,
+        inputs=fields.inputs,
+        multiple_of=fields.multiple_of,
         styles=styles,
-        default_style=found.default_style,
-        licence=found.licence,
-        sharpening=found.sharpening,
+        default_style=fields.default_style,
+        licence=fields.licence,
+        sharpening=fields.sharpening,
         exemplars=exemplars,
-        blend={motion: np.asarray(shares, np.float32) for motion, shares in found.blend.items()},
+        blend={motion: np.asarray(shares, np.float32) for motion, shares in fields.blend.items()},
     )
-    expected = {file: found.sha256}
-    if found.exemplars is not None and exemplars is not None:
-        expected[exemplars] = found.exemplars.sha256
+    expected = {file: fields.sha256}
+    if fields.exemplars is not None and exemplars is not None:
+        expected[exemplars] = fields.exemplars.sha256
     if card.multiple_of < 1 or len({style.shape for style in styles.values()}) != 1:
         raise ModelError(f"{path}: multiple_of must be 1 or more, and all styles of one shape")
     if "blend" in card.inputs:
         classes = len(next(iter(styles.values())))
         if set(card.blend) != set(MOTIONS) or any(len(shares) != classes for shares in card.blend.values()):
             raise ModelError(
-                f"{path}: its graph is told how much to paint anew: `blend` for {' and '.join(MOTIONS)} motion, "
+                f"{path}: its graph takes blend weights: `blend` for {' and '.join(MOTIONS)} motion, "
                 f"a share for each of {classes} classes; export it again"
             )
     if card.default_style not in card.styles:
         raise ModelError(f"{path}: default_style {card.default_style!r} is not among its styles")
-    for each, wanted in expected.items():
-        if not each.is_file():
-            raise ModelError(f"{each} is missing: install the project again, or restore the file beside its card")
-        actual = hashlib.sha256(each.read_bytes()).hexdigest()
-        if actual != wanted:
+    for file, digest in expected.items():
+        if not file.is_file():
+            raise ModelError(f"{file} is missing: reinstall the project, or restore the file next to its card")
+        actual = hashlib.sha256(file.read_bytes()).hexdigest()
+        if actual != digest:
             raise ModelError(
-                f"{each}: sha256 {actual[:12]}… is not the card's {wanted[:12]}…; restore the file or the card"
+                f"{file}: sha256 {actual[:12]}… is not the card's {digest[:12]}…; restore the file or the card"
             )
     return card

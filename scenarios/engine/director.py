@@ -1,8 +1,8 @@
-"""The scenario director: called before and after each tick in the bridge's process, using the official client alone.
+"""The scenario director: called before and after each tick in the bridge's process; uses the official client only.
 
 All actors are spawned before the cameras warm up, in the order of the file, so that they have the same ids every time;
-scenario time begins with the first frame. Decisions come from the snapshot of the tick before and from seeded
-generators: the same file on the same server plays the same.
+scenario time begins with the first frame. Decisions depend on the snapshot of the previous tick and on seeded
+generators only: the same file on the same server always plays the same.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import carla
 import numpy as np
 from pydantic import BaseModel
 
-from bridge.carla_client.camera_rig import mark
+from bridge.carla_client.camera_rig import RigSpec, set_sensor_role
 from bridge.carla_client.routing.autopilot import Halt
-from bridge.carla_client.routing.route_planner import RoutePoint, way_ahead
+from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertions import AssertionMonitor
-from scenarios.engine.executors import Script, Thing, VehicleDriver, WalkerDriver, road_user
+from scenarios.engine.executors import Script, StaticProp, VehicleDriver, WalkerDriver, road_user
 from scenarios.engine.lights import LightSwitch, Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
@@ -33,53 +33,53 @@ from scenarios.language.conditions import Astray, At
 from scenarios.language.schema import EGO, ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
 
 LIFT = {"vehicle": 0.3, "walker": 1.0, "static": 0.0}  # m above the road at which actors are spawned
-ABOVE = 30.0  # m above the road for each actor that is spawned in the air
-END = 2.0  # m between the front of a vehicle and the end of its road, which it has reached
-LEVEL = 2.5  # m between the heights of actors that may collide
-SAME = 0.5  # s: touching the same thing again within is still the same collision
+SPAWN_HEIGHT = 30.0  # m above the road, per actor that is spawned in the air
+ROAD_END = 2.0  # m from the front of a vehicle to the end of its road, within which it has reached the end
+MAX_HEIGHT_DIFFERENCE = 2.5  # m between actors that may collide
+CONTACT_TIMEOUT = 0.5  # s within which another contact with the same actor is still the same collision
 
 
 class Director:
-    """One play of one scenario file. Raises ``ScenarioError``."""
+    """Plays a scenario file once. Raises ``ScenarioError``."""
 
     drives_ego = True
 
     def __init__(self, path: str | Path) -> None:
         self.loaded: LoadedScenario = load(path)
         self.scenario = self.loaded.scenario
-        self.actors: list[Any] = []  # all that was spawned beside the ego
+        self.actors: list[Any] = []  # all spawned actors except the ego
         self.over = False
         self._drivers: dict[str, VehicleDriver] = {}
         self._walkers: dict[str, WalkerDriver] = {}
-        self._things: list[Thing] = []
+        self._props: list[StaticProp] = []
         self._changes: list[Change] = list(self.scenario.changes)  # of the weather, still to come
-        self._watchers = [AssertionMonitor(assertion) for assertion in self.scenario.asserts]
+        self._monitors = [AssertionMonitor(assertion) for assertion in self.scenario.asserts]
         self._sensors: list[Any] = []
         self._collision_events: list[tuple[int, str, int, str]] = []  # (tick, name, other's id, other's blueprint)
         self._event_lock = threading.Lock()
-        self._touches: list[CollisionRecord] = []
-        self._last_touch: dict[tuple[str, int], float] = {}
+        self._collisions: list[CollisionRecord] = []
+        self._last_contact: dict[tuple[str, int], float] = {}
         self._names: dict[int, str] = {}
         self._on_rails: list[str] = []
-        #: Whether actors may begin in the midst of others, as those on rails pass through them.
-        self._through = self.scenario.ego.rails or any(actor.rails for actor in self.scenario.actors)
-        self._meeting: set[tuple[str, str]] = set()  # who on rails overlaps with whom
-        self._strays = set(_strays(self.scenario, EGO))  # whose lanes are watched
+        #: Whether actors may be spawned inside others, since actors on rails pass through them.
+        self._may_overlap = self.scenario.ego.rails or any(actor.rails for actor in self.scenario.actors)
+        self._overlapping: set[tuple[str, str]] = set()  # pairs of an actor on rails and another one
+        self._watched_for_road = set(_actors_watched_for_road(self.scenario, EGO))
         self._ids: dict[str, int] = {}
         self._half: dict[str, tuple[float, float]] = {}
         self._now: Snapshot | None = None
         self._zero = 0.0  # simulated time at the beginning, s
         self._ended = ""
-        self._ceased: set[int] = set()  # ends whose conditions have not held at least once
-        self._ending: dict[int, float] = {}  # which of the ends have come, and when they count
+        self._ceased: set[int] = set()  # ends whose conditions have been false at least once
+        self._ending: dict[int, float] = {}  # ends whose conditions have held, and when they take effect, s
         self._steps: dict[str, str] = {}  # named steps that have begun: "begun" or "done"
         self._invasions: list[Invasion] = []
-        self._reported = (0, 0)  # collisions and invasions in earlier reports
+        self._reported = (0, 0)  # numbers of collisions and invasions in earlier reports
         self._handed_over = False
-        self._route_done: tuple[float, float] | None = None  # of the last route that there was
+        self._last_route: tuple[float, float] | None = None  # progress and length of the ego's last route, m
 
     def settings(self) -> dict[str, Any]:
-        """The bridge settings that the scenario asks for, as ``CarlaBridge``'s arguments."""
+        """Return the fields of ``bridge.carla_client.ego_bridge.BridgeSettings`` that the scenario sets."""
         scenario = self.scenario
         first = scenario.camera
         return {
@@ -89,13 +89,13 @@ class Director:
             "seed": scenario.seed,
             "scenario": self.loaded.id,
             "mount": _mount(first),
-            "more_cameras": {c.name: (c.size, c.fov, _mount(c)) for c in scenario.cameras},
+            "more_cameras": {c.name: RigSpec(c.size, c.fov, _mount(c)) for c in scenario.cameras},
         }
 
     # Called by the bridge, in this order
 
     def spawn(self, world: carla.World, town: carla.Map) -> Any:
-        """Set the weather and spawn all actors; returns the ego."""
+        """Set the weather and spawn all actors; return the ego."""
         self._map = town
         self._places = PlaceFinder(town, self.loaded)
         self._lanes = LaneInvasionDetector(town)
@@ -105,31 +105,31 @@ class Director:
         start = self._places.find(scenario.ego.spawn, "ego", "spawn")
         self._places.begin_at(start)
         self._signals = Signals(world, town)
-        guide = self._guide = RouteResolver(town, self._places, self._signals, self.loaded)
+        resolver = self._resolver = RouteResolver(town, self._places, self._signals, self.loaded)
         self._world = world
-        guide.check()
+        resolver.check()
         self._lights = [
             LightSwitch(world, self._signals, self.loaded, self._places, light, k)
             for k, light in enumerate(scenario.lights)
         ]
         ego = self._spawn_one(world, library, scenario.ego, EGO, scenario.ego.spawn, start, "ego")
         self._drivers[EGO] = VehicleDriver(
-            ego, town, self._script(EGO, scenario.ego), scenario.ego, start, scenario.seed, guide
+            ego, town, self._script(EGO, scenario.ego), scenario.ego, start, scenario.seed, resolver
         )
         for k, actor in enumerate(scenario.actors):
             way = self._places.find(actor.spawn, "actors", k, "spawn")
-            made = self._spawn_one(world, library, actor, actor.name, actor.spawn, way, "actors", k)
-            self.actors.append(made)
+            spawned = self._spawn_one(world, library, actor, actor.name, actor.spawn, way, "actors", k)
+            self.actors.append(spawned)
             script = self._script(actor.name, actor)
             if actor.walks:
-                side = -90.0 if actor.spawn.across > 0.0 else 90.0  # back over the lane it stands beside
-                over = radians(way.transform.rotation.yaw + side)
-                self._walkers[actor.name] = WalkerDriver(made, script, over, guide, actor.rails)
+                side = -90.0 if actor.spawn.across > 0.0 else 90.0  # towards the lane that it stands next to
+                across_road = radians(way.transform.rotation.yaw + side)
+                self._walkers[actor.name] = WalkerDriver(spawned, script, across_road, resolver, actor.rails)
             elif actor.stands:
-                self._things.append(Thing(made, script, guide))
+                self._props.append(StaticProp(spawned, script, resolver))
             else:
                 self._drivers[actor.name] = VehicleDriver(
-                    made, town, script, actor, way, scenario.seed + 7919 * (k + 1), guide
+                    spawned, town, script, actor, way, scenario.seed + 7919 * (k + 1), resolver
                 )
         for name, driver in self._drivers.items():
             driver.actor.apply_control(carla.VehicleControl(hand_brake=True, brake=1.0))
@@ -137,7 +137,7 @@ class Director:
         return ego
 
     def begin(self, snapshot: carla.WorldSnapshot) -> None:
-        """Begin scenario time, once the cameras deliver; actors with an initial speed start moving."""
+        """Start scenario time, once the cameras deliver; actors with an initial speed start moving."""
         self._zero = snapshot.timestamp.elapsed_seconds
         with self._event_lock:
             self._collision_events.clear()
@@ -150,10 +150,10 @@ class Director:
                 driver.actor.set_target_velocity(
                     carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z)
                 )
-        self._look(snapshot)
+        self._update(snapshot)
 
     def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
-        """Before a tick: control all actors; returns the ego's pedals for the bridge, None once it is handed over."""
+        """Control all actors before a tick; return the ego's pedals for the bridge, None after hand-over."""
         now = self._now
         assert now is not None, "begin() comes first"
         halts: Sequence[Halt] = surroundings.halts()
@@ -171,27 +171,27 @@ class Director:
                 driver.actor.apply_control(driver.control(now, others, halts, delta))
         for walker in self._walkers.values():
             walker.actor.apply_control(walker.control(now, delta))
-        for thing in self._things:
-            thing.update(now)
+        for prop in self._props:
+            prop.update(now)
         for change in [change for change in self._changes if holds(change.when, now)]:
             self._changes.remove(change)
             self._set_weather(self._world, change.weather)
         return pedals
 
     def observe(self, snapshot: carla.WorldSnapshot) -> None:
-        """After a tick: judge, and see whether it is over."""
-        self._look(snapshot)
+        """Update assertions and end conditions after a tick."""
+        self._update(snapshot)
         now = self._now
         assert now is not None
         if self._handed_over:
             return
-        for watcher in self._watchers:
-            watcher.watch(now)
+        for monitor in self._monitors:
+            monitor.watch(now)
         if now.time >= self.scenario.duration - 1e-6:
             self._ended = "duration"
         for k, when in enumerate(self.scenario.end):
-            held = k not in self._ending and holds(when, now)
-            if not held:
+            is_met = k not in self._ending and holds(when, now)
+            if not is_met:
                 self._ceased.add(k)
             elif not when.rising or k in self._ceased:
                 self._ending[k] = now.time + when.delay
@@ -200,44 +200,47 @@ class Director:
         self.over = bool(self._ended)
 
     def hand_over(self) -> None:
-        """Hand the ego over to another driver; the other actors continue their steps, and nothing ends the scenario."""
+        """Hand the ego over to another driver; the other actors continue, and the scenario no longer ends."""
         self._handed_over, self.over = True, False
 
     def ego_route(self, metres: float) -> list[RoutePoint]:
-        """The way that the scenario means the ego to take from where it is, for who drives it instead: to the places of
-        its first ``follow_route``, else along its lane, ``metres`` of it, turning as its first ``follow_lane`` says."""
+        """Return the route that the scenario intends for the ego from its present position, for another driver.
+
+        It leads to the places of its first ``follow_route``, else along its lane for ``metres``, with the turns of its
+        first ``follow_lane``.
+        """
         assert self._now is not None, "begin() comes first"
         here = self._now.states[EGO]
         step = next((step for step in self.scenario.ego.do if step.follow_route or step.follow_lane), None)
         if step is not None and step.follow_route is not None:
-            return self._guide.route(step, here)
+            return self._resolver.route(step, here)
         turn = step.follow_lane.turn if step is not None and step.follow_lane is not None else "straight"
         random = np.random.default_rng(self.scenario.seed)
-        return way_ahead(self._map, (here.x, here.y, here.z), metres, turn, random)
+        return route_ahead(self._map, (here.x, here.y, here.z), metres, turn, random)
 
     def report(self) -> str:
-        """The state of all actors at this tick, and the events since the previous one, as JSON for the frame."""
+        """Return all actors' states at this tick, and the events since the previous one, as JSON for the frame."""
         now = self._now
         assert now is not None
-        touches, invasions = self._touches[self._reported[0] :], self._invasions[self._reported[1] :]
-        self._reported = len(self._touches), len(self._invasions)
+        collisions, invasions = self._collisions[self._reported[0] :], self._invasions[self._reported[1] :]
+        self._reported = len(self._collisions), len(self._invasions)
         report = {
             "time": round(now.time, 6),
             "actors": {name: [round(value, 4) for value in state.numbers()] for name, state in now.states.items()},
-            "collisions": [_touch(each) for each in touches],
-            "lane_invasions": [_invasion(each) for each in invasions],
+            "collisions": [_collision_json(each) for each in collisions],
+            "lane_invasions": [_invasion_json(each) for each in invasions],
             "route": now.route,
         }
         return json.dumps(report, separators=(",", ":"))
 
     def stop(self) -> None:
-        """Stop listening; the bridge destroys ``actors``."""
+        """Stop listening to sensors; the bridge destroys ``actors``."""
         for sensor in self._sensors:
             sensor.stop()
 
     def result(self) -> dict[str, Any]:
-        """The result, ready for JSON: assertions, collisions, seconds and metres of the ego."""
-        assertions = [watcher.result() for watcher in self._watchers]
+        """Return the result, ready for JSON: assertions, collisions, the ego's seconds and metres."""
+        assertions = [monitor.result() for monitor in self._monitors]
         now = self._now
         return {
             "scenario": self.loaded.id,
@@ -245,9 +248,9 @@ class Director:
             "ended": self._ended or "early",
             "passed": bool(self._ended) and all(each["passed"] for each in assertions),
             "assertions": assertions,
-            "collisions": [_touch(each) for each in self._touches],
-            "lane_invasions": [_invasion(each) for each in self._invasions],
-            "route": self._route_done,
+            "collisions": [_collision_json(each) for each in self._collisions],
+            "lane_invasions": [_invasion_json(each) for each in self._invasions],
+            "route": self._last_route,
             "sim_seconds": round(now.time, 3) if now else 0.0,
             "distance": round(now.states[EGO].travelled, 3) if now else 0.0,
         }
@@ -267,46 +270,46 @@ class Director:
         way: carla.Waypoint,
         *key: str | int,
     ) -> Any:
-        found = list(library.filter(actor.blueprint))
-        if len(found) != 1:
+        blueprints = list(library.filter(actor.blueprint))
+        if len(blueprints) != 1:
             raise self.loaded.error(f"this server has no blueprint {actor.blueprint}", *key, "blueprint")
-        blueprint = found[0]
+        blueprint = blueprints[0]
         for attribute, value in (("role_name", "hero" if name == EGO else name), ("color", actor.color)):
             if value is not None and blueprint.has_attribute(attribute):
                 blueprint.set_attribute(attribute, value)
         if blueprint.has_attribute("is_invincible"):
             blueprint.set_attribute("is_invincible", "false")
-        place = self._guide.pose(spawn, *key, "spawn")
+        place = self._resolver.pose(spawn, *key, "spawn")
         place.location.z += LIFT[actor.blueprint.partition(".")[0]]
-        made = world.try_spawn_actor(blueprint, place)
-        if made is None and self._through:  # spawned where there is room, then put there
-            above = carla.Transform(place.location + carla.Location(z=ABOVE * (1 + len(self.actors))), place.rotation)
-            made = world.try_spawn_actor(blueprint, above)
-            if made is not None:
-                made.set_transform(place)
-        if made is None:
+        spawned = world.try_spawn_actor(blueprint, place)
+        if spawned is None and self._may_overlap:  # spawn it where there is room, then move it
+            height = carla.Location(z=SPAWN_HEIGHT * (1 + len(self.actors)))
+            spawned = world.try_spawn_actor(blueprint, carla.Transform(place.location + height, place.rotation))
+            if spawned is not None:
+                spawned.set_transform(place)
+        if spawned is None:
             at = f"x {place.location.x:.1f}, y {place.location.y:.1f}"
             raise self.loaded.error(f"something is in the way at {at}; choose another place", *key, "spawn")
-        if actor.rails:  # nothing pushes it off its path; what it meets is seen from where all are
-            made.set_collisions(False)
+        if actor.rails:  # nothing may push it off its path; its collisions are computed from the poses
+            spawned.set_collisions(False)
             self._on_rails.append(name)
-        extent = made.bounding_box.extent
+        extent = spawned.bounding_box.extent
         self._half[name] = extent.x, extent.y
-        self._names[made.id], self._ids[name] = name, made.id
-        return made
+        self._names[spawned.id], self._ids[name] = name, spawned.id
+        return spawned
 
-    def _set_weather(self, world: carla.World, wanted: WeatherSpec) -> None:
-        weather = getattr(carla.WeatherParameters, wanted.preset) if wanted.preset else world.get_weather()
-        for name in type(wanted).model_fields:
-            value = getattr(wanted, name)
+    def _set_weather(self, world: carla.World, spec: WeatherSpec) -> None:
+        weather = getattr(carla.WeatherParameters, spec.preset) if spec.preset else world.get_weather()
+        for name in type(spec).model_fields:
+            value = getattr(spec, name)
             if name != "preset" and value is not None:
                 setattr(weather, name, value)
         world.set_weather(weather)
 
-    # Looking
+    # Observation
 
     def _listen(self, world: carla.World, library: carla.BlueprintLibrary, name: str, actor: Any) -> None:
-        def hear(event: Any) -> None:
+        def on_collision(event: Any) -> None:
             other = event.other_actor
             with self._event_lock:
                 self._collision_events.append(
@@ -314,93 +317,97 @@ class Director:
                 )
 
         blueprint = library.find("sensor.other.collision")
-        mark(blueprint)
+        set_sensor_role(blueprint)
         sensor = world.spawn_actor(blueprint, carla.Transform(), attach_to=actor)
         self.actors.append(sensor)
         self._sensors.append(sensor)
-        sensor.listen(hear)
+        sensor.listen(on_collision)
 
-    def _look(self, snapshot: carla.WorldSnapshot) -> None:
+    def _update(self, snapshot: carla.WorldSnapshot) -> None:
         time = snapshot.timestamp.elapsed_seconds - self._zero
         before = self._now.states if self._now else {}
         states = {}
         for ident, name in self._names.items():
-            found = snapshot.find(ident)
-            if found is None:
+            actor = snapshot.find(ident)
+            if actor is None:
                 raise ScenarioError(
                     f"{self.loaded.path}: {name} no longer exists: it was destroyed or another map was loaded"
                 )
-            pose, velocity = found.get_transform(), found.get_velocity()
-            at, old = pose.location, before.get(name)
-            travelled = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
-            stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
-            stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
-            passed = time - self._now.time if self._now else 0.0
-            change = (hypot(velocity.x, velocity.y) - old.speed) / passed if old and passed > 0.0 else 0.0
-            astray, ended = self._lost(name, carla.Location(at.x, at.y, at.z))
-            states[name] = ActorState(
-                at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], travelled,
-                stood, change, old.astray + passed if old and astray else 0.0,
-                old.ended + passed if old and ended else 0.0,
-            )  # fmt: skip
-        self._places.look(states)
-        self._take_touches(snapshot.frame, time)
-        self._meet(states, time)
+            states[name] = self._state_of(name, actor, before.get(name), time)
+        self._places.update(states)
+        self._collect_sensed_collisions(snapshot.frame, time)
+        self._detect_overlaps(states, time)
         invasion = self._lanes.look(time, states[EGO])
         self._invasions += [invasion] if invasion is not None else []
         progress = self._drivers[EGO].script.progress
         route = (progress.metres, progress.length) if progress is not None else None
         self._now = Snapshot(
-            time, states, self._touches, self._road_of, self._invasions, route or self._route_done, self._steps,
+            time, states, self._collisions, self._road_of, self._invasions, route or self._last_route, self._steps,
             self._lane_of, self._place_of, self._signals.state,
         )  # fmt: skip
-        self._route_done = self._now.route
+        self._last_route = self._now.route
 
-    def _take_touches(self, frame: int, time: float) -> None:
-        """Collisions of the tick before this one: those of this tick may still be on their way to us."""
+    def _state_of(self, name: str, actor: Any, old: ActorState | None, time: float) -> ActorState:
+        """Return an actor's state at ``time`` from its ``carla.ActorSnapshot`` and its state at the previous tick."""
+        pose, velocity = actor.get_transform(), actor.get_velocity()
+        at = pose.location
+        travelled = old.travelled + ((at.x - old.x) ** 2 + (at.y - old.y) ** 2) ** 0.5 if old else 0.0
+        stands = old is not None and old.speed < STANDING and velocity.length() < STANDING
+        stood = old.stood + time - self._now.time if stands and old and self._now else 0.0
+        elapsed = time - self._now.time if self._now else 0.0
+        acceleration = (hypot(velocity.x, velocity.y) - old.speed) / elapsed if old and elapsed > 0.0 else 0.0
+        is_off_road, is_at_road_end = self._leaves_road(name, carla.Location(at.x, at.y, at.z))
+        return ActorState(
+            at.x, at.y, at.z, radians(pose.rotation.yaw), velocity.x, velocity.y, *self._half[name], travelled, stood,
+            acceleration, old.off_road + elapsed if old and is_off_road else 0.0,
+            old.at_road_end + elapsed if old and is_at_road_end else 0.0,
+        )  # fmt: skip
+
+    def _collect_sensed_collisions(self, frame: int, time: float) -> None:
+        """Record the collisions of earlier ticks; events of this tick may not have arrived yet."""
         with self._event_lock:
-            come = sorted(event for event in self._collision_events if event[0] < frame)
+            arrived = sorted(event for event in self._collision_events if event[0] < frame)
             self._collision_events = [event for event in self._collision_events if event[0] >= frame]
-        for _, name, ident, blueprint in come:
-            if time - self._last_touch.get((name, ident), -9.0) > SAME:
-                self._touches.append(CollisionRecord(time, name, self._names.get(ident, blueprint)))
-            self._last_touch[name, ident] = time
+        for _, name, ident, blueprint in arrived:
+            if time - self._last_contact.get((name, ident), -9.0) > CONTACT_TIMEOUT:
+                self._collisions.append(CollisionRecord(time, name, self._names.get(ident, blueprint)))
+            self._last_contact[name, ident] = time
 
-    def _meet(self, states: Mapping[str, ActorState], time: float) -> None:
-        """Collisions of actors on rails, once each time that two begin to overlap."""
-        met = {
+    def _detect_overlaps(self, states: Mapping[str, ActorState], time: float) -> None:
+        """Record the collisions of actors on rails, once each time that two begin to overlap."""
+        overlapping = {
             (name, other)
             for name in self._on_rails
             for other in states
             if other != name
-            and abs(states[name].z - states[other].z) < LEVEL
+            and abs(states[name].z - states[other].z) < MAX_HEIGHT_DIFFERENCE
             and gap(states[name], states[other]) == 0.0
         }
-        self._touches += [CollisionRecord(time, *pair) for pair in sorted(met - self._meeting)]
-        self._meeting = met
+        self._collisions += [CollisionRecord(time, *pair) for pair in sorted(overlapping - self._overlapping)]
+        self._overlapping = overlapping
 
-    def _lost(self, name: str, at: carla.Location) -> tuple[bool, bool]:
-        """Whether an actor is beside every lane, and where the road ends; looked up where a condition asks for it."""
-        if name not in self._strays:
+    def _leaves_road(self, name: str, at: carla.Location) -> tuple[bool, bool]:
+        """Return whether an actor is outside all lanes, and whether it is at its road's end, if a condition uses it."""
+        if name not in self._watched_for_road:
             return False, False
         way = self._map.get_waypoint(at, project_to_road=False, lane_type=carla.LaneType.Any)
         lane = self._map.get_waypoint(at)
-        return way is None, lane is not None and not lane.next(END + self._half[name][0])
+        return way is None, lane is not None and not lane.next(ROAD_END + self._half[name][0])
 
     def _lane_of(self, name: str, lanes: int) -> tuple[int, int] | None:
-        """Road and lane of an actor, or of a lane to its left."""
+        """Return road and lane of an actor, or of a lane to its left."""
         assert self._now is not None
         state = self._now.states[name]
         way = self._map.get_waypoint(carla.Location(state.x, state.y, state.z))
-        return (way.road_id, self._guide.lane_of(state, lanes)) if way is not None else None
+        return (way.road_id, self._resolver.lane_of(state, lanes)) if way is not None else None
 
     def _place_of(self, at: At) -> tuple[float, float] | None:
-        """The position of a place that is relative to an actor."""
+        """Return the position of a place that is relative to an actor."""
         assert at.place is not None
         try:
             location = self._places.find(at.place).transform.location
         except ScenarioError:
-            return None  # the road does not go on that far
+            return None  # the road is not that long
         return location.x, location.y
 
     def _road_of(self, name: str) -> int:
@@ -410,16 +417,16 @@ class Director:
         return way.road_id if way is not None else -1
 
 
-def _strays(model: BaseModel, me: str) -> Iterator[str]:
-    """Who conditions ask about whether they have left the road."""
+def _actors_watched_for_road(model: BaseModel, me: str) -> Iterator[str]:
+    """Yield the names of actors for which a condition asks whether they have left the road."""
     for name in type(model).model_fields:
         value = getattr(model, name)
-        who = getattr(model, "name", None) if isinstance(model, ActorSpec) else me
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, Astray):
-                yield one.of or who or EGO
-            elif isinstance(one, BaseModel):
-                yield from _strays(one, who or EGO)
+        actor = getattr(model, "name", None) if isinstance(model, ActorSpec) else me
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, Astray):
+                yield child.of or actor or EGO
+            elif isinstance(child, BaseModel):
+                yield from _actors_watched_for_road(child, actor or EGO)
 
 
 def _mount(camera: CameraSpec) -> carla.Transform:
@@ -427,9 +434,9 @@ def _mount(camera: CameraSpec) -> carla.Transform:
     return carla.Transform(carla.Location(at.x, at.y, at.z), carla.Rotation(at.pitch, at.yaw))
 
 
-def _invasion(invasion: Invasion) -> dict[str, Any]:
+def _invasion_json(invasion: Invasion) -> dict[str, Any]:
     return {"time": round(invasion.time, 3), "side": invasion.side, "marking": invasion.marking}
 
 
-def _touch(touch: CollisionRecord) -> dict[str, Any]:
-    return {"time": round(touch.time, 3), "of": touch.of, "with": touch.by}
+def _collision_json(collision: CollisionRecord) -> dict[str, Any]:
+    return {"time": round(collision.time, 3), "of": collision.of, "with": collision.by}

@@ -1,4 +1,4 @@
-"""Traffic lights that a scenario holds in a state, overriding their own cycles."""
+"""Traffic lights held in a state by a scenario, overriding their own cycles."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from scenarios.engine.snapshot import Snapshot, holds
 from scenarios.language.schema import LightSpec
 
 REACH = 80.0  # m from a place to the stop line of its light
-SAME = 2.0  # m from a light to where it is said to stand, as in ScenarioRunner
+POSITION_TOLERANCE = 2.0  # m from a light to a position that names it, as in ScenarioRunner
 _NUMBER = r" *[-+]?\d{1,9}(?:\.\d{1,9})? *"
-NEAR = 2.5  # m from the middle of the lane to the point that a server gives for a stop line
+NEAR = 2.5  # m from the middle of the lane to the server's point for a stop line
 
 _STATES = {
     "red": carla.TrafficLightState.Red,
@@ -28,16 +28,16 @@ _NAMES = {state: name for name, state in _STATES.items()}
 
 
 class Signals:
-    """The traffic signals of a map by their OpenDRIVE ids, or by where they stand: ``pos=x,y``, metres, CARLA's axes.
+    """The traffic signals of a map by their OpenDRIVE ids, or by position: ``pos=x,y``, metres, CARLA's axes.
 
-    Those that the server has no actor for, as lights of pedestrians, exist by what the scenario sets them to.
+    Signals without an actor on the server, such as pedestrian lights, only have the state that the scenario sets.
     """
 
     def __init__(self, world: carla.World, town: carla.Map) -> None:
         lights = world.get_actors().filter("traffic.traffic_light*")
         self._lights: dict[str, carla.TrafficLight] = {light.get_opendrive_id(): light for light in lights}
         self._town = town
-        self._shown: dict[str, str] = {}  # of those that have no actor
+        self._actorless: dict[str, str] = {}  # states of signals without an actor
 
     def __contains__(self, signal: str) -> bool:
         return self._light(signal) is not None or any(mark.id == signal for mark in self._town.get_all_landmarks())
@@ -47,18 +47,18 @@ class Signals:
             return self._lights.get(signal)
         x, y = float(at[1]), float(at[2])
         places = [(light, light.get_location()) for light in self._lights.values()]
-        return next((light for light, place in places if hypot(place.x - x, place.y - y) < SAME), None)
+        return next((light for light, place in places if hypot(place.x - x, place.y - y) < POSITION_TOLERANCE), None)
 
     def state(self, signal: str) -> str | None:
-        """What a signal shows; None for one that has no actor and was never set."""
+        """Return the state of a signal; None for one that has no actor and was never set."""
         light = self._light(signal)
-        return self._shown.get(signal) if light is None else _NAMES.get(light.get_state())
+        return self._actorless.get(signal) if light is None else _NAMES.get(light.get_state())
 
     def hold(self, signal: str, state: str) -> None:
-        """Make a signal show a state from now on; the others of its junction stop where they are in their cycle."""
+        """Hold a signal in a state from now on; the cycles of the others at its junction stop."""
         light = self._light(signal)
         if light is None:
-            self._shown[signal] = state
+            self._actorless[signal] = state
             return
         for other in light.get_group_traffic_lights():
             other.freeze(True)
@@ -67,10 +67,15 @@ class Signals:
 
 
 class LightSwitch:
-    """Switches one light when its condition holds.
+    """Switches one light when its condition holds. Raises ``ScenarioError`` if there is no such light.
 
-    ``wanted``: the scenario's entry number ``index``, switched at once if it has no ``when``; ``loaded``: for errors;
-    ``world``: of the client; ``signals``, ``places``: of its map. Raises ``ScenarioError`` if there is no such light.
+    Args:
+        world: The client's.
+        signals: Of its map.
+        loaded: The scenario, for errors.
+        places: Of the map.
+        spec: The scenario's entry; without ``when`` the light is switched at once.
+        index: Its number in the scenario.
     """
 
     def __init__(
@@ -79,32 +84,32 @@ class LightSwitch:
         signals: Signals,
         loaded: LoadedScenario,
         places: PlaceFinder,
-        wanted: LightSpec,
+        spec: LightSpec,
         index: int,
     ) -> None:
-        self._wanted, self._signals = wanted, signals
+        self._spec, self._signals = spec, signals
         self._light: carla.TrafficLight | None = None
-        if wanted.at is not None:
-            self._light = _light_ahead(world, places.find(wanted.at, "lights", index, "at"))
+        if spec.at is not None:
+            self._light = _light_ahead(world, places.find(spec.at, "lights", index, "at"))
             if self._light is None:
                 raise loaded.error(f"no traffic light within {REACH:.0f} m ahead", "lights", index, "at")
         self._done = False
-        if wanted.when is None:
+        if spec.when is None:
             self._switch()
 
     def update(self, now: Snapshot) -> None:
-        """Before a tick: switch if it is time."""
-        if not self._done and self._wanted.when is not None and holds(self._wanted.when, now):
+        """Switch the light if its condition holds; to be called before a tick."""
+        if not self._done and self._spec.when is not None and holds(self._spec.when, now):
             self._switch()
 
     def _switch(self) -> None:
         self._done = True
         if self._light is None:
-            assert self._wanted.signal is not None
-            self._signals.hold(self._wanted.signal, self._wanted.state)
+            assert self._spec.signal is not None
+            self._signals.hold(self._spec.signal, self._spec.state)
             return
-        state = _STATES[self._wanted.state]
-        for other in self._light.get_group_traffic_lights():  # all of the junction: they would go on with their cycle
+        state = _STATES[self._spec.state]
+        for other in self._light.get_group_traffic_lights():  # of the whole junction: their cycle would go on
             other.freeze(True)
             if other.id != self._light.id and state != carla.TrafficLightState.Red and _crosses(other, self._light):
                 other.set_state(carla.TrafficLightState.Red)
@@ -128,6 +133,6 @@ def _light_ahead(world: carla.World, way: carla.Waypoint) -> carla.TrafficLight 
 
 
 def _crosses(other: carla.TrafficLight, light: carla.TrafficLight) -> bool:
-    """Whether the lanes of two lights come from different streets, not from opposite ends of the same one."""
+    """Return whether the lanes of two lights come from different streets, not from opposite ends of the same one."""
     ours, theirs = stop_lines(light), stop_lines(other)
     return not ours or not theirs or abs(cos(ours[0][2] - theirs[0][2])) < 0.7

@@ -1,4 +1,4 @@
-"""Loading of scenario files: every mistake is reported with file, line and key."""
+"""Loading of scenario files; every mistake is reported with file, line and key."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from scenarios.language.problems import ScenarioError, first_error, parse_yaml
 from scenarios.language.schema import ActorSpec, EgoSpec, Scenario, Step
 from scenarios.openscenario.reader import translate
 
-#: Names of planes and topics: a camera cannot have one of them.
+#: Names of planes and topics, which are not allowed for cameras.
 RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration", "ego", "world", "camera")
-#: Keys that hold an actor's name.
-_NAMES = ("of", "to", "by", "other", "beside", "no_collision")
-_WALKERS = (
+#: Keys whose value is an actor's name.
+_NAME_KEYS = ("of", "to", "by", "other", "beside", "frame", "no_collision")
+#: Steps that walkers, props and vehicles can execute.
+_WALKER_STEPS = (
     "cross",
     "stop",
     "set_speed",
@@ -38,35 +39,34 @@ _WALKERS = (
     "set_light",
     "mark",
 )
-_THINGS = ("teleport", "vanish", "set_light", "mark")
-_VEHICLES = tuple(name for name in Step.model_fields if name != "cross")
+_PROP_STEPS = ("teleport", "vanish", "set_light", "mark")
+_VEHICLE_STEPS = tuple(name for name in Step.model_fields if name != "cross")
 
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario with where it came from."""
+    """A scenario together with its source."""
 
     path: Path
     scenario: Scenario
     text: str
     town: str  # the town server's argument: a name, or the .xodr file's path
-    #: sha256 of everything that the files say
-    digest: str
-    files: Mapping[str, bytes] = field(repr=False)  # what belongs to it beside its text: name -> content
+    digest: str  # sha256 of the contents of all its files
+    files: Mapping[str, bytes] = field(repr=False)  # further files that belong to it: name -> content
     _lines: Mapping[Key, int] = field(repr=False)
 
     @property
     def id(self) -> str:
-        """The name it is recorded under."""
+        """The name under which it is recorded."""
         return self.path.stem
 
     def error(self, message: str, *key: str | int) -> ScenarioError:
-        """A mistake that only shows when it is played, at the line of ``key``."""
+        """Return the error for a mistake at the line of ``key`` that is only detected when the scenario is played."""
         return first_error(self.path, [Problem(line_of(self._lines, key), dotted(key), message)])
 
 
 def check_blueprints(loaded: LoadedScenario, known: Sequence[str]) -> None:
-    """Raise ``ScenarioError`` for the first actor whose blueprint is not among the ``known`` ones of a town."""
+    """Raise ``ScenarioError`` for the first actor whose blueprint is not among a town's ``known`` ones."""
     scenario = loaded.scenario
     named: list[tuple[str, Key]] = [(scenario.ego.blueprint, ("ego",))]
     named += [(actor.blueprint, ("actors", number)) for number, actor in enumerate(scenario.actors)]
@@ -77,14 +77,14 @@ def check_blueprints(loaded: LoadedScenario, known: Sequence[str]) -> None:
 
 
 def load(path: str | Path) -> LoadedScenario:
-    """The scenario in a YAML file, or in an OpenSCENARIO one (.xosc). Raises ``ScenarioError``."""
+    """Load a scenario from a YAML or OpenSCENARIO (.xosc) file. Raises ``ScenarioError``."""
     path = Path(path)
     try:
-        names.file_name(path.stem, "the scenario")  # it is recorded under
+        names.check_file_name(path.stem, "the scenario")  # recordings use this name
         if path.suffix.lower() == ".xosc":
             raw = files.read_bytes(path, limits.OPENSCENARIO_SIZE)
             text, data, lines = translate(path, raw)
-            return _checked(path, text, data, lines, raw + text.encode(), None)  # with what came out of catalogs
+            return _checked(path, text, data, lines, raw + text.encode(), None)  # the text includes catalog entries
         text = files.read_text(path, limits.YAML_SIZE)
     except OSError as error:
         raise ScenarioError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
@@ -94,9 +94,9 @@ def load(path: str | Path) -> LoadedScenario:
 
 
 def parse(path: Path, text: str, attached: Mapping[str, bytes] | None = None) -> LoadedScenario:
-    """The scenario in a YAML text; ``path`` names it in errors.
+    """Load a scenario from a YAML text; ``path`` is used in errors. Raises ``ScenarioError``.
 
-    With ``attached`` (name -> content) nothing is read from the disk. Raises ``ScenarioError``.
+    With ``attached`` (name -> content) nothing is read from disk.
     """
     data, lines = parse_yaml(path, text)
     return _checked(path, text, data, lines, text.encode(), attached)
@@ -109,44 +109,44 @@ def _checked(
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         raise first_error(path, problems(error, Scenario, lines)) from None
-    found = [Problem(line_of(lines, key), dotted(key), message) for key, message in _check(scenario)]
+    mistakes = [Problem(line_of(lines, key), dotted(key), message) for key, message in _check(scenario)]
     try:
         presets.town(scenario.town)
     except ValueError as error:
-        found.append(Problem(line_of(lines, ("town",)), "town", str(error)))
+        mistakes.append(Problem(line_of(lines, ("town",)), "town", str(error)))
     digest = hashlib.sha256(raw)
     town, contents = scenario.town, dict(attached or {})
     if town.lower().endswith(".xodr"):
         file = path.parent / town
-        if not os.path.exists(file):  # no error for what cannot be a path
-            file = path.parent / Path(town).name  # the map of a recording lies beside its scenario
+        if not os.path.exists(file):  # unlike Path.exists, False for an invalid path
+            file = path.parent / Path(town).name  # the map of a recording is in the folder of its scenario
         town = str(file)
         try:
             contents = contents or {file.name: files.read_bytes(file, limits.OPENDRIVE_SIZE)}
             digest.update(contents[file.name])
         except (OSError, KeyError, ValueError) as error:
             reason = getattr(error, "strerror", None) or (
-                str(error) if isinstance(error, ValueError) else "is not there"
+                str(error) if isinstance(error, ValueError) else "does not exist"
             )
-            place = names.shown(str(path.parent / scenario.town))[1:-1]
-            found.append(Problem(line_of(lines, ("town",)), "town", f"{place}: {reason.lower()}"))
-    if found:
-        raise first_error(path, found)
+            place = names.printable(str(path.parent / scenario.town))[1:-1]
+            mistakes.append(Problem(line_of(lines, ("town",)), "town", f"{place}: {reason.lower()}"))
+    if mistakes:
+        raise first_error(path, mistakes)
     return LoadedScenario(path, scenario, text, town, digest.hexdigest(), contents, lines)
 
 
-# What single models cannot know
+# Checks across models
 
 
 def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
-    """Check across models: references to unknown names, steps that never begin, steps unsuited to the actor."""
+    """Yield references to unknown names, steps that never begin, and steps that do not suit the actor."""
     names = {EGO}
     steps: set[str] = set()
     participants: list[tuple[EgoSpec | ActorSpec, Key]] = [(scenario.ego, ("ego",))]
     participants += [(actor, ("actors", k)) for k, actor in enumerate(scenario.actors)]
-    for who, key in participants:
-        for kind, listed in (("do", who.do), ("events", who.events)):
-            for n, step in enumerate(listed):
+    for participant, key in participants:
+        for kind, steps_of_kind in (("do", participant.do), ("events", participant.events)):
+            for n, step in enumerate(steps_of_kind):
                 if step.name is not None and step.name in steps:
                     yield (*key, kind, n, "name"), f"there is another step {step.name!r}"
                 steps.update([step.name] if step.name is not None else [])
@@ -156,8 +156,8 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
         names.add(actor.name)
         if actor.walks and actor.spawn.speed:
             yield ("actors", k, "spawn", "speed"), "walkers begin standing"
-    for who, key in participants:
-        yield from _check_steps(who, key, names, steps)
+    for participant, key in participants:
+        yield from _check_steps(participant, key, names, steps)
     if scenario.ego.spawn.ahead is not None:
         yield ("ego", "spawn", "ahead"), "is relative to the ego itself; use point or road"
     for k, when in enumerate(scenario.end):
@@ -180,21 +180,21 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
 
 
 def _check_steps(actor: ActorSpec | EgoSpec, key: Key, names: set[str], known: set[str]) -> Iterator[tuple[Key, str]]:
-    known_kinds, what = _VEHICLES, "vehicles"
+    allowed, what = _VEHICLE_STEPS, "vehicles"
     if isinstance(actor, ActorSpec) and (actor.walks or actor.stands):
-        known_kinds, what = (_WALKERS, "walkers") if actor.walks else (_THINGS, "things that stand")
-    for listed, steps in (("do", actor.do), ("events", actor.events)):
+        allowed, what = (_WALKER_STEPS, "walkers") if actor.walks else (_PROP_STEPS, "static props")
+    for list_name, steps in (("do", actor.do), ("events", actor.events)):
         before: Step | None = None
         for k, step in enumerate(steps):
-            at, kind = (*key, listed, k), step.chosen()[0]
-            if kind not in known_kinds:
+            at, kind = (*key, list_name, k), step.chosen()[0]
+            if kind not in allowed:
                 yield (*at, kind), f"is not for {what}"
             if kind == "follow_trajectory" and not actor.rails:
-                yield (*at, kind), "needs rails: true of its actor, which nothing pushes off it then"
-            if step.when is None and listed == "events":
+                yield (*at, kind), "needs `rails: true` on its actor, so that nothing pushes it off the trajectory"
+            if step.when is None and list_name == "events":
                 yield at, "never begins: an event needs a `when`"
             elif before is not None and step.when is None and before.chosen()[0] in ("follow_lane", "controls"):
-                yield at, f"never begins: the {before.chosen()[0]} before it goes on for ever; give it a `when`"
+                yield at, f"never begins: the {before.chosen()[0]} before it never ends; add a `when`"
             for name in ("when", "armed_by", kind):
                 part = getattr(step, name)
                 if isinstance(part, BaseModel):
@@ -203,20 +203,16 @@ def _check_steps(actor: ActorSpec | EgoSpec, key: Key, names: set[str], known: s
 
 
 def _check_names(model: BaseModel, key: Key, names: set[str], steps: set[str]) -> Iterator[tuple[Key, str]]:
-    """All references to actors and to steps below ``model``."""
+    """Yield references below ``model`` to actors and steps that do not exist."""
     for field_name, info in type(model).model_fields.items():
         value = getattr(model, field_name)
-        below = (*key, info.alias or field_name)
+        child = (*key, info.alias or field_name)
         if isinstance(value, BaseModel):
-            yield from _check_names(value, below, names, steps)
+            yield from _check_names(value, child, names, steps)
         elif field_name in ("any_of", "all_of") and value is not None:
-            for k, one in enumerate(value):
-                yield from _check_names(one, (*below, k), names, steps)
+            for k, condition in enumerate(value):
+                yield from _check_names(condition, (*child, k), names, steps)
         elif isinstance(model, StepState) and field_name == "step" and value not in steps:
-            yield below, f"there is no step {value!r}; named ones are {', '.join(sorted(steps)) or 'none'}"
-        elif (
-            field_name in ("of", "to", "by", "other", "beside", "frame", "no_collision")
-            and value is not None
-            and value not in names
-        ):
-            yield below, f"there is no actor {value!r}; there are {', '.join(sorted(names))}"
+            yield child, f"there is no step {value!r}; named ones are {', '.join(sorted(steps)) or 'none'}"
+        elif field_name in _NAME_KEYS and value is not None and value not in names:
+            yield child, f"there is no actor {value!r}; there are {', '.join(sorted(names))}"

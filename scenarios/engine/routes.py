@@ -1,4 +1,4 @@
-"""Places named by steps and conditions, resolved on the map: routes, paths, remaining distances."""
+"""Resolution of the places in steps and conditions on the map: routes, paths, remaining distances."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from scenarios.language.conditions import At, Place, SignalShows, Spawn, When
 from scenarios.language.schema import ActorSpec, EgoSpec, Step
 
 Key = tuple[str | int, ...]
-BEND = 12  # points of a curve for each of its control points
+CURVE_POINTS = 12  # points of a curve per control point
 
 
 class RouteResolver:
-    """Resolves the places of a scenario's steps. Raises ``ScenarioError`` with the line of a missing place."""
+    """Resolves the places in a scenario's steps. Raises ``ScenarioError`` with the line of a missing place."""
 
     def __init__(self, town: carla.Map, places: PlaceFinder, signals: Signals, loaded: LoadedScenario) -> None:
         self.signals = signals
@@ -33,22 +33,22 @@ class RouteResolver:
         self._keys = {id(step): key for step, key in self._steps()}
 
     def check(self) -> None:
-        """Resolve all places once, to report missing ones early, and fill in those of conditions."""
+        """Resolve all places once, to report missing ones early, and fill in the coordinates of those in conditions."""
         for step, key in self._steps():
             if step.follow_route is not None:
                 for n, place in enumerate(step.follow_route.via):
-                    self._find(place, *key, "follow_route", "via", n)
+                    self._check_place(place, *key, "follow_route", "via", n)
             if step.follow_path is not None:
                 for n, mark in enumerate(step.follow_path.points):
                     if step.follow_path.frame is None:
-                        self._find(mark, *key, "follow_path", "points", n)
+                        self._check_place(mark, *key, "follow_path", "points", n)
             if step.meet is not None:
-                self._find(step.meet.at, *key, "meet", "at")
-                self._find(step.meet.there, *key, "meet", "there")
+                self._check_place(step.meet.at, *key, "meet", "at")
+                self._check_place(step.meet.there, *key, "meet", "there")
             if step.teleport is not None:
-                self._find(step.teleport, *key, "teleport")
+                self._check_place(step.teleport, *key, "teleport")
             if step.set_light is not None:
-                self._known(step.set_light.signal, *key, "set_light", "signal")
+                self._check_signal(step.set_light.signal, *key, "set_light", "signal")
             for name, when in (("when", step.when), ("armed_by", step.armed_by)):
                 self._fill(when, *key, name)
         for k, end in enumerate(self._scenario.end):
@@ -56,21 +56,21 @@ class RouteResolver:
         for k, light in enumerate(self._scenario.lights):
             self._fill(light.when, "lights", k, "when")
             if light.signal is not None:
-                self._known(light.signal, "lights", k, "signal")
+                self._check_signal(light.signal, "lights", k, "signal")
         for k, change in enumerate(self._scenario.changes):
             self._fill(change.when, "changes", k, "when")
 
-    def _find(self, place: Place, *key: str | int) -> None:
-        """Check that a place exists, as far as it is known yet."""
-        if not self._places.waits(place):
+    def _check_place(self, place: Place, *key: str | int) -> None:
+        """Check that a place exists, unless it is not known yet."""
+        if not self._places.is_pending(place):
             self._places.find(place, *key)
 
-    def _known(self, signal: str, *key: str | int) -> None:
+    def _check_signal(self, signal: str, *key: str | int) -> None:
         if signal not in self.signals:
             raise self._loaded.error(f"this map has no signal {signal!r}", *key)
 
     def pose(self, place: Spawn, *key: str | int) -> carla.Transform:
-        """Where an actor is that begins at a place, on the road there."""
+        """Return the pose of an actor that begins at a place, on the road there."""
         way = self._places.find(place, *key)
         pose, right = way.transform, way.transform.get_right_vector()
         if place.x is not None and place.y is not None:
@@ -81,19 +81,21 @@ class RouteResolver:
         return pose
 
     def teleport(self, step: Step) -> carla.Transform:
-        """Where a ``teleport`` leads."""
+        """Return the destination of a ``teleport``."""
         assert step.teleport is not None
         return self.pose(step.teleport, *self._keys[id(step)], "teleport")
 
     def route(self, step: Step, state: ActorState) -> list[RoutePoint]:
-        """The route of a ``follow_route`` from an actor's position."""
+        """Return the route of a ``follow_route`` from an actor's position."""
         assert step.follow_route is not None
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         return self._places.route(start, step.follow_route.via, *self._keys[id(step)], "follow_route", "via")
 
     def path(self, step: Step, now: Snapshot) -> tuple[list[tuple[float, float]], list[float]]:
-        """The corners of a ``follow_path`` that begins now, metres, and the seconds from now at which to be there; none
-        where they have no times."""
+        """Return the corners of a ``follow_path`` that begins now, m, and the seconds from now at which to reach them.
+
+        There are no seconds if the points have no times.
+        """
         assert step.follow_path is not None
         path = step.follow_path
         corners = []
@@ -110,45 +112,45 @@ class RouteResolver:
         times = [mark.at - (now.time if path.absolute else 0.0) for mark in path.points if mark.at is not None]
         if path.curve is None:
             return corners, times
-        at = np.linspace(0.0, 1.0, BEND * len(corners))
-        drawn = nurbs(np.array(corners), path.curve.order, path.curve.knots, path.curve.weights, at)
+        at = np.linspace(0.0, 1.0, CURVE_POINTS * len(corners))
+        curve = nurbs(np.array(corners), path.curve.order, path.curve.knots, path.curve.weights, at)
         when = np.interp(at, np.linspace(0.0, 1.0, len(times)), times).tolist() if times else []
-        return [(x, y) for x, y in drawn.tolist()], when
+        return [(x, y) for x, y in curve.tolist()], when
 
     def points(self, corners: list[tuple[float, float]]) -> list[RoutePoint]:
-        """Straight lines between corners, a point each ``STEP`` metres."""
-        found: list[RoutePoint] = []
+        """Return points on straight lines between corners, one every ``STEP`` metres."""
+        points: list[RoutePoint] = []
         for (x0, y0), (x1, y1) in pairwise(corners):
             count = max(ceil(hypot(x1 - x0, y1 - y0) / STEP), 1)
             for k in range(count):
                 x, y = x0 + (x1 - x0) * k / count, y0 + (y1 - y0) * k / count
-                found.append(RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y))
+                points.append(RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y))
         x, y = corners[-1]
-        return [*found, RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y)]
+        return [*points, RoutePoint(self._town.get_waypoint(carla.Location(x, y, 0.0)), x, y)]
 
-    def way_to(self, place: Place, state: ActorState) -> Approach:
-        """The way from an actor's position to a place."""
+    def approach(self, place: Place, state: ActorState) -> Approach:
+        """Return the approach from an actor's position to a place."""
         end = self._places.find(place)
         start = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
         try:
             points = self._places.route(start, [place])
         except ScenarioError:
-            points = []  # no lane leads there: a walker, or a position beside the road
+            points = []  # no lane leads there: a walker, or a position off the road
         return Approach(end.transform.location.x, end.transform.location.y, RouteProgress(points) if points else None)
 
-    def lane_of(self, state: ActorState, beside: int = 0) -> int:
-        """The id of the lane that an actor is on, or of the one ``beside`` lanes to the left of it."""
+    def lane_of(self, state: ActorState, lanes_left: int = 0) -> int:
+        """Return the id of the lane that an actor is on, or of the one ``lanes_left`` lanes to the left of it."""
         lane = int(self._town.get_waypoint(carla.Location(state.x, state.y, state.z)).lane_id)
-        wanted = abs(lane) - beside  # counted from the middle of the road outwards; there is no lane 0
-        return (1 if lane > 0 else -1) * (wanted if wanted > 0 else wanted - 1)
+        target = abs(lane) - lanes_left  # counted from the middle of the road outwards; there is no lane 0
+        return (1 if lane > 0 else -1) * (target if target > 0 else target - 1)
 
     def _fill(self, model: BaseModel | None, *key: str | int) -> None:
-        """Places of the conditions below ``model``, in the world."""
+        """Fill in the world coordinates of places in conditions below ``model``."""
         if isinstance(model, At) and model.place is not None and model.place.of is None:
             location = self._places.find(model.place, *key, "place").transform.location
             model.x, model.y = location.x, location.y
         elif isinstance(model, SignalShows):
-            self._known(model.signal, *key, "signal")
+            self._check_signal(model.signal, *key, "signal")
         elif isinstance(model, When):
             for name in model.model_fields_set:
                 value = getattr(model, name)
@@ -168,23 +170,30 @@ class RouteResolver:
 def nurbs(
     points: np.ndarray, order: int, knots: Sequence[float], weights: Sequence[float], at: np.ndarray
 ) -> np.ndarray:
-    """Points of a rational B-spline, f64 (N, 2), at shares ``at`` (N,) of its length in parameters; control ``points``
-    f64 (K, 2) (Piegl and Tiller 1997, "The NURBS Book", eq. 4.1)."""
+    """Evaluate a rational B-spline (Piegl and Tiller 1997, "The NURBS Book", eq. 4.1); returns f64 (N, 2).
+
+    Args:
+        points: Control points, f64 (K, 2).
+        order: Degree plus one.
+        knots: K + order values.
+        weights: K values.
+        at: Where to evaluate it, f64 (N,), from 0 at the beginning of the parameter range to 1 at its end.
+    """
     homogeneous = np.column_stack([points, np.ones(len(points))]) * np.asarray(weights)[:, None]
     spline = BSpline(np.asarray(knots, float), homogeneous, order - 1)
     low, high = spline.t[order - 1], spline.t[len(points)]
-    found = spline(low + at * (high - low))
-    return np.asarray(found[:, :2] / found[:, 2:])
+    values = spline(low + at * (high - low))
+    return np.asarray(values[:, :2] / values[:, 2:])
 
 
 class Approach:
-    """The way to a place. ``progress`` is along lanes, None for as the crow flies."""
+    """An actor's approach to a place: along lanes with ``progress``, or in a straight line if that is None."""
 
     def __init__(self, x: float, y: float, progress: RouteProgress | None) -> None:
         self._x, self._y, self._progress = x, y, progress
 
-    def left(self, state: ActorState) -> float:
-        """Metres that are left of it."""
+    def remaining(self, state: ActorState) -> float:
+        """Return the remaining distance, m."""
         straight = hypot(self._x - state.x, self._y - state.y)
         if self._progress is None:
             return straight

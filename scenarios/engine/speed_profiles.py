@@ -14,20 +14,20 @@ from scenarios.language.actions import KeepDistance, Meet, SetSpeed, SpeedAt
 from scenarios.language.schema import Step
 
 FASTEST = 60.0  # m/s
-HARDEST = 6.0  # m/s^2, of a rendezvous
-MET = 1.0  # m from a place within which it counts as reached
-SPRING = 0.8  # 1/s, of a kept distance
-CATCH_UP = 1.0  # 1/s: how fast a lag behind the times of a path is made good
+MAX_ACCELERATION = 6.0  # m/s^2, of a rendezvous
+TOLERANCE = 1.0  # m from a place or distance within which it counts as reached
+SPRING = 0.8  # 1/s, natural frequency of a kept distance
+CATCH_UP = 1.0  # 1/s, rate at which a lag behind the times of a path is made up
 
 
 class SpeedProfile(Protocol):
-    """A speed over time: ``speed`` of the last tick in m/s, and whether what was wanted is ``reached``."""
+    """A speed over time: ``speed`` at the last tick in m/s, and whether the target is ``reached``."""
 
     speed: float
     reached: bool
 
     def at(self, now: Snapshot, delta: float) -> float:
-        """m/s for the tick of ``delta`` seconds that begins now; to be asked once a tick."""
+        """Return the speed, m/s, for the tick of ``delta`` seconds that begins now; call it once per tick."""
 
 
 class SpeedRamp:
@@ -36,7 +36,7 @@ class SpeedRamp:
     def __init__(self, spec: SetSpeed, now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
         self._spec, self._before, self._begun = spec, speed, now.time
-        self._target = self._wanted(now)
+        self._target = self._target_speed(now)
         change = abs(self._target - speed)
         self._seconds = 0.0
         if spec.over is not None:
@@ -49,7 +49,7 @@ class SpeedRamp:
         if not self._seconds:
             self.speed = self._target
 
-    def _wanted(self, now: Snapshot) -> float:
+    def _target_speed(self, now: Snapshot) -> float:
         spec = self._spec
         if spec.speed is not None:
             return spec.speed
@@ -60,21 +60,25 @@ class SpeedRamp:
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
         if self._spec.keep:
-            self._target = self._wanted(now)
+            self._target = self._target_speed(now)
         elapsed = now.time + delta - self._begun
-        share = min(elapsed / self._seconds, 1.0) if self._seconds > 0.0 else 1.0
-        self.reached = share >= 1.0 and now.time > self._begun
+        t = min(elapsed / self._seconds, 1.0) if self._seconds > 0.0 else 1.0
+        self.reached = t >= 1.0 and now.time > self._begun
         if self._spec.smooth:
-            share = 0.5 - 0.5 * cos(pi * share)
-        self.speed = self._before + share * (self._target - self._before)
+            t = 0.5 - 0.5 * cos(pi * t)
+        self.speed = self._before + t * (self._target - self._before)
         return self.speed
 
 
 class TimedPath:
-    """The speed that reaches a path's corners at given times.
+    """A speed that reaches a path's corners at given times.
 
-    ``name``: of the actor; ``corners``: metres; ``times``: seconds since the step began; ``now``: this tick; ``speed``:
-    at the beginning, m/s.
+    Args:
+        name: Of the actor.
+        corners: Metres.
+        times: Seconds since the step began.
+        now: This tick.
+        speed: At the beginning, m/s.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class TimedPath:
 
 
 class Profile:
-    """Speeds one after the other, each reached linearly."""
+    """A sequence of speeds, each reached linearly."""
 
     def __init__(self, targets: Sequence[SpeedAt], now: Snapshot, speed: float) -> None:
         self.speed, self.reached = speed, False
@@ -117,43 +121,50 @@ class Profile:
         time = now.time + delta - self._begun
         k = min(bisect_right(self._times, time), len(self._times) - 1)
         span = self._times[k] - self._times[k - 1]
-        share = min(max((time - self._times[k - 1]) / span, 0.0), 1.0) if span else 1.0
-        self.speed = self._speeds[k - 1] + share * (self._speeds[k] - self._speeds[k - 1])
+        t = min(max((time - self._times[k - 1]) / span, 0.0), 1.0) if span else 1.0
+        self.speed = self._speeds[k - 1] + t * (self._speeds[k] - self._speeds[k - 1])
         self.reached = time >= self._times[-1]
         return self.speed
 
 
 class Rendezvous:
-    """Reaching a place at the moment when another actor reaches its own.
+    """A speed that reaches a place at the moment when another actor reaches its own place.
 
-    With t seconds left for d metres: the present speed of a constant acceleration, (v + v_end) / 2 t = d. ``name``: of
-    the actor; ``spec``: the step; ``mine``, ``others``: the ways of both; ``speed``: at the beginning, m/s.
+    With t seconds left for d metres it is the initial speed of a constant acceleration: (v + v_end) / 2 t = d.
+
+    Args:
+        name: Of the actor.
+        spec: The step.
+        approach: The actor's.
+        other_approach: The other actor's.
+        speed: At the beginning, m/s.
     """
 
-    def __init__(self, name: str, spec: Meet, mine: Approach, others: Approach, speed: float) -> None:
+    def __init__(self, name: str, spec: Meet, approach: Approach, other_approach: Approach, speed: float) -> None:
         self.speed, self.reached = speed, False
-        self._name, self._spec, self._mine, self._others = name, spec, mine, others
+        self._name, self._spec, self._approach, self._other_approach = name, spec, approach, other_approach
 
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
         spec, other = self._spec, now.states[self._spec.other]
         end = spec.speed if spec.plus is None else max(other.speed + spec.plus, 0.0)
-        left, theirs = self._mine.left(now.states[self._name]), self._others.left(other)
-        self.reached = self.reached or left < MET or theirs < MET
+        remaining = self._approach.remaining(now.states[self._name])
+        other_remaining = self._other_approach.remaining(other)
+        self.reached = self.reached or remaining < TOLERANCE or other_remaining < TOLERANCE
         if self.reached:
-            wanted = self.speed if end is None else end
+            target = self.speed if end is None else end
         elif other.speed < STANDING:
             return self.speed
         else:
-            mean = left * other.speed / theirs
-            wanted = mean if end is None else 2.0 * mean - end
-        most = HARDEST * delta
-        self.speed = min(max(wanted, self.speed - most, 0.0), self.speed + most, FASTEST)
+            mean = remaining * other.speed / other_remaining
+            target = mean if end is None else 2.0 * mean - end
+        max_change = MAX_ACCELERATION * delta
+        self.speed = min(max(target, self.speed - max_change, 0.0), self.speed + max_change, FASTEST)
         return self.speed
 
 
 class DistanceKeeper:
-    """A kept distance to the actor ahead: a spring to it and a damper to its speed, critically damped."""
+    """A speed that keeps a distance to the actor ahead, by a critically damped spring to it."""
 
     def __init__(self, name: str, spec: KeepDistance, speed: float) -> None:
         self.speed, self.reached = speed, False
@@ -162,39 +173,43 @@ class DistanceKeeper:
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
         spec, me, other = self._spec, now.states[self._name], now.states[self._spec.to]
-        apart = me.ahead(other)[0]
+        distance = me.ahead(other)[0]
         if spec.outlines:
-            apart -= me.half_length + other.half_length
-        wanted = spec.metres if spec.metres is not None else (spec.seconds or 0.0) * self.speed
-        push = SPRING**2 * (apart - wanted) + 2.0 * SPRING * (other.speed - self.speed)
-        self.reached = self.reached or abs(apart - wanted) < MET
+            distance -= me.half_length + other.half_length
+        target = spec.metres if spec.metres is not None else (spec.seconds or 0.0) * self.speed
+        push = SPRING**2 * (distance - target) + 2.0 * SPRING * (other.speed - self.speed)
+        self.reached = self.reached or abs(distance - target) < TOLERANCE
         speed = self.speed + min(max(push, -spec.deceleration), spec.acceleration) * delta
         self.speed = min(max(speed, 0.0), spec.most)
         return self.speed
 
 
 def speed_profile(
-    step: Step, name: str, now: Snapshot, before: SpeedProfile | None, guide: RouteResolver
+    step: Step, name: str, now: Snapshot, before: SpeedProfile | None, resolver: RouteResolver
 ) -> SpeedProfile | None:
-    """The speed profile that a step asks for, None if none.
+    """Return the speed profile that a step defines, None if it defines none.
 
-    ``name``: of the actor; ``now``: this tick; ``before``: its profile so far; ``guide`` resolves places.
-
-    ``step``: the step that begins.
+    Args:
+        step: The step that begins.
+        name: Of the actor.
+        now: This tick.
+        before: The actor's profile so far.
+        resolver: Resolves places.
     """
     me: ActorState = now.states[name]
     speed = before.speed if before is not None else me.speed
     if step.set_speed is not None:
         return SpeedRamp(step.set_speed, now, speed)
     if (meet := step.meet) is not None:
-        mine, others = guide.way_to(meet.at, me), guide.way_to(meet.there, now.states[meet.other])
-        return Rendezvous(name, meet, mine, others, speed)
+        approach = resolver.approach(meet.at, me)
+        other_approach = resolver.approach(meet.there, now.states[meet.other])
+        return Rendezvous(name, meet, approach, other_approach, speed)
     if step.speeds is not None:
         return Profile(step.speeds, now, speed)
     if step.keep_distance is not None:
         return DistanceKeeper(name, step.keep_distance, speed)
     if step.follow_path is not None:
-        corners, times = guide.path(step, now)
+        corners, times = resolver.path(step, now)
         if times:
             return TimedPath(name, corners, times, now, speed)
         if step.follow_path.speed is not None:

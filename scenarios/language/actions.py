@@ -1,4 +1,4 @@
-"""What a step of a scenario has an actor do, one model each; units and positions as in ``schema.py``."""
+"""The actions that a scenario's steps can perform, one model each; units and positions as in ``schema.py``."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ from scenarios.language.conditions import Distance, Metres, Model, Name, OneOf, 
 
 
 class FollowLane(Model):
-    """Drive along the lane. Goes on until the next step."""
+    """Drive along the lane. Continues until the next step."""
 
     speed: Speed
-    """Wanted speed; bends are taken slower."""
+    """Target speed; bends are taken more slowly."""
     turn: Literal["straight", "left", "right", "any"] = "straight"
-    """Where to go at junctions, as far as there is such a way; `any` is drawn by the seed."""
+    """Direction at junctions, if available; `any` is drawn by the seed."""
     heed: bool = True
-    """Brake for others and for red lights."""
+    """Brake for other road users and for red lights."""
 
 
 class FollowRoute(Model):
-    """Drive to places, one after the other, by the shortest way along lanes. Done when the last one is reached."""
+    """Drive to places, one after the other, by the shortest route along lanes. Done when the last one is reached."""
 
     via: Annotated[list[Place], Field(min_length=1, max_length=50)]
     speed: Speed | None = None
-    """Default: as before."""
+    """Target speed (default: unchanged)."""
     heed: bool = True
-    """Brake for others and for red lights."""
+    """Brake for other road users and for red lights."""
 
 
 class ChangeLane(OneOf):
-    """Go over to another lane. Done when the vehicle is there."""
+    """Change to another lane. Done when the vehicle is there."""
 
     side: Literal["left", "right"] | None = None
     """To the lane on this side."""
     lane: int | None = None
     """To the lane with this id (OpenDRIVE's, of the road that the vehicle is on)."""
     beside: Name | None = None
-    """To the lane where this actor is; with `lanes` so many to the left of it (negative: to the right)."""
+    """To the lane of this actor; with `lanes`, that many to the left of it (negative: to the right)."""
     lanes: Annotated[int, Field(ge=-8, le=8)] | None = None
-    """How many lanes (default with `side`: 1, with `beside`: 0)."""
+    """Number of lanes (default with `side`: 1, with `beside`: 0)."""
     length: Annotated[float, Field(ge=6.0, le=500.0)] = 20.0
-    """Metres of road that it takes."""
+    """Length of the change, metres."""
     over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
-    """Seconds that it takes, instead."""
+    """Instead: duration of the change, seconds."""
     oncoming: bool = False
-    """Also to a lane that leads the other way, or is not for driving."""
+    """Allow a lane of the opposite direction, or one that is not for driving."""
 
 
 class Shift(Model):
-    """Drive to the side of the lane's middle from now on. Done when the vehicle is there."""
+    """Drive with an offset from the lane's middle from now on. Done when the vehicle is there."""
 
     across: Annotated[float, Field(ge=-30.0, le=30.0)]
     """Metres to the right of the middle (negative: to the left)."""
     length: Annotated[float, Field(ge=0.0, le=500.0)] = 20.0
-    """Metres of road that it takes."""
+    """Length of the shift, metres."""
     over: Annotated[float, Field(gt=0.0, le=600.0)] | None = None
-    """Seconds that it takes, instead."""
+    """Instead: duration of the shift, seconds."""
 
 
 class SetSpeed(OneOf):
-    """Set exactly this speed, regardless of the engine's power and of traffic; the path stays as it was.
+    """Set exactly this speed, regardless of engine power and traffic; the path is unchanged.
 
     Done when it is reached.
     """
@@ -70,21 +70,21 @@ class SetSpeed(OneOf):
     speed: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
     """Negative: backwards."""
     beside: Name | None = None
-    """As fast as this actor, times `times` plus `plus`."""
+    """The speed of this actor, times `times` plus `plus`."""
     times: Annotated[float, Field(ge=0.0, le=10.0)] | None = None
     plus: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
     keep: bool = False
-    """Go on following that actor's speed."""
+    """Keep following that actor's speed."""
     over: Seconds | None = None
-    """Seconds that it takes (without any of these three: none)."""
+    """Duration of the change, seconds (with none of `over`, `rate` and `within`: immediate)."""
     rate: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
-    """m/s^2."""
+    """Rate of the change, m/s^2."""
     most: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
-    """m/s^2 that it gets faster with at most, whatever `rate` says."""
+    """Maximum acceleration, m/s^2, even if `rate` is higher."""
     within: Distance | None = None
-    """Metres that it takes."""
+    """Length of the change, metres."""
     smooth: bool = False
-    """Changes like a cosine, not linearly."""
+    """Change along a cosine, not linearly."""
 
     @model_validator(mode="after")
     def _one_way(self) -> SetSpeed:
@@ -101,7 +101,7 @@ class Waymark(Place):
     across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
     """Metres to the right of the lane's middle."""
     at: Seconds | None = None
-    """Seconds since the step began; all points have one, or none."""
+    """Seconds since the step began; either all points have a time, or none."""
 
 
 class Curve(Model):
@@ -113,28 +113,28 @@ class Curve(Model):
 
 
 class FollowPath(Model):
-    """Go straight from point to point, wherever that is. Done at the last one."""
+    """Go in straight lines from point to point, on or off the road. Done at the last one."""
 
     points: Annotated[list[Waymark], Field(min_length=2, max_length=1000)]
     frame: Name | None = None
-    """Points with `x` and `y` are metres ahead and to the right of this actor, where it is when the step begins."""
+    """`x` and `y` of the points are metres ahead and to the right of this actor's pose when the step begins."""
     curve: Curve | None = None
-    """Instead of straight lines."""
+    """A curve instead of straight lines."""
     absolute: bool = False
-    """Times of the points count since the beginning of the scenario."""
+    """Times of the points are relative to the beginning of the scenario."""
     speed: Speed | None = None
-    """Default: as before; where points have times, what these ask for."""
+    """Default: unchanged, or determined by the times of the points."""
 
     @model_validator(mode="after")
     def _times(self) -> FollowPath:
         times = [point.at for point in self.points if point.at is not None]
         if times and (len(times) < len(self.points) or any(b <= a for a, b in pairwise(times))):
-            raise ValueError("all points have a time, each a later one, or none has")
+            raise ValueError("either all points must have increasing times, or none may have one")
         if self.curve is not None:
             if len(self.curve.weights) != len(self.points):
-                raise ValueError("curve has one weight for each point")
+                raise ValueError("curve needs one weight per point")
             if len(self.curve.knots) != len(self.points) + self.curve.order:
-                raise ValueError("curve has as many knots as points and its order together")
+                raise ValueError("curve needs as many knots as the number of points plus its order")
         return self
 
 
@@ -145,43 +145,43 @@ TrajectoryPoint = Annotated[
 
 
 class FollowTrajectory(Model):
-    """Be at each moment exactly where a trajectory says, whatever tyres and feet would do; needs `rails`.
+    """Follow a trajectory exactly in space and time, regardless of physics; needs `rails`.
 
     Done at the last point.
     """
 
     points: Annotated[list[TrajectoryPoint], Field(min_length=1, max_length=20_000)]
-    """[seconds of the scenario, x, y, yaw] each: metres in the world, degrees clockwise from the x axis, both CARLA's.
-    In between straight on, turning the shorter way."""
+    """[seconds of the scenario, x, y, yaw] each: world coordinates in metres, degrees clockwise from the x axis, both
+    CARLA's. Interpolated linearly, turning the shorter way."""
 
     @model_validator(mode="after")
     def _in_order(self) -> FollowTrajectory:
         if any(after[0] <= before[0] for before, after in pairwise(self.points)):
-            raise ValueError("each point of a trajectory is later than the one before")
+            raise ValueError("each point of a trajectory must be later than the previous one")
         return self
 
 
 class Meet(Model):
-    """Choose the speed so as to reach a place at the moment when another actor reaches another one.
+    """Choose the speed so as to reach a place at the moment when another actor reaches another place.
 
-    The path stays as it was. Done when either is there.
+    The path is unchanged. Done when either actor has arrived.
     """
 
     at: Place
     other: Name
     there: Place
-    """Where the other one is then."""
+    """Where the other actor is at that moment."""
     speed: Speed | None = None
-    """One's own speed there (default: as it comes)."""
+    """Speed on arrival (default: not controlled)."""
     plus: Annotated[float, Field(ge=-60.0, le=60.0)] | None = None
-    """Instead of `speed`: what it is above the other one's."""
+    """Instead of `speed`: relative to the other actor's speed."""
 
 
 class Stop(Model):
     """Brake until the vehicle stands. Done after it has stood for `hold` seconds."""
 
     deceleration: Annotated[float, Field(gt=0.0, le=10.0)] = 3.0
-    """m/s^2; above what the tyres hold it is full braking."""
+    """m/s^2; a value beyond the grip of the tyres means full braking."""
     hold: Seconds = 0.0
 
 
@@ -203,7 +203,7 @@ class Cross(Model):
     speed: Annotated[float, Field(gt=0.0, le=6.0)] = 1.4
     distance: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
     yaw: Annotated[float, Field(ge=-360.0, le=360.0)] | None = None
-    """Where to, degrees clockwise from the x axis (default: over the lane it stands beside)."""
+    """Direction, degrees clockwise from the x axis (default: across the lane next to it)."""
 
 
 class KeepDistance(Model):
@@ -212,14 +212,15 @@ class KeepDistance(Model):
     to: Name
     metres: Distance | None = None
     seconds: Seconds | None = None
-    """Instead of metres: that many seconds at the own speed."""
+    """Instead of metres: seconds at its own speed."""
     outlines: bool = True
-    """Between the outlines, not between the middles."""
+    """Between the outlines, not between the centres."""
     acceleration: Annotated[float, Field(gt=0.0, le=1000.0)] = 5.0
-    """m/s^2, at most."""
+    """Maximum, m/s^2."""
     deceleration: Annotated[float, Field(gt=0.0, le=1000.0)] = 8.0
+    """Maximum, m/s^2."""
     most: Speed = 60.0
-    """m/s, at most."""
+    """Maximum speed, m/s."""
 
     @model_validator(mode="after")
     def _one_distance(self) -> KeepDistance:
@@ -229,25 +230,25 @@ class KeepDistance(Model):
 
 
 class KeepAside(Model):
-    """Keep a distance to the side of another actor, by shifting within or beyond the lane. Lasts until the next way."""
+    """Keep a lateral distance to another actor by shifting within or beyond the lane, until the next change of path."""
 
     to: Name
     metres: Distance
     side: Literal["left", "right"] | None = None
-    """Which side of the other one to be at (default: where it is)."""
+    """Side of the other actor to stay on (default: the present one)."""
     outlines: bool = True
-    """Between the outlines, not between the middles."""
+    """Between the outlines, not between the centres."""
 
 
 class SpeedAt(Model):
-    """A speed that is reached so many seconds after the one before."""
+    """A speed that is reached `over` seconds after the previous one."""
 
     speed: Speed
     over: Seconds
 
 
 class Lamps(Model):
-    """Lamps of a vehicle, on or off; those that are not named stay as they are."""
+    """Lamps of a vehicle, on or off; those that are not mentioned are unchanged."""
 
     position: bool | None = None
     low_beam: bool | None = None

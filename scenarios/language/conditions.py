@@ -20,8 +20,8 @@ SignalState = Literal["red", "yellow", "green", "off"]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
-#: Keys that say when or how, not what.
-_WHEN = (
+#: Keys that define when or how, not what.
+_MODIFIERS = (
     "name", "when", "delay", "armed_by", "done_after", "done_within",
     "lanes", "length", "oncoming", "times", "plus", "keep", "over", "rate", "within", "smooth", "repeats",
     "rising", "most",
@@ -29,48 +29,48 @@ _WHEN = (
 
 
 class Model(BaseModel):
-    """Nothing unknown, nothing converted: ``speed: "fast"`` and ``sped: 3`` are errors."""
+    """A strict mapping: no unknown keys, no conversions; ``speed: "fast"`` and ``sped: 3`` are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def chosen(self) -> list[str]:
-        """The keys that were given, those aside that say when or how and not what."""
-        return [name for name in self.model_fields_set if name not in _WHEN and getattr(self, name) is not None]
+        """Return the keys that were given, except those that define when or how."""
+        return [name for name in self.model_fields_set if name not in _MODIFIERS and getattr(self, name) is not None]
 
 
 class OneOf(Model):
-    """Exactly one of its keys besides those that say when or how."""
+    """A mapping with exactly one key, in addition to those that define when or how."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> OneOf:
         if len(self.chosen()) != 1:
-            names = ", ".join(name for name in type(self).model_fields if name not in _WHEN)
+            names = ", ".join(name for name in type(self).model_fields if name not in _MODIFIERS)
             raise ValueError(f"needs exactly one of {names}")
         return self
 
 
-# Where
+# Places
 
 
 class Place(Model):
-    """A place: a spawn point of the map, a place on a road, in the world, or relative to where the ego begins."""
+    """A place: a spawn point of the map, a position on a road or in the world, or relative to the ego's start."""
 
     point: int | None = Field(None, ge=0)
     """Index among the map's spawn points."""
     road: int | None = Field(None, ge=0)
-    """Id of an OpenDRIVE road; with `lane` and `s`."""
+    """Id of an OpenDRIVE road; requires `lane` and `s`."""
     lane: int | None = None
     """Id of a lane of that road (negative: along the road, positive: against it)."""
     s: Distance | None = None
     """Position along that road."""
     t: Annotated[float, Field(ge=-100.0, le=100.0)] | None = None
-    """Instead of `lane`: metres to the left of the road's reference line. The nearest lane there is meant."""
+    """Instead of `lane`: metres to the left of the road's reference line; selects the nearest lane there."""
     ahead: Metres | None = None
-    """Metres along the road in front of where the ego begins (negative: behind it); straight on at junctions."""
+    """Metres along the road in front of the ego's start (negative: behind it); straight on at junctions."""
     of: Name | None = None
-    """With `ahead`: of where this actor is when the place is asked for, not of where the ego begins."""
+    """With `ahead`: relative to this actor's position when the place is needed, not to the ego's start."""
     x: Metres | None = None
-    """With `y`: in the world, CARLA's axes (y is to the right of x)."""
+    """With `y`: world coordinates, CARLA's axes (y is to the right of x)."""
     y: Metres | None = None
 
     @model_validator(mode="after")
@@ -89,12 +89,12 @@ class Place(Model):
 
 
 class Spawn(Place):
-    """Where an actor begins."""
+    """The start of an actor."""
 
     z: Metres | None = None
-    """Height of x, y (default: that of the road there)."""
+    """Height at x, y (default: the road's)."""
     yaw: Annotated[float, Field(ge=-360.0, le=360.0)] | None = None
-    """Heading at x, y, degrees clockwise from the x axis (default: that of the nearest lane)."""
+    """Heading at x, y, degrees clockwise from the x axis (default: the nearest lane's)."""
     lanes: int = Field(0, ge=-4, le=4)
     """Lanes to the right of the place (negative: to the left)."""
     across: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
@@ -102,7 +102,7 @@ class Spawn(Place):
     turned: Annotated[float, Field(ge=-180.0, le=180.0)] = 0.0
     """Degrees clockwise from the lane's direction."""
     speed: Speed = 0.0
-    """Speed at the beginning."""
+    """Initial speed."""
 
     @model_validator(mode="after")
     def _only_in_the_world(self) -> Spawn:
@@ -111,20 +111,20 @@ class Spawn(Place):
         return self
 
 
-# When
+# Conditions
 
 
 class Near(Model):
-    """Distance between two actors."""
+    """The distance between two actors."""
 
     of: Name | None = None
-    """One actor (default: whose step it is, or the ego)."""
+    """The first actor (default: the one whose step it is, or the ego)."""
     to: Name = EGO
-    """The other."""
+    """The second actor."""
     way: Literal["straight", "ahead", "aside"] = "straight"
-    """Straight from one to the other, or only along the first one's axis (ahead or behind), or only across it."""
+    """Straight-line distance, or only along the first actor's axis (ahead or behind), or only across it."""
     outlines: bool = False
-    """Between their outlines (default: between their middles)."""
+    """Between their outlines (default: between their centres)."""
     below: Distance | None = None
     above: Distance | None = None
 
@@ -134,7 +134,7 @@ class Near(Model):
 
 
 class Moving(Model):
-    """Speed of an actor, negative backwards."""
+    """The speed of an actor, negative backwards."""
 
     of: Name | None = None
     below: SignedSpeed | None = None
@@ -146,7 +146,7 @@ class Moving(Model):
 
 
 class Accelerating(Model):
-    """How fast the speed of an actor changes, m/s^2; negative: it brakes."""
+    """The rate of change of an actor's speed, m/s^2; negative: it brakes."""
 
     of: Name | None = None
     below: Acceleration | None = None
@@ -171,18 +171,18 @@ class Faster(Model):
 
 
 class Clear(Model):
-    """Nobody is on the lane that is so many to the left of an actor's, nor near it along the road."""
+    """A lane next to an actor, or its own, is free of other actors near it along the road."""
 
     of: Name | None = None
     lanes: Annotated[int, Field(ge=-8, le=8)] = 0
-    """How many lanes to the left of its own (negative: to the right)."""
+    """Number of lanes to the left of its own (negative: to the right)."""
     ahead: Distance = 0.0
     behind: Distance = 0.0
-    """Metres between the centres within which no other actor is."""
+    """Metres between centres within which there must be no other actor."""
 
 
 class Astray(Model):
-    """For so long an actor has been beside every lane (`offroad`), or where its road ends (`end_of_road`)."""
+    """An actor has been outside all lanes (`offroad`) or at the end of its road (`end_of_road`) for `least` seconds."""
 
     of: Name | None = None
     least: Seconds = 0.0
@@ -196,9 +196,9 @@ class At(Model):
     x: Metres | None = None
     y: Metres | None = None
     within: Distance = 5.0
-    """Radius round the place, or x, y."""
+    """Radius around the place, or x, y."""
     beyond: Distance | None = None
-    """Instead: further away than so many metres."""
+    """Instead: further away than this, metres."""
     road: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
@@ -211,27 +211,27 @@ class At(Model):
 
 
 class Travelled(Model):
-    """Metres that an actor has travelled since the beginning."""
+    """The metres that an actor has travelled since the beginning."""
 
     of: Name | None = None
     above: Annotated[float, Field(ge=0.0, le=1e6)]
 
 
 class CollisionCondition(Model):
-    """An actor has touched something, or a certain other actor."""
+    """An actor has collided with something, or with a certain other actor."""
 
     of: Name | None = None
     by: Name | None = Field(None, alias="with")
-    """The other one (default: anything)."""
+    """The other actor (default: anything)."""
 
 
 class Headway(Model):
-    """Seconds until an actor is where another one ahead is now, at its own speed."""
+    """The seconds until an actor, at its own speed, reaches the present position of another one ahead."""
 
     of: Name | None = None
     to: Name
     outlines: bool = True
-    """Between their outlines, or (false) between their middles."""
+    """Between their outlines, or (false) between their centres."""
     below: Seconds | None = None
     above: Seconds | None = None
 
@@ -241,7 +241,7 @@ class Headway(Model):
 
 
 class TimeToCollision(Model):
-    """Seconds until an actor would touch another one, both keeping their velocities (never: infinite)."""
+    """The seconds until an actor would collide with another one if both kept their velocities (infinite if never)."""
 
     of: Name | None = None
     to: Name | None = None
@@ -258,7 +258,7 @@ class TimeToCollision(Model):
 
 
 class Standing(Model):
-    """An actor stands still, and has for so long."""
+    """An actor has been standing for at least this long."""
 
     of: Name | None = None
     least: Seconds = 0.0
@@ -279,7 +279,7 @@ class StepState(Model):
 
 
 class FromThenOn(Model):
-    """``time: {above: 4}``, as other conditions are written: the same as ``time: 4``."""
+    """``time: {above: 4}``, in the notation of other conditions: the same as ``time: 4``."""
 
     above: Seconds
 
@@ -294,9 +294,9 @@ class When(Model):
     time: Annotated[
         Seconds | None, BeforeValidator(_from_then_on, json_schema_input_type=Seconds | FromThenOn | None)
     ] = None
-    """Seconds since the beginning, from which on it holds; `{above: 4}` is the same as `4`."""
+    """Seconds since the beginning, from which it holds; `{above: 4}` is the same as `4`."""
     after: Seconds | None = None
-    """Seconds since the step before began."""
+    """Seconds since the previous step began."""
     distance: Near | None = None
     speed: Moving | None = None
     position: At | None = None
@@ -313,9 +313,9 @@ class When(Model):
     step: StepState | None = None
     light: SignalShows | None = None
     all_of: Annotated[list[When], Field(min_length=1, max_length=200)] | None = None
-    """All of these too, where there are several of a kind."""
+    """Further conditions that must all hold, for several of one kind."""
     any_of: Annotated[list[When], Field(min_length=1, max_length=20)] | None = None
-    """Of these one is enough."""
+    """Conditions of which at least one must hold."""
 
     @model_validator(mode="after")
     def _something(self) -> When:

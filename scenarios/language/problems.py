@@ -12,18 +12,18 @@ from bridge.process.settings import Key, Problem
 
 
 class ScenarioError(BridgeError):
-    """A scenario that cannot be played; one line: file, line, key, and what is wrong."""
+    """A scenario cannot be played; the message is one line: file, line, key, and what is wrong."""
 
 
 def first_error(path: Path, problems: Sequence[Problem]) -> ScenarioError:
-    """The one to raise of several mistakes: the first, and how many more there are."""
-    return ScenarioError(settings.first(path, problems))
+    """Return the error for several mistakes: the first one, and how many more there are."""
+    return ScenarioError(settings.first_problem(path, problems))
 
 
 def parse_yaml(path: Path, text: str) -> tuple[Any, dict[Key, int]]:
-    """The plain data of a YAML text, and the line of every key in it."""
+    """Return the plain data of a YAML text, and the line of every key in it."""
     try:
         return settings.parse_yaml(text)
     except settings.YamlError as error:
-        advice = "; see docs/scenarios.md" if str(error) == "empty" else ""
+        advice = "; see docs/guide/scenarios.md" if str(error) == "empty" else ""
         raise ScenarioError(f"{path}:{error.line}: {error}{advice}") from None

@@ -1,7 +1,7 @@
 """The scenario language: one pydantic model per mapping of a scenario's YAML.
 
 Units are SI: metres, seconds, m/s; angles in degrees. Positions along a road are OpenDRIVE's: road id, lane id, s. A
-mapping that offers several things of which one must be chosen (a step, an assertion, a place) says so in its error.
+mapping that requires exactly one of several keys (a step, an assertion, a place) lists them in its error.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bridge.ego_camera import EGO_CAMERA
 from bridge.process.presets import Preset
 from bridge.size import Size
-from bridge.tags import COUNT, named
+from bridge.tags import COUNT, tag_by_name
 from scenarios.language.actions import (
     ChangeLane,
     ControlPoint,
@@ -51,23 +52,23 @@ from scenarios.language.conditions import (
 
 
 class Step(OneOf):
-    """One thing to do. Without `when` it begins as soon as the step before is done."""
+    """One action of an actor. Without `when` it begins as soon as the previous step is done."""
 
     name: Name | None = None
-    """For conditions that ask for it; of all steps in the file no two have the same."""
+    """For conditions that refer to the step; unique in the file."""
     when: When | None = None
     delay: Seconds = 0.0
     """Seconds between its conditions and its beginning."""
     done_after: Seconds | None = None
-    """Counts as done after so many seconds, for conditions that ask for it by its name."""
+    """Counts as done after this many seconds, for conditions that refer to it by name."""
     done_within: Distance | None = None
-    """Counts as done after so many metres."""
+    """Counts as done after this many metres."""
     armed_by: When | None = None
-    """Has to have held once before `when` counts."""
+    """Must have held once before `when` takes effect."""
     rising: bool = False
-    """Begins when `when` comes to hold: not with what holds from the first moment that it is looked at."""
+    """Begins when `when` becomes true, not if it is true from the first tick on which it is evaluated."""
     repeats: Annotated[int, Field(ge=1, le=100_000)] = 1
-    """How often it may begin, in `events`; again when it is done and its conditions have not held in between."""
+    """How often it may begin, in `events`; again once it is done and its conditions have been false in between."""
     follow_lane: FollowLane | None = None
     follow_route: FollowRoute | None = None
     change_lane: ChangeLane | None = None
@@ -80,19 +81,19 @@ class Step(OneOf):
     stop: Stop | None = None
     cross: Cross | None = None
     teleport: Spawn | None = None
-    """Be somewhere else at once, with the speed as it was."""
+    """Move to another place at once, at unchanged speed."""
     vanish: Literal[True] | None = None
-    """Be nowhere from now on, until a `teleport`."""
+    """Disappear until a `teleport`."""
     keep_aside: KeepAside | None = None
     speeds: Annotated[list[SpeedAt], Field(min_length=1, max_length=1000)] | None = None
-    """Exactly these speeds one after the other. Done at the last one."""
+    """Exactly these speeds, one after the other. Done at the last one."""
     lamps: Lamps | None = None
     set_light: SignalShows | None = None
     """Hold a traffic signal in a state from now on."""
     mark: Literal[True] | None = None
-    """Nothing, for conditions that ask whether it has begun."""
+    """Do nothing; for conditions that ask whether the step has begun."""
     controls: Annotated[list[ControlPoint], Field(min_length=1, max_length=10_000)] | None = None
-    """Pedals by time. Goes on until the next step."""
+    """Pedals and steering by time. Continues until the next step."""
 
 
 class EgoSpec(Model):
@@ -103,11 +104,10 @@ class EgoSpec(Model):
     """R,G,B, 0 to 255."""
     spawn: Spawn
     rails: bool = False
-    """While its speed is set it keeps exactly to its path, whatever tyres would hold, and passes through what it
-    meets."""
+    """While its speed is set, it follows its path exactly, regardless of tyre grip, and passes through obstacles."""
     do: list[Step] = Field(default_factory=list, max_length=100)
     events: list[Step] = Field(default_factory=list, max_length=100)
-    """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
+    """Steps in any order: each begins once, as soon as its `when` holds, and replaces the current step."""
 
     @model_validator(mode="after")
     def _something(self) -> EgoSpec:
@@ -124,12 +124,12 @@ class ActorSpec(Model):
     color: str | None = Field(None, pattern=r"^\d{1,3},\d{1,3},\d{1,3}$")
     spawn: Spawn
     rails: bool = False
-    """While its speed is set it keeps exactly to its path, whatever tyres would hold, and passes through what it meets.
-    Who walks goes straight on where a path ends."""
+    """While its speed is set, it follows its path exactly, regardless of tyre grip, and passes through obstacles. A
+    walker continues straight on at the end of a path."""
     do: list[Step] = Field(default_factory=list, max_length=100)
     """Without steps it stands still."""
     events: list[Step] = Field(default_factory=list, max_length=100)
-    """Steps that need not come in order: each begins once, whenever its `when` holds, instead of what is being done."""
+    """Steps in any order: each begins once, as soon as its `when` holds, and replaces the current step."""
 
     @property
     def walks(self) -> bool:
@@ -138,15 +138,15 @@ class ActorSpec(Model):
 
     @property
     def stands(self) -> bool:
-        """Whether it is a thing, which does not move by itself."""
+        """Whether it is a static prop."""
         return self.blueprint.startswith("static.")
 
 
-# What must come of it
+# Assertions
 
 
 class SpeedLimit(Model):
-    """A bound of an actor's speed within a span of time."""
+    """A limit on an actor's speed during a span of time."""
 
     of: Name = EGO
     value: Speed
@@ -155,7 +155,7 @@ class SpeedLimit(Model):
 
 
 class Travels(Model):
-    """Metres that an actor must have travelled in the end."""
+    """The distance that an actor must have travelled at the end, metres."""
 
     of: Name = EGO
     least: Distance = 0.0
@@ -163,7 +163,7 @@ class Travels(Model):
 
 
 class Keeps(Model):
-    """Metres of free space between the outlines of two actors, at all times."""
+    """The free space between the outlines of two actors at all times, metres."""
 
     of: Name = EGO
     to: Name
@@ -171,7 +171,7 @@ class Keeps(Model):
 
 
 class StopsBefore(Model):
-    """An actor comes to a stand with another one in front of it, and never nearer than `least` metres."""
+    """An actor stops behind another one, and is never closer than `least` metres."""
 
     of: Name = EGO
     to: Name
@@ -179,27 +179,27 @@ class StopsBefore(Model):
 
 
 class Passes(Model):
-    """In the end, an actor that began behind another one is in front of it on the road."""
+    """At the end, an actor that began behind another one is in front of it on the road."""
 
     of: Name = EGO
     other: Name
 
 
 class Stands(Model):
-    """An actor stands still at some time for so long."""
+    """An actor stands still for at least this long at some time."""
 
     of: Name = EGO
     least: Seconds = 0.5
 
 
 class LaneInvasions(Model):
-    """How often the ego may cross a marking of its lane (a lane change is once)."""
+    """How often the ego may cross a marking of its lane (a lane change counts once)."""
 
     most: int = Field(0, ge=0)
 
 
 class CompletesRoute(Model):
-    """How much of its `follow_route` the ego must have done in the end."""
+    """The share of its `follow_route` that the ego must have completed at the end."""
 
     least: Share = 0.95
 
@@ -208,13 +208,13 @@ class Assertion(OneOf):
     """Something that must be true of the whole scenario."""
 
     no_collision: Name | None = None
-    """Of this actor with anything."""
+    """This actor collides with nothing."""
     max_speed: SpeedLimit | None = None
-    """It is never exceeded."""
+    """The speed is never exceeded during the span."""
     min_speed: SpeedLimit | None = None
-    """It is kept or exceeded at all times of the span."""
+    """The speed is never fallen short of during the span."""
     reaches_speed: SpeedLimit | None = None
-    """It is reached at some time of the span."""
+    """The speed is reached at some time during the span."""
     travels: Travels | None = None
     keeps_distance: Keeps | None = None
     stops_before: StopsBefore | None = None
@@ -225,24 +225,24 @@ class Assertion(OneOf):
 
 
 class End(When):
-    """What ends the scenario."""
+    """Conditions that end the scenario."""
 
     delay: Seconds = 0.0
     """Seconds between these conditions and the end."""
     rising: bool = False
-    """Only when they come to hold: not what holds from the beginning."""
+    """Only when they become true, not if they are true from the beginning."""
 
 
 class LightSpec(Model):
-    """Holds a traffic light in a state from a moment on."""
+    """A traffic light that is held in a state from a moment on."""
 
     at: Place | None = None
-    """On a lane that the light stops, up to 80 m before its stop line. The lights of crossing lanes go red when it is
-    not."""
+    """On a lane that the light controls, up to 80 m before its stop line. The lights of crossing lanes turn red unless
+    this one is red."""
     signal: SignalId | None = None
     """Instead: the signal's id in the map. No other light changes."""
     when: When | None = None
-    """Default: from the beginning."""
+    """When to switch (default: from the beginning)."""
     state: SignalState
 
     @model_validator(mode="after")
@@ -252,17 +252,17 @@ class LightSpec(Model):
         return self
 
 
-# The whole
+# Scenario
 
 
 class MountSpec(Model):
-    """The camera's place at the ego, from the middle of the vehicle at road level."""
+    """The camera's pose on the ego, relative to the middle of the vehicle at road level."""
 
-    x: Annotated[float, Field(ge=-30.0, le=30.0)] = 1.2
+    x: Annotated[float, Field(ge=-30.0, le=30.0)] = EGO_CAMERA.x
     """Forward."""
-    y: Annotated[float, Field(ge=-30.0, le=30.0)] = 0.0
+    y: Annotated[float, Field(ge=-30.0, le=30.0)] = EGO_CAMERA.y
     """To the right."""
-    z: Annotated[float, Field(ge=0.0, le=50.0)] = 1.45
+    z: Annotated[float, Field(ge=0.0, le=50.0)] = EGO_CAMERA.z
     """Up."""
     pitch: Annotated[float, Field(ge=-90.0, le=90.0)] = 0.0
     """Degrees, up is positive."""
@@ -271,7 +271,7 @@ class MountSpec(Model):
 
 
 class CameraSpec(Model):
-    """The camera at the ego."""
+    """A camera on the ego."""
 
     size: Size = Size(512, 256)
     """Pixels, width x height; each 32 to 4096."""
@@ -281,18 +281,18 @@ class CameraSpec(Model):
 
 
 class ExtraCameraSpec(CameraSpec):
-    """A further camera at the ego, beside the first one."""
+    """An additional camera on the ego."""
 
     name: Name
 
 
 class WeatherSpec(Model):
-    """A CARLA preset and what differs from it. The sun's altitude is the time of day."""
+    """A CARLA preset and parameters that override it. The sun's altitude sets the time of day."""
 
     preset: Preset | None = None
-    """Default: as the town is."""
+    """Default: the town's current weather."""
     sun_altitude_angle: Annotated[float, Field(ge=-90.0, le=90.0)] | None = None
-    """Degrees over the horizon: 45 day, 5 dusk, below 0 night."""
+    """Degrees above the horizon: 45 day, 5 dusk, below 0 night."""
     sun_azimuth_angle: Annotated[float, Field(ge=0.0, le=360.0)] | None = None
     cloudiness: Percent | None = None
     precipitation: Percent | None = None
@@ -303,14 +303,14 @@ class WeatherSpec(Model):
 
 
 class Change(Model):
-    """Other weather from a moment on."""
+    """A change of the weather."""
 
     when: When
     weather: WeatherSpec
 
 
 class TrafficSpec(Model):
-    """The embedded town's own traffic round the ego; a CARLA server has its own."""
+    """The embedded town's own traffic around the ego; a CARLA server has its own."""
 
     vehicles: Annotated[int, Field(ge=0, le=200)] = 0
     walkers: Annotated[int, Field(ge=0, le=200)] = 0
@@ -322,47 +322,47 @@ class Scenario(Model):
     title: str = Field(min_length=1, max_length=80, pattern=r"^[^\n]+$")
     description: str = ""
     town: str = "oldtown"
-    """Name of a town, or an .xodr file beside the scenario. Generated towns are laid out by the seed."""
+    """Name of a town, or an .xodr file in the scenario's folder. The seed determines the layout of generated towns."""
     seed: int = Field(0, ge=0, le=2**31)
-    """Of the town, its traffic and every choice."""
+    """Seed of the town, its traffic and every random choice."""
     weather: WeatherSpec = Field(default_factory=lambda: WeatherSpec())
     duration: Annotated[float, Field(gt=0.0, le=3600.0)]
-    """Seconds until it ends, if it does not end before."""
+    """Maximum duration, seconds."""
     fps: Annotated[float, Field(ge=5.0, le=120.0)] = 20.0
     """Ticks and frames per simulated second."""
     traffic: TrafficSpec = Field(default_factory=lambda: TrafficSpec())
     camera: CameraSpec = Field(default_factory=lambda: CameraSpec())
     cameras: list[ExtraCameraSpec] = Field(default_factory=list, max_length=7)
-    """Further ones. What they see is recorded beside the first one's."""
+    """Additional cameras, recorded together with the first one."""
     lights: list[LightSpec] = Field(default_factory=list, max_length=50)
-    """What traffic lights do other than by their cycles."""
+    """Traffic lights that deviate from their cycles."""
     changes: list[Change] = Field(default_factory=list, max_length=50)
     """Changes of the weather."""
     remap: dict[str, str] = Field(default_factory=dict, max_length=COUNT)
-    """What is painted as something else, tag by tag, such as `buildings: vegetation`. Recorded tags stay."""
+    """Tags to be rendered as other tags, such as `buildings: vegetation`. Recorded tags are unchanged."""
     ego: EgoSpec
     actors: list[ActorSpec] = Field(default_factory=list, max_length=100)
     end: list[End] = Field(default_factory=list, max_length=20)
-    """Ends when one of these holds."""
+    """The scenario ends when one of these holds."""
     asserts: list[Assertion] = Field(max_length=100, alias="assert")
-    """What must be true; an empty list judges nothing."""
+    """Assertions; an empty list means that nothing is judged."""
 
     @field_validator("remap")
     @classmethod
     def _tags(cls, remap: dict[str, str]) -> dict[str, str]:
         for name in (*remap, *remap.values()):
-            named(name)
-        if len({named(name) for name in remap}) < len(remap):
+            tag_by_name(name)
+        if len({tag_by_name(name) for name in remap}) < len(remap):
             raise ValueError("names one tag twice")
         return remap
 
     @property
     def frames(self) -> int:
-        """Frames until it ends at the latest."""
+        """The maximum number of frames."""
         return max(1, round(self.duration * self.fps))
 
 
 def json_schema() -> str:
-    """The language as JSON Schema, for editors; ``scenarios/language/schema.json`` holds it."""
+    """Return the language as JSON Schema, for editors; stored in ``scenarios/language/schema.json``."""
     schema: dict[str, Any] = Scenario.model_json_schema()
     return json.dumps(schema, indent=1) + "\n"

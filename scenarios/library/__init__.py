@@ -10,14 +10,14 @@ SUFFIXES = (".yaml", ".xosc")
 
 
 def names() -> list[str]:
-    """The scenarios that came with this installation."""
+    """Return the names of the shipped scenarios."""
     return sorted(path.stem for path in HERE.glob("*.yaml"))
 
 
 def find(text: str) -> Path:
-    """The file that is meant by a path that ends with .yaml or .xosc, or by the bare name of a shipped scenario.
+    """Return the file for a path that ends with .yaml or .xosc, or for the bare name of a shipped scenario.
 
-    Raises ``ValueError``, one line, for any other text. Whether a path leads to a file is not asked.
+    Raises ``ValueError``, one line, for any other text. Does not check whether the file exists.
     """
     if Path(text).suffix.lower() in SUFFIXES:
         return Path(text)

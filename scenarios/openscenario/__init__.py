@@ -1,1 +1,1 @@
-"""ASAM OpenSCENARIO files as scenarios."""
+"""Translation of ASAM OpenSCENARIO files to scenarios."""

@@ -1,4 +1,4 @@
-"""OpenSCENARIO's actions as steps of a scenario."""
+"""Translation of OpenSCENARIO's actions to steps of a scenario."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scenarios.openscenario.places import Positions
 CRUISE = 8.0  # m/s of an entity that the file leaves to an external controller
 GENTLE = 3.0  # m/s^2 of a stop without given deceleration
 WALK = 100.0  # m of a walk without given distance
-NPC = 4.0  # m/s^2 with which ScenarioRunner's vehicles come to a speed that is a step
-LANE = 3.5  # m of a lane change whose dynamics are a rate
-OFFSETS = ("dx", "dy", "dz", "ds", "dt", "dLane", "offset")  # of relative positions
-CHORD = 1.0  # m, between two points of a clothoid
-#: The standard's lamps and ours.
+STEP_ACCELERATION = 4.0  # m/s^2 with which ScenarioRunner's vehicles change their speed in a step
+LANE_WIDTH = 3.5  # m of a lane change whose dynamics are a rate
+OFFSETS = ("dx", "dy", "dz", "ds", "dt", "dLane", "offset")  # attributes of relative positions
+CHORD = 1.0  # m between two points of a clothoid
+#: The standard's lamps -> the scenario language's.
 LAMPS = {
     "daytimeRunningLights": ("position",), "lowBeam": ("low_beam",), "highBeam": ("high_beam",),
     "fogLights": ("fog",), "fogLightsFront": ("fog",), "fogLightsRear": ("fog",), "brakeLights": ("brake",),
@@ -24,18 +24,18 @@ LAMPS = {
     "warningLights": ("left_blinker", "right_blinker"), "licensePlateIllumination": ("position",),
     "specialPurposeLights": ("interior",),
 }  # fmt: skip
-LATERAL = 1.0  # m/s^2 of a lane offset that does not say how fast
+LATERAL = 1.0  # m/s^2 of a lane offset without given acceleration
 
 
 class Entity(Protocol):
-    """An acting entity."""
+    """An entity that acts."""
 
     name: str
     spawn: dict[str, Any] | None
     speed: float
-    controlled: bool  # by something outside of the file, instead of which our own driver is there
-    paths: bool  # has a trajectory somewhere
-    acceleration: float | None  # m/s^2, the most that its vehicle can do
+    controlled: bool  # by something external to the file, which is replaced by this project's autopilot
+    paths: bool  # follows a trajectory at some time
+    acceleration: float | None  # m/s^2, the vehicle's maximum
 
     @property
     def walks(self) -> bool:
@@ -49,7 +49,7 @@ class Actions:
         self._entity, self._positions, self._mirror = entity, positions, mirror
 
     def step(self, actor: Entity, kind: Element) -> dict[str, Any]:
-        """The step that stands for the child of a PrivateAction. Raises ``ScenarioError``."""
+        """Translate the child of a PrivateAction. Raises ``ScenarioError``."""
         if kind.name == "RoutingAction":
             what = kind.one()
             return self._path(actor, what) if what.name == "FollowTrajectoryAction" else self._route(actor, what)
@@ -75,12 +75,14 @@ class Actions:
         if what.name == "SpeedProfileAction":
             return self._profile(actor, what)
         if what.name == "LateralDistanceAction":
-            return self._beside(actor, what)
+            return self._lateral_distance(actor, what)
         raise what.refuse()
 
     def _controller(self, actor: Entity, kind: Element) -> dict[str, Any]:
-        """Our own driver stands for every controller: from when one is activated it drives; what is assigned or
-        overridden beside that is noted."""
+        """Translate an action on controllers: this project's autopilot drives once a controller is activated.
+
+        Other assignments and overrides become a ``mark``.
+        """
         active = [kind] if kind.name == "ActivateControllerAction" else kind.all("ActivateControllerAction")
         if actor.walks or not any(each.text("longitudinal", "true").lower() == "true" for each in active):
             return {"mark": True}
@@ -95,10 +97,10 @@ class Actions:
             raise light.refuse()
         return {"lamps": dict.fromkeys(names, mode != "off")}
 
-    # How fast
+    # Speed
 
     def target(self, target: Element) -> float:
-        """The speed of a SpeedActionTarget's child, m/s; relative ones refer to the initial speeds."""
+        """Return the speed of a SpeedActionTarget's child, m/s; relative ones refer to the initial speeds."""
         if target.name == "AbsoluteTargetSpeed":
             speed = target.number("value")
         elif target.name == "RelativeTargetSpeed":
@@ -111,7 +113,7 @@ class Actions:
         return speed
 
     def set_speed(self, target: Element) -> dict[str, Any]:
-        """The same as the first keys of a ``set_speed``."""
+        """Return the first keys of a ``set_speed`` for a SpeedActionTarget's child."""
         if target.name != "RelativeTargetSpeed":
             return {"speed": self.target(target)}
         factor = target.text("speedTargetValueType", "delta") == "factor"
@@ -125,10 +127,10 @@ class Actions:
         dynamics, target = what.get("SpeedActionDynamics"), what.get("SpeedActionTarget").one()
         value, dimension = abs(dynamics.number("value", 0.0)), dynamics.text("dynamicsDimension", "time")
         shape = dynamics.text("dynamicsShape")
-        # ScenarioRunner keeps to a speed for so many seconds or metres; the standard's step is over at once.
-        lasts = self._mirror > 0.0 and shape == "step" and value > 0.0
-        counted = {"time": "done_after", "distance": "done_within"}.get(dimension) if lasts else None
-        done = {counted: value} if counted else {}
+        # ScenarioRunner keeps a speed for a number of seconds or metres; the standard's step is over at once.
+        has_duration = self._mirror > 0.0 and shape == "step" and value > 0.0
+        done_key = {"time": "done_after", "distance": "done_within"}.get(dimension) if has_duration else None
+        done = {done_key: value} if done_key else {}
         if actor.walks and not actor.paths:
             speed = self.target(target)
             if speed == 0.0:
@@ -145,7 +147,7 @@ class Actions:
             return {**done, "stop": {"deceleration": hard}}
         setting = self.set_speed(target)
         if shape == "step":
-            setting |= {"rate": NPC} if self._mirror > 0.0 else {}
+            setting |= {"rate": STEP_ACCELERATION} if self._mirror > 0.0 else {}
         elif shape not in ("linear", "sinusoidal", "cubic"):
             raise dynamics.error(f"dynamicsShape {shape} is not supported")
         elif value > 0.0:
@@ -196,7 +198,7 @@ class Actions:
         }
         if (final := what.find("FinalSpeed")) is not None:
             speed = final.one()
-            # How the last metres before it are driven is ours.
+            # These control the last metres before the position, which the scenario language does not.
             speed.only("TargetDistanceSteadyState", "TargetTimeSteadyState")
             if speed.name == "AbsoluteSpeed":
                 meet["speed"] = speed.number("value")
@@ -209,7 +211,7 @@ class Actions:
     def _entity_named(self, what: Element, attribute: str) -> str:
         return self._entity(what.with_text("entityRef", what.text(attribute))).name
 
-    # Where to
+    # Path
 
     def _lane_change(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("LaneChangeActionDynamics", "LaneChangeTarget")
@@ -230,13 +232,13 @@ class Actions:
             # The standard counts lanes to the driver's left, ScenarioRunner to the right.
             change |= {"side": "right" if value * self._mirror > 0.0 else "left", "lanes": abs(value)}
         else:
-            return {"shift": {"across": 0.0, **self._takes(what.get("LaneChangeActionDynamics"), LANE)}}
+            return {"shift": {"across": 0.0, **self._extent(what.get("LaneChangeActionDynamics"), LANE_WIDTH)}}
         if not actor.controlled:
             change["oncoming"] = True
-        return {"change_lane": change | self._takes(what.get("LaneChangeActionDynamics"), LANE)}
+        return {"change_lane": change | self._extent(what.get("LaneChangeActionDynamics"), LANE_WIDTH)}
 
-    def _takes(self, dynamics: Element, metres: float) -> dict[str, Any]:
-        """How long a way over takes that is so many metres wide."""
+    def _extent(self, dynamics: Element, metres: float) -> dict[str, Any]:
+        """Return the length or duration of a lateral movement by ``metres``."""
         value, dimension = abs(dynamics.number("value", 0.0)), dynamics.text("dynamicsDimension", "time")
         if dynamics.text("dynamicsShape") == "step" and value == 0.0:
             raise dynamics.error("a lane change in no time is not supported")
@@ -254,19 +256,19 @@ class Actions:
             raise what.error("is not supported for walkers")
         dynamics, target = what.get("LaneOffsetActionDynamics"), what.get("LaneOffsetTarget").one()
         across = self._mirror * target.number("value")
-        if self._mirror < 0.0 and self._positions.backwards((actor.spawn or {}).get("lane", -1)):
-            across = -across  # the standard's offset is the reference line's, whichever way the lane goes
+        if self._mirror < 0.0 and self._positions.is_backwards((actor.spawn or {}).get("lane", -1)):
+            across = -across  # the standard's offset refers to the reference line, whatever the lane's direction
         if target.name == "RelativeTargetLaneOffset":
             across += (self._entity(target).spawn or {}).get("across", 0.0)
         elif target.name != "AbsoluteTargetLaneOffset":
             raise target.refuse()
-        # A cosine over t seconds and d metres has at most d pi^2 / (2 t^2).
-        hardest = dynamics.number("maxLateralAcc", LATERAL)
-        wide = abs(across - (actor.spawn or {}).get("across", 0.0)) or LANE
-        over = pi * sqrt(wide / (2.0 * max(hardest, 0.1)))
+        # A cosine over t seconds and d metres has a maximum acceleration of d pi^2 / (2 t^2).
+        acceleration = dynamics.number("maxLateralAcc", LATERAL)
+        distance = abs(across - (actor.spawn or {}).get("across", 0.0)) or LANE_WIDTH
+        over = pi * sqrt(distance / (2.0 * max(acceleration, 0.1)))
         return {"shift": {"across": across, "over": over}}
 
-    def _beside(self, actor: Entity, what: Element) -> dict[str, Any]:
+    def _lateral_distance(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("DynamicConstraints")
         if actor.walks:
             raise what.error("is not supported for pedestrians")
@@ -285,10 +287,10 @@ class Actions:
         elif what.name == "AssignRouteAction":
             via = [self._positions.on_map(each) for each in self._positions.waypoints(what.one())]
             if self._mirror < 0.0:
-                via = via[1:] or via  # the first is where the standard's route begins, and who drives it is beyond
+                via = via[1:] or via  # the first is the start of the standard's route, which the actor has passed
         else:
             raise what.refuse()
-        # An exact follower keeps the speed that another action sets.
+        # Without a controller, the speed remains as another action sets it.
         speed = {"speed": actor.speed or CRUISE} if actor.controlled else {}
         return {"follow_route": {"via": [_plain(place) for place in via], **speed}}
 
@@ -318,12 +320,12 @@ class Actions:
             path["points"].append(point)
         if holder.text("closed", "false").lower() == "true":
             if timing is not None or shape.name == "Nurbs":
-                raise holder.error("closed ones with times or curves are not supported")
+                raise holder.error("closed trajectories with times or curves are not supported")
             path["points"].append(dict(path["points"][0]))
         if shape.name == "Nurbs":
             order = int(shape.number("order"))
             knots = [each.number("value") for each in shape.all("Knot")]
-            if not knots:  # the standard's default: uniform, clamped at both ends
+            if not knots:  # the default: uniform, clamped at both ends
                 inner = max(len(vertices) - order, 0)
                 knots = [0.0] * order + [float(k + 1) for k in range(inner)] + [float(inner + 1)] * order
             weights = [each.number("weight", 1.0) for each in vertices]
@@ -331,7 +333,7 @@ class Actions:
         return {"follow_path": path}
 
     def _clothoid(self, actor: Entity, shape: Element) -> dict[str, Any]:
-        """Clothoids as the points of a path: curvature changes linearly along them (ASAM OpenDRIVE 1.7, 7.5)."""
+        """Return clothoids as points of a path: their curvature changes linearly (ASAM OpenDRIVE 1.7, 7.5)."""
         parts = shape.all("ClothoidSplineSegment") if shape.name == "ClothoidSpline" else [shape]
         holder = parts[0].find("PositionStart") or parts[0].find("Position")
         start = holder.one() if holder is not None else None
@@ -353,8 +355,8 @@ class Actions:
             turn = start.find("Orientation") if start is not None else None
             h = turn.number("h", 0.0) if turn is not None else 0.0
             local = [(cos(h) * u - sin(h) * v, sin(h) * u + cos(h) * v) for u, v in points]
-            named = self._entity(start).name if start is not None else actor.name  # who begins where it is
-            return {"frame": named, "points": [{"x": u, "y": self._mirror * v} for u, v in local]}
+            frame = self._entity(start).name if start is not None else actor.name
+            return {"frame": frame, "points": [{"x": u, "y": self._mirror * v} for u, v in local]}
         if start.name != "WorldPosition":
             raise start.refuse()
         h, at = start.number("h", 0.0), (start.number("x"), start.number("y"))

@@ -1,4 +1,4 @@
-"""OpenSCENARIO's catalogs: resolution of a CatalogReference."""
+"""Resolution of references to OpenSCENARIO's catalogs."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ from scenarios.openscenario.elements import Element, parameters, parse
 
 
 class Catalogs:
-    """The catalogs whose places an .xosc file at ``path`` declares, read when they are asked for."""
+    """The catalogs whose locations the .xosc file at ``path`` declares, loaded on first use."""
 
     def __init__(self, path: Path, locations: Element | None) -> None:
         self._folder = path.parent
-        listed = [(each.name, each.find("Directory")) for each in locations or ()]
-        self._places = [(kind, place) for kind, place in listed if place is not None]
-        self._read: dict[str, list[Element]] = {}  # by a catalog's own name, and by what it is declared as
-        self._done = False
+        declared = [(each.name, each.find("Directory")) for each in locations or ()]
+        self._directories = [(kind, directory) for kind, directory in declared if directory is not None]
+        self._catalogs: dict[str, list[Element]] = {}  # by a catalog's own name, and by the kind it is declared as
+        self._is_loaded = False
 
     def find(self, reference: Element) -> Element | None:
-        """The entry that is meant, with its parameters; None where there is no catalog of this name."""
-        name, entry = reference.text("catalogName"), reference.text("entryName")
+        """Return the referenced entry, with its parameters; None if there is no catalog of this name."""
+        name, entry_name = reference.text("catalogName"), reference.text("entryName")
         self._load()
-        catalogs = self._read.get(name)
+        catalogs = self._catalogs.get(name)
         if catalogs is None:
             return None
-        found = next((each for catalog in catalogs for each in catalog if each.text("name", "") == entry), None)
-        if found is None:
-            raise reference.error(f"catalog {name} has no entry {entry!r}")
-        values = parameters(found.find("ParameterDeclarations"))
-        for given in reference.find("ParameterAssignments") or ():
-            values[given.name_of("parameterRef")] = given.text("value")
-        return found.within({**reference.parameters, **values})
+        entry = next((each for catalog in catalogs for each in catalog if each.text("name", "") == entry_name), None)
+        if entry is None:
+            raise reference.error(f"catalog {name} has no entry {entry_name!r}")
+        values = parameters(entry.find("ParameterDeclarations"))
+        for assignment in reference.find("ParameterAssignments") or ():
+            values[assignment.name_of("parameterRef")] = assignment.text("value")
+        return entry.within({**reference.parameters, **values})
 
     def get(self, reference: Element) -> Element:
-        """The entry that is meant. Raises ``ScenarioError`` where it is not there."""
-        found = self.find(reference)
-        if found is None:
-            places = ", ".join(place.text("path") for _, place in self._places) or "none declared"
-            raise reference.error(f"there is no catalog {reference.text('catalogName')}; looked into {places}")
-        return found
+        """Return the referenced entry. Raises ``ScenarioError`` if there is no catalog of this name."""
+        entry = self.find(reference)
+        if entry is None:
+            paths = ", ".join(directory.text("path") for _, directory in self._directories) or "none declared"
+            raise reference.error(f"there is no catalog {reference.text('catalogName')}; searched {paths}")
+        return entry
 
     def _load(self) -> None:
-        if self._done:
+        if self._is_loaded:
             return
-        self._done = True
-        for kind, place in self._places:
-            for file in self._files(place.text("path").replace("\\", "/")):
+        self._is_loaded = True
+        for kind, directory in self._directories:
+            for file in self._files(directory.text("path").replace("\\", "/")):
                 root = self._parse(file)
                 catalog = root.find("Catalog")
                 if catalog is not None:
                     for name in {catalog.text("name", ""), kind}:
-                        self._read.setdefault(name, []).append(catalog)
+                        self._catalogs.setdefault(name, []).append(catalog)
 
     def _files(self, declared: str) -> list[Path]:
-        """The files of a declared directory: as it stands, or as much of its end as exists beside the scenario."""
+        """Return the files of a declared directory: at its full path, or the tail of it that exists."""
         parts = Path(declared).parts
         for k in range(len(parts)):
-            place = self._folder.joinpath(*parts[k:])
-            if os.path.isfile(place):  # no error for what cannot be a path
-                return [place]
-            if os.path.isdir(place):
-                found = sorted(file for file in place.glob("*.xosc") if file.is_file())
-                if len(found) > limits.CATALOG_FILES:
-                    raise ScenarioError(f"{place}: {len(found)} catalogs; {limits.CATALOG_FILES} are read at most")
-                return found
+            path = self._folder.joinpath(*parts[k:])
+            if os.path.isfile(path):  # unlike Path.is_file, False for an invalid path
+                return [path]
+            if os.path.isdir(path):
+                catalogs = sorted(file for file in path.glob("*.xosc") if file.is_file())
+                if len(catalogs) > limits.CATALOG_FILES:
+                    raise ScenarioError(f"{path}: {len(catalogs)} catalogs; at most {limits.CATALOG_FILES} are allowed")
+                return catalogs
         return []
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""OpenSCENARIO's triggers as conditions of a scenario."""
+"""Translation of OpenSCENARIO's triggers to conditions of a scenario."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from typing import Any
 
 from scenarios.openscenario.elements import Element
 from scenarios.openscenario.places import Positions
-from scenarios.openscenario.traffic_signals import shown
+from scenarios.openscenario.traffic_signals import signal_state
 
 _MORE = ("greaterThan", "greaterOrEqual")
 _LESS = ("lessThan", "lessOrEqual")
-SAME = 0.1  # m/s within which speeds are equal
-CRITERIA = "criteria_"  # how ScenarioRunner's parameters begin that ask for a judgement, not for a time
+EQUAL = 0.1  # tolerance within which values are equal
+CRITERIA = "criteria_"  # prefix of ScenarioRunner's conditions that are assertions, not triggers
 
 
 @dataclass
 class Trigger:
-    """What a trigger asks for: a ``when`` of the scenario (None: nothing), and how long after it holds."""
+    """A trigger: a ``when`` of the scenario (None: no condition), and a delay after it holds."""
 
     when: dict[str, Any] | None = None
     delay: float = 0.0
-    rising: bool = False  # not with what holds when it is looked at first
+    rising: bool = False  # not if it holds at its first evaluation
     criteria: list[tuple[str, Element]] = field(default_factory=list)
 
 
 class Triggers:
     """Translates triggers.
 
-    ``names`` are the entities' names in the scenario, ``states`` what stands for "this element of the storyboard has
-    begun" or "is done", ``values`` for a parameter's value.
+    Args:
+        names: Entity -> its name in the scenario.
+        states: Translates a StoryboardElementStateCondition.
+        values: Translates a condition on a parameter or variable.
+        positions: Translates positions.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Triggers:
         self._names, self._states, self._values, self._positions = names, states, values, positions
 
     def read(self, trigger: Element | None) -> Trigger:
-        """A StartTrigger or StopTrigger. Raises ``ScenarioError``."""
+        """Translate a StartTrigger or StopTrigger. Raises ``ScenarioError``."""
         result = Trigger()
         if trigger is None:
             return result
@@ -51,19 +54,19 @@ class Triggers:
         groups, edges = [], []
         for group in trigger:
             group.only("Condition")
-            held = []
+            conditions = []
             for condition in group:
                 if condition.text("name", "").startswith(CRITERIA):
                     result.criteria.append((condition.text("name")[len(CRITERIA) :], condition))
                     continue
                 result.delay = max(result.delay, condition.number("delay", 0.0))
-                held.append(self._condition(condition))
+                conditions.append(self._condition(condition))
                 kind = condition.one()
                 lasting = kind.name == "ByEntityCondition" or kind.find("TrafficSignalCondition") is not None
                 edges.append((lasting, condition.text("conditionEdge", "none")))
-            if held:
-                groups.append(_all_of(held))
-        # ScenarioRunner heeds no edges; those of times and of the storyboard come to hold by themselves.
+            if conditions:
+                groups.append(_all_of(conditions))
+        # ScenarioRunner ignores edges; conditions on times and the storyboard become true only once anyway.
         result.rising = self._positions.mirror < 0.0 and edges == [(True, "rising")]
         if groups:
             result.when = groups[0] if len(groups) == 1 else {"any_of": groups}
@@ -82,15 +85,15 @@ class Triggers:
         who.only("EntityRef")
         entities = [self.entity(each) for each in who]
         asked = kind.get("EntityCondition").one()
-        each_ = [self._by_entity(asked, name) for name in entities]
-        if not each_:
+        conditions = [self._by_entity(asked, name) for name in entities]
+        if not conditions:
             raise who.error("is empty")
-        if len(each_) == 1:
-            return each_[0]
-        return _all_of(each_) if who.text("triggeringEntitiesRule") == "all" else {"any_of": each_}
+        if len(conditions) == 1:
+            return conditions[0]
+        return _all_of(conditions) if who.text("triggeringEntitiesRule") == "all" else {"any_of": conditions}
 
     def entity(self, reference: Element, attribute: str = "entityRef") -> str:
-        """The scenario's name of an entity."""
+        """Return an entity's name in the scenario."""
         name = reference.text(attribute)
         if name not in self._names:
             raise reference.error(f"there is no entity {name!r}; there are {', '.join(self._names)}")
@@ -100,13 +103,13 @@ class Triggers:
         if asked.name == "SimulationTimeCondition":
             if (asked.text("rule") in _LESS) != (edge == "falling"):
                 raise asked.error(f"rule {asked.text('rule')} is not supported")
-            return {"time": max(asked.number("value"), 0.0)}  # or: it ceases to be less
+            return {"time": max(asked.number("value"), 0.0)}  # also for the falling edge of "less than"
         if edge == "falling":
             raise asked.error("conditionEdge falling is not supported")
         if asked.name == "StoryboardElementStateCondition":
             return self._states(asked)
         if asked.name == "TrafficSignalCondition":
-            return {"light": shown(asked)}
+            return {"light": signal_state(asked)}
         if asked.name in ("ParameterCondition", "VariableCondition"):
             return self._values(asked)
         raise asked.refuse()
@@ -125,7 +128,7 @@ class Triggers:
         if name == "SpeedCondition":
             if asked.text("rule") == "equalTo":
                 value = asked.number("value")
-                return {"speed": {"of": of, "above": max(value - SAME, 0.0), "below": value + SAME}}
+                return {"speed": {"of": of, "above": max(value - EQUAL, 0.0), "below": value + EQUAL}}
             return {"speed": {"of": of, **self._bound(asked)}}
         if name == "AccelerationCondition":
             return {"acceleration": {"of": of, **self._bound(asked)}}
@@ -159,10 +162,10 @@ class Triggers:
 
     @staticmethod
     def _clear(asked: Element, of: str) -> dict[str, Any]:
-        """Nobody on the lanes that are named, from one beside to the other."""
+        """Translate a RelativeClearanceCondition."""
         asked.only("RelativeLaneRange", "EntityRef")
         if asked.find("EntityRef") is not None:
-            raise asked.error("of certain entities is not supported")
+            raise asked.error("clearance to certain entities is not supported")
         near = {
             "of": of,
             "ahead": asked.number("distanceForward", 0.0),
@@ -178,21 +181,21 @@ class Triggers:
     def _bound(asked: Element) -> dict[str, float]:
         rule = asked.text("rule")
         if rule == "equalTo":
-            return {"above": asked.number("value") - SAME, "below": asked.number("value") + SAME}
+            return {"above": asked.number("value") - EQUAL, "below": asked.number("value") + EQUAL}
         if rule not in (*_MORE, *_LESS):
             raise asked.error(f"rule {rule} is not supported")
         return {"above" if rule in _MORE else "below": asked.number("value")}
 
 
 def _apart(asked: Element) -> dict[str, Any]:
-    """How a relative distance is measured, where it is not straight between the middles."""
+    """Return how a relative distance is measured, if not straight between the centres."""
     ways = {"longitudinal": {"way": "ahead"}, "lateral": {"way": "aside"}}
     outlines = {"outlines": True} if asked.text("freespace", "false").lower() == "true" else {}
     return {**ways.get(asked.text("relativeDistanceType", ""), {}), **outlines}
 
 
 def _all_of(conditions: list[dict[str, Any]]) -> dict[str, Any]:
-    """One condition out of several that must all hold; of several of a kind one is enough in itself."""
+    """Merge conditions that must all hold; a further one of the same kind goes to ``all_of``."""
     merged: dict[str, Any] = {}
     rest: list[dict[str, Any]] = []
     for condition in conditions:

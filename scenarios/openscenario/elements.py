@@ -1,4 +1,4 @@
-"""OpenSCENARIO's XML: elements with line numbers and parameters; unread elements are refused by name."""
+"""OpenSCENARIO's XML: elements with line numbers and parameters; unsupported elements are refused by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 
 
 class Element:
-    """An element of an .xosc file. Its reader declares the children it understands; others are refused."""
+    """An element of an .xosc file. The code that reads it declares the supported children; others are refused."""
 
     def __init__(self, node: Any, path: Path, parameters: Mapping[str, str]) -> None:
         self._node, self._path, self._parameters = node, path, parameters
@@ -47,20 +47,20 @@ class Element:
         return int(self._node.sourceline)
 
     def error(self, message: str) -> ScenarioError:
-        """A mistake in this element."""
+        """Return the error for a mistake in this element."""
         return ScenarioError(f"{self._path}:{self.line}: {self.name}: {message}")
 
     def refuse(self) -> ScenarioError:
-        """What is not supported."""
+        """Return the error for an unsupported element."""
         return self.error("is not supported")
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """What is known here, name -> value."""
+        """The parameters in scope, name -> value."""
         return self._parameters
 
     def with_text(self, attribute: str, value: str) -> Element:
-        """The same element with an attribute of this value."""
+        """Return a copy of the element with this value for an attribute."""
         node = copy(self._node)
         line = self._node.sourceline
         node.set(attribute, value)
@@ -68,48 +68,48 @@ class Element:
         return Element(node, self._path, self._parameters)
 
     def within(self, parameters: Mapping[str, str]) -> Element:
-        """The same element where further parameters are known."""
+        """Return the same element with further parameters in scope."""
         return Element(self._node, self._path, {**self._parameters, **parameters})
 
     def __iter__(self) -> Iterator[Element]:
         for node in self._node:
-            if isinstance(node.tag, str):  # neither comment nor instruction
+            if isinstance(node.tag, str):  # neither a comment nor a processing instruction
                 yield Element(node, self._path, self._parameters)
 
     def find(self, name: str) -> Element | None:
-        """The first child of this name."""
+        """Return the first child with this name, if any."""
         return next((child for child in self if child.name == name), None)
 
     def get(self, name: str) -> Element:
-        """The child of this name; an error without one."""
-        found = self.find(name)
-        if found is None:
+        """Return the first child with this name. Raises ``ScenarioError`` if there is none."""
+        child = self.find(name)
+        if child is None:
             raise self.error(f"has no {name}")
-        return found
+        return child
 
     def all(self, name: str) -> list[Element]:
-        """All children of this name."""
+        """Return all children with this name."""
         return [child for child in self if child.name == name]
 
-    def holds(self, name: str) -> bool:
-        """Whether there is an element of this name anywhere below."""
+    def contains(self, name: str) -> bool:
+        """Return whether there is an element with this name anywhere below."""
         return next(self._node.iter(name), None) is not None
 
     def one(self, *ignored: str) -> Element:
-        """The only child, those aside that are ``ignored``."""
-        found = [child for child in self if child.name not in ignored]
-        if len(found) != 1:
-            raise self.error("is empty" if not found else f"has {len(found)} children, not one")
-        return found[0]
+        """Return the only child, apart from those ``ignored``. Raises ``ScenarioError`` if there is not exactly one."""
+        children = [child for child in self if child.name not in ignored]
+        if len(children) != 1:
+            raise self.error("is empty" if not children else f"has {len(children)} children, not one")
+        return children[0]
 
     def only(self, *names: str) -> None:
-        """Refuse children of other names."""
+        """Refuse children with other names."""
         for child in self:
             if child.name not in names:
                 raise child.refuse()
 
     def text(self, attribute: str, default: str | None = None) -> str:
-        """An attribute, parameters and expressions filled in."""
+        """Return an attribute with parameters and expressions substituted."""
         raw = self._node.get(attribute)
         if raw is None:
             if default is None:
@@ -117,18 +117,18 @@ class Element:
             return default
         if raw.startswith("${") and raw.endswith("}"):
             try:
-                return f"{_calculate(self._fill(raw[2:-1])):.12g}"
+                return f"{_evaluate(self._substitute(raw[2:-1])):.12g}"
             except (ValueError, SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError):
-                return str(raw)  # names may be made of expressions, too; they are only names
-        return self._fill(str(raw))
+                return str(raw)  # names may look like expressions without being one
+        return self._substitute(str(raw))
 
     def name_of(self, attribute: str) -> str:
-        """An attribute that names a parameter, with or without its dollar."""
+        """Return the parameter that an attribute names, with or without a dollar sign."""
         raw = str(self._node.get(attribute, ""))
         return raw[1:] if raw.startswith("$") else self.text(attribute)
 
     def number(self, attribute: str, default: float | None = None) -> float:
-        """An attribute that is a finite number."""
+        """Return an attribute as a finite number. Raises ``ScenarioError`` if it is not one."""
         text = self.text(attribute, None if default is None else str(default))
         try:
             value = float(text)
@@ -138,24 +138,24 @@ class Element:
             raise self.error(f"{attribute} is {text!r}, not a number")
         return value
 
-    def _fill(self, text: str) -> str:
+    def _substitute(self, text: str) -> str:
         length = len(text)
 
         def value(match: re.Match[str]) -> str:
             nonlocal length
             name = match[1]
             if name not in self._parameters:
-                raise self.error(f"there is no parameter ${names.shown(name)[1:-1]}")
+                raise self.error(f"there is no parameter ${names.printable(name)[1:-1]}")
             length += len(self._parameters[name])
-            if length > limits.ATTRIBUTE:  # parameters that are made of each other grow without end
-                raise self.error(f"an attribute of more than {limits.ATTRIBUTE} characters, parameters filled in")
+            if length > limits.ATTRIBUTE:  # parameters that contain each other can grow exponentially
+                raise self.error(f"an attribute has more than {limits.ATTRIBUTE} characters, parameters substituted")
             return self._parameters[name]
 
         return re.sub(r"\$(\w+)", value, text)
 
 
 def parse(path: Path, raw: bytes) -> Element:
-    """The root of an .xosc text. Raises ``ScenarioError``."""
+    """Parse an .xosc text and return its root. Raises ``ScenarioError``."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         root = etree.fromstring(raw, parser)
@@ -167,18 +167,18 @@ def parse(path: Path, raw: bytes) -> Element:
 
 
 def parameters(declarations: Element | None) -> dict[str, str]:
-    """Name -> value of what ParameterDeclarations or VariableDeclarations declare."""
+    """Return name -> value of ParameterDeclarations or VariableDeclarations."""
     if declarations is None:
         return {}
     declarations.only(declarations.name.removesuffix("s"))
-    found: dict[str, str] = {}
-    for each in declarations:  # a value may be made of those before it
-        found[each.text("name")] = each.within(found).text("value")
-    return found
+    values: dict[str, str] = {}
+    for each in declarations:  # a value may refer to earlier ones
+        values[each.text("name")] = each.within(values).text("value")
+    return values
 
 
-def _calculate(expression: str) -> float:
-    """A number from + - * / %, parentheses and some functions. Raises ``ValueError`` and whatever arithmetic does."""
+def _evaluate(expression: str) -> float:
+    """Evaluate + - * / %, parentheses and some functions. Raises ``ValueError``, and what arithmetic raises."""
     if len(expression) > limits.EXPRESSION:
         raise ValueError(f"longer than {limits.EXPRESSION} characters")
 
@@ -198,5 +198,5 @@ def _calculate(expression: str) -> float:
         raise ValueError(expression)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Python, about a text that is not Python
+        warnings.simplefilter("ignore")  # SyntaxWarnings about a text that is not Python
         return value(ast.parse(expression.strip(), mode="eval"))

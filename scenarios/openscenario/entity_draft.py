@@ -1,4 +1,4 @@
-"""An entity of a file while it is being read."""
+"""An OpenSCENARIO entity while its file is being read."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from scenarios.openscenario.actions import CRUISE, WALK
 from scenarios.openscenario.elements import Element
 
-NO_SPEED = {"shift", "change_lane", "set_light", "mark"}  # steps that leave the speed as it is
+NO_SPEED = {"shift", "change_lane", "set_light", "mark"}  # steps that do not change the speed
 
 
 class EntityDraft:
-    """An entity on its way to be the ego or an actor."""
+    """An entity that will become the ego or an actor."""
 
     def __init__(self, element: Element, name: str, blueprint: str, color: str | None) -> None:
         self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
@@ -19,10 +19,10 @@ class EntityDraft:
         self.speed = 0.0
         self.initial: dict[str, Any] = {}  # the initial speed as a ``set_speed``
         self.events: list[dict[str, Any]] = []
-        self.commanded = False  # has a controller of its own, which may be activated
-        self.controlled = False  # by something outside of the file, instead of which our own driver is there
-        self.paths = False  # has a trajectory somewhere
-        self.acceleration: float | None = None  # m/s^2, the most that its vehicle can do
+        self.has_controller = False  # a controller of its own, which may be activated
+        self.controlled = False  # by something external to the file, which is replaced by this project's autopilot
+        self.paths = False  # follows a trajectory at some time
+        self.acceleration: float | None = None  # m/s^2, the vehicle's maximum
 
     @property
     def walks(self) -> bool:
@@ -31,21 +31,21 @@ class EntityDraft:
 
     @property
     def stands(self) -> bool:
-        """Whether it is a thing."""
+        """Whether it is a static prop."""
         return self.blueprint.startswith("static.")
 
     def as_data(self, ego: bool, rails: bool) -> dict[str, Any]:
-        """As the scenario language has it; ``rails``: vehicles keep exactly to their path."""
+        """Return the entity in the scenario language; ``rails``: vehicles follow their paths exactly."""
         if self.spawn is None:
-            raise self.element.error(f"{self.name} has no TeleportAction in Init: it is nowhere")
+            raise self.element.error(f"{self.name} has no TeleportAction in Init, hence no position")
         do: list[dict[str, Any]] = []
         if self.stands:
             pass
         elif self.walks and self.speed and not self.paths:
             do.append({"cross": {"speed": min(self.speed, 6.0), "distance": WALK}})
         elif self.controlled:
-            leaves = all(step.keys() & NO_SPEED for step in self.events)  # the speed to the driver
-            speed = self.speed or (CRUISE if ego and leaves else 0.0)
+            leaves_speed = all(step.keys() & NO_SPEED for step in self.events)  # to the driver
+            speed = self.speed or (CRUISE if ego and leaves_speed else 0.0)
             do += [{"follow_lane": {"speed": speed}}] if speed else []
         elif self.walks and self.speed:
             do.append({"set_speed": {"speed": min(self.speed, 6.0)}})

@@ -1,9 +1,9 @@
-"""ASAM OpenSCENARIO 1.x (.xosc) as a scenario, in the scope of CARLA's ScenarioRunner examples and esmini's basic ones.
+"""Translation of ASAM OpenSCENARIO 1.x (.xosc), in the scope of the examples of CARLA's ScenarioRunner and of esmini.
 
-Speeds are exactly those of the actions; steering is by this project's autopilot. Entities that the file leaves to an
-external controller are driven by it altogether. As in ScenarioRunner, positions are CARLA's (left-handed) where the
-description begins with ``CARLA:``; else they are the standard's, and y and headings change their sign.
-Unsupported elements are refused by name and line; nothing that would change the outcome is ignored.
+Speeds are exactly those of the actions; steering is by this project's autopilot, which also drives entities that the
+file leaves to an external controller. As in ScenarioRunner, positions are CARLA's (left-handed) if the description
+begins with ``CARLA:``; otherwise they are the standard's, and y and headings change their sign. Unsupported elements
+are refused by name and line; nothing that would change the outcome is ignored.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from scenarios.openscenario.conditions import Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.entity_draft import EntityDraft
 from scenarios.openscenario.places import Positions
-from scenarios.openscenario.stand_ins import COLORS, blueprint_of, paint, property_of, weather_of
-from scenarios.openscenario.traffic_signals import set_by
+from scenarios.openscenario.stand_ins import COLORS, blueprint_of, property_of, rgb_color, weather_of
+from scenarios.openscenario.traffic_signals import commanded_state
 
-MOST_TIMES = 100_000  # that an event begins
-DURATION = 60.0  # s, where there is no stop trigger
-LONGEST = 300.0  # s until a stop trigger that asks for something else than a time is given up
+MAX_REPEATS = 100_000  # of an event
+DURATION = 60.0  # s, without a stop trigger
+LONGEST = 300.0  # s, with a stop trigger that does not depend on time
 
 _CRITERIA: dict[str, dict[str, Any]] = {
     "CollisionTest": {"no_collision": EGO},
@@ -41,14 +41,14 @@ _CRITERIA: dict[str, dict[str, Any]] = {
 
 
 def translate(path: Path, raw: bytes) -> tuple[str, dict[str, Any], Mapping[Key, int]]:
-    """The scenario in an .xosc text: as YAML, as data, and the line of its keys. Raises ``ScenarioError``."""
+    """Translate an .xosc text to a scenario: YAML, data, and the lines of its keys. Raises ``ScenarioError``."""
     data, lines = _Translation(path, parse(path, raw)).scenario()
     text = f"# from {path.name}\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return text, data, lines
 
 
 class _Translation:
-    """One file."""
+    """The translation of one file."""
 
     def __init__(self, path: Path, root: Element) -> None:
         self._path = path
@@ -65,15 +65,15 @@ class _Translation:
         self._title = described.removeprefix("CARLA:").strip() or path.stem
         self._mirror = 1.0 if described.startswith("CARLA:") else -1.0
         self._seed = int(declared["seed"]) if re.fullmatch("[0-9]{1,9}", declared.get("seed", "")) else 0
-        self._steps: dict[str, list[str]] = {}  # element of the storyboard -> names of the steps that it is
-        self._acts: dict[str, Element] = {}  # act, and what belongs to one -> that act
-        self._unused: list[str] = []  # names of steps that are still to be made, in the order of the storyboard
+        self._steps: dict[str, list[str]] = {}  # storyboard element -> names of its steps
+        self._acts: dict[str, Element] = {}  # storyboard element -> its act
+        self._unused_names: list[str] = []  # of steps that have not been created yet, in the order of the storyboard
         self._declared = declared | parameters(root.find("VariableDeclarations"))
-        self._sets: list[tuple[str, str, str]] = []  # parameter that is set, its new value, name of that step
+        self._sets: list[tuple[str, str, str]] = []  # parameter that is set, its new value, name of the step
         self._lines: dict[Key, int] = {}
         self._changes: list[dict[str, Any]] = []  # of the weather
-        self._lights: list[dict[str, Any]] = []  # what signals show from the beginning
-        self._event_lines: dict[tuple[str, int], int] = {}  # of an actor's events
+        self._lights: list[dict[str, Any]] = []  # initial states of signals
+        self._event_lines: dict[tuple[str, int], int] = {}  # (actor, number of the event) -> line
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
         self._town_name = self._town(root.get("RoadNetwork"))
         self._positions = Positions(self._catalogs, self._mirror, self._keeps_left())
@@ -98,7 +98,7 @@ class _Translation:
         if stop.when is not None and stop.when.keys() == {"time"}:
             duration = min(max(stop.when["time"] + stop.delay, 0.5), 3600.0)
         elif stop.when is not None:
-            times = [one["time"] for one in stop.when.get("any_of", ()) if one.keys() == {"time"}]
+            times = [condition["time"] for condition in stop.when.get("any_of", ()) if condition.keys() == {"time"}]
             duration = min([*(max(time + stop.delay, 0.5) for time in times), 3600.0]) if times else LONGEST
             ends.append(_end(stop))
         asserts, unjudged = self._asserts(stop)
@@ -129,29 +129,29 @@ class _Translation:
         self._lines[("town",)] = self._root.get("RoadNetwork").line
         return data, self._lines
 
-    # Who and where
+    # Entities and places
 
     def _town(self, network: Element) -> str:
         logic = network.find("LogicFile")
         if logic is None:
             return PLAIN
         name = logic.text("filepath")
-        plain = Path(name.replace("\\", "/"))
-        candidates = [plain, Path(plain.name)] if plain.suffix.lower() == ".xodr" else [Path(f"{plain.name}.xodr")]
-        if plain.name.endswith("_Opt"):
-            candidates.append(Path(f"{plain.name.removesuffix('_Opt')}.xodr"))
-        # Elsewhere it may be as much of the path's end as there is beside the scenario or its folder.
-        parts = plain.parts
+        path = Path(name.replace("\\", "/"))
+        candidates = [path, Path(path.name)] if path.suffix.lower() == ".xodr" else [Path(f"{path.name}.xodr")]
+        if path.name.endswith("_Opt"):
+            candidates.append(Path(f"{path.name.removesuffix('_Opt')}.xodr"))
+        # Try the tails of the path, too, relative to the scenario's folder and to its parent folder.
+        parts = path.parts
         candidates[1:1] = [Path(up, *parts[k:]) for k in range(1, len(parts)) for up in ("", "..")]
         for candidate in candidates:
-            if os.path.isfile(self._path.parent / candidate):  # no error for what cannot be a path
+            if os.path.isfile(self._path.parent / candidate):  # unlike Path.is_file, False for an invalid path
                 return str(candidate)
         if name in TOWNS:
             return name
-        raise logic.error(f"there is no map {name}; put {candidates[-1]} beside the scenario")
+        raise logic.error(f"there is no map {name}; put {candidates[-1]} in the scenario's folder")
 
     def _keeps_left(self) -> bool:
-        """Whether traffic of the scenario's map keeps left."""
+        """Return whether traffic on the scenario's map keeps left."""
         if not self._town_name.endswith(".xodr"):
             return False
         text = files.read_bytes(self._path.parent / self._town_name, limits.OPENDRIVE_SIZE)
@@ -159,59 +159,59 @@ class _Translation:
 
     def _entities(self, entities: Element) -> dict[str, EntityDraft]:
         entities.only("ScenarioObject")
-        found: dict[str, EntityDraft] = {}
+        drafts: dict[str, EntityDraft] = {}
         for each in entities:
             each.only("Vehicle", "Pedestrian", "MiscObject", "CatalogReference", "ObjectController")
             kind, color = each.one("ObjectController"), None
             name = each.text("name")
-            if name in found:
+            if name in drafts:
                 raise each.error(f"there is another {name!r}")
             if kind.name == "CatalogReference":
                 entry = kind.text("entryName").lower()
                 color = next((COLORS[word] for word in COLORS if word in entry), None)
                 kind = self._catalogs.find(kind) or kind
-            painted = property_of(kind, "color") or color
+            color_text = property_of(kind, "color") or color
             blueprint = blueprint_of(kind)
-            found[name] = EntityDraft(each, _word(name), blueprint, paint(kind, painted))
+            draft = drafts[name] = EntityDraft(each, _identifier(name), blueprint, rgb_color(kind, color_text))
             if (performance := kind.find("Performance")) is not None:
-                most = performance.number("maxAcceleration", 0.0)
-                found[name].acceleration = most if 0.0 < most <= 1000.0 else None
-            found[name].controlled = property_of(kind, "type") == "ego_vehicle"
-            found[name].commanded = each.find("ObjectController") is not None
-        if not found:
+                maximum = performance.number("maxAcceleration", 0.0)
+                draft.acceleration = maximum if 0.0 < maximum <= 1000.0 else None
+            draft.controlled = property_of(kind, "type") == "ego_vehicle"
+            draft.has_controller = each.find("ObjectController") is not None
+        if not drafts:
             raise entities.error("is empty")
-        return found
+        return drafts
 
     def _find_ego(self) -> EntityDraft:
         vehicles = [actor for actor in self._actors.values() if not actor.walks and not actor.stands]
         if not vehicles:
             raise self._root.get("Entities").error("has no vehicle that could be the ego")
-        named = [a for a in vehicles if a.controlled] or [a for a in vehicles if a.name.lower() in ("ego", "hero")]
-        ego = (named or vehicles)[0]
+        likely = [a for a in vehicles if a.controlled] or [a for a in vehicles if a.name.lower() in ("ego", "hero")]
+        ego = (likely or vehicles)[0]
         ego.name = EGO
         return ego
 
     def _init(self, init: Element) -> dict[str, Any]:
-        """Read the initial places and speeds of all entities; returns the weather."""
+        """Read the initial places and speeds of all entities; return the weather."""
         actions = init.get("Actions")
         actions.only("GlobalAction", "Private")
         weather: dict[str, Any] = {}
         for action in actions.all("GlobalAction"):
             kind = action.one()
             if kind.name == "EntityAction":
-                self._appears(kind)
+                self._add_or_delete(kind)
                 continue
             if kind.name in ("ParameterAction", "VariableAction"):
-                continue  # its value is what is declared, until something in the story sets it
+                continue  # the declared value applies until something in the story sets it
             if kind.name == "InfrastructureAction":
-                self._lights.append(set_by(kind))
+                self._lights.append(commanded_state(kind))
                 continue
             if kind.name != "EnvironmentAction":
                 raise kind.refuse()
             weather |= weather_of(self._environment(kind))
         private = actions.all("Private")
-        # The ego first: places may be relative to it.
-        for each in sorted(private, key=lambda one: self._entity(one) is not self._ego):
+        # The ego first, since places may be relative to it.
+        for each in sorted(private, key=lambda element: self._entity(element) is not self._ego):
             actor = self._entity(each)
             each.only("PrivateAction")
             for action in each:
@@ -220,11 +220,11 @@ class _Translation:
         return weather
 
     def _environment(self, action: Element) -> Element:
-        given = action.one()
-        return self._catalogs.get(given) if given.name == "CatalogReference" else given
+        environment = action.one()
+        return self._catalogs.get(environment) if environment.name == "CatalogReference" else environment
 
-    def _appears(self, action: Element) -> dict[str, Any]:
-        """Somebody comes into being, or is no more."""
+    def _add_or_delete(self, action: Element) -> dict[str, Any]:
+        """Translate an EntityAction, which adds or deletes an entity."""
         what = action.one()
         if what.name == "AddEntityAction":
             return {"teleport": self._positions.later(what.get("Position").one())}
@@ -242,7 +242,7 @@ class _Translation:
             keeps = target.text("continuous", "false") == "true"
             actor.initial = self._actions.set_speed(target) if keeps else {"speed": actor.speed}
         elif kind.name in ("ControllerAction", "ActivateControllerAction"):
-            actor.controlled = actor.controlled or _takes_over(kind, actor.commanded)
+            actor.controlled = actor.controlled or _takes_over(kind, actor.has_controller)
         else:
             follows = kind.name == "RoutingAction" and kind.one().name == "FollowTrajectoryAction"
             actor.paths = actor.paths or follows
@@ -260,47 +260,48 @@ class _Translation:
             raise reference.error(f"there is no entity {name!r}; there are {', '.join(self._actors)}")
         return self._actors[name]
 
-    # What happens
+    # Story
 
     def _survey(self, story: Element) -> None:
-        """Note what there is in a story before it is read: conditions ask for what comes later, too."""
+        """Name all steps of a story before it is read: conditions may refer to later elements."""
         story = story.within(parameters(story.find("ParameterDeclarations")))
-        mine: list[str] = []
+        story_steps: list[str] = []
         for act in story.all("Act"):
-            made: list[str] = []
+            act_steps: list[str] = []
             for group in act.all("ManeuverGroup"):
-                names: list[str] = []
+                group_steps: list[str] = []
                 count = len(self._group_actors(group))
                 for maneuver in self._maneuvers(group):
                     steps: list[str] = []
                     for event in maneuver.all("Event"):
-                        of_event: list[str] = []
+                        event_steps: list[str] = []
                         for action in event.all("Action"):
-                            of_action = []
+                            action_steps = []
                             for _ in range(1 if action.find("GlobalAction") is not None else count):
-                                of_action.append(f"{_word(action.text('name', 'step'))[:30]}_{len(self._unused)}")
-                                self._unused.append(of_action[-1])
-                            self._note(of_action, act, action, event)
-                            of_event += of_action
-                            self._note_set(action, of_action)
-                        self._note(of_event, act, event, maneuver)
-                        steps += of_event
-                    self._note(steps, act, maneuver, group)
-                    names += steps
-                self._note(names, act, group, act)
-                made += names
-            self._note(made, act, act, story)
-            mine += made
-        self._steps.setdefault(story.text("name", ""), mine)
+                                name = _identifier(action.text("name", "step"))[:30]
+                                action_steps.append(f"{name}_{len(self._unused_names)}")
+                                self._unused_names.append(action_steps[-1])
+                            self._register(action_steps, act, action, event)
+                            event_steps += action_steps
+                            self._register_set(action, action_steps)
+                        self._register(event_steps, act, event, maneuver)
+                        steps += event_steps
+                    self._register(steps, act, maneuver, group)
+                    group_steps += steps
+                self._register(group_steps, act, group, act)
+                act_steps += group_steps
+            self._register(act_steps, act, act, story)
+            story_steps += act_steps
+        self._steps.setdefault(story.text("name", ""), story_steps)
 
-    def _note(self, steps: list[str], act: Element, element: Element, parent: Element) -> None:
-        """These steps are an element of the storyboard, by its own name and by its parent's before it."""
+    def _register(self, steps: list[str], act: Element, element: Element, parent: Element) -> None:
+        """Register the steps of a storyboard element, by its own name and qualified by its parent's."""
         name = element.text("name", "")
-        for known in (name, f"{parent.text('name', '')}::{name}"):
-            self._steps[known] = steps
-            self._acts[known] = act
+        for key in (name, f"{parent.text('name', '')}::{name}"):
+            self._steps[key] = steps
+            self._acts[key] = act
 
-    def _note_set(self, action: Element, steps: list[str]) -> None:
+    def _register_set(self, action: Element, steps: list[str]) -> None:
         change = action.find("GlobalAction")
         if change is None or (what := change.one()).name not in ("ParameterAction", "VariableAction"):
             return
@@ -310,7 +311,7 @@ class _Translation:
         self._sets.append((name, value.text("value"), steps[0]))
 
     def _maneuvers(self, group: Element) -> list[Element]:
-        found = []
+        maneuvers = []
         for maneuver in group:
             if maneuver.name == "CatalogReference":
                 maneuver = self._catalogs.get(maneuver)
@@ -321,8 +322,8 @@ class _Translation:
             else:
                 continue
             maneuver.only("ParameterDeclarations", "Event")
-            found.append(maneuver)
-        return found
+            maneuvers.append(maneuver)
+        return maneuvers
 
     def _group_actors(self, group: Element) -> list[EntityDraft]:
         who = group.get("Actors")
@@ -341,25 +342,25 @@ class _Translation:
             stops = self._triggers.read(act.find("StopTrigger"))
             if stops.when is not None:
                 if len(acts) > 1:
-                    raise act.get("StopTrigger").error("of one act among several is not supported")
+                    raise act.get("StopTrigger").error("in one of several acts is not supported")
                 ends.append(_end(stops))
 
     def _group(self, group: Element, begins: Trigger) -> None:
         group.only("Actors", "Maneuver", "CatalogReference")
         actors = self._group_actors(group)
         for actor in actors:
-            actor.paths = actor.paths or group.holds("FollowTrajectoryAction")
+            actor.paths = actor.paths or group.contains("FollowTrajectoryAction")
         repeats = max(int(group.number("maximumExecutionCount", 1)), 1)
         for maneuver in self._maneuvers(group):
             for event in maneuver.all("Event"):
                 self._event(event, actors, begins, repeats)
 
     def _event(self, event: Element, actors: list[EntityDraft], begins: Trigger, repeats: int) -> None:
-        """Add an event's actions to its actors'."""
+        """Add an event's actions to its actors."""
         event.only("Action", "StartTrigger")
         if event.text("priority", "overwrite") not in ("overwrite", "override", "parallel"):
             raise event.error(f"priority {event.text('priority')} is not supported")
-        repeats = min(repeats * max(int(event.number("maximumExecutionCount", 1)), 1), MOST_TIMES)
+        repeats = min(repeats * max(int(event.number("maximumExecutionCount", 1)), 1), MAX_REPEATS)
         trigger = self._triggers.read(event.find("StartTrigger"))
         step: dict[str, Any] = {"when": trigger.when or {"time": 0}}
         if begins.when is not None:
@@ -373,25 +374,25 @@ class _Translation:
         for action in event.all("Action"):
             what = action.one()
             if what.name == "GlobalAction":
-                self._global(what.one(), {"name": self._unused.pop(0), **step}, action.line)
+                self._global(what.one(), {"name": self._unused_names.pop(0), **step}, action.line)
                 continue
             if what.name == "UserDefinedAction":
                 raise what.refuse()
             for actor in actors:
-                named = {"name": self._unused.pop(0), **step}
+                named = {"name": self._unused_names.pop(0), **step}
                 self._add(actor, {**named, **self._actions.step(actor, what.one())}, action.line)
 
     def _global(self, action: Element, step: dict[str, Any], line: int) -> None:
-        """What happens to the world, as a step of the ego or of whom it is about."""
+        """Add a global action as a step of the entity that it concerns, or of the ego."""
         if action.name == "EnvironmentAction":
             self._changes.append({"when": step["when"], "weather": weather_of(self._environment(action))})
             self._add(self._ego, {**step, "mark": True}, line)
         elif action.name in ("ParameterAction", "VariableAction"):
             self._add(self._ego, {**step, "mark": True}, line)
         elif action.name == "InfrastructureAction":
-            self._add(self._ego, {**step, "set_light": set_by(action)}, line)
+            self._add(self._ego, {**step, "set_light": commanded_state(action)}, line)
         elif action.name == "EntityAction":
-            self._add(self._entity(action), {**step, **self._appears(action)}, line)
+            self._add(self._entity(action), {**step, **self._add_or_delete(action)}, line)
         else:
             raise action.refuse()
 
@@ -400,7 +401,7 @@ class _Translation:
         actor.events.append(step)
 
     def _state(self, asked: Element) -> dict[str, Any]:
-        """What stands for a StoryboardElementStateCondition."""
+        """Translate a StoryboardElementStateCondition."""
         name, state = asked.text("storyboardElementRef"), asked.text("state")
         begun = state in ("startTransition", "runningState", "standbyState")
         if not begun and state not in ("endTransition", "completeState", "stopTransition", "skipTransition"):
@@ -409,15 +410,17 @@ class _Translation:
         if steps is None:
             raise asked.error(f"there is no {name!r} in the storyboard")
         if begun and asked.text("storyboardElementType", "") not in ("event", "action"):
-            act = self._acts.get(name)  # of a story: it begins with the first moment
+            act = self._acts.get(name)  # None for a story, which begins at once
             return (self._triggers.read(act.find("StartTrigger")).when if act is not None else None) or {"time": 0}
         if not steps:
-            raise asked.error(f"{name!r} has no action, so nothing of it begins or ends")
-        held = [{"step": {"step": step, "state": "begun" if begun else "done"}} for step in steps]
-        return held[0] if len(held) == 1 else {"any_of": held} if begun else {"all_of": held}
+            raise asked.error(f"{name!r} has no action, so it neither begins nor ends")
+        conditions = [{"step": {"step": step, "state": "begun" if begun else "done"}} for step in steps]
+        if len(conditions) == 1:
+            return conditions[0]
+        return {"any_of": conditions} if begun else {"all_of": conditions}
 
     def _value(self, asked: Element) -> dict[str, Any]:
-        """What stands for a condition about a parameter or variable: now, never, or from when it is set."""
+        """Translate a condition on a parameter or variable: it holds at once, or when a step has set it."""
         name = asked.name_of("parameterRef" if asked.name == "ParameterCondition" else "variableRef")
         rule, value = asked.text("rule"), asked.text("value")
         if name not in self._declared:
@@ -426,12 +429,12 @@ class _Translation:
             return {"time": 0}
         steps = [step for set_, to, step in self._sets if set_ == name and _compares(to, rule, value)]
         if not steps:
-            raise asked.error(f"nothing sets {name} to what is asked for")
+            raise asked.error(f"nothing sets {name} to a value that satisfies this condition")
         return {"any_of": [{"step": {"step": step, "state": "done"}} for step in steps]}
 
     def _asserts(self, stop: Trigger) -> tuple[list[dict[str, Any]], str]:
-        """ScenarioRunner's criteria as assertions, and which of them are not judged."""
-        # An ego that does just what the file says cannot help what comes of it.
+        """Return ScenarioRunner's criteria as assertions, and a text that lists those that are not judged."""
+        # If the file determines everything that the ego does, the ego is not judged.
         asserts: list[dict[str, Any]] = [{"no_collision": EGO}] if self._ego.controlled else []
         unjudged = []
         for name, condition in stop.criteria:
@@ -446,17 +449,17 @@ class _Translation:
 
 
 def _end(trigger: Trigger) -> dict[str, Any]:
-    """A trigger as an ``end``."""
+    """Return a trigger as an ``end``."""
     return {**(trigger.when or {}), "delay": trigger.delay, **({"rising": True} if trigger.rising else {})}
 
 
-def _word(name: str) -> str:
-    """A name as the scenario language wants it."""
+def _identifier(name: str) -> str:
+    """Return a name that is valid in the scenario language."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name if name[:1].isalpha() else f"_{name}")[:41]
 
 
 def _compares(known: str, rule: str, value: str) -> bool:
-    """Whether a value is equal to, more or less than another one; words can but be equal."""
+    """Return whether a value satisfies a rule; texts that are not numbers can only be equal or not."""
     try:
         a, b = float(known), float(value)
     except ValueError:
@@ -467,15 +470,15 @@ def _compares(known: str, rule: str, value: str) -> bool:
     }.get(rule, False)  # fmt: skip
 
 
-def _takes_over(action: Element, commanded: bool) -> bool:
-    """Whether an action of Init assigns the entity to a controller that is not in the file."""
+def _takes_over(action: Element, has_controller: bool) -> bool:
+    """Return whether an action in Init assigns the entity to a controller that is external to the file."""
     if action.name == "ActivateControllerAction":
-        return commanded and action.text("longitudinal", "true").lower() == "true"
+        return has_controller and action.text("longitudinal", "true").lower() == "true"
     for each in action:
-        if each.name == "AssignControllerAction" and (given := each.find("Controller")) is not None:
-            # ScenarioRunner's other modules do what the file says.
-            if property_of(given, "module") in (None, "external_control"):
+        if each.name == "AssignControllerAction" and (controller := each.find("Controller")) is not None:
+            # ScenarioRunner's other modules execute the file's actions.
+            if property_of(controller, "module") in (None, "external_control"):
                 return True
-        elif each.name == "ActivateControllerAction" and _takes_over(each, commanded):
+        elif each.name == "ActivateControllerAction" and _takes_over(each, has_controller):
             return True
     return False

@@ -1,4 +1,4 @@
-"""What stands for OpenSCENARIO's entities and environments: blueprints, paint, weather."""
+"""Substitutes for OpenSCENARIO's entities and environments: blueprints, colours, weather."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from scenarios.openscenario.elements import Element
 
-#: Vehicle and pedestrian categories -> the blueprint that stands for them.
+#: Vehicle and pedestrian categories -> blueprint.
 BLUEPRINTS = {
     "car": "vehicle.tesla.model3",
     "van": "vehicle.volkswagen.t2",
@@ -23,19 +23,19 @@ BLUEPRINTS = {
     "wheelchair": "walker.pedestrian.0001",
     "animal": "static.prop.doghouse",
 }
-#: The UN's vehicle categories (ECE/TRANS/WP.29/78, R.E.3), as names of catalogs' entries begin with them.
+#: The UN's vehicle categories (ECE/TRANS/WP.29/78, R.E.3), with which names of catalog entries begin.
 CLASSES = {
     "m1": "car", "m2": "bus", "m3": "bus", "n1": "van", "n2": "truck", "n3": "truck", "l1": "motorbike",
     "l3": "motorbike", "o1": "trailer", "o2": "trailer",
 }  # fmt: skip
-#: What stands for an entry of a catalog that is not there and whose name says nothing, by a word in the catalog's name.
+#: Blueprint for an entry of a missing catalog whose own name is not informative, by a word in the catalog's name.
 UNKNOWN = {
     "vehicle": "vehicle.tesla.model3",
     "pedestrian": "walker.pedestrian.0001",
     "misc": "static.prop.box03",
 }
-#: Miscellaneous objects -> the prop that stands for them: by a word in their name, else by their category.
-THINGS = {
+#: Miscellaneous objects -> prop: by a word in their name, else by their category.
+PROPS = {
     "cone": "static.prop.constructioncone",
     "barrel": "static.prop.barrel",
     "bench": "static.prop.bench01",
@@ -54,8 +54,8 @@ COLORS = {
 }  # fmt: skip
 
 
-def paint(kind: Element, color: str | None) -> str | None:
-    """A colour as R,G,B from 0 to 255: as it is, or #RRGGBB."""
+def rgb_color(kind: Element, color: str | None) -> str | None:
+    """Return a colour as R,G,B from 0 to 255; it may be given as such or as #RRGGBB."""
     if color is None or not color.startswith("#"):
         return color
     if not re.fullmatch(r"#[0-9A-Fa-f]{6}", color):
@@ -64,31 +64,31 @@ def paint(kind: Element, color: str | None) -> str | None:
 
 
 def blueprint_of(kind: Element) -> str:
-    """The blueprint for a Vehicle, Pedestrian or MiscObject, or for a catalog's entry that is not there."""
+    """Return the blueprint for a Vehicle, Pedestrian or MiscObject, or for a reference to a missing catalog."""
     if kind.name not in ("Vehicle", "Pedestrian", "MiscObject", "CatalogReference"):
         raise kind.refuse()
     if kind.name == "CatalogReference":
         entry, catalog = kind.text("entryName").lower(), kind.text("catalogName").lower()
-        found = [BLUEPRINTS[word] for word in BLUEPRINTS if word in entry]
-        found += [BLUEPRINTS[CLASSES[entry[:2]]]] if entry[:2] in CLASSES and entry[2:3] == "_" else []
-        found += [UNKNOWN[word] for word in UNKNOWN if word in catalog]
-        return found[0] if found else BLUEPRINTS["car"]
+        candidates = [BLUEPRINTS[word] for word in BLUEPRINTS if word in entry]
+        candidates += [BLUEPRINTS[CLASSES[entry[:2]]]] if entry[:2] in CLASSES and entry[2:3] == "_" else []
+        candidates += [UNKNOWN[word] for word in UNKNOWN if word in catalog]
+        return candidates[0] if candidates else BLUEPRINTS["car"]
     if kind.name == "MiscObject":
         if re.fullmatch(r"static\.prop\.[\w -]+", kind.text("name", "")):
             return kind.text("name")
         name, category = kind.text("name", "").lower(), kind.text("miscObjectCategory", "none")
-        return next((THINGS[word] for word in THINGS if word in name), THINGS.get(category, THINGS["obstacle"]))
+        return next((PROPS[word] for word in PROPS if word in name), PROPS.get(category, PROPS["obstacle"]))
     for name in (kind.text("name", ""), kind.text("model", "")):
         if re.fullmatch(r"(vehicle|walker)\.[\w.-]+", name):
             return name
     category = kind.text("vehicleCategory" if kind.name == "Vehicle" else "pedestrianCategory")
     if category not in BLUEPRINTS:
-        raise kind.error(f"category {category} is not supported; known are {', '.join(BLUEPRINTS)}")
+        raise kind.error(f"category {category} is not supported; expected one of {', '.join(BLUEPRINTS)}")
     return BLUEPRINTS[category]
 
 
 def property_of(kind: Element, name: str) -> str | None:
-    """The value of a property of an entity or a controller; None where it has none."""
+    """Return the value of a property of an entity or a controller; None if it does not have it."""
     properties = kind.find("Properties")
     for each in properties.all("Property") if properties is not None else []:
         if each.text("name") == name:
@@ -97,7 +97,7 @@ def property_of(kind: Element, name: str) -> str | None:
 
 
 def weather_of(environment: Element) -> dict[str, Any]:
-    """An Environment as a scenario's ``weather``."""
+    """Return an Environment as a scenario's ``weather``."""
     environment.only("TimeOfDay", "Weather", "RoadCondition", "ParameterDeclarations")
     weather = environment.find("Weather")
     if weather is None:

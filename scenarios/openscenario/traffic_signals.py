@@ -1,4 +1,4 @@
-"""OpenSCENARIO's traffic signals as those of a scenario."""
+"""Translation of OpenSCENARIO's traffic signals."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from typing import Any
 
 from scenarios.openscenario.elements import Element
 
-#: The lamps of a signal from its first one on, by how many it has.
+#: The lamps of a signal in their order, by their number.
 LAMPS = {1: ("green",), 2: ("red", "green"), 3: ("red", "yellow", "green")}
 
 
-def shown(what: Element) -> dict[str, Any]:
-    """What a TrafficSignalStateAction or TrafficSignalCondition is about.
+def signal_state(what: Element) -> dict[str, Any]:
+    """Return signal and state of a TrafficSignalStateAction or TrafficSignalCondition.
 
-    The signal is named by its id in the map, or as ScenarioRunner does, by where it stands (``pos=x,y``); its state by
-    a word, or by a word for each lamp (``on;off;off``).
-
-    Raises:
-        ScenarioError: a state that is neither, such as a lamp that flashes.
+    The signal is named by its id in the map, or, as in ScenarioRunner, by its position (``pos=x,y``); its state by a
+    word, or by a word for each lamp (``on;off;off``). Raises ``ScenarioError`` for other states, such as flashing.
     """
     state = what.text("state")
     if state.lower() in ("red", "yellow", "green", "off"):
@@ -29,9 +26,9 @@ def shown(what: Element) -> dict[str, Any]:
     return {"signal": what.text("name"), "state": lit[-1] if lit else "off"}
 
 
-def set_by(action: Element) -> dict[str, Any]:
-    """What an InfrastructureAction makes a signal show. Raises ``ScenarioError``."""
+def commanded_state(action: Element) -> dict[str, Any]:
+    """Return signal and state that an InfrastructureAction sets. Raises ``ScenarioError``."""
     what = action.get("TrafficSignalAction").one()
     if what.name != "TrafficSignalStateAction":
         raise what.refuse()
-    return shown(what)
+    return signal_state(what)

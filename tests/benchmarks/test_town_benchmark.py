@@ -1,4 +1,4 @@
-"""What the town's benchmark measures is the real thing: another process, CARLA's own client, every picture awaited."""
+"""The town benchmark measures another process with CARLA's own client and awaits every image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks import town as benchmark
 
 
-def test_the_servers_rate_counts_ticks_whose_four_pictures_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_rate_counts_ticks_with_all_four_images(monkeypatch: pytest.MonkeyPatch) -> None:
     awaited = []
     real = benchmark.queue.SimpleQueue
 
@@ -17,9 +17,9 @@ def test_the_servers_rate_counts_ticks_whose_four_pictures_have_come(monkeypatch
             self.put = self.inside.put
 
         def get(self, timeout: float) -> object:
-            picture = self.inside.get(timeout=timeout)
-            awaited.append((picture.frame, picture.width, picture.height, type(picture).__name__))
-            return picture
+            image = self.inside.get(timeout=timeout)
+            awaited.append((image.frame, image.width, image.height, type(image).__name__))
+            return image
 
     monkeypatch.setattr(benchmark.queue, "SimpleQueue", Counted)
     assert 0.0 < benchmark.measure_server(frames=5, width=64, height=32, town="hamlet") < 10_000.0
@@ -30,6 +30,6 @@ def test_the_servers_rate_counts_ticks_whose_four_pictures_have_come(monkeypatch
     assert [kind for *_, kind in awaited].count("OpticalFlowImage") == 15
 
 
-def test_a_server_that_does_not_start_is_no_figure() -> None:
+def test_a_server_that_does_not_start_raises() -> None:
     with pytest.raises(RuntimeError, match="did not start"), benchmark.served_town("--town", "nowhere"):
         pass

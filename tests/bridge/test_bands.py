@@ -1,4 +1,4 @@
-"""Bands of rows: all of a picture once, even, and what fails in one is raised."""
+"""Bands of rows: they cover an image once, begin at even rows, and raise errors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bridge import bands
 
 
 @pytest.mark.parametrize("height", [1, 2, 31, 33, 64, 129, 255, 256, 1080])
-def test_bands_are_all_rows_once_and_begin_at_even_ones(height: int) -> None:
-    found = bands.bands(height)
-    assert [row for first, last in found for row in range(first, last)] == list(range(height))
-    assert all(first % 2 == 0 for first, _ in found)
-    assert height == 1 or all(last - first >= 2 for first, last in found)
+def test_bands_cover_all_rows_once_and_begin_at_even_rows(height: int) -> None:
+    all_bands = bands.bands(height)
+    assert [row for first, last in all_bands for row in range(first, last)] == list(range(height))
+    assert all(first % 2 == 0 for first, _ in all_bands)
+    assert height == 1 or all(last - first >= 2 for first, last in all_bands)
 
 
 @pytest.mark.parametrize("helped", [True, False])
-def test_every_band_is_worked_on_once(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_band_is_processed_once(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not helped:
         monkeypatch.setattr(bands, "_HELPER", None)
     done, lock = [], threading.Lock()
@@ -27,14 +27,14 @@ def test_every_band_is_worked_on_once(helped: bool, monkeypatch: pytest.MonkeyPa
         with lock:
             done.append((first, last))
 
-    bands.by_bands(512, work)
+    bands.run_in_bands(512, work)
     assert sorted(done) == bands.bands(512)
 
 
-def test_what_fails_in_a_band_is_raised() -> None:
+def test_errors_in_a_band_are_raised() -> None:
     def work(first: int, last: int) -> None:
         if first > 0:
             raise ValueError(f"row {first}")
 
     with pytest.raises(ValueError, match="row"):
-        bands.by_bands(256, work)
+        bands.run_in_bands(256, work)

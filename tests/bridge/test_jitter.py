@@ -32,7 +32,7 @@ def seen(scene: Scene, width: int, height: int, shift: jitter.Jitter, before: Tr
 
 
 def test_shifts_are_within_half_a_pixel_and_even_for_every_second_and_fourth_frame() -> None:
-    shifts = np.array([jitter.of_frame(n) for n in range(60)])
+    shifts = np.array([jitter.frame_jitter(n) for n in range(60)])
     assert np.abs(shifts).max() <= 0.5
     assert len(np.unique(shifts, axis=0)) == jitter.LENGTH
     for pitch in (1, 2, 4):
@@ -51,20 +51,20 @@ def test_every_second_pixel_is_a_shifted_camera_of_half_the_size(scene: Scene) -
 
 
 @pytest.mark.parametrize("size", [(2 * W, 2 * H), (2 * W - 1, 2 * H - 1)])
-def test_a_picture_of_half_the_size_is_every_second_pixel(scene: Scene, size: tuple[int, int]) -> None:
+def test_half_size_image_is_every_second_pixel(scene: Scene, size: tuple[int, int]) -> None:
     pose = Transform(0.0, 0.0, 1.6, -3.0, 8.0, 1.0).matrix()
     raster = Rasteriser(*size, FOV)
     raster.draw(scene, Placements.empty(), pose, pose)
-    whole, half = raster.picture()[::2, ::2].astype(int), raster.picture(half=True)
+    whole, half = raster.shade()[::2, ::2].astype(int), raster.shade(half=True)
     assert half.shape == whole.shape
     assert half.std() > 10
     assert np.abs(half - whole).max() <= 1
     raster.draw(scene, Placements.empty(), pose, pose, lit=False)
     with pytest.raises(ValueError, match="nothing was drawn"):
-        raster.picture()
+        raster.shade()
 
 
-def test_a_whole_pixel_of_shift_moves_the_picture_right_and_down(scene: Scene) -> None:
+def test_shift_by_a_whole_pixel_moves_the_image_right_and_down(scene: Scene) -> None:
     plain = seen(scene, W, H, jitter.NONE).instance.copy()
     moved = seen(scene, W, H, (1.0, 1.0)).instance
     assert len(np.unique(plain)) > 1
@@ -86,12 +86,12 @@ def frame(shift: jitter.Jitter) -> Frame:
     return Frame(1, 1, 0.1, Camera(W, H, FOV, np.eye(4), shift), {"tag": np.zeros((H, W), np.uint8)})
 
 
-def test_the_shift_travels_in_the_header() -> None:
+def test_shift_is_sent_in_the_header() -> None:
     assert frame_header.unpack(frame_header.pack(frame((0.25, -0.5)))).camera.jitter == (0.25, -0.5)
 
 
 @pytest.mark.parametrize("wrong", [[0.1], [0.1, 0.2, 0.3], [1.5, 0.0], [float("nan"), 0.0], ["a", 0.0], 0.5, None])
-def test_a_shift_that_is_none_is_refused(wrong: object) -> None:
+def test_invalid_shift_is_refused(wrong: object) -> None:
     parts = frame_header.pack(frame(jitter.NONE))
     header = msgpack.unpackb(parts[1])
     header["camera"]["jitter"] = wrong

@@ -1,4 +1,4 @@
-"""Options: the same from a command line, a YAML file and a parent; what is wrong with them is one line."""
+"""Options: the same from a command line, a YAML file and a parent; mistakes are one line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from scenarios.language.problems import ScenarioError
 
 
 def wrong(model: type[Options], capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that is said about these arguments."""
+    """Return the one-line error for these arguments."""
     with pytest.raises(SystemExit) as ended:
         parse(model, arguments, "command")
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out) == (2, "")
-    assert said.err.startswith("command: ")
-    assert said.err.count("\n") == 1
-    return said.err
+    output = capsys.readouterr()
+    assert (ended.value.code, output.out) == (2, "")
+    assert output.err.startswith("command: ")
+    assert output.err.count("\n") == 1
+    return output.err
 
 
 LINE = (
@@ -49,7 +49,7 @@ frames: 9
 """
 
 
-def test_a_file_says_the_same_as_a_command_line(tmp_path: Path):
+def test_file_and_command_line_give_the_same_options(tmp_path: Path):
     (tmp_path / "bridge.yaml").write_text(FILE, encoding="utf-8")
     by_line = parse(BridgeOptions, LINE.split(), "bridge")
     by_file = parse(BridgeOptions, ["--config", str(tmp_path / "bridge.yaml")], "bridge")
@@ -58,7 +58,7 @@ def test_a_file_says_the_same_as_a_command_line(tmp_path: Path):
     assert (by_file.size, by_file.planes, by_file.weather) == (Size(640, 320), ("tag", "rgb"), "WetSunset")
 
 
-def test_a_child_gets_what_its_parent_has_set_and_no_more():
+def test_child_gets_only_the_options_that_its_parent_has_set():
     options = parse(BridgeOptions, LINE.split(), "bridge")
     child = parse(BridgeOptions, [options.to_json()], "bridge")
     assert child == options
@@ -66,7 +66,7 @@ def test_a_child_gets_what_its_parent_has_set_and_no_more():
     assert set(json.loads(options.to_json())) == options.model_fields_set
 
 
-def test_the_command_line_goes_before_the_file(tmp_path: Path):
+def test_command_line_overrides_the_file(tmp_path: Path):
     (tmp_path / "bridge.yaml").write_text(FILE, encoding="utf-8")
     more = ["--seed", "8", "--no-autopilot", "--realtime"]
     options = parse(BridgeOptions, ["--config", str(tmp_path / "bridge.yaml"), *more], "bridge")
@@ -80,7 +80,7 @@ def test_keys_of_a_file_are_the_options_names(tmp_path: Path, dashed: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("seed: 3\nvehicels: 2\n", "{file}:2: unknown key 'vehicels'; did you mean vehicles?"),
         ("seed: 3\n\nseed: 4\n", "{file}:3: seed: given twice, first in line 1"),
@@ -92,15 +92,15 @@ def test_keys_of_a_file_are_the_options_names(tmp_path: Path, dashed: str):
         (None, "{file}: no such file or directory"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_with_its_line(tmp_path: Path, capsys, text: str | None, said: str):
+def test_mistake_in_a_file_is_reported_with_its_line(tmp_path: Path, capsys, text: str | None, message: str):
     file = tmp_path / "town.yaml"
     if text is not None:
         file.write_text(text, encoding="utf-8")
-    assert said.format(file=file) in wrong(TownOptions, capsys, "--config", str(file))
+    assert message.format(file=file) in wrong(TownOptions, capsys, "--config", str(file))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("--vehicels 3", "unknown option '--vehicels'; did you mean --vehicles? (see command --help)"),
         ("--vehicles", "argument --vehicles: expected one argument"),
@@ -112,27 +112,27 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(tmp_path: Path, capsys, t
         ("{", "invalid JSON"),
     ],
 )
-def test_what_is_wrong_on_a_command_line_is_one_line(capsys, arguments: str, said: str):
-    assert said in wrong(TownOptions, capsys, *arguments.split())
+def test_mistake_on_a_command_line_is_one_line(capsys, arguments: str, message: str):
+    assert message in wrong(TownOptions, capsys, *arguments.split())
 
 
 @pytest.mark.parametrize("size", ["31x256", "512x4097", "512", "512x", "x256", "512x256x3", "1e2x64", "", "٣٢x64"])
-def test_a_size_is_refused_everywhere_in_the_same_words(tmp_path: Path, capsys, size: str):
+def test_invalid_size_gives_the_same_message_everywhere(tmp_path: Path, capsys, size: str):
     with pytest.raises(ValueError, match="is not WIDTHxHEIGHT with 32 to 4096 pixels each") as refused:
         Size.parse(size)
-    words = str(refused.value)
-    assert words in wrong(BridgeOptions, capsys, "--size", size)
-    assert words in wrong(BridgeOptions, capsys, json.dumps({"size": size}))
+    message = str(refused.value)
+    assert message in wrong(BridgeOptions, capsys, "--size", size)
+    assert message in wrong(BridgeOptions, capsys, json.dumps({"size": size}))
     (tmp_path / "bridge.yaml").write_text(f"size: '{size}'\n", encoding="utf-8")
-    assert f"bridge.yaml:1: size: {words}" in wrong(BridgeOptions, capsys, "--config", str(tmp_path / "bridge.yaml"))
+    assert f"bridge.yaml:1: size: {message}" in wrong(BridgeOptions, capsys, "--config", str(tmp_path / "bridge.yaml"))
     scenario = f"title: a\nduration: 3\ncamera:\n  size: '{size}'\nego: {{spawn: {{point: 0}}, do: []}}\nassert: []\n"
     with pytest.raises(ScenarioError) as played:
         parse_scenario(Path("a.yaml"), scenario)
-    assert f"a.yaml:4: camera.size: {words}" in str(played.value)
+    assert f"a.yaml:4: camera.size: {message}" in str(played.value)
 
 
 @pytest.mark.parametrize("value", ["512x256", "512X256", (512, 256), [512, 256], Size(512, 256)])
-def test_a_size_is_read_from_all_that_is_one(value: object):
+def test_valid_sizes_are_accepted(value: object):
     size = Size.parse(value)  # type: ignore[arg-type]
     assert size == (512, 256)
     assert (size.width, size.height, str(size)) == (512, 256, "512x256")
@@ -157,10 +157,10 @@ class Sample(Options):
     """For other code."""
 
 
-def test_help_is_made_of_the_fields(capsys):
+def test_help_is_generated_from_the_fields(capsys):
     with pytest.raises(SystemExit) as ended:
         parse(Sample, ["--help"], "sample", "About it.")
-    said = " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     for part in (
         "usage: sample PLACE [options] About it.",
@@ -171,20 +171,21 @@ def test_help_is_made_of_the_fields(capsys):
         "--port N Where it listens (default: nowhere) --angle",
         "--angle DEGREES Degrees (default: 70)",
     ):
-        assert part in said.replace("options: -h, --help show this help message and exit ", "").replace(
-            "--config FILE.yaml Options that are not given here, by their names without dashes", "--"
+        assert part in text.replace("options: -h, --help show this help message and exit ", "").replace(
+            "--config FILE.yaml Read options that are not given here from this file, by their names without dashes",
+            "--",
         ), part
-    assert "count" not in said
+    assert "count" not in text
 
 
-def test_what_is_internal_is_for_other_code_alone(tmp_path: Path, capsys):
+def test_internal_options_are_not_available_to_users(tmp_path: Path, capsys):
     (tmp_path / "sample.yaml").write_text("count: 4\n", encoding="utf-8")
     assert "unknown option '--count'" in wrong(Sample, capsys, "here", "--count", "4")
     assert "unknown key 'count'" in wrong(Sample, capsys, "here", "--config", str(tmp_path / "sample.yaml"))
     assert parse(Sample, [Sample(where=Path("here"), count=4).to_json()], "sample").count == 4
 
 
-def test_what_is_required_may_stand_in_the_file(tmp_path: Path, capsys):
+def test_required_options_may_be_in_the_file(tmp_path: Path, capsys):
     assert "the following arguments are required: PLACE" in wrong(Sample, capsys)
     (tmp_path / "sample.yaml").write_text("where: here\n", encoding="utf-8")
     assert parse(Sample, ["--config", str(tmp_path / "sample.yaml")], "sample").where == Path("here")

@@ -1,4 +1,4 @@
-"""The table of classes: a new one is one line there, and one in the painter's own table."""
+"""The table of classes: a new class takes one line there, and one in the generator's table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from bridge.tags import COLOURS, COUNT, MOVERS, Tag, named
+from bridge.tags import COLOURS, COUNT, MOVERS, Tag, tag_by_name
 
 ROOT = Path(__file__).parents[2]
 
 
 def with_line(file: str, after: str, line: str) -> ModuleType:
-    """The module in ``file`` with one more line behind the one that begins with ``after``."""
+    """Return the module in ``file`` with ``line`` inserted after the line that begins with ``after``."""
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     at = next(k for k, text in enumerate(lines) if text.strip().startswith(after))
     module = ModuleType(file)
@@ -23,7 +23,7 @@ def with_line(file: str, after: str, line: str) -> ModuleType:
     return module
 
 
-def test_numbers_are_carlas_and_without_gaps() -> None:
+def test_numbers_are_carlas_and_contiguous() -> None:
     assert [int(tag) for tag in Tag] == list(range(COUNT)) == list(range(29))
     assert (int(Tag.ROAD), int(Tag.CAR), int(Tag.GUARD_RAIL)) == (1, 14, 28)
     assert COLOURS.dtype == np.uint8
@@ -34,14 +34,14 @@ def test_numbers_are_carlas_and_without_gaps() -> None:
     }  # fmt: skip
 
 
-def test_a_new_class_is_one_line_in_each_of_two_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_class_needs_one_line_in_each_of_two_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     tags = with_line("bridge/tags.py", "GUARD_RAIL", "    TRAM = 29, (1, 2, 3), True")
     assert tags.COUNT == COUNT + 1
     assert tags.COLOURS[29].tolist() == [1, 2, 3]
     assert [*map(int, tags.MOVERS)] == [*map(int, MOVERS), 29]
-    assert tags.named("Trams") == 29
+    assert tags.tag_by_name("Trams") == 29
     with pytest.raises(ValueError, match="unknown tag 'trams'"):
-        named("trams")
+        tag_by_name("trams")
     monkeypatch.setitem(sys.modules, "bridge.tags", tags)
     classes = with_line("neuralsim/models/classes.py", "Tag.GUARD_RAIL", "    Tag.TRAM: Channel.VEHICLE,")
     assert classes.CARLA_TO_CHANNEL[29] == classes.Channel.VEHICLE

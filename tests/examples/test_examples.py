@@ -1,4 +1,4 @@
-"""Each of the examples runs, on the smallest scale that shows it, and is as short as it is said to be."""
+"""Every example runs, at the smallest useful scale, and is as short as claimed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_lane_following(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     module = example("lane_following")
     monkeypatch.setattr(module, "EMPTY", {**module.EMPTY, "town": "hamlet", "route_length": 20, "duration": 2})
     module.main("tags", episodes=1, epochs=1, tests=1)
-    assert "tags: 20 steps; of 1 new routes" in capsys.readouterr().out
+    assert "tags, 20 steps: " in capsys.readouterr().out
 
 
 def test_own_engine_is_driven_headless(tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_own_engine_is_driven_headless(tmp_path: Path) -> None:
     drive = ("drive", "--connect", endpoint, "--headless", "--autopilot", "--model", "tags")
     assert cli.main([*drive, "--frames", "20", "--report", str(report)]) == 0
     engine.join(30.0)
-    assert not engine.is_alive()  # it was told to quit
+    assert not engine.is_alive()  # it received quit
     assert json.loads(report.read_text(encoding="utf-8"))["frames"] == 20
 
 
-def test_own_engines_motion_leads_back_to_the_same_surfaces() -> None:
+def test_own_engines_motion_points_back_to_the_same_surfaces() -> None:
     module = example("own_engine")
     engine = module.Engine()
     engine.control = Control(1, autopilot=True)
@@ -73,7 +73,7 @@ def test_own_engines_motion_leads_back_to_the_same_surfaces() -> None:
     assert engine.speed > 4.0
     assert same[inside].mean() > 0.98
     moved = (before["instance"] == now["instance"])[now["instance"] > 0].mean()
-    assert same[inside & (now["instance"] > 0)].mean() > moved  # better than as if nothing had moved
+    assert same[inside & (now["instance"] > 0)].mean() > moved  # better than without motion
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("traci"), reason="needs the extra sumo")
@@ -82,7 +82,7 @@ def test_sumo_town(tmp_path: Path) -> None:
     assert network_of(config).stat().st_size > 10_000
 
 
-def test_paint_town(tmp_path: Path) -> None:
+def test_render_town(tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    example("paint_town").main(str(out), "hamlet", (64, 32), 2, runtime="onnxruntime")
+    example("render_town").main(str(out), "hamlet", (64, 32), 2, runtime="onnxruntime")
     assert cv2.imread(str(out)).std() > 5.0

@@ -1,4 +1,4 @@
-"""The processes of a drive, one by one, for tests that harm them."""
+"""Access to the individual processes of a drive, for tests that kill or stop them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-READY = 60.0  # s for a process to be ready on a machine that is busy
-SOON = 2.0  # s that recovery may take on one that is not
+READY = 60.0  # s for a process to be ready on a busy machine
+SOON = 2.0  # s that recovery may take on an idle machine
 
 
 def bridge(port: int, publish: str) -> subprocess.Popen[str]:
-    """A bridge from the town at ``port`` to the endpoint ``publish``, ready."""
+    """Start a bridge from the town at ``port`` to the endpoint ``publish``, and wait until it is ready."""
     command = [sys.executable, "-m", "bridge.carla_bridge", "--carla", f"127.0.0.1:{port}", "--publish", publish]
     process = subprocess.Popen(
         [*command, "--size", "64x32", "--with-parent"],
@@ -37,14 +37,14 @@ def bridge(port: int, publish: str) -> subprocess.Popen[str]:
 
 
 def working(drive: int) -> dict[str, psutil.Process]:
-    """``town`` and ``bridge`` of a drive: not what they were forked from."""
+    """Return the processes ``town`` and ``bridge`` of a drive, not the servers that they were forked from."""
     children = psutil.Process(drive).children()
-    found = [each for child in children for each in (child.children() or [child])]
-    return {"town" if "neuralsim.town.carla_server" in each.cmdline() else "bridge": each for each in found}
+    leaves = [each for child in children for each in (child.children() or [child])]
+    return {"town" if "neuralsim.town.carla_server" in each.cmdline() else "bridge": each for each in leaves}
 
 
-def told(what: str, seconds: list[float]) -> None:
-    """Print what recoveries took: for ``pytest -s``."""
+def report(what: str, seconds: list[float]) -> None:
+    """Print the durations of recoveries, for ``pytest -s``."""
     figures = {"median": statistics.median(seconds), "slowest": max(seconds)}
     over = sum(value > SOON for value in seconds)
     rounded = {name: round(value, 2) for name, value in figures.items()}
@@ -52,7 +52,7 @@ def told(what: str, seconds: list[float]) -> None:
 
 
 class Window:
-    """A drive in a window on no screen, and how many frames it has shown."""
+    """A drive in a window without a screen, and the number of frames that it has shown."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.log = folder / "log.jsonl"
@@ -66,7 +66,7 @@ class Window:
         )
 
     def recovered(self, since: float) -> float:
-        """Seconds from ``since`` (``time.monotonic()``) until the first frame that was taken after it was shown."""
+        """Return the seconds from ``since`` (``time.monotonic()``) until a frame captured after it was displayed."""
         for line in self.log.read_bytes().splitlines():
             stamps = json.loads(line)["stamps"]
             if stamps["capture"] > 1e9 * since:
@@ -75,14 +75,14 @@ class Window:
 
     @property
     def shown(self) -> int:
-        """Frames so far."""
+        """The number of frames shown so far."""
         return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
 
     def shows(self, more: int, within: float = READY) -> float:
-        """Seconds until ``more`` frames have been shown; fails when that takes longer than ``within`` s."""
-        begun, wanted = time.monotonic(), self.shown + more
-        while self.shown < wanted:
-            assert time.monotonic() < begun + within, f"{more - (wanted - self.shown)} of {more} frames"
+        """Wait for ``more`` frames; return the seconds, or fail if it takes longer than ``within`` s."""
+        begun, target = time.monotonic(), self.shown + more
+        while self.shown < target:
+            assert time.monotonic() < begun + within, f"{more - (target - self.shown)} of {more} frames"
             assert self.process.poll() is None, self.process.communicate()[1]
             time.sleep(0.02)
         return time.monotonic() - begun
@@ -90,7 +90,7 @@ class Window:
 
 @contextlib.contextmanager
 def window(folder: Path, *options: str) -> Iterator[Window]:
-    """A drive that is killed at the end."""
+    """Start a drive, which is killed at the end."""
     drive = Window(folder, *options)
     try:
         yield drive

@@ -1,10 +1,10 @@
-"""A drive in a window that is left running while it records: memory, descriptors, threads, latency must stay flat.
+"""A long drive in a window that records: memory, descriptors, threads and latency must not grow.
 
     python -m tests.faults.soak --minutes 60      # `make soak` runs it; the last line is JSON
 
-A window on no screen, at the rate that this machine sustains, all processes together. The first tenth warms up. The
-exit code is 1 when memory has changed by more than ``GROWTH``, descriptors or threads have become more, the latency
-from a frame's capture to its display has grown by more than ``SLOWER``, or the recording lacks frames.
+The window has no screen and runs at the rate that this machine sustains; figures are of all processes together. The
+first tenth is warm-up. The exit code is 1 if memory has changed by more than ``GROWTH``, there are more descriptors or
+threads, the latency from a frame's capture to its display has grown by more than ``SLOWER``, or frames are missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVERY = 5.0  # s between samples
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60.0)
     options = parser.parse_args(argv)
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def soak(seconds: float, folder: Path) -> dict[str, object]:
-    """Do it; returns what came of it."""
+    """Run the drive; return the report."""
     video, log = folder / "soak.mp4", folder / "log.jsonl"
     command = [sys.executable, "-m", "neuralsim", "drive", "--autopilot", "--size", "256x128"]
     command += ["--record", str(video), "--log", str(log)]

@@ -1,7 +1,7 @@
-"""What happens when processes are killed: real ones, over and over.
+"""Recovery of real processes that are killed, over and over.
 
-``FAULT_CYCLES`` says how often; ``make test-faults`` sets it to 100. ``FAULT_LOAD`` says how many other processes
-compute beside them, without a pause, all the time.
+``FAULT_CYCLES`` sets how often; ``make test-faults`` sets it to 100. ``FAULT_LOAD`` sets how many other processes keep
+the CPU busy meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import av
 import psutil
 import pytest
-from faults.processes import READY, ROOT, bridge, told, window, working
+from faults.processes import READY, ROOT, bridge, report, window, working
 from hostile.port import Caller, town
 
 from neuralsim.recording.export import examine
@@ -37,14 +37,14 @@ def port() -> Iterator[int]:
 
 
 def _actors(port: int) -> list[str]:
-    """Types of all actors that a client has spawned: nobody else is there, so all of them are a bridge's."""
+    """Return the types of all actors spawned by clients; there is no other client than the bridge."""
     client = Caller(port)
     answer = client.call("get_actors_by_id", list(range(1, 3000)))
     kinds = [actor[2][1] for actor in answer[0][1]]
     return [kind for kind in kinds if kind.startswith(("vehicle.", "sensor."))]
 
 
-def test_a_killed_bridge_leaves_nothing_that_the_next_does_not_remove(port: int, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_bridge_are_removed_by_the_next(port: int, tmp_path: Path) -> None:
     publish = f"ipc://{tmp_path}/frames"
     process = bridge(port, publish)
     usual = sorted(_actors(port))
@@ -70,7 +70,7 @@ def _load() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("which", ["town", "bridge"])
-def test_a_drive_in_a_window_starts_anew_what_was_killed(which: str, tmp_path: Path) -> None:
+def test_windowed_drive_restarts_killed_processes(which: str, tmp_path: Path) -> None:
     took: list[float] = []
     for first in range(0, CYCLES, MAX_RESTARTS):  # more within a minute are too many, by rule
         folder = tmp_path / str(first)
@@ -87,11 +87,11 @@ def test_a_drive_in_a_window_starts_anew_what_was_killed(which: str, tmp_path: P
             assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
             gone, alive = psutil.wait_procs(children, 3.0)
             assert not alive, gone
-    told(f"a killed {which} under a drive in a window", took)
+    report(f"a killed {which} under a drive in a window", took)
 
 
-def test_a_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
-    """A CARLA server that was killed and started anew at its port, by whom it belongs to."""
+def test_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
+    """A CARLA server that is killed and restarted on its port by its owner."""
     took: list[float] = []
     with contextlib.ExitStack() as servers:
         server, number = servers.enter_context(town(*EMPTY))
@@ -108,11 +108,11 @@ def test_a_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
             took.append(drive.recovered(ready))
         drive.process.send_signal(signal.SIGTERM)
         assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
-    told("a server that came back under a drive in a window", took)
+    report("a server that came back under a drive in a window", took)
 
 
-def test_a_killed_window_leaves_no_process_and_a_recording_that_opens(port: int, tmp_path: Path) -> None:
-    """And on the simulator nothing that the next one does not remove."""
+def test_killed_window_leaves_no_process_and_a_readable_recording(port: int, tmp_path: Path) -> None:
+    """On the simulator it leaves nothing that the next window does not remove."""
     took: list[float] = []
     for cycle in range(CYCLES):
         folder = tmp_path / str(cycle)
@@ -136,10 +136,10 @@ def test_a_killed_window_leaves_no_process_and_a_recording_that_opens(port: int,
         drive.process.send_signal(signal.SIGTERM)
         assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
     assert _actors(port) == []
-    told("processes of a killed window that end", took)
+    report("processes of a killed window that end", took)
 
 
-def test_a_killed_recorder_leaves_a_recording_that_opens(tmp_path: Path) -> None:
+def test_killed_recorder_leaves_a_readable_recording(tmp_path: Path) -> None:
     scenario = tmp_path / "s.yaml"
     scenario.write_text(
         "title: Kill\nduration: 60\ntown: hamlet\nego:\n  spawn: {point: 0}\n  do:\n  - follow_lane: {speed: 5}\n"
@@ -163,4 +163,4 @@ def test_a_killed_recorder_leaves_a_recording_that_opens(tmp_path: Path) -> None
         process.wait()
         health = examine(file)
         assert health.frames > 5
-        assert health.problem == "the file was cut short"
+        assert health.problem == "the file is truncated"

@@ -1,4 +1,4 @@
-"""What happens when a process or the network stands still, goes silent, or comes back: no process is killed here."""
+"""Behaviour when a process or the network stalls, goes silent, or comes back; no process is killed here."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def frames(drive: Window) -> list[int]:
 
 
 @pytest.mark.parametrize("which", ["town", "bridge"])
-def test_a_process_that_stood_still_goes_on(which: str, tmp_path: Path) -> None:
-    """As when a laptop's lid is closed, or in a debugger."""
+def test_stopped_process_continues(which: str, tmp_path: Path) -> None:
+    """A process stops, for example, when a laptop's lid is closed, or in a debugger."""
     with window(tmp_path, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
         drive.shows(20)
         children = working(drive.process.pid)
@@ -89,10 +89,10 @@ def test_a_process_that_stood_still_goes_on(which: str, tmp_path: Path) -> None:
         assert drive.shown == before, "it did stand still"
         stopped.send_signal(signal.SIGCONT)
         drive.shows(5)
-        assert working(drive.process.pid) == children, "nothing was started anew"
+        assert working(drive.process.pid) == children, "no process was restarted"
 
 
-def test_a_bridge_that_never_goes_on_is_replaced(tmp_path: Path) -> None:
+def test_hanging_bridge_is_replaced(tmp_path: Path) -> None:
     with window(tmp_path, "--town", "hamlet", "--vehicles", "0", "--walkers", "0") as drive:
         drive.shows(20)
         bridge = working(drive.process.pid)["bridge"]
@@ -101,7 +101,7 @@ def test_a_bridge_that_never_goes_on_is_replaced(tmp_path: Path) -> None:
         assert not bridge.is_running()
 
 
-def test_a_bridge_elsewhere_that_comes_back_is_driven_on(port: int, tmp_path: Path) -> None:
+def test_drive_continues_when_remote_bridge_comes_back(port: int, tmp_path: Path) -> None:
     endpoint = f"tcp://127.0.0.1:{free_pair()}"
     first = bridge(port, endpoint)
     with window(tmp_path, "--connect", endpoint) as drive:
@@ -119,7 +119,7 @@ def test_a_bridge_elsewhere_that_comes_back_is_driven_on(port: int, tmp_path: Pa
 
 
 def test_after_a_stalled_network_the_newest_frame_is_shown(port: int, tmp_path: Path) -> None:
-    """And not, one after the other, all those that lay in buffers in between."""
+    """Frames that were buffered meanwhile are not shown one after the other."""
     number, proxied = free_pair(), free_pair()
     served = bridge(port, f"tcp://127.0.0.1:{number}")
     proxies = [Proxy(proxied + k, number + k) for k in (0, 1)]  # frames, controls
@@ -143,7 +143,7 @@ def test_after_a_stalled_network_the_newest_frame_is_shown(port: int, tmp_path: 
         served.communicate()
 
 
-def test_a_camera_that_goes_silent_is_one_line(port: int) -> None:
+def test_silent_camera_ends_with_one_line_error(port: int) -> None:
     served = bridge(port, f"tcp://127.0.0.1:{free_pair()}")
     client = Caller(port)
     answer = client.call("get_actors_by_id", list(range(1, 3000)))
@@ -151,5 +151,5 @@ def test_a_camera_that_goes_silent_is_one_line(port: int) -> None:
     client.call("destroy_actor", camera)
     error = served.communicate(timeout=READY)[1]
     assert served.returncode == 1
-    assert "camera sent no picture of tick" in error.splitlines()[-1]
+    assert "camera sent no image of tick" in error.splitlines()[-1]
     assert "Traceback" not in error

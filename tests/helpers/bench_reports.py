@@ -1,4 +1,4 @@
-"""Reports of drives that were never driven."""
+"""Made-up benchmark reports."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from typing import Any
 import numpy as np
 
 from bridge.messages import STAMPS
-from neuralsim.bench.options import Cell, Link
-from neuralsim.bench.results import summarise
-from neuralsim.bench.statistics import summary
+from neuralsim.bench.cells import Cell, Link
+from neuralsim.bench.report.results import summarise
+from neuralsim.bench.report.statistics import summary
 from neuralsim.session.metrics import STAGES
 
-LASTING = {"simulate": 8.0, "pack": 1.5, "transport": 0.4, "render": 30.0, "display": 2.0}  # ms
+STAGE_TIMES = {"simulate": 8.0, "pack": 1.5, "transport": 0.4, "render": 30.0, "display": 2.0}  # ms
 
 
 def run(seed: int, frames: int = 300, slower: float = 0.0, noise: float = 1.5) -> dict[str, Any]:
-    """A drive as `neuralsim.bench.measured_drive` writes it, of known stages; render is ``slower`` by so many ms."""
+    """Return a drive as `neuralsim.bench.measured_drive` writes it; the render stage takes ``slower`` ms more."""
     random = np.random.default_rng(seed)
-    scene = np.cumsum(np.random.default_rng(7).normal(0.0, 0.4, frames))  # the same street in every run
+    scene = np.cumsum(np.random.default_rng(7).normal(0.0, 0.4, frames))  # the same scene in every run
     table: dict[str, list[int]] = {name: [] for name in STAMPS}
     capture = 0.0
     for n in range(frames):
         at = capture
         table["capture"].append(round(1e3 * at))
-        for (stage, spent), stamp in zip(LASTING.items(), STAMPS[1:], strict=True):
-            own = (
-                spent + (scene[n] + slower if stage == "render" else 0.0) + abs(random.normal(0.0, noise)) * (spent > 5)
+        for (stage, typical), stamp in zip(STAGE_TIMES.items(), STAMPS[1:], strict=True):
+            duration = (
+                typical
+                + (scene[n] + slower if stage == "render" else 0.0)
+                + abs(random.normal(0.0, noise)) * (typical > 5)
             )
-            at += own
+            at += duration
             table[stamp].append(round(1e3 * at))
         capture = at + 0.2
     pressed = [round(1e3 * (20.0 + 90.0 * n)) for n in range(frames // 3)]
@@ -56,11 +58,11 @@ def run(seed: int, frames: int = 300, slower: float = 0.0, noise: float = 1.5) -
 
 
 def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]:
-    """A whole report with everything in it."""
+    """Return a complete report."""
     drives = []
     for cell in [Cell(loop="lockstep"), Cell(loop="live"), Cell(link=Link("tcp", 4))][:cells]:
         runs = [run(seed + 10 * n, slower=slower) for n in range(2)]
-        drives.append({"cell": cell.described(), "summary": summarise(runs), "runs": runs})
+        drives.append({"cell": cell.as_json(), "summary": summarise(runs), "runs": runs})
     times = summary([np.random.default_rng(0).gamma(3.0, 0.2, 200)])
     case = {"name": "ipc, 1 receiver, 30 Hz", "size": "512x256"}
     return {
@@ -102,26 +104,6 @@ def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]
             ],
         },
         "peaks": {"copy_gb_per_s": 20.0, "numpy_gflops": 90.0, "f32_gflops": 100.0, "bf16_gflops": 300.0},
-        "roofline": {
-            "model": "street-rt",
-            "size": "512x256",
-            "precision": "bf16",
-            "gflop": 6.3,
-            "ms": 30.0,
-            "kinds": {"Convolution": 20.0, "Gather": 4.0},
-            "layers": [
-                {"name": f"layer {n}", "ms": 3.0 / n, "gflop": 0.6 / n, "mb": 4.0 / n**2, "precision": "bf16"}
-                for n in range(1, 8)
-            ],
-        },
-        "peers": {
-            "ours_ms": 30.0,
-            "slow_ms": 900.0,
-            "gflop": {"ours": 6.3, "slow": 280.0},
-            "runtime": "openvino",
-            "precision": "bf16",
-            "threads": 2,
-        },
         "check": {
             "injected_ms": 20.0,
             "tolerance_ms": 1.0,
@@ -132,7 +114,7 @@ def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]
 
 
 def nests(trace: dict[str, Any]) -> bool:
-    """Whether on every thread each event lies within the one around it or beside it, as the format demands."""
+    """Return whether the events of every thread are nested or disjoint, as the format demands."""
     threads: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for event in trace["traceEvents"]:
         if event["ph"] == "X":

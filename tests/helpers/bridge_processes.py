@@ -1,4 +1,4 @@
-"""Town and bridge as processes."""
+"""Start and stop the town and the bridge as processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def start(*arguments: str, ready: bool = True) -> subprocess.Popen[str]:
-    """A module of ours as a process; with ``ready``, after its line."""
+    """Start Python with these arguments; with ``ready``, wait for the line that says so."""
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""A short clip as data sets have them: label maps by CamVid's ids, and pictures."""
+"""A short clip as in data sets: label maps with CamVid's ids, and images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SKY, BUILDING, ROAD, PAVEMENT, CAR = 0, 1, 3, 4, 8  # CamVid's ids
 
 
 def street(width: int = 96, height: int = 64, car: int = 40) -> np.ndarray:
-    """A CamVid label map: houses, sky, road, pavement, and a car at column ``car``."""
+    """Return a CamVid label map: buildings, sky, road, pavement, and a car at column ``car``."""
     label = np.full((height, width), BUILDING, np.uint8)
     label[: height // 2, width // 3 : -width // 3] = SKY
     label[height // 2 :] = PAVEMENT
@@ -23,7 +23,7 @@ def street(width: int = 96, height: int = 64, car: int = 40) -> np.ndarray:
 
 
 def write_clip(folder: Path, frames: int = 3, size: tuple[int, int] = (96, 64)) -> tuple[Path, Path]:
-    """Label maps and pictures of a short clip in which the picture moves one pixel to the right per frame."""
+    """Write label maps and images of a clip that moves one pixel to the right per frame; return both folders."""
     rng = np.random.default_rng(0)
     texture = cv2.GaussianBlur(rng.integers(0, 255, (size[1], size[0] + 16, 3)).astype(np.uint8), (0, 0), 1.5)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)

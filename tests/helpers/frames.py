@@ -1,4 +1,4 @@
-"""Frames that no simulator has made."""
+"""Made-up frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.tags import Tag
 
 
 def street(number: int = 1, width: int = 128, height: int = 64) -> Frame:
-    """A road, a front of houses above it, and sky."""
+    """Return a frame of a road, a row of buildings above it, and sky."""
     tag = np.full((height, width), Tag.ROAD, np.uint8)
     tag[: height // 2] = Tag.BUILDING
     tag[: height // 4] = Tag.SKY
@@ -22,8 +22,8 @@ def street(number: int = 1, width: int = 128, height: int = 64) -> Frame:
     return Frame(number, number, number / 30, Camera(width, height, 70.0, np.eye(4)), planes)
 
 
-def painted(width: int = 96, height: int = 48) -> tuple[Frame, np.ndarray]:
-    """A frame and a picture of one colour, u8 (H, W, 3)."""
+def rendered(width: int = 96, height: int = 48) -> tuple[Frame, np.ndarray]:
+    """Return a frame and a generated image of one colour, u8 (H, W, 3)."""
     neural = np.full((height, width, 3), (90, 120, 150), np.uint8)
     planes = {"tag": np.ones((height, width), np.uint8), "depth": np.full((height, width), 9.0, np.float32)}
     return Frame(0, 0, 0.0, Camera(width, height, 90.0, np.eye(4)), planes), neural

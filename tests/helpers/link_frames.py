@@ -1,4 +1,4 @@
-"""Frames as the link's tests send them."""
+"""Frames for the tests of the link."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def full_frame() -> Frame:
 
 
 def wait_until(condition, seconds: float = 5.0) -> None:
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "nothing happened"
+        assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.005)
 
 
 def send_until_received(publisher: FramePublisher, subscriber: FrameSubscriber) -> int:
-    """Send frames until one arrives; returns its sequence (and nothing is left in the queues)."""
+    """Send frames until one arrives; return its sequence number. The queues are empty then."""
     for sequence in range(200):
         publisher.send(make_frame(sequence))
         frame = subscriber.recv(0.05)

@@ -1,4 +1,4 @@
-"""OpenSCENARIO files as text, piece by piece."""
+"""OpenSCENARIO files composed from text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def vehicle(name: str, blueprint: str, *properties: str) -> str:
-    """An entity as ScenarioRunner describes them."""
+    """Return an entity as in ScenarioRunner's files."""
     described = "".join(f'<Property name="{p.split("=")[0]}" value="{p.split("=")[1]}"/>' for p in properties)
     return f"""<ScenarioObject name="{name}"><Vehicle name="{blueprint}" vehicleCategory="car">
       <ParameterDeclarations/><Performance maxSpeed="69" maxAcceleration="200" maxDeceleration="10"/>
@@ -116,7 +116,7 @@ STOPPED = trigger(
 
 
 def lead(folder: Path, **changes: Any) -> Path:
-    """A scenario as ScenarioRunner's are: somebody ahead goes when the hero comes near, waits, goes on."""
+    """Write a scenario like ScenarioRunner's: a vehicle ahead starts when the hero comes near, waits, continues."""
     return file(
         folder,
         vehicle("hero", "vehicle.tesla.model3", "type=ego_vehicle", "color=0,0,255")
@@ -154,7 +154,7 @@ def lead(folder: Path, **changes: Any) -> Path:
 
 
 def cut_in(folder: Path, change: str = '<RelativeTargetLane entityRef="Ego" value="0"/>') -> Path:
-    """As esmini's: parameters, an expression, a headway, a change to the other one's lane."""
+    """Write a scenario like esmini's: parameters, an expression, a headway, a change to the other vehicle's lane."""
     return file(
         folder,
         "".join(

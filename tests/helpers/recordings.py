@@ -1,4 +1,4 @@
-"""A recording of frames that differ from all others."""
+"""A made-up recording in which all frames differ."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bridge.messages import Camera, Frame
 from neuralsim.recording.writing.mcap_writer import McapWriter
 
 
-def picture_frame(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray]:
-    """A frame with planes that differ from all others, and a smooth picture."""
+def numbered_frame(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray]:
+    """Return frame ``k``, whose planes differ from those of all others, and a smooth image."""
     y, x = np.mgrid[:height, :width]
     planes = {
         "tag": ((x + y + k) % 29).astype(np.uint8),
@@ -24,13 +24,13 @@ def picture_frame(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.
     pose[:3, 3] = k, -2.0, 1.5
     frame = Frame(k, 100 + k, k / 20, Camera(width, height, 90.0, pose), planes, scenario="made", seed=9)
     frame.ego.pose = pose
-    picture = np.stack([x * 3, y * 6, np.full_like(x, 100)], axis=-1).astype(np.uint8)
-    return frame, picture
+    image = np.stack([x * 3, y * 6, np.full_like(x, 100)], axis=-1).astype(np.uint8)
+    return frame, image
 
 
 def write(path: Path, count: int) -> None:
     writer = McapWriter(path, ("tag", "instance", "depth", "motion", "neural"), {"fps": "20", "scenario": "made"})
     for k in range(count):
-        assert writer.write(*picture_frame(k))
+        assert writer.write(*numbered_frame(k))
     writer.close()
     assert writer.error is None

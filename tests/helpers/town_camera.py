@@ -1,4 +1,4 @@
-"""A car in a town, and a camera on it."""
+"""A car in a town with a camera."""
 
 from __future__ import annotations
 

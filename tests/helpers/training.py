@@ -1,4 +1,4 @@
-"""What training's tests train: small painters, on pictures that nobody has drawn."""
+"""Small generators and synthetic images for the tests of training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from neuralsim.models.classes import Channel
 from neuralsim.models.generator import GeneratorConfig
-from neuralsim.training.config import TrainConfig
+from neuralsim.training.config import TrainConfig, nested
 from neuralsim.training.data import conditioning
 
 SMALL = GeneratorConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5)
@@ -34,12 +34,18 @@ def picture(seed: int = 0) -> conditioning.Picture:
     return conditioning.Picture(f"p{seed}", noisy, label, instance)
 
 
+def run_config(settings: dict[str, object]) -> TrainConfig:
+    """Return a stage from settings without sections, whose keys are unique and short."""
+    return TrainConfig.model_validate(nested(settings))
+
+
 def tiny(out: Path, **settings: object) -> TrainConfig:
-    return TrainConfig.model_validate({"out": str(out), "width": 64, "height": 32, "warmup": 3, **settings})
+    """Return a stage of 64x32 px."""
+    return run_config({"out": str(out), "width": 64, "height": 32, "warmup": 3, **settings})
 
 
-class Own:
-    """Made-up pictures; the frames of a video are all the same."""
+class SyntheticSource:
+    """A source of synthetic images; the frames of a video are all the same."""
 
     def draw(self, rng: np.random.Generator) -> conditioning.Picture:
         return picture(int(rng.integers(3)))
@@ -49,5 +55,5 @@ class Own:
 
 
 def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
-    """Whether all weights and buffers are."""
+    """Return whether all weights and buffers are equal."""
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))

@@ -1,4 +1,4 @@
-"""A picture for videos, and what is in a video."""
+"""An image for videos, and a video decoder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 def street(width: int = 128, height: int = 64) -> np.ndarray:
-    """A picture with gradients and edges, u8 (H, W, 3)."""
+    """Return an image with gradients and edges, u8 (H, W, 3)."""
     y, x = np.mgrid[:height, :width]
-    picture = np.stack([x * 255 // width, y * 255 // height, (x + y) % 64 * 3], axis=-1).astype(np.uint8)
-    picture[height // 4 : height // 2, : width // 2] = (200, 60, 30)
-    picture[height // 4 : height // 2, width // 2 :] = (30, 190, 90)
-    return picture
+    image = np.stack([x * 255 // width, y * 255 // height, (x + y) % 64 * 3], axis=-1).astype(np.uint8)
+    image[height // 4 : height // 2, : width // 2] = (200, 60, 30)
+    image[height // 4 : height // 2, width // 2 :] = (30, 190, 90)
+    return image
 
 
 def decoded(path: Path) -> list[av.VideoFrame]:

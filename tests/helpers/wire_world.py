@@ -1,4 +1,4 @@
-"""A world of one straight road, for tests of the wire alone: everything that is seen is known in advance."""
+"""A world of one straight road for wire tests, in which everything that clients receive is known in advance."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "op
 
 
 def road(length: float = 300.0) -> str:
-    """OpenDRIVE text of one road along x with a lane each way."""
-    only = xodr.create_road([xodr.Line(length)], id=1, left_lanes=1, right_lanes=1, lane_width=3.5)
+    """Return the OpenDRIVE text of a road along x with a lane in each direction."""
+    straight = xodr.create_road([xodr.Line(length)], id=1, left_lanes=1, right_lanes=1, lane_width=3.5)
     drive = xodr.OpenDrive("one")
-    drive.add_road(only)
+    drive.add_road(straight)
     drive.adjust_roads_and_lanes()
     return '<?xml version="1.0"?>' + ET.tostring(drive.get_element(), encoding="unicode")
 
 
 def _camera(kind: str) -> Blueprint:
     attributes = tuple(
-        Attribute(name, how, value)
-        for name, how, value in (
+        Attribute(name, value_type, value)
+        for name, value_type, value in (
             ("image_size_x", "int", "800"), ("image_size_y", "int", "600"), ("fov", "float", "90.0"),
             ("sensor_tick", "float", "0.0"), ("role_name", "string", ""),
         )
@@ -59,12 +59,12 @@ LIBRARY = [
 ]
 
 
-def plain(name: str) -> Blueprint:
+def blueprint_without_attributes(name: str) -> Blueprint:
     return Blueprint(name, name.replace(".", ","))
 
 
 class OneRoad:
-    """The methods of ``neuralsim.town.world.World`` that the server uses."""
+    """A stand-in for ``neuralsim.town.world.World`` with the methods that the server uses."""
 
     def __init__(self, town: str = "oneroad", seed: int = 0) -> None:
         if town.endswith(".xodr"):
@@ -82,12 +82,12 @@ class OneRoad:
         self.weather = {"cloudiness": 10.0, "sun_altitude_angle": 45.0}
         self.actors: dict[int, Actor] = {}
         self.signs: dict[int, Actor] = {}
-        self.land = SimpleNamespace(signs=[])
+        self.static_town = SimpleNamespace(signs=[])
         self._ids = 0
         self._planes: SimpleNamespace | None = None
         self._events: list[SimpleNamespace] = []
-        self._make(plain("spectator"), Transform(0, 0, 5))
-        lamp = self._make(plain("traffic.traffic_light"), Transform(50, 5, 0))
+        self._make(blueprint_without_attributes("spectator"), Transform(0, 0, 5))
+        lamp = self._make(blueprint_without_attributes("traffic.traffic_light"), Transform(50, 5, 0))
         heights = {"red": 3.4, "yellow": 3.1, "green": 2.8}
         bulbs = {state: np.array([[50.0, 5.0, height]]) for state, height in heights.items()}
         self.light_of = {
@@ -120,16 +120,16 @@ class OneRoad:
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
     ) -> Actor:
-        found = [each for each in LIBRARY if each.id == blueprint_id]
-        if not found:
+        matching = [blueprint for blueprint in LIBRARY if blueprint.id == blueprint_id]
+        if not matching:
             raise ValueError(f"unknown blueprint {blueprint_id!r}")
-        solid = blueprint_id.split(".")[0] in ("vehicle", "walker")
+        is_solid = blueprint_id.split(".")[0] in ("vehicle", "walker")
         for other in self.actors.values():
             near = math.hypot(other.transform.x - transform.x, other.transform.y - transform.y) < 3.0
-            if solid and near and other.blueprint.id.startswith("vehicle."):
+            if is_solid and near and other.blueprint.id.startswith("vehicle."):
                 raise ValueError("Spawn failed because of collision at spawn position")
-        actor = self._make(found[0], transform, attributes, parent)
-        if solid:
+        actor = self._make(matching[0], transform, attributes, parent)
+        if is_solid:
             actor.extent, actor.box_offset = (2.4, 1.0, 0.75), (0.0, 0.0, 0.75)
         return actor
 
@@ -190,9 +190,9 @@ class OneRoad:
         return events
 
     def exposure(self, camera_id: int, rgb: bool = False) -> Callable[[], SimpleNamespace]:
-        """What gives known planes: tag column modulo 29, id 1000 + row, depth column + frame / 1000 metres."""
-        given = self.actors[camera_id].attributes
-        width, height = int(given["image_size_x"]), int(given["image_size_y"])
+        """Return a function that returns known planes: tag column modulo 29, id 1000 + row, depth column in m."""
+        attributes = self.actors[camera_id].attributes
+        width, height = int(attributes["image_size_x"]), int(attributes["image_size_y"])
         if self._planes is None or self._planes.tag.shape != (height, width):
             row, column = np.indices((height, width))
             self._planes = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""A hostile file, and what several kinds of them are made of."""
+"""A hostile file, and helpers to build one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ assert: []
 
 @dataclass(frozen=True)
 class Attack:
-    """A hostile file. ``commands``: ``neuralsim`` command lines, ``{file}`` is the file, ``{out}`` a folder that may be
-    written to. ``refused``: each has to end with exit code 1; else 0 is right, too."""
+    """A hostile file.
+
+    ``commands``: ``neuralsim`` command lines with ``{file}`` and the writable folder ``{out}``; ``refused``: whether
+    each must exit with 1, otherwise 0 is allowed, too.
+    """
 
     name: str
     write: Callable[[Path], None] = field(repr=False)  # to this path
@@ -33,7 +36,7 @@ class Attack:
 
 
 def png(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
-    """A black PNG of that size, a thousandth of it in bytes. ``colour``: PNG's type, 0 grey, 2 RGB, 3 palette."""
+    """Return a black PNG, highly compressed. ``colour``: PNG's type, 0 grey, 2 RGB, 3 palette."""
     channels = 3 if colour == 2 else 1
     row = bytes(1 + width * channels * depth // 8)
     packer = zlib.compressobj(9)
@@ -48,10 +51,10 @@ def png(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
 
 
 def text_file(text: str) -> Callable[[Path], None]:
-    """Writes this text."""
+    """Return a function that writes this text."""
     return lambda path: path.write_text(text, encoding="utf-8", newline="") and None
 
 
 def binary_file(data: bytes) -> Callable[[Path], None]:
-    """Writes these bytes."""
+    """Return a function that writes these bytes."""
     return lambda path: path.write_bytes(data) and None

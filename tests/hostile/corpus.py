@@ -1,4 +1,4 @@
-"""Hostile files, made on the spot: each with its name and the command lines that must refuse it.
+"""Hostile files, generated on demand: each with its name and the command lines that must refuse it.
 
 python -m tests.hostile.corpus DIR      # writes them, for other tools
 """
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def attacks() -> Iterator[Attack]:
-    """All of them."""
+    """Yield all attacks."""
     for kind in (_scenarios, _openscenarios, _maps, recordings, _cards, _class_maps, _pictures):
         yield from kind()
 
@@ -87,7 +87,7 @@ def _scenarios() -> Iterator[Attack]:
 
 
 def _xosc(parameters: str = "", map_: str = "oldtown", speed: str = "5") -> str:
-    """A file that could be played, but for what is put into it."""
+    """Return a valid file, except for the arguments."""
     return f"""<?xml version="1.0"?>
 <OpenSCENARIO>
 <FileHeader revMajor="1" revMinor="0" date="2020-01-01T00:00:00" description="CARLA:x" author=""/>
@@ -155,7 +155,7 @@ _TOWN = ("drive --headless --frames 1 --model tags --size 64x32 --town {file}",)
 
 
 def roads(count: int, length: float = 100.0, width: float = 3.5) -> str:
-    """An OpenDRIVE text with so many parallel roads of one lane each way."""
+    """Return an OpenDRIVE text with ``count`` parallel roads of one lane each way."""
     lane = f'type="driving" level="false"><width sOffset="0" a="{width:g}" b="0" c="0" d="0"/></lane>'
     return _opendrive(
         f'<road name="" length="{length:g}" id="{k}" junction="-1"><planView><geometry s="0" x="{k % 100 * 120}" '
@@ -167,7 +167,7 @@ def roads(count: int, length: float = 100.0, width: float = 3.5) -> str:
 
 
 def _road(length: float = 100.0, more: str = "", lanes: int = 1, width: float = 3.5) -> str:
-    """A straight road with so many lanes each way, and ``more`` in it."""
+    """Return a straight road with ``lanes`` lanes each way, and ``more`` in it."""
     lane = f'type="driving" level="false"><width sOffset="0" a="{width:g}" b="0" c="0" d="0"/></lane>'
     left, right = ("".join(f'<lane id="{sign * k}" {lane}' for k in range(1, lanes + 1)) for sign in (1, -1))
     return (
@@ -178,7 +178,7 @@ def _road(length: float = 100.0, more: str = "", lanes: int = 1, width: float = 
 
 
 def _signals(count: int) -> str:
-    """So many speed limits."""
+    """Return ``count`` speed limits."""
     return "".join(
         ["<signals>"]
         + [
@@ -191,12 +191,12 @@ def _signals(count: int) -> str:
 
 
 def _outline(corners: int) -> str:
-    """A building of so many corners."""
-    found = "".join(
+    """Return a building with this many corners."""
+    outline = "".join(
         f'<cornerLocal u="{k * 7919 % 100}" v="{k * 104729 % 97}" z="0" height="5"/>' for k in range(corners)
     )
-    thing = '<object s="5" t="99" id="1" type="building" zOffset="0" hdg="0" height="4"><outline>'
-    return f"<objects>{thing}{found}</outline></object></objects>"
+    head = '<object s="5" t="99" id="1" type="building" zOffset="0" hdg="0" height="4"><outline>'
+    return f"<objects>{head}{outline}</outline></object></objects>"
 
 
 def _opendrive(parts: Iterable[str]) -> str:
@@ -277,15 +277,15 @@ def _cards() -> Iterator[Attack]:
     for name, (old, new) in changes.items():
         text = card.replace(old, new, 1)
         assert text != card, name
-        yield Attack(f"card-{name}", _model(text), _PAINT, "")
+        yield Attack(f"card-{name}", _model(text), _RENDER, "")
     hashed = re.sub("sha256: .*", f"sha256: {hashlib.sha256(b'noise').hexdigest()}", card, count=1)
-    yield Attack("card-graph-of-noise", _model(hashed, b"noise"), _PAINT, "")
-    yield Attack("card-aliases", _model("a: &a [*a]"), _PAINT, "")
-    yield Attack("card-nothing", _model(""), _PAINT, "")
-    yield Attack("card-a-list", _model("[1, 2]"), _PAINT, "")
+    yield Attack("card-graph-of-noise", _model(hashed, b"noise"), _RENDER, "")
+    yield Attack("card-aliases", _model("a: &a [*a]"), _RENDER, "")
+    yield Attack("card-nothing", _model(""), _RENDER, "")
+    yield Attack("card-a-list", _model("[1, 2]"), _RENDER, "")
 
 
-_PAINT = ("render {labels} --classes camvid --size 64x64 --model {file} --out {out}",)
+_RENDER = ("render {labels} --classes camvid --size 64x64 --model {file} --out {out}",)
 
 
 def _model(card: str, graph: bytes = b"") -> Callable[[Path], None]:
@@ -364,7 +364,7 @@ def _pictures() -> Iterator[Attack]:
 
 
 def _folder_of(make: Callable[[], bytes], name: str = "a.png") -> Callable[[Path], None]:
-    """Writes a folder with the one file ``name``; a bomb takes seconds to make, so only the one that is tried is."""
+    """Return a function that writes a folder with the file ``name``, which is generated late: bombs take seconds."""
 
     def write(folder: Path) -> None:
         folder.mkdir()

@@ -1,10 +1,10 @@
-"""Coverage-guided fuzzing of the readers with atheris, which only this needs and which not every Python has.
+"""Coverage-guided fuzzing of the readers with atheris, an extra dependency that does not support every Python version.
 
     pip install atheris
     python -m tests.hostile.guided yaml --seconds 120      # or any other of READERS; `make fuzz` runs all
 
-An input is read or refused by the reader's own error; any other one ends the run with a traceback, and atheris leaves
-the input as ``crash-...`` in the working directory. Inputs begin from whole files and are kept in memory alone.
+An input must be read or refused with the reader's own error; any other error ends the run with a traceback, and atheris
+writes the input to ``crash-...`` in the working directory. Fuzzing starts from valid files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["bridge", "neuralsim", "scenarios", "ya
     from bridge.untrusted.files import FileRefused
     from neuralsim import classmaps
     from neuralsim.recording import RecordingError
-    from neuralsim.recording.reading.picture_decoding import decode
+    from neuralsim.recording.reading.image_decoding import decode
     from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
     from neuralsim.recording.reading.sequential_reader import McapRecording
     from neuralsim.town.opendrive import probe
@@ -51,7 +51,7 @@ def _text(data: bytes) -> str:
 
 
 def _map(data: bytes) -> None:
-    probe.mend(probe.read("a.xodr", _file(data, "a.xodr"))[1])
+    probe.repair(probe.read("a.xodr", _file(data, "a.xodr"))[1])
 
 
 def _recording(data: bytes) -> None:
@@ -86,7 +86,7 @@ def _recorded() -> bytes:
     return path.read_bytes()
 
 
-#: What reads a format, its own errors, and a whole file to begin from.
+#: Reader of each format, its own errors, and a valid file to start from.
 READERS: dict[str, tuple[Callable[[bytes], object], tuple[type[Exception], ...], Callable[[], bytes]]] = {
     "yaml": (lambda data: untrusted_yaml.parse(_text(data)), (FileRefused,), SCENARIO.encode),
     "scenario": (lambda data: parse(Path("a.yaml"), _text(data), {}), (ScenarioError,), SCENARIO.encode),
@@ -106,7 +106,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], tuple[type[Exception], ...],
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("reader", choices=READERS)
     parser.add_argument("--seconds", type=int, default=120)

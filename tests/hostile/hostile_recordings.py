@@ -1,4 +1,4 @@
-"""Recordings that harm: cut, lying about sizes, crowded, and packed to burst."""
+"""Hostile recordings: truncated, with wrong sizes, with too many entries, and decompression bombs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _READ = (
 )
 
 
-#: Drives on in the scenario that is in the recording, where that is hostile as well.
-_ON = (*_READ, "drive --replay {file} --from-frame 0 --headless --frames 1 --model tags")
+#: Also drives on in the scenario of the recording, if that is hostile as well.
+_READ_AND_DRIVE = (*_READ, "drive --replay {file} --from-frame 0 --headless --frames 1 --model tags")
 
 
 def frames(count: int = 3, size: tuple[int, int] = (64, 32)) -> Iterator[tuple[Frame, np.ndarray]]:
-    """Frames of nothing much, and their pictures."""
+    """Yield simple frames, and their generated images."""
     width, height = size
     for k in range(count):
         planes = {
@@ -61,14 +61,14 @@ def recording(
     compression: CompressionType = CompressionType.ZSTD,
     pictures: Iterable[tuple[Frame, np.ndarray]] | None = None,
 ) -> None:
-    """A recording as ours are, but for what ``change`` makes of each message, topic and all."""
+    """Write a valid recording, except for what ``change`` returns for each topic and message."""
     with path.open("wb") as file:
         writer = Writer(file, compression=compression)
         writer.start("", "hostile")
         for name, content in (attached or {}).items():
             writer.add_attachment(0, 0, name, "application/octet-stream", content)
-        told = {"scenario": "hostile", "scenario_yaml": SCENARIO, "fps": "20", "planes": "tag", "views": ""}
-        writer.add_metadata("recording", {**told, **(about or {})})
+        metadata = {"scenario": "hostile", "scenario_yaml": SCENARIO, "fps": "20", "planes": "tag", "views": ""}
+        writer.add_metadata("recording", {**metadata, **(about or {})})
         schema = writer.register_schema("any", "protobuf", foxglove.descriptors("foxglove.RawImage"))
         channels: dict[str, int] = {}
         for number, (frame, neural) in enumerate(frames(count) if pictures is None else pictures):
@@ -85,20 +85,20 @@ def recording(
 def _replacing(topic: str, data: bytes | None) -> Callable[[str, bytes], list[Message]]:
     """Put ``data`` into all messages on a topic; None leaves them out."""
 
-    def change(found: str, old: bytes) -> list[Message]:
-        if found != topic:
-            return [(found, old)]
-        return [] if data is None else [(found, data)]
+    def change(current: str, old: bytes) -> list[Message]:
+        if current != topic:
+            return [(current, old)]
+        return [] if data is None else [(current, data)]
 
     return change
 
 
 def _adding(topic: str, data: bytes = b"") -> Callable[[str, bytes], list[Message]]:
     """Send what is on ``/camera/tag`` (or ``data``) on another topic, too."""
-    return lambda found, old: [(found, old), (topic, data or old)] if found == "/camera/tag" else [(found, old)]
+    return lambda current, old: [(current, old), (topic, data or old)] if current == "/camera/tag" else [(current, old)]
 
 
-def _told(**changes: object) -> Callable[[str, bytes], list[Message]]:
+def _changing_ego(**changes: object) -> Callable[[str, bytes], list[Message]]:
     """Change entries of ``/ego``."""
 
     def change(topic: str, data: bytes) -> list[Message]:
@@ -122,8 +122,8 @@ def recordings() -> Iterator[Attack]:
         "json-long-number": _replacing("/ego", b'{"seed": ' + LONG.encode() + b"}"),
         "json-nan": _replacing("/ego", b'{"speed": NaN}'),
         "json-not-text": _replacing("/ego", b"\xff\xfe"),
-        "json-words-for-numbers": _told(speed="fast"),
-        "json-list-for-number": _told(collisions=[1]),
+        "json-words-for-numbers": _changing_ego(speed="fast"),
+        "json-list-for-number": _changing_ego(collisions=[1]),
         "scenario-empty": _replacing("/scenario", b"{}"),
         "scenario-short-state": _replacing(
             "/scenario", b'{"time":0,"actors":{"ego":[1]},"collisions":[],"lane_invasions":[],"route":null}'
@@ -166,13 +166,13 @@ def recordings() -> Iterator[Attack]:
         "views-climbing": {"views": "../../x,y"},
         "views-many": {"views": ",".join(f"v{k}" for k in range(10_000))},
     }.items():
-        yield Attack(f"mcap-{name}", _recorded(about=about), _ON, ".mcap")
+        yield Attack(f"mcap-{name}", _recorded(about=about), _READ_AND_DRIVE, ".mcap")
     for name, about in {
         "scenario-noise": {"scenario_yaml": "\x07"},
         "scenario-aliases": {"scenario_yaml": "a: &a [*a]"},
         "remap-noise": {"remap": "nonsense"},
     }.items():
-        yield Attack(f"mcap-{name}", _recorded(about=about), _ON, ".mcap", refused=False)
+        yield Attack(f"mcap-{name}", _recorded(about=about), _READ_AND_DRIVE, ".mcap", refused=False)
     for name, attached in {
         "attachment-climbing": {"../../escaped.xodr": b"x"},
         "attachment-absolute": {"/tmp/neuralsim-hostile/x.xodr": b"x"},
@@ -180,7 +180,7 @@ def recordings() -> Iterator[Attack]:
         "attachment-nul": {"a\0b": b"x"},
         "attachment-many": {f"f{k}": b"x" for k in range(1000)},
     }.items():
-        yield Attack(f"mcap-{name}", _recorded(attached=attached), _ON, ".mcap")
+        yield Attack(f"mcap-{name}", _recorded(attached=attached), _READ_AND_DRIVE, ".mcap")
     magic = b"\x89MCAP0\r\n"
     for name, data in {
         "nothing": b"",
@@ -216,7 +216,7 @@ def _recorded(
 
 
 def _crowded(path: Path) -> None:
-    """Every pixel another object."""
+    """Write a recording in which every pixel is a different object."""
     (frame, neural), *_ = frames(1, (2048, 1024))
     frame.planes["tag"][:] = int(Tag.CAR)
     frame.planes["instance"][:] = np.arange(2048 * 1024, dtype=np.uint32).reshape(1024, 2048).astype(np.uint16)
@@ -224,7 +224,7 @@ def _crowded(path: Path) -> None:
 
 
 def _striped(path: Path) -> None:
-    """Every row another object's, so that each of them is as large as the picture."""
+    """Write a recording in which each row belongs to a different object, so that all are as wide as the image."""
     (frame, neural), *_ = frames(1, (4096, 4096))
     frame.planes["tag"][:] = int(Tag.CAR)
     frame.planes["instance"][:] = (np.arange(4096) % 256).astype(np.uint16)[:, None]
@@ -232,12 +232,12 @@ def _striped(path: Path) -> None:
 
 
 def _packed(path: Path) -> None:
-    """Large frames in a small file."""
+    """Write a small file with large frames."""
     recording(path, pictures=frames(3, (4096, 4096)))
 
 
 def _chunk(compression: bytes, data: bytes, size: int | None = None) -> bytes:
-    """A chunk record. Its CRC is 0: nothing to check."""
+    """Return a chunk record. Its CRC is 0, which means that it is not checked."""
     if size is None:
         size = 31 * 3_000_000
     body = struct.pack("<QQQI", 0, 1, size, 0) + struct.pack("<I", len(compression)) + compression
@@ -246,7 +246,7 @@ def _chunk(compression: bytes, data: bytes, size: int | None = None) -> bytes:
 
 
 def _zstd(size: int) -> bytes:
-    """So many zeros."""
+    """Return ``size`` zeros, compressed."""
     import zstandard
 
     compressor = zstandard.ZstdCompressor(level=1).compressobj(size=size)

@@ -2,9 +2,9 @@
 
     python -m tests.hostile.link --messages 1000000      # `make fuzz` runs it; the last line is JSON
 
-Frames and controls as honest ones are, but for some bytes, and plain noise, go straight to what decodes messages. Each
-is decoded or refused with a ``ProtocolError``; anything else is counted. Beside them a good frame is decoded now and
-then. The exit code is 1 for any other error, or for memory that has grown by more than ``GROWTH``.
+Valid frames and controls with some bytes changed, and plain noise, go straight to the decoders. Each is decoded or
+refused with a ``ProtocolError``; anything else is counted. A valid frame is decoded from time
+to time. The exit code is 1 for any other error, or for memory that has grown by more than ``GROWTH``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _mutated(dice: random.Random, data: bytes) -> bytes:
 
 
 def _retyped(dice: random.Random, data: bytes) -> bytes:
-    """A header with one entry of another kind."""
+    """Return a header with one entry of another type."""
     header: dict[str, Any] = msgpack.unpackb(data)
     values = [None, True, -1, 2**64 - 1, 1e308, float("nan"), "", "x" * 5000, b"", [], {}, [[]] * 5000, {"a": 1}]
     header[dice.choice(list(header))] = dice.choice(values)
@@ -58,7 +58,7 @@ def _retyped(dice: random.Random, data: bytes) -> bytes:
 
 
 def attack(messages: int, seed: int = 0) -> dict[str, Any]:
-    """Decode so many; returns what came of it."""
+    """Decode this many messages; return the counts."""
     dice = random.Random(seed)
     parts, control = _honest()
     decoded = refused = 0
@@ -70,12 +70,12 @@ def attack(messages: int, seed: int = 0) -> dict[str, Any]:
             if number % 2:
                 unpack_control(change(dice, control) if dice.random() < 0.9 else dice.randbytes(dice.randrange(200)))
             else:
-                found = list(parts)
+                changed = list(parts)
                 at = dice.choice([1, 1, 1, 0, 2, 3])
-                found[at] = change(dice, found[at]) if at == 1 else _mutated(dice, found[at])
+                changed[at] = change(dice, changed[at]) if at == 1 else _mutated(dice, changed[at])
                 if dice.random() < 0.05:
-                    del found[dice.randrange(len(found))]
-                unpack(found)
+                    del changed[dice.randrange(len(changed))]
+                unpack(changed)
             decoded += 1
         except ProtocolError:
             refused += 1
@@ -91,7 +91,7 @@ def attack(messages: int, seed: int = 0) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,10 @@
-"""Attacks on the town's port: hostile calls and silent sockets beside a client that only wants to drive.
+"""Attacks on the town's port: hostile calls and silent sockets next to a client that only wants to drive.
 
     python -m tests.hostile.port --calls 100000 --silent 200      # `make fuzz` runs it; the last line is JSON
 
-A town in a process of its own, a good client that ticks and reads settings and actors all the time, sockets that never
-say a word, and calls with every function's name and noise for arguments. The exit code is 1 when the good client was
-harmed: an error, a call that took longer than ``PATIENCE``, or a town whose memory has grown by more than ``GROWTH``.
+A town in its own process, a good client that ticks and reads settings and actors all the time, sockets that never send
+anything, and calls of every function with noise as arguments. The exit code is 1 if the good client was affected: by an
+error, by a call that took longer than ``PATIENCE``, or by a town whose memory has grown by more than ``GROWTH``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SETTINGS = [True, False, [True, 0.05], True, 0.01, 10, 0.0, True, 3e3, 2e3, True
 
 @dataclass
 class Report:
-    """What came of it. ``slowest`` in seconds, memory in MB."""
+    """The result. ``slowest`` in seconds, memory in MB."""
 
     calls: int = 0
     silent: int = 0
@@ -55,7 +55,7 @@ class Report:
 
 @contextlib.contextmanager
 def town(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A town in a process of its own, and its port."""
+    """Start a town in its own process; yield the process and its port."""
     command = [
         sys.executable,
         "-m",
@@ -85,7 +85,7 @@ class Caller:
         self._number = 0
 
     def call(self, name: str, *arguments: object) -> Any:
-        """The result; errors of CARLA's are raised."""
+        """Return the result; CARLA's errors are raised."""
         self._number += 1
         self.sock.sendall(msgpack.packb([0, self._number, name, [[False], *arguments]]))
         while True:
@@ -103,13 +103,13 @@ class Caller:
 
 
 def resident(pid: int | str = "self") -> float:
-    """MB that a process has in memory."""
+    """Return the resident memory of a process, MB."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS:"))
 
 
 def attack(calls: int, silent: int, seed: int = 0, flooders: int = 3) -> Report:
-    """Do it: ``calls`` hostile calls by ``flooders`` clients, ``silent`` sockets on both ports."""
+    """Run the attack: ``calls`` hostile calls by ``flooders`` clients, ``silent`` sockets on both ports."""
     report = Report(calls, silent)
     over = threading.Event()
     with town("--vehicles", "4", "--walkers", "2") as (process, port):
@@ -165,7 +165,7 @@ def _streaming_port(client: Caller) -> int:
 
 
 def _drive(port: int, clock: Caller, over: threading.Event, report: Report) -> None:
-    """The good client: it ticks, and asks what clients ask."""
+    """Run the good client: tick, and make the usual requests."""
     try:
         other = Caller(port)
         while not over.is_set():
@@ -185,7 +185,7 @@ def _drive(port: int, clock: Caller, over: threading.Event, report: Report) -> N
 
 
 def _flood(port: int, seed: int, calls: int, progress: _Progress) -> None:
-    """Hostile calls, the next as soon as there is an answer; when dropped, from a new socket."""
+    """Make hostile calls back to back, from a new socket if dropped."""
     dice = random.Random(seed)
     client: Caller | None = None
     for number in range(calls):
@@ -205,16 +205,16 @@ def _flood(port: int, seed: int, calls: int, progress: _Progress) -> None:
 
 
 def names() -> list[str]:
-    """Every function of the port that a stranger may call without a right to what it does."""
+    """Return every function of the port that an untrusted client may call without legitimate effect."""
     from neuralsim.town.carla_server.handlers import FUNCTIONS
 
     harmless = [name for name in FUNCTIONS if name not in ALLOWED]
-    # Who sets the clock, or destroys a car, may: these are calls that every client can make of its own right.
+    # Every client has the right to set the clock or to destroy a car.
     return [name for name in harmless if name not in ("set_episode_settings", "tick_cue", "apply_batch")]
 
 
 def value(dice: random.Random, depth: int = 0) -> Any:
-    """Something that no function wants."""
+    """Return a value that no function expects."""
     kinds = 12 if depth < 3 else 9
     match dice.randrange(kinds):
         case 0:
@@ -247,7 +247,7 @@ def _call(dice: random.Random) -> tuple[Any, ...]:
 
 
 def noise(dice: random.Random) -> bytes:
-    """Bytes that are no call."""
+    """Return bytes that are not a valid call."""
     return dice.choice(
         [
             dice.randbytes(200),
@@ -266,7 +266,7 @@ _NAMES = names()
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--silent", type=int, default=200)

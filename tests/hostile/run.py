@@ -1,7 +1,7 @@
-"""Runs a command line in a process of its own and says what came of it: exit code, lines, seconds, memory.
+"""Run a command line in its own process and return the result: exit code, lines, seconds, memory.
 
-Each is a copy of one process that has all modules at hand and, unlike that of the tests, no threads of its own: those
-would be missing in a copy, which may then wait for them.
+Each process is forked from a server that has loaded all modules and, unlike the test process, has no threads: those
+would be missing in a fork, which may then wait for them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CRASHED = 70  # exit code of a command that ended with a traceback
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did. ``memory``: MB that it took at most beyond what it began with, its children's too."""
+    """The result of a command. ``memory``: peak memory above that at its start, MB, children included."""
 
     code: int
     lines: list[str]  # on stderr
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def run(command: str, seconds: int = 60) -> Outcome:
-    """Run ``neuralsim COMMAND`` in a process of its own."""
+    """Run ``neuralsim COMMAND`` in its own process."""
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
@@ -47,7 +47,7 @@ def run(command: str, seconds: int = 60) -> Outcome:
 
 @cache
 def _server() -> subprocess.Popen[str]:
-    """The process that is copied, with this one's environment."""
+    """Return the process that commands are forked from; it has this process's environment."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.hostile.run"],
         cwd=Path(__file__).resolve().parents[2],
@@ -61,11 +61,11 @@ def _server() -> subprocess.Popen[str]:
 
 
 def serve() -> None:
-    """Commands, a line of JSON each, until there are no more."""
+    """Run commands, one line of JSON each, until the input ends."""
     import neuralsim.datagen.scripted_drive
     import neuralsim.offline.render_folder
     import neuralsim.recording.evaluate
-    import neuralsim.replay.run  # noqa: F401  all of them here, so that each command need not import them again
+    import neuralsim.replay.run  # noqa: F401  loaded once here, so that no command has to import them
 
     for line in sys.stdin:
         print(json.dumps(asdict(_run(**json.loads(line)))), flush=True)
@@ -74,7 +74,7 @@ def serve() -> None:
 def _run(command: str, seconds: int) -> Outcome:
     from neuralsim import cli
 
-    with tempfile.TemporaryFile() as said, open(os.devnull, "wb") as nowhere:
+    with tempfile.TemporaryFile() as errors, open(os.devnull, "wb") as null:
         begun = time.monotonic()
         before = _resident()
         pid = os.fork()
@@ -82,9 +82,9 @@ def _run(command: str, seconds: int) -> Outcome:
             code = CRASHED
             try:
                 os.setsid()
-                os.dup2(nowhere.fileno(), 1)
-                os.dup2(said.fileno(), 2)
-                sys.stdout, sys.stderr = _stream(1), _stream(2)  # pytest has its own
+                os.dup2(null.fileno(), 1)
+                os.dup2(errors.fileno(), 2)
+                sys.stdout, sys.stderr = _stream(1), _stream(2)  # pytest replaces these
                 signal.alarm(seconds)
                 code = cli.main(shlex.split(command))
             except SystemExit as end:
@@ -99,8 +99,8 @@ def _run(command: str, seconds: int) -> Outcome:
                 os._exit(code)
         _, status, usage = os.wait4(pid, 0)
         took = time.monotonic() - begun
-        said.seek(0)
-        *lines, last = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()] or [""]
+        errors.seek(0)
+        *lines, last = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()] or [""]
         children = float(last.removeprefix("=children ")) if last.startswith("=children ") else 0.0
     code = os.waitstatus_to_exitcode(status)
     return Outcome(code, lines, took, max(usage.ru_maxrss / 1024 - before, children))

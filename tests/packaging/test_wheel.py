@@ -1,7 +1,7 @@
-"""The wheel, installed where no checkout is: what is in it, and that it drives.
+"""The wheel, installed away from the checkout: its content, and that it drives.
 
-It is installed into an empty environment that finds what it depends on in this one; with NEURALSIM_EMPTY=1
-(``make wheel-test``) the dependencies are installed into it too, from the locks, which takes a minute more.
+It is installed into an empty environment that takes its dependencies from the current one; with NEURALSIM_EMPTY=1
+(``make wheel-test``) the dependencies are installed into it from the locks, which takes another minute.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from scenarios import library
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("bridge", "neuralsim", "scenarios")
 EMPTY = os.environ.get("NEURALSIM_EMPTY") == "1"
-pytestmark = pytest.mark.timeout(900)  # where nothing is compiled yet
+pytestmark = pytest.mark.timeout(900)  # for a machine on which nothing is compiled yet
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since building leaves files behind, and finds those that it left before."""
+    """Build the wheel from a copy: a build leaves files behind, which the next one would pick up."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -55,13 +55,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path, wheel: Path, lock: str) -> Path:
-    """A new environment with nothing of ours but the wheel; returns its Python."""
+    """Make an environment with nothing of ours but the wheel; return its Python."""
     venv.create(folder, with_pip=EMPTY)
     python = folder / "bin/python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-compile"]
     if EMPTY:
         subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements" / lock)], check=True)
-    else:  # a .pth file does not have the other environment's own .pth files read, of which the checkout's is one
+    else:  # the .pth files of the other environment, among them that of the checkout, are not read through a .pth file
         site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
         (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     subprocess.run([*pip, str(wheel)], check=True)
@@ -71,9 +71,9 @@ def environment(folder: Path, wheel: Path, lock: str) -> Path:
 
 
 def share_kernels(site: Path) -> None:
-    """Give the installed copies what numba has compiled of the same sources here: else a drive waits a minute for it.
+    """Copy numba's compiled kernels to the installed package; otherwise a drive waits a minute for compilation.
 
-    numba takes a compiled kernel for that of a source of the same size and time of change.
+    numba accepts a compiled kernel if its source has the same size and modification time.
     """
     for name in OURS:
         for compiled in (ROOT / name).rglob("__pycache__/*"):
@@ -92,7 +92,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command in an empty folder, with nothing in its environment that leads to the checkout."""
+    """Run a command in an empty folder, with nothing in its environment that leads to the checkout."""
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     clean["NEURALSIM_CACHE"] = str(folder / "cache")
     command = [str(python), *arguments]
@@ -105,7 +105,7 @@ def metadata(wheel: Path) -> Message:
         return Parser().parsestr(files.read(name).decode())
 
 
-def test_it_has_all_that_is_read_at_run_time_and_nothing_else(wheel: Path) -> None:
+def test_it_contains_exactly_the_files_of_our_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as files:
         inside = {name for name in files.namelist() if ".dist-info/" not in name}
     tracked = {
@@ -118,11 +118,11 @@ def test_it_has_all_that_is_read_at_run_time_and_nothing_else(wheel: Path) -> No
     assert {f"{name}/py.typed" for name in OURS} <= inside
 
 
-def test_the_metadata_says_what_the_cards_say(wheel: Path) -> None:
-    about = metadata(wheel)
-    assert about["Version"] == __version__
-    assert about["License-Expression"] == "MIT AND Apache-2.0 AND LicenseRef-NeuralSim-Weights"
-    files = about.get_all("License-File", [])
+def test_the_metadata_matches_the_licences(wheel: Path) -> None:
+    fields = metadata(wheel)
+    assert fields["Version"] == __version__
+    assert fields["License-Expression"] == "MIT AND Apache-2.0 AND LicenseRef-NeuralSim-Weights"
+    files = fields.get_all("License-File", [])
     assert set(files) == {"LICENSE", "LICENSES/Apache-2.0.txt", "LICENSES/LicenseRef-NeuralSim-Weights.txt"}
     terms = (ROOT / "LICENSES/LicenseRef-NeuralSim-Weights.txt").read_text(encoding="utf-8")
     named = [name for name in terms.replace(",", " ").split() if name.startswith("neuralsim/")]
@@ -145,7 +145,7 @@ def test_it_drives(python: Path, tmp_path: Path, model: str) -> None:
     assert where.stdout.count("site-packages") == 2
 
 
-def test_what_ships_is_found_by_name(python: Path, tmp_path: Path) -> None:
+def test_shipped_files_are_found_by_name(python: Path, tmp_path: Path) -> None:
     code = """
 from importlib.resources import files
 from neuralsim import zoo
@@ -163,7 +163,7 @@ print([file.is_file() for find, names in ((configs.find, configs.names()), (libr
 
 
 @pytest.mark.skipif(not EMPTY, reason="takes half a minute: make wheel-test")
-def test_a_shipped_scenario_is_recorded_by_its_name(python: Path, tmp_path: Path) -> None:
+def test_a_shipped_scenario_is_recorded_by_name(python: Path, tmp_path: Path) -> None:
     record = ("record", "cut_in", "--planes", "tag", "--format", "mcap", "--size", "64x32", "--out", "out")
     done = run(python, tmp_path, "-m", "neuralsim", *record)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The count of found people: every box and every person counts once, and small people not at all."""
+"""The count of detected people: every box and every person counts once, and small people do not count."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def test_overlap_is_shared_area_over_all():
     assert overlap(PERSON, boxes) == pytest.approx([1.0, 0.0, 1.0 / 3.0])
 
 
-def test_each_person_is_found_once_and_small_ones_count_for_nothing():
+def test_each_person_is_detected_once_and_small_ones_count_for_nothing():
     people, small = np.array([PERSON, PERSON + 100.0]), np.array([[200.0, 10.0, 210.0, 40.0]])
     boxes = np.array([PERSON, PERSON + 1.0, small[0], PERSON + 60 * RIGHT])
     tally = Tally()
     tally.add(boxes, np.array([0.9, 0.8, 0.7, 0.95]), people, small)
     assert tally.people == 2
-    assert list(zip(tally.scores, tally.right, strict=True)) == [(0.95, False), (0.9, True), (0.8, False)]
+    assert list(zip(tally.scores, tally.is_right, strict=True)) == [(0.95, False), (0.9, True), (0.8, False)]
     assert tally.recall == 0.5
     assert tally.average_precision == pytest.approx(0.25), "half of the people, at a precision of one half"
     tally.add(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 4)))

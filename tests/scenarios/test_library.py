@@ -11,18 +11,18 @@ from scenarios import library
 from scenarios.engine.loader import load
 
 
-def test_a_bare_name_is_the_shipped_file() -> None:
+def test_bare_name_is_a_shipped_file() -> None:
     assert "cut_in" in library.names()
     for name in library.names():
         assert load(library.find(name)).id == name
 
 
-def test_a_path_is_itself() -> None:
+def test_path_is_returned_unchanged() -> None:
     assert library.find("mine/cut_in.yaml") == Path("mine/cut_in.yaml")
     assert library.find("drive.XOSC") == Path("drive.XOSC")
 
 
-def test_a_misspelt_name_is_told_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_misspelt_name_suggests_the_closest_one(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="did you mean cut_in"):
         library.find("cutin")
     with pytest.raises(ValueError, match="there are cut_in, "):

@@ -1,4 +1,4 @@
-"""OpenSCENARIO: what ScenarioRunner's and esmini's examples use becomes a scenario, all else is refused by name."""
+"""OpenSCENARIO: what ScenarioRunner's and esmini's examples use is translated, everything else is refused by name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from scenarios.language.schema import Scenario
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_scenario_runner_file_becomes_a_scenario(tmp_path: Path):
+def test_scenario_runner_file_is_translated(tmp_path: Path):
     loaded = load(lead(tmp_path))
     scenario = loaded.scenario
     assert (scenario.title, scenario.town) == ("Lead", "hamlet")
@@ -65,7 +65,7 @@ def test_a_scenario_runner_file_becomes_a_scenario(tmp_path: Path):
     assert parse(Path("again.yaml"), loaded.text).scenario == scenario  # what a recording keeps
 
 
-def test_axes_are_carlas_only_where_the_description_says_so(tmp_path: Path):
+def test_axes_are_carlas_only_if_the_description_says_so(tmp_path: Path):
     init = placed("hero", '<WorldPosition x="10" y="4" z="0" h="0.5"/>') + placed(
         "adversary", '<LanePosition roadId="1" laneId="-1" s="20" offset="0.5"/>'
     )
@@ -74,15 +74,15 @@ def test_axes_are_carlas_only_where_the_description_says_so(tmp_path: Path):
         scenario = load(lead(tmp_path, init=init, description=description)).scenario
         return scenario.ego.spawn, scenario.actors[0].spawn
 
-    carla, beside = spawns("CARLA:Lead")
+    carla, other = spawns("CARLA:Lead")
     assert (carla.x, carla.y, carla.yaw) == (10.0, 4.0, pytest.approx(28.65, abs=0.01))
-    assert beside.across == 0.5
-    standard, beside = spawns("Lead")
+    assert other.across == 0.5
+    standard, other = spawns("Lead")
     assert (standard.x, standard.y, standard.yaw) == (10.0, -4.0, pytest.approx(-28.65, abs=0.01))
-    assert beside.across == -0.5
+    assert other.across == -0.5
 
 
-def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
+def test_esmini_file_is_translated(tmp_path: Path):
     scenario = load(cut_in(tmp_path)).scenario
     assert scenario.duration == 15.0
     assert scenario.ego.spawn.speed == pytest.approx(10.0)
@@ -100,7 +100,7 @@ def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("target", "words"),
+    ("target", "expected"),
     [
         ('<RelativeTargetLane entityRef="OverTaker" value="1"/>', {"side": "left", "lanes": 1}),
         ('<RelativeTargetLane entityRef="OverTaker" value="-2"/>', {"side": "right", "lanes": 2}),
@@ -108,10 +108,10 @@ def test_an_esmini_file_becomes_a_scenario(tmp_path: Path):
         ('<AbsoluteTargetLane value="1"/>', {"lane": 1}),
     ],
 )
-def test_lane_changes_name_their_lane(tmp_path: Path, target: str, words: dict[str, Any]):
+def test_lane_changes_name_their_lane(tmp_path: Path, target: str, expected: dict[str, Any]):
     change = load(cut_in(tmp_path, target)).scenario.actors[0].events[1].change_lane
     assert change is not None
-    assert change.model_dump(exclude_none=True) == {**words, "over": 3.0, "length": 20.0, "oncoming": True}
+    assert change.model_dump(exclude_none=True) == {**expected, "over": 3.0, "length": 20.0, "oncoming": True}
 
 
 ROUTE = """<Route name="straight" closed="false"><Waypoint routeStrategy="shortest"><Position>
@@ -174,7 +174,7 @@ def test_catalogs_hold_vehicles_routes_and_maneuvers(tmp_path: Path):
         load(path)
 
 
-def test_trajectories_offsets_distances_and_meetings(tmp_path: Path):
+def test_trajectories_offsets_distances_and_rendezvous(tmp_path: Path):
     vertices = "".join(
         f'<Vertex time="{t}"><Position><LanePosition roadId="16" laneId="-1" s="{s}" offset="0.5"/></Position></Vertex>'
         for t, s in ((0, 30), (2, 50))
@@ -234,7 +234,7 @@ def test_trajectories_offsets_distances_and_meetings(tmp_path: Path):
         step(trajectory.replace("Polyline", "Spline"))
 
 
-def test_places_beside_the_reference_line_and_relative_ones(tmp_path: Path):
+def test_reference_line_offsets_and_relative_places(tmp_path: Path):
     init = placed("hero", '<RoadPosition roadId="4" s="48.58" t="2.75"/>', CONTROLLER) + placed(
         "adversary", '<RelativeRoadPosition entityRef="hero" ds="50" dt="-1.0"/>'
     )
@@ -244,7 +244,7 @@ def test_places_beside_the_reference_line_and_relative_ones(tmp_path: Path):
     assert (other.ahead, other.across) == (50.0, -1.0)
 
 
-def test_a_name_may_be_an_expression_that_is_none(tmp_path: Path):
+def test_name_may_look_like_an_invalid_expression(tmp_path: Path):
     path = lead(tmp_path)
     text = path.read_text(encoding="utf-8").replace('<Condition name="c"', '<Condition name="${C + _ + $leading}"')
     path.write_text(text, encoding="utf-8")
@@ -285,7 +285,7 @@ def test_walkers_walk_where_they_look(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "expected"),
     [
         ('filepath="hamlet"', 'filepath="Town01_Opt"', "4: LogicFile: there is no map Town01_Opt; put Town01.xodr"),
         ('filepath="hamlet"', 'filepath="../maps/e6mini.xodr"', "there is no map ../maps/e6mini.xodr"),
@@ -310,7 +310,7 @@ def test_walkers_walk_where_they_look(tmp_path: Path):
         ('value="2.0"', 'value="900"', "900 m/s is not -60 to 60"),
     ],
 )
-def test_what_is_not_understood_is_refused_by_name_and_line(tmp_path: Path, old: str, new: str, words: str):
+def test_unsupported_elements_are_refused_by_name_and_line(tmp_path: Path, old: str, new: str, expected: str):
     path = lead(tmp_path)
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -319,11 +319,11 @@ def test_what_is_not_understood_is_refused_by_name_and_line(tmp_path: Path, old:
         load(path)
     message = str(caught.value)
     assert message.startswith(f"{path}:"), message
-    assert words in message
+    assert expected in message
     assert "\n" not in message
 
 
-def test_a_map_beside_the_scenario_is_taken(tmp_path: Path):
+def test_map_in_the_scenario_folder_is_used(tmp_path: Path):
     from neuralsim.town.opendrive import towns
 
     (tmp_path / "Town01.xodr").write_text(towns.load("hamlet", 0)[1], encoding="utf-8")
@@ -356,7 +356,7 @@ def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
     assert result["distance"] > 5.0
 
 
-def test_what_esminis_files_use_besides(tmp_path: Path):
+def test_further_elements_of_esminis_files(tmp_path: Path):
     """Colours by #RRGGBB, things, elements that come later, repetition, teleports, conditions of motion and lanes."""
     things = """<ScenarioObject name="Cone"><MiscObject name="traffic cone" miscObjectCategory="none" mass="1">
       <BoundingBox><Center x="0" y="0" z="0"/><Dimensions width="1" length="1" height="1"/></BoundingBox><Properties/>
@@ -377,7 +377,7 @@ def test_what_esminis_files_use_besides(tmp_path: Path):
         "Ego",
         event("waits", speed(absolute("4")), done("jumps")),
         event("jumps", f"<TeleportAction>{place}</TeleportAction>", brakes),
-        event("beside", aside, faster),
+        event("keeps", aside, faster),
         event("profile", profile, lost),
         event("twice", speed(absolute("-2")), done("m", "startTransition").replace('"action"', '"maneuver"')),
     ).replace('name="twice" priority', 'name="twice" maximumExecutionCount="3" priority')
@@ -385,18 +385,18 @@ def test_what_esminis_files_use_besides(tmp_path: Path):
     assert scenario.ego.color == "242,242,242"
     other, cone = scenario.actors
     assert (other.color, cone.blueprint, cone.stands) == ("170,5,8", "static.prop.constructioncone", True)
-    waits, jumps, beside, profile_, twice = (step.model_dump(exclude_defaults=True) for step in scenario.ego.events)
+    waits, jumps, keeps, profile_, twice = (step.model_dump(exclude_defaults=True) for step in scenario.ego.events)
     assert waits["when"] == {"step": {"step": jumps["name"]}}, "it comes later in the file"
     assert jumps["teleport"] == {"ahead": 12.0, "of": "ego"}
     assert jumps["when"] == {"acceleration": {"of": "Other", "below": -2.0}}
-    assert beside["keep_aside"] == {"to": "Other", "metres": 0.5, "side": "left"}
-    assert beside["when"] == {"faster": {"of": "ego", "to": "Other", "above": 3.0}}
+    assert keeps["keep_aside"] == {"to": "Other", "metres": 0.5, "side": "left"}
+    assert keeps["when"] == {"faster": {"of": "ego", "to": "Other", "above": 3.0}}
     assert profile_["speeds"] == [{"speed": 5.0, "over": 2.0}, {"speed": 9.0, "over": 4.0}]
     assert profile_["when"] == {"offroad": {"of": "ego", "least": 1.0}, "end_of_road": {"of": "ego", "least": 2.0}}
     assert (twice["repeats"], twice["set_speed"], twice["when"]) == (3, {"speed": -2.0}, {"time": 0.0})
 
 
-def test_the_standards_vehicles_keep_to_their_paths_and_its_edges_to_what_changes(tmp_path: Path):
+def test_standard_files_use_rails_and_rising_edges(tmp_path: Path):
     entities = vehicle("Ego", "vehicle.a") + vehicle("Other", "vehicle.b").replace(
         'maxAcceleration="200"', 'maxAcceleration="5"'
     )
@@ -424,11 +424,11 @@ def test_the_standards_vehicles_keep_to_their_paths_and_its_edges_to_what_change
     assert b["when"] == {"headway": {"of": "ego", "to": "Other", "outlines": False, "above": 0.5}}
     assert (a["rising"], b["rising"], "rising" in c) == (True, True, False)
     carla = load(file(tmp_path, entities, init, text)).scenario
-    assert not carla.ego.rails, "ScenarioRunner's drive with tyres, and heed no edges"
+    assert not carla.ego.rails, "ScenarioRunner's vehicles have tyres, and edges are ignored"
     assert not carla.actors[0].events[0].rising
 
 
-def test_somebody_without_a_place_begins_where_the_path_does(tmp_path: Path):
+def test_entity_without_a_place_starts_at_its_path(tmp_path: Path):
     path = """<PrivateAction><RoutingAction><FollowTrajectoryAction><TrajectoryRef><Trajectory name="t" closed="false">
       <Shape><Polyline><Vertex time="0"><Position><WorldPosition x="10" y="5"/></Position></Vertex><Vertex time="2">
       <Position><WorldPosition x="10" y="15"/></Position></Vertex></Polyline></Shape></Trajectory></TrajectoryRef>
@@ -445,7 +445,7 @@ def test_somebody_without_a_place_begins_where_the_path_does(tmp_path: Path):
 
 
 def test_signals_and_variables(tmp_path: Path):
-    """Signals by their ids or places, their states by lamps or words; variables are declared, set and asked for."""
+    """Signals by id or place, with states by lamps or words; variables are declared, set and used in conditions."""
     entities = vehicle("Ego", "vehicle.a")
     init = signal("1", "on;off;off") + placed("Ego", '<LanePosition roadId="1" laneId="-1" s="20"/>')
     sets = (

@@ -1,4 +1,4 @@
-"""The scenario language: files that are right, mistakes with file, line and key, conditions and assertions."""
+"""The scenario language: valid files, mistakes with file, line and key, conditions and assertions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from bridge.carla_client.routing.autopilot import Autopilot
+from bridge.carla_client.vehicle_geometry import VehicleGeometry
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.opendrive import towns
@@ -29,6 +30,7 @@ from scenarios.language.schema import Assertion, Step, When, json_schema
 
 FOLDER = Path(__file__).parents[2] / "scenarios" / "library"
 FILES = sorted(FOLDER.glob("*.yaml"))
+CAR = VehicleGeometry(2.4, 0.95, 2.87, 0.7)
 
 GOOD = """\
 title: Test
@@ -53,48 +55,48 @@ def write(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_every_scenario_file_is_right(path: Path):
+def test_every_scenario_file_is_valid(path: Path):
     loaded = load(path)
     assert loaded.id == path.stem
     assert 10.0 <= loaded.scenario.duration <= 25.0
     assert loaded.scenario.asserts
 
 
-def test_there_are_the_scenes_of_daily_driving():
-    wanted = {
+def test_everyday_scenarios_are_shipped():
+    expected = {
         "following", "cut_in", "overtaking", "junction_with_lights", "pedestrian_crossing", "emergency_brake",
         "large_junction", "motorway_merge", "village_at_dusk", "dense_traffic", "door_zone", "long_loop",
     }  # fmt: skip
-    assert wanted <= {path.stem for path in FILES}
+    assert expected <= {path.stem for path in FILES}
 
 
-def test_a_blueprint_that_there_is_not_is_found_before_anything_starts(tmp_path: Path):
+def test_unknown_blueprint_is_reported_before_anything_starts(tmp_path: Path):
     path = tmp_path / "typo.yaml"
     text = (FOLDER / "following.yaml").read_text(encoding="utf-8")
-    line = next(n for n, words in enumerate(text.splitlines(), 1) if "blueprint:" in words)
+    line = next(n for n, content in enumerate(text.splitlines(), 1) if "blueprint:" in content)
     path.write_text(re.sub(r"blueprint: \S+", "blueprint: vehicle.audi.ttt", text, count=1), encoding="utf-8")
     with pytest.raises(ScenarioError, match=rf"typo.yaml:{line}: .*unknown blueprint 'vehicle.audi.ttt'; did you mean"):
-        check_blueprints(load(path), blueprint_library.names())
+        check_blueprints(load(path), blueprint_library.blueprint_names())
     for file in FILES:
-        check_blueprints(load(file), blueprint_library.names())
+        check_blueprints(load(file), blueprint_library.blueprint_names())
     of_the_town = blueprint_library.blueprints(list(templates().vehicles))
     spawned = {name for name in of_the_town if name.startswith(("vehicle.", "walker.", "static.prop"))}
-    assert set(blueprint_library.names()) == spawned
+    assert set(blueprint_library.blueprint_names()) == spawned
 
 
-def test_a_time_may_be_written_as_other_conditions_are():
+def test_time_accepts_the_notation_of_other_conditions():
     assert When.model_validate({"time": {"above": 4}}) == When.model_validate({"time": 4})
     with pytest.raises(ValidationError):
         When.model_validate({"time": {"below": 4}})
 
 
-def test_the_json_schema_is_the_one_committed():
+def test_committed_json_schema_is_current():
     committed = (FOLDER.parent / "language" / "schema.json").read_text(encoding="utf-8")
     assert json_schema() == committed, "write scenarios.language.schema.json_schema() to scenarios/language/schema.json"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "words"),
+    ("old", "new", "line", "expected"),
     [
         ("speed: 8", "sped: 8", 6, "ego.do[0].follow_lane.sped: unknown key; did you mean speed?"),
         ("speed: 8", "speed: fast", 6, "ego.do[0].follow_lane.speed: "),
@@ -125,20 +127,20 @@ def test_the_json_schema_is_the_one_committed():
         ("speed: 8}", "speed: 8}\n  events: [{when: {any_of: [{time: -1}]}, stop: {}}]", 7, "any_of[0].time"),
     ],
 )
-def test_a_mistake_is_named_with_file_line_and_key(tmp_path: Path, old: str, new: str, line: int, words: str):
+def test_mistake_is_reported_with_file_line_and_key(tmp_path: Path, old: str, new: str, line: int, expected: str):
     path = write(tmp_path, GOOD.replace(old, new))
     with pytest.raises(ScenarioError) as caught:
         load(path)
     message = str(caught.value)
     assert message.startswith(f"{path}:{line}: "), message
-    assert words in message
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xfe\x00", b"- 1\n- 2\n", b"hello", b"%YAML 9\n---", b"!!python/none {}"]
 )
-def test_what_is_no_scenario_is_refused_in_one_line(tmp_path: Path, content: bytes):
+def test_invalid_file_gives_one_line_error(tmp_path: Path, content: bytes):
     path = tmp_path / "drive.yaml"
     path.write_bytes(content)
     with pytest.raises(ScenarioError) as caught:
@@ -160,8 +162,8 @@ def car(x: float = 0.0, y: float = 0.0, yaw: float = 0.0, speed: float = 0.0, tr
     return ActorState(x, y, 0.0, yaw, speed, 0.0, 2.0, 1.0, travelled)
 
 
-def moment(time: float, touches: tuple[CollisionRecord, ...] = (), **states: ActorState) -> Snapshot:
-    return Snapshot(time, states, touches, lambda name: 7)
+def moment(time: float, collisions: tuple[CollisionRecord, ...] = (), **states: ActorState) -> Snapshot:
+    return Snapshot(time, states, collisions, lambda name: 7)
 
 
 def test_gaps_are_between_outlines():
@@ -171,7 +173,7 @@ def test_gaps_are_between_outlines():
     assert gap(car(), car(7.0, 6.0)) == pytest.approx(5.0)  # corner to corner, 3-4-5
 
 
-def test_conditions_hold_together_or_not_at_all():
+def test_all_conditions_must_hold():
     now = moment(5.0, (CollisionRecord(4.0, "ego", "other"),), ego=car(speed=8.0, travelled=30.0), other=car(20.0))
 
     def check(**when: object) -> bool:
@@ -216,22 +218,22 @@ def test_conditions_hold_together_or_not_at_all():
     ],
 )
 def test_assertions_can_pass_and_fail(assertion: dict, passed: bool, value: float):
-    watcher = AssertionMonitor(Assertion.model_validate(assertion))
+    monitor = AssertionMonitor(Assertion.model_validate(assertion))
     for time, x, speed in ((0.0, 0.0, 8.0), (1.0, 8.0, 8.0), (2.0, 16.0, 10.0), (3.0, 24.0, 0.0), (4.0, 24.0, 0.0)):
-        watcher.watch(moment(time, ego=car(x, speed=speed, travelled=x), other=car(30.0)))
-    result = watcher.result()
+        monitor.watch(moment(time, ego=car(x, speed=speed, travelled=x), other=car(30.0)))
+    result = monitor.result()
     assert result["passed"] is passed
     assert result["value"] == pytest.approx(value)
 
 
-def test_a_collision_counts_for_both():
+def test_collision_counts_for_both_actors():
     for name in ("ego", "other"):
-        watcher = AssertionMonitor(Assertion.model_validate({"no_collision": name}))
-        watcher.watch(moment(1.0, (CollisionRecord(1.0, "ego", "other"),), ego=car(), other=car(3.0)))
-        assert not watcher.result()["passed"]
+        monitor = AssertionMonitor(Assertion.model_validate({"no_collision": name}))
+        monitor.watch(moment(1.0, (CollisionRecord(1.0, "ego", "other"),), ego=car(), other=car(3.0)))
+        assert not monitor.result()["passed"]
 
 
-# What scenarios need of the autopilot
+# Autopilot functions for scenarios
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +242,7 @@ def road() -> carla.Map:
 
 
 def drive(pilot: Autopilot, x: float, y: float, yaw: float, metres: float) -> tuple[float, float]:
-    """Where a point that follows the pilot's path comes to."""
+    """Return the end position of a point that follows the autopilot's path."""
     for _ in range(int(metres)):
         pilot.drive(x, y, 0.0, yaw, 8.0, (), (), 0.1)
         target = pilot._xy[2]
@@ -249,10 +251,10 @@ def drive(pilot: Autopilot, x: float, y: float, yaw: float, metres: float) -> tu
     return x, y
 
 
-def test_a_lane_change_leads_to_the_neighbouring_lane(road: carla.Map):
+def test_lane_change_leads_to_the_adjacent_lane(road: carla.Map):
     start = road.get_waypoint_xodr(16, -2, 10.0)
     at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
-    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot = Autopilot(road, CAR)
     assert not pilot.change_lane(-1, 20.0)  # it has no path yet
     pilot.drive(at.x, at.y, at.z, yaw, 8.0, (), (), 0.1)
     assert not pilot.change_lane(1, 20.0)  # there is the kerb
@@ -263,10 +265,10 @@ def test_a_lane_change_leads_to_the_neighbouring_lane(road: carla.Map):
     assert np.hypot(lane.transform.location.x - x, lane.transform.location.y - y) < 0.4
 
 
-def test_a_path_can_lead_over_an_oncoming_lane_and_back(road: carla.Map):
+def test_path_can_use_an_oncoming_lane_and_return(road: carla.Map):
     start = road.get_waypoint_xodr(9, -1, 40.0)
     at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
-    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot = Autopilot(road, CAR)
     pilot.drive(at.x, at.y, at.z, yaw, 8.0, (), (), 0.1)
     assert not pilot.change_lane(-1, 20.0)
     assert pilot.lanes_to(1) == -1
@@ -287,23 +289,23 @@ def test_a_path_can_lead_over_an_oncoming_lane_and_back(road: carla.Map):
 
 
 @pytest.mark.parametrize(("turn", "least", "most"), [("left", -120, -50), ("right", 50, 120), ("straight", -40, 40)])
-def test_the_way_at_a_junction_can_be_chosen(road: carla.Map, turn: str, least: float, most: float):
+def test_turn_at_a_junction_can_be_chosen(road: carla.Map, turn: str, least: float, most: float):
     start = road.get_waypoint_xodr(9, -1, 140.0)
     at, yaw = start.transform.location, start.transform.rotation.yaw
-    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot = Autopilot(road, CAR)
     pilot.turn = turn
     x, y = drive(pilot, at.x, at.y, float(np.radians(yaw)), 75)
     end = road.get_waypoint(carla.Location(x, y, 0.0)).transform.rotation.yaw
     assert least < (end - yaw + 180.0) % 360.0 - 180.0 < most
 
 
-# Speeds that are told exactly
+# Exact speeds
 
 
 def ride(
     pace: SpeedProfile, seconds: float, me: ActorState, other: ActorState | None = None
 ) -> tuple[list[float], ActorState]:
-    """Speeds of "me" along the x axis at 20 ticks a second, and where that leads; the other one keeps its speed."""
+    """Return the speeds of "me" along x at 20 ticks/s, and its final state; the other actor keeps its speed."""
     speeds = []
     for k in range(round(seconds * 20)):
         states = {"me": me} | ({"other": other} if other else {})
@@ -315,41 +317,41 @@ def ride(
     return speeds, me
 
 
-def start_of(told: SetSpeed, speed: float, **others: ActorState) -> SpeedProfile:
-    return SpeedRamp(told, moment(0.0, me=car(speed=speed), **others), speed)
+def ramp(spec: SetSpeed, speed: float, **others: ActorState) -> SpeedProfile:
+    return SpeedRamp(spec, moment(0.0, me=car(speed=speed), **others), speed)
 
 
-def test_a_speed_is_reached_just_as_it_is_told():
-    speeds, _ = ride(start_of(SetSpeed(speed=8.0, over=4.0), 16.0), 5.0, car(speed=16.0))
+def test_speed_ramps():
+    speeds, _ = ride(ramp(SetSpeed(speed=8.0, over=4.0), 16.0), 5.0, car(speed=16.0))
     assert speeds[39] == pytest.approx(12.0)
     assert speeds[79] == speeds[-1] == pytest.approx(8.0)
-    speeds, _ = ride(start_of(SetSpeed(speed=0.0, rate=4.0, smooth=True), 16.0), 5.0, car(speed=16.0))
+    speeds, _ = ride(ramp(SetSpeed(speed=0.0, rate=4.0, smooth=True), 16.0), 5.0, car(speed=16.0))
     assert speeds[39] == pytest.approx(8.0)
     assert max(np.abs(np.diff(speeds))) * 20 == pytest.approx(4.0 * np.pi / 2, rel=0.01)
-    _, end = ride(start_of(SetSpeed(speed=10.0, within=30.0), 0.0), 6.0, car())
+    _, end = ride(ramp(SetSpeed(speed=10.0, within=30.0), 0.0), 6.0, car())
     assert end.x == pytest.approx(30.0, abs=0.5)
     other = car(20.0, speed=5.0)
-    speeds, _ = ride(start_of(SetSpeed(beside="other", times=2.0), 0.0, other=other), 0.1, car(), other)
+    speeds, _ = ride(ramp(SetSpeed(beside="other", times=2.0), 0.0, other=other), 0.1, car(), other)
     assert speeds[0] == 10.0
 
 
-def test_somebody_is_met_at_the_told_place_and_speed():
-    told = Meet(at=Place(x=100.0, y=0.0), other="other", there=Place(x=50.0, y=0.0), speed=7.0)
-    pace = Rendezvous("me", told, Approach(100.0, 0.0, None), Approach(50.0, 0.0, None), 12.0)
+def test_rendezvous_at_given_place_and_speed():
+    spec = Meet(at=Place(x=100.0, y=0.0), other="other", there=Place(x=50.0, y=0.0), speed=7.0)
+    pace = Rendezvous("me", spec, Approach(100.0, 0.0, None), Approach(50.0, 0.0, None), 12.0)
     speeds, end = ride(pace, 9.9, car(speed=12.0), car(0.0, speed=5.0))
     assert end.x == pytest.approx(100.0, abs=2.0)  # the other one is at 50 m after 10 s
     assert speeds[-1] == pytest.approx(7.0, abs=0.3)
     assert pace.reached
 
 
-def test_a_distance_is_reached_and_kept():
+def test_distance_is_reached_and_kept():
     pace = DistanceKeeper("me", KeepDistance(to="other", metres=15.0), 20.0)
     _, end = ride(pace, 20.0, car(speed=20.0), car(60.0, speed=10.0))
     assert 260.0 - end.x - 4.0 == pytest.approx(15.0, abs=0.1)
     assert pace.speed == pytest.approx(10.0, abs=0.05)
 
 
-def test_a_path_is_done_by_its_times():
+def test_path_is_followed_on_schedule():
     corners = [(0.0, 0.0), (20.0, 0.0), (30.0, 0.0)]
     pace = TimedPath("me", corners, [0.0, 2.0, 4.0], moment(0.0, me=car()), 0.0)
     speeds, end = ride(pace, 4.0, car())
@@ -361,7 +363,7 @@ def test_a_path_is_done_by_its_times():
 
 
 def play(script: Script, until: float, **states: ActorState) -> list[tuple[float, str]]:
-    """Which steps begin when, for somebody whose state stays as it is."""
+    """Return when which steps begin, for actors with constant states."""
     log: dict[str, str] = script._log
     begun = []
     for k in range(int(until * 10) + 1):
@@ -390,7 +392,7 @@ def test_events_begin_once_in_whatever_order_their_conditions_hold():
     ]
 
 
-def test_what_rises_does_not_begin_with_what_holds_from_the_first_moment():
+def test_rising_step_does_not_begin_if_its_condition_holds_at_first():
     fast = {"when": {"speed": {"above": 3}}, "rising": True, "stop": {}}
     assert play(Script("ego", [], steps(fast), {}), 2.0, ego=car(speed=4.0)) == []
     script = Script("ego", [], steps(fast), {})
@@ -399,18 +401,17 @@ def test_what_rises_does_not_begin_with_what_holds_from_the_first_moment():
 
 
 @pytest.mark.parametrize("radius", [12.0, 60.0])
-def test_who_is_on_rails_keeps_to_bends_that_tyres_would_not_hold(radius: float):
-    """At 20 m/s round a circle, from half a metre beside it: each tick goes as far as the speed says, towards the
-    path, turned as it is."""
-    pilot = Autopilot(None, 2.0, 1.0, 2.8, 0.7)
+def test_actor_on_rails_follows_bends_beyond_tyre_grip(radius: float):
+    """An actor at 20 m/s that starts half a metre off a circle returns to it and follows it."""
+    pilot = Autopilot(None, VehicleGeometry(2.0, 1.0, 2.8, 0.7))
     angles = np.arange(0.0, 2.0, 1.0 / radius)
     pilot._xy = radius * np.stack([np.sin(angles), 1.0 - np.cos(angles)], axis=1)
     x, y, yaw, off = 0.0, -0.5, 0.0, []
     for _ in range(int(0.8 * radius)):
-        found = pilot.ahead(x, y, 2.0)
-        assert found is not None
-        way = np.arctan2(found[1] - y, found[0] - x)
-        x, y, yaw = x + np.cos(way), y + np.sin(way), found[2]
+        target = pilot.ahead(x, y, 2.0)
+        assert target is not None
+        way = np.arctan2(target[1] - y, target[0] - x)
+        x, y, yaw = x + np.cos(way), y + np.sin(way), target[2]
         off.append(np.hypot(x, y - radius) - radius)
         pilot._xy = pilot._xy[max(int(np.hypot(*(pilot._xy - (x, y)).T).argmin()) - 1, 0) :]
     assert abs(np.array(off[5:])).max() < 0.15
@@ -419,7 +420,7 @@ def test_who_is_on_rails_keeps_to_bends_that_tyres_would_not_hold(radius: float)
     assert pilot.ahead(x, y, 1e3) is None
 
 
-def test_a_step_can_wait_for_another_ones_end_and_a_while_longer():
+def test_step_can_wait_for_another_step_and_a_delay():
     do = steps(
         {"name": "go", "follow_lane": {"speed": 8}},
         {"when": {"step": {"step": "go"}}, "delay": 1.5, "stop": {}},
@@ -468,10 +469,10 @@ def test_routes_lead_from_everywhere_to_everywhere_without_gaps(road: carla.Map,
         assert progress.metres == pytest.approx(len(route), abs=4.0)
 
 
-def test_a_pilot_keeps_to_its_route(road: carla.Map, places: PlaceFinder):
+def test_autopilot_follows_its_route(road: carla.Map, places: PlaceFinder):
     start = road.get_waypoint_xodr(16, -2, 10.0)
     route = places.route(start, [Place(road=13, lane=-1, s=60.0)])
-    pilot = Autopilot(road, 2.4, 0.95, 2.87, 0.7)
+    pilot = Autopilot(road, CAR)
     pilot.follow((point.way, point.x, point.y) for point in route)
     at, yaw = start.transform.location, float(np.radians(start.transform.rotation.yaw))
     x, y = drive(pilot, at.x, at.y, yaw, len(route))
@@ -482,9 +483,9 @@ def test_crossing_a_marking_is_one_invasion_until_all_wheels_are_on_one_side(roa
     way = road.get_waypoint_xodr(16, -2, 20.0)
     right, at = way.transform.get_right_vector(), way.transform.location
     watch = LaneInvasionDetector(road)
-    found: list[Invasion] = []
+    invasions: list[Invasion] = []
     for k, across in enumerate([0.0, -0.4, -0.9, -1.6, -2.4, -3.1, -3.1, -2.4, -1.0, 0.0]):
         state = car(at.x + across * right.x, at.y + across * right.y, float(np.radians(way.transform.rotation.yaw)))
-        found += [invasion for invasion in [watch.look(k / 10, state)] if invasion is not None]
-    assert [invasion.side for invasion in found] == ["left", "right"]  # over and back
-    assert all(invasion.marking in ("Broken", "Solid") for invasion in found)
+        invasions += [invasion for invasion in [watch.look(k / 10, state)] if invasion is not None]
+    assert [invasion.side for invasion in invasions] == ["left", "right"]  # over and back
+    assert all(invasion.marking in ("Broken", "Solid") for invasion in invasions)

@@ -1,1 +1,1 @@
-"""Ways through the map: routes, spawn points and the ego's autopilot."""
+"""Routes, spawn points and the ego's autopilot."""

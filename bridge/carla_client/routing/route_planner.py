@@ -1,4 +1,4 @@
-"""The shortest way along lanes from one place of a map to another, for any CARLA map."""
+"""The shortest route along lanes from one place of a map to another, for any CARLA map."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import carla
 import numpy as np
 
-from bridge.carla_client.routing.autopilot import STEP, choose_way
+from bridge.carla_client.routing.autopilot import STEP, choose_branch
 
-LANE_CHANGE = 20.0  # m that a lane change counts as when ways are compared, and takes at most
+LANE_CHANGE = 20.0  # m, cost of a lane change in the search, and its maximum length
 LONGEST = 20_000  # points of a route
 
 _Lane = tuple[int, int, int]  # road, section, lane
@@ -19,7 +19,7 @@ _Lane = tuple[int, int, int]  # road, section, lane
 
 @dataclass(frozen=True)
 class RoutePoint:
-    """A point of a route, ``STEP`` metres from the one before: its lane there, and where the way runs, metres."""
+    """A point of a route, ``STEP`` metres from the previous one: a waypoint on its lane, and its position, metres."""
 
     way: carla.Waypoint
     x: float
@@ -27,65 +27,65 @@ class RoutePoint:
 
 
 class RoutePlanner:
-    """Plans routes on ``town``; its graph of lanes is made when it is first needed."""
+    """A route planner for ``town``; its graph of lanes is built when first needed."""
 
     def __init__(self, town: carla.Map) -> None:
         self.town = town
         self._edges: dict[_Lane, list[tuple[float, _Lane]]] | None = None
 
-    def way(self, start: carla.Waypoint, end: carla.Waypoint) -> list[RoutePoint] | None:
-        """The shortest way from ``start`` to ``end``, a point each ``STEP`` metres; None where no lane leads there.
+    def plan(self, start: carla.Waypoint, end: carla.Waypoint) -> list[RoutePoint] | None:
+        """Return the shortest route from ``start`` to ``end``, a point every ``STEP`` metres; None if there is none.
 
-        One that is cut off at ``LONGEST`` points has more than that.
+        A route with more than ``LONGEST`` points is truncated just above that number.
         """
         lanes = self._lanes(start, end)
         return None if lanes is None else _walk(start, end, lanes)
 
     def _lanes(self, start: carla.Waypoint, end: carla.Waypoint) -> list[_Lane] | None:
-        """The lanes of the shortest way (Dijkstra), None if there is none."""
+        """Return the lanes of the shortest route (Dijkstra), None if there is none."""
         edges = self._graph()
         goal = _lane(end)
         ahead = (end.s - start.s) * (-1.0 if start.lane_id > 0 else 1.0)
         if _lane(start) == goal and ahead >= 0.0:
             return [goal]
-        waiting: list[tuple[float, _Lane, tuple[_Lane, ...]]] = [(0.0, _lane(start), (_lane(start),))]
-        done: set[_Lane] = set()
-        while waiting:
-            cost, lane, path = heapq.heappop(waiting)
+        frontier: list[tuple[float, _Lane, tuple[_Lane, ...]]] = [(0.0, _lane(start), (_lane(start),))]
+        visited: set[_Lane] = set()
+        while frontier:
+            cost, lane, path = heapq.heappop(frontier)
             if lane == goal and len(path) > 1:
                 return list(path)
-            if lane in done:
+            if lane in visited:
                 continue
             if len(path) > 1:
-                done.add(lane)  # not the first one: a loop leads back to it
-            for more, following in edges.get(lane, ()):
-                if following not in done:
-                    heapq.heappush(waiting, (cost + more, following, (*path, following)))
+                visited.add(lane)  # except the first one, to which a loop may lead back
+            for length, following in edges.get(lane, ()):
+                if following not in visited:
+                    heapq.heappush(frontier, (cost + length, following, (*path, following)))
         return None
 
     def _graph(self) -> dict[_Lane, list[tuple[float, _Lane]]]:
-        """From each lane where one can go on, with metres: straight on, and to the lanes beside it."""
+        """Return the graph of lanes: from each lane, the costs in metres of its successors and adjacent lanes."""
         if self._edges is None:
             self._edges = {}
-            for here, on in self.town.get_topology():
-                a, b = here.transform.location, on.transform.location
-                known = self._edges.setdefault(_lane(here), [])
-                known.append((a.distance(b), _lane(on)))
-                if here.is_junction or len(known) > 1:
+            for start, end in self.town.get_topology():
+                a, b = start.transform.location, end.transform.location
+                edges = self._edges.setdefault(_lane(start), [])
+                edges.append((a.distance(b), _lane(end)))
+                if start.is_junction or len(edges) > 1:
                     continue
-                for beside in (here.get_left_lane(), here.get_right_lane()):
-                    if _same_way(here, beside):
-                        known.append((LANE_CHANGE, _lane(beside)))
+                for adjacent in (start.get_left_lane(), start.get_right_lane()):
+                    if _is_same_direction(start, adjacent):
+                        edges.append((LANE_CHANGE, _lane(adjacent)))
         return self._edges
 
 
-def way_ahead(
+def route_ahead(
     town: carla.Map, place: tuple[float, float, float], metres: float, turn: str, random: np.random.Generator
 ) -> list[RoutePoint]:
-    """The way along the lane nearest to ``place`` (x, y, z), m, a point each ``STEP`` metres.
+    """Return the route along the lane nearest to ``place`` (x, y, z), m, a point every ``STEP`` metres.
 
-    At junctions it goes on as ``turn`` says (``bridge.carla_client.routing.autopilot.choose_way``). It is shorter than
-    ``metres`` where the road ends, and empty where there is no road.
+    At junctions it continues as ``turn`` says (``bridge.carla_client.routing.autopilot.choose_branch``). It is shorter
+    than ``metres`` if the road ends, and empty if there is no road.
     """
     way = town.get_waypoint(carla.Location(*place), lane_type=carla.LaneType.Driving)
     points: list[RoutePoint] = []
@@ -93,17 +93,17 @@ def way_ahead(
         location = way.transform.location
         points.append(RoutePoint(way, location.x, location.y))
         ways = way.next(STEP) if len(points) <= metres / STEP else []
-        way = choose_way(ways, turn, random) if ways else None
+        way = choose_branch(ways, turn, random) if ways else None
     return points
 
 
 def _walk(start: carla.Waypoint, end: carla.Waypoint, lanes: Sequence[_Lane]) -> list[RoutePoint]:
-    """Points along ``lanes``, gliding over where the next lane is beside the one before."""
+    """Return points along ``lanes``, with a smooth transition wherever two successive lanes are adjacent."""
     points: list[RoutePoint] = []
     way, at = start, 0
     while len(points) <= LONGEST:
-        while at + 1 < len(lanes) and _beside(lanes[at], lanes[at + 1]):
-            points += _change(way, _right(way, lanes[at + 1]))
+        while at + 1 < len(lanes) and _is_adjacent(lanes[at], lanes[at + 1]):
+            points += _lane_change(way, _is_right(way, lanes[at + 1]))
             way, at = points.pop().way, at + 1
         location = way.transform.location
         points.append(RoutePoint(way, location.x, location.y))
@@ -122,18 +122,18 @@ def _walk(start: carla.Waypoint, end: carla.Waypoint, lanes: Sequence[_Lane]) ->
     return points
 
 
-def _change(way: carla.Waypoint, right: bool) -> list[RoutePoint]:
-    """From ``way`` over to the lane beside, as long as that one is there."""
+def _lane_change(way: carla.Waypoint, to_right: bool) -> list[RoutePoint]:
+    """Return the points of a change from ``way`` to the adjacent lane, as long as that lane exists."""
     points: list[RoutePoint] = []
     count = int(LANE_CHANGE / STEP)
     for k in range(count + 1):
-        beside = way.get_right_lane() if right else way.get_left_lane()
-        if beside is None:
+        adjacent = way.get_right_lane() if to_right else way.get_left_lane()
+        if adjacent is None:
             break
-        share = k / count
-        share = share * share * (3.0 - 2.0 * share)
-        here, there = way.transform.location, beside.transform.location
-        points.append(RoutePoint(beside, here.x + share * (there.x - here.x), here.y + share * (there.y - here.y)))
+        t = k / count
+        t = t * t * (3.0 - 2.0 * t)
+        here, there = way.transform.location, adjacent.transform.location
+        points.append(RoutePoint(adjacent, here.x + t * (there.x - here.x), here.y + t * (there.y - here.y)))
         ways = [w for w in way.next(STEP) if _lane(w) == _lane(way)]
         if not ways:
             break
@@ -145,16 +145,14 @@ def _lane(way: carla.Waypoint) -> _Lane:
     return way.road_id, way.section_id, way.lane_id
 
 
-def _beside(a: _Lane, b: _Lane) -> bool:
+def _is_adjacent(a: _Lane, b: _Lane) -> bool:
     return a[:2] == b[:2] and a[2] != b[2]
 
 
-def _right(way: carla.Waypoint, lane: _Lane) -> bool:
-    beside = way.get_right_lane()
-    return beside is not None and _lane(beside) == lane
+def _is_right(way: carla.Waypoint, lane: _Lane) -> bool:
+    right = way.get_right_lane()
+    return right is not None and _lane(right) == lane
 
 
-def _same_way(here: carla.Waypoint, beside: carla.Waypoint | None) -> bool:
-    return (
-        beside is not None and beside.lane_type == carla.LaneType.Driving and here.lane_id * beside.lane_id > 0
-    )  # fmt: skip
+def _is_same_direction(way: carla.Waypoint, other: carla.Waypoint | None) -> bool:
+    return other is not None and other.lane_type == carla.LaneType.Driving and way.lane_id * other.lane_id > 0

@@ -1,4 +1,4 @@
-"""Spawn points of a map in seeded order, those with road ahead before dead ends."""
+"""Spawn points of a map in seeded order; those with road ahead come before dead ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ROAD_AHEAD = (150.0, 80.0, 40.0, 20.0)  # m of road ahead of a spawn point, in o
 
 
 def road_ahead(way: carla.Waypoint | None) -> float:
-    """Metres of road ahead of a waypoint, rounded down to one of ``ROAD_AHEAD`` or 0."""
+    """Return the metres of road ahead of a waypoint, rounded down to one of ``ROAD_AHEAD`` or 0."""
     return 0.0 if way is None else next((distance for distance in ROAD_AHEAD if way.next(distance)), 0.0)
 
 
 class SpawnPoints:
-    """A map's spawn points, cycled through: each is used once before any repeats."""
+    """A cycle through a map's spawn points: each is used once before any repeats."""
 
     def __init__(self, town: carla.Map, seed: int) -> None:
         self._map = town
@@ -26,15 +26,15 @@ class SpawnPoints:
         self._ahead: dict[int, float] = {}
 
     def __iter__(self) -> Iterator[carla.Transform]:
-        """All points, those with more road ahead first, beginning after the last one used.
+        """Yield all points, those with more road ahead first, beginning after the last one used.
 
-        The point at which the iteration stops counts as used.
+        The point at which the caller stops iterating counts as used.
         """
-        for wanted in (*ROAD_AHEAD, 0.0):
+        for distance in (*ROAD_AHEAD, 0.0):
             for index in list(self._order):
                 if index not in self._ahead:
                     self._ahead[index] = road_ahead(self._map.get_waypoint(self.points[index].location))
-                if self._ahead[index] == wanted:
+                if self._ahead[index] == distance:
                     self._order.remove(index)
                     self._order.append(index)
                     yield self.points[index]

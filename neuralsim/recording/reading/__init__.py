@@ -1,1 +1,1 @@
-"""Readers for recordings, which may come from anybody and may be damaged."""
+"""Readers for recordings, which may come from untrusted sources and may be damaged."""

@@ -1,6 +1,6 @@
-"""The JSON messages of a recording, checked as they are read: types, lengths and sizes, by topic.
+"""Validate the JSON messages of a recording by topic: types, lengths and sizes.
 
-They are dictionaries with the keys listed here and any others that the file has. Numbers are finite.
+Messages are dictionaries with the keys listed here and any others in the file. Numbers are finite.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from bridge.untrusted import limits
 
-_Word = Annotated[str, Field(max_length=200)]
+_Text = Annotated[str, Field(max_length=200)]
 _Pose = Annotated[list[float], Field(min_length=16, max_length=16)]  # CARLA's, row-major
 _Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
 _Box = Annotated[list[float], Field(min_length=4, max_length=4)]
@@ -23,7 +23,7 @@ _CHECKED = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
 @with_config(_CHECKED)
 class EgoMessage(TypedDict, total=False):
-    """``/ego``."""
+    """A message on ``/ego``."""
 
     frame: _Count
     time: float
@@ -33,15 +33,15 @@ class EgoMessage(TypedDict, total=False):
     lane_id: _Count
     collisions: _Count
     autopilot: bool
-    weather: _Word
-    weather_parameters: Annotated[dict[_Word, float], _Many]
-    scenario: _Word
+    weather: _Text
+    weather_parameters: Annotated[dict[_Text, float], _Many]
+    scenario: _Text
     seed: _Count
 
 
 @with_config(_CHECKED)
 class ControlMessage(TypedDict, total=False):
-    """``/control``."""
+    """A message on ``/control``."""
 
     frame: _Count
     throttle: float
@@ -51,24 +51,24 @@ class ControlMessage(TypedDict, total=False):
     reverse: bool
 
 
-_Touch = TypedDict("_Touch", {"time": float, "of": _Word, "with": _Word})  # of which one is no name of Python
-_Touch.__pydantic_config__ = _CHECKED  # type: ignore[attr-defined]
+_Collision = TypedDict("_Collision", {"time": float, "of": _Text, "with": _Text})  # "with" is no Python name
+_Collision.__pydantic_config__ = _CHECKED  # type: ignore[attr-defined]
 
 
 @with_config(_CHECKED)
 class _Invasion(TypedDict):
     time: float
-    side: _Word
-    marking: _Word
+    side: _Text
+    marking: _Text
 
 
 @with_config(_CHECKED)
 class ScenarioMessage(TypedDict):
-    """``/scenario``."""
+    """A message on ``/scenario``."""
 
     time: float
-    actors: Annotated[dict[_Word, Annotated[list[float], Field(min_length=8, max_length=10)]], _Many]
-    collisions: Annotated[list[_Touch], _Many]
+    actors: Annotated[dict[_Text, Annotated[list[float], Field(min_length=8, max_length=10)]], _Many]
+    collisions: Annotated[list[_Collision], _Many]
     lane_invasions: Annotated[list[_Invasion], _Many]
     route: Annotated[list[float], Field(min_length=2, max_length=2)] | None
 
@@ -85,15 +85,15 @@ class _Object(TypedDict):
 
 @with_config(_CHECKED)
 class _Lamp(TypedDict):
-    kind: _Word
-    state: _Word
+    kind: _Text
+    state: _Text
     box: _Box
     depth: float
 
 
 @with_config(_CHECKED)
 class ObjectsMessage(TypedDict, total=False):
-    """``/objects``."""
+    """A message on ``/objects``."""
 
     frame: _Count
     objects: Annotated[list[_Object], _Many]
@@ -109,13 +109,13 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
 
 
 def read(topic: str, data: bytes) -> dict[str, Any]:
-    """The message on one of ``topics.JSON``. Raises ``ValueError``, one line."""
+    """Return the validated message on one of ``topics.JSON``. Raises ``ValueError``, one line."""
     if len(data) > limits.JSON_SIZE:
-        raise ValueError(f"{topic}: {len(data)} bytes, {limits.JSON_SIZE} can be read")
+        raise ValueError(f"{topic}: {len(data)} bytes, at most {limits.JSON_SIZE} can be read")
     try:
-        found: dict[str, Any] = _ADAPTERS[topic].validate_json(data)
+        message: dict[str, Any] = _ADAPTERS[topic].validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"][:4])
         raise ValueError(f"{topic}: {where + ': ' if where else ''}{first['msg'].lower()}") from None
-    return found
+    return message

@@ -1,4 +1,4 @@
-"""A recording read front to back: whole, cut short or damaged."""
+"""Read a recording front to back: complete, truncated or damaged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from mcap.records import Attachment, Channel, Header, McapRecord, Message, Metad
 
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
-from neuralsim.recording.reading.recorded_frame import Recorded, attach, checked_about, checked_topic, rate, take
+from neuralsim.recording.reading.recorded_frame import (
+    RecordedFrame,
+    add_message,
+    attach,
+    checked_about,
+    checked_topic,
+    rate,
+)
 from neuralsim.recording.reading.untrusted_mcap import Lost, Records, open_recording
 from neuralsim.recording.topics import LAST, camera_topic
 
 
-class Begun:
-    """Tells messages of frames whose beginning is there from those whose beginning is lost in a gap."""
+class CompleteFrames:
+    """Tells messages of frames whose beginning was read from those whose beginning is lost in a gap."""
 
     def __init__(self) -> None:
         self._opening = ""  # topic that frames begin with
@@ -23,14 +30,14 @@ class Begun:
         self._after_gap = False
 
     def gap(self, about: Mapping[str, str]) -> None:
-        """Something is missing here; ``about``: the recording's metadata, which say what frames begin with."""
+        """Note a gap here; ``about``: the recording's metadata, which tell the topic that frames begin with."""
         self._after_gap = True
         plane, view = (about.get(key, "").partition(",")[0] for key in ("planes", "views"))
         if plane and not self._opening:
             self._opening = camera_topic(view, plane)
 
     def __call__(self, topic: str, message: Message) -> bool:
-        """Whether the beginning of this message's frame is there."""
+        """Return whether the beginning of this message's frame was read."""
         frame = message.sequence, message.log_time
         if self._after_gap:
             self._after_gap = False
@@ -42,10 +49,10 @@ class Begun:
 
 
 class McapRecording:
-    """Reads a recording front to back, whole, cut short or damaged: it does without the index at the end.
+    """Reads a recording front to back, complete, truncated or damaged, without the index at the end.
 
-    ``complete`` and ``problem`` (one line, "" when whole) are known after the frames were read, ``about`` and
-    ``files`` (attachments) after the first of them. Raises :class:`RecordingError` for what is no MCAP file of ours.
+    ``complete`` and ``problem`` (one line, "" if complete) are known after the frames were read, ``about`` and
+    ``files`` (attachments) after the first of them. Raises :class:`RecordingError` for other files.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -57,7 +64,7 @@ class McapRecording:
 
     @property
     def scenario(self) -> str:
-        """What the recording is called: the scenario's name, or the file's."""
+        """Name of the recording: the scenario's, or the file's."""
         return self.about.get("scenario", self.path.stem)
 
     @property
@@ -65,36 +72,38 @@ class McapRecording:
         """Frames per second as it was recorded."""
         return rate(self.about)
 
-    def frames(self, topics: Container[str] | None = None) -> Iterator[Recorded]:
-        """Every whole frame, in order, with what is on ``topics`` (None: on all). One whose messages are not all there
-        (the file was cut, a chunk is damaged) is left out."""
-        held: Recorded | None = None
-        whole = False
-        begun = Begun()
+    def frames(self, topics: Container[str] | None = None) -> Iterator[RecordedFrame]:
+        """Yield every complete frame in order, with the messages on ``topics`` (None: on all).
+
+        A frame with missing messages (the file is truncated, a chunk is damaged) is left out.
+        """
+        pending: RecordedFrame | None = None
+        is_complete = False
+        has_beginning = CompleteFrames()
         for topic, message in self._messages():
             if message is None:
-                if held is not None and whole:
-                    yield held
-                held = None
-                begun.gap(self.about)
+                if pending is not None and is_complete:
+                    yield pending
+                pending = None
+                has_beginning.gap(self.about)
                 continue
-            if not begun(topic, message):
+            if not has_beginning(topic, message):
                 continue
-            if held is None or message.sequence != held.index:
-                if held is not None and whole:
-                    yield held
-                held, whole = Recorded(message.sequence, message.log_time / 1e9), False
-            whole = whole or topic == LAST
+            if pending is None or message.sequence != pending.index:
+                if pending is not None and is_complete:
+                    yield pending
+                pending, is_complete = RecordedFrame(message.sequence, message.log_time / 1e9), False
+            is_complete = is_complete or topic == LAST
             if topics is None or topic in topics:
                 try:
-                    take(held, topic, message.data)
+                    add_message(pending, topic, message.data)
                 except ValueError as error:
-                    raise RecordingError(f"{self.path}: frame {held.index}: {error}") from None
-        if held is not None and whole:  # chunks end anywhere
-            yield held
+                    raise RecordingError(f"{self.path}: frame {pending.index}: {error}") from None
+        if pending is not None and is_complete:  # chunks end anywhere
+            yield pending
 
     def records(self) -> Iterator[McapRecord | Lost]:
-        """Every record up to the end, or to where it can be read."""
+        """Yield every record up to the end, or as far as the file can be read."""
         with open_recording(self.path) as file:
             records, read = Records(file), 0
             try:
@@ -104,12 +113,12 @@ class McapRecording:
             except OSError as error:
                 raise RecordingError(f"cannot read {self.path}: {reason(error)}") from None
             if not read:
-                raise RecordingError(f"{self.path} is no recording: nothing in it can be read")
+                raise RecordingError(f"{self.path} is no recording: nothing in it is readable")
             self.problem = records.problem
             self.complete = not self.problem
 
     def _messages(self) -> Iterator[tuple[str, Message | None]]:
-        """Topic and message; None for a gap."""
+        """Yield topic and message; ("", None) for a gap."""
         topics: dict[int, str] = {}
         for record in self.records():
             if isinstance(record, Message):

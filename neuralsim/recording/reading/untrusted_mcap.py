@@ -1,8 +1,8 @@
-"""The one reader of MCAP files: record by record, bounded in what each may cost, past chunks that are damaged.
+"""Read MCAP files record by record, with bounded cost for each, and past damaged chunks.
 
-All that reads recordings goes through here. A chunk whose checksum is wrong, or that would decompress to more than a
-chunk may, is skipped by its length and reported as :class:`Lost`; so is everything up to the next chunk that the index
-at the end knows of where a length itself is damaged. Foxglove's ``mcap recover`` does the same.
+All readers of recordings use this module. A chunk with a wrong checksum, or that would decompress to more than a chunk
+may, is skipped by its length and reported as :class:`Lost`. Where a length itself is damaged, so is everything up to
+the next chunk in the index at the end of the file. Foxglove's ``mcap recover`` does the same.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
 
 _HEAD = struct.Struct("<BQ")  # opcode, length
-_CHUNK = struct.Struct("<QQQI")  # first and last time of its messages, ns; size and CRC of what it decompresses to
+_CHUNK = struct.Struct("<QQQI")  # first and last time of its messages, ns; size and CRC of the decompressed content
 _MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log and publish time
 _INDEX, _ENTRY = struct.Struct("<HI"), struct.Struct("<QQ")  # channel, bytes of entries; time, offset
 _FOOTER = 20  # bytes
-_SHOWN = 3  # damaged chunks that are reported one by one
+_LISTED = 3  # damaged chunks that are reported one by one
 _KINDS: dict[int, Any] = {
     Opcode.HEADER: Header, Opcode.SCHEMA: Schema, Opcode.CHANNEL: Channel, Opcode.ATTACHMENT: Attachment,
     Opcode.METADATA: Metadata, Opcode.CHUNK_INDEX: ChunkIndex, Opcode.FOOTER: Footer,
 }  # fmt: skip
-_MOST: dict[int, int] = {
+_LARGEST: dict[int, int] = {
     Opcode.CHUNK: limits.CHUNK,
     Opcode.ATTACHMENT: limits.ATTACHMENT + limits.KIB,
     Opcode.MESSAGE: limits.CHUNK,
@@ -44,8 +44,8 @@ _MOST: dict[int, int] = {
 
 
 @dataclass(frozen=True)
-class RecordPlace:
-    """A record in the file."""
+class RecordLocation:
+    """The location of a record in the file."""
 
     opcode: int
     offset: int  # of its content
@@ -54,18 +54,18 @@ class RecordPlace:
 
 @dataclass(frozen=True)
 class Lost:
-    """What cannot be read: a chunk with messages from ``begin`` to ``end``, ns; both 0 where that is not known."""
+    """An unreadable chunk, with messages from ``begin`` to ``end``, ns; both 0 where that is unknown."""
 
     begin: int
     end: int
 
 
 class _Damaged(Exception):
-    """A record that cannot be read."""
+    """The record cannot be read."""
 
 
 def open_recording(path: Path) -> BinaryIO:
-    """Open an MCAP file. Raises :class:`RecordingError` for what is none."""
+    """Open an MCAP file. Raises :class:`RecordingError` for other files."""
     try:
         file = files.open_regular(path)
         if file.read(len(MAGIC)) == MAGIC:
@@ -73,70 +73,70 @@ def open_recording(path: Path) -> BinaryIO:
         file.close()
     except (OSError, FileRefused) as error:
         raise RecordingError(f"cannot read {path}: {reason(error)}") from None
-    raise RecordingError(f"{path} is no recording: it does not begin as an MCAP file")
+    raise RecordingError(f"{path} is no recording: it does not begin like an MCAP file")
 
 
 class Records:
-    """The records of an open MCAP file in their order, those in chunks included, up to the end of the data.
+    """Iterates over the records of an open MCAP file in order, including those in chunks, up to the end of the data.
 
-    ``cut``: the file ends before its data does. ``lost``: what could not be read so far.
+    ``cut``: the file ends before its data does. ``lost``: the unreadable chunks so far.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._size = file.seek(0, io.SEEK_END)
-        self._later: list[int] | None = None  # where the index at the end says that chunks are
-        self._counted: set[int] = set()  # offsets of chunks that were decompressed, and what they had in all
-        self._unpacked = 0
+        self._indexed_chunks: list[int] | None = None  # offsets of chunks in the index at the end
+        self._counted: set[int] = set()  # offsets of decompressed chunks
+        self._unpacked = 0  # bytes in all of them
         self.cut = False
         self.lost: list[Lost] = []
 
     def __iter__(self) -> Iterator[McapRecord | Lost]:
-        for place in self.places():
-            if isinstance(place, Lost):
-                yield place
-                yield from self.summary(Opcode.SCHEMA, Opcode.CHANNEL)  # which it may have reported
-            elif place.opcode == Opcode.CHUNK:
+        for location in self.locations():
+            if isinstance(location, Lost):
+                yield location
+                yield from self.summary(Opcode.SCHEMA, Opcode.CHANNEL)  # that the lost part may have had
+            elif location.opcode == Opcode.CHUNK:
                 try:
-                    yield from self.chunk(place)
+                    yield from self.chunk(location)
                 except _Damaged:
-                    yield self._lose(place)
+                    yield self._lose(location)
                     yield from self.summary(Opcode.SCHEMA, Opcode.CHANNEL)
-            elif place.opcode in _KINDS or place.opcode == Opcode.MESSAGE:
+            elif location.opcode in _KINDS or location.opcode == Opcode.MESSAGE:
                 try:
-                    yield self.record(place)
+                    yield self.record(location)
                 except _Damaged:
                     yield self._lose(None)
 
     @property
     def problem(self) -> str:
-        """What is missing of what was read so far, in one line; "" if nothing."""
-        said = [self.words(self.lost)] if self.lost else []
-        return "; ".join([*said, *(["the file was cut short"] if self.cut else [])])
+        """What is missing so far, in one line; "" if nothing."""
+        parts = [self.describe(self.lost)] if self.lost else []
+        return "; ".join([*parts, *(["the file is truncated"] if self.cut else [])])
 
     @staticmethod
-    def words(lost: Sequence[Lost]) -> str:
-        """What to say of chunks that cannot be read."""
-        times = [f"{one.begin / 1e9:.2f} to {one.end / 1e9:.2f} s" for one in lost if one.end]
-        shown = ", ".join(times[:_SHOWN]) + (", ..." if len(times) > _SHOWN else "")
+    def describe(lost: Sequence[Lost]) -> str:
+        """Return a message about unreadable chunks."""
+        times = [f"{chunk.begin / 1e9:.2f} to {chunk.end / 1e9:.2f} s" for chunk in lost if chunk.end]
+        listed = ", ".join(times[:_LISTED]) + (", ..." if len(times) > _LISTED else "")
         chunks = "a chunk is damaged" if len(lost) == 1 else f"{len(lost)} chunks are damaged"
-        return f"{chunks}: {f'frames from {shown}' if shown else 'some frames'} are missing"
+        return f"{chunks}: {f'frames from {listed}' if listed else 'some frames'} are missing"
 
-    def places(self) -> Iterator[RecordPlace | Lost]:
-        """Where every record up to the end of the data is, those in chunks aside."""
+    def locations(self) -> Iterator[RecordLocation | Lost]:
+        """Yield the location of every record up to the end of the data, except those in chunks."""
         at = len(MAGIC)
         while True:
             head = self._read(at, _HEAD.size)
             if len(head) < _HEAD.size:
                 break
             opcode, length = _HEAD.unpack(head)
-            place = RecordPlace(opcode, at + _HEAD.size, length)
+            location = RecordLocation(opcode, at + _HEAD.size, length)
             if opcode in (Opcode.DATA_END, Opcode.FOOTER) and length <= _FOOTER:
                 self.cut = self._read(self._size - len(MAGIC), len(MAGIC)) != MAGIC  # within the index
                 return
-            if place.offset + length <= self._size and opcode and length <= _MOST.get(opcode, self._size):
-                yield place
-                at = place.offset + length
+            if location.offset + length <= self._size and opcode and length <= _LARGEST.get(opcode, self._size):
+                yield location
+                at = location.offset + length
                 continue
             following = next((offset for offset in self._chunks() if offset > at), None)
             if following is None:
@@ -147,45 +147,45 @@ class Records:
             at = following
         self.cut = True
 
-    def record(self, place: RecordPlace) -> McapRecord:
-        """A record outside of chunks, but (raising) none that is damaged."""
-        if place.length > _MOST.get(place.opcode, limits.RECORD):
+    def record(self, location: RecordLocation) -> McapRecord:
+        """Return a record outside of chunks; raises where it is damaged."""
+        if location.length > _LARGEST.get(location.opcode, limits.RECORD):
             raise _Damaged
-        return _record(place.opcode, self._read(place.offset, place.length))
+        return _record(location.opcode, self._read(location.offset, location.length))
 
-    def optional(self, place: RecordPlace) -> McapRecord | None:
-        """A record outside of chunks; None where it is damaged."""
+    def optional(self, location: RecordLocation) -> McapRecord | None:
+        """Return a record outside of chunks; None where it is damaged."""
         try:
-            return self.record(place)
+            return self.record(location)
         except _Damaged:
             return None
 
-    def times(self, place: RecordPlace) -> tuple[int, int]:
-        """Of the first and the last message of a chunk, ns."""
-        data = self._read(place.offset, _CHUNK.size)
+    def times(self, location: RecordLocation) -> tuple[int, int]:
+        """Return the times of the first and the last message of a chunk, ns."""
+        data = self._read(location.offset, _CHUNK.size)
         begin, end, _, _ = _CHUNK.unpack(data) if len(data) == _CHUNK.size else (0, 0, 0, 0)
         return begin, end
 
-    def index(self, place: RecordPlace) -> tuple[int, list[int]]:
-        """Channel and times, ns, of a message index; (-1, []) of one that is damaged."""
-        data = self._read(place.offset, min(place.length, limits.CHUNK_RECORDS * _ENTRY.size + _INDEX.size))
-        if len(data) < _INDEX.size or len(data) < place.length:
+    def index(self, location: RecordLocation) -> tuple[int, list[int]]:
+        """Return the channel and the times, ns, of a message index; (-1, []) for a damaged one."""
+        data = self._read(location.offset, min(location.length, limits.CHUNK_RECORDS * _ENTRY.size + _INDEX.size))
+        if len(data) < _INDEX.size or len(data) < location.length:
             return -1, []
         channel, size = _INDEX.unpack_from(data)
         if size % _ENTRY.size or size != len(data) - _INDEX.size:
             return -1, []
         return channel, [time for time, _ in _ENTRY.iter_unpack(memoryview(data)[_INDEX.size :])]
 
-    def read_chunk(self, place: RecordPlace) -> list[McapRecord] | Lost:
-        """What is in a chunk, or that it is lost."""
+    def read_chunk(self, location: RecordLocation) -> list[McapRecord] | Lost:
+        """Return the records of a chunk, or that it is lost."""
         try:
-            return self.chunk(place)
+            return self.chunk(location)
         except _Damaged:
-            return self._lose(place)
+            return self._lose(location)
 
-    def chunk(self, place: RecordPlace) -> list[McapRecord]:
-        """The schemas, channels and messages of a chunk, all or (raising) none."""
-        data = self._read(place.offset, place.length)
+    def chunk(self, location: RecordLocation) -> list[McapRecord]:
+        """Return the schemas, channels and messages of a chunk; raises where any is damaged."""
+        data = self._read(location.offset, location.length)
         if len(data) < _CHUNK.size + 4:
             raise _Damaged
         _, _, size, crc = _CHUNK.unpack_from(data)
@@ -193,7 +193,7 @@ class Records:
         begin = _CHUNK.size + 4 + name_length + 8
         if size > limits.CHUNK or begin > len(data):
             raise _Damaged
-        self._count(place.offset, size)
+        self._count(location.offset, size)
         content = _decompress(data[_CHUNK.size + 4 : begin - 8], memoryview(data)[begin:], size)
         if len(content) != size or (crc and zlib.crc32(content) != crc):
             raise _Damaged
@@ -213,38 +213,38 @@ class Records:
         return records
 
     def summary(self, *opcodes: int) -> Iterator[McapRecord]:
-        """Records of these kinds behind the data, of a file that is not cut short."""
+        """Yield records of these kinds after the data, of a file that is not truncated."""
         end = self._size - len(MAGIC) - _FOOTER
         if end < _HEAD.size or self._read(end + _FOOTER, len(MAGIC)) != MAGIC:
             return
         try:
-            footer = self.record(RecordPlace(Opcode.FOOTER, end, _FOOTER))
+            footer = self.record(RecordLocation(Opcode.FOOTER, end, _FOOTER))
             at = footer.summary_start  # type: ignore[attr-defined]
             while 0 < at < end - _HEAD.size:
                 opcode, length = _HEAD.unpack(self._read(at, _HEAD.size))
                 if opcode in opcodes:
-                    yield self.record(RecordPlace(opcode, at + _HEAD.size, length))
+                    yield self.record(RecordLocation(opcode, at + _HEAD.size, length))
                 at += _HEAD.size + length
         except _Damaged:
             return
 
     def _count(self, offset: int, size: int) -> None:
-        """Add what a chunk is decompressed to. Raises :class:`RecordingError` for more than a file of this size has."""
+        """Count a chunk's decompressed size. Raises :class:`RecordingError` for too much for a file of this size."""
         if offset not in self._counted:
             self._counted.add(offset)
             self._unpacked += size
         if self._unpacked > limits.UNPACKED + limits.PACKED * self._size:
             raise RecordingError(
-                f"the recording is packed to less than a {limits.PACKED}th of what is in it, as none of a drive is"
+                f"the recording is compressed to less than 1/{limits.PACKED} of its content, which no recorded drive is"
             )
 
     def _chunks(self) -> list[int]:
-        if self._later is None:
-            self._later = sorted(index.chunk_start_offset for index in self.summary(Opcode.CHUNK_INDEX))  # type: ignore[attr-defined]
-        return self._later
+        if self._indexed_chunks is None:
+            self._indexed_chunks = sorted(index.chunk_start_offset for index in self.summary(Opcode.CHUNK_INDEX))  # type: ignore[attr-defined]
+        return self._indexed_chunks
 
-    def _lose(self, place: RecordPlace | None) -> Lost:
-        lost = Lost(0, 0) if place is None else Lost(*self.times(place))
+    def _lose(self, location: RecordLocation | None) -> Lost:
+        lost = Lost(0, 0) if location is None else Lost(*self.times(location))
         self.lost.append(lost)
         return lost
 
@@ -259,17 +259,17 @@ def _record(opcode: int, data: bytes | memoryview) -> McapRecord:
             raise _Damaged
         channel, sequence, log_time, publish_time = _MESSAGE.unpack_from(data)
         return Message(channel, log_time, bytes(data[_MESSAGE.size :]), publish_time, sequence)
-    if len(data) > _MOST.get(opcode, limits.RECORD):
+    if len(data) > _LARGEST.get(opcode, limits.RECORD):
         raise _Damaged
     try:
         record: McapRecord = _KINDS[opcode].read(ReadDataStream(io.BytesIO(data)))
-    except Exception:  # noise: it has errors of many kinds
+    except Exception:  # the parser raises errors of many kinds
         raise _Damaged from None
     return record
 
 
 def _decompress(kind: bytes, data: memoryview, size: int) -> bytes:
-    """The ``size`` bytes in a chunk; one more where there are more."""
+    """Return the ``size`` bytes in a chunk; one more where there are more."""
     try:
         if kind == b"":
             return bytes(data)
@@ -280,6 +280,6 @@ def _decompress(kind: bytes, data: memoryview, size: int) -> bytes:
             from lz4.frame import LZ4FrameDecompressor
 
             return bytes(LZ4FrameDecompressor().decompress(data, max_length=size + 1))
-    except Exception:  # each has errors of its own
+    except Exception:  # each library has its own errors
         raise _Damaged from None
     raise _Damaged

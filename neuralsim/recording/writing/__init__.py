@@ -1,1 +1,1 @@
-"""Writers for MCAP and MP4, each in a thread of its own."""
+"""Writers for MCAP and MP4, each with a thread of its own."""

@@ -1,7 +1,7 @@
-"""Recordings as MCAP, written while driving: a chunk to disk at least twice a second.
+"""Write recordings as MCAP while driving: a chunk goes to disk at least twice a second.
 
 Log times are simulated nanoseconds. A chunk is compressed with zstd and carries its CRC, so that a file whose writer
-was killed can be read up to its last chunk, and one with a damaged chunk past it.
+was killed can be read up to its last chunk, and one with a damaged chunk beyond it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from mcap.writer import CompressionType, IndexType, Writer
 from bridge.messages import Frame
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError, foxglove
-from neuralsim.recording.topics import JSON, ONCE, messages, protobuf_topics
+from neuralsim.recording.topics import JSON, SHARED, messages, protobuf_topics
 from neuralsim.recording.writing.queued_writer import QueuedWriter
 
-FLUSH = 0.5  # s of wall clock after which what came is on disk
+FLUSH = 0.5  # s of wall clock within which frames are on disk
 CHUNK = 8 << 20  # bytes, before compression
 _QUEUE = 8  # frames between driving and writing
-_PICTURE = tuple[Frame, "np.ndarray | None"]
+_FrameAndImage = tuple[Frame, "np.ndarray | None"]
 
 
-class McapWriter(QueuedWriter[_PICTURE]):
-    """Writes frames to ``path`` in a thread of its own; ``write`` waits while that is behind.
+class McapWriter(QueuedWriter[_FrameAndImage]):
+    """Writes frames to ``path`` in a thread of its own.
 
     ``planes``: of tag, instance, depth, motion, rgb, neural. ``about`` becomes the metadata record "recording",
-    ``files`` (name -> content) attachments, ``views`` are the names of further cameras: of each tick, what they see
-    comes before the frame of the first one. ``block``: wait where the writing is behind, or leave the frame out and
-    count it in ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later,
-    ``error`` is one line.
+    ``files`` (name -> content) attachments. ``views`` are the names of further cameras; in each tick their frames come
+    before that of the first camera. ``block``: wait while the writer is behind, or drop the frame and count it in
+    ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later, ``error`` is one line.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class McapWriter(QueuedWriter[_PICTURE]):
         super().__init__(Path(path), _QUEUE, FLUSH)
         self.planes, self.views = tuple(planes), tuple(views)
         self.block = block
-        self.dropped = 0  # left out because the writing was behind
+        self.dropped = 0  # because the writer was behind
         self.frames = 0  # written
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +64,10 @@ class McapWriter(QueuedWriter[_PICTURE]):
         self._start()
 
     def write(self, frame: Frame, neural: np.ndarray | None) -> bool:
-        """Queue a frame and its picture, u8 (H, W, 3) RGB; neither may change afterwards. True if it was taken."""
-        taken = self._put((frame, neural), self.block)
-        self.dropped += not taken and self.error is None
-        return taken
+        """Queue a frame and its image, u8 (H, W, 3) RGB, which must not change any more. Return whether it was."""
+        is_queued = self._put((frame, neural), self.block)
+        self.dropped += not is_queued and self.error is None
+        return is_queued
 
     def _begin(self) -> None:
         writer = self._writer
@@ -78,18 +77,18 @@ class McapWriter(QueuedWriter[_PICTURE]):
         about = {"planes": ",".join(self.planes), "views": ",".join(self.views)}
         writer.add_metadata("recording", {**self._about, **about})
         self._channels: dict[str, int] = {}
-        known: dict[str, int] = {}
+        schemas: dict[str, int] = {}
         topics = [protobuf_topics(self.planes, view) for view in ("", *self.views)]
-        for topic, name in {**ONCE, **{topic: name for one in topics for topic, name in one.items()}}.items():
-            if name not in known:
-                known[name] = writer.register_schema(name, "protobuf", foxglove.descriptors(name))
-            self._channels[topic] = writer.register_channel(topic, "protobuf", known[name])
+        for topic, name in {**SHARED, **{topic: name for of_view in topics for topic, name in of_view.items()}}.items():
+            if name not in schemas:
+                schemas[name] = writer.register_schema(name, "protobuf", foxglove.descriptors(name))
+            self._channels[topic] = writer.register_channel(topic, "protobuf", schemas[name])
         for topic, (name, schema) in JSON.items():
             number = writer.register_schema(name, "jsonschema", json.dumps({"title": name, **schema}).encode())
             self._channels[topic] = writer.register_channel(topic, "json", number)
         self._due = time.monotonic() + FLUSH
 
-    def _add(self, item: _PICTURE) -> None:
+    def _add(self, item: _FrameAndImage) -> None:
         frame, neural = item
         now = round(frame.sim_time * 1e9)
         for topic, data in messages(frame, neural, self.planes):

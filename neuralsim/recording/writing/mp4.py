@@ -1,7 +1,7 @@
-"""Fragmented MP4 (H.264), written while driving: every second is closed on disk, so a crash costs at most the last one.
+"""Write fragmented MP4 (H.264) while driving: every second is complete on disk, so a crash costs at most the last one.
 
-``frag_keyframe+empty_moov`` puts the header first and a self-contained fragment behind every key frame; nothing has to
-be written at the end for the file to play.
+``frag_keyframe+empty_moov`` writes the header first and a self-contained fragment after every key frame; the file plays
+without anything written at its end.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from neuralsim.recording import RecordingError
 from neuralsim.recording.writing.queued_writer import QueuedWriter
 
 _TIME_BASE = Fraction(1, 90_000)
-_QUEUE = 12  # frames between driving and encoding, fewer of large ones
+_QUEUE = 12  # frames between driving and encoding; fewer for large images
 
 
 class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
-    """Writes RGB pictures with their time stamps to ``path``, encoding in a thread of its own.
+    """Writes RGB images with their time stamps to ``path``, encoded in a thread of its own.
 
-    ``block``: what :meth:`write` does when the encoder is behind: wait (every frame is kept) or leave the frame out and
-    count it in ``dropped``. Odd sizes are padded to even ones by repeating the edge.
+    ``block``: whether :meth:`write` waits while the encoder is behind (every frame is kept) or drops the frame and
+    counts it in ``dropped``. Odd sizes are padded to even ones by repeating the edge.
     Raises :class:`RecordingError` where the file cannot be opened.
     """
 
@@ -36,10 +36,10 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
         self, path: str | os.PathLike[str], size: tuple[int, int], *, rate: float = 30.0, block: bool = False
     ) -> None:
         super().__init__(Path(path), max(min(_QUEUE, limits.WAITING // (3 * size[0] * size[1])), 1))
-        self.size = size  # width, height of the pictures, pixels
+        self.size = size  # width, height of the images, px
         self.block = block
         self.frames = 0  # encoded
-        self.dropped = 0  # left out because the encoder was behind
+        self.dropped = 0  # because the encoder was behind
         self._origin: float | None = None
         self._last_pts = -1
         try:
@@ -56,14 +56,14 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
             raise RecordingError(f"cannot record to {self.path}: {reason(error)}") from None
         self._start()
 
-    def write(self, picture: np.ndarray, time: float) -> bool:
-        """Queue ``picture``, u8 (H, W, 3) RGB, shown at ``time`` (s, increasing, any origin). True if it was taken.
+    def write(self, image: np.ndarray, time: float) -> bool:
+        """Queue ``image``, u8 (H, W, 3) RGB, shown at ``time`` (s, increasing, any origin). Return whether it was.
 
         The array is not copied: the caller must not change it afterwards.
         """
-        taken = self._put((picture, time), self.block)
-        self.dropped += not taken and self.error is None
-        return taken
+        is_queued = self._put((image, time), self.block)
+        self.dropped += not is_queued and self.error is None
+        return is_queued
 
     def _open_stream(self, rate: float) -> av.VideoStream:
         width, height = self.size
@@ -77,10 +77,10 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
         context.time_base = _TIME_BASE
         context.gop_size = max(round(rate), 1)
         context.max_b_frames = 0
-        context.thread_count = 1  # two cores drive, simulate and paint; the encoder takes the crumbs
+        context.thread_count = 1  # two cores drive, simulate and render; the encoder gets what is left
         context.color_range = 1  # limited
         context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
-        # crf 16, and bits for what is dark: at 20, asphalt and crowns lose what makes them look filmed
+        # crf 16, and more bits for dark areas: at 20, asphalt and tree crowns lose their film-like texture
         quality = {"preset": "veryfast", "crf": "16", "aq-mode": "3"}
         context.options = quality | {"rc-lookahead": "0", "sync-lookahead": "0"}
         return stream
@@ -95,12 +95,12 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
             self._file.close()
 
     def _add(self, item: tuple[np.ndarray, float]) -> None:
-        picture, time = item
-        if picture.shape[1] % 2 or picture.shape[0] % 2:
-            picture = np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)), mode="edge")
+        image, time = item
+        if image.shape[1] % 2 or image.shape[0] % 2:
+            image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
         if self._origin is None:
             self._origin = time
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         frame.pts = self._last_pts = max(round((time - self._origin) / _TIME_BASE), self._last_pts + 1)
         frame.time_base = _TIME_BASE

@@ -1,4 +1,4 @@
-"""Base of all writers of recordings: a queue, a thread of its own, one line when something goes wrong."""
+"""The base of all writers of recordings: a queue, a thread, and one line when something fails."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Generic, TypeVar
 from neuralsim.base.failure import reason
 
 _Item = TypeVar("_Item")
-_LOOK = 0.2  # s between looks whether the writer still lives, while waiting for it
+_POLL = 0.2  # s between checks, while waiting for the writer, whether it is alive
 
 
 class QueuedWriter(ABC, Generic[_Item]):
     """Writes items to ``path`` in a thread.
 
-    ``depth``: items between the driving and the writing; ``idle``: seconds without one after which :meth:`_rest` is
-    called, None = never. A subclass opens its file, then calls :meth:`_start`.
+    ``depth``: items between driving and writing; ``idle``: seconds without an item after which :meth:`_rest` is called,
+    None = never. A subclass opens its file, then calls :meth:`_start`.
     """
 
     def __init__(self, path: Path, depth: int, idle: float | None = None) -> None:
         self.path = path
-        self.error: str | None = None  # one line once writing failed; later items are ignored
+        self.error: str | None = None  # one line once writing has failed; later items are ignored
         self._idle = idle
         self._queue: queue.Queue[_Item | None] = queue.Queue(depth)
         self._thread = threading.Thread(target=self._run, name=path.suffix.lstrip("."), daemon=True)
 
     def close(self) -> None:
-        """Write what is queued and finish the file; ``error`` tells whether all of it could be written."""
+        """Write the queued items and finish the file; ``error`` tells whether all could be written."""
         while self._thread.is_alive():
             try:
-                self._queue.put(None, timeout=_LOOK)
+                self._queue.put(None, timeout=_POLL)
                 break
             except queue.Full:
                 continue
@@ -43,10 +43,10 @@ class QueuedWriter(ABC, Generic[_Item]):
         self._thread.start()
 
     def _put(self, item: _Item, wait: bool) -> bool:
-        """Hand over an item; False if it was not taken: writing has failed, or (without ``wait``) is behind."""
-        while self.error is None:  # it may fail while this waits for it
+        """Queue an item; return False if writing has failed or, without ``wait``, is behind."""
+        while self.error is None:  # it may fail while this waits
             try:
-                self._queue.put(item, wait, _LOOK)
+                self._queue.put(item, wait, _POLL)
                 return True
             except queue.Full:
                 if not wait:
@@ -66,7 +66,7 @@ class QueuedWriter(ABC, Generic[_Item]):
                     break
                 self._add(item)
             self._finish()
-        except Exception as error:  # whatever it is: a silent writer would block its caller for ever
+        except Exception as error:  # any error: a silent writer would block its caller for ever
             self.error = f"recording to {self.path} stopped: {reason(error)}"
             with contextlib.suppress(OSError, ValueError):  # already reported
                 self._abandon()
@@ -74,10 +74,10 @@ class QueuedWriter(ABC, Generic[_Item]):
                 self._queue.get_nowait()
 
     def _begin(self) -> None:
-        """In the thread, before the first item."""
+        """Write the beginning; called in the thread before the first item."""
 
     def _rest(self) -> None:
-        """In the thread, when nothing has come for ``idle`` seconds."""
+        """Called in the thread after ``idle`` seconds without an item."""
 
     @abstractmethod
     def _add(self, item: _Item) -> None: ...
@@ -88,4 +88,4 @@ class QueuedWriter(ABC, Generic[_Item]):
 
     @abstractmethod
     def _abandon(self) -> None:
-        """Close the file as it is, after an error."""
+        """Close the file unfinished, after an error."""

@@ -1,4 +1,4 @@
-"""``neuralsim build-engine``: TensorRT's engine for this GPU, kept for every drive after."""
+"""``neuralsim build-engine``: builds TensorRT's engine for this GPU, for all further drives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 from neuralsim import zoo
 from neuralsim.base.failure import fail
-from neuralsim.base.progress import reporting
+from neuralsim.base.progress import progress_reporter
 from neuralsim.runtimes import cuda_driver
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 from neuralsim.runtimes.tensorrt import runtime as tensorrt_
@@ -25,16 +25,16 @@ def run(model: str, size: tuple[int, int], precision: str, level: int, workspace
     """
     try:
         card = zoo.load(model)
-        reason = tensorrt_.obstacle()
+        reason = tensorrt_.unavailable_reason()
         if reason:
             raise tensorrt_engines.EngineError(reason)
         width, height = (-(-side // card.multiple_of) * card.multiple_of for side in size)
         facts = tensorrt_engines.EngineFacts.here(card.file, height, width, precision)
         if tensorrt_engines.is_current(facts) and not again:
-            print(f"{facts.path}: is there already, for {facts.gpu} and TensorRT {facts.tensorrt}")
+            print(f"{facts.path}: exists already, for {facts.gpu} and TensorRT {facts.tensorrt}")
             return 0
         begun = time.monotonic()
-        with reporting() as report:
+        with progress_reporter() as report:
             path = tensorrt_engines.build(card.file, facts, level, workspace, report)
     except (zoo.ModelError, tensorrt_engines.EngineError, cuda_driver.NoGpu, OSError) as error:
         return fail(error)

@@ -1,4 +1,4 @@
-"""The few calls of the CUDA runtime that an engine needs, through NVIDIA's ``cuda-python``: memory, streams, graphs."""
+"""The CUDA runtime calls that an engine needs, through NVIDIA's ``cuda-python``: memory, streams, graphs."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ class CudaError(Exception):
 
 
 def call(function: Callable[..., tuple[Any, ...]], *arguments: object) -> Any:
-    """Result of a CUDA runtime ``function``; its status is taken off. Raises CudaError."""
+    """Call a CUDA runtime ``function`` and return its result without the status. Raises CudaError."""
     status, *results = function(*arguments)
     if int(status):
         _, text = cudart.cudaGetErrorString(status)
         if int(status) == _OUT_OF_MEMORY:
-            raise CudaError("too little GPU memory: close what else uses the GPU, or choose a smaller --size")
+            raise CudaError("too little GPU memory: close other programs that use the GPU, or choose a smaller --size")
         raise CudaError(f"{function.__name__}: {text.decode() if text else status}")
     return results[0] if len(results) == 1 else tuple(results)
 
 
 class Buffers:
-    """Memory of the device and pinned memory of the host, given back together."""
+    """Memory of the device and pinned memory of the host, freed together."""
 
     def __init__(self) -> None:
         self._device: list[int] = []
         self._host: list[int] = []
 
     def device(self, size: int) -> int:
-        """Address of ``size`` bytes on the device. Raises CudaError."""
+        """Allocate ``size`` bytes on the device; returns the address. Raises CudaError."""
         address = int(call(cudart.cudaMalloc, size))
         self._device.append(address)
         return address
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """An array that copies to and from the device need not stage. Raises CudaError."""
+        """Allocate a pinned array: copies to and from the device need no staging. Raises CudaError."""
         size = int(np.prod(shape)) * dtype.itemsize
         address = int(call(cudart.cudaHostAlloc, size, 0))
         self._host.append(address)
@@ -52,7 +52,7 @@ class Buffers:
         return np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
 
     def free(self) -> None:
-        """Give everything back; arrays of ``pinned`` must not be touched any more."""
+        """Free everything; arrays of ``pinned`` must not be accessed any more."""
         for address in self._device:
             cudart.cudaFree(address)
         for address in self._host:
@@ -61,36 +61,37 @@ class Buffers:
 
 
 class Stream:
-    """Work in order, beside other streams' work."""
+    """A CUDA stream: its work runs in order, concurrently with other streams."""
 
     def __init__(self) -> None:
         self.handle = call(cudart.cudaStreamCreateWithFlags, _NON_BLOCKING)
         self._event = call(cudart.cudaEventCreateWithFlags, _NO_TIMING)
 
     def upload(self, device: int, host: np.ndarray) -> None:
-        """Begin to copy a pinned array to the device."""
+        """Start to copy a pinned array to the device."""
         self._copy(device, host.ctypes.data, host.nbytes, cudart.cudaMemcpyKind.cudaMemcpyHostToDevice)
 
     def download(self, host: np.ndarray, device: int) -> None:
-        """Begin to copy from the device into a pinned array."""
+        """Start to copy from the device into a pinned array."""
         self._copy(host.ctypes.data, device, host.nbytes, cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost)
 
     def after(self, other: Stream) -> None:
-        """What is put on this stream from now on waits for all that is on ``other`` now."""
+        """Let further work of this stream wait for all work that ``other`` has now."""
         call(cudart.cudaEventRecord, other._event, other.handle)
         call(cudart.cudaStreamWaitEvent, self.handle, other._event, 0)
 
     def finish(self) -> None:
-        """Wait until all of it is done."""
+        """Wait until all work is done."""
         call(cudart.cudaStreamSynchronize, self.handle)
 
     def close(self) -> None:
+        """Destroy the stream."""
         cudart.cudaEventDestroy(self._event)
         cudart.cudaStreamDestroy(self.handle)
 
     @contextmanager
     def captured(self, graphs: list[Any]) -> Iterator[None]:
-        """Record what is put on this stream instead of doing it; the executable graph is appended to ``graphs``."""
+        """Record this stream's work instead of running it; the executable graph is appended to ``graphs``."""
         call(cudart.cudaStreamBeginCapture, self.handle, cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
         try:
             yield
@@ -100,13 +101,13 @@ class Stream:
         call(cudart.cudaGraphDestroy, graph)
 
     def launch(self, graph: Any) -> None:
-        """Put a captured graph on this stream."""
+        """Launch a captured graph on this stream."""
         call(cudart.cudaGraphLaunch, graph, self.handle)
 
     def _copy(self, target: int, source: int, size: int, kind: Any) -> None:
         call(cudart.cudaMemcpyAsync, target, source, size, kind, self.handle)
 
 
-def forget(graph: Any) -> None:
+def destroy_graph(graph: Any) -> None:
     """Destroy a captured graph."""
     cudart.cudaGraphExecDestroy(graph)

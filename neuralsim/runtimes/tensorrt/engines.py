@@ -1,7 +1,7 @@
-"""TensorRT engines: built once for a model, size, precision, TensorRT, driver and GPU; kept, checked when read.
+"""TensorRT engines: built once for a model, size, precision, TensorRT, driver and GPU; cached, and checked when read.
 
-An engine file is a line that says what it is, one line of JSON with all that it depends on and the plan's length and
-hash, and the plan. Whatever is cut short, damaged or foreign is refused with one line.
+An engine file is a magic line, one line of JSON with everything it depends on and the plan's length and hash, and the
+plan. A truncated, damaged or foreign file is refused with one line.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ _AGAIN = "run neuralsim build-engine"
 LEVELS = range(6)
 _DISTRIBUTIONS = ("tensorrt-cu13", "tensorrt", "tensorrt-cu12")
 
-Report = Callable[[str, float], bool]  # what is being done, share done 0..1 -> go on?
+#: Receives the current step and the share done, 0..1; returns whether to continue.
+Report = Callable[[str, float], bool]
 
 
 class EngineError(Exception):
-    """An engine that cannot be built or used; the message says why and what to do, in one line."""
+    """An engine cannot be built or used; the message says why and what to do, in one line."""
 
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """All that an engine depends on: if one of these changes, it is another engine."""
+    """Everything that an engine depends on: if one of these changes, it is another engine."""
 
     model: str  # sha256 of the ONNX file; in int8 of the quantised one, which changes with its ranges
     height: int
@@ -46,7 +47,7 @@ class EngineFacts:
 
     @classmethod
     def here(cls, graph: Path, height: int, width: int, precision: str) -> EngineFacts:
-        """Those of ``graph`` on this machine. Raises EngineError without a GPU, TensorRT or, for int8, ranges."""
+        """Return those of ``graph`` on this machine. Raises EngineError without GPU, TensorRT or, for int8, ranges."""
         try:
             gpu = cuda_driver.check(cuda_driver.gpu())
             source = _quantised(graph) if precision == "int8" else graph
@@ -56,12 +57,12 @@ class EngineFacts:
 
     @property
     def path(self) -> Path:
-        """Where the engine is kept."""
+        """Return the path of the engine."""
         return cache_folder() / "engines" / f"{cache.key(asdict(self))}.engine"
 
 
 def tensorrt_version() -> str:
-    """Of the installed package, asked without loading it. Raises EngineError when there is none."""
+    """Return the version of the installed package without loading it. Raises EngineError if there is none."""
     for name in _DISTRIBUTIONS:
         try:
             return version(name)
@@ -71,14 +72,14 @@ def tensorrt_version() -> str:
 
 
 def write(facts: EngineFacts, plan: bytes) -> Path:
-    """Keep ``plan``; returns the file. Raises OSError."""
+    """Write ``plan``; returns the file. Raises OSError."""
     header = {**asdict(facts), "bytes": len(plan), "sha256": hashlib.sha256(plan).hexdigest()}
     cache.write(facts.path, _MAGIC, json.dumps(header).encode() + b"\n", plan)
     return facts.path
 
 
 def read(facts: EngineFacts) -> bytes:
-    """The plan kept for ``facts``. Raises EngineError when there is none, or when the file is not just that."""
+    """Return the plan stored for ``facts``. Raises EngineError if there is none or the file does not match."""
     path = facts.path
     try:
         content = path.read_bytes()
@@ -87,16 +88,16 @@ def read(facts: EngineFacts) -> bytes:
     except OSError as error:
         raise EngineError(f"cannot read {path}: {(error.strerror or 'unknown reason').lower()}") from error
     if not content.startswith(_MAGIC):
-        raise EngineError(f"{path} is no engine of ours: {_AGAIN}")
+        raise EngineError(f"{path} is not an engine of NeuralSim: {_AGAIN}")
     line, _, plan = content[len(_MAGIC) :].partition(b"\n")
     try:
         header = dict(json.loads(line))
         size, digest = int(header.pop("bytes")), str(header.pop("sha256"))
     except (ValueError, KeyError, TypeError):
         raise EngineError(f"{path} is damaged at its beginning: {_AGAIN}") from None
-    for name, wanted in asdict(facts).items():
-        if header.get(name) != wanted:
-            raise EngineError(f"{path} is of another {name} ({header.get(name)}, here {wanted}): {_AGAIN}")
+    for name, expected in asdict(facts).items():
+        if header.get(name) != expected:
+            raise EngineError(f"{path} is of another {name} ({header.get(name)}, here {expected}): {_AGAIN}")
     if len(plan) != size:
         raise EngineError(f"{path} is cut short ({len(plan)} of {size} bytes): {_AGAIN}")
     if hashlib.sha256(plan).hexdigest() != digest:
@@ -105,7 +106,7 @@ def read(facts: EngineFacts) -> bytes:
 
 
 def is_current(facts: EngineFacts) -> bool:
-    """Whether a whole engine for ``facts`` is there."""
+    """Return whether a valid engine for ``facts`` exists."""
     try:
         read(facts)
     except EngineError:
@@ -116,9 +117,9 @@ def is_current(facts: EngineFacts) -> bool:
 def build(
     graph: Path, facts: EngineFacts, level: int = 3, workspace: int = 2048, report: Report = lambda what, share: True
 ) -> Path:
-    """Build and keep the engine of ``graph`` for ``facts``; minutes. ``workspace`` in MiB, ``level`` 0..5.
+    """Build and store the engine of ``graph`` for ``facts``; minutes. ``workspace`` in MiB, ``level`` 0..5.
 
-    Raises EngineError, also when ``report`` answers False.
+    Raises EngineError, also when ``report`` returns False.
     """
     import onnx
 
@@ -133,14 +134,14 @@ def build(
 
 
 def compile_plan(model: bytes, facts: EngineFacts, level: int, workspace: int, report: Report) -> bytes:
-    """TensorRT's plan for an ONNX model of fixed sizes. Raises EngineError.
+    """Compile an ONNX model of fixed sizes into TensorRT's plan. Raises EngineError.
 
     Args:
         model: The ONNX file's bytes.
         facts: Of the engine.
         level: TensorRT's optimisation level, 0 to 5.
         workspace: Memory that TensorRT may use while building, MiB.
-        report: Called with its progress.
+        report: Called with the progress.
     """
     import tensorrt as trt
 
@@ -163,15 +164,15 @@ def compile_plan(model: bytes, facts: EngineFacts, level: int, workspace: int, r
     for known in (timings.read_bytes() if timings.is_file() else b"", b""):
         timing_cache = config.create_timing_cache(known)
         if timing_cache is not None and config.set_timing_cache(timing_cache, False):
-            break  # else it is damaged or another's: measured anew
+            break  # else it is damaged or of another GPU: measured again
     plan = builder.build_serialized_network(network, config)
     if monitor.stopped:
         raise EngineError("interrupted")
     if plan is None:
         if "memory" in log.last.lower():
             raise EngineError(
-                f"too little GPU memory to build the engine ({_one_line(log.last)}): close what else uses the GPU, or "
-                "build with a smaller --workspace or --size"
+                f"too little GPU memory to build the engine ({_one_line(log.last)}): close other programs "
+                "that use the GPU, or build with a smaller --workspace or --size"
             )
         raise EngineError(f"TensorRT cannot build the engine: {_one_line(log.last)}")
     cache.write(timings, bytes(config.get_timing_cache().serialize()))
@@ -179,7 +180,7 @@ def compile_plan(model: bytes, facts: EngineFacts, level: int, workspace: int, r
 
 
 def logger(trt: Any) -> Any:
-    """A TensorRT logger that prints nothing and remembers the last error as ``last``."""
+    """Return a TensorRT logger that prints nothing and keeps the last error in ``last``."""
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -195,12 +196,12 @@ def logger(trt: Any) -> Any:
 
 def _monitor(trt: Any, report: Report) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        """Phases nest; the outermost with steps is the one whose share is reported, with the innermost one's name."""
+        """Reports the share of the outermost of the nested phases, with the name of the innermost."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.stopped = False
-            self._phases: dict[str, list[int]] = {}  # name -> [step, steps], in order of nesting
+            self._phases: dict[str, list[int]] = {}  # [step, steps] by name, in order of nesting
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._phases[phase_name] = [0, max(num_steps, 1)]
@@ -228,6 +229,6 @@ def _one_line(text: str) -> str:
 
 
 def _quantised(graph: Path) -> Path:
-    from neuralsim.runtimes.int8 import quantised  # onnx: imported where it is needed alone
+    from neuralsim.runtimes.int8 import quantised  # onnx: imported only where it is needed
 
     return quantised(graph)

@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU: an engine per model, size and machine; state on the device, each step one CUDA graph.
 
-Written for TensorRT 11 (networks are strongly typed: precision is in the graph) and good for 10. The engine comes out
-of :mod:`neuralsim.runtimes.tensorrt.engines`. Not run by its authors: no GPU with TensorRT's builder was at hand.
+Written for TensorRT 11 (networks are strongly typed: precision is in the graph) and compatible with 10. Engines are
+built by :mod:`neuralsim.runtimes.tensorrt.engines`. Not run by its authors: no GPU with TensorRT's builder was at hand.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 
 from neuralsim.base.extras import remedy
 from neuralsim.runtimes import cuda_driver
-from neuralsim.runtimes.interface import NEXT, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 from neuralsim.runtimes.tensorrt.engines import EngineError, EngineFacts
 
 PRECISIONS = ("fp16", "fp32", "int8")
 
 
-def obstacle() -> str:
-    """Why TensorRT cannot be used here and what to do, one line; "" if it can. Never touches TensorRT itself."""
+def unavailable_reason() -> str:
+    """Return why TensorRT cannot be used here and what to do, one line; "" if it can. Never imports TensorRT itself."""
     if not (find_spec("tensorrt") and find_spec("cuda")):
         return f"not installed: {remedy('tensorrt')}"
     try:
@@ -37,8 +37,8 @@ def obstacle() -> str:
 class _Engine:
     """An engine with memory for every input and output, on the device and pinned on the host, and three streams.
 
-    ``turns``: how many sets of the state's buffers there are; 2 for a model with state, 1 for any other graph. Each has
-    an execution context and a captured CUDA graph that goes from its set to the next.
+    ``turns``: the count of sets of state buffers, 2 for a model with state, 1 for any other graph. Each has an
+    execution context and a captured CUDA graph that leads from its set to the next.
     """
 
     def __init__(self, plan: bytes, turns: int) -> None:
@@ -75,12 +75,12 @@ class _Engine:
 
     @property
     def captured(self) -> bool:
-        """Whether a run is one launch of a CUDA graph; a few kinds of layers do not allow it."""
+        """Return whether a run is one launch of a CUDA graph; a few kinds of layers do not allow it."""
         return bool(self._graphs)
 
     def _allocate(self, trt: Any) -> None:
         engine, buffers = self._engine, self._buffers
-        produced = set(NEXT.values()) if len(self.states) > 1 else set()  # what is the other set's input
+        produced = set(STATE_OUTPUTS.values()) if len(self.states) > 1 else set()  # inputs of the other set
         for name in (engine.get_tensor_name(n) for n in range(engine.num_io_tensors)):
             shape, dtype = tuple(engine.get_tensor_shape(name)), np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
             if min(shape, default=1) < 0:
@@ -92,20 +92,20 @@ class _Engine:
             else:
                 self.inputs[name] = shape
             host = self.host[name] = buffers.pinned(shape, dtype)
-            if produced and name in NEXT:
+            if produced and name in STATE_OUTPUTS:
                 for state in self.states:
                     state[name] = buffers.device(host.nbytes)
             else:
                 self.device[name] = buffers.device(host.nbytes)
 
     def _context(self, turn: int) -> Any:
-        """An execution context that reads the state of set ``turn`` and writes the next."""
+        """Create an execution context that reads the state of set ``turn`` and writes the next."""
         context = self._engine.create_execution_context()
         if context is None:
             raise EngineError(f"TensorRT cannot run the engine ({self._log.last}): too little GPU memory?")
         addresses = self.device | self.states[turn]
         following = self.states[(turn + 1) % len(self.states)]
-        addresses |= {output: following[key] for key, output in NEXT.items() if key in following}
+        addresses |= {output: following[key] for key, output in STATE_OUTPUTS.items() if key in following}
         for name, address in addresses.items():
             if not context.set_tensor_address(name, address):
                 raise EngineError(f"the engine is for another graph (tensor {name}): run neuralsim build-engine again")
@@ -121,7 +121,7 @@ class _Engine:
                     self._execute(context)
             except (self._cuda.CudaError, EngineError):
                 for graph in self._graphs:
-                    self._cuda.forget(graph)
+                    self._cuda.destroy_graph(graph)
                 self._graphs.clear()
                 return
 
@@ -129,13 +129,13 @@ class _Engine:
         if not context.execute_async_v3(int(self._compute.handle)):
             raise EngineError(f"TensorRT cannot run the engine: {self._log.last}")
 
-    def run(self, feeds: dict[str, np.ndarray], turn: int, wanted: Sequence[str]) -> None:
-        """Upload ``feeds``, run, and wait until the outputs ``wanted`` are in ``host``.
+    def run(self, inputs: dict[str, np.ndarray], turn: int, outputs: Sequence[str]) -> None:
+        """Upload ``inputs``, run, and wait until ``outputs`` are in ``host``.
 
-        Each upload starts as soon as its input is in pinned memory, so that copying the next one runs beside it.
+        Each upload starts as soon as its input is in pinned memory, in parallel with copying the next one.
         """
         try:
-            for name, value in feeds.items():
+            for name, value in inputs.items():
                 host = self.host[name]
                 host[...] = value.view(np.uint8).reshape(host.shape) if value.dtype == np.uint16 else value
                 self.up.upload(self.device[name], host)
@@ -145,19 +145,19 @@ class _Engine:
             else:
                 self._execute(self._contexts[turn])
             self.down.after(self._compute)
-            for name in wanted:
+            for name in outputs:
                 self.down.download(self.host[name], self.device[name])
             self.down.finish()
         except (self._cuda.CudaError, EngineError) as error:
             raise RuntimeUnavailable(f"tensorrt stopped: {error}") from error
 
     def close(self) -> None:
-        """Give the device's memory back; the engine is of no use afterwards."""
+        """Free the device's memory; the engine is unusable afterwards."""
         if not self._open:
             return
         self._open = False
         for graph in self._graphs:
-            self._cuda.forget(graph)
+            self._cuda.destroy_graph(graph)
         self._graphs, self._contexts, self.host = [], [], {}
         for stream in (self._compute, self.up, self.down):
             stream.close()
@@ -180,8 +180,8 @@ class TensorRtSession:
         self._turn = 0
         self.reset()
 
-    def step(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        self._engine.run(feeds, self._turn, ("rgb",))
+    def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        self._engine.run(inputs, self._turn, ("rgb",))
         self._turn = 1 - self._turn
         return self._engine.host["rgb"]
 
@@ -189,12 +189,12 @@ class TensorRtSession:
         self.restore({key: np.full(shape, nothing, np.float32) for key, (shape, nothing) in self._shapes.items()})
 
     def state(self) -> dict[str, np.ndarray]:
-        engine, found = self._engine, {}
+        engine, state = self._engine, {}
         for key, address in engine.states[self._turn].items():
             engine.down.download(engine.host[key], address)
             engine.down.finish()
-            found[key] = engine.host[key].copy()
-        return found
+            state[key] = engine.host[key].copy()
+        return state
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         engine = self._engine
@@ -204,38 +204,36 @@ class TensorRtSession:
         engine.up.finish()
 
     def close(self) -> None:
-        """Give the device's memory back; the session is of no use afterwards."""
+        """Free the device's memory; the session is unusable afterwards."""
         self._engine.close()
 
 
 class TensorRtStateless:
-    """Any graph's engine, numpy arrays in and out."""
+    """The engine of a stateless graph, with numpy arrays in and out."""
 
     def __init__(self, plan: bytes, name: str) -> None:
         self.name = name
         self._engine = _Engine(plan, turns=1)
         self.inputs = self._engine.inputs
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        self._engine.run(feeds, 0, self._engine.outputs)
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._engine.run(inputs, 0, self._engine.outputs)
         return {name: self._engine.host[name] for name in self._engine.outputs}
 
 
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
 ) -> TensorRtSession:
-    """The engine of ``graph`` for this machine, built if there is none yet (minutes).
-
-    ``threads`` is for the processor's runtimes. Raises RuntimeUnavailable.
+    """Load the engine of ``graph`` for this machine, built if there is none yet (minutes). Raises RuntimeUnavailable.
 
     Args:
         graph: The model's ONNX file.
         height: Of the frames, px.
         width: Of the frames, px.
-        threads: Unused: it is for the processor's runtimes.
+        threads: Ignored: it is for the processor's runtimes.
         precision: One of ``PRECISIONS``; None: the first.
     """
-    with _in_one_line():
+    with _runtime_errors():
         plan, name = _plan(graph, height, width, precision)
         return TensorRtSession(plan, name, height, width)
 
@@ -243,8 +241,8 @@ def load(
 def _plan(graph: Path, height: int, width: int, precision: str | None) -> tuple[bytes, str]:
     precision = precision or PRECISIONS[0]
     if precision not in PRECISIONS:
-        raise EngineError(f"there is no precision {precision!r}; there are {', '.join(PRECISIONS)}")
-    reason = obstacle()
+        raise EngineError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    reason = unavailable_reason()
     if reason:
         raise EngineError(reason)
     facts = EngineFacts.here(graph, height, width, precision)
@@ -254,7 +252,7 @@ def _plan(graph: Path, height: int, width: int, precision: str | None) -> tuple[
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
+def _runtime_errors() -> Iterator[None]:
     try:
         yield
     except (EngineError, OSError) as error:
@@ -262,6 +260,6 @@ def _in_one_line() -> Iterator[None]:
 
 
 def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> TensorRtStateless:
-    """The engine of a graph of fixed sizes, built if there is none yet (minutes). Raises RuntimeUnavailable."""
-    with _in_one_line():
+    """Load the engine of a graph of fixed sizes, built if there is none yet (minutes). Raises RuntimeUnavailable."""
+    with _runtime_errors():
         return TensorRtStateless(*_plan(graph, 0, 0, precision))

@@ -1,8 +1,8 @@
-// Keys, gamepad and touch as one message that says everything: neuralsim/serve/messages.py, Driving.
+// Keys, gamepad and touch as one self-contained message: Driving in neuralsim/serve/page_messages.py.
 
 const HEARTBEAT = 100;  // ms
 const DEAD_ZONE = 0.06;
-const BUTTONS = { 1: "reverse", 2: "autopilot", 3: "weather", 8: "respawn" };  // of the standard mapping
+const BUTTONS = { 1: "reverse", 2: "autopilot", 3: "weather", 8: "respawn" };  // of the standard gamepad mapping
 const START = 9;
 
 const deadZone = (value) => {
@@ -12,20 +12,20 @@ const deadZone = (value) => {
 const rounded = (value) => Math.round(value * 200) / 200;
 
 export class Controls {
-  // `act(action)`: what the page does itself; `send(message)`
+  // `act(action)` carries out actions of the page itself; `send(message)` goes to the server
   constructor(act, send) {
     Object.assign(this, { act, send, actions: {}, held: new Map(), pressed: {}, buttons: [], touch: null, pad: null });
     this.horn = new Horn();
     this.number = 0;
-    this.waiting = [];  // [number, ms] of what no picture contains yet
-    this.latencies = [];  // ms, the newest
-    this.fresh = [];      // those that were not reported yet
+    this.waiting = [];  // [number, ms] of controls that no image contains yet
+    this.latencies = [];  // recent ones, ms
+    this.fresh = [];      // those not reported yet
     addEventListener("keydown", (event) => this.key(event, true));
     addEventListener("keyup", (event) => this.key(event, false));
     addEventListener("blur", () => this.release());
     document.addEventListener("visibilitychange", () => document.hidden && this.release());
-    setInterval(() => this.say(), HEARTBEAT);
-    addEventListener("gamepadconnected", () => this.follow());
+    setInterval(() => this.sendState(), HEARTBEAT);
+    addEventListener("gamepadconnected", () => this.pollGamepad());
   }
 
   begin() {
@@ -43,17 +43,17 @@ export class Controls {
     }
     if (!down) {
       if (this.held.delete(event.code)) this.changed();
-      this.quieten();
+      this.updateHorn();
       return;
     }
     if (/^[1-6]$/.test(event.key)) { this.act(`view ${event.key}`); return; }
     const action = this.actions[event.key.toLowerCase()];
     if (!action || action === "fullscreen") return;
     event.preventDefault();
-    const lasting = this.lasting(action);
-    // one still held after the focus or the server had gone is held again by its repetition
-    if (event.repeat && (!lasting || this.held.has(event.code)) || this.act(action)) return;
-    if (lasting) {
+    const isHeld = this.isHeld(action);
+    // a key still held after losing the focus or the server is pressed again by its repetition
+    if (event.repeat && (!isHeld || this.held.has(event.code)) || this.act(action)) return;
+    if (isHeld) {
       this.held.set(event.code, action);
       this.changed();
       if (action === "horn") this.horn.on();
@@ -62,7 +62,7 @@ export class Controls {
     }
   }
 
-  lasting(action) {
+  isHeld(action) {
     return ["throttle", "brake", "left", "right", "hand_brake", "horn"].includes(action) || action.startsWith("look ");
   }
 
@@ -75,25 +75,25 @@ export class Controls {
     if (!this.held.size && !this.touch) return;
     this.held.clear();
     this.touch = null;
-    this.quieten();
+    this.updateHorn();
     this.changed();
   }
 
-  quieten() {
+  updateHorn() {
     if (![...this.held.values()].includes("horn")) this.horn.off();
   }
 
-  // Where a finger is: {steer, throttle, brake}, null for none.
+  // Sets the state of the touch controls, {steer, throttle, brake}, null for none.
   touched(state) {
     this.touch = state;
     this.changed();
   }
 
-  // Asks a gamepad as often as the screen is refreshed, while there is one: without, it would only keep the machine busy.
-  follow() {
-    if (this.following) return;
-    this.following = true;
-    const poll = () => { if (this.following = this.poll()) requestAnimationFrame(poll); };
+  // Polls the gamepad at each screen refresh while one is connected; without one, polling would waste CPU time.
+  pollGamepad() {
+    if (this.isPolling) return;
+    this.isPolling = true;
+    const poll = () => { if (this.isPolling = this.poll()) requestAnimationFrame(poll); };
     poll();
   }
 
@@ -118,18 +118,18 @@ export class Controls {
   }
 
   changed() {
-    this.say();
+    this.sendState();
     this.waiting.push([this.number, performance.now()]);
     if (this.waiting.length > 256) this.waiting.shift();
   }
 
-  say() {
+  sendState() {
     const message = { t: "drive", n: ++this.number, held: [...new Set(this.held.values())], pressed: this.pressed };
     const analogue = this.touch ?? this.pad;
     this.send(analogue ? { ...message, analogue: true, ...analogue } : message);
   }
 
-  // A picture that contains the control of that number (of 24 bits) is on the screen at `time`, ms.
+  // Takes note that an image with this control number (24 bits) was displayed at `time`, ms.
   presented(control, time) {
     while (this.waiting.length && ((control - this.waiting[0][0]) & 0xffffff) < 0x800000) {
       const latency = time - this.waiting.shift()[1];
@@ -139,7 +139,7 @@ export class Controls {
   }
 }
 
-// Two reeds, as cars have them.
+// The horn: two tones, as in cars.
 class Horn {
   on() {
     const context = this.context ??= new AudioContext();
@@ -156,7 +156,7 @@ class Horn {
   }
 }
 
-// A pad to steer with and two pedals, for fingers.
+// Touch controls: a steering pad and two pedals.
 export class Touch {
   constructor(controls, elements) {
     this.controls = controls;

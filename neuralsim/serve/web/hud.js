@@ -1,4 +1,4 @@
-// What the driver reads, over the picture.
+// The head-up display over the picture.
 
 const KMH = 3.6, MPH = 2.2369363;
 const byId = (id) => document.getElementById(id);
@@ -8,8 +8,8 @@ const row = (name, value) => {
   return line;
 };
 
-// Only what has changed is laid out anew.
-function written(id, text) {
+// Sets a text only if it has changed, to avoid layout work.
+function setText(id, text) {
   const element = byId(id);
   if (element.textContent !== text) element.textContent = text;
 }
@@ -26,23 +26,23 @@ export class Hud {
     this.visible = true;
     this.status = {};
     this.ego = {};
-    this.shown = [];    // ms of the newest pictures on the screen
-    this.painted = [];  // of those that were painted, not moved
+    this.shown = [];    // display times of recent images, ms
+    this.rendered = [];  // of the rendered frames among them
     this.last = -1;
-    this.seen = 0;      // pictures so far, and painted ones among them
-    this.seenPainted = 0;
-    this.words = "";
+    this.seen = 0;      // number of displayed images, and of rendered frames among them
+    this.seenRendered = 0;
+    this.badges = "";
   }
 
   toggle() { this.visible = !this.visible; byId("hud").classList.toggle("bare", !this.visible); }
   toggleFull() { this.full = !this.full; this.draw(); }
 
-  // A picture is on the screen at `time`, ms.
+  // Takes note that an image was displayed at `time`, ms.
   presented(stamp, time) {
     this.seen++;
     this.shown.push(time);
-    if (stamp && stamp.painted !== this.last) { this.last = stamp.painted; this.seenPainted++; this.painted.push(time); }
-    for (const times of [this.shown, this.painted]) while (times.length && time - times[0] > 2000) times.shift();
+    if (stamp && stamp.rendered !== this.last) { this.last = stamp.rendered; this.seenRendered++; this.rendered.push(time); }
+    for (const times of [this.shown, this.rendered]) while (times.length && time - times[0] > 2000) times.shift();
   }
 
   rate(times) {
@@ -53,10 +53,10 @@ export class Hud {
     this.ego = message;
     const factor = this.status.units === "mph" ? MPH : KMH;
     byId("instruments").hidden = false;
-    written("speed", Math.abs(message.speed * factor).toFixed(0));
-    written("gear", message.gear < 0 ? "R" : message.gear === 0 ? "N" : `D${message.gear}`);
+    setText("speed", Math.abs(message.speed * factor).toFixed(0));
+    setText("gear", message.gear < 0 ? "R" : message.gear === 0 ? "N" : `D${message.gear}`);
     byId("gear").classList.toggle("back", message.gear < 0);
-    written("unit", this.status.units ?? "km/h");
+    setText("unit", this.status.units ?? "km/h");
     byId("throttle").style.transform = `scaleX(${message.throttle})`;
     byId("brake").style.transform = `scaleX(${message.hand_brake ? 1 : message.brake})`;
     byId("steer").style.transform = `scaleX(${message.steer / 2})`;
@@ -67,7 +67,7 @@ export class Hud {
     }
   }
 
-  heard(status, role) {
+  setStatus(status, role) {
     this.status = status;
     this.role = role;
     this.drawBadges();
@@ -77,20 +77,20 @@ export class Hud {
   }
 
   drawBadges() {
-    const { status, ego, role } = this, found = [];
+    const { status, ego, role } = this, list = [];
     if (status.recording !== null && status.recording !== undefined) {
       const seconds = String(status.recording % 60).padStart(2, "0");
-      found.push([`REC ${String(Math.floor(status.recording / 60)).padStart(2, "0")}:${seconds}`, "red"]);
+      list.push([`REC ${String(Math.floor(status.recording / 60)).padStart(2, "0")}:${seconds}`, "red"]);
     }
-    if (status.paused) found.push(["PAUSED", "amber"]);
-    if (role?.watching) found.push([role.watching, "soft"]);
-    if (ego.autopilot) found.push(["AUTOPILOT", "blue"]);
-    if (status.reverse) found.push(["REVERSE", "amber"]);
-    if (ego.collisions) found.push([`${ego.collisions} COLLISION${ego.collisions > 1 ? "S" : ""}`, "soft"]);
-    const words = JSON.stringify(found);
-    if (words === this.words) return;
-    this.words = words;
-    byId("badges").replaceChildren(...found.map(([text, kind]) => {
+    if (status.paused) list.push(["PAUSED", "amber"]);
+    if (role?.watching) list.push([role.watching, "soft"]);
+    if (ego.autopilot) list.push(["AUTOPILOT", "blue"]);
+    if (status.reverse) list.push(["REVERSE", "amber"]);
+    if (ego.collisions) list.push([`${ego.collisions} COLLISION${ego.collisions > 1 ? "S" : ""}`, "soft"]);
+    const badges = JSON.stringify(list);
+    if (badges === this.badges) return;
+    this.badges = badges;
+    byId("badges").replaceChildren(...list.map(([text, kind]) => {
       const badge = document.createElement("span");
       badge.className = `badge ${kind}`;
       badge.textContent = text;
@@ -98,14 +98,14 @@ export class Hud {
     }));
   }
 
-  // Rate and latency; in full with all that is known.
-  draw(latencies = [], transport = "", how = "") {
+  // Draws frame rate and latency, with all metrics in the detailed HUD.
+  draw(latencies = [], transport = "", detail = "") {
     const { status } = this, box = byId("measure");
-    const words = latencies.length ? `${percentile(latencies, 0.5).toFixed(0)} ms` : "– ms";
+    const median = latencies.length ? `${percentile(latencies, 0.5).toFixed(0)} ms` : "– ms";
     if (!this.full) {
       const more = document.createElement("em");
-      more.textContent = words;
-      more.title = "from key to picture, median";
+      more.textContent = median;
+      more.title = "Input latency, median";
       box.replaceChildren(`${this.rate(this.shown).toFixed(0)} FPS`, more);
       byId("place").hidden = true;
       return;
@@ -113,17 +113,17 @@ export class Hud {
     const table = document.createElement("table");
     const encoders = Object.entries(status.encoder ?? {}).map(([name, ms]) => `${name} ${ms} ms`).join(", ");
     table.append(
-      row("shown / painted", `${this.rate(this.shown).toFixed(0)} / ${this.rate(this.painted).toFixed(0)} FPS`),
-      row("key to picture", latencies.length ? `${words}, p95 ${percentile(latencies, 0.95).toFixed(0)}` : "–"),
+      row("displayed / rendered", `${this.rate(this.shown).toFixed(0)} / ${this.rate(this.rendered).toFixed(0)} FPS`),
+      row("input latency", latencies.length ? `${median}, p95 ${percentile(latencies, 0.95).toFixed(0)}` : "–"),
       row("simulator to encoder", `${status.latency} ms, p95 ${status.latency_p95}`),
       ...Object.entries(status.stages ?? {}).map(([name, ms]) => row(name, `${ms} ms`)),
       row("late warp", status.late_warp ? `${status.late_warp_ms} ms each` : "off"),
       row("encoder", encoders || "–"),
-      row("transport", `${transport}, ${how}`),
+      row("transport", `${transport}, ${detail}`),
       row("pages", status.pages ?? 0),
     );
     box.replaceChildren(table);
-    const lines = [status.title, [status.model, status.runtime].filter(Boolean).join("  |  "), status.place, status.painted];
+    const lines = [status.title, [status.model, status.runtime].filter(Boolean).join("  |  "), status.place, status.appearance];
     byId("place").hidden = false;
     byId("place").replaceChildren(...lines.filter(Boolean).map((text, n) => {
       const line = document.createElement(n ? "div" : "b");
@@ -148,9 +148,9 @@ export class Hud {
     box.append(notice);
   }
 
-  blow() {
+  shake() {
     const frame = byId("frame");
-    frame.classList.remove("blow");
-    requestAnimationFrame(() => frame.classList.add("blow"));
+    frame.classList.remove("shake");
+    requestAnimationFrame(() => frame.classList.add("shake"));
   }
 }

@@ -1,11 +1,11 @@
-// The map in the corner, heading up, and the large one, north up, to click where to go.
+// The map in the corner, heading up, and the large one, north up, to click a destination.
 
-const METRES = 130;  // that the small map shows across
-const PERIOD = 100;  // ms between two drawings: roads are many lines, and the processor may be the simulator's
+const METRES = 130;  // width of the area of the small map
+const PERIOD = 100;  // ms between two redraws: they take CPU time that the simulator may need
 const ROAD = "#5c6674", CAR = "#fabc40", FOOT = "#7ad6ff", WAY = "#569cff", EGO = "#48cf8e", RED = "#ff5d5d", WHITE = "#f4f7fa";
 
 export class Maps {
-  // `go(place)`: the place, m, that was clicked; null: nowhere any more
+  // `go(place)` is called with the clicked destination in m, null to clear it
   constructor(small, large, go) {
     Object.assign(this, { small, large, go, chart: null, ego: null, traffic: [], route: [], left: 0, drawn: 0, boxes: [] });
     small.addEventListener("click", () => this.toggle());
@@ -21,7 +21,7 @@ export class Maps {
     this.draw();
   }
 
-  chartCame(chart) {
+  setChart(chart) {
     this.chart = chart;
     this.small.hidden = false;
     this.boxes = chart.lines.map((line) => {
@@ -32,7 +32,7 @@ export class Maps {
     this.box = { left: most("left", Math.min), right: most("right", Math.max), top: most("top", Math.min), bottom: most("bottom", Math.max) };
   }
 
-  heard(hud) {
+  update(hud) {
     this.ego = hud;
     if (hud.traffic) { this.traffic = hud.traffic; this.route = hud.route; this.left = hud.route_left; }
     const now = performance.now();
@@ -75,7 +75,7 @@ export class Maps {
     north(context, width - 30 * ratio, 30 * ratio, 10 * ratio, 0);
     context.fillStyle = "#b3bdca";
     context.font = `${14 * ratio}px system-ui, sans-serif`;
-    context.fillText("Click where to go  |  right click: forget it  |  M: close", 16 * ratio, height - 14 * ratio);
+    context.fillText("Click to set a destination  |  Right click to clear it  |  M to close", 16 * ratio, height - 14 * ratio);
   }
 
   place(at, event) {
@@ -134,7 +134,7 @@ function dot(context, [x, y], radius, colour) {
   context.fill();
 }
 
-// Where north is; CARLA's y points south.
+// Draws the north arrow; CARLA's y points south.
 function north(context, x, y, size, turn) {
   context.save();
   context.translate(x, y);

@@ -1,11 +1,11 @@
-// The menu over a paused drive, and the card of all keys.
+// The menu over a paused drive, and the help card.
 
 const element = (tag, text = "", name = "") => Object.assign(document.createElement(tag), { textContent: text, className: name });
 
 export class Menu {
-  // `say(message)` to the server; `act(action)`: what the page does; `press(command)`
-  constructor(box, say, act, press) {
-    Object.assign(this, { box, say, act, press, choices: [], page: "", at: 0, items: [] });
+  // `send(message)` goes to the server, `act(action)` is carried out by the page, `press(command)` presses a key
+  constructor(box, send, act, press) {
+    Object.assign(this, { box, send, act, press, choices: [], page: "", at: 0, items: [] });
   }
 
   get shown() { return !this.box.hidden; }
@@ -13,28 +13,28 @@ export class Menu {
   toggle() { if (this.shown) this.close(); else this.open(); }
 
   open() {
-    this.say({ t: "menu", shown: true });
-    this.turn("first");
+    this.send({ t: "menu", shown: true });
+    this.showPage("first");
   }
 
   close() {
     if (!this.shown) return;
     this.box.hidden = true;
-    this.say({ t: this.page === "choices" ? "apply" : "menu", ...(this.page === "choices" ? {} : { shown: false }) });
+    this.send({ t: this.page === "choices" ? "apply" : "menu", ...(this.page === "choices" ? {} : { shown: false }) });
   }
 
-  turn(page) {
+  showPage(page) {
     this.page = page;
     this.at = 0;
     this.draw();
   }
 
-  heard(choices) {
+  setChoices(choices) {
     this.choices = choices;
     if (this.shown) this.draw();
   }
 
-  // True for a key that was the menu's.
+  // Handles a key; returns whether the menu was open.
   key(key) {
     if (!this.shown) return false;
     const item = this.items[this.at];
@@ -47,37 +47,37 @@ export class Menu {
   }
 
   back() {
-    if (this.page === "choices") { this.say({ t: "apply" }); this.page = ""; }
+    if (this.page === "choices") { this.send({ t: "apply" }); this.page = ""; }
     this.close();
   }
 
-  first() {
+  firstItems() {
     const then = (call) => () => { this.close(); call(); };
     return [
-      { label: "Resume", act: () => this.close(), hint: "Esc does the same." },
-      { label: "Map", act: then(() => this.act("map")), hint: "Click where to go; the autopilot drives there. M does the same." },
-      { label: "Place and picture", act: () => this.turn("choices"), hint: "Town, weather, time of day, traffic, model, quality." },
-      { label: "Respawn", act: then(() => this.press("respawn")), hint: "On from another place, at rest." },
-      { label: "Record", act: then(() => this.press("record")), hint: "MP4 and MCAP, on the server; again: stop. R does the same." },
-      { label: "Picture as a file", act: then(() => this.act("screenshot")), hint: "Without what is drawn over it. Ctrl+S does the same." },
-      { label: "All keys", act: then(() => this.act("help")), hint: "H shows them at any time." },
+      { label: "Resume", act: () => this.close(), hint: "Also: Esc." },
+      { label: "Map", act: then(() => this.act("map")), hint: "Click a destination for the autopilot. Also: M." },
+      { label: "Place and picture", act: () => this.showPage("choices"), hint: "Town, weather, time of day, traffic, model, quality." },
+      { label: "Respawn", act: then(() => this.press("respawn")), hint: "Continue from another place, at a standstill." },
+      { label: "Record", act: then(() => this.press("record")), hint: "Starts or stops recording MP4 and MCAP on the server. Also: R." },
+      { label: "Screenshot", act: then(() => this.act("screenshot")), hint: "Saves the picture without the HUD. Also: Ctrl+S." },
+      { label: "All keys", act: then(() => this.act("help")), hint: "Also: H, at any time." },
     ];
   }
 
-  offered() {
+  choiceItems() {
     return this.choices.map((choice) => ({
       label: choice.label,
       value: choice.shown[choice.at],
       hint: choice.hint,
       change: (by) => {
         const index = (choice.at + by + choice.shown.length) % choice.shown.length;
-        this.say({ t: "choose", name: choice.name, index });
+        this.send({ t: "choose", name: choice.name, index });
       },
     }));
   }
 
   draw() {
-    this.items = this.page === "choices" ? this.offered() : this.first();
+    this.items = this.page === "choices" ? this.choiceItems() : this.firstItems();
     this.at = Math.min(this.at, this.items.length - 1);
     const list = element("ol");
     this.items.forEach((item, n) => {

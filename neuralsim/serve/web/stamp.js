@@ -1,4 +1,4 @@
-// The numbers in the strip of blocks above each picture: neuralsim/serve/stamp.py writes them.
+// Reads the numbers in the strip of blocks above each image, written by neuralsim/serve/picture_stamp.py.
 
 const LINES = 2, COLUMNS = 32, SIDE = 4;
 export const ROWS = 16;
@@ -20,7 +20,7 @@ export class StampReader {
     this.context = this.canvas.getContext("2d", { willReadFrequently: true, alpha: false });
   }
 
-  // {picture, control, painted} of the picture that `video` shows now, null where it cannot be read.
+  // Returns {picture, control, rendered} of the current frame of `video`, null if it is unreadable.
   read(video) {
     const { width, height } = this.canvas;
     this.context.drawImage(video, 0, 0, video.videoWidth, ROWS, 0, 0, width, height);
@@ -34,6 +34,6 @@ export class StampReader {
     }
     if (checksum(data.subarray(0, 7)) !== data[7]) return null;
     const whole = (at) => (data[at] << 16) | (data[at + 1] << 8) | data[at + 2];
-    return { picture: whole(0), control: whole(3), painted: data[6] };
+    return { picture: whole(0), control: whole(3), rendered: data[6] };
   }
 }

@@ -1,4 +1,4 @@
-"""The cars, vans and buses of the town: side profiles by CARLA blueprint id, sizes near the real ones'."""
+"""The cars, vans and buses of the town: side profiles by CARLA blueprint id, about the size of the real vehicles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from neuralsim.town.assets.meshes import PAINT, RGB
 
 @dataclass(frozen=True)
 class CarShape:
-    """Side profile of a car; ``*_at`` are metres behind the front bumper, ``*_z`` heights above ground."""
+    """The side profile of a car; ``*_at`` are metres behind the front bumper, ``*_z`` heights above ground, metres."""
 
     length: float
     width: float  # without mirrors
@@ -19,7 +19,7 @@ class CarShape:
     front: float  # front overhang: bumper to front axle
     wheel: float  # wheel radius
     clearance: float
-    nose_z: float  # bonnet's front edge
+    nose_z: float  # front edge of the bonnet
     cowl_at: float  # where the windscreen meets the bonnet
     cowl_z: float
     roof_from: float  # top of the windscreen
@@ -27,9 +27,9 @@ class CarShape:
     tail_at: float  # bottom of the rear window
     tail_z: float
     belt_z: float  # lower edge of the side windows, at the rear
-    tumble: float = 0.26  # lean of the cabin's sides, metres inwards per metre of height
+    tumble: float = 0.26  # tumblehome of the cabin, metres inwards per metre of height
     pillars: tuple[float, ...] = ()  # metres behind the front bumper
-    glass_to: float = 1.0  # side windows end at this share of the cabin's length
+    glass_to: float = 1.0  # share of the cabin's length at which the side windows end
     tag: int = Tag.CAR
     colour: RGB = PAINT
     sharp: float = 0.0  # 0: ends rounded in plan, 1: box-like (vans, buses)
@@ -118,14 +118,14 @@ CARS: dict[str, CarShape] = {
         10.2, 2.5, 3.05, 5.6, 2.3, 0.48, 0.32, 1.22, 0.06, 1.24, 0.2, 10.05, 10.17, 1.4, 1.22,
         tumble=0.04, pillars=(1.5, 3.1, 4.7, 6.3, 7.9), tag=Tag.BUS, sharp=1.0, tyre_width=0.3,
     ),
-    # the pickup: short cabin, long bed under a flat cover
+    # a pickup with a short cabin and a long bed under a flat cover
     "vehicle.tesla.cybertruck": CarShape(
         5.35, 1.92, 1.82, 3.22, 0.92, 0.38, 0.26, 1.02, 1.48, 1.16, 2.06, 3.42, 3.6, 1.12, 1.12,
         tumble=0.18, pillars=(2.65,), sharp=0.4,
     ),
 }  # fmt: skip
 
-#: A lorry's cab, of one axle: the other is out of reach.
+#: The cab of a lorry, with one axle: the wheelbase puts the other one far outside of it.
 LORRY_CAB = CarShape(
     2.3, 2.45, 3.05, 50.0, 1.35, 0.5, 0.42, 1.45, 0.05, 1.48, 0.25, 2.22, 2.28, 1.5, 1.48,
     tumble=0.05, pillars=(1.45,), glass_to=0.6, tag=Tag.TRUCK, sharp=1.0, tyre_width=0.32,

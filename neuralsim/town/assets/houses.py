@@ -1,16 +1,16 @@
-"""Houses as triangles: walls, roofs of several shapes, chimneys, bays, windows and shop fronts."""
+"""Meshes of houses: walls, roofs of several shapes, chimneys, bays, windows and shop fronts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.town.assets.meshes import ALWAYS, NEAR, Mesh
+from neuralsim.town.assets.meshes import ALWAYS, NEAR, RGB, Mesh
 
 STOREY = 2.9  # m
-RGB = tuple[int, int, int]
 
 WALLS: tuple[RGB, ...] = (
     (168, 92, 70), (150, 84, 66), (186, 118, 88), (214, 202, 176), (226, 220, 206), (204, 180, 132), (190, 186, 178),
@@ -24,7 +24,7 @@ _FACES = np.array([(0, 1, 2), (0, 2, 3)])
 
 
 class Builder:
-    """Collects polygons and hands them out as one mesh."""
+    """A builder that collects polygons into one mesh."""
 
     def __init__(self) -> None:
         self._vertices: list[np.ndarray] = []
@@ -33,41 +33,46 @@ class Builder:
         self.fronts: dict[int, tuple[float, float]] = {}  # of houses by instance: heights of their foot and eaves, m
 
     def quads(self, corners: np.ndarray, tag: int, colour: RGB, instance: int = 0, level: int = ALWAYS) -> None:
-        """Quadrilaterals f64 (N, 4, 3); one whose last two corners agree is a triangle.
+        """Add quadrilaterals; those whose last two corners coincide are triangles.
 
-        ``corners``: m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``instance``: number; ``level``: of detail.
+        Args:
+            corners: f64 (N, 4, 3), metres.
+            tag: Semantic tag.
+            colour: RGB, 0 .. 255.
+            instance: Instance number.
+            level: Level of detail.
         """
         self._vertices.append(np.asarray(corners, np.float32).reshape(-1, 3))
         self._counts.append(len(self._vertices[-1]) // 4)
         self._looks.append((tag, colour, instance, level))
 
     def mesh(self) -> Mesh:
-        """All polygons collected, as triangles."""
+        """Return all collected polygons as triangles."""
         if not self._counts:
             return Mesh.empty()
         counts = np.array(self._counts)
         first = 4 * np.arange(counts.sum())[:, None, None]
         triangles = (first + _FACES).reshape(-1, 3)
-        each = np.repeat(np.arange(len(counts)), 2 * counts)
+        entry = np.repeat(np.arange(len(counts)), 2 * counts)
         tags, colours, instances, levels = zip(*self._looks, strict=True)
         vertices = np.concatenate(self._vertices)
         a, b, c = (vertices[triangles[:, k]] for k in range(3))
-        real = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 1e-6  # the empty halves of triangles go
+        real = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 1e-6  # drop the empty halves of triangles
         return Mesh(
             vertices,
             triangles[real],
-            np.array(tags, np.uint8)[each][real],
-            np.array(colours, np.uint8)[each][real],
-            np.array(instances, np.uint16)[each][real],
-            np.array(levels, np.uint8)[each][real],
+            np.array(tags, np.uint8)[entry][real],
+            np.array(colours, np.uint8)[entry][real],
+            np.array(instances, np.uint16)[entry][real],
+            np.array(levels, np.uint8)[entry][real],
         )
 
 
 @dataclass
 class LotFrame:
-    """Where a house stands.
+    """The coordinate frame of a lot.
 
-    ``origin`` (3,) is the left end of its front as seen from the street, ``along`` and ``inward`` units.
+    ``origin`` (3,) is the left end of its front as seen from the street, ``along`` and ``inward`` are unit vectors.
     """
 
     origin: np.ndarray
@@ -79,7 +84,7 @@ class LotFrame:
         self._axes[0, :2], self._axes[1, :2], self._axes[2, 2] = self.along, self.inward, 1.0
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """World coordinates of local ones: along the front, into the lot, up; shape (..., 3)."""
+        """Return the world coordinates of local ones: along the front, into the lot, up; shape (..., 3)."""
         return np.asarray(np.asarray(points, float) @ self._axes + self.origin)
 
 
@@ -93,10 +98,17 @@ def box(
     instance: int = 0,
     level: int = ALWAYS,
 ) -> None:
-    """A box without its floor, in a house's coordinates.
+    """Add a box without its floor.
 
-    ``builder`` collects it; ``frame``: of the lot; ``low``, ``high``: corners, m; ``tag``: semantic tag; ``colour``:
-    RGB, 0 .. 255; ``instance``: number; ``level``: of detail.
+    Args:
+        builder: Receives the polygons.
+        frame: Frame of the coordinates.
+        low: Lowest corner, metres.
+        high: Highest corner, metres.
+        tag: Semantic tag.
+        colour: RGB, 0 .. 255.
+        instance: Instance number.
+        level: Level of detail.
     """
     (x0, y0, z0), (x1, y1, z1) = low, high
     walls = [
@@ -109,24 +121,35 @@ def box(
     builder.quads(frame.at(np.array(walls)), tag, colour, instance, level)
 
 
-def house(
-    builder: Builder,
-    frame: LotFrame,
-    width: float,
-    depth: float,
-    storeys: int,
-    rng: np.random.Generator,
-    instance: int,
-    urban: bool,
-    base: float = 0.3,
-) -> None:
-    """One house: ``width`` along the street, ``depth`` into the lot, metres.
+class Lot(NamedTuple):
+    """The lot of a building: the builder that receives it, its frame, the source of its details, and its instance."""
 
-    Walls go ``base`` metres into the ground, which need not be level.
+    builder: Builder
+    frame: LotFrame
+    rng: np.random.Generator
+    instance: int
 
-    ``builder`` collects it; ``frame``: of the lot; ``storeys``: number; ``rng`` draws the details; ``instance``:
-    number; ``urban``: in a town street.
+    def quads(self, corners: object, colour: RGB, level: int = ALWAYS) -> None:
+        """Add quadrilaterals (N, 4, 3) of the building, in the frame of the lot, metres."""
+        self.builder.quads(self.frame.at(np.array(corners)), Tag.BUILDING, colour, self.instance, level)
+
+    def box(self, low: tuple[float, float, float], high: tuple[float, float, float], colour: RGB) -> None:
+        """Add a box of the building, in the frame of the lot, metres."""
+        box(self.builder, self.frame, low, high, Tag.BUILDING, colour, self.instance)
+
+
+def house(lot: Lot, width: float, depth: float, storeys: int, urban: bool, base: float = 0.3) -> None:
+    """Add a house.
+
+    Args:
+        lot: Its lot.
+        width: Length along the street, metres.
+        depth: Length into the lot, metres.
+        storeys: Number of storeys.
+        urban: Whether it is of the kind in town centres.
+        base: Depth of the walls below the ground, which need not be level, metres.
     """
+    rng, frame = lot.rng, lot.frame
     wall = WALLS[int(rng.integers(len(WALLS)))]
     roof = ROOFS[int(rng.integers(len(ROOFS)))]
     eaves = storeys * STOREY + float(rng.uniform(0.2, 0.9)) + (0.8 if urban else 0.0)
@@ -144,33 +167,26 @@ def house(
         ]
     )
     walls[:, :2, 2] = -base
-    builder.fronts[instance] = float(frame.origin[2]), float(frame.origin[2]) + eaves
-    builder.quads(frame.at(walls), Tag.BUILDING, wall, instance)
-    top = _roof(builder, frame, shape, w, d, eaves, rng, roof, wall, instance)
+    lot.builder.fronts[lot.instance] = float(frame.origin[2]), float(frame.origin[2]) + eaves
+    lot.quads(walls, wall)
+    top = _roof(lot, shape, (w, d), eaves, roof, wall)
     count = int(rng.integers(0, 3)) if shape != "flat" else int(rng.integers(0, 2))
-    _chimneys(builder, frame, (w, d), (eaves, top), count, rng, instance)
+    _chimneys(lot, (w, d), (eaves, top), count)
     if not urban and rng.random() < 0.35 and w > 6.0:  # a bay window
         x, tall = w * float(rng.uniform(0.15, 0.5)), STOREY * float(rng.choice([1.0, 2.0]))
-        box(builder, frame, (x, -0.7, -0.2), (x + 2.2, 0.1, min(tall, eaves - 0.3)), Tag.BUILDING, wall, instance)
+        lot.box((x, -0.7, -0.2), (x + 2.2, 0.1, min(tall, eaves - 0.3)), wall)
     if urban and rng.random() < 0.25 and storeys > 2 and w > 8.0:  # balconies
         x = w * float(rng.uniform(0.2, 0.5))
         for k in range(1, storeys):
             z = k * STOREY + 0.3
-            box(builder, frame, (x, -1.0, z), (x + 2.6, 0.0, z + 0.15), Tag.BUILDING, STONE, instance)
-            box(builder, frame, (x, -1.0, z + 0.15), (x + 2.6, -0.93, z + 1.0), Tag.BUILDING, (92, 94, 98), instance)
-    _front(builder, frame, w, storeys, eaves, rng, instance, wall, shop=urban and rng.random() < 0.6)
+            lot.box((x, -1.0, z), (x + 2.6, 0.0, z + 0.15), STONE)
+            lot.box((x, -1.0, z + 0.15), (x + 2.6, -0.93, z + 1.0), (92, 94, 98))
+    _front(lot, w, storeys, eaves, wall, shop=urban and rng.random() < 0.6)
 
 
-def _chimneys(
-    builder: Builder,
-    frame: LotFrame,
-    plan: tuple[float, float],
-    heights: tuple[float, float],
-    count: int,
-    rng: np.random.Generator,
-    instance: int,
-) -> None:
-    """With two pots each. ``plan``: width and depth of the house; ``heights``: of its eaves and its roof's top; m."""
+def _chimneys(lot: Lot, plan: tuple[float, float], heights: tuple[float, float], count: int) -> None:
+    """Add chimneys with two pots each; ``plan``: width and depth of the house, ``heights``: eaves and ridge, metres."""
+    rng = lot.rng
     (w, d), (eaves, top) = plan, heights
     for _ in range(count):
         x = float(rng.choice([0.5, w - 0.5, rng.uniform(1.0, w - 1.0)]))
@@ -178,52 +194,42 @@ def _chimneys(
         size = float(rng.uniform(0.35, 0.6))
         high = top + float(rng.uniform(0.5, 1.2))
         low, far = (x - size, y - 0.35, eaves), (x + size, y + 0.35, high)
-        box(builder, frame, low, far, Tag.BUILDING, (126, 78, 62), instance)
+        lot.box(low, far, (126, 78, 62))
         for px in np.arange(2) * size - size / 2 + x:
             low, far = (px - 0.1, y - 0.1, high), (px + 0.1, y + 0.1, high + 0.4)
-            box(builder, frame, low, far, Tag.BUILDING, (150, 92, 70), instance)
+            lot.box(low, far, (150, 92, 70))
 
 
-def _roof(
-    builder: Builder,
-    frame: LotFrame,
-    shape: str,
-    w: float,
-    d: float,
-    z: float,
-    rng: np.random.Generator,
-    colour: RGB,
-    wall: RGB,
-    instance: int,
-) -> float:
-    """A roof over eaves of height ``z``; returns the height of its ridge."""
+def _roof(lot: Lot, shape: str, plan: tuple[float, float], z: float, colour: RGB, wall: RGB) -> float:
+    """Add a roof above the eaves at height ``z`` and return the height of its ridge, metres."""
+    (w, d), rng = plan, lot.rng
     over = 0.3
     slope = float(np.tan(np.radians(rng.uniform(32.0, 50.0))))
     if shape == "flat":
         high = z + float(rng.uniform(0.2, 0.8))
-        box(builder, frame, (0, 0, z - 0.1), (w, d, high), Tag.BUILDING, wall, instance)
+        lot.box((0, 0, z - 0.1), (w, d, high), wall)
         if rng.random() < 0.4:
             x = float(rng.uniform(1.0, max(w - 4.0, 1.1)))
-            box(builder, frame, (x, d * 0.4, high), (x + 3.0, d * 0.8, high + 2.2), Tag.BUILDING, STONE, instance)
+            lot.box((x, d * 0.4, high), (x + 3.0, d * 0.8, high + 2.2), STONE)
         return high
     if shape == "mansard":
         inset, rise = 0.9, 2.4
         low = [(0, -over, z), (w, -over, z), (w, d + over, z), (0, d + over, z)]
         deck = [(0, inset, z + rise), (w, inset, z + rise), (w, d - inset, z + rise), (0, d - inset, z + rise)]
         faces = [[low[k], low[(k + 1) % 4], deck[(k + 1) % 4], deck[k]] for k in range(4)] + [deck]
-        builder.quads(frame.at(np.array(faces)), Tag.BUILDING, colour, instance)
+        lot.quads(faces, colour)
         for x in np.arange(1.2, w - 1.6, 2.6).tolist():
-            box(builder, frame, (x, 0.1, z + 0.5), (x + 1.2, 1.2, z + 2.0), Tag.BUILDING, wall, instance)
+            lot.box((x, 0.1, z + 0.5), (x + 1.2, 1.2, z + 2.0), wall)
         return z + rise
-    if shape == "across":  # the gable looks at the street
+    if shape == "across":  # the gable faces the street
         ridge = min(z + w / 2 * slope, z + 5.5)
         faces = [
             [(-over, -over, z - 0.1), (-over, d, z - 0.1), (w / 2, d, ridge), (w / 2, -over, ridge)],
             [(w + over, -over, z - 0.1), (w + over, d, z - 0.1), (w / 2, d, ridge), (w / 2, -over, ridge)],
         ]
         gables = [[(0, y, z), (w, y, z), (w / 2, y, ridge), (w / 2, y, ridge)] for y in (0.0, d)]
-        builder.quads(frame.at(np.array(faces)), Tag.BUILDING, colour, instance)
-        builder.quads(frame.at(np.array(gables)), Tag.BUILDING, wall, instance)
+        lot.quads(faces, colour)
+        lot.quads(gables, wall)
         return ridge
     ridge = min(z + d / 2 * slope, z + 5.0)
     inset = min(w / 2 - 0.5, d / 2) if shape == "hip" else 0.0
@@ -235,29 +241,20 @@ def _roof(
         [(0, 0, z), (0, d, z), (inset, d / 2, ridge), (inset, d / 2, ridge)],
         [(w, 0, z), (w, d, z), (w - inset, d / 2, ridge), (w - inset, d / 2, ridge)],
     ]
-    builder.quads(frame.at(np.array(faces)), Tag.BUILDING, colour, instance)
-    builder.quads(frame.at(np.array(ends)), Tag.BUILDING, colour if inset else wall, instance)
+    lot.quads(faces, colour)
+    lot.quads(ends, colour if inset else wall)
     if rng.random() < 0.35 and w > 6.0:  # dormers
         for x in np.arange(1.5, w - 2.0, 3.4).tolist():
-            box(
-                builder, frame, (x, 0.6, z), (x + 1.4, d * 0.4, min(z + 1.9, ridge - 0.2)), Tag.BUILDING, wall, instance
-            )
+            lot.box((x, 0.6, z), (x + 1.4, d * 0.4, min(z + 1.9, ridge - 0.2)), wall)
     return ridge
 
 
-def _front(
-    builder: Builder,
-    frame: LotFrame,
-    w: float,
-    storeys: int,
-    eaves: float,
-    rng: np.random.Generator,
-    instance: int,
-    wall: RGB,
-    shop: bool,
-) -> None:
-    """What stands out of the street side: shop signs, awnings, and, near the camera only, a few centimetres of its
-    openings. What is seen of windows and doors is ``neuralsim.facades``'s."""
+def _front(lot: Lot, w: float, storeys: int, eaves: float, wall: RGB, shop: bool) -> None:
+    """Add what protrudes from the street side: shop signs, awnings and, near the camera only, window frames and doors.
+
+    Their texture is that of ``neuralsim.facades``.
+    """
+    rng = lot.rng
     count = max(1, int(w / float(rng.uniform(2.0, 2.9))))
     pitch = w / count
     size = (min(1.2, pitch * 0.5), float(rng.uniform(1.3, 1.7)))
@@ -270,25 +267,23 @@ def _front(
         keep = ~((gz < STOREY) & (np.abs(gx - x[door]) < 0.01))
         gx, gz = gx[keep], gz[keep]
         panel = _panels(np.array([x[door]]), np.array([0.0]), 1.05, 2.15, -0.03)
-        builder.quads(frame.at(panel), Tag.BUILDING, wall, instance, NEAR)
+        lot.quads(panel, wall, NEAR)
     if len(gx):
         for rim, out in ((0.1, -0.02), (0.0, -0.035)):
             panels = _panels(gx - rim, gz - rim, size[0] + 2.0 * rim, size[1] + 2.0 * rim, out)
-            builder.quads(frame.at(panels), Tag.BUILDING, wall, instance, NEAR)
+            lot.quads(panels, wall, NEAR)
     if shop:
         red, green, blue = rng.integers(30, 170, 3).tolist()
         colour = (red, green, blue)
-        builder.quads(
-            frame.at(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03)), Tag.BUILDING, wall, instance, NEAR
-        )
-        box(builder, frame, (0.2, -0.14, 2.6), (w - 0.2, 0.0, 3.2), Tag.BUILDING, colour, instance)
+        lot.quads(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03), wall, NEAR)
+        lot.box((0.2, -0.14, 2.6), (w - 0.2, 0.0, 3.2), colour)
         if rng.random() < 0.4:  # an awning
             a = [(0.4, 0.0, 2.9), (w - 0.4, 0.0, 2.9), (w - 0.4, -1.1, 2.35), (0.4, -1.1, 2.35)]
-            builder.quads(frame.at(np.array([a])), Tag.BUILDING, colour, instance)
+            lot.quads([a], colour)
 
 
 def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float) -> np.ndarray:
-    """Upright rectangles in the plane ``y`` of a front: f64 (N, 4, 3) from their lower left corners."""
+    """Return upright rectangles f64 (N, 4, 3) in the plane ``y`` of a front, from their lower left corners."""
     corners = np.array([(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)])
     result = np.full((len(x), 4, 3), y)
     result[:, :, 0] = x[:, None] + corners[:, 0]
@@ -296,24 +291,19 @@ def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float)
     return result
 
 
-def church(builder: Builder, frame: LotFrame, rng: np.random.Generator, instance: int, base: float = 0.3) -> None:
-    """A church: nave, tower and spire, about 16 m by 34 m; its walls go ``base`` metres into the ground.
-
-    ``builder`` collects it; ``frame``: of its lot; ``rng``: of its details; ``instance``: its number.
-    """
+def church(lot: Lot, base: float = 0.3) -> None:
+    """Add a church: nave, tower and spire, about 16 m by 34 m; its walls extend ``base`` metres into the ground."""
     wall, roof = CHURCH_WALL, (86, 84, 88)
-    box(builder, frame, (2, 6, -base), (14, 34, 9.0), Tag.BUILDING, wall, instance)
+    lot.box((2, 6, -base), (14, 34, 9.0), wall)
     nave = [
         [(1.6, 5.6, 8.9), (1.6, 34.4, 8.9), (8, 34.4, 16), (8, 5.6, 16)],
         [(14.4, 5.6, 8.9), (14.4, 34.4, 8.9), (8, 34.4, 16), (8, 5.6, 16)],
         [(2, 34, 9), (14, 34, 9), (8, 34, 16), (8, 34, 16)],
         [(2, 6, 9), (14, 6, 9), (8, 6, 16), (8, 6, 16)],
     ]
-    builder.quads(frame.at(np.array(nave)), Tag.BUILDING, roof, instance)
-    high = float(rng.uniform(24.0, 30.0))
-    box(builder, frame, (4.5, 0, -base), (11.5, 7, high), Tag.BUILDING, wall, instance)
+    lot.quads(nave, roof)
+    high = float(lot.rng.uniform(24.0, 30.0))
+    lot.box((4.5, 0, -base), (11.5, 7, high), wall)
     tip = (8.0, 3.5, high + 15.0)
     foot = [(4.2, -0.3, high), (11.8, -0.3, high), (11.8, 7.3, high), (4.2, 7.3, high)]
-    builder.quads(
-        frame.at(np.array([[foot[k], foot[(k + 1) % 4], tip, tip] for k in range(4)])), Tag.BUILDING, roof, instance
-    )
+    lot.quads([[foot[k], foot[(k + 1) % 4], tip, tip] for k in range(4)], roof)

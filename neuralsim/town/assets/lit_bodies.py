@@ -1,4 +1,4 @@
-"""What the light needs to know of bodies that move: their size, and of cars where glass, axles and lamps are."""
+"""Parameters of moving bodies for shading: their sizes and, for cars, the positions of glass, axles and lamps."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.meshes import Mesh
 from neuralsim.town.assets.vehicle_meshes import rear_lamp
 
-#: Columns of a body's row: half length, half width, height; where bonnet and boot lid meet the glass, the axles (along
-#: x), radius of a wheel; heights of the windows' lower edge (0: not a car), of the bonnet's front edge, of the sills;
-#: three pillars (along x, ``NONE`` where there are fewer); centre of a rear lamp (|y|, z); which lamps are lit.
+#: Columns of a body's row: half length, half width, height; x of the edges of bonnet and boot lid at the glass and of
+#: the axles; wheel radius; heights of the windows' lower edge (0: not a car), of the bonnet's front edge and of the
+#: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps.
 LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
 LAMP_Y, LAMP_Z, LIT, COLUMNS = 14, 15, 16, 17
 NONE = -99.0
-#: Bits of ``LIT``, those of ``carla.VehicleLightState``.
+#: Bits of ``LIT``, as in ``carla.VehicleLightState``.
 LOW_BEAM, BRAKE, RIGHT, LEFT = 2, 8, 16, 32
 
 
 def body_row(name: str, mesh: Mesh) -> np.ndarray:
-    """f32 (COLUMNS,) of a vehicle or walker of this ``mesh``; ``name``: its blueprint's id, if it is a vehicle."""
+    """Return f32 (COLUMNS,) for the ``mesh`` of a vehicle or walker; ``name`` is the blueprint id of a vehicle."""
     low, high = mesh.bounds
     row = np.zeros(COLUMNS, np.float32)
     row[LENGTH], row[HALF_WIDTH], row[TALL] = (high[0] - low[0]) / 2.0, (high[1] - low[1]) / 2.0, high[2]

@@ -1,7 +1,7 @@
-"""Triangle meshes with a meaning per triangle, and the primitives everything in the town is built from.
+"""Triangle meshes with a semantic tag per triangle, and the primitives from which the town is built.
 
-Axes are UE's: x forward, y right, z up; metres. Vehicles, people and street furniture made of these primitives are in
-``vehicle_meshes``, ``people_meshes`` and ``prop_meshes``.
+Axes are those of Unreal Engine: x forward, y right, z up; metres. Vehicles, people and street furniture made of these
+primitives are in ``vehicle_meshes``, ``people_meshes`` and ``prop_meshes``.
 """
 
 from __future__ import annotations
@@ -14,24 +14,30 @@ from numpy.typing import ArrayLike
 
 RGB = tuple[int, int, int]
 
-#: Triangles of this colour take the colour of the placement (a car's paint, a walker's coat).
+#: Triangles of this colour take the colour of the placement (the paint of a car, the coat of a walker).
 PAINT: RGB = (255, 0, 255)
 
-#: Levels of detail of a triangle: drawn near the camera only, always, far from it only; of what is far, up to a second
-#: distance only, from there on only. ``END``: where the last one ends, in tables of where each begins.
+#: Levels of detail of a triangle: drawn only near the camera, always, only far from it; only up to and only beyond a
+#: second distance. ``END`` is the end of the last level in tables of their offsets.
 NEAR, ALWAYS, FAR, MIDDLE, DISTANT, END = range(6)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles, two-sided and of any winding unless ``solid``.
+    """A triangle mesh; triangles are two-sided and of any winding unless ``solid``.
 
-    ``vertices`` f32 (V, 3), metres; ``triangles`` i32 (T, 3); ``tags`` u8 (T,), CARLA tags; ``colours`` u8 (T, 3),
-    RGB albedo of the shaded view (``PAINT``: the placement's); ``instances`` u16 (T,), read for the static mesh only,
-    objects take theirs from the placement; ``levels`` u8 (T,), ``ALWAYS`` (default) or another; ``solid``
-    bool (T,), default False: part of a closed body whose back faces are never seen, wound so that (b - a) x (c - a)
-    points outwards.
-    Raises ValueError when the arrays do not fit together.
+    Attributes:
+        vertices: f32 (V, 3), metres.
+        triangles: i32 (T, 3), indices of vertices.
+        tags: u8 (T,), CARLA tags.
+        colours: u8 (T, 3), RGB albedo of the shaded view (``PAINT``: that of the placement).
+        instances: u16 (T,), used for the static mesh only; objects have the instance of their placement.
+        levels: u8 (T,), levels of detail, by default ``ALWAYS``.
+        solid: bool (T,), by default False: part of a closed body whose back faces are never seen, wound so that
+            (b - a) x (c - a) points outwards.
+
+    Raises:
+        ValueError: The lengths of the arrays do not match, or triangles refer to missing vertices.
     """
 
     vertices: np.ndarray
@@ -45,16 +51,16 @@ class Mesh:
     def __post_init__(self) -> None:
         count = len(self.triangles)
 
-        def given(values: np.ndarray | None, default: int, dtype: type) -> np.ndarray:
+        def or_default(values: np.ndarray | None, default: int, dtype: type) -> np.ndarray:
             return np.full(count, default, dtype) if values is None else np.ascontiguousarray(values, dtype)
 
         fields: dict[str, np.ndarray] = {
             "triangles": np.ascontiguousarray(self.triangles, np.int32).reshape(-1, 3),
             "tags": np.ascontiguousarray(self.tags, np.uint8),
             "colours": np.ascontiguousarray(self.colours, np.uint8).reshape(-1, 3),
-            "instances": given(self.instances, 0, np.uint16),
-            "levels": given(self.levels, ALWAYS, np.uint8),
-            "solid": given(self.solid, False, np.bool_),
+            "instances": or_default(self.instances, 0, np.uint16),
+            "levels": or_default(self.levels, ALWAYS, np.uint8),
+            "solid": or_default(self.solid, False, np.bool_),
         }
         for name, value in fields.items():
             if len(value) != count:
@@ -66,10 +72,14 @@ class Mesh:
 
     @staticmethod
     def of(vertices: ArrayLike, triangles: ArrayLike, tag: int, colour: RGB, instance: int = 0) -> Mesh:
-        """Mesh with one tag, colour and instance for all its triangles.
+        """Return a mesh with one tag, colour and instance for all its triangles.
 
-        ``vertices`` f32 (V, 3), m; ``triangles`` i32 (T, 3); ``tag``: semantic tag; ``colour``: RGB, 0 .. 255;
-        ``instance``: number.
+        Args:
+            vertices: f32 (V, 3), metres.
+            triangles: i32 (T, 3).
+            tag: Semantic tag.
+            colour: RGB, 0 .. 255.
+            instance: Instance number.
         """
         tri = np.asarray(triangles, np.int32).reshape(-1, 3)
         return Mesh(
@@ -82,57 +92,54 @@ class Mesh:
 
     @staticmethod
     def empty() -> Mesh:
-        """A mesh without triangles."""
+        """Return a mesh without triangles."""
         return Mesh.of(np.zeros((0, 3)), np.zeros((0, 3)), 0, (0, 0, 0))
 
     def transformed(self, matrix: np.ndarray) -> Mesh:
-        """The mesh under a 4x4 affine matrix, parent <- local."""
+        """Return the mesh transformed by an affine matrix (4, 4), parent <- local."""
         m = np.asarray(matrix, np.float64)
         triangles = self.triangles if np.linalg.det(m[:3, :3]) > 0.0 else self.triangles[:, ::-1]
         return replace(self, triangles=triangles, vertices=(self.vertices @ m[:3, :3].T + m[:3, 3]).astype(np.float32))
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0) -> Mesh:
-        """Scaled, turned about z by ``yaw`` (degrees, from x towards y), then shifted by metres.
-
-        ``x``, ``y``, ``z`` in m; ``scale``: factor.
-        """
+        """Return the mesh scaled, rotated about z by ``yaw`` (degrees, from x towards y), then translated (metres)."""
         c, s = scale * np.cos(np.radians(yaw)), scale * np.sin(np.radians(yaw))
         return self.transformed(np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, scale, z], [0, 0, 0, 1.0]]))
 
     def with_instance(self, instance: int) -> Mesh:
-        """The mesh with one instance number for all its triangles."""
+        """Return the mesh with one instance number for all its triangles."""
         return replace(self, instances=np.full(len(self.triangles), instance, np.uint16))
 
     def only(self, chosen: np.ndarray) -> Mesh:
-        """The mesh with the triangles ``chosen`` (bool (T,), or their numbers) alone."""
+        """Return the mesh with only the triangles ``chosen`` (bool (T,), or their indices)."""
         names = ("triangles", "tags", "colours", "instances", "levels", "solid")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def with_level(self, level: int) -> Mesh:
-        """The mesh drawn only in one level of detail, or ``ALWAYS``."""
+        """Return the mesh with one level of detail for all its triangles."""
         return replace(self, levels=np.full(len(self.triangles), level, np.uint8))
 
     def closed(self) -> Mesh:
-        """The mesh marked as a solid, its triangles (all of one winding) turned so that normals point outwards."""
+        """Return the mesh as a solid; its triangles, all of one winding, are flipped if their normals point inwards."""
         p = self.vertices[self.triangles].astype(np.float64)
         p -= p.reshape(-1, 3).mean(axis=0)
         volume = np.einsum("ij,ij->", p[:, 0], np.cross(p[:, 1], p[:, 2]))
         triangles = self.triangles if volume > 0.0 else self.triangles[:, ::-1]
         return replace(self, triangles=triangles, solid=np.ones(len(triangles), bool))
 
-    def painted(self, colour: RGB) -> Mesh:
-        """``PAINT`` triangles in a fixed colour: what a placement does for objects, for use in the static mesh."""
+    def with_paint(self, colour: RGB) -> Mesh:
+        """Return the mesh with a fixed colour for its ``PAINT`` triangles, for use in the static mesh."""
         paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
         return replace(self, colours=np.where(paint[:, None], np.array(colour, np.uint8), self.colours))
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest corner, f32 (3,) each, metres."""
+        """Lowest and highest corner of the bounding box, f32 (3,) each, metres."""
         return self.vertices.min(axis=0), self.vertices.max(axis=0)
 
 
 def merge(meshes: Iterable[Mesh]) -> Mesh:
-    """One mesh of many, in their order."""
+    """Return one mesh of many, in their order."""
     parts = list(meshes)
     if not parts:
         return Mesh.empty()
@@ -156,20 +163,20 @@ _BOX_TRIANGLES = [
 
 
 def box(size: ArrayLike, centre: ArrayLike, tag: int, colour: RGB) -> Mesh:
-    """Axis-aligned box; ``size`` and ``centre`` in metres (x, y, z)."""
+    """Return an axis-aligned box; ``size`` and ``centre`` in metres (x, y, z)."""
     return Mesh.of(_BOX * np.asarray(size, float) + np.asarray(centre, float), _BOX_TRIANGLES, tag, colour).closed()
 
 
 def quad(corners: ArrayLike, tag: int, colour: RGB) -> Mesh:
-    """Quadrilateral of four corners (4, 3) in order around it."""
+    """Return a quadrilateral of four corners (4, 3), in order around it."""
     return Mesh.of(corners, [(0, 1, 2), (0, 2, 3)], tag, colour)
 
 
 def quad_strip(left: ArrayLike, right: ArrayLike, tag: int, colour: RGB) -> Mesh:
-    """Ribbon between two polylines (N, 3) of equal length: road surfaces, markings, kerbs, walls."""
+    """Return a ribbon between two polylines (N, 3) with equally many points: road surfaces, markings, kerbs, walls."""
     a, b = np.asarray(left, float), np.asarray(right, float)
     if a.shape != b.shape or len(a) < 2:
-        raise ValueError(f"strip needs two equally long lines of 2 points or more, got {a.shape} and {b.shape}")
+        raise ValueError(f"a strip needs two lines with the same number of points, 2 or more: {a.shape} and {b.shape}")
     i = np.arange(len(a) - 1)
     n = len(a)
     triangles = np.concatenate([np.stack([i, i + 1, i + n], 1), np.stack([i + 1, i + n + 1, i + n], 1)])
@@ -177,7 +184,7 @@ def quad_strip(left: ArrayLike, right: ArrayLike, tag: int, colour: RGB) -> Mesh
 
 
 def triangulate(polygon: ArrayLike) -> np.ndarray:
-    """Triangles, i32 (N - 2, 3), of a simple polygon (N, 2), convex or not, by ear clipping.
+    """Return the triangles, i32 (N - 2, 3), of a simple polygon (N, 2), convex or not, by ear clipping.
 
     Source: Meisters, "Polygons have ears", American Mathematical Monthly 82 (1975).
     """
@@ -213,17 +220,21 @@ def triangulate(polygon: ArrayLike) -> np.ndarray:
 
 
 def flat(polygon: ArrayLike, z: float, tag: int, colour: RGB) -> Mesh:
-    """Horizontal face of a simple polygon (N, 2) at height ``z``."""
+    """Return the horizontal face of a simple polygon (N, 2) at height ``z``, metres."""
     p = np.asarray(polygon, float)[:, :2]
     return Mesh.of(np.column_stack([p, np.full(len(p), z)]), triangulate(p), tag, colour)
 
 
 def prism(polygon: ArrayLike, bottom: float, top: float, tag: int, colour: RGB, lid: RGB | None = None) -> Mesh:
-    """Upright walls around a simple polygon (N, 2) from ``bottom`` to ``top``, closed above (colour ``lid``).
+    """Return a prism: upright walls on a simple polygon, with a lid. It is open below but counts as a solid.
 
-    Open below, but counted as a solid: it is never seen from below.
-
-    ``polygon`` f64 (N, 2), m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255 of the walls.
+    Args:
+        polygon: f64 (N, 2), metres.
+        bottom: Height of the lower edge, metres.
+        top: Height of the lid, metres.
+        tag: Semantic tag.
+        colour: RGB of the walls, 0 .. 255.
+        lid: RGB of the lid, by default that of the walls.
     """
     p = np.asarray(polygon, float)[:, :2]
     if float(np.dot(p[:, 0], np.roll(p[:, 1], -1)) - np.dot(p[:, 1], np.roll(p[:, 0], -1))) < 0.0:
@@ -238,13 +249,15 @@ def prism(polygon: ArrayLike, bottom: float, top: float, tag: int, colour: RGB, 
     return merge([walls, flat(p, top, tag, lid or colour)]).closed()
 
 
-def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 8, squash: float = 1.0) -> Mesh:
-    """Round body along a path (N, 3) with a radius per point: limbs, trunks, poles. Closed at both ends.
+def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 8) -> Mesh:
+    """Return a tube along a path with a radius per point, closed at both ends: limbs, trunks, poles.
 
-    ``squash`` scales the second axis of the cross-section (its y where the path is upright).
-
-    ``path`` f64 (N, 3) and ``radii`` (N,), m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``sides``: of the
-    cross-section.
+    Args:
+        path: f64 (N, 3), metres.
+        radii: One radius or (N,), metres.
+        tag: Semantic tag.
+        colour: RGB, 0 .. 255.
+        sides: Number of sides of the cross-section.
     """
     p = np.asarray(path, float)
     r = np.broadcast_to(np.asarray(radii, float), (len(p),))
@@ -255,19 +268,23 @@ def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     u = np.cross(v, along)
     angle = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
-    ring = u[:, None] * np.cos(angle)[None, :, None] + squash * v[:, None] * np.sin(angle)[None, :, None]
+    ring = u[:, None] * np.cos(angle)[None, :, None] + v[:, None] * np.sin(angle)[None, :, None]
     return loft(p[:, None] + r[:, None, None] * ring, tag, colour)
 
 
 def loft(sections: ArrayLike, tag: int, colour: RGB, closed: bool = True, caps: bool = True) -> Mesh:
-    """Skin over a row of cross-sections (S, K, 3), each a ring of K points (``closed``) or an open line.
+    """Return the skin over a row of cross-sections; with ``closed`` and ``caps`` it is a solid.
 
-    Closed with caps it is a solid. Triangles of panel (s, k), between sections s, s + 1 and points k, k + 1, are number
-    2 * (s * panels + k) and the next, where panels = K for rings and K - 1 for lines; caps (fans about the centres of
-    the end sections) follow.
+    The triangles of panel (s, k), between sections s, s + 1 and points k, k + 1, are those with the indices
+    2 * (s * panels + k) and the next, where panels = K for rings and K - 1 for lines. The caps follow, as fans around
+    the centres of the end sections.
 
-    ``sections`` f64 (S, K, 3), m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``caps``: whether the ends are
-    closed.
+    Args:
+        sections: f64 (S, K, 3), metres.
+        tag: Semantic tag.
+        colour: RGB, 0 .. 255.
+        closed: Whether each section is a ring of K points, not an open line.
+        caps: Whether the ends are closed.
     """
     p = np.asarray(sections, float)
     count, size = p.shape[:2]
@@ -290,20 +307,21 @@ def loft(sections: ArrayLike, tag: int, colour: RGB, closed: bool = True, caps: 
 
 
 def cylinder(radius: float, bottom: float, top: float, tag: int, colour: RGB, sides: int = 8) -> Mesh:
-    """Upright cylinder about the z axis.
-
-    ``radius``, ``bottom`` and ``top`` in m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``sides``: number of
-    walls.
-    """
+    """Return an upright cylinder about the z axis with that many ``sides``; lengths in metres."""
     return tube([(0, 0, bottom), (0, 0, top)], radius, tag, colour, sides)
 
 
 def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int = 14, fine: bool = True) -> Mesh:
-    """Wheel about the y axis, centred at the origin.
+    """Return a wheel about the y axis, centred at the origin: a tyre, and on both faces a paler rim with spokes.
 
-    Tyre (``fine``: rounded shoulders), on both faces a paler rim with spokes.
-
-    ``radius`` and ``width`` in m; ``tag``: semantic tag; ``tyre``, ``rim``: RGB, 0 .. 255; ``sides``: of the circle.
+    Args:
+        radius: Metres.
+        width: Metres.
+        tag: Semantic tag.
+        tyre: RGB of the tyre, 0 .. 255.
+        rim: RGB of the rim, 0 .. 255.
+        sides: Number of sides of the circle.
+        fine: Whether the shoulders of the tyre are rounded.
     """
     angle = 2.0 * np.pi * np.arange(sides) / sides
     circle = np.stack([np.cos(angle), np.zeros(sides), np.sin(angle)], 1)
@@ -322,10 +340,15 @@ def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int
 
 
 def sphere(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, sides: int = 10, rings: int = 6) -> Mesh:
-    """Ellipsoid with semi-axes ``radii`` (x, y, z).
+    """Return an ellipsoid.
 
-    ``centre`` in m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``sides``, ``rings``: number of facets round and
-    from pole to pole.
+    Args:
+        radii: Semi-axes (x, y, z), metres.
+        centre: Centre, metres.
+        tag: Semantic tag.
+        colour: RGB, 0 .. 255.
+        sides: Number of facets around the z axis.
+        rings: Number of facets from pole to pole.
     """
     polar = np.pi * np.arange(rings + 1) / rings
     angle = 2.0 * np.pi * np.arange(sides) / sides
@@ -346,10 +369,16 @@ def sphere(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, sides: in
 def blob(
     radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, seed: int, detail: int = 7, rough: float = 0.28
 ) -> Mesh:
-    """Irregular lump, an ellipsoid whose surface is pushed in and out by up to ``rough`` of its radius.
+    """Return an irregular lump: an ellipsoid whose surface is pushed in and out by up to ``rough`` of its radius.
 
-    ``radii`` and ``centre`` in m; ``tag``: semantic tag; ``colour``: RGB, 0 .. 255; ``seed``: of the shape; ``detail``:
-    number of rings.
+    Args:
+        radii: Semi-axes (x, y, z), metres.
+        centre: Centre, metres.
+        tag: Semantic tag.
+        colour: Mean colour, RGB, 0 .. 255.
+        seed: Seed of the shape and of the shades of its triangles.
+        detail: Number of facets from pole to pole, plus 2.
+        rough: Maximum relative displacement.
     """
     rng = np.random.default_rng(seed)
     ball = sphere((1, 1, 1), (0, 0, 0), tag, colour, sides=detail + 2, rings=max(detail - 2, 3))
@@ -365,9 +394,9 @@ def blob(
 
 
 def fringe(body: Mesh, count: int, size: float, rng: np.random.Generator) -> Mesh:
-    """``count`` leaves that stick out of a body by up to about ``size`` m: its ragged edge.
+    """Return ``count`` leaves that stick out of a body by up to about ``size`` m, which give it a ragged edge.
 
-    Each is a triangle whose base lies in the surface, so that none of them hovers.
+    Each is a triangle whose base is in the surface, so that none of them floats.
     """
     corners = body.vertices[body.triangles].astype(float)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -1,6 +1,6 @@
 """Small objects on pavements: boards, planters, café tables, racks, refuse, weeds.
 
-As in ``prop_meshes``: origin at the centre of the foot on the ground, fronts face +x; metres.
+As in ``prop_meshes``, the origin is the centre of the foot on the ground, and fronts face +x; metres.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WEED: RGB = (96, 118, 54)
 
 
 def signboard(colour: RGB = (44, 62, 54)) -> Mesh:
-    """A shop's board on two leaves that lean against each other, seen from both ways along the street."""
+    """Return a sandwich board of a shop, visible from both directions along the street."""
     leaves = [
         quad([(0.35, s * 0.3, 0.0), (-0.35, s * 0.3, 0.0), (-0.3, 0.0, 1.05), (0.3, 0.0, 1.05)], Tag.STATIC, colour)
         for s in (-1, 1)
@@ -26,13 +26,13 @@ def signboard(colour: RGB = (44, 62, 54)) -> Mesh:
 
 
 def planter() -> Mesh:
-    """A tub with a shrub."""
+    """Return a tub with a shrub."""
     square = [(-0.45, -0.45), (0.45, -0.45), (0.45, 0.45), (-0.45, 0.45)]
     return merge([prism(square, 0.0, 0.55, Tag.STATIC, TERRACOTTA), bush(0.55, 4).moved(z=0.45)])
 
 
 def ticket_machine() -> Mesh:
-    """Where parking is paid for."""
+    """Return a parking ticket machine."""
     return merge(
         [
             box((0.22, 0.3, 1.0), (0, 0, 1.05), Tag.STATIC, (58, 74, 96)),
@@ -43,7 +43,7 @@ def ticket_machine() -> Mesh:
 
 
 def cafe_table() -> Mesh:
-    """A round table and two chairs, along y."""
+    """Return a round table and two chairs, in a row along y."""
     tag = Tag.STATIC
     parts = [cylinder(0.36, 0.7, 0.74, tag, WOOD, 8), cylinder(0.04, 0.0, 0.7, tag, DARK, 5)]
     for side in (-1, 1):
@@ -57,7 +57,7 @@ def cafe_table() -> Mesh:
 
 
 def parasol() -> Mesh:
-    """A café's sunshade over a table."""
+    """Return a parasol over a café table."""
     angle = 2.0 * np.pi * np.arange(8) / 8
     rim = np.stack([1.3 * np.cos(angle), 1.3 * np.sin(angle), np.full(8, 2.05)], 1)
     canopy = loft(np.stack([rim, 0.05 * rim + [0.0, 0.0, 2.5]]), Tag.STATIC, (196, 176, 138), caps=False)
@@ -65,7 +65,7 @@ def parasol() -> Mesh:
 
 
 def advertising_column() -> Mesh:
-    """A round column for posters."""
+    """Return a round advertising column."""
     return merge(
         [
             cylinder(0.58, 0.0, 2.7, Tag.STATIC, (172, 160, 138), 14),
@@ -75,7 +75,7 @@ def advertising_column() -> Mesh:
 
 
 def bicycle_rack(count: int = 3, seed: int = 0) -> Mesh:
-    """Stands across the pavement (along x), 0.8 m apart, most with a bicycle leaning on them."""
+    """Return bicycle stands across the pavement (along x), 0.8 m apart, most of them with a bicycle."""
     rng = np.random.default_rng(seed)
     parts = []
     for k in range(count):
@@ -84,7 +84,7 @@ def bicycle_rack(count: int = 3, seed: int = 0) -> Mesh:
         parts.append(tube(hoop, 0.025, Tag.STATIC, STEEL, 4))
         if rng.random() < 0.8:
             paint: RGB = ((30, 34, 38), (120, 30, 32), (38, 70, 116), (96, 104, 98))[int(rng.integers(4))]
-            machine = bicycle(0.34, 1.06, 0.92).whole().painted(paint)
+            machine = bicycle(0.34, 1.06, 0.92).whole().with_paint(paint)
             lean = np.radians(rng.uniform(3.0, 8.0))
             c, s = np.cos(lean), np.sin(lean)
             turned = machine.transformed(np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1.0]]))
@@ -93,7 +93,7 @@ def bicycle_rack(count: int = 3, seed: int = 0) -> Mesh:
 
 
 def sacks(seed: int = 0) -> Mesh:
-    """Refuse put out for collection: a heap of sacks, sometimes a box."""
+    """Return refuse put out for collection: a heap of sacks and a box."""
     rng = np.random.default_rng(seed)
     parts = []
     for _ in range(int(rng.integers(2, 5))):
@@ -105,7 +105,7 @@ def sacks(seed: int = 0) -> Mesh:
 
 
 def weeds(length: float, high: float, seed: int = 0, tag: int = Tag.VEGETATION) -> Mesh:
-    """What grows along x at the foot of a wall or at the edge of a road: tufts of uneven height."""
+    """Return weeds along x at the foot of a wall or at the edge of a road: tufts of uneven height."""
     rng = np.random.default_rng(seed)
     end = length / 2
     strip = quad([(-end, -0.08, 0.0), (end, -0.08, 0.0), (end, 0.08, 0.02), (-end, 0.08, 0.02)], tag, WEED)
@@ -121,7 +121,7 @@ def weeds(length: float, high: float, seed: int = 0, tag: int = Tag.VEGETATION) 
 
 
 def utility_pole(height: float = 8.5) -> Mesh:
-    """Wooden pole of an overhead line that runs along y."""
+    """Return the wooden pole of a power line that crosses it along x, with its crossarm along y."""
     return merge(
         [
             tube([(0, 0, -0.5), (0, 0, height)], [0.14, 0.1], TRUNK, BARK, 7),
@@ -135,8 +135,8 @@ def utility_pole(height: float = 8.5) -> Mesh:
 
 
 def pavement_templates() -> dict[str, Mesh]:
-    """All of these by name."""
-    found = {
+    """Return all meshes of this module by name."""
+    meshes = {
         "board": signboard(),
         "board pale": signboard((206, 198, 178)),
         "planter": planter(),
@@ -149,8 +149,8 @@ def pavement_templates() -> dict[str, Mesh]:
         "control": merge([cabinet(), cabinet().moved(0.0, 0.95)]),
     }
     for seed in range(2):
-        found[f"bikes {seed}"] = bicycle_rack(2 + 2 * seed, seed)
+        meshes[f"bikes {seed}"] = bicycle_rack(2 + 2 * seed, seed)
     for seed in range(3):
-        found[f"weeds {seed}"] = weeds(1.6, 0.34, seed)
-        found[f"verge {seed}"] = weeds(2.6, 0.3, seed + 3, Tag.TERRAIN)
-    return found
+        meshes[f"weeds {seed}"] = weeds(1.6, 0.34, seed)
+        meshes[f"verge {seed}"] = weeds(2.6, 0.3, seed + 3, Tag.TERRAIN)
+    return meshes

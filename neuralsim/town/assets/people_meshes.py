@@ -1,7 +1,7 @@
 """People: one articulated body, posed for walking, standing and riding.
 
-Origin: on the ground below the pelvis, x forward; metres. All poses have the same topology, so that vertex i is the
-same point of the body in each of them.
+The origin is on the ground below the pelvis, x forward; metres. All poses have the same topology, so that vertex i is
+the same point of the body in each of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Vector = tuple[float, float, float]
 
 @dataclass
 class Posture:
-    """Joint angles in degrees, positive swings the limb forward (x); pairs are (left, right)."""
+    """Joint angles in degrees; positive angles swing the limb forward (x); pairs are (left, right)."""
 
     pelvis: Vector = (0.0, 0.0, 0.93)
     lean: float = 2.0  # trunk, forward
@@ -38,7 +38,7 @@ class Posture:
 
 @dataclass
 class Body:
-    """Proportions (metres at a height of 1.75) and clothes."""
+    """The scale of a body of 1.75 m, and its clothes."""
 
     scale: float = 1.0
     coat: RGB = PAINT
@@ -52,14 +52,14 @@ class Body:
 
 
 def person(body: Body, pose: Posture) -> Mesh:
-    """The body in a posture, with a near and a far level of detail."""
+    """Return the body in a posture, with a near and a far level of detail."""
     near = merge(_parts(body, pose, 8)).with_level(NEAR)
     far = merge(_parts(body, pose, 4)).with_level(FAR)
     return merge([near, far])
 
 
 def _swing(angle: float) -> np.ndarray:
-    """Unit vector of a limb that hangs down, swung forward by ``angle`` degrees."""
+    """Return the unit vector of a hanging limb, swung forward by ``angle`` degrees."""
     a = np.radians(angle)
     return np.array([np.sin(a), 0.0, -np.cos(a)])
 
@@ -70,7 +70,7 @@ def _off(point: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Limbs:
-    """Joints of one side of a body, f64 (3,) each, m; ``shank`` and ``fore``: along it and the forearm."""
+    """The joints of one side of a body, f64 (3,) each, m; ``shank`` and ``fore`` point along shank and forearm."""
 
     hip: np.ndarray
     knee: np.ndarray
@@ -85,7 +85,7 @@ class Limbs:
 
 @dataclass(frozen=True)
 class Joints:
-    """Where a body of 1.75 m bends, f64 (3,) each, m; ``up``: along its trunk; ``sides``: left, right."""
+    """The joints of a body of 1.75 m, f64 (3,) each, m; ``up`` points along its trunk; ``sides``: left, right."""
 
     pelvis: np.ndarray
     chest: np.ndarray
@@ -96,7 +96,7 @@ class Joints:
 
 
 def joints(pose: Posture) -> Joints:
-    """The joints of a body in a posture."""
+    """Return the joints of a body in a posture."""
     pelvis = np.array(pose.pelvis)
     up = -_swing(-pose.lean)
     up[0] = np.sin(np.radians(pose.lean))
@@ -162,14 +162,15 @@ def _parts(body: Body, pose: Posture, sides: int) -> list[Mesh]:
 
 
 def _flatten(up: np.ndarray) -> np.ndarray:
-    """Scale of a trunk's section: 0.62 as deep as wide."""
+    """Return the scale (3,) of the cross-sections of a trunk, which is 0.62 times as deep as it is wide."""
     return np.array([0.62, 1.0, 1.0]) if abs(up[0]) < 0.4 else np.array([0.75, 1.0, 0.75])
 
 
 def gait(phase: int) -> Posture:
-    """Walking posture: hips and arms swing against each other, the swinging leg's knee bends; 0 is standing.
+    """Return the posture of a phase of walking: hips and arms swing in opposition; phase 0 is standing.
 
-    Angles are about those of normal gait at 1.4 m/s: hip -18..28, knee 3..58 degrees (Perry, "Gait Analysis", 1992).
+    Angles are approximately those of normal gait at 1.4 m/s: hip -18..28, knee 3..58 degrees (Perry, "Gait Analysis",
+    1992).
     """
     if phase == 0:
         return Posture()
@@ -184,7 +185,7 @@ def gait(phase: int) -> Posture:
     return Posture((0.0, 0.0, bob), 4.0, (hip[0], hip[1]), (knee[0], knee[1]), (arm[0], arm[1]), (18.0, 18.0), 5.0)
 
 
-#: Kinds of walkers that differ in outline.
+#: Kinds of walkers, which differ in outline.
 KINDS: dict[str, Body] = {
     "man": Body(),
     "woman": Body(scale=0.94, skirt=True, bag=True, hair=(96, 62, 34), trousers=(60, 48, 50)),
@@ -194,10 +195,10 @@ KINDS: dict[str, Body] = {
 
 
 def walker_templates(kind: str = "man") -> list[Mesh]:
-    """Eight gait phases of a walker of a kind in ``KINDS``.
+    """Return the eight gait phases of a walker of a kind in ``KINDS``.
 
-    0 stands, 1..7 are the cycle's eighths after it (0 also closes the cycle). One cycle of two steps is about 1.4 m for
-    an adult. The coat takes the placement's colour. Raises KeyError for an unknown kind.
+    Phase 0 is standing, 1..7 are the following eighths of the cycle, which 0 also closes. A cycle of two steps is about
+    1.4 m for an adult. The coat has the colour of the placement. Raises KeyError for an unknown kind.
     """
     body = KINDS[kind]
     return [person(body, gait(phase)) for phase in range(PHASES)]

@@ -1,9 +1,11 @@
-"""Street furniture and plants. Origin: centre of the foot on the ground; what faces somewhere faces +x; metres.
+"""Street furniture and plants. The origin is the centre of the foot on the ground, and fronts face +x; metres.
 
-``levels`` of detail are inside the meshes, so they can be merged into the static mesh as they are.
+The meshes contain their levels of detail, so they can be merged into the static mesh unchanged.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,7 +35,7 @@ DARK: RGB = (46, 48, 50)
 WOOD: RGB = (122, 88, 58)
 BARK: RGB = (86, 70, 54)
 
-#: Props that are a box of about the right size and colour: length, width, height (m).
+#: Props that are a box of about the right size and colour: length, width, height (m), RGB.
 BOXES: dict[str, tuple[float, float, float, RGB]] = {
     "advertisement": (0.3, 1.4, 2.4, (196, 198, 200)),
     "atm": (0.8, 0.9, 2.0, (60, 84, 120)),
@@ -120,19 +122,19 @@ BOXES: dict[str, tuple[float, float, float, RGB]] = {
 
 
 def block(name: str) -> Mesh:
-    """The box that stands for a prop of `BOXES`, on the ground."""
+    """Return the box of a prop in `BOXES`, on the ground."""
     length, width, height, colour = BOXES[name]
     return box((length, width, height), (0.0, 0.0, height / 2.0), Tag.DYNAMIC, colour)
 
 
 STATES = ("red", "yellow", "green")  # of a traffic light
-#: Heights and look of the lamps of a traffic light's head, local z about its centre.
+#: z of the lamps of a traffic light, relative to the centre of its head, metres.
 LAMPS: dict[str, float] = {"red": 0.29, "yellow": 0.0, "green": -0.29}
 HEAD_X, HEAD_Z = 0.19, 2.75
 
 
 def _head(tag: int) -> Mesh:
-    """One head of three lamps facing +x, about its own centre, with hoods and backing board."""
+    """Return a head with three lamps facing +x, with hoods and backing board; the origin is its centre."""
     parts = [box((0.2, 0.3, 0.92), (0, 0, 0), tag, DARK), box((0.03, 0.5, 1.12), (-0.06, 0, 0), tag, (30, 30, 32))]
     dim = {"red": (96, 24, 20), "yellow": (98, 78, 22), "green": (22, 84, 40)}
     for name, z in LAMPS.items():
@@ -142,9 +144,9 @@ def _head(tag: int) -> Mesh:
 
 
 def traffic_light(arm: float = 0.0) -> Mesh:
-    """Traffic light facing +x: a head at the pole and, with ``arm`` > 0, one above the road, that far to +y.
+    """Return a traffic light facing +x: a head at the pole and, if ``arm`` > 0, another one ``arm`` m towards +y.
 
-    +y is the left of the drivers who face it.
+    For drivers facing it, +y is left: the second head is above the road.
     """
     parts = [
         cylinder(0.06, 0, 3.35 if not arm else 5.6, Tag.POLE, STEEL, 8),
@@ -158,13 +160,13 @@ def traffic_light(arm: float = 0.0) -> Mesh:
 
 
 def traffic_light_bulbs(arm: float = 0.0) -> dict[str, list[tuple[float, float, float]]]:
-    """Centres of the lamps of ``traffic_light(arm)`` by state: local metres, one per head."""
+    """Return the centres of the lamps of ``traffic_light(arm)`` by state, one per head, metres."""
     heads = [(0.0, HEAD_Z)] + ([(arm, 5.35)] if arm else [])
     return {name: [(HEAD_X + 0.125, y, z + dz) for y, z in heads] for name, dz in LAMPS.items()}
 
 
 def street_lamp(height: float = 7.5, arm: float = 1.6) -> Mesh:
-    """Lamp post whose arm reaches to +x (towards the road)."""
+    """Return a street lamp whose arm extends towards +x (the road)."""
     mast = tube(
         [(0, 0, 0), (0, 0, height * 0.9), (arm * 0.3, 0, height), (arm, 0, height + 0.12)],
         [0.09, 0.06, 0.045, 0.04],
@@ -182,7 +184,7 @@ def street_lamp(height: float = 7.5, arm: float = 1.6) -> Mesh:
 
 
 def lantern(height: float = 4.0) -> Mesh:
-    """Old-town lantern: a post with a lamp housing on top."""
+    """Return an old-town lantern: a post with a lamp housing on top."""
     post = tube([(0, 0, 0), (0, 0, 0.8), (0, 0, 0.85), (0, 0, height)], [0.12, 0.1, 0.06, 0.05], Tag.POLE, DARK, 8)
     lamp = tube(
         [(0, 0, height), (0, 0, height + 0.5), (0, 0, height + 0.55), (0, 0, height + 0.72)],
@@ -203,7 +205,10 @@ _SIGNS: dict[str, tuple[int, float, RGB, RGB]] = {
 
 
 def sign(kind: str = "limit", height: float = 2.5) -> Mesh:
-    """Sign on a post, facing +x: limit, stop, yield, warning, parking, priority, crossing. KeyError for others."""
+    """Return a sign on a post, facing +x.
+
+    Kinds are limit, stop, yield, warning, parking, priority and crossing. Raises KeyError for others.
+    """
     corners, radius, rim, field = _SIGNS[kind]
     start = {
         "yield": -np.pi / 2,
@@ -214,7 +219,7 @@ def sign(kind: str = "limit", height: float = 2.5) -> Mesh:
     }.get(kind, 0.0)
     angle = start + 2.0 * np.pi * np.arange(corners) / corners
     plate = np.column_stack([np.cos(angle), np.sin(angle)])
-    # a prism stands upright: turn its z to x
+    # rotate the upright prism, z to x
     turn = np.array([[0, 0, 1, 0.05], [1, 0, 0, 0], [0, 1, 0, height - radius], [0, 0, 0, 1.0]])
     board = [
         prism(plate * radius, 0.0, 0.025, Tag.TRAFFIC_SIGN, rim),
@@ -227,31 +232,39 @@ def sign(kind: str = "limit", height: float = 2.5) -> Mesh:
 
 
 def direction_sign(width: float = 2.2, tall: float = 1.1, height: float = 3.4) -> Mesh:
-    """Board with destinations on two posts, facing +x."""
+    """Return a direction sign on two posts, facing +x."""
     board = box((0.06, width, tall), (0.06, 0, height - tall / 2), Tag.TRAFFIC_SIGN, (28, 84, 170))
     posts = [cylinder(0.05, 0, height, Tag.POLE, STEEL, 6).moved(0, s * width * 0.32) for s in (-1, 1)]
     return merge([board, *posts])
 
 
-#: Kinds of trees: height, crown radius, crown base, trunk radius, crown colour.
-TREES: dict[str, tuple[float, float, float, float, RGB]] = {
-    "lime": (9.5, 3.0, 2.6, 0.2, (74, 108, 44)),
-    "plane": (12.5, 4.6, 3.4, 0.3, (92, 122, 56)),
-    "birch": (8.5, 1.9, 2.2, 0.12, (112, 140, 66)),
-    "young": (4.6, 1.3, 1.9, 0.06, (88, 128, 52)),
-    "poplar": (14.0, 1.7, 1.6, 0.22, (66, 102, 46)),
-    "bare": (8.5, 2.8, 2.4, 0.18, (96, 80, 60)),
+class TreeKind(NamedTuple):
+    """The sizes of a kind of tree, metres, and the colour of its crown."""
+
+    height: float
+    crown_radius: float
+    crown_base: float
+    trunk_radius: float
+    crown_colour: RGB
+
+
+TREES = {
+    "lime": TreeKind(9.5, 3.0, 2.6, 0.2, (74, 108, 44)),
+    "plane": TreeKind(12.5, 4.6, 3.4, 0.3, (92, 122, 56)),
+    "birch": TreeKind(8.5, 1.9, 2.2, 0.12, (112, 140, 66)),
+    "young": TreeKind(4.6, 1.3, 1.9, 0.06, (88, 128, 52)),
+    "poplar": TreeKind(14.0, 1.7, 1.6, 0.22, (66, 102, 46)),
+    "bare": TreeKind(8.5, 2.8, 2.4, 0.18, (96, 80, 60)),
 }
 
-
-#: Trunks and boughs are thin upright wood, and labelled as what they look like: as foliage, painters paint them green.
+#: Tag of trunks and boughs, which look like thin upright wood: labelled as vegetation, generators render them green.
 TRUNK = Tag.POLE
 LEAVES = 28  # per lump of a crown
 SPRIGS = 12  # per metre of hedge
 
 
 def tree(kind: str = "lime", seed: int = 0) -> Mesh:
-    """Tree of a kind in ``TREES``, another one for each seed: trunk that branches, crown of lumps with ragged edges."""
+    """Return a tree of a kind in ``TREES``: a branching trunk and a crown of lumps with ragged edges."""
     height, radius, base, trunk, colour = TREES[kind]
     rng = np.random.default_rng(seed)
     height *= rng.uniform(0.88, 1.12)
@@ -269,7 +282,7 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
     far.append(blob(half * 0.58, middle, tag, colour, core, 4))
     distant.append(blob(half * 0.6, middle, tag, colour, core, 2))
     lumps = 8 if kind in ("young", "birch") else 11
-    for k in range(lumps):  # spread evenly over the crown, as seeds over a sunflower
+    for k in range(lumps):  # spread evenly over the crown, like the seeds of a sunflower
         level = 1.0 - 2.0 * (k + 0.5 + rng.uniform(-0.3, 0.3)) / lumps
         turn = 2.39996 * k + rng.uniform(-0.4, 0.4)
         out = np.sqrt(max(1.0 - level**2, 0.0))
@@ -277,7 +290,7 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
         if level < 0.35:  # a branch to it
             path = [tuple(fork), tuple(fork * 0.4 + at * 0.6 - [0, 0, 0.3]), tuple(at)]
             near.append(tube(path, [trunk * 0.6, trunk * 0.35, 0.03], TRUNK, BARK, 4))
-        if kind == "bare":  # twigs reach beyond a crown that is filled, as people label winter trees
+        if kind == "bare":  # twigs extend beyond a filled crown, as winter trees are labelled
             for _ in range(5):
                 tip = at + rng.normal(scale=radius * 0.3, size=3) + np.array([0.0, 0.0, 0.5])
                 near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], TRUNK, BARK, 3))
@@ -294,7 +307,7 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
 
 
 def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0) -> Mesh:
-    """Hedge along x, centred, with an uneven top and sides, and near by the leaves that stand out of them."""
+    """Return a hedge along x, centred, with uneven top and sides and, near the camera, protruding leaves."""
     rng = np.random.default_rng(seed)
     count = max(int(length / 0.4), 2)
     x = np.linspace(-length / 2, length / 2, count)
@@ -313,7 +326,7 @@ def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0)
 
 
 def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
-    """Shrub: lumps on the ground with ragged edges."""
+    """Return a shrub: lumps on the ground with ragged edges."""
     rng = np.random.default_rng(seed)
     near, far = [], []
     for k in range(4):
@@ -329,13 +342,13 @@ def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
 
 
 def bollard() -> Mesh:
-    """Bollard with a light band."""
+    """Return a bollard with a light band."""
     body = tube([(0, 0, 0), (0, 0, 0.85), (0, 0, 0.95)], [0.085, 0.075, 0.03], Tag.STATIC, DARK, 8)
     return merge([body, cylinder(0.082, 0.68, 0.76, Tag.STATIC, (220, 220, 214), 8)])
 
 
 def delineator() -> Mesh:
-    """White post with a black band and a reflector that looks along +x, beside country roads."""
+    """Return a delineator of a country road: a white post with a black band and a reflector facing +x."""
     return merge(
         [
             box((0.1, 0.12, 1.0), (0, 0, 0.5), Tag.STATIC, (226, 226, 222)),
@@ -346,7 +359,7 @@ def delineator() -> Mesh:
 
 
 def bench() -> Mesh:
-    """Bench whose sitter looks along +x."""
+    """Return a bench facing +x."""
     parts = [box((0.13, 1.7, 0.035), (x, 0, 0.45), Tag.STATIC, WOOD) for x in (-0.16, 0.0, 0.16)]
     parts += [box((0.035, 1.7, 0.12), (-0.26 - 0.03 * k, 0, 0.6 + 0.16 * k), Tag.STATIC, WOOD) for k in (0, 1)]
     for y in (-0.7, 0.7):
@@ -357,7 +370,7 @@ def bench() -> Mesh:
 
 
 def litter_bin() -> Mesh:
-    """Round litter bin on a short foot."""
+    """Return a round litter bin on a short foot."""
     body = tube([(0, 0, 0.1), (0, 0, 0.85)], [0.19, 0.23], Tag.STATIC, (62, 82, 66), 10)
     return merge(
         [
@@ -369,7 +382,7 @@ def litter_bin() -> Mesh:
 
 
 def wheeled_bin(colour: RGB = (40, 62, 48)) -> Mesh:
-    """Household bin with a lid, its front towards +x."""
+    """Return a household bin with a lid, facing +x."""
     body = tube([(0, 0, 0.06), (0.02, 0, 0.95)], [0.3, 0.36], Tag.STATIC, colour, 4)
     return merge(
         [
@@ -381,7 +394,7 @@ def wheeled_bin(colour: RGB = (40, 62, 48)) -> Mesh:
 
 
 def cabinet() -> Mesh:
-    """Grey box of the electricity or telephone company."""
+    """Return a grey electricity or telephone cabinet."""
     return merge(
         [
             box((0.4, 1.1, 1.2), (0, 0, 0.65), Tag.STATIC, (128, 132, 124)),
@@ -391,7 +404,7 @@ def cabinet() -> Mesh:
 
 
 def post_box() -> Mesh:
-    """Yellow post box on a post."""
+    """Return a yellow post box on a post."""
     return merge(
         [
             box((0.38, 0.46, 0.7), (0, 0, 1.05), Tag.STATIC, (224, 184, 30)),
@@ -401,7 +414,7 @@ def post_box() -> Mesh:
 
 
 def bus_stop() -> Mesh:
-    """Shelter open towards +x, with roof, glass, bench and a sign on a post."""
+    """Return a bus shelter open towards +x, with roof, glass, bench and a sign on a post."""
     tag = Tag.STATIC
     parts = [box((1.5, 3.9, 0.1), (0, 0, 2.45), tag, (90, 94, 98))]
     parts += [box((0.07, 0.07, 2.4), (x, y, 1.2), tag, STEEL) for x in (-0.65, 0.6) for y in (-1.85, 1.85)]
@@ -421,9 +434,9 @@ def bus_stop() -> Mesh:
 
 
 def fence(length: float, height: float = 1.1, pickets: bool = True) -> Mesh:
-    """Fence along x, centred: rails on posts, with pickets.
+    """Return a fence along x, centred: rails on posts, with pickets.
 
-    Between the pickets it is closed by a darker sheet, as the labels of real photographs close it.
+    A darker sheet closes the gaps between the pickets, as labels of real images do.
     """
     tag = Tag.FENCE
     parts = [box((length, 0.04, 0.07), (0, 0, height * z), tag, WOOD) for z in (0.3, 0.85)]
@@ -436,7 +449,7 @@ def fence(length: float, height: float = 1.1, pickets: bool = True) -> Mesh:
 
 
 def railing(length: float, height: float = 1.0) -> Mesh:
-    """Metal railing along x, centred, of thin bars before a sheet (see ``fence``)."""
+    """Return a metal railing along x, centred, of thin bars in front of a sheet (see ``fence``)."""
     tag = Tag.FENCE
     parts = [box((length, 0.05, 0.05), (0, 0, z), tag, DARK) for z in (0.15, height)]
     parts += [box((0.06, 0.06, height), (x, 0, height / 2), tag, DARK) for x in _posts(length)]
@@ -446,7 +459,7 @@ def railing(length: float, height: float = 1.0) -> Mesh:
 
 
 def _posts(length: float) -> list[float]:
-    """Where posts stand along x, about two metres apart."""
+    """Return the positions of posts along x, about two metres apart."""
     ends: list[float] = np.linspace(-length / 2, length / 2, max(int(length / 2.0), 1) + 1).tolist()
     return ends
 

@@ -1,4 +1,4 @@
-"""A walker's skeleton, under the names that CARLA's walkers give its bones."""
+"""The skeleton of a walker, with CARLA's names of the bones."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from neuralsim.town.assets.people_meshes import KINDS, Joints, Limbs, gait, joints
 
-#: A hand's fingers: metres to the thumb's side of its middle, from the wrist to the first joint, and of each bone.
+#: Fingers of a hand: metres from its middle towards the thumb, from the wrist to the first joint, and per bone.
 FINGERS = {
     "Thumb": (0.03, 0.02, 0.02), "Index": (0.022, 0.06, 0.02), "Middle": (0.008, 0.062, 0.021),
     "Ring": (-0.008, 0.06, 0.02), "Pinky": (-0.022, 0.055, 0.016),
 }  # fmt: skip
-_EYE = (0.085, 0.032, 0.025)  # m before, beside and above the middle of the head
+_EYE = (0.085, 0.032, 0.025)  # m in front of, to the side of and above the centre of the head
 
 
 class Bone(NamedTuple):
-    """One bone: its name, that of the one it hangs on ("" for none), where it begins: f64 (3,), m, in the walker."""
+    """A bone: its name, its parent's ("" for none), and its start f64 (3,), m, in the frame of the walker."""
 
     name: str
     parent: str
@@ -27,9 +27,9 @@ class Bone(NamedTuple):
 
 @lru_cache(maxsize=64)
 def bones(kind: str, phase: int) -> tuple[Bone, ...]:
-    """The bones of a walker of a kind in ``KINDS`` in a phase of its gait, parents first; forward, right, up."""
+    """Return the bones of a walker of a kind in ``KINDS`` in a phase of its gait, parents first; forward, right, up."""
     at, scale = joints(gait(phase)), KINDS[kind].scale
-    found = [
+    bones = [
         Bone("crl_root", "", np.zeros(3)),
         Bone("crl_hips__C", "crl_root", at.pelvis),
         Bone("crl_spine__C", "crl_hips__C", at.pelvis + 0.12 * at.up),
@@ -38,12 +38,12 @@ def bones(kind: str, phase: int) -> tuple[Bone, ...]:
         Bone("crl_Head__C", "crl_neck__C", at.head),
     ]
     for side, name, limbs in zip((-1.0, 1.0), "LR", at.sides, strict=True):
-        found += _side(at, limbs, side, name)
-    return tuple(Bone(bone.name, bone.parent, scale * bone.at) for bone in found)
+        bones += _side(at, limbs, side, name)
+    return tuple(Bone(bone.name, bone.parent, scale * bone.at) for bone in bones)
 
 
 def _side(at: Joints, limbs: Limbs, side: float, name: str) -> list[Bone]:
-    """Eye, arm and leg of the left (-1, "L") or the right side (1, "R")."""
+    """Return eye, arm and leg of the left (-1, "L") or the right side (1, "R")."""
     hand, end = f"crl_hand__{name}", limbs.toe + (limbs.toe - limbs.ankle) * 0.1
     collar = at.neck - 0.06 * at.up + np.array([0.0, side * 0.05, 0.0])
     chain = [
@@ -58,12 +58,12 @@ def _side(at: Joints, limbs: Limbs, side: float, name: str) -> list[Bone]:
         ("toe", f"crl_foot__{name}", limbs.toe),
         ("toeEnd", f"crl_toe__{name}", end),
     ]
-    found = [Bone(f"crl_{part}__{name}", parent, place) for part, parent, place in chain]
+    bones = [Bone(f"crl_{part}__{name}", parent, place) for part, parent, place in chain]
     for finger, (aside, to_first, length) in FINGERS.items():
         parent = hand
         for number, part in enumerate(("", "01", "02", "End")):
-            # Thumbs point forwards where arms hang down.
+            # thumbs point forwards when the arms hang down
             place = limbs.wrist + (to_first + number * length) * limbs.fore + np.array([aside, 0.0, 0.0])
-            found.append(Bone(f"crl_hand{finger}{part}__{name}", parent, place))
-            parent = found[-1].name
-    return found
+            bones.append(Bone(f"crl_hand{finger}{part}__{name}", parent, place))
+            parent = bones[-1].name
+    return bones

@@ -1,4 +1,4 @@
-"""The meshes of everything that is drawn more than once, by name, in the order the scene holds them."""
+"""The meshes of everything that is drawn more than once, by name, in the order of the scene."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from neuralsim.town.assets.vehicle_meshes import vehicle_templates, vehicles
 from neuralsim.town.assets.wheels import WheelTable
-from neuralsim.town.disk_cache import kept
+from neuralsim.town.disk_cache import cached
 
-ARM = 3.6  # m, how far a traffic light's arm reaches over a wide road
+ARM = 3.6  # m, length of the arm of a traffic light over a wide road
 _LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
 _DIM = {"red": (96, 24, 20), "yellow": (98, 78, 22), "green": (22, 84, 40)}
 TREE_SEEDS = 3
@@ -25,8 +25,10 @@ Vector = tuple[float, float, float]
 
 
 class Templates:
-    """``meshes`` in order; ``index`` by name; ``wheels``: what of them turns when a vehicle moves; ``bodies`` f32
-    (meshes, K): what the light needs to know of those that move, 0 of others."""
+    """The templates: ``meshes`` in order, their ``index`` by name, and the ``wheels`` of vehicles.
+
+    ``bodies`` f32 (meshes, K) are parameters of the moving ones for shading (see `body_row`), 0 for others.
+    """
 
     def __init__(self) -> None:
         self.meshes: list[Mesh] = []
@@ -50,18 +52,18 @@ class Templates:
                 self._add(f"light {arm:g} {state}", replace(mesh, colours=colours))
         for name, mesh in _props().items():
             self._add(name, mesh)
-        apart = []
+        parts = []
         for name, vehicle in vehicles().items():
             whole, first = self.index[name], len(self.meshes)
             self._add(f"{name} body", vehicle.body)
             self._add(f"{name} wheel", vehicle.wheel)
-            apart.append((whole, first, first + 1, vehicle))
-        self.wheels = WheelTable(len(self.meshes), apart)
+            parts.append((whole, first, first + 1, vehicle))
+        self.wheels = WheelTable(len(self.meshes), parts)
         self.bodies = np.zeros((len(self.meshes), COLUMNS), np.float32)
         walkers = {f"{kind} {phase}" for kind in KINDS for phase in range(PHASES)}
         for name in (*self.vehicles, *walkers):
             self.bodies[self.index[name]] = body_row(name, self.meshes[self.index[name]])
-        for whole, body, _, _ in apart:
+        for whole, body, _, _ in parts:
             self.bodies[body] = self.bodies[whole]
 
     def _add(self, name: str, mesh: Mesh) -> None:
@@ -69,7 +71,7 @@ class Templates:
         self.meshes.append(mesh)
 
     def extent(self, name: str) -> tuple[Vector, Vector]:
-        """Half sizes of a mesh's bounding box and its centre, metres."""
+        """Return the half sizes of a mesh's bounding box and its centre, metres."""
         if name not in self._extents:
             low, high = self.meshes[self.index[name]].bounds
             half, middle = (high.astype(float) - low) / 2, (high.astype(float) + low) / 2
@@ -84,13 +86,13 @@ def _vector(values: np.ndarray) -> Vector:
 
 @lru_cache(maxsize=1)
 def templates() -> Templates:
-    """The one set that every town of this process shares."""
-    return kept("templates", (), Templates)
+    """Return the templates, which all towns of this process share."""
+    return cached("templates", (), Templates)
 
 
 def _props() -> dict[str, Mesh]:
     p = prop_meshes
-    found = {
+    props = {
         "lamp": p.street_lamp(),
         "lantern": p.lantern(),
         "direction": p.direction_sign(),
@@ -110,11 +112,11 @@ def _props() -> dict[str, Mesh]:
         "hedge high": p.hedge(2.05, 1.9, 0.9, 5),
     }
     for kind in ("limit", "stop", "yield", "warning", "parking", "priority", "crossing"):
-        found[f"sign {kind}"] = p.sign(kind)
+        props[f"sign {kind}"] = p.sign(kind)
     for kind in p.TREES:
         for seed in range(TREE_SEEDS):
-            found[f"{kind} {seed}"] = p.tree(kind, seed)
+            props[f"{kind} {seed}"] = p.tree(kind, seed)
     for seed in range(2):
-        found[f"bush {seed}"] = p.bush(0.8, seed)
-    found |= {f"box {name}": p.block(name) for name in p.BOXES}
-    return found | pavement_templates()
+        props[f"bush {seed}"] = p.bush(0.8, seed)
+    props |= {f"box {name}": p.block(name) for name in p.BOXES}
+    return props | pavement_templates()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,24 +18,24 @@ METAL: RGB = (140, 142, 146)
 
 @dataclass(frozen=True)
 class TwoWheeler:
-    """A machine with its rider, without wheels; the ``wheel`` about the y axis, centred at the origin.
+    """A two-wheeler: ``body`` is the machine without wheels, with its rider if it has one.
 
-    Its radius and the wheelbase (m).
+    The ``wheel`` turns about the y axis and is centred at the origin; its radius and the wheelbase are in metres.
     """
 
     body: Mesh
     wheel: Mesh
     radius: float
-    base: float
+    wheelbase: float
 
     def whole(self) -> Mesh:
-        """All of it as one mesh."""
-        wheels = [self.wheel.moved(x, 0.0, self.radius) for x in (self.base / 2, -self.base / 2)]
+        """Return the body with its wheels as one mesh."""
+        wheels = [self.wheel.moved(x, 0.0, self.radius) for x in (self.wheelbase / 2, -self.wheelbase / 2)]
         return merge([self.body, *wheels])
 
 
 def _ring(radius: float, thickness: float, width: float, tag: int, colour: RGB, sides: int) -> Mesh:
-    """Tyre: a torus about the y axis."""
+    """Return a tyre: a torus about the y axis."""
     round_ = 5 if sides > 12 else 3
     angle = 2.0 * np.pi * np.arange(sides + 1) / sides
     across = 2.0 * np.pi * np.arange(round_) / round_
@@ -47,7 +48,7 @@ def _ring(radius: float, thickness: float, width: float, tag: int, colour: RGB, 
 
 
 def _disc(radius: float, tag: int) -> Mesh:
-    """Spokes as one thin disc: people who label photographs fill a wheel, and so do we."""
+    """Return the spokes as a thin disc, as labels of real images fill wheels."""
     angle = 2.0 * np.pi * np.arange(10) / 10
     rim = np.stack([radius * np.cos(angle), np.zeros(10), radius * np.sin(angle)], 1)
     disc = Mesh.of(np.concatenate([rim, np.zeros((1, 3))]), [(k, (k + 1) % 10, 10) for k in range(10)], tag, METAL)
@@ -82,7 +83,7 @@ def _rider(
 
 
 def bicycle(radius: float, base: float, seat: float) -> TwoWheeler:
-    """A bicycle without a rider: wheel radius, wheelbase and height of the saddle, metres."""
+    """Return a bicycle without a rider, given wheel radius, wheelbase and height of the saddle, metres."""
     tag = Tag.BICYCLE
     front, rear, crank = base / 2, -base / 2, (-0.08, 0.0, 0.29)
     head, post, bar = (front - 0.17, 0.0, seat - 0.12), (-0.22, 0.0, seat), (front - 0.2, 0.0, seat + 0.06)
@@ -105,10 +106,11 @@ def _ridden(radius: float, base: float, lean: float, seat: float) -> TwoWheeler:
     return replace(machine, body=merge([machine.body, rider]))
 
 
-def _motorcycle(radius: float, base: float, seat: float, lean: float, screen: bool, cruiser: bool) -> TwoWheeler:
+def _motorcycle(shape: _MotorcycleShape) -> TwoWheeler:
+    radius, base, seat, lean, has_fairing, is_cruiser = shape
     tag = Tag.MOTORCYCLE
     front, rear = base / 2, -base / 2
-    bar = (front - 0.42, 0.0, seat + (0.32 if cruiser else 0.2))
+    bar = (front - 0.42, 0.0, seat + (0.32 if is_cruiser else 0.2))
     bars = [
         ([(front, -0.1, radius), (bar[0], -0.1, bar[2])], 0.03), ([(front, 0.1, radius), (bar[0], 0.1, bar[2])], 0.03),
         ([(rear, -0.13, radius), (-0.1, -0.13, radius + 0.1)], 0.04),
@@ -130,30 +132,40 @@ def _motorcycle(radius: float, base: float, seat: float, lean: float, screen: bo
             sphere((0.12, 0.12, 0.12), (bar[0] + 0.16, 0, bar[2] - 0.12), tag, (230, 230, 225), round_, rings)
         )  # headlamp
         parts.append(box((0.05, 0.16, 0.07), (rear - 0.24, 0, seat - 0.03), tag, (150, 18, 18)))
-        if screen:
+        if has_fairing:
             parts.append(sphere((0.34, 0.2, 0.27), (front - 0.34, 0, seat - 0.02), tag, PAINT, round_, rings))
         for side in (-1, 1):
             parts.append(sphere((0.03, 0.07, 0.05), (bar[0] - 0.02, side * 0.36, bar[2] + 0.2), tag, BLACK, round_, 3))
         bike.append(merge(parts + _bars(bars, tag, METAL, 5 if level == NEAR else 3)).with_level(level))
     sitting = _rider(
-        (-0.26, 0.0, seat + 0.16), lean, (62.0, 62.0), (78.0 if not cruiser else 52.0,) * 2, 48.0, (40, 42, 48)
+        (-0.26, 0.0, seat + 0.16), lean, (62.0, 62.0), (78.0 if not is_cruiser else 52.0,) * 2, 48.0, (40, 42, 48)
     )
     return TwoWheeler(merge([*bike, sitting]), _wheel(radius, 0.16, 0.13, 0.1, tag, (18, 9)), radius, base)
 
 
-#: Machines by blueprint id: wheel radius, wheelbase, seat height, lean of the rider (degrees), fairing, cruiser.
-_MOTORCYCLES: dict[str, tuple[float, float, float, float, bool, bool]] = {
-    "vehicle.kawasaki.ninja": (0.3, 1.4, 0.8, 30.0, True, False),
-    "vehicle.yamaha.yzf": (0.3, 1.42, 0.82, 34.0, True, False),
-    "vehicle.harley-davidson.low_rider": (0.32, 1.63, 0.68, 4.0, False, True),
+class _MotorcycleShape(NamedTuple):
+    """The sizes of a motorcycle, metres; ``lean`` of its rider, degrees."""
+
+    radius: float
+    wheelbase: float
+    seat: float
+    lean: float
+    has_fairing: bool
+    is_cruiser: bool
+
+
+_MOTORCYCLES = {
+    "vehicle.kawasaki.ninja": _MotorcycleShape(0.3, 1.4, 0.8, 30.0, True, False),
+    "vehicle.yamaha.yzf": _MotorcycleShape(0.3, 1.42, 0.82, 34.0, True, False),
+    "vehicle.harley-davidson.low_rider": _MotorcycleShape(0.32, 1.63, 0.68, 4.0, False, True),
 }
 
 
 def two_wheelers() -> dict[str, TwoWheeler]:
-    """Machines by blueprint id: machine and rider with their own tags; frame, tank and the rider's coat take paint."""
+    """Return all two-wheelers with riders by blueprint id; frame, tank and coat have the placement's colour."""
     return {
         "vehicle.bh.crossbike": _ridden(0.34, 1.06, 24.0, 0.92),
         "vehicle.diamondback.century": _ridden(0.335, 1.0, 38.0, 0.95),
         "vehicle.gazelle.omafiets": _ridden(0.355, 1.12, 6.0, 0.88),
-        **{name: _motorcycle(*machine) for name, machine in _MOTORCYCLES.items()},
+        **{name: _motorcycle(shape) for name, shape in _MOTORCYCLES.items()},
     }

@@ -1,8 +1,8 @@
-"""Vehicles by CARLA blueprint id, shaped so that their outline is that of the real kind from every side.
+"""Vehicles by CARLA blueprint id, with the outline of the real vehicle from every side.
 
-A car is a lower body and a cabin, each lofted over cross-sections along its length: the bottom line rises over the
-wheels into arches, the sides lean in above the shoulder (tumblehome), bonnet, screens, roof and tail follow a side
-profile (``car_shapes``). Origin: centre of the footprint on the ground, x forward; metres.
+A car consists of a lower body and a cabin, each lofted over cross-sections along its length. The bottom line rises into
+arches over the wheels, the sides lean in above the shoulder (tumblehome), and bonnet, screens, roof and tail follow a
+side profile (``car_shapes``). The origin is the centre of the footprint on the ground, x forward; metres.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PLATE: RGB = (220, 220, 205)
 
 @dataclass(frozen=True)
 class Wheel:
-    """One wheel: where its centre is (m), which turns about the y axis there; its radius (m); whether it steers."""
+    """A wheel about the y axis: its centre ``at`` and its radius (m), and whether it steers."""
 
     at: tuple[float, float, float]
     radius: float
@@ -37,14 +37,14 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle in parts: ``body``; ``wheel``, the mesh of each of its ``wheels``, centred at the origin."""
+    """A vehicle in parts: its ``body``, and the mesh ``wheel`` of each of its ``wheels``, centred at the origin."""
 
     body: Mesh
     wheel: Mesh
     wheels: tuple[Wheel, ...]
 
     def whole(self) -> Mesh:
-        """All of it as one mesh, its wheels straight ahead."""
+        """Return the vehicle as one mesh, with its wheels straight ahead."""
         return merge([self.body, *[self.wheel.moved(*wheel.at) for wheel in self.wheels]])
 
 
@@ -71,7 +71,7 @@ def _axles(c: CarShape) -> tuple[float, ...]:
 
 
 def _lower_body(c: CarShape, arch_points: int, fine: int) -> Mesh:
-    """Everything below the windows, bonnet, boot lid, floor and wheel wells included."""
+    """Return everything below the windows, including bonnet, boot lid, floor and wheel wells."""
     n, half = c.length, c.width / 2.0
     arch = c.wheel * 1.15
     stations = [0.0, 0.05, 0.26, c.cowl_at, c.tail_at, n - 0.12, n]
@@ -130,7 +130,7 @@ def _lower_body(c: CarShape, arch_points: int, fine: int) -> Mesh:
 def _skin(
     at: np.ndarray, side: list[tuple[np.ndarray, np.ndarray]], bottom: np.ndarray, top: np.ndarray, c: CarShape
 ) -> Mesh:
-    """Closed loft of a half section (outwards from the bottom to the top) and its mirror image."""
+    """Return the closed loft of a half section (outwards from the bottom to the top) and its mirror image."""
     x = c.length / 2.0 - at
     zero = np.zeros_like(x)
     ring = [(zero, bottom)] + side + [(zero, top)] + [(-y, z) for y, z in reversed(side)]
@@ -139,7 +139,7 @@ def _skin(
 
 
 def _cabin(c: CarShape, fine: int) -> Mesh:
-    """Windows and roof: windscreen, side and rear windows as dark panels between pillars."""
+    """Return windows and roof: windscreen, side and rear windows are dark panels between pillars."""
     length = c.tail_at - c.cowl_at
     first, last = c.cowl_at - 0.02, c.tail_at + 0.02
     ends = [c.roof_from, c.roof_to]
@@ -154,24 +154,12 @@ def _cabin(c: CarShape, fine: int) -> Mesh:
     roof = np.interp(
         at,
         [first, c.roof_from, c.roof_from + 0.14, roof_mid, c.roof_to - 0.14, c.roof_to, last],
-        [
-            c.cowl_z - 0.04,
-            c.height - 0.075,
-            c.height - 0.03,
-            c.height,
-            c.height - 0.05,
-            c.height - 0.11,
-            c.tail_z - 0.02,
-        ],
+        [c.cowl_z - 0.04, *(c.height - np.array([0.075, 0.03, 0.0, 0.05, 0.11])), c.tail_z - 0.02],
     )
     roof = np.maximum(roof, base + 0.012)
     high = roof - base
-    half = (
-        c.width
-        / 2.0
-        * 0.955
-        * np.interp(at, [first, c.roof_from, c.roof_to, last], [0.95, 1.0, 1.0 - 0.03 * (1 - c.sharp), 0.95])
-    )
+    taper = [0.95, 1.0, 1.0 - 0.03 * (1 - c.sharp), 0.95]
+    half = c.width / 2.0 * 0.955 * np.interp(at, [first, c.roof_from, c.roof_to, last], taper)
 
     def lean(z: np.ndarray, extra: float = 0.0) -> np.ndarray:
         return half - c.tumble * (z - base) - extra
@@ -208,7 +196,7 @@ def _lamps(c: CarShape) -> list[Mesh]:
 
 
 def rear_lamp(c: CarShape) -> tuple[float, float, float]:
-    """Centre of the face of the right rear lamp."""
+    """Return the centre of the face of the right rear lamp, metres."""
     return -c.length / 2.0 - 0.01, c.width * 0.385, min(c.tail_z, c.belt_z + 0.1) - 0.2
 
 
@@ -224,7 +212,7 @@ def _mirrors(c: CarShape, sides: int, rings: int) -> list[Mesh]:
 
 
 def _fittings(c: CarShape) -> list[Mesh]:
-    """Lamps, mirrors with their arms, grille, number plates."""
+    """Return lamps, mirrors with their arms, grille and number plates."""
     x, half = c.length / 2.0, c.width / 2.0
     parts = _lamps(c) + _mirrors(c, 8, 4)
     mirror_at = _mirror_at(c)
@@ -241,7 +229,7 @@ TRUCK_LENGTH, TRUCK_LAMP = 8.2, (-4.03, 0.95, 0.84)
 
 
 def _truck() -> Vehicle:
-    """Rigid lorry: cab over engine, closed box body, three axles."""
+    """Return a rigid lorry: cab over engine, closed box body, three axles."""
     length, z = TRUCK_LENGTH, 0.50
     parts = []
     for level, points in ((NEAR, 9), (FAR, 4)):
@@ -267,21 +255,22 @@ def _truck() -> Vehicle:
 
 
 def _lorry_cab(points: int) -> Mesh:
-    """A lorry's cab alone: body with one wheel arch of ``points`` stations, cabin, no wheels."""
+    """Return the cab of a lorry without wheels: cabin, and body with one wheel arch of ``points`` stations."""
     return merge([_lower_body(LORRY_CAB, points, 0), _cabin(LORRY_CAB, 2 if points > 5 else 0)])
 
 
 @lru_cache(maxsize=1)
 def vehicles() -> dict[str, Vehicle]:
-    """All vehicles by CARLA blueprint id; cars take the placement's colour, riders sit on what needs one."""
+    """Return all vehicles by CARLA blueprint id; they have the colour of the placement, and two-wheelers a rider."""
     result = {name: _car(shape) for name, shape in CARS.items()}
     result[TRUCK_ID] = _truck()
-    for name, two in two_wheelers().items():
-        wheels = tuple(Wheel((x, 0.0, two.radius), two.radius, False) for x in (two.base / 2, -two.base / 2))
-        result[name] = Vehicle(two.body, two.wheel, wheels)
+    for name, bike in two_wheelers().items():
+        axles = bike.wheelbase / 2, -bike.wheelbase / 2
+        wheels = tuple(Wheel((x, 0.0, bike.radius), bike.radius, False) for x in axles)
+        result[name] = Vehicle(bike.body, bike.wheel, wheels)
     return result
 
 
 def vehicle_templates() -> dict[str, Mesh]:
-    """Whole meshes of all vehicles by CARLA blueprint id."""
+    """Return the whole meshes of all vehicles by CARLA blueprint id."""
     return {name: vehicle.whole() for name, vehicle in vehicles().items()}

@@ -1,4 +1,4 @@
-"""Wheels as separate parts: rolling angle, steering angle and the resulting poses."""
+"""Wheels as separate parts: rolling angles, steering angles and the resulting poses."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numba import njit
 
 from neuralsim.town.assets.vehicle_meshes import Vehicle
 
-TELEPORT = 8.0  # m per tick, beyond which an actor was put there instead of driving
-LOCK = float(np.radians(40.0))  # greatest steering angle of a wheel
-LEAST = 0.02  # m per tick, below which steering cannot be estimated from the motion
-SETTLE = 0.35  # smoothing factor of steering angles estimated from the motion
+TELEPORT_DISTANCE = 8.0  # m per tick, beyond which an actor was teleported
+MAX_STEER = float(np.radians(40.0))  # maximum steering angle of a wheel
+MIN_DISTANCE = 0.02  # m per tick, below which steering cannot be estimated from the motion
+SMOOTHING = 0.35  # smoothing factor of steering angles estimated from the motion
 
 
 class WheelTable:
     """The wheels of all templates.
 
-    ``body[t]``: the template that takes the place of template t when its wheels are drawn apart (t itself where there
-    are none); ``count[t]``, ``first[t]``: how many wheels, and the first of them in the arrays by wheel: ``at`` f64 (K,
-    3), m; ``radius`` f64 (K,), m; ``steers`` bool (K,); ``template`` i32 (K,); ``base[t]``: wheelbase, m.
+    ``body[t]`` is the template that replaces template t when its wheels are drawn separately (t if it has none),
+    ``count[t]`` the number of its wheels, ``first[t]`` the index of its first one, ``base[t]`` its wheelbase, m. Arrays
+    by wheel: ``at`` f64 (K, 3), m; ``radius`` f64 (K,), m; ``steers`` bool (K,); ``template`` i32 (K,).
     """
 
     def __init__(self, templates: int, vehicles: Sequence[tuple[int, int, int, Vehicle]]) -> None:
-        """``vehicles``: templates of the whole, of its body and of its wheel, and the vehicle."""
+        """Build the table; ``vehicles``: templates of the whole, of its body and of its wheel, and the vehicle."""
         self.body = np.arange(templates, dtype=np.int32)
         self.count, self.first = np.zeros(templates, np.int64), np.zeros(templates, np.int64)
         self.base = np.ones(templates)
@@ -42,23 +42,26 @@ class WheelTable:
             number += len(vehicle.wheels)
 
     def of(self, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All wheels of vehicles given by their templates i32 (N,): owner index (into them) and wheel index of each."""
+        """Return for all wheels of vehicles, given by their templates i32 (N,), the vehicle's and the wheel's index."""
         count = self.count[template]
         owner = np.repeat(np.arange(len(template)), count)
         within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         return owner, self.first[template][owner] + within
 
-    def placed(self, pose: np.ndarray, wheel: np.ndarray, rolled: np.ndarray, steer: np.ndarray) -> np.ndarray:
-        """Poses f64 (K, 4, 4), world <- wheel, of wheels i64 (K,).
+    def poses(self, pose: np.ndarray, wheel: np.ndarray, rolled: np.ndarray, steer: np.ndarray) -> np.ndarray:
+        """Return the poses f64 (K, 4, 4), world <- wheel, of wheels.
 
-        ``pose`` f64 (K, 4, 4): of their vehicles; ``rolled`` f64 (K,), m driven; ``steer`` f64 (K,), radians, right
-        positive.
+        Args:
+            pose: f64 (K, 4, 4), poses of their vehicles.
+            wheel: i64 (K,), wheel indices.
+            rolled: f64 (K,), distance driven, metres.
+            steer: f64 (K,), steering angles, radians, positive to the right.
         """
-        return np.asarray(_placed(pose, wheel, rolled, steer, self.at, self.radius, self.steers))
+        return np.asarray(_wheel_poses(pose, wheel, rolled, steer, self.at, self.radius, self.steers))
 
 
 @njit(cache=True, nogil=True)
-def _placed(pose, wheel, rolled, steer, at, radius, steers):  # type: ignore[no-untyped-def]
+def _wheel_poses(pose, wheel, rolled, steer, at, radius, steers):  # type: ignore[no-untyped-def]
     result, local = np.zeros((len(wheel), 4, 4)), np.zeros((3, 4))
     for k in range(len(wheel)):
         w = wheel[k]
@@ -79,29 +82,33 @@ def _placed(pose, wheel, rolled, steer, at, radius, steers):  # type: ignore[no-
 
 @dataclass
 class WheelAngles:
-    """Of all actors at one moment, f64 (N,): metres ``rolled`` forwards, ``steer`` of the front wheels, radians."""
+    """Distance ``rolled`` (metres) and ``steer`` angle of the front wheels (radians) of all actors, f64 (N,) each."""
 
     rolled: np.ndarray
     steer: np.ndarray
 
     @staticmethod
-    def still(steer: np.ndarray) -> WheelAngles:
-        """``steer``: nan where it is not known."""
+    def at_rest(steer: np.ndarray) -> WheelAngles:
+        """Return the angles of standing vehicles; ``steer`` is nan where it is unknown."""
         return WheelAngles(np.zeros(len(steer)), np.nan_to_num(steer))
 
-    def onward(
+    def advanced(
         self, before: np.ndarray, row: np.ndarray, pose: np.ndarray, base: np.ndarray, steer: np.ndarray
     ) -> WheelAngles:
-        """A moment later.
+        """Return the angles after a movement.
 
-        Actors at ``pose`` f64 (N, 4, 4) which were entry ``row`` (-1: new) of ``before``, with wheelbases ``base`` (m)
-        and ``steer`` (radians; nan: derived from the movement).
+        Args:
+            before: f64 (M, 4, 4), poses before.
+            row: i64 (N,), index of each actor in ``before``, -1: new.
+            pose: f64 (N, 4, 4), poses now.
+            base: f64 (N,), wheelbases, metres.
+            steer: f64 (N,), radians; nan: estimated from the movement.
         """
-        return WheelAngles(*_onward(self.rolled, self.steer, before, row, pose, base, steer))
+        return WheelAngles(*_advanced(self.rolled, self.steer, before, row, pose, base, steer))
 
 
 @njit(cache=True, nogil=True)
-def _onward(rolled, steer, before, row, pose, base, known):  # type: ignore[no-untyped-def]
+def _advanced(rolled, steer, before, row, pose, base, known):  # type: ignore[no-untyped-def]
     far, angle = np.zeros(len(pose)), np.zeros(len(pose))
     for n in range(len(pose)):
         was = row[n]
@@ -113,11 +120,11 @@ def _onward(rolled, steer, before, row, pose, base, known):  # type: ignore[no-u
                 ahead += moved * axis
                 size += axis * axis
                 turned += before[was, k, 1] * pose[n, k, 0]  # sine of the change of heading
-            ways = ahead / np.sqrt(max(size, 1e-12)) if straight < TELEPORT * TELEPORT else 0.0
-            far[n], angle[n] = rolled[was] + ways, steer[was]
-            if abs(ways) > LEAST:
-                seen = min(max(np.arctan(base[n] * turned / ways), -LOCK), LOCK)
-                angle[n] += SETTLE * (seen - angle[n])
+            distance = ahead / np.sqrt(max(size, 1e-12)) if straight < TELEPORT_DISTANCE * TELEPORT_DISTANCE else 0.0
+            far[n], angle[n] = rolled[was] + distance, steer[was]
+            if abs(distance) > MIN_DISTANCE:
+                seen = min(max(np.arctan(base[n] * turned / distance), -MAX_STEER), MAX_STEER)
+                angle[n] += SMOOTHING * (seen - angle[n])
         if not np.isnan(known[n]):
             angle[n] = known[n]
     return far, angle

@@ -1,4 +1,4 @@
-"""``python -m neuralsim.town.carla_server``: the embedded simulator as a process."""
+"""Run the embedded simulator as a process: ``python -m neuralsim.town.carla_server``."""
 
 from neuralsim.town.carla_server.process import main
 

@@ -14,40 +14,42 @@ from neuralsim.town.core.types import Actor
 if TYPE_CHECKING:
     from neuralsim.town.world import World
 
-LIMIT = 50.0  # km/h where the map names none
-CELL = 8.0  # m, resolution of the map of speed limits
-REACH = 12.0  # m before a stop within which a vehicle is "at" its traffic light
+DEFAULT_SPEED_LIMIT = 50.0  # km/h where the map gives none
+CELL = 8.0  # m, resolution of the grid of speed limits
+STOP_DISTANCE = 12.0  # m before a stop line within which a vehicle is "at" its traffic light
 
 
 class ActorStates:
-    """Looks at one ``World`` and describes it in the terms of CARLA's snapshot."""
+    """Derives the fields of CARLA's snapshot that a ``World`` does not store itself."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.lights = world.light_of
-        self._poles: dict[int, int] = {}  # number of each light among those of its group
+        self._poles: dict[int, int] = {}  # index of each light within its group
         counts: dict[int, int] = {}
         for ident, light in self.lights.items():
             self._poles[ident] = counts.setdefault(light.group, 0)
             counts[light.group] += 1
-        self._fill = {"vehicle": self._vehicle, "walker": self._walker, "traffic": self._light}
-        names = {ident: sign.id for ident, sign in zip(world.signs, world.land.signs, strict=True)}
-        sign = {"traffic": lambda actor, data, at: structs.pack_sign(data, at, names[actor.id])}
-        self._signs = structs.pack_records(world.signs, sign)  # once: they never change
-        self._limits: dict[tuple[int, int], float] = {}  # by cell of CELL metres: km/h
+        self._packers = {"vehicle": self._vehicle, "walker": self._walker, "traffic": self._light}
+        names = {ident: sign.id for ident, sign in zip(world.signs, world.static_town.signs, strict=True)}
+        packer = {"traffic": lambda actor, data, offset: structs.pack_sign(data, offset, names[actor.id])}
+        self._sign_records = structs.pack_records(world.signs, packer)  # packed once: signs never change
+        self._limits: dict[tuple[int, int], float] = {}  # km/h, by cell of CELL metres
         for lane in world.network.lanes:
             for point in _along(lane.centre, CELL / 2):
                 self._limits[int(point[0] // CELL), int(point[1] // CELL)] = 3.6 * lane.speed
-        # By square metre before a stop line: the light, and the direction of travel that it concerns.
+        # The light of each square metre before a stop line, and the direction of travel (x, y) that it controls.
         self._stops: dict[tuple[int, int], tuple[int, float, float]] = {}
         for ident, light in self.lights.items():
             for index in light.lanes:
-                past = light.stop if light.cycle < 0 else 0.0  # away from junctions the lane goes on behind it
-                self._guard(ident, world.network.lanes[index].centre, past)
+                beyond = light.stop if light.cycle < 0 else 0.0  # away from junctions the lane continues past the light
+                self._add_stop(ident, world.network.lanes[index].centre, beyond)
 
-    def _guard(self, light: int, centre: np.ndarray, past: float) -> None:
+    def _add_stop(self, light: int, centre: np.ndarray, beyond: float) -> None:
+        """Mark the square metres before the stop line of a lane, which ends ``beyond`` metres past the line."""
         points = _along(centre, 0.5)[::-1]
-        points = points[min(int(past / 0.5), len(points) - 2) :][: int(REACH / 0.5)]  # it may stand before the lane
+        points = points[min(int(beyond / 0.5), len(points) - 2) :]  # the line may lie before the lane begins
+        points = points[: int(STOP_DISTANCE / 0.5)]
         heading = points[0] - points[-1]
         cos, sin = heading[:2] / max(float(np.hypot(*heading[:2])), 1e-6)
         for across in (-1.2, -0.4, 0.4, 1.2):
@@ -56,37 +58,37 @@ class ActorStates:
 
     @staticmethod
     def ident(actor: Any) -> int:
-        """The id of something that is an actor or its id."""
+        """Return the id of ``actor``, which is an actor or already an id."""
         return int(getattr(actor, "id", actor))
 
     def records(self) -> bytearray:
-        """All actors as the packed records of a snapshot."""
-        return structs.pack_records(self.world.actors, self._fill) + self._signs
+        """Return all actors as the packed records of a snapshot."""
+        return structs.pack_records(self.world.actors, self._packers) + self._sign_records
 
     def pack_collision(self, event: Any) -> bytes:
-        """``CollisionEvent``: who, with whom or what, impulse."""
+        """Return a packed ``CollisionEvent``: actor, other actor or scenery, impulse."""
         pair = []
         for ident in (self.ident(event.actor), self.ident(event.other)):
             actor = self.world.actors.get(ident)
-            kind = "scenery" if event.obstacle < 0 else self.world.land.tag_of(event.obstacle).name.lower()
-            pair.append(structs.scenery(kind) if actor is None else structs.pack_actor(actor, b""))
+            kind = "scenery" if event.obstacle < 0 else self.world.static_town.tag_of(event.obstacle).name.lower()
+            pair.append(structs.pack_scenery(kind) if actor is None else structs.pack_actor(actor, b""))
         return msgpack.packb([*pair, [float(x) for x in event.impulse]])
 
     def light_of(self, actor: Actor) -> int:
-        """The id of the traffic light that this vehicle stands at, 0 = none."""
+        """Return the id of the traffic light that this vehicle is at, 0 if none."""
         pose = actor.transform
         yaw = math.radians(pose.yaw)
         ahead = actor.extent[0]  # its nose is at the stop line
-        found = self._stops.get(
+        stop = self._stops.get(
             (int((pose.x + ahead * math.cos(yaw)) // 1.0), int((pose.y + ahead * math.sin(yaw)) // 1.0))
         )
-        if found is None or math.cos(yaw) * found[1] + math.sin(yaw) * found[2] < 0.7:
+        if stop is None or math.cos(yaw) * stop[1] + math.sin(yaw) * stop[2] < 0.7:
             return 0
-        return found[0]
+        return stop[0]
 
     def limit_of(self, actor: Actor) -> float:
-        """Speed limit where this vehicle is, km/h."""
-        return self._limits.get((int(actor.transform.x // CELL), int(actor.transform.y // CELL)), LIMIT)
+        """Return the speed limit where this vehicle is, km/h."""
+        return self._limits.get((int(actor.transform.x // CELL), int(actor.transform.y // CELL)), DEFAULT_SPEED_LIMIT)
 
     def _vehicle(self, actor: Actor, data: bytearray, offset: int) -> None:
         light = self.light_of(actor)
@@ -107,7 +109,7 @@ class ActorStates:
 
 
 def _along(centre: np.ndarray, step: float) -> np.ndarray:
-    """Points every ``step`` metres, f64 (N, 3), on the line through ``centre`` (M, 3)."""
-    at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(centre, axis=0), axis=1))])
-    where = np.linspace(0.0, at[-1], max(2, int(at[-1] / step) + 1))
-    return np.stack([np.interp(where, at, centre[:, axis]) for axis in range(3)], axis=1)
+    """Return points every ``step`` metres, f64 (N, 3), along the polyline ``centre`` (M, 3)."""
+    distances = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(centre, axis=0), axis=1))])
+    samples = np.linspace(0.0, distances[-1], max(2, int(distances[-1] / step) + 1))
+    return np.stack([np.interp(samples, distances, centre[:, axis]) for axis in range(3)], axis=1)

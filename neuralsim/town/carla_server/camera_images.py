@@ -18,7 +18,7 @@ from neuralsim.town.render.raster import Planes
 
 OPAQUE = np.uint32(0xFF000000)
 FAR = 1000.0  # m
-#: Each tag's colour as a word of BGRA, for pictures that are looked at.
+#: The colour of each tag as a BGRA word, for images meant for viewing.
 PALETTE = np.full(256, OPAQUE, np.uint32)
 PALETTE[: len(COLOURS)] |= COLOURS.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
 
@@ -65,14 +65,14 @@ def _flow(motion: np.ndarray, across: float, down: float, out: np.ndarray) -> No
 
 @njit(cache=True, nogil=True)
 def _normals(depth: np.ndarray, focal: float, axes: np.ndarray, out: np.ndarray) -> None:
-    """Normals in world axes, (n + 1) / 2 of 255 in R, G, B; grey where nothing is. From the neighbours in depth."""
+    """Write normals in world axes, derived from depth, as 255 (n + 1) / 2 in R, G, B; grey if there is no surface."""
     height, width = depth.shape
     for i in range(height):
         for j in range(width):
             near = depth[i, j]
             word = 0x808080
             if near < FAR:
-                # The neighbour on each axis that is nearer in depth lies on the same surface.
+                # On each axis the neighbour that is nearer in depth is taken to lie on the same surface.
                 jl, jr, iu, il = max(j - 1, 0), min(j + 1, width - 1), max(i - 1, 0), min(i + 1, height - 1)
                 left = jr == j or (jl != j and abs(depth[i, jl] - near) < abs(depth[i, jr] - near))
                 up = il == i or (iu != i and abs(depth[iu, j] - near) < abs(depth[il, j] - near))
@@ -84,7 +84,7 @@ def _normals(depth: np.ndarray, focal: float, axes: np.ndarray, out: np.ndarray)
                 bx, by, bz = d - near, (d - near) * y, -d * (ib + 0.5 - height / 2.0) / focal - near * z
                 nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
                 size = max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
-                if nx + ny * y + nz * z > 0.0:  # away from the camera
+                if nx + ny * y + nz * z > 0.0:  # it points away from the camera
                     size = -size
                 word = 0
                 for k in range(3):
@@ -94,32 +94,36 @@ def _normals(depth: np.ndarray, focal: float, axes: np.ndarray, out: np.ndarray)
 
 
 def pixel_bytes(kind: str) -> int:
-    """Bytes of one pixel of a camera of this blueprint."""
+    """Return the bytes of one pixel of a camera of blueprint ``kind``."""
     return 8 if kind == "sensor.camera.optical_flow" else 4
 
 
 def encode(kind: str, planes: Planes, out: np.ndarray, fov: float, pose: np.ndarray) -> None:
-    """Write the picture of camera blueprint ``kind`` into ``out``, u8 (height * width * ``pixel_bytes``).
+    """Write the image of a camera into a send buffer.
 
-    ``planes``: of (H, W) pixels, without ``rgb`` the picture is black; ``fov``: horizontal, degrees; ``pose`` f64
-    (4, 4), world <- camera.
+    Args:
+        kind: The id of the camera's blueprint.
+        planes: Planes of (H, W) pixels; without ``rgb`` the image is black.
+        out: The buffer, u8 (height * width * ``pixel_bytes``).
+        fov: Horizontal field of view, degrees.
+        pose: World <- camera, f64 (4, 4).
     """
     height, width = planes.tag.shape
     if kind == "sensor.camera.optical_flow":
         _flow(planes.motion.reshape(-1, 2), 2.0 / width, 2.0 / height, out.view(np.float32).reshape(-1, 2))
         return
-    words = out.view(np.uint32)
+    pixels = out.view(np.uint32)
     if kind == "sensor.camera.semantic_segmentation":
-        _tag(planes.tag.reshape(-1), words)
+        _tag(planes.tag.reshape(-1), pixels)
     elif kind == "sensor.camera.cosmos_visualization":
-        _palette(planes.tag.reshape(-1), PALETTE, words)
+        _palette(planes.tag.reshape(-1), PALETTE, pixels)
     elif kind == "sensor.camera.instance_segmentation":
-        _instance(planes.tag.reshape(-1), planes.instance.reshape(-1), words)
+        _instance(planes.tag.reshape(-1), planes.instance.reshape(-1), pixels)
     elif kind == "sensor.camera.depth":
-        _depth(planes.depth.reshape(-1), words)
+        _depth(planes.depth.reshape(-1), pixels)
     elif kind == "sensor.camera.normals":
-        _normals(planes.depth, focal_length(width, fov), np.ascontiguousarray(pose[:3, :3]), words)
+        _normals(planes.depth, focal_length(width, fov), np.ascontiguousarray(pose[:3, :3]), pixels)
     elif planes.rgb is None:
-        words.fill(OPAQUE)
+        pixels.fill(OPAQUE)
     else:
-        _rgb(planes.rgb.reshape(-1, 3), words)
+        _rgb(planes.rgb.reshape(-1, 3), pixels)

@@ -1,4 +1,4 @@
-"""The town's options; nothing heavy is imported for them."""
+"""Command-line options of the embedded simulator, in a module that imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class TownOptions(ProcessOptions):
     """The embedded simulator: a small town that CARLA 0.9.16 clients connect to."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; who reaches it may drive."""
+    """Address to listen on; anyone who can reach it may drive."""
     port: Port = 2000
-    """Port for clients; 0 = any free one."""
+    """Port for clients; 0: any free port."""
     streaming_port: Port = 0
-    """Port for sensor data; 0 = any free one."""
+    """Port for sensor data; 0: any free port."""
     town: Annotated[tuple[str, ...], BeforeValidator(_maps), Arg("NAME|FILE.xodr|FOLDER", spread=True)] = Field(
         default=(),
-        description="Maps for clients, the first to begin with: "
+        description="Maps that clients can load; the server starts with the first: "
         f"{', '.join(presets.TOWNS)}, OpenDRIVE files, folders of these (default: {DEFAULT}).",
     )
     as_carla: bool = False
-    """Answer to the names of CARLA's maps too, by the town most like each."""
+    """Also accept the names of CARLA's maps, each served by the most similar town."""
     seed: Count = 0
-    """Of the town and everything that moves in it."""
+    """Random seed of the town and of everything that moves in it."""
     vehicles: Crowd = 20
-    """Vehicles that drive by themselves."""
+    """Number of vehicles that drive themselves."""
     walkers: Crowd = 12
-    """Pedestrians."""
+    """Number of pedestrians."""
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """The maps that were asked for by name; none where CARLA's are answered to and no others were named."""
+        """The maps requested by name; none if only CARLA's names are to be accepted."""
         return self.town or (() if self.as_carla else (DEFAULT,))

@@ -1,4 +1,4 @@
-"""The embedded simulator as a process.
+"""The server process of the embedded simulator.
 
 python -m neuralsim.town.carla_server --port 2000 --town oldtown --seed 0
 """
@@ -15,13 +15,14 @@ import numpy as np
 from bridge.process.lifetime import Lifetime, end
 from bridge.process.options import parse
 from bridge.untrusted import limits
-from bridge.untrusted.memory import bounded
-from bridge.untrusted.patience import PatienceError, patient
+from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit
+from bridge.untrusted.memory import memory_limit
 from neuralsim.town.carla_server import handlers, structs
+from neuralsim.town.carla_server.clock import RATE
 from neuralsim.town.carla_server.compile_stamp import CompiledStamp
 from neuralsim.town.carla_server.options import TownOptions
-from neuralsim.town.carla_server.town_server import RATE, TownServer
-from neuralsim.town.ground.blocks import inside
+from neuralsim.town.carla_server.town_server import TownServer
+from neuralsim.town.ground.blocks import points_in_polygon
 from neuralsim.town.opendrive.probe import too_large, too_slow
 from neuralsim.town.opendrive.towns import STANDINS, TOWNS, maps
 from neuralsim.town.world import World
@@ -30,7 +31,7 @@ __all__ = ["TownServer", "handlers", "main"]
 
 
 def _compile(world: World) -> None:
-    """Compile the kernels of ticks, pictures and rays now, not while a client waits for an answer."""
+    """Compile the kernels of ticks, images and rays now rather than while a client waits for an answer."""
     car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     lens = {"image_size_x": "64", "image_size_y": "32"}
     camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)
@@ -40,11 +41,11 @@ def _compile(world: World) -> None:
 
 
 def serve(options: TownOptions) -> int:
-    """Serve the town until asked to end; returns the exit code. Says one line when it is ready."""
+    """Serve the town until asked to stop; return the exit code. Print one line when ready."""
     lifetime = Lifetime(options.with_parent)
-    # Threads that wait for each other's lock get it within half a millisecond, not five.
+    # A thread that waits for the lock of another gets it within half a millisecond rather than five.
     sys.setswitchinterval(0.0005)
-    # carla.Map talks to the standard output, which belongs to our one line.
+    # carla.Map prints to standard output, which is reserved for our one line.
     console = os.fdopen(os.dup(1), "w")
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
@@ -54,24 +55,26 @@ def serve(options: TownOptions) -> int:
         if town in TOWNS or town in STANDINS:
             return World(town, options.seed, options.vehicles, options.walkers)
         try:
-            with bounded(limits.MAP_MEMORY), patient(limits.MAP_BUILDING):
+            with memory_limit(limits.MAP_MEMORY), cpu_time_limit(limits.MAP_BUILDING):
                 return World(town, options.seed, options.vehicles, options.walkers)
         except MemoryError:
             raise ValueError(too_large(town)) from None
-        except PatienceError:
+        except CpuTimeExceeded:
             raise ValueError(too_slow(town)) from None
 
     compiled = CompiledStamp()
     if not compiled.is_set:
-        options.step("Compiling the simulator: once on this machine, a minute or two", console)
+        options.announce_step("Compiling the simulator: once on this machine, a minute or two", console)
         _compile(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
-        known = maps(options.maps, options.as_carla)
-        first = next(iter(known))
-        options.step(f"Building {first}: the first time takes longer", console)
-        own = bool(options.vehicles or options.walkers)  # traffic of its own
-        server = TownServer(make_world, first, known, options.host, options.port, options.streaming_port, patient=own)
+        available = maps(options.maps, options.as_carla)
+        first = next(iter(available))
+        options.announce_step(f"Building {first}: the first time takes longer", console)
+        has_traffic = bool(options.vehicles or options.walkers)
+        server = TownServer(
+            make_world, first, available, options.host, options.port, options.streaming_port, has_traffic
+        )
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1
@@ -80,22 +83,23 @@ def serve(options: TownOptions) -> int:
         return 1
     server.start()
     address, name = f"{options.host}:{server.port}", server.world.name
-    options.tell("ready", {"server": address, "town": name}, f"town: {name} ready on {address}", console)
+    options.announce("ready", {"server": address, "town": name}, f"town: {name} ready on {address}", console)
     lifetime.wait()
     server.close()
     return 0
 
 
 def run(options: TownOptions) -> NoReturn:
-    """:func:`serve`, then end this process: not held up by a thread that is still drawing a picture."""
+    """Call :func:`serve`, then end this process without waiting for a thread that is still rendering an image."""
     try:
         code = serve(options)
-    except BrokenPipeError:  # who started it is gone before it was ready
+    except BrokenPipeError:  # the process that started this one is gone before it was ready
         code = 1
     end(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The command line; ends this process, with 2 after wrong usage."""
-    inside(np.zeros((1, 2)), np.eye(3)[:, :2])  # loads what all kernels need, before options: a spare waits for them
+    """Run the command line, then end this process, with exit code 2 for wrong usage."""
+    # Loads what all kernels need before options are parsed: a spare process waits for its options at that point.
+    points_in_polygon(np.zeros((1, 2)), np.eye(3)[:, :2])
     run(parse(TownOptions, arguments, "town"))

@@ -1,9 +1,9 @@
-"""msgpack-rpc over TCP, as CARLA's client speaks it (rpclib): framing, dispatch, one thread per connection.
+"""msgpack-rpc over TCP as used by CARLA's client (rpclib): framing, dispatch, one thread per connection.
 
-A request is ``[0, id, function, [[fire_and_forget], *arguments]]``, its response ``[1, id, nil, result]``. This file
-knows nothing of towns: a dispatcher gets a ``Call`` and answers it. What arrives is bounded (message size, what
-it decodes to, the time it takes to come, number of connections); a client that breaks the protocol or never reads its
-answers is dropped, and where there is no room for another one, the client that has been silent for longest.
+A request is ``[0, id, function, [[fire_and_forget], *arguments]]``, its response ``[1, id, nil, result]``. This module
+knows nothing about towns: a dispatcher receives a ``Call`` and answers it. Input is bounded (message size, decoded
+size, arrival time, number of connections). A client that breaks the protocol or never reads its answers is dropped.
+When the server is full, the client that has been silent for longest gives way to a new one.
 """
 
 from __future__ import annotations
@@ -20,49 +20,50 @@ import msgpack
 
 MAX_MESSAGE_BYTES = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
 MAX_PENDING_BYTES = 128 << 20  # bytes of unfinished messages of all clients together
-MAX_ITEMS = 200_000  # numbers, words and lists in one message: a batch of some 8,000 commands
+MAX_ITEMS = 200_000  # numbers, strings and lists in one message: a batch of some 8,000 commands
 MAX_CONNECTIONS = 64
-FIRST_CALL_TIMEOUT = 60.0  # s that a client may be connected without having called anything
-IDLE_BEFORE_EVICTION = 10.0  # s without a call after which a client gives way to another one, where there is no room
-MESSAGE_TIMEOUT = 30.0  # s for a whole message to come, however steadily
+FIRST_CALL_TIMEOUT = 60.0  # s that a client may stay connected without calling anything
+IDLE_BEFORE_EVICTION = 10.0  # s without a call after which a client may have to give way to a new one
+MESSAGE_TIMEOUT = 30.0  # s for a whole message to arrive, however steadily
 SEND_TIMEOUT = 5.0  # s without progress until a client that does not read its answers is dropped
-PARTIAL_MESSAGE_TIMEOUT = (
-    5.0  # s without progress until a client that has sent half a message is; between messages it may rest
-)
+PARTIAL_MESSAGE_TIMEOUT = 5.0  # s without progress within a message until its client is dropped
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
 class RpcError(RuntimeError):
-    """Raised by a function that cannot do what was asked; its text becomes the client's ``RuntimeError``."""
+    """Raised by a function that cannot do what was requested; its text becomes the client's ``RuntimeError``."""
 
 
 class Raw:
-    """A result that goes out as it is, without CARLA's ``Response`` around it."""
+    """A result that is sent unwrapped, without CARLA's ``Response`` around it."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 def wrap(result: Any) -> Any:
-    """CARLA's ``Response<T>``: ``[[1, value]]``; ``[[False]]`` for functions that return nothing (``None`` here)."""
+    """Return CARLA's ``Response<T>``: ``[[1, value]]``, or ``[[False]]`` for functions without a result (``None``)."""
     if isinstance(result, Raw):
         return result.value
     return [[False]] if result is None else [[1, result]]
 
 
 def wrap_error(text: str) -> Any:
-    """CARLA's ``Response<T>`` with an error. The client reads the same bytes as variant (T) and as optional (void)."""
+    """Return CARLA's ``Response<T>`` with an error.
+
+    The client reads the same bytes as variant (T) and as optional (void).
+    """
     return [[0, [text]]]
 
 
 class Call:
-    """One request. ``answer`` may be called once before the dispatcher returns, to let the client go on early."""
+    """A request. ``answer`` may be called once before the dispatcher returns, to let the client continue early."""
 
     __slots__ = ("answered", "args", "connection", "ident", "name")
 
     def __init__(self, connection: Connection, ident: int | None, name: str, args: list[Any]) -> None:
         self.connection = connection
-        self.ident = ident  # None: a notification, which has no answer
+        self.ident = ident  # None: a notification, which is not answered
         self.name = name
         self.args = args
         self.answered = False
@@ -70,7 +71,7 @@ class Call:
     def answer(self, result: Any, patient: bool = False) -> None:
         """Send ``result`` (already wrapped), once.
 
-        A disconnected client, or one that does not read, is dropped: at once, or if ``patient`` after ``SEND_TIMEOUT``.
+        A client that is disconnected or does not read is dropped: at once, or after ``SEND_TIMEOUT`` if ``patient``.
         """
         if not self.answered and self.ident is not None:
             data = msgpack.packb([1, self.ident, None, result])
@@ -85,19 +86,19 @@ Dispatch = Callable[[Call], Any]
 
 
 class Connection:
-    """One client's TCP connection, served by its own thread: requests are executed in the order they came."""
+    """The TCP connection of one client, served by its own thread: requests are executed in order of arrival."""
 
     def __init__(self, server: RpcServer, sock: socket.socket) -> None:
         self.server = server
         self.sock = sock
         self.calls = 0
-        self.last = time.monotonic()  # when it called last, or came
-        self.pending = 0  # bytes of a message that is not whole yet
-        self._items = 0  # of the message that is being decoded
+        self.last = time.monotonic()  # when it last called, or connected
+        self.pending = 0  # bytes received of an incomplete message
+        self._items = 0  # in the message that is being decoded
         self.thread = threading.Thread(target=self._serve, name="rpc", daemon=True)
 
     def send(self, data: bytes, patient: bool) -> None:
-        """Send all of ``data``; raises ``OSError`` when the client is disconnected or does not read."""
+        """Send all of ``data``. Raise ``OSError`` if the client is disconnected or does not read."""
         sent = 0
         if DONTWAIT:
             try:
@@ -111,7 +112,7 @@ class Connection:
         self.sock.sendall(memoryview(data)[sent:])
 
     def close(self) -> None:
-        """End the connection; its thread notices and leaves."""
+        """Close the connection; its thread notices and ends."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
@@ -119,11 +120,11 @@ class Connection:
     def _serve(self) -> None:
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._limit(socket.SO_SNDTIMEO, SEND_TIMEOUT)
-            self._limit(socket.SO_RCVTIMEO, FIRST_CALL_TIMEOUT)
+            self._set_timeout(socket.SO_SNDTIMEO, SEND_TIMEOUT)
+            self._set_timeout(socket.SO_RCVTIMEO, FIRST_CALL_TIMEOUT)
             self._read()
         except (OSError, ValueError, TypeError, RecursionError, MemoryError, msgpack.UnpackException):
-            pass  # disconnected, or not speaking the protocol: this client is dropped without affecting others
+            pass  # disconnected, or breaking the protocol: this client is dropped without affecting others
         finally:
             self.close()
             self.server.forget(self)
@@ -134,47 +135,47 @@ class Connection:
             max_array_len=MAX_ITEMS,
             max_map_len=1 << 12,
             max_ext_len=1 << 12,
-            list_hook=self._counted,
-            object_pairs_hook=self._counted,  # no client sends maps; hostile ones may have lists for keys
+            list_hook=self._count_items,
+            object_pairs_hook=self._count_items,  # no client sends maps; hostile ones may have lists as keys
             unicode_errors="replace",
         )
         buffer = bytearray(1 << 16)
         view = memoryview(buffer)
-        fed = done = 0
-        begun = 0.0  # when the message came that is not whole yet
+        received = decoded = 0
+        started = 0.0  # when the incomplete message began to arrive, 0 if there is none
         while count := self.sock.recv_into(buffer):
             unpacker.feed(view[:count])
-            fed += count
+            received += count
             for message in unpacker:
-                done, self._items = unpacker.tell(), 0
-                self.calls, self.last, begun = self.calls + 1, time.monotonic(), 0.0
+                decoded, self._items = unpacker.tell(), 0
+                self.calls, self.last, started = self.calls + 1, time.monotonic(), 0.0
                 self._execute(self._parse(message))
                 self.last = time.monotonic()
-            self._wait_for_more(fed - done)
-            begun = begun or time.monotonic()
-            if self.pending and time.monotonic() - begun > MESSAGE_TIMEOUT:
-                raise ValueError("a message that takes too long")
+            self._set_pending(received - decoded)
+            started = started or time.monotonic()
+            if self.pending and time.monotonic() - started > MESSAGE_TIMEOUT:
+                raise ValueError("message takes too long to arrive")
 
-    def _wait_for_more(self, pending: int) -> None:
-        """Account for what is there of an unfinished message, and wait as long as such a message, or the next, may."""
-        was, self.pending = self.pending, pending
+    def _set_pending(self, pending: int) -> None:
+        """Record the bytes received of an incomplete message, and set the timeout for its rest or the next message."""
+        before, self.pending = self.pending, pending
         if self.server.pending() > MAX_PENDING_BYTES:
-            raise ValueError("too much of unfinished messages")
-        if bool(was) != bool(pending) or self.calls == 1:
-            self._limit(
+            raise ValueError("too many bytes of incomplete messages")
+        if bool(before) != bool(pending) or self.calls == 1:
+            self._set_timeout(
                 socket.SO_RCVTIMEO, PARTIAL_MESSAGE_TIMEOUT if pending else 0 if self.calls else FIRST_CALL_TIMEOUT
             )
 
-    def _counted(self, items: list[Any]) -> list[Any]:
-        """A list or map of a message: refused when the message decodes to more than any honest one."""
+    def _count_items(self, items: list[Any]) -> list[Any]:
+        """Return ``items``. Raise ``ValueError`` if the message decodes to more items than any honest one."""
         self._items += len(items)
         if self._items > MAX_ITEMS:
-            raise ValueError("more in a message than any honest one has")
+            raise ValueError("too many items in a message")
         return items
 
-    def _limit(self, option: int, seconds: float) -> None:
-        """The kernel's timeout for one direction; Python's own would hold for both."""
-        with suppress(OSError):  # not every system has it
+    def _set_timeout(self, option: int, seconds: float) -> None:
+        """Set the kernel's timeout for one direction; Python's own would apply to both."""
+        with suppress(OSError):  # not every system has this option
             self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6)))
 
     def _parse(self, message: Any) -> Call:
@@ -198,7 +199,7 @@ class Connection:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A TCP socket that listens there (port 0: any free one). Raises ``OSError`` that names the address."""
+    """Return a listening TCP socket (port 0: any free port). Raise an ``OSError`` that names the address."""
     try:
         return socket.create_server((host, port), backlog=64)
     except OSError as error:
@@ -239,27 +240,31 @@ class RpcServer:
             connection.close()
 
     def forget(self, connection: Connection) -> None:
-        """Called by a connection when it has ended."""
+        """Remove an ended connection; called by the connection itself."""
         with self._lock:
             self._connections.discard(connection)
         self.on_close(connection)
 
     def pending(self) -> int:
-        """Bytes of unfinished messages of all clients."""
+        """Return the bytes of incomplete messages of all clients."""
         return sum(connection.pending for connection in tuple(self._connections))
 
     def _make_room(self) -> bool:
-        """With the lock held: whether another client may come. Where there are too many, one gives way: of those who
-        have never called anything the oldest, else the one that has been silent for longest."""
+        """Return whether another client fits; call with the lock held.
+
+        If there are too many, one is dropped: the oldest that has never called anything, else the one that has been
+        silent for longest.
+        """
         if len(self._connections) < MAX_CONNECTIONS:
             return True
-        silent = [one for one in self._connections if not one.calls]
-        silent = silent or [one for one in self._connections if time.monotonic() - one.last > IDLE_BEFORE_EVICTION]
-        if not silent:
+        now = time.monotonic()
+        idle = [connection for connection in self._connections if not connection.calls]
+        idle = idle or [connection for connection in self._connections if now - connection.last > IDLE_BEFORE_EVICTION]
+        if not idle:
             return False
-        longest = min(silent, key=lambda one: one.last)
-        self._connections.discard(longest)
-        longest.close()
+        evicted = min(idle, key=lambda connection: connection.last)
+        self._connections.discard(evicted)
+        evicted.close()
         return True
 
     def _accept(self) -> None:
@@ -272,10 +277,10 @@ class RpcServer:
                 continue
             connection = Connection(self, sock)
             with self._lock:
-                room = self._make_room()
-                if room:
+                accepted = self._make_room()
+                if accepted:
                     self._connections.add(connection)
-            if room:
+            if accepted:
                 connection.thread.start()
             else:
                 sock.close()

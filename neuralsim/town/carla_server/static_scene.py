@@ -1,4 +1,4 @@
-"""Read-only queries about a town: its map, objects and their boxes, lamps, navigation mesh."""
+"""Read-only queries about a town: map, objects and their boxes, lamps, navigation mesh."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.carla_server.compat import navigation_mesh
-from neuralsim.town.carla_server.compat.level_objects import EnvironmentObject, objects
+from neuralsim.town.carla_server.compat import level_objects, navigation_mesh
+from neuralsim.town.carla_server.compat.level_objects import EnvironmentObject
 
 if TYPE_CHECKING:
     from neuralsim.town.world import World
 
 LAMPS = {"lamp": 5000.0, "lantern": 2000.0}  # lumen, by prop
 STREET = 2  # carla.LightGroup.Street
-WARM = [255, 214, 170]
-NO_PAINT = {"sOffset": "0", "type": "none", "material": "standard", "color": "white", "laneChange": "none"}
-BEFORE_ROAD_MARK = ("link", "width", "border")  # what a lane lists before its road marks
+WARM_WHITE = [255, 214, 170]
+NO_MARKING = {"sOffset": "0", "type": "none", "material": "standard", "color": "white", "laneChange": "none"}
+BEFORE_ROAD_MARK = ("link", "width", "border")  # elements of a lane that precede its road marks
 
 
 class StaticScene:
-    """Answers about one world, each worked out when it is first asked for."""
+    """The static content of a world; each property is computed on first use."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     @cached_property
     def opendrive(self) -> str:
-        """The map as clients get it."""
-        return with_marks(str(self.world.opendrive))
+        """The map as it is sent to clients."""
+        return with_road_marks(str(self.world.opendrive))
 
     @cached_property
     def navigation_mesh(self) -> bytes:
@@ -41,44 +41,44 @@ class StaticScene:
 
     @cached_property
     def navigation_file(self) -> str:
-        """The mesh's file name, unique per town since clients cache such files; "" without pavements."""
+        """The file name of the mesh, unique per town since clients cache such files; "" without pavements."""
         if not navigation_mesh.walkable(self.world.ground):
             return ""
-        mark = hashlib.sha256(f"{navigation_mesh.EDITION} {self.world.opendrive}".encode()).hexdigest()[:12]
-        return f"Carla/Maps/Nav/{self.world.name}-{mark}.bin"
+        digest = hashlib.sha256(f"{navigation_mesh.EDITION} {self.world.opendrive}".encode()).hexdigest()[:12]
+        return f"Carla/Maps/Nav/{self.world.name}-{digest}.bin"
 
     @cached_property
-    def things(self) -> list[EnvironmentObject]:
-        """Everything in the town that stands still."""
+    def objects(self) -> list[EnvironmentObject]:
+        """All static objects of the town."""
         scene, props, _ = self.world.shapes()
-        return objects(scene, props, self.world.network.lanes)
+        return level_objects.objects(scene, props, self.world.network.lanes)
 
     @cached_property
     def lamps(self) -> dict[int, list[Any]]:
-        """``rpc::LightState`` of the street lamps by id: id, place, lumen, group, colour, whether it is on."""
+        """Each street lamp's ``rpc::LightState`` by id: id, place, lumen, group, colour, whether it is on."""
         _, props, _ = self.world.shapes()
-        book = templates()
-        found: dict[int, list[Any]] = {}
+        catalogue = templates()
+        lamps: dict[int, list[Any]] = {}
         for kind, lumen in LAMPS.items():
-            for k in np.flatnonzero(props.template == book.index[kind]).tolist():
-                high = float(book.meshes[book.index[kind]].bounds[1][2])
-                place = props.pose[k] @ (0.0, 0.0, high, 1.0)
-                found[k + 1] = [k + 1, place[:3].tolist(), lumen, STREET, list(WARM), False]
-        return found
+            for k in np.flatnonzero(props.template == catalogue.index[kind]).tolist():
+                height = float(catalogue.meshes[catalogue.index[kind]].bounds[1][2])
+                place = props.pose[k] @ (0.0, 0.0, height, 1.0)
+                lamps[k + 1] = [k + 1, place[:3].tolist(), lumen, STREET, list(WARM_WHITE), False]
+        return lamps
 
 
-def with_marks(opendrive: str) -> str:
-    """The same map with a road mark at the beginning of every lane that has none there.
+def with_road_marks(opendrive: str) -> str:
+    """Return the map with a road mark added at the start of every lane that has none there.
 
     The official client's lane-invasion sensor reads the road marks of both lanes that a wheel has crossed without
-    asking whether there are any, and dies on a lane without (``LibCarla``'s
-    ``road/element/LaneCrossingCalculator.cpp``). Every lane of CARLA's own maps has one from its beginning; so has
-    every lane here, of type "none" where the file has no paint, over which as in CARLA's maps nobody changes lanes.
+    checking that there are any, and crashes on a lane without (``LibCarla``'s
+    ``road/element/LaneCrossingCalculator.cpp``). Every lane of CARLA's own maps has one from its start. So has every
+    lane here: of type "none" where the file has no marking, across which, as in CARLA's maps, nobody changes lanes.
     """
     root = ET.fromstring(opendrive.encode())
     for lane in root.iter("lane"):
         if any(float(mark.get("sOffset", "0")) < 1e-3 for mark in lane.findall("roadMark")):
             continue
-        place = sum(child.tag in BEFORE_ROAD_MARK for child in lane)
-        lane.insert(place, ET.Element("roadMark", NO_PAINT))
+        index = sum(child.tag in BEFORE_ROAD_MARK for child in lane)
+        lane.insert(index, ET.Element("roadMark", NO_MARKING))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")

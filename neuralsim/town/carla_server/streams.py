@@ -1,8 +1,8 @@
-"""Sensor streaming as CARLA's client reads it: TCP; the client sends a stream's id, then gets length-prefixed messages.
+"""Sensor streaming as CARLA's client expects it: it sends a stream's id over TCP, then reads length-prefixed messages.
 
-One thread receives subscribers and notices when they leave; one thread per subscriber writes. Queues are bounded and
-drop their oldest message, so that a slow or stalled subscriber does not affect the others. Large pixel
-buffers are lent from a pool and come back when the last subscriber has sent them.
+One thread accepts subscribers and notices when they leave; one thread per subscriber writes. Queues are bounded and
+drop their oldest message, so that a slow or stalled subscriber does not affect the others. Large pixel buffers are
+borrowed from a pool and returned once they have been sent to the last subscriber.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ import numpy as np
 
 from neuralsim.town.carla_server.rpc import listen
 
-TOKEN = struct.Struct("<IHBB16s")  # stream id, port, protocol (1 = TCP), address type (0 = the client's own), address
+TOKEN = struct.Struct(
+    "<IHBB16s"
+)  # stream id, port, protocol (1 = TCP), address type (0 = the server's address as the client knows it), address
 LENGTH = struct.Struct("<I")
-SMALL = 1 << 16  # bytes; smaller messages are sent by the caller itself when the socket takes them at once
+SMALL = 1 << 16  # bytes; up to this size the publishing thread sends itself if the socket accepts it at once
 MAX_LARGE, MAX_SMALL = 8, 512  # messages waiting for one subscriber
 MAX_BYTES = 32 << 20  # bytes waiting for one subscriber
-MAX_SIZES = 16  # different sizes of pixel buffers that are kept for another frame
+MAX_SIZES = 16  # different sizes of pixel buffers that are kept for reuse
 MAX_SUBSCRIBERS = 512
-MAX_IDLE = 64  # connections that hold no live stream
+MAX_IDLE = 64  # connections without a live stream
 SEND_TIMEOUT = 10  # s without progress until a subscriber that does not read is dropped
-HANDSHAKE_TIMEOUT = 5.0  # s for a new connection to say which stream it wants
-SUBSCRIBE_TIMEOUT = 0.5  # s that a tick waits for a subscriber that was given a token a moment ago
+HANDSHAKE_TIMEOUT = 5.0  # s for a new connection to name its stream
+SUBSCRIBE_TIMEOUT = 0.5  # s that a tick waits for the subscriber to a stream whose token was just issued
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
 class Message:
-    """Bytes on their way to any number of subscribers. ``pixels`` returns to ``pool`` when all have been served."""
+    """A message to any number of subscribers. ``pixels`` returns to ``pool`` when all of them have been served."""
 
     __slots__ = ("_pool", "parts", "pixels", "size")
 
@@ -53,27 +55,27 @@ class Message:
         self.size = length + LENGTH.size
 
     def __del__(self) -> None:
-        # References are counted: this runs when the last queue has let go, and saves an allocation a frame.
+        # Reference counting runs this when the last queue drops the message, which saves one allocation per frame.
         if self._pool is not None and self.pixels is not None:
             self._pool.append(self.pixels)
 
-    def rest(self, offset: int) -> list[memoryview]:
-        """What is left to send after ``offset`` bytes."""
-        left = []
+    def remainder(self, offset: int) -> list[memoryview]:
+        """Return what is left to send after ``offset`` bytes."""
+        views = []
         for part in self.parts:
             if offset < len(part):
-                left.append(memoryview(part)[offset:])
+                views.append(memoryview(part)[offset:])
             offset = max(0, offset - len(part))
-        return left
+        return views
 
 
 class StreamSubscriber:
-    """One subscriber: its socket, its bounded queue and the thread that writes."""
+    """A subscriber: its socket, its bounded queue and the thread that writes to it."""
 
     def __init__(self, sock: socket.socket, stream: int) -> None:
         self.sock = sock
         self.stream = stream
-        self._queue: deque[tuple[Message, int]] = deque()  # and how many bytes of the message are sent already
+        self._queue: deque[tuple[Message, int]] = deque()  # messages and how many bytes of each are already sent
         self._bytes = 0
         self._writing = False
         self._closed = False
@@ -82,7 +84,7 @@ class StreamSubscriber:
         self._thread.start()
 
     def offer(self, message: Message) -> None:
-        """Queue ``message``, dropping the oldest waiting one when full; small ones leave at once if nothing waits."""
+        """Queue ``message``, dropping the oldest one if full; send small ones at once if the queue is empty."""
         sent = 0
         with self._changed:
             if self._closed:
@@ -97,24 +99,24 @@ class StreamSubscriber:
                     return
                 if sent == message.size:
                     return
-            most = MAX_SMALL if message.size <= SMALL else MAX_LARGE
-            while self._queue and (len(self._queue) >= most or self._bytes + message.size > MAX_BYTES):
-                begun = self._queue[0][1] > 0  # half of it is on the wire: the one behind it is the oldest to drop
-                if begun and len(self._queue) == 1:
+            limit = MAX_SMALL if message.size <= SMALL else MAX_LARGE
+            while self._queue and (len(self._queue) >= limit or self._bytes + message.size > MAX_BYTES):
+                is_partly_sent = self._queue[0][1] > 0  # then the next one is the oldest that can be dropped
+                if is_partly_sent and len(self._queue) == 1:
                     break
-                self._bytes -= self._queue[int(begun)][0].size
-                del self._queue[int(begun)]
+                self._bytes -= self._queue[int(is_partly_sent)][0].size
+                del self._queue[int(is_partly_sent)]
             self._queue.append((message, sent))
             self._bytes += message.size
             self._changed.notify()
 
     def close(self) -> None:
-        """End the session: the writer leaves, the receiving thread sees the end and closes the socket."""
+        """End the subscription: the writer stops; the receiving thread notices and closes the socket."""
         with self._changed:
             self._shut()
 
     def join(self) -> None:
-        """Wait for the writer after ``close``: no thread may hold a socket whose number is about to be used again."""
+        """Wait for the writer after ``close``: no thread may hold a socket whose descriptor is about to be reused."""
         self._thread.join(1.0)
 
     def _shut(self) -> None:
@@ -136,19 +138,19 @@ class StreamSubscriber:
                 self._writing = True
             try:
                 while offset < message.size:
-                    offset += self.sock.sendmsg(message.rest(offset))
+                    offset += self.sock.sendmsg(message.remainder(offset))
             except OSError:  # disconnected, or stalled for longer than SO_SNDTIMEO
                 self.close()
                 return
-            del message  # its pixels return to the pool now, not when the next message comes
+            del message  # returns its pixels to the pool now rather than with the next message
             with self._changed:
                 self._writing = False
 
 
 class StreamServer:
-    """Listens on ``host:port`` (0: any free one) and sends what is published on a stream to its subscribers.
+    """A server on ``host:port`` (0: any free port) that sends what is published on a stream to its subscribers.
 
-    Raises ``OSError`` when the port is taken.
+    Raises ``OSError`` if the port is taken.
     """
 
     def __init__(self, host: str, port: int = 0) -> None:
@@ -157,11 +159,12 @@ class StreamServer:
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
-        self._sessions: dict[
-            int, tuple[StreamSubscriber, ...]
-        ] = {}  # by stream; the tuples are replaced, never changed
+        # By stream; the tuples are replaced, never modified, so that they can be iterated without the lock.
+        self._subscribers: dict[int, tuple[StreamSubscriber, ...]] = {}
         self._welcome: dict[int, Message] = {}
-        self._expected: dict[int, list[tuple[object, float]]] = {}  # by stream: who asked for its token, until when
+        self._expected: dict[
+            int, list[tuple[object, float]]
+        ] = {}  # by stream: who requested its token, and until when to wait
         self._next_stream = 1
         self._pools: dict[int, deque[np.ndarray]] = {}
         self._wake_in, self._wake_out = socket.socketpair()
@@ -180,53 +183,57 @@ class StreamServer:
             self._thread.join(1.0)
 
     def open(self) -> int:
-        """A new stream; its id is never used again."""
+        """Open a stream; return its id, which is never reused."""
         with self._lock:
             stream = self._next_stream
             self._next_stream += 1
-            self._sessions[stream] = ()
+            self._subscribers[stream] = ()
         return stream
 
     def drop(self, stream: int) -> None:
-        """Close a stream whose sensor was destroyed. Its connections stay silent: CARLA's client would reconnect."""
+        """Close a stream whose sensor was destroyed. Its connections stay open: CARLA's client would reconnect."""
         with self._lock:
-            self._sessions.pop(stream, None)
+            self._subscribers.pop(stream, None)
             self._welcome.pop(stream, None)
             self._expected.pop(stream, None)
 
-    def token(self, stream: int, asker: object = None) -> bytes:
-        """24 bytes that tell a client where ``stream`` is. ``asker``: who will subscribe to it now, see ``settle``."""
-        if asker is not None:
+    def token(self, stream: int, requester: object = None) -> bytes:
+        """Return the 24 bytes that tell a client where ``stream`` is.
+
+        ``requester``: the client that is about to subscribe, see ``await_subscriptions``.
+        """
+        if requester is not None:
             with self._lock:
-                if stream in self._sessions:
-                    self._expected.setdefault(stream, []).append((asker, time.monotonic() + SUBSCRIBE_TIMEOUT))
+                if stream in self._subscribers:
+                    self._expected.setdefault(stream, []).append((requester, time.monotonic() + SUBSCRIBE_TIMEOUT))
         return TOKEN.pack(stream, self.port, 1, 0, b"")
 
-    def settle(self, asker: object) -> None:
-        """Wait until ``asker`` has subscribed to the streams it got tokens for, at most ``SUBSCRIBE_TIMEOUT`` seconds.
+    def await_subscriptions(self, requester: object) -> None:
+        """Wait until ``requester`` has subscribed to the streams it got tokens for, at most ``SUBSCRIBE_TIMEOUT`` s.
 
-        ``listen()`` followed by ``tick()`` thereby loses no frame, though CARLA's client connects in the background.
+        ``listen()`` followed by ``tick()`` thereby loses no frame, although CARLA's client connects in the background.
         """
         if not self._expected:
             return
         with self._arrived:
             while True:
                 now = time.monotonic()
-                for stream, asked in list(self._expected.items()):
-                    asked[:] = [each for each in asked if each[1] > now]
-                    if not asked:
+                for stream, waiting in list(self._expected.items()):
+                    waiting[:] = [entry for entry in waiting if entry[1] > now]
+                    if not waiting:
                         del self._expected[stream]
-                mine = [deadline for asked in self._expected.values() for who, deadline in asked if who is asker]
-                if not mine:
+                entries = [entry for waiting in self._expected.values() for entry in waiting]
+                deadlines = [deadline for client, deadline in entries if client is requester]
+                if not deadlines:
                     return
-                self._arrived.wait(max(mine) - now)
+                self._arrived.wait(max(deadlines) - now)
 
-    def listeners(self, stream: int) -> int:
-        """How many subscribe to ``stream`` now."""
-        return len(self._sessions.get(stream, ()))
+    def subscriber_count(self, stream: int) -> int:
+        """Return the number of current subscribers to ``stream``."""
+        return len(self._subscribers.get(stream, ()))
 
     def borrow(self, size: int) -> np.ndarray:
-        """A u8 array of ``size`` bytes for ``publish``. Its content is left over from an earlier frame."""
+        """Return a u8 array of ``size`` bytes for ``publish``; it holds the data of an earlier frame."""
         pool = self._pools.get(size)
         if pool is None:
             if len(self._pools) >= MAX_SIZES:
@@ -237,39 +244,51 @@ class StreamServer:
         except IndexError:
             return np.empty(size, np.uint8)
 
-    def publish(self, stream: int, parts: Sequence[bytes], pixels: np.ndarray | None = None) -> None:
-        """Send one message, ``parts`` then ``pixels`` (from ``borrow``), to all who subscribe to ``stream``."""
-        message = Message(parts, pixels, None if pixels is None else self._pools[pixels.nbytes])
-        for session in self._sessions.get(stream, ()):
-            session.offer(message)
+    def publish(
+        self,
+        stream: int,
+        parts: Sequence[bytes],
+        pixels: np.ndarray | None = None,
+        welcome: Sequence[bytes] | None = None,
+    ) -> None:
+        """Send one message, ``parts`` then ``pixels`` (from ``borrow``), to all subscribers to ``stream``.
 
-    def welcome(self, stream: int, parts: Sequence[bytes]) -> None:
-        """What a new subscriber of ``stream`` gets first, until further notice."""
-        self._welcome[stream] = Message(parts)
+        ``welcome``: from now on the first message for every new subscriber.
+        """
+        message = Message(parts, pixels, None if pixels is None else self._pools[pixels.nbytes])
+        with self._lock:  # a subscriber that is just being added gets the new welcome or this message, never neither
+            if welcome is not None:
+                self._welcome[stream] = Message(welcome)
+            subscribers = self._subscribers.get(stream, ())
+        for subscriber in subscribers:
+            subscriber.offer(message)
 
     def _receive(self) -> None:
-        """Accept, read stream ids, notice who has left. Only this thread closes sockets: no number is reused unseen."""
+        """Accept connections, read stream ids, notice disconnections.
+
+        Only this thread closes sockets, so that no descriptor is reused while another thread holds it.
+        """
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._wake_in, selectors.EVENT_READ)
             waiting: dict[socket.socket, tuple[bytes, float]] = {}
-            sessions: dict[socket.socket, StreamSubscriber] = {}
+            subscribers: dict[socket.socket, StreamSubscriber] = {}
             while not self._closing:
                 for key, _ in selector.select(1.0 if waiting else None):
                     sock = key.fileobj
                     if not isinstance(sock, socket.socket) or sock is self._wake_in:
                         continue
                     if sock is self._listener:
-                        self._accept(selector, waiting, len(sessions))
-                    elif not self._hear(sock, waiting, sessions):
+                        self._accept(selector, waiting, len(subscribers))
+                    elif not self._read(sock, waiting, subscribers):
                         selector.unregister(sock)
-                        self._part(sock, waiting, sessions)
+                        self._disconnect(sock, waiting, subscribers)
                 now = time.monotonic()
                 for sock in [sock for sock, (_, deadline) in waiting.items() if deadline < now]:
                     selector.unregister(sock)
-                    self._part(sock, waiting, sessions)
-            for sock in [*waiting, *sessions]:
-                self._part(sock, waiting, sessions)
+                    self._disconnect(sock, waiting, subscribers)
+            for sock in [*waiting, *subscribers]:
+                self._disconnect(sock, waiting, subscribers)
             self._listener.close()
 
     def _accept(self, selector: selectors.BaseSelector, waiting: dict[socket.socket, Any], count: int) -> None:
@@ -281,70 +300,70 @@ class StreamServer:
             if not waiting:
                 sock.close()
                 return
-            longest = next(iter(waiting))  # who has not said for longest which stream it wants gives way
-            selector.unregister(longest)
-            self._part(longest, waiting, {})
-        sock.setblocking(True)  # some systems hand on the listener's mode
+            oldest = next(iter(waiting))  # the connection that has taken longest to name its stream gives way
+            selector.unregister(oldest)
+            self._disconnect(oldest, waiting, {})
+        sock.setblocking(True)  # on some systems it inherits the listener's mode
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         waiting[sock] = (b"", time.monotonic() + HANDSHAKE_TIMEOUT)
         selector.register(sock, selectors.EVENT_READ)
 
-    def _hear(
+    def _read(
         self,
         sock: socket.socket,
         waiting: dict[socket.socket, tuple[bytes, float]],
-        sessions: dict[socket.socket, StreamSubscriber],
+        subscribers: dict[socket.socket, StreamSubscriber],
     ) -> bool:
-        """Read from a subscriber. False when it has left, or says more than the id of a stream."""
+        """Read from a connection; return False if it has ended or sends more than the id of a stream."""
         try:
             data = sock.recv(64)
         except OSError:
             return False
         if not data or sock not in waiting:
             return False
-        said, deadline = waiting[sock]
-        said += data
-        if len(said) < LENGTH.size:
-            waiting[sock] = (said, deadline)
+        received, deadline = waiting[sock]
+        received += data
+        if len(received) < LENGTH.size:
+            waiting[sock] = (received, deadline)
             return True
-        if len(said) > LENGTH.size:
+        if len(received) > LENGTH.size:
             return False
-        (stream,) = LENGTH.unpack(said)
+        (stream,) = LENGTH.unpack(received)
         with self._lock:
-            live = stream in self._sessions
-            idle = sum(session.stream not in self._sessions for session in sessions.values())
-        if not live and idle >= MAX_IDLE:
+            is_live = stream in self._subscribers
+            idle = sum(subscriber.stream not in self._subscribers for subscriber in subscribers.values())
+        if not is_live and idle >= MAX_IDLE:
             return False
         del waiting[sock]
-        with suppress(OSError):  # where there is no such option, a stalled subscriber keeps its thread until it leaves
+        with suppress(OSError):  # without this option a stalled subscriber keeps its thread until it disconnects
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_TIMEOUT, 0))
-        sessions[sock] = session = StreamSubscriber(sock, stream)
+        subscribers[sock] = subscriber = StreamSubscriber(sock, stream)
         with self._arrived:
-            if stream in self._sessions:
+            if stream in self._subscribers:
                 if stream in self._welcome:
-                    session.offer(self._welcome[stream])
-                self._sessions[stream] += (session,)
-            asked = self._expected.get(stream, [])
-            if asked:
-                asked.pop(0)
-            if not asked:
+                    subscriber.offer(self._welcome[stream])
+                self._subscribers[stream] += (subscriber,)
+            expected = self._expected.get(stream, [])
+            if expected:
+                expected.pop(0)
+            if not expected:
                 self._expected.pop(stream, None)
             self._arrived.notify_all()
         return True
 
-    def _part(
+    def _disconnect(
         self,
         sock: socket.socket,
         waiting: dict[socket.socket, tuple[bytes, float]],
-        sessions: dict[socket.socket, StreamSubscriber],
+        subscribers: dict[socket.socket, StreamSubscriber],
     ) -> None:
         waiting.pop(sock, None)
-        session = sessions.pop(sock, None)
-        if session is not None:
-            session.close()
-            session.join()
+        subscriber = subscribers.pop(sock, None)
+        if subscriber is not None:
+            subscriber.close()
+            subscriber.join()
             with self._lock:
-                if session.stream in self._sessions:
-                    left = tuple(other for other in self._sessions[session.stream] if other is not session)
-                    self._sessions[session.stream] = left
+                if subscriber.stream in self._subscribers:
+                    others = tuple(one for one in self._subscribers[subscriber.stream] if one is not subscriber)
+                    self._subscribers[subscriber.stream] = others
         sock.close()

@@ -1,6 +1,6 @@
-"""The layouts of CARLA 0.9.16's wire: msgpack arrays to and from the town's dataclasses, packed records of streams.
+"""CARLA 0.9.16's wire layouts: msgpack arrays to and from the town's dataclasses, and packed records of streams.
 
-Orders and sizes are those of the official client (``LibCarla``'s ``rpc/*.h``, ``sensor/s11n/*.h``), confirmed by it.
+Order and sizes are those of the official client (``LibCarla``'s ``rpc/*.h``, ``sensor/s11n/*.h``) and tested with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from neuralsim.town.dynamics.vehicle_dynamics import GRAVITY, GRIP, TYRE, Vehicl
 
 VERSION = "0.9.16"
 
-#: Fields of ``carla.WeatherParameters`` in the order of the wire.
+#: Fields of ``carla.WeatherParameters`` in wire order.
 WEATHER = (
     "cloudiness", "precipitation", "precipitation_deposits", "wind_intensity", "sun_azimuth_angle",
     "sun_altitude_angle", "fog_density", "fog_distance", "fog_falloff", "wetness", "scattering_intensity",
@@ -28,7 +28,7 @@ ATTRIBUTE_TYPES = {"bool": 1, "int": 2, "float": 3, "string": 4, "color": 5}
 LIGHT_STATES = {"red": 0, "yellow": 1, "green": 2, "off": 3}
 LIGHT_NAMES = {number: name for name, number in LIGHT_STATES.items()}
 
-#: Index of a sensor in ``SensorRegistry``: it tells the client how to read the sensor's messages.
+#: Index of each sensor in ``SensorRegistry``, which tells the client how to read the sensor's messages.
 SENSOR_TYPES = {
     "sensor.other.collision": 0,
     "sensor.camera.depth": 1,
@@ -51,27 +51,29 @@ SENSOR_TYPES = {
 }
 WORLD_OBSERVER = 17
 GBUFFER = 18
-MAP_CHANGED = 1  # bit of the snapshot's state that makes a client load the map again
+MAP_CHANGED = 1  # bit of the snapshot's state that makes a client reload the map
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
 IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
 EPISODE_HEADER = struct.Struct("<Qdf3iI")  # episode, platform time (s), delta (s), origin of the map, state bits
 _ACTOR = struct.Struct("<IB6f9f")  # id, state, transform, velocity, angular velocity (degrees/s), acceleration
-_VEHICLE = struct.Struct("<3f3?ifB?IB")  # control, limit (km/h), light state, is at one, its id, failure
+_VEHICLE = struct.Struct(
+    "<3f3?ifB?IB"
+)  # control, speed limit (km/h), light state, whether at a light, light id, failure
 _WALKER = struct.Struct("<4f?")  # direction, speed (m/s), jump
 _LIGHT = struct.Struct("<32s4fI?B")  # signal, green, yellow, red, elapsed (s), pole, frozen, state
 _SIGN = struct.Struct("<32s")  # signal
-RECORD = 119  # bytes of one actor in a snapshot: the common part and a union as long as a traffic light's
+RECORD = 119  # bytes of one actor in a snapshot: the common part and a union as long as that of a traffic light
 ALIVE = 1
 
 GEARS = (3.5, 2.1, 1.4, 1.0, 0.8)
-FINAL = 4.0
-IDLE, MOST_RPM = 800.0, 6000.0
-WHEEL = 0.33  # m, radius
+FINAL_DRIVE = 4.0
+IDLE_RPM, MAX_RPM = 800.0, 6000.0
+WHEEL_RADIUS = 0.33  # m
 
 
 def finite(value: Any) -> float:
-    """``value`` as a float; raises ``ValueError`` for what is none, is not finite or is beyond 1e9."""
+    """Return ``value`` as a float. Raise ``ValueError`` if it is not a number, not finite or beyond 1e9."""
     number = float(value)
     if not math.isfinite(number) or abs(number) > 1e9:
         raise ValueError(f"{number} is not a usable number")
@@ -79,24 +81,24 @@ def finite(value: Any) -> float:
 
 
 def vector(data: Sequence[Any]) -> tuple[float, float, float]:
-    """``carla.Vector3D`` or ``carla.Location``."""
+    """Read a ``carla.Vector3D`` or ``carla.Location``."""
     x, y, z = data
     return finite(x), finite(y), finite(z)
 
 
 def transform(data: Sequence[Any]) -> Transform:
-    """``carla.Transform``: location, rotation (pitch, yaw, roll)."""
+    """Read a ``carla.Transform``: location, rotation (pitch, yaw, roll)."""
     location, rotation = data
     return Transform(*vector(location), *vector(rotation))
 
 
 def pack_transform(pose: Transform) -> list[list[float]]:
-    """The reverse of ``transform``."""
+    """Return the wire form of a transform; the inverse of ``transform``."""
     return [[float(pose.x), float(pose.y), float(pose.z)], [float(pose.pitch), float(pose.yaw), float(pose.roll)]]
 
 
 def vehicle_control(data: Sequence[Any]) -> VehicleControl:
-    """``carla.VehicleControl``, limited to its ranges."""
+    """Read a ``carla.VehicleControl``, clamped to its ranges."""
     throttle, steer, brake, hand_brake, reverse, manual, gear = data
     return VehicleControl(
         min(max(finite(throttle), 0.0), 1.0),
@@ -110,19 +112,19 @@ def vehicle_control(data: Sequence[Any]) -> VehicleControl:
 
 
 def attributes(data: Iterable[Sequence[Any]]) -> dict[str, str]:
-    """The attributes of an ``ActorDescription``: [id, type, value]."""
+    """Read the attributes of an ``ActorDescription``, each [id, type, value]."""
     return {str(ident): str(value) for ident, _, value in data}
 
 
 def pack_attribute(ident: str, value: str, blueprint: Blueprint) -> list[Any]:
-    """``ActorAttributeValue`` of an actor."""
+    """Return the ``ActorAttributeValue`` of one attribute of an actor."""
     kinds = {attribute.id: attribute.kind for attribute in blueprint.attributes}
     return [ident, ATTRIBUTE_TYPES[kinds.get(ident, "string")], value]
 
 
 def pack_blueprint(number: int, blueprint: Blueprint) -> list[Any]:
-    """``ActorDefinition``."""
-    listed = [
+    """Return the ``ActorDefinition`` of a blueprint."""
+    attributes = [
         [
             each.id,
             ATTRIBUTE_TYPES[each.kind],
@@ -133,13 +135,13 @@ def pack_blueprint(number: int, blueprint: Blueprint) -> list[Any]:
         ]
         for each in blueprint.attributes
     ]
-    return [number, blueprint.id, blueprint.tags, listed]
+    return [number, blueprint.id, blueprint.tags, attributes]
 
 
 def pack_box(actor: Actor | None) -> list[Any]:
-    """``carla.BoundingBox`` of an actor in its own frame: centre, half sizes, rotation, actor id; all 0 for none.
+    """Return the ``carla.BoundingBox`` of an actor in its own axes: centre, half sizes, rotation, id; 0 for none.
 
-    Of a traffic light it is the trigger volume: the client reads ``trigger_volume`` from the same place.
+    For a traffic light it is the trigger volume: the client reads ``trigger_volume`` from the same field.
     """
     if actor is None:
         return [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0]
@@ -149,18 +151,25 @@ def pack_box(actor: Actor | None) -> list[Any]:
 
 
 def pack_actor(actor: Actor, token: bytes) -> list[Any]:
-    """``rpc::Actor``. ``token``: of its stream for sensors, else empty."""
-    given = [pack_attribute(ident, value, actor.blueprint) for ident, value in actor.attributes.items()]
-    return [actor.id, actor.parent, [actor.id, actor.blueprint.id, given], pack_box(actor), semantic_tags(actor), token]
+    """Return the ``rpc::Actor`` of an actor. ``token``: that of its stream for sensors, else empty."""
+    values = [pack_attribute(ident, value, actor.blueprint) for ident, value in actor.attributes.items()]
+    return [
+        actor.id,
+        actor.parent,
+        [actor.id, actor.blueprint.id, values],
+        pack_box(actor),
+        semantic_tags(actor),
+        token,
+    ]
 
 
-def scenery(name: str) -> list[Any]:
-    """``rpc::Actor`` of something that is no actor: a house, a tree. ``name``: what kind of thing."""
-    return [0, 0, [0, f"static.{name}", []], pack_box(None), b"", b""]
+def pack_scenery(kind: str) -> list[Any]:
+    """Return the ``rpc::Actor`` of an object that is not an actor, such as a house or a tree. ``kind``: its kind."""
+    return [0, 0, [0, f"static.{kind}", []], pack_box(None), b"", b""]
 
 
 def semantic_tags(actor: Actor) -> bytes:
-    """The tags that a camera sees on this actor, one byte each."""
+    """Return the tags that a camera sees on this actor, one byte each."""
     kind = actor.blueprint.id
     if kind.startswith("vehicle."):
         base = vehicle_tag(actor.attributes)
@@ -173,17 +182,17 @@ def semantic_tags(actor: Actor) -> bytes:
 
 
 def sensor_header(kind: int, frame: int, timestamp: float, pose: Transform) -> bytes:
-    """What every message of a stream begins with."""
+    """Return the header that begins every message of a stream."""
     return SENSOR_HEADER.pack(kind, frame, timestamp, pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll)
 
 
 def pack_records(
-    actors: Mapping[int, Actor], describe: Mapping[str, Callable[[Actor, bytearray, int], None]]
+    actors: Mapping[int, Actor], packers: Mapping[str, Callable[[Actor, bytearray, int], None]]
 ) -> bytearray:
-    """All actors as the packed records of a snapshot.
+    """Return all actors as the packed records of a snapshot.
 
-    ``describe`` maps the first part of a blueprint's id ("vehicle", "walker", "traffic") to a function of actor, data
-    and offset that fills in the part of the record that only those have.
+    ``packers`` maps the first part of a blueprint's id ("vehicle", "walker", "traffic") to a function of actor, data
+    and offset that writes the part of the record specific to these actors.
     """
     data = bytearray(RECORD * len(actors))
     offset = 0
@@ -193,18 +202,18 @@ def pack_records(
             data, offset, actor.id, ALIVE, pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll,
             *actor.velocity, *actor.angular_velocity, *actor.acceleration,
         )  # fmt: skip
-        fill = describe.get(actor.blueprint.id.partition(".")[0])
-        if fill is not None:
-            fill(actor, data, offset + _ACTOR.size)
+        pack = packers.get(actor.blueprint.id.partition(".")[0])
+        if pack is not None:
+            pack(actor, data, offset + _ACTOR.size)
         offset += RECORD
     return data
 
 
 def pack_vehicle(data: bytearray, offset: int, actor: Actor, speed_limit: float, light: int, state: int) -> None:
-    """The part of a record that only vehicles have. ``light``: id of the traffic light that it stands at, 0 = none.
+    """Write the part of a record that is specific to vehicles into ``data`` at ``offset``.
 
-    Written into ``data`` at ``offset``; ``actor``: the vehicle; ``speed_limit`` in km/h; ``state``: of the light, as
-    ``LIGHT_STATES``.
+    ``speed_limit`` in km/h; ``light``: id of the traffic light that the vehicle is at, 0 if none; ``state``: that of
+    the light, as in ``LIGHT_STATES``.
     """
     control = actor.control
     _VEHICLE.pack_into(
@@ -214,59 +223,60 @@ def pack_vehicle(data: bytearray, offset: int, actor: Actor, speed_limit: float,
 
 
 def pack_walker(data: bytearray, offset: int, direction: Sequence[float], speed: float) -> None:
-    """The part of a record that only walkers have: ``carla.WalkerControl``."""
+    """Write the part of a record that is specific to walkers: ``carla.WalkerControl``, ``speed`` in m/s."""
     _WALKER.pack_into(data, offset, *direction, speed, False)
 
 
 def pack_light(
     data: bytearray, offset: int, signal: str, times: Sequence[float], pole: int, frozen: bool, state: int
 ) -> None:
-    """The part of a record that only traffic lights have. ``times``: green, yellow, red, elapsed, in seconds.
+    """Write the part of a record that is specific to traffic lights into ``data`` at ``offset``.
 
-    Written into ``data`` at ``offset``; ``signal``: OpenDRIVE id; ``pole``: number in its group; ``frozen``: held;
-    ``state``: as ``LIGHT_STATES``.
+    ``signal``: OpenDRIVE id; ``times``: green, yellow, red, elapsed, in seconds; ``pole``: index within its group;
+    ``state``: as in ``LIGHT_STATES``.
     """
     _LIGHT.pack_into(data, offset, signal.encode()[:31], *times, pole, frozen, state)
 
 
 def pack_sign(data: bytearray, offset: int, signal: str) -> None:
-    """The part of a record that only traffic signs have: their OpenDRIVE id, as `pack_light` takes it."""
+    """Write the part of a record that is specific to traffic signs: ``signal``, their OpenDRIVE id."""
     _SIGN.pack_into(data, offset, signal.encode()[:31])
 
 
 def frontal_area(actor: Actor) -> float:
-    """Of a vehicle seen from ahead, m^2."""
+    """Return the frontal area of a vehicle, m^2."""
     return 4.0 * (actor.extent[1] or 0.9) * (actor.extent[2] or 0.75) * 0.85
 
 
 def physics_control(actor: Actor, spec: VehicleSpec) -> list[Any]:
-    """``carla.VehiclePhysicsControl`` of what a vehicle can do, its wheels at its corners."""
+    """Return a vehicle's ``carla.VehiclePhysicsControl``, with its wheels at its corners."""
     length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
     pose = actor.transform.matrix()
     wheels = []
-    apart = 0.85 if spec.wheels == 4 else 0.0  # CARLA lists four wheels of two-wheelers too
-    for x, y in ((0.62, -apart), (0.62, apart), (-0.62, -apart), (-0.62, apart)):
-        steer, hand = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
-        at = pose @ (x * length, y * width, 0.33, 1.0)
-        position = [float(100.0 * each) for each in at[:3]]  # CARLA gives wheels in centimetres
-        wheels.append([TYRE, 0.25, steer, 33.0, 1500.0, hand, 2.0, 17.0, 1000.0, position])
+    track = 0.85 if spec.wheels == 4 else 0.0  # CARLA lists four wheels for two-wheelers too
+    for x, y in ((0.62, -track), (0.62, track), (-0.62, -track), (-0.62, track)):
+        steer, hand_brake = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
+        place = pose @ (x * length, y * width, 0.33, 1.0)
+        position = [float(100.0 * value) for value in place[:3]]  # CARLA gives wheel positions in centimetres
+        wheels.append([TYRE, 0.25, steer, 33.0, 1500.0, hand_brake, 2.0, 17.0, 1000.0, position])
     gears = [[ratio, 0.5, 0.65] for ratio in GEARS]
     return [
-        [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], MOST_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0, FINAL, gears,
+        [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], MAX_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0,
+        FINAL_DRIVE, gears,
         float(spec.mass), float(spec.drag / frontal_area(actor)), [0.0, 0.0, 0.0],
         [[0.0, 1.0], [20.0, 0.9], [120.0, 0.7]], wheels, False,
     ]  # fmt: skip
 
 
 def telemetry(actor: Actor, spec: VehicleSpec, drive: VehicleState | None) -> list[Any]:
-    """``carla.VehicleTelemetryData``: of a vehicle of the town's own traffic, what can be known without its engine."""
+    """Return ``carla.VehicleTelemetryData``; without ``drive`` (the town's own traffic), as known from its motion."""
     control = actor.control
     yaw = math.radians(actor.transform.yaw)
     speed = drive.speed if drive else float(actor.velocity[0] * math.cos(yaw) + actor.velocity[1] * math.sin(yaw))
     gear = drive.gear if drive else 1
-    spin = speed / WHEEL  # rad/s
-    ratio = GEARS[min(max(abs(gear), 1), len(GEARS)) - 1] * FINAL
-    rpm = min(max(abs(spin) * ratio * 60.0 / (2.0 * math.pi), IDLE), MOST_RPM)
+    spin = speed / WHEEL_RADIUS  # rad/s
+    ratio = GEARS[min(max(abs(gear), 1), len(GEARS)) - 1] * FINAL_DRIVE
+    rpm = min(max(abs(spin) * ratio * 60.0 / (2.0 * math.pi), IDLE_RPM), MAX_RPM)
     load = spec.mass * GRAVITY / spec.wheels
     along = (
         float(actor.acceleration[0] * math.cos(yaw) + actor.acceleration[1] * math.sin(yaw)) * spec.mass / spec.wheels
@@ -274,7 +284,7 @@ def telemetry(actor: Actor, spec: VehicleSpec, drive: VehicleState | None) -> li
     across = math.radians(float(actor.angular_velocity[2])) * speed * spec.mass / spec.wheels
     slip = drive.slip if drive else 0.0
     wheel = [
-        GRIP, math.degrees(slip), 0.0, math.degrees(spin), load, 1.0, along * WHEEL, along, across, along / load,
+        GRIP, math.degrees(slip), 0.0, math.degrees(spin), load, 1.0, along * WHEEL_RADIUS, along, across, along / load,
         across / load,
     ]  # fmt: skip
     drag = 0.6 * spec.drag * speed * speed

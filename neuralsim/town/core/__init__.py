@@ -1,1 +1,1 @@
-"""The client-facing vocabulary of the simulator: transforms, actors, blueprints."""
+"""Data types of the simulator that clients know: transforms, actors, blueprints."""

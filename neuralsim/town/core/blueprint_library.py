@@ -1,4 +1,4 @@
-"""The blueprints that can be spawned, with the attributes CARLA's clients expect of them."""
+"""The blueprints that can be spawned, with the attributes that CARLA's clients expect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neuralsim.town.assets.prop_meshes import BOXES
 from neuralsim.town.core.sensor_blueprints import blueprints as sensors
 from neuralsim.town.core.types import Attribute, Blueprint
 
-#: Further names of CARLA's library, and the body that stands for each.
+#: Further names of CARLA's library, and the vehicle whose mesh stands for each.
 ALIASES = {
     "vehicle.lincoln.mkz_2020": "vehicle.lincoln.mkz_2017",
     "vehicle.mercedes.coupe_2020": "vehicle.mercedes.coupe",
@@ -54,23 +54,23 @@ _SPECIAL = {
     "vehicle.audi.etron": "electric",
     "vehicle.micro.microlino": "electric",
 }
-_SECOND = (
+#: Parts of the names of CARLA's second generation of vehicles.
+_SECOND_GENERATION = (
     "_2020", "_2021", "ford.crown", "ford.ambulance", "sprinter", "fusorosa", "european_hgv", "firetruck",
-)  # fmt: skip  # parts of the names that CARLA counts to its second generation
+)  # fmt: skip
+_WITH_DOORS = (*_SECOND_GENERATION, "carlacola")  # parts of the names of vehicles with doors that open
 
-_DOORS = (*_SECOND, "carlacola")  # of those whose doors open: the second generation and this one
-
-#: Paints of European streets, most common first (R,G,B).
-PAINTS = (
+#: Car colours of European streets, most common first (R,G,B).
+CAR_COLOURS = (
     "60,62,66", "24,25,28", "206,208,210", "150,153,158", "42,62,104", "128,24,28", "236,236,232", "88,96,92",
     "30,74,60", "172,150,112", "96,130,168", "186,60,36",
 )  # fmt: skip
 
-#: CARLA's walkers and the body of each: those of the town itself are the first of every kind.
+#: CARLA's walkers and the kind of each; the town's own pedestrians are the first ones of each kind.
 WALKERS = {f"walker.pedestrian.{k + 1:04d}": list(KINDS)[k % len(KINDS)] for k in range(51)}
 TOWNSPEOPLE = list(WALKERS)[: len(KINDS)]
 
-#: CARLA's props. Of some there are meshes, the others are boxes of about their size.
+#: CARLA's props and their meshes; those without a mesh of their own are boxes of about the right size.
 PROPS = {
     "static.prop.bench01": "bench",
     "static.prop.bench02": "bench",
@@ -103,33 +103,33 @@ WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (A
 
 
 def traffic_sign(kind: str) -> Blueprint:
-    """What CARLA calls a sign: ``kind`` is "stop", "yield" or "speed_limit.50"."""
+    """Return CARLA's blueprint of a sign: ``kind`` is "stop", "yield" or "speed_limit.50"."""
     return Blueprint(f"traffic.{kind}", f"traffic,{kind.partition('.')[0]}")
 
 
-def names() -> tuple[str, ...]:
-    """Of all vehicles, walkers and props that the town has, without building any of them."""
+def blueprint_names() -> tuple[str, ...]:
+    """Return the ids of all vehicles, walkers and props of the town, without building any of them."""
     return tuple(sorted({*CARS, *BASE_TYPES, *ALIASES, *WALKERS, *PROPS}))
 
 
 def vehicle_tag(attributes: Mapping[str, str]) -> Tag:
-    """The tag that a camera sees on a vehicle with these attributes; on two wheels there is a rider's beside it."""
+    """Return the tag of a vehicle with these attributes; the rider of a two-wheeler has a tag of its own."""
     return _TAGS.get(attributes.get("base_type", "").lower(), Tag.CAR)
 
 
 def blueprints(vehicles: list[str]) -> dict[str, Blueprint]:
-    """Every blueprint by id; ``vehicles`` are the ids that there are meshes for."""
-    found = [_vehicle(name) for name in vehicles]
-    found += [_vehicle(name) for name, body in ALIASES.items() if body in vehicles]
-    found += [_walker(name, kind) for name, kind in WALKERS.items()]
-    found += [_prop(name) for name in PROPS]
-    found += sensors()
-    found += [WALKER_CONTROLLER, EMPTY, _friction()]
-    return {blueprint.id: blueprint for blueprint in found}
+    """Return every blueprint by id; ``vehicles`` are the ids of vehicles that have meshes."""
+    library = [_vehicle(name) for name in vehicles]
+    library += [_vehicle(name) for name, mesh in ALIASES.items() if mesh in vehicles]
+    library += [_walker(name, kind) for name, kind in WALKERS.items()]
+    library += [_prop(name) for name in PROPS]
+    library += sensors()
+    library += [WALKER_CONTROLLER, EMPTY, _friction()]
+    return {blueprint.id: blueprint for blueprint in library}
 
 
-def body(name: str) -> str:
-    """The mesh of a vehicle or a prop, by the name of its blueprint."""
+def mesh_name(name: str) -> str:
+    """Return the name of the mesh of a vehicle or a prop, by the id of its blueprint."""
     return ALIASES.get(name) or PROPS.get(name, name)
 
 
@@ -139,21 +139,22 @@ def _role(value: str = "front") -> Attribute:
 
 def _vehicle(name: str) -> Blueprint:
     base = BASE_TYPES.get(name, "car")
-    two = base in ("bicycle", "motorcycle")
-    second = any(part in name for part in _SECOND)
+    is_two_wheeler = base in ("bicycle", "motorcycle")
+    is_second_generation = any(part in name for part in _SECOND_GENERATION)
+    has_doors = any(part in name for part in _WITH_DOORS)
     return Blueprint(
         name,
         ",".join(name.split(".")),
         (
             _role("autopilot"),
-            Attribute("color", "color", PAINTS[0], PAINTS),
-            Attribute("number_of_wheels", "int", "2" if two else "4", (), False),
+            Attribute("color", "color", CAR_COLOURS[0], CAR_COLOURS),
+            Attribute("number_of_wheels", "int", "2" if is_two_wheeler else "4", (), False),
             Attribute("object_type", "string", "", (), False),
             Attribute("base_type", "string", base, (), False),
             Attribute("special_type", "string", _SPECIAL.get(name, ""), (), False),
-            Attribute("generation", "int", "2" if second else "1", (), False),
+            Attribute("generation", "int", "2" if is_second_generation else "1", (), False),
             Attribute("has_lights", "bool", str(base != "bicycle").lower(), (), False),
-            Attribute("has_dynamic_doors", "bool", str(any(part in name for part in _DOORS)).lower(), (), False),
+            Attribute("has_dynamic_doors", "bool", str(has_doors).lower(), (), False),
             Attribute("sticky_control", "bool", "true"),
             Attribute("terramechanics", "bool", "false"),
         ),
@@ -178,7 +179,7 @@ def _walker(name: str, kind: str) -> Blueprint:
 
 
 def _friction() -> Blueprint:
-    """A box in which tyres hold otherwise; its half sizes are in centimetres."""
+    """Return the blueprint of a box in which tyres have another friction; its half sizes are in centimetres."""
     sizes = (Attribute(f"extent_{axis}", "float", "1.0") for axis in "xyz")
     return Blueprint(
         FRICTION, ",".join(FRICTION.split(".")), (_role("front"), Attribute("friction", "float", "3.5"), *sizes)
@@ -187,11 +188,11 @@ def _friction() -> Blueprint:
 
 def _prop(name: str) -> Blueprint:
     size = Attribute("size", "string", "medium", ("tiny", "small", "medium", "big"), False)
-    own: tuple[Attribute, ...] = (_role("prop"), size)
-    if name == "static.prop.mesh":  # whatever mesh is named: there is but a box for all of them
-        own += (
+    attributes: tuple[Attribute, ...] = (_role("prop"), size)
+    if name == "static.prop.mesh":  # a box, whatever mesh is named
+        attributes += (
             Attribute("mesh_path", "string", ""),
             Attribute("scale", "float", "1.0"),
             Attribute("mass", "float", "0.0"),
         )
-    return Blueprint(name, ",".join(name.split(".")), own)
+    return Blueprint(name, ",".join(name.split(".")), attributes)

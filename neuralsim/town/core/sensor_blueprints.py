@@ -1,6 +1,6 @@
 """The sensors that can be spawned, with CARLA's attributes and defaults.
 
-Attributes of a lens or an exposure are taken and have no effect: the shaded view has no optics.
+Attributes of the lens and the exposure are accepted without effect: the shaded view has no optics.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Literal
 
 from neuralsim.town.core.types import Actor, Attribute, Blueprint
 
-#: What a camera shows of the town's colours, as the name of a frame's plane: nothing, all, or every second pixel.
-Picture = Literal["", "rgb", "rgb_half"]
+#: Name of the plane with the simulator image that a camera sends: none, all pixels, or every second pixel.
+ColourPlane = Literal["", "rgb", "rgb_half"]
 
 _LENS = "bloom_intensity=0.675 lens_circle_falloff=5.0 lens_circle_multiplier=0.0 lens_k=-1.0 lens_kcube=0.0 "
 _LENS += "lens_x_size=0.08 lens_y_size=0.08 lens_flare_intensity=0.1"
@@ -23,8 +23,8 @@ _EXPOSURE = (
     "black_clip=0.0 white_clip=0.04 temp=6500.0 tint=0.0 chromatic_aberration_intensity=0.0 "
     "chromatic_aberration_offset=0.0"
 )
-#: Two are the town's own: ``jitter``, shift the picture by parts of a pixel, in each frame as ``bridge.jitter`` says;
-#: ``half_size``, send every second pixel of every second row, which other cameras of the size and place make cheap.
+#: Two are not CARLA's: ``jitter`` shifts each frame by a fraction of a pixel as given by ``bridge.jitter``;
+#: ``half_size`` sends every second pixel of every second row, which is cheap next to other cameras of that size there.
 _IMAGE = "image_size_x:int=800 image_size_y:int=600 fov=90.0 sensor_tick=0.0 jitter:bool=false"
 _EVENTS = (
     "positive_threshold=0.3 negative_threshold=0.3 sigma_positive_threshold=0.0 sigma_negative_threshold=0.0 "
@@ -87,19 +87,19 @@ SENSORS = {
 
 
 def blueprints() -> list[Blueprint]:
-    """One blueprint for each sensor."""
+    """Return one blueprint for each sensor."""
     return [
         Blueprint(
             name,
             ",".join(name.split(".")),
-            (Attribute("role_name", "string", "front"), *(_attribute(text) for text in given.split())),
+            (Attribute("role_name", "string", "front"), *(_attribute(text) for text in attributes.split())),
         )
-        for name, given in SENSORS.items()
+        for name, attributes in SENSORS.items()
     ]
 
 
-def picture_of(actor: Actor) -> Picture:
-    """The picture that an actor takes."""
+def colour_plane_of(actor: Actor) -> ColourPlane:
+    """Return the plane with the simulator image that an actor captures."""
     if actor.blueprint.id != "sensor.camera.rgb":
         return ""
     return "rgb_half" if actor.attributes.get("half_size") == "true" else "rgb"

@@ -1,6 +1,6 @@
-"""Data types of the town, shared by its content (roads, traffic) and its server.
+"""Data types shared by the content of the town (roads, traffic) and its server.
 
-Axes are UE's as CARLA uses them: x forward, y right, z up, left-handed; metres and degrees.
+Axes are those of Unreal Engine, as in CARLA: x forward, y right, z up, left-handed; metres and degrees.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bridge.geometry import pose_matrix
 
 @dataclass
 class Transform:
-    """Location (metres) and rotation (degrees), with CARLA's order and signs."""
+    """A location (metres) and a rotation (degrees), with CARLA's order and signs."""
 
     x: float = 0.0
     y: float = 0.0
@@ -25,20 +25,20 @@ class Transform:
     roll: float = 0.0
 
     def matrix(self) -> np.ndarray:
-        """f64 (4, 4), world <- local, equal to ``carla.Transform.get_matrix()``."""
+        """Return f64 (4, 4), world <- local, equal to ``carla.Transform.get_matrix()``."""
         angles = np.radians(self.pitch), np.radians(self.yaw), np.radians(self.roll)
         cosines, sines = [np.cos(angle) for angle in angles], [np.sin(angle) for angle in angles]
         return pose_matrix((self.x, self.y, self.z), cosines, sines)
 
 
 def matrices_of(transforms: Sequence[Transform]) -> np.ndarray:
-    """``Transform.matrix`` of many at once, f64 (N, 4, 4)."""
+    """Return `Transform.matrix` of many transforms at once, f64 (N, 4, 4)."""
     values = np.array([(t.x, t.y, t.z, t.pitch, t.yaw, t.roll) for t in transforms], np.float64).reshape(-1, 6)
     cosines, sines = (f(np.radians(values[:, 3:])).T for f in (np.cos, np.sin))
     return pose_matrix(values[:, :3].T, cosines, sines)
 
 
-MIRRORS = 0.09  # m on each side of a vehicle's mesh that are but mirrors, which give way
+MIRROR_WIDTH = 0.09  # m on each side of a vehicle's mesh that only the mirrors occupy, which give way
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Blueprint:
 
 @dataclass
 class VehicleControl:
-    """``carla.VehicleControl``: throttle and brake 0 .. 1, steer -1 .. 1."""
+    """The fields of ``carla.VehicleControl``: throttle and brake 0 .. 1, steer -1 .. 1."""
 
     throttle: float = 0.0
     steer: float = 0.0
@@ -84,9 +84,9 @@ class TriggerVolume:
 
 @dataclass
 class Actor:
-    """Anything with an id: vehicle, walker, traffic light, sensor."""
+    """A vehicle, walker, traffic light, sensor or anything else with an id."""
 
-    id: int  # unique, > 0; also its value in the instance plane for things that can be seen
+    id: int  # unique, > 0; also the value in the instance plane if the actor is visible
     blueprint: Blueprint
     attributes: dict[str, str]
     transform: Transform
@@ -104,7 +104,7 @@ class Actor:
 
     @property
     def body(self) -> tuple[float, float, float]:
-        """Half sizes of the box that clients know, metres: without most of a vehicle's mirrors, as CARLA's."""
+        """Half sizes of the bounding box that clients get, metres: without most of a vehicle's mirrors, as in CARLA."""
         length, width, height = self.extent
-        mirrors = MIRRORS if self.blueprint.id.startswith("vehicle.") and width > 0.8 else 0.0
+        mirrors = MIRROR_WIDTH if self.blueprint.id.startswith("vehicle.") and width > 0.8 else 0.0
         return length, width - mirrors, height

@@ -1,15 +1,16 @@
-"""Background actors: the town's own vehicles and pedestrians, kept near the driven vehicles."""
+"""Background actors: vehicles and pedestrians moved by the town, kept near the driven vehicles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from neuralsim.town.assets.people_meshes import KINDS
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
-from neuralsim.town.core.types import Actor, Blueprint
+from neuralsim.town.core.types import Actor, Blueprint, Transform
+from neuralsim.town.dynamics.actor_registry import ActorRegistry
 from neuralsim.town.dynamics.driven_vehicles import BRAKE_LIGHT
 from neuralsim.town.dynamics.lanes import LaneTable
 from neuralsim.town.dynamics.traffic import CRUISE, Traffic
@@ -21,19 +22,13 @@ from neuralsim.town.opendrive.network import Network
 
 LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
 BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
-JAM = 25.0  # s of waiting behind a driven vehicle after which a vehicle is moved elsewhere
-
-Make = Callable[[Blueprint, dict[str, str], str], Actor]  # a new actor with a blueprint, attributes and a template
+JAM = 25.0  # s of waiting behind a driven vehicle after which a background vehicle is moved elsewhere
 
 
 class BackgroundActors:
     """The background traffic and pedestrians.
 
-    ``traffic`` and ``walkers``, whose rows are the actors ``vehicles`` and ``people``.
-
-    ``make`` puts an actor into the world.
-
-    ``network``: the lanes; ``blueprints``: by id; ``rng`` draws kinds, paints and places.
+    The rows of ``traffic`` and ``walkers`` are the actors whose ids ``vehicles`` and ``people`` list.
     """
 
     def __init__(
@@ -41,19 +36,37 @@ class BackgroundActors:
         network: Network,
         ground: Ground,
         blueprints: Mapping[str, Blueprint],
-        actors: Mapping[int, Actor],
-        make: Make,
+        registry: ActorRegistry,
         rng: np.random.Generator,
         vehicles: int,
         walkers: int,
     ) -> None:
-        self._actors, self._rng = actors, rng
-        self.vehicles: list[int] = []  # ids, one per row of ``traffic``
-        self.people: list[int] = []  # ids, one per row of ``walkers``
-        self.traffic = self._populate_roads(LaneTable(network), blueprints, make, vehicles)
-        self.walkers = self._populate_pavements(ground, network, blueprints, make, walkers)
+        """Create the actors.
 
-    def _populate_roads(self, table: LaneTable, blueprints: Mapping[str, Blueprint], make: Make, count: int) -> Traffic:
+        Args:
+            network: The lanes.
+            ground: The pavements.
+            blueprints: By id.
+            registry: Where the actors are added.
+            rng: Draws kinds, colours and positions.
+            vehicles: Number of vehicles.
+            walkers: Number of pedestrians.
+        """
+        self._actors, self._registry, self._rng = registry.actors, registry, rng
+        self._blueprints = blueprints
+        self.vehicles: list[int] = []
+        self.people: list[int] = []
+        self.traffic = self._populate_roads(LaneTable(network), vehicles)
+        self.walkers = self._populate_pavements(ground, network, walkers)
+
+    def _add(self, name: str, colour: str, mesh: str) -> Actor:
+        """Create an actor with the blueprint ``name``."""
+        blueprint = self._blueprints[name]
+        values = {attribute.id: attribute.value for attribute in blueprint.attributes}
+        return self._registry.add(blueprint, values | {"color": colour}, Transform(), mesh=mesh)
+
+    def _populate_roads(self, table: LaneTable, count: int) -> Traffic:
+        """Create ``count`` vehicles of random types on random lanes."""
         rng, book = self._rng, templates()
         base = {name: blueprint_library.BASE_TYPES.get(name, "car") for name in book.vehicles}
         share = {"car": 1.0, "van": 1.3, "truck": 0.8, "bus": 0.8, "motorcycle": 0.35, "bicycle": 0.2}
@@ -63,10 +76,7 @@ class BackgroundActors:
         weights = np.array([share[base[name]] for name in names])
         chosen = [names[k] for k in rng.choice(len(names), count, p=weights / weights.sum())]
         for name in chosen:
-            blueprint = blueprints[name]
-            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
-            values["color"] = str(rng.choice(blueprint_library.PAINTS))
-            self.vehicles.append(make(blueprint, values, name).id)
+            self.vehicles.append(self._add(name, str(rng.choice(blueprint_library.CAR_COLOURS)), name).id)
         sizes = np.array([self._actors[k].extent for k in self.vehicles]).reshape(-1, 3) * 2
         spread = np.array([SPECS[base[name]].wheelbase for name in chosen])
         traffic = Traffic(table, sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
@@ -75,22 +85,19 @@ class BackgroundActors:
         traffic.scatter(rng, slow)
         return traffic
 
-    def _populate_pavements(
-        self, ground: Ground, network: Network, blueprints: Mapping[str, Blueprint], make: Make, count: int
-    ) -> Walkers:
+    def _populate_pavements(self, ground: Ground, network: Network, count: int) -> Walkers:
+        """Create up to ``count`` pedestrians on random pavements."""
         rng, kinds = self._rng, blueprint_library.TOWNSPEOPLE
         picked = [kinds[k] for k in rng.choice(len(kinds), count, p=np.array([0.35, 0.3, 0.25, 0.1]))]
         scale = np.array([KINDS[blueprint_library.WALKERS[name]].scale for name in picked])
         walkers = Walkers(ground, count, scale, rng, network.crosswalks)
         for name in picked[: len(walkers)]:
-            blueprint = blueprints[name]
-            values = {attribute.id: attribute.value for attribute in blueprint.attributes}
-            values["color"] = ",".join(str(v) for v in rng.integers(30, 200, 3))
-            self.people.append(make(blueprint, values, f"{blueprint_library.WALKERS[name]} 0").id)
+            colour = ",".join(str(v) for v in rng.integers(30, 200, 3))
+            self.people.append(self._add(name, colour, f"{blueprint_library.WALKERS[name]} 0").id)
         return walkers
 
     def release(self, actor_id: int) -> None:
-        """Take an actor out of the background traffic: destroyed or controlled by a client. Nothing for all others."""
+        """Remove an actor that was destroyed or taken over from the background traffic, if it belongs to it."""
         if actor_id in self.vehicles:
             self.traffic.remove(self.vehicles.index(actor_id))
             self.vehicles.remove(actor_id)
@@ -99,17 +106,16 @@ class BackgroundActors:
             self.people.remove(actor_id)
 
     def drive_of(self, actor_id: int) -> VehicleState:
-        """The state of one of the vehicles. Raises ValueError for other actors."""
+        """Return the state of one of the vehicles. Raises ValueError for other actors."""
         if actor_id not in self.vehicles:
-            raise ValueError(f"actor {actor_id} is not a vehicle of the town's traffic")
+            raise ValueError(f"actor {actor_id} is not a vehicle of the background traffic")
         actor, k = self._actors[actor_id], self.vehicles.index(actor_id)
         x, y, _, yaw, _ = self.traffic.poses[k].tolist()
         spec = SPECS[blueprint_library.BASE_TYPES.get(actor.blueprint.id, "car")]
         return VehicleState(spec, 2 * actor.extent[0], x, y, yaw, float(self.traffic.speed[k]))
 
     def make_way(self, arrivals: Sequence[tuple[float, float, float]], drives: Sequence[VehicleState]) -> None:
-        """Move vehicles away from places where others are about to appear: x, y and half a length each,
-        metres; not near ``drives`` either."""
+        """Move vehicles away from arrivals (x, y, half length, m), to places that are not near ``drives`` either."""
         if not self.vehicles:
             return
         here = np.array(arrivals, np.float64).reshape(-1, 3)
@@ -119,9 +125,9 @@ class BackgroundActors:
             self.traffic.replace(int(k), self._rng, keep_off)
 
     def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
-        """Keep traffic near the driven vehicles: actors left far behind reappear ahead, one at a time.
+        """Keep traffic near the driven vehicles: actors left far behind reappear ahead.
 
-        ``turn``: whose turn it is, counted on from step to step.
+        ``turn``: number of the step, which picks one actor, unless all are moved ``at_once``.
         """
         if not drives:
             return
@@ -134,15 +140,15 @@ class BackgroundActors:
                 drive, focus = drives[nearest], places[nearest]
                 forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
                 behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
-                jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
-                if away[nearest] > far + 15.0 or jammed:
+                is_jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
+                if away[nearest] > far + 15.0 or is_jammed:
                     if at_once:
                         crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
                     else:
                         crowd.bring(i, self._rng, focus, forward, 0.45 * far)
 
     def show(self, delta: float, dark: bool) -> None:
-        """Write the state after ``delta`` seconds into the actors; ``dark``: lamps are on."""
+        """Write the state after ``delta`` seconds into the actors. ``dark``: lamps are on."""
         crowd, beams = self.traffic, LOW_BEAM if dark else 0
         for actor_id, (x, y, z, yaw, pitch), v, brakes, blinks in zip(
             self.vehicles,
@@ -155,13 +161,8 @@ class BackgroundActors:
             actor = self._actors[actor_id]
             place = actor.transform
             turned = (np.degrees(yaw) - place.yaw + 180.0) % 360.0 - 180.0
-            place.x, place.y, place.z, place.yaw, place.pitch = (
-                x,
-                y,
-                z,
-                float(np.degrees(yaw)),
-                float(np.degrees(pitch)),
-            )
+            place.x, place.y, place.z = x, y, z
+            place.yaw, place.pitch = float(np.degrees(yaw)), float(np.degrees(pitch))
             vx, vy = v * float(np.cos(yaw)), v * float(np.sin(yaw))
             if delta > 0.0:
                 actor.acceleration[:2] = (vx - actor.velocity[0]) / delta, (vy - actor.velocity[1]) / delta

@@ -1,4 +1,4 @@
-"""The traffic's per-tick decisions, compiled: right of way, acceleration, lane changes.
+"""The compiled per-tick decisions of the traffic: right of way, acceleration, lane changes.
 
 Kernels take the lane graph as ``LaneArrays`` and the vehicles as a ``Fleet``.
 """
@@ -13,31 +13,31 @@ from numba import njit
 from neuralsim.town.dynamics.lanes import LEVEL, look_ahead
 from neuralsim.town.dynamics.vehicle_dynamics import overlap
 
-HORIZON = 60.0  # m of look-ahead for junctions, at least
-YIELD_TIMEOUT = 12.0  # s of yielding before smaller gaps are accepted
+HORIZON = 60.0  # m, least look-ahead for junctions
+YIELD_TIMEOUT = 12.0  # s of yielding after which smaller gaps are accepted
 _options = {"cache": True, "nogil": True}
 
 
 class Fleet(NamedTuple):
-    """The vehicles of the traffic, N of them with routes of R lanes; kernels update the arrays in place."""
+    """N vehicles of the traffic with routes of R lanes. Kernels update the arrays in place."""
 
-    routes: np.ndarray  # i64 (N, R): lanes, the one behind first; -1 = none
+    routes: np.ndarray  # i64 (N, R), lanes, the one behind first; -1 = none
     s: np.ndarray  # f64 (N,), m along routes[:, 1]
     speed: np.ndarray  # f64 (N,), m/s
     half: np.ndarray  # f64 (N,), half length, m
     wide: np.ndarray  # f64 (N,), half width, m
-    temper: np.ndarray  # f64 (N,), share of the limit that is driven
-    fastest: np.ndarray  # f64 (N,), m/s
+    speed_factor: np.ndarray  # f64 (N,), share of the speed limit that is driven
+    fastest: np.ndarray  # f64 (N,), top speed, m/s
     braking: np.ndarray  # bool (N,)
     blinker: np.ndarray  # i8 (N,): -1 left, 1 right
-    waited: np.ndarray  # f64 (N,), s
-    granted: np.ndarray  # i64 (N,), the junction's lane granted to it, -1 = none
-    refused: np.ndarray  # i64 (N,), the junction's lane refused to it, -1 = none
+    waited: np.ndarray  # f64 (N,), s since it last moved
+    granted: np.ndarray  # i64 (N,), junction lane granted to it, -1 = none
+    refused: np.ndarray  # i64 (N,), junction lane refused to it, -1 = none
     changed: np.ndarray  # f64 (N,), s since the last lane change began
 
 
 class _Intents(NamedTuple):
-    """Which junction lane each vehicle heads for and when, and how long each lane has been waited for."""
+    """Which junction lane each vehicle heads for and when, and how long vehicles have waited for each lane."""
 
     aims: np.ndarray  # i64 (N,), -1 = none
     arrivals: np.ndarray  # f64 (N,), s
@@ -45,10 +45,10 @@ class _Intents(NamedTuple):
 
 
 @njit(**_options)
-def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):  # type: ignore[no-untyped-def]
-    """Whether vehicle ``i`` may enter a junction's ``lane`` and go on to lane ``beyond``, ``line`` metres ahead.
+def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):
+    """Decide whether vehicle ``i`` may enter a junction's ``lane`` and go on to lane ``beyond``, ``line`` m ahead.
 
-    0: yes. 1: no, a lane that crosses it is occupied, or a vehicle with the right of way approaches or has waited long.
+    Return 0: yes. 1: no, a crossing lane is occupied, or a vehicle with the right of way approaches or has waited long.
     2: no, there is no room beyond. ``holders`` i64 (K,): vehicles granted each lane; ``bodies`` as in ``look_ahead``.
     """
     speed, waited, half, routes, own = fleet.speed, fleet.waited, fleet.half, fleet.routes, len(fleet.s)
@@ -61,7 +61,7 @@ def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):  
         other = conflicts[c]
         if holders[other] > 0 or patience[other] > waited[i] + 6.0:
             return 1
-        for j in range(own, len(bodies)):  # bodies outside of the traffic that block the way
+        for j in range(own, len(bodies)):  # bodies that are not traffic and block the way
             if bodies[j, 4] < 0.5 or abs(bodies[j, 6] - points[first[other], 2]) > LEVEL:
                 continue
             for p in range(first[other], first[other + 1]):
@@ -71,7 +71,7 @@ def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):  
             for j in range(own):
                 if j == i:
                     continue
-                if routes[j, 1] == other:  # on it without having asked: on a motorway one need not
+                if routes[j, 1] == other:  # on it without a grant: on a motorway none is needed
                     return 1
                 late = 5.0 if speed[i] < 4.0 and speed[j] > 14.0 else gap  # from a standstill into fast traffic
                 if aims[j] == other and gap > 0.0 and abs(arrivals[j] - mine) < late:
@@ -90,8 +90,8 @@ def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):  
 
 
 @njit(**_options)
-def _approach(fleet, lights, lanes, intents):  # type: ignore[no-untyped-def]
-    """Fill in the junction lane that every vehicle reaches next (-1: none, or a red light before it), and when."""
+def _approach(fleet, lights, lanes, intents):
+    """Write the junction lane that each vehicle reaches next (-1: none, or a red light before it), and when."""
     routes, s, speed, half = fleet.routes, fleet.s, fleet.speed, fleet.half
     length, junction, aims, arrivals = lanes.length, lanes.junction, intents.aims, intents.arrivals
     for i in range(len(s)):
@@ -109,19 +109,134 @@ def _approach(fleet, lights, lanes, intents):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):  # type: ignore[no-untyped-def]
-    """One tick of every vehicle: grants, acceleration, motion along the route.
+def _distance_to_wait(i, fleet, intents, holders, lights, crossed, bodies, lanes):
+    """Return the distance (m) to the first place on vehicle ``i``'s route where it has to wait, 1e9 for none.
 
-    ``delta``: s; ``turn``: number of the tick, which rotates the order; ``fleet``: ``Fleet``; ``holders`` i64 (K,):
-    vehicles granted each lane; ``lights`` i8 (K,): 0 none, 1 red, 2 yellow, 3 green; ``crossed`` bool per crosswalk:
-    pedestrians on it or waiting; ``bodies``, ``probe``: as in ``look_ahead``, the fleet's bodies first; ``lanes``:
-    ``LaneArrays``.
+    That is a junction lane that is not granted, a light, pedestrians, or the end of the road. This also grants or
+    refuses junction lanes and sets the blinker. Arguments as in ``drive`` and ``_may_enter``.
     """
-    routes, s, speed, half, wide, temper, fastest, braking, blinker, waited, granted, refused, _ = fleet
+    route, v, granted, blinker = fleet.routes[i], fleet.speed[i], fleet.granted, fleet.blinker
     length, junction, stop, turns, major = lanes.length, lanes.junction, lanes.stop, lanes.turn, lanes.major
     cross_first, cross_at, cross_id = lanes.cross_first, lanes.cross_at, lanes.cross_id
-    count = len(s)
-    patience = np.zeros(len(length))
+    wait = 1e9
+    ahead = -fleet.s[i] - fleet.half[i]
+    horizon = max(HORIZON, v * v / 4.0 + 30.0)
+    blinker[i] = 0
+    for k in range(1, len(route) - 1):
+        if route[k] < 0:
+            break
+        for c in range(cross_first[route[k]], cross_first[route[k] + 1]):
+            line = ahead + cross_at[c] - 1.2
+            if crossed[cross_id[c]] and line > -0.8 and line > v * v / 10.0 - 1.0:
+                wait = min(wait, max(line, 0.1))
+        own_light = lights[route[k]]  # of a light on its road, away from any junction
+        if own_light != 0 and junction[route[k]] < 0 and (route[k + 1] < 0 or junction[route[k + 1]] < 0):
+            line = ahead + length[route[k]] - stop[route[k]]
+            if line > -1.0 and (own_light == 1 or (own_light == 2 and line > v * v / 8.0)):
+                wait = min(wait, max(line, 0.1))
+        if route[k + 1] < 0:
+            wait = min(wait, ahead + length[route[k]] - 1.0)  # the road ends here
+            break
+        ahead += length[route[k]]
+        if ahead > horizon:
+            break
+        lane = route[k + 1]
+        if junction[lane] < 0 or junction[route[k]] >= 0:
+            continue
+        if turns[lane] != 0 and ahead < 35.0:
+            blinker[i] = turns[lane]
+        if granted[i] == lane:
+            continue
+        light = lights[route[k]]
+        if major[lane] and light == 0:
+            continue
+        line = ahead - stop[route[k]]
+        if line < -3.0 and light != 0:
+            light = 3  # already past its light
+        may_go = light == 0 or light == 3 or (light == 2 and line < v * v / 8.0)
+        if may_go and granted[i] < 0 and line < v * v / 5.0 + 6.0:
+            beyond = route[k + 2] if k + 2 < len(route) else -1
+            answer = _may_enter(i, lane, beyond, max(line, 0.0), fleet, intents, holders, bodies, lanes)
+            if answer == 1:
+                fleet.refused[i] = lane
+            elif answer == 0:
+                granted[i] = lane
+                holders[lane] += 1
+                continue
+        wait = min(wait, line)
+        break
+    if junction[route[1]] >= 0 and turns[route[1]] != 0:
+        blinker[i] = turns[route[1]]
+    return wait
+
+
+@njit(**_options)
+def _acceleration(v, allowed, free, leader_speed, wait):
+    """Return the acceleration (m/s2) of the Intelligent Driver Model at speed ``v`` (m/s).
+
+    ``allowed``: desired speed, m/s; ``free``: m to a leader at ``leader_speed``, m/s; ``wait``: m to where it waits.
+    """
+    strongest = 1.7 * (1.0 - (v / max(allowed, 0.1)) ** 4)
+    strongest = max(strongest, -3.0)
+    for obstacle in range(2):
+        gap = free if obstacle == 0 else wait
+        if gap > 260.0:
+            continue
+        standing = 2.2 if obstacle == 0 else 0.6
+        approach = v - (leader_speed if obstacle == 0 else 0.0)
+        desired_gap = standing + max(0.0, 1.15 * v + v * approach / (2.0 * np.sqrt(1.7 * 2.6)))
+        strongest = min(strongest, 1.7 * (1.0 - (v / max(allowed, 0.1)) ** 4 - (desired_gap / max(gap, 0.05)) ** 2))
+        if gap < 0.3:
+            strongest = -8.0
+    return max(strongest, -8.0)
+
+
+@njit(**_options)
+def _would_hit(i, step, fleet, bodies):
+    """Return whether vehicle ``i``, moved on by ``step`` m, overlaps a body that is not traffic."""
+    for j in range(len(fleet.s), len(bodies)):
+        if abs(bodies[j, 6] - bodies[i, 6]) < LEVEL and overlap(
+            bodies[i, 0] + step * np.cos(bodies[i, 2]), bodies[i, 1] + step * np.sin(bodies[i, 2]),
+            bodies[i, 2], fleet.half[i], fleet.wide[i],
+            bodies[j, 0], bodies[j, 1], bodies[j, 2], bodies[j, 3], bodies[j, 4],
+        )[0] > 0.0:  # fmt: skip
+            return True
+    return False
+
+
+@njit(**_options)
+def _advance(i, step, fleet, holders, length):
+    """Move vehicle ``i`` by ``step`` m along its route, and release the junction lane that it has left."""
+    route, s, granted = fleet.routes[i], fleet.s, fleet.granted
+    s[i] += step
+    while s[i] > length[route[1]] and route[2] >= 0:
+        s[i] -= length[route[1]]
+        for k in range(len(route) - 1):
+            route[k] = route[k + 1]
+        route[len(route) - 1] = -1
+    if granted[i] >= 0 and route[1] != granted[i] and route[0] == granted[i] and s[i] > fleet.half[i] + 0.5:
+        holders[granted[i]] -= 1
+        granted[i] = -1
+
+
+@njit(**_options)
+def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):
+    """Advance every vehicle by one tick: grants, acceleration, motion along the route.
+
+    Args:
+        delta: s.
+        turn: Number of the tick, which rotates the order.
+        fleet: ``Fleet``, updated.
+        holders: i64 (K,), number of vehicles granted each lane, updated.
+        lights: i8 (K,), 0 none, 1 red, 2 yellow, 3 green.
+        crossed: bool per crosswalk, pedestrians on it or waiting.
+        bodies: As in ``look_ahead``, those of the fleet first.
+        probe: As in ``look_ahead``.
+        lanes: ``LaneArrays``.
+    """
+    speed, refused, waited = fleet.speed, fleet.refused, fleet.waited
+    count = len(speed)
+    patience = np.zeros(len(lanes.length))
     intents = _Intents(np.empty(count, np.int64), np.empty(count), patience)
     _approach(fleet, lights, lanes, intents)
     for i in range(count):
@@ -130,105 +245,33 @@ def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):  
         refused[i] = -1
     for n in range(count):
         i = (n + turn) % count  # each is first in turn, so that none starves at a junction
-        route = routes[i]
         v = speed[i]
-        # The first place on the route to wait at: before a junction that is not granted yet, or pedestrians.
-        wait = 1e9
-        ahead = -s[i] - half[i]
-        horizon = max(HORIZON, v * v / 4.0 + 30.0)
-        blinker[i] = 0
-        for k in range(1, len(route) - 1):
-            if route[k] < 0:
-                break
-            for c in range(cross_first[route[k]], cross_first[route[k] + 1]):
-                line = ahead + cross_at[c] - 1.2
-                if crossed[cross_id[c]] and line > -0.8 and line > v * v / 10.0 - 1.0:
-                    wait = min(wait, max(line, 0.1))
-            alone = lights[route[k]]  # of a light on its road, away from any junction
-            if alone != 0 and junction[route[k]] < 0 and (route[k + 1] < 0 or junction[route[k + 1]] < 0):
-                line = ahead + length[route[k]] - stop[route[k]]
-                if line > -1.0 and (alone == 1 or (alone == 2 and line > v * v / 8.0)):
-                    wait = min(wait, max(line, 0.1))
-            if route[k + 1] < 0:
-                wait = min(wait, ahead + length[route[k]] - 1.0)  # the road ends here
-                break
-            ahead += length[route[k]]
-            if ahead > horizon:
-                break
-            lane = route[k + 1]
-            if junction[lane] < 0 or junction[route[k]] >= 0:
-                continue
-            if turns[lane] != 0 and ahead < 35.0:
-                blinker[i] = turns[lane]
-            if granted[i] == lane:
-                continue
-            light = lights[route[k]]
-            if major[lane] and light == 0:
-                continue
-            line = ahead - stop[route[k]]
-            if line < -3.0 and light != 0:
-                light = 3  # already past its light
-            free_run = v * v / 5.0 + 6.0
-            may = light == 0 or light == 3 or (light == 2 and line < v * v / 8.0)
-            if may and granted[i] < 0 and line < free_run:
-                beyond = route[k + 2] if k + 2 < len(route) else -1
-                answer = _may_enter(i, lane, beyond, max(line, 0.0), fleet, intents, holders, bodies, lanes)
-                if answer == 1:
-                    refused[i] = lane
-                elif answer == 0:
-                    granted[i] = lane
-                    holders[lane] += 1
-                    continue
-            wait = min(wait, line)
-            break
-        if junction[route[1]] >= 0 and turns[route[1]] != 0:
-            blinker[i] = turns[route[1]]
-        free, pacer, allowed = look_ahead(i, route, s[i], half[i], wide[i], v, lanes, bodies, probe)
-        allowed = min(allowed * temper[i], fastest[i])
-        strongest = 1.7 * (1.0 - (v / max(allowed, 0.1)) ** 4)
-        strongest = max(strongest, -3.0)
-        for obstacle in range(2):
-            gap = free if obstacle == 0 else wait
-            if gap > 260.0:
-                continue
-            standing = 2.2 if obstacle == 0 else 0.6
-            approach = v - (pacer if obstacle == 0 else 0.0)
-            wish = standing + max(0.0, 1.15 * v + v * approach / (2.0 * np.sqrt(1.7 * 2.6)))
-            strongest = min(strongest, 1.7 * (1.0 - (v / max(allowed, 0.1)) ** 4 - (wish / max(gap, 0.05)) ** 2))
-            if gap < 0.3:
-                strongest = -8.0
-        strongest = max(strongest, -8.0)
-        v = max(0.0, v + strongest * delta)
-        if v < 0.12 and strongest < 0.3:
+        wait = _distance_to_wait(i, fleet, intents, holders, lights, crossed, bodies, lanes)
+        free, leader_speed, allowed = look_ahead(
+            i, fleet.routes[i], fleet.s[i], fleet.half[i], fleet.wide[i], v, lanes, bodies, probe
+        )
+        allowed = min(allowed * fleet.speed_factor[i], fleet.fastest[i])
+        acceleration = _acceleration(v, allowed, free, leader_speed, wait)
+        v = max(0.0, v + acceleration * delta)
+        if (v < 0.12 and acceleration < 0.3) or (v > 0.0 and _would_hit(i, v * delta, fleet, bodies)):
             v = 0.0
-        for j in range(count, len(bodies)):
-            if v > 0.0 and abs(bodies[j, 6] - bodies[i, 6]) < LEVEL and overlap(
-                bodies[i, 0] + v * delta * np.cos(bodies[i, 2]), bodies[i, 1] + v * delta * np.sin(bodies[i, 2]),
-                bodies[i, 2], half[i], wide[i], bodies[j, 0], bodies[j, 1], bodies[j, 2], bodies[j, 3], bodies[j, 4],
-            )[0] > 0.0:  # fmt: skip
-                v = 0.0
-        braking[i] = strongest < -0.6 or v == 0.0
+        fleet.braking[i] = acceleration < -0.6 or v == 0.0
         speed[i] = v
-        s[i] += v * delta
-        while s[i] > length[route[1]] and route[2] >= 0:
-            s[i] -= length[route[1]]
-            for k in range(len(route) - 1):
-                route[k] = route[k + 1]
-            route[len(route) - 1] = -1
-        if granted[i] >= 0 and route[1] != granted[i] and route[0] == granted[i] and s[i] > half[i] + 0.5:
-            holders[granted[i]] -= 1
-            granted[i] = -1
+        _advance(i, v * delta, fleet, holders, lanes.length)
 
 
 @njit(**_options)
-def _ahead_and_behind(i, lane, where, bodies, lanes):  # type: ignore[no-untyped-def]
-    """Bodies near a place on a lane: free metres ahead (from centre to centre) and speed there, the same behind."""
+def _ahead_and_behind(i, lane, where, bodies, lanes):
+    """Return the free distance ahead of ``where`` (m) on a lane and the speed of the body there, then the same behind.
+
+    Distances are m from centre to the nearest end of the body, speeds m/s.
+    """
     first, at, points = lanes.first, lanes.at, lanes.points
-    front, pacer, back, chaser = 1e9, 1e9, 1e9, 0.0
+    front, leader_speed, back, follower_speed = 1e9, 1e9, 1e9, 0.0
     for j in range(len(bodies)):
         if j == i or abs(bodies[j, 6] - bodies[i, 6]) > LEVEL:
             continue
-        best, spot = 5.3, -1  # squared distance within which a body is on the lane
+        best, spot = 5.3, -1  # m2, squared distance within which a body is on the lane
         for p in range(first[lane], first[lane + 1]):
             d = (points[p, 0] - bodies[j, 0]) ** 2 + (points[p, 1] - bodies[j, 1]) ** 2
             if d < best:
@@ -237,54 +280,52 @@ def _ahead_and_behind(i, lane, where, bodies, lanes):  # type: ignore[no-untyped
             continue
         gap = at[spot] - where
         if gap >= 0.0 and gap - bodies[j, 3] < front:
-            front, pacer = gap - bodies[j, 3], bodies[j, 5]
+            front, leader_speed = gap - bodies[j, 3], bodies[j, 5]
         if gap < 0.0 and -gap - bodies[j, 3] < back:
-            back, chaser = -gap - bodies[j, 3], bodies[j, 5]
-    return front, pacer, back, chaser
+            back, follower_speed = -gap - bodies[j, 3], bodies[j, 5]
+    return front, leader_speed, back, follower_speed
 
 
 @njit(**_options)
-def lane_changes(turn, fleet, bodies, lanes):  # type: ignore[no-untyped-def]
-    """The lane each vehicle changes to now, i64 (N,), -1 = none. Each vehicle decides once in ten ticks.
+def lane_changes(turn, fleet, bodies, lanes):
+    """Return the lane that each vehicle changes to now, i64 (N,), -1 = none. Each vehicle decides once in ten ticks.
 
-    It leaves a lane that ends, overtakes slower vehicles, and keeps right where that costs nothing; it never cuts in
-    (after MOBIL: Kesting, Treiber, Helbing 2007, with fixed gaps).
+    Vehicles leave a lane that ends, overtake slower vehicles, and keep right where that costs nothing. They never cut
+    in (after MOBIL: Kesting, Treiber, Helbing 2007, with fixed gaps).
     """
-    routes, s, speed, half, _, temper, fastest, _, _, _, granted, _, changed = fleet
-    left, right, leaves, length, first, pace = (
-        lanes.left, lanes.right, lanes.leaves, lanes.length, lanes.first, lanes.pace,
-    )  # fmt: skip
+    routes, s, speed, half, granted = fleet.routes, fleet.s, fleet.speed, fleet.half, fleet.granted
+    left, right, leaves, length = lanes.left, lanes.right, lanes.leaves, lanes.length
     result = np.full(len(s), -1, np.int64)
     for i in range(len(s)):
         lane = routes[i, 1]
-        if (i + turn) % 10 or lane < 0 or granted[i] >= 0 or changed[i] < 6.0 or speed[i] < 1.0:
+        if (i + turn) % 10 or lane < 0 or granted[i] >= 0 or fleet.changed[i] < 6.0 or speed[i] < 1.0:
             continue
         rest = length[lane] - s[i]
         if s[i] < 14.0 or rest < 25.0 + speed[i]:
             continue
-        front, pacer, _, _ = _ahead_and_behind(i, lane, s[i], bodies, lanes)
+        front, leader_speed, _, _ = _ahead_and_behind(i, lane, s[i], bodies, lanes)
         front -= half[i]
-        wanted = min(pace[first[lane]] * temper[i], fastest[i])
-        slowed = front < 20.0 + 1.6 * speed[i] and pacer < wanted - 2.0
+        desired = min(lanes.pace[lanes.first[lane]] * fleet.speed_factor[i], fleet.fastest[i])
+        is_slowed = front < 20.0 + 1.6 * speed[i] and leader_speed < desired - 2.0
         for side in range(2):
             target = left[lane] if side == 0 else right[lane]
             if target < 0:
                 continue
-            if side == 0 and not (slowed or leaves[lane] == 2):
+            if side == 0 and not (is_slowed or leaves[lane] == 2):
                 continue
-            if side == 1 and (leaves[target] != 0 or leaves[lane] != 0 or slowed or speed[i] < 12.0):
+            if side == 1 and (leaves[target] != 0 or leaves[lane] != 0 or is_slowed or speed[i] < 12.0):
                 continue
             where = s[i] * length[target] / length[lane]
-            fore, fast, back, chaser = _ahead_and_behind(i, target, where, bodies, lanes)
+            fore, fast, back, follower_speed = _ahead_and_behind(i, target, where, bodies, lanes)
             fore, back = fore - half[i], back - half[i]
             v = speed[i]
             if fore < 4.0 + 0.5 * v + 2.0 * max(v - fast, 0.0):
                 continue
-            if back < 4.0 + 0.4 * chaser + 2.2 * max(chaser - v, 0.0):
+            if back < 4.0 + 0.4 * follower_speed + 2.2 * max(follower_speed - v, 0.0):
                 continue
-            if side == 0 and leaves[lane] != 2 and fast < pacer + 1.0 and fore < 40.0 + 1.6 * v:
+            if side == 0 and leaves[lane] != 2 and fast < leader_speed + 1.0 and fore < 40.0 + 1.6 * v:
                 continue  # no better there
-            if side == 1 and fore < 60.0 + 2.5 * v and fast < wanted:
+            if side == 1 and fore < 60.0 + 2.5 * v and fast < desired:
                 continue
             result[i] = target
             break

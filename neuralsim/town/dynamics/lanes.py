@@ -1,4 +1,4 @@
-"""The lane graph as flat arrays, and the compiled queries that traffic makes every tick."""
+"""The lane graph as flat arrays, and the compiled queries of the traffic on it."""
 
 from __future__ import annotations
 
@@ -7,51 +7,44 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from neuralsim.town.ground.blocks import inside
+from neuralsim.town.ground.blocks import points_in_polygon
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import Network
 
-COMFORT = 2.2  # m/s^2 across, in bends
+COMFORT = 2.2  # m/s^2, comfortable lateral acceleration in bends
 LEVEL = 3.0  # m, bodies further apart in height are on different roads
-CLEAR = 2.4  # m between the centre lines of two lanes in a junction that do not disturb each other
+CLEAR = 2.4  # m between the centre lines of two lanes of a junction from which on they do not conflict
 
 
 class LaneArrays(NamedTuple):
-    """The arrays of a ``LaneTable`` for compiled kernels: one bundle instead of 17 arguments of equal types.
-
-    Of K lanes with M samples in all, C pairs in conflict and X crossings of crosswalks.
-    """
+    """The arrays of a ``LaneTable`` for kernels: K lanes with M samples, C conflicts and X crossings of crosswalks."""
 
     length: np.ndarray  # f64 (K,), m
     first: np.ndarray  # i64 (K + 1,): lane k owns samples first[k] to first[k + 1]
     at: np.ndarray  # f64 (M,), m along the lane
     points: np.ndarray  # f64 (M, 3), m
-    pace: np.ndarray  # f64 (M,), m/s that bend and limit allow
+    pace: np.ndarray  # f64 (M,), m/s that the bend and the limit allow
     junction: np.ndarray  # i64 (K,), -1 outside
-    stop: np.ndarray  # f64 (K,), m from the end of a lane to its stop line
+    stop: np.ndarray  # f64 (K,), m from the stop line to the end of the lane
     turn: np.ndarray  # i8 (K,): -1 left, 1 right, 0 straight on
     conflict_first: np.ndarray  # i64 (K + 1,)
-    conflicts: np.ndarray  # i64 (C,): lanes that cross or join
-    yields: np.ndarray  # bool (C,)
-    major: np.ndarray  # bool (K,)
+    conflicts: np.ndarray  # i64 (C,), lanes that cross or join
+    yields: np.ndarray  # bool (C,), whether it gives way there
+    major: np.ndarray  # bool (K,), gives way to no lane
     cross_first: np.ndarray  # i64 (K + 1,)
     cross_at: np.ndarray  # f64 (X,), m along the lane
     cross_id: np.ndarray  # i64 (X,)
-    left: np.ndarray  # i64 (K,), -1 = none
-    right: np.ndarray  # i64 (K,), -1 = none
-    leaves: np.ndarray  # i8 (K,): 1 ends in an exit, 2 merges
+    left: np.ndarray  # i64 (K,), neighbour that one may change to, -1 = none
+    right: np.ndarray  # i64 (K,), the same
+    leaves: np.ndarray  # i8 (K,): 1 ends in an exit, 2 merges soon
 
 
 class LaneTable:
-    """Every driving lane's samples, end to end. ``arrays``: those that kernels read.
+    """All driving lanes as flat arrays: those of ``LaneArrays``, as ``arrays`` for kernels, and some more.
 
-    ``points`` f64 (M, 3), metres; ``at`` f64 (M,), metres along the lane; ``pace`` f64 (M,), m/s that the bend and
-    the limit allow there; ``lane`` i64 (M,), whose it is; lane k owns samples ``first[k]`` to ``first[k + 1]``.
-    ``conflicts[conflict_first[k]:conflict_first[k + 1]]`` are the lanes of the same junction that cross or join lane
-    k; ``yields`` says for each whether k gives way to it. ``major[k]`` are lanes that give way to none. ``left[k]`` and
-    ``right[k]`` are the lanes beside k that one may change to, -1 = none; ``leaves[k]``: it ends soon, in an exit or by
-    merging (2). ``turn[k]``: -1 left, 1 right, 0 straight on. Crosswalk ``cross_id[c]`` lies ``cross_at[c]`` metres
-    along lane k for c from ``cross_first[k]`` to ``cross_first[k + 1]``.
+    ``lane`` i64 (M,) is the lane of each sample. ``conflicts[conflict_first[k]:conflict_first[k + 1]]`` are the lanes
+    of the same junction that cross or join lane k. Crosswalk ``cross_id[c]`` lies ``cross_at[c]`` m along lane k for c
+    from ``cross_first[k]`` to ``cross_first[k + 1]``.
     """
 
     def __init__(self, network: Network) -> None:
@@ -64,26 +57,26 @@ class LaneTable:
         self.lane = np.repeat(np.arange(len(lanes)), counts)  # of every sample
         self.junction = np.array([lane.junction for lane in lanes], np.int64)
         self.pace = np.concatenate([_pace(lane.centre, lane.speed) for lane in lanes])
-        self.stop = np.full(len(lanes), 1.2)  # m from the end of a lane to where one waits
+        self.stop = np.full(len(lanes), 1.2)  # m from where vehicles wait to the end of the lane
         for signal in network.signals:
             self.stop[list(signal.lanes)] = signal.stop
         self.next = [np.array(lane.next, np.int64) for lane in lanes]
         self.turn = np.array([_turn(lane) for lane in lanes], np.int8)
-        self.motorway = np.array([lane.setting == "motorway" for lane in lanes])
+        self.motorway = np.array([lane.road_type == "motorway" for lane in lanes])
         self.on_motorways = bool(self.length[self.motorway].sum() > 0.3 * self.length.sum())
-        self._beside(network)
-        self._conflicts(network)
-        self._crossings(network)
+        self._find_neighbours(network)
+        self._find_conflicts(network)
+        self._find_crossings(network)
         self.arrays = LaneArrays(*(getattr(self, name) for name in LaneArrays._fields))
 
-    def _beside(self, network: Network) -> None:
-        """Neighbours of every lane, and which lanes are about to end."""
+    def _find_neighbours(self, network: Network) -> None:
+        """Set the neighbours of every lane, and which lanes are about to end."""
         lanes = network.lanes
         self.left, self.right = (np.full(len(lanes), -1, np.int64) for _ in range(2))
-        beside: dict[tuple[int, int], int] = {}
+        lane_counts: dict[tuple[int, int], int] = {}  # driving lanes by road and section
         for lane in lanes:
-            beside[lane.road, lane.section] = beside.get((lane.road, lane.section), 0) + 1
-        self._wide = np.array([beside[lane.road, lane.section] for lane in lanes])  # driving lanes of its section
+            lane_counts[lane.road, lane.section] = lane_counts.get((lane.road, lane.section), 0) + 1
+        self._wide = np.array([lane_counts[lane.road, lane.section] for lane in lanes])
         for k, lane in enumerate(lanes):
             inner = network.index.get((lane.road, lane.section, lane.id - (1 if lane.id > 0 else -1)))
             mark = lane.left_marking
@@ -100,7 +93,7 @@ class LaneTable:
                 self.leaves[k] = 2 if after & on else 1
 
     def _rank(self, network: Network, before: dict[int, set[int]]) -> np.ndarray:
-        """How much right of way each lane of a junction has: the faster and wider road before, then straight on."""
+        """Return how much right of way each junction lane has: faster and wider roads come first, then straight on."""
         rank = np.zeros(len(network.lanes))
         for k, lane in enumerate(network.lanes):
             if lane.junction >= 0:
@@ -111,9 +104,9 @@ class LaneTable:
                 rank[k] += {-1: -1.0, 0: 1.0, 1: 0.0}[int(self.turn[k])]
         return rank
 
-    def _crossings(self, network: Network) -> None:
-        """Where lanes lead over crosswalks."""
-        found: list[tuple[int, float, int]] = []
+    def _find_crossings(self, network: Network) -> None:
+        """Set where lanes lead over crosswalks."""
+        crossings: list[tuple[int, float, int]] = []
         middles = np.array([polygon[:4, :2].mean(0) for polygon in network.crosswalks]).reshape(-1, 2)
         for k in range(len(self.length)):
             part = slice(self.first[k], self.first[k + 1])
@@ -122,22 +115,23 @@ class LaneTable:
             for c in near.tolist():
                 fine = np.linspace(0.0, self.length[k], max(3, int(self.length[k] / 0.4)))
                 places = np.stack([np.interp(fine, self.at[part], line[:, d]) for d in range(2)], axis=1)
-                covered = np.flatnonzero(inside(places, network.crosswalks[c][:, :2]))
+                covered = np.flatnonzero(points_in_polygon(places, network.crosswalks[c][:, :2]))
                 if len(covered):
-                    found.append((k, float(fine[covered[0]]), c))
-        self.cross_at = np.array([at for _, at, _ in found], np.float64)
-        self.cross_id = np.array([c for _, _, c in found], np.int64)
-        owners = np.array([k for k, _, _ in found], np.int64)
+                    crossings.append((k, float(fine[covered[0]]), c))
+        self.cross_at = np.array([at for _, at, _ in crossings], np.float64)
+        self.cross_id = np.array([c for _, _, c in crossings], np.int64)
+        owners = np.array([k for k, _, _ in crossings], np.int64)
         self.cross_first = np.searchsorted(owners, np.arange(len(self.length) + 1)).astype(np.int64)
 
     def closed_crosswalks(self, lights: np.ndarray, count: int) -> np.ndarray:
-        """The crosswalks closed to pedestrians, bool (``count``,): a lane across has green or yellow in ``lights``."""
+        """Return which crosswalks are closed to pedestrians, bool (``count``,): a lane across has green or yellow."""
         closed = np.zeros(count, np.bool_)
         owner = np.repeat(np.arange(len(self.length)), np.diff(self.cross_first))
         closed[self.cross_id[lights[owner] > 1]] = True
         return closed
 
-    def _conflicts(self, network: Network) -> None:
+    def _find_conflicts(self, network: Network) -> None:
+        """Set which lanes of a junction conflict, and who gives way."""
         before: dict[int, set[int]] = {}
         for k, lane in enumerate(network.lanes):
             for other in lane.next:
@@ -146,7 +140,7 @@ class LaneTable:
         for k, junction in enumerate(self.junction.tolist()):
             if junction >= 0:
                 members.setdefault(junction, []).append(k)
-        found: list[list[int]] = [[] for _ in network.lanes]
+        conflicts: list[list[int]] = [[] for _ in network.lanes]
         for group in members.values():
             for i, a in enumerate(group):
                 for b in group[i + 1 :]:
@@ -156,25 +150,26 @@ class LaneTable:
                     if np.abs(pa[:, None] - pb[None]).sum(-1).min() > 2 * CLEAR:
                         continue
                     if np.linalg.norm(pa[:, None] - pb[None], axis=-1).min() < CLEAR:
-                        found[a].append(b)
-                        found[b].append(a)
-        self.conflict_first = np.concatenate([[0], np.cumsum([len(f) for f in found])]).astype(np.int64)
-        self.conflicts = np.array([k for f in found for k in f], np.int64)
+                        conflicts[a].append(b)
+                        conflicts[b].append(a)
+        self.conflict_first = np.concatenate([[0], np.cumsum([len(others) for others in conflicts])]).astype(np.int64)
+        self.conflicts = np.array([k for others in conflicts for k in others], np.int64)
         rank = self._rank(network, before)
-        owner = np.repeat(np.arange(len(found)), np.diff(self.conflict_first))
+        owner = np.repeat(np.arange(len(conflicts)), np.diff(self.conflict_first))
         self.yields = rank[self.conflicts] > rank[owner] + 0.5
         crossed = np.diff(self.conflict_first) > 0
-        gives_way = np.zeros(len(found), bool)
+        gives_way = np.zeros(len(conflicts), bool)
         gives_way[owner[rank[self.conflicts] >= rank[owner]]] = True
         self.major = (self.junction >= 0) & (~crossed | (self.motorway & ~gives_way))
 
 
 def _arc(points: np.ndarray) -> np.ndarray:
+    """Return the arc length (m) at each point f64 (N, 3) of a line, f64 (N,)."""
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
 
 
 def _pace(points: np.ndarray, limit: float) -> np.ndarray:
-    """Speed that bends allow at every sample, f64 (N,), m/s."""
+    """Return the speed (m/s) that bends and the limit allow at every sample, f64 (N,)."""
     steps = np.diff(points[:, :2], axis=0)
     heading = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
     bend = np.abs(np.diff(heading)) / np.maximum(np.linalg.norm(steps[1:], axis=1), 0.05)
@@ -184,7 +179,7 @@ def _pace(points: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _turn(lane: Lane) -> int:
-    """Whether a lane of a junction turns left (-1) or right (1), seen by who drives there."""
+    """Return whether a junction lane turns left (-1) or right (1) in the driver's view, 0 for straight on."""
     if lane.junction < 0 or len(lane.centre) < 3:
         return 0
     a, b = lane.centre[1] - lane.centre[0], lane.centre[-1] - lane.centre[-2]
@@ -194,7 +189,7 @@ def _turn(lane: Lane) -> int:
 
 @njit(cache=True, nogil=True)
 def locate(route, s, lanes):  # type: ignore[no-untyped-def]
-    """The position ``s`` metres along a route i64 (R,), counted from lane ``route[1]``: sample, share to the next."""
+    """Return the sample and the share to the next one, ``s`` m along a route i64 (R,) from its lane 1 on."""
     length, first, at = lanes.length, lanes.first, lanes.at
     k = 1
     while s < 0.0 and k > 0 and route[k - 1] >= 0:
@@ -216,10 +211,10 @@ def locate(route, s, lanes):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def place(routes, s, half_base, aside, drift, lanes, poses):  # type: ignore[no-untyped-def]
-    """Compute the pose of every vehicle from the points under its axles, into ``poses``.
+    """Write the pose of every vehicle, computed from the points under its axles, into ``poses``.
 
     ``routes`` i64 (N, R); ``s`` f64 (N,), m along ``routes[:, 1]``; ``half_base`` f64 (N,), half the wheelbase, m;
-    ``aside`` f64 (N,), m to the right of its lane while it changes lanes; ``drift`` f64 (N,), radians off the lane's
+    ``aside`` f64 (N,), m to the right of its lane during a lane change; ``drift`` f64 (N,), radians off the lane's
     direction; ``lanes``: ``LaneArrays``; ``poses`` f64 (N, 5): x, y, z (m), yaw, pitch (radians).
     """
     points = lanes.points
@@ -242,7 +237,7 @@ def place(routes, s, half_base, aside, drift, lanes, poses):  # type: ignore[no-
 
 @njit(cache=True, nogil=True)
 def look_ahead(i, route, s, half, wide, speed, lanes, bodies, probe):  # type: ignore[no-untyped-def]
-    """Free distance ahead of vehicle ``i`` on its route (m), speed of its leader along it (m/s), allowed speed (m/s).
+    """Return free distance ahead of vehicle ``i`` (m), speed of its leader along the route and allowed speed (m/s).
 
     ``route`` i64 (R,); ``s``: m along ``route[1]``; ``half``, ``wide``: half length and width, m; ``speed``: m/s;
     ``lanes``: ``LaneArrays``; ``bodies`` f64 (B, 7): x, y, yaw (radians), half length, half width, speed, z;
@@ -262,7 +257,7 @@ def look_ahead(i, route, s, half, wide, speed, lanes, bodies, probe):  # type: i
         allowed = min(allowed, np.sqrt(pace[k] ** 2 + 2.0 * 1.6 * step * p))
     k, f = locate(route, s, lanes)
     allowed = min(allowed, pace[k])
-    free, pacer = 1e9, 0.0
+    free, leader_speed = 1e9, 0.0
     for j in range(len(bodies)):
         if j == i or abs(bodies[j, 6] - bodies[i, 6]) > LEVEL:
             continue
@@ -283,6 +278,6 @@ def look_ahead(i, route, s, half, wide, speed, lanes, bodies, probe):  # type: i
                     gap = step * p + along - radius
                     if gap < free:
                         free = gap
-                        pacer = max(0.0, bodies[j, 5] * (cos * ux + sin * uy))
+                        leader_speed = max(0.0, bodies[j, 5] * (cos * ux + sin * uy))
                     break
-    return free, pacer, allowed
+    return free, leader_speed, allowed

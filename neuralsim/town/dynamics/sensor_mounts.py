@@ -8,13 +8,13 @@ import numpy as np
 
 from neuralsim.town.core.types import Actor, Transform
 
-EAGER = 8.0  # 1/s, how fast the arm turns after its parent (UE's CameraRotationLagSpeed, as CARLA sets it)
+LAG_SPEED = 8.0  # 1/s, how fast the arm follows its parent's turns (UE's CameraRotationLagSpeed, as CARLA sets it)
 
 
 class SpringArm:
-    """How a camera hangs on a car that it follows, level and a little behind in its turns.
+    """A spring arm: holds a camera level behind a vehicle, whose yaw it follows with a lag.
 
-    Holds something at ``mount`` (f64 (4, 4), parent <- camera) of a parent whose yaw alone it takes over, late.
+    ``mount``: f64 (4, 4), parent <- camera; ``pose``: f64 (4, 4), world <- camera.
     """
 
     def __init__(self, mount: np.ndarray, parent: Transform) -> None:
@@ -24,41 +24,41 @@ class SpringArm:
         self.follow(parent, 0.0)
 
     def follow(self, parent: Transform, delta: float) -> None:
-        """Bring ``pose``, f64 (4, 4), world <- camera, up to date after ``delta`` seconds."""
+        """Update ``pose`` after ``delta`` seconds."""
         behind = (parent.yaw - self._yaw + 180.0) % 360.0 - 180.0
-        self._yaw += behind * min(1.0, EAGER * delta)
+        self._yaw += behind * min(1.0, LAG_SPEED * delta)
         self.pose = Transform(parent.x, parent.y, parent.z, 0.0, self._yaw, 0.0).matrix() @ self.mount
 
     def turn(self, parent: Transform) -> None:
-        """Stand behind the parent at once: it has been put somewhere else."""
+        """Move behind the parent without a lag: it was teleported."""
         self._yaw = parent.yaw
         self.follow(parent, 0.0)
 
 
 class Mounts:
-    """Where mounted actors are, exactly: their own ``transform`` is written from here."""
+    """The exact poses of mounted actors, whose ``transform`` is written from here."""
 
     def __init__(self, actors: Mapping[int, Actor]) -> None:
         self._actors = actors
-        self._mounts: dict[int, np.ndarray] = {}  # pose of a mounted actor in its parent, or in the world without one
-        self._arms: dict[int, SpringArm] = {}  # of those that hang on one
+        self._mounts: dict[int, np.ndarray] = {}  # f64 (4, 4), pose in the parent, or in the world without one
+        self._arms: dict[int, SpringArm] = {}  # of actors on a spring arm
 
     def __contains__(self, actor_id: int) -> bool:
         return actor_id in self._mounts
 
     def add(self, actor: Actor, transform: Transform, arm: bool) -> None:
-        """Mount an actor, in its parent's axes if it has one; ``arm``: on a spring arm."""
+        """Mount an actor at a pose relative to its parent, if it has one. ``arm``: on a spring arm."""
         self._mounts[actor.id] = transform.matrix()
         if arm and actor.parent:
             self._arms[actor.id] = SpringArm(transform.matrix(), self._actors[actor.parent].transform)
 
     def remove(self, actor_id: int) -> None:
-        """Forget an actor; nothing for unknown ids."""
+        """Forget an actor, if it is known."""
         self._mounts.pop(actor_id, None)
         self._arms.pop(actor_id, None)
 
     def move(self, actor: Actor, transform: Transform) -> None:
-        """Put a mounted actor somewhere in the world by hand; there it stays, in its parent's axes."""
+        """Move a mounted actor to a pose in the world, where it stays relative to its parent."""
         mount = transform.matrix()
         if actor.parent:
             self._arms.pop(actor.id, None)
@@ -66,7 +66,7 @@ class Mounts:
         self._mounts[actor.id] = mount
 
     def turn(self, parent: Actor) -> None:
-        """The parent has been put elsewhere at once: its arms do not swing after it."""
+        """Move the spring arms of a teleported parent along without a lag."""
         for child, arm in self._arms.items():
             if self._actors[child].parent == parent.id:
                 arm.turn(parent.transform)
@@ -77,14 +77,14 @@ class Mounts:
             arm.follow(self._actors[self._actors[actor_id].parent].transform, delta)
 
     def place(self) -> None:
-        """Write the ``transform`` of all that hang on something."""
+        """Write the ``transform`` of all actors mounted on others."""
         for actor_id in self._mounts:
             actor = self._actors[actor_id]
             if actor.parent:
                 assign(actor.transform, _transform(self.pose(actor)))
 
     def pose(self, actor: Actor) -> np.ndarray:
-        """f64 (4, 4), world <- actor; of any actor, exact for mounted ones."""
+        """Return the pose of any actor, f64 (4, 4), world <- actor, exact for mounted ones."""
         if actor.id not in self._mounts:
             return actor.transform.matrix()
         if actor.id in self._arms:
@@ -93,24 +93,24 @@ class Mounts:
         return self.pose(self._actors[actor.parent]) @ mount if actor.parent else mount
 
     def poses(self, actors: list[Actor], matrices: np.ndarray) -> None:
-        """Replace the rows of the mounted ones in ``matrices``, f64 (N, 4, 4), by their exact poses."""
+        """Replace the rows of mounted actors in ``matrices`` f64 (N, 4, 4) by their exact poses."""
         for k, actor in enumerate(actors):
             if actor.id in self._mounts:
                 matrices[k] = self.pose(actor)
 
     def follows(self, camera: Actor) -> bool:
-        """Whether a camera with a parent looks on from behind it, instead of from its seat or bonnet."""
+        """Return whether a camera follows its parent from behind, instead of being at its seat or bonnet."""
         return bool(self._mounts[camera.id][0, 3] < -1.2 * self._actors[camera.parent].extent[0])
 
 
 def assign(target: Transform, source: Transform) -> None:
-    """Copy all six values."""
+    """Copy all six values of a transform."""
     target.x, target.y, target.z = source.x, source.y, source.z
     target.pitch, target.yaw, target.roll = source.pitch, source.yaw, source.roll
 
 
 def _transform(pose: np.ndarray) -> Transform:
-    """The inverse of ``Transform.matrix``."""
+    """Return the transform of a pose f64 (4, 4): the inverse of ``Transform.matrix``."""
     pitch = float(np.degrees(np.arctan2(pose[2, 0], np.hypot(pose[0, 0], pose[1, 0]))))
     yaw = float(np.degrees(np.arctan2(pose[1, 0], pose[0, 0])))
     roll = float(np.degrees(np.arctan2(-pose[2, 1], pose[2, 2])))

@@ -1,8 +1,8 @@
-"""Vehicles that drive themselves: they keep lane and distance, obey lights, give way, change lanes, turn at random.
+"""The background vehicles: they keep lane and distance, obey lights, give way, change lanes, turn at random.
 
 Longitudinal behaviour is the Intelligent Driver Model (Treiber, Hennecke, Helbing 2000). A junction's lanes are
-granted one vehicle after the other: none enters while a crossing lane is occupied, while a vehicle with the right of
-way approaches, or while there is no room beyond. Lanes are changed when that is of advantage.
+granted to one vehicle after the other: none enters while a crossing lane is occupied, while a vehicle with the right of
+way approaches, or while there is no room beyond. Lanes are changed where that pays.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ import numpy as np
 from neuralsim.town.dynamics.driving_kernels import Fleet, drive, lane_changes
 from neuralsim.town.dynamics.lanes import LaneTable, place
 
-ROUTE = 6  # lanes a vehicle knows: the one behind it, its own, four ahead
+ROUTE = 6  # lanes of a route: the one behind the vehicle, its own, four ahead
 FAR, FAR_MOTORWAY = 170.0, 380.0  # m, traffic is kept within this distance of driven vehicles
-CHANGE = 3.4  # s that changing lanes takes
-STUCK_TIMEOUT = 45.0  # s
-#: m/s that kinds of vehicles drive at most.
+CHANGE = 3.4  # s, duration of a lane change
+STUCK_TIMEOUT = 45.0  # s of standing after which an unseen vehicle is moved elsewhere
+#: Top speeds by base type, m/s.
 CRUISE = {"car": 46.0, "van": 36.0, "truck": 24.0, "bus": 27.0, "motorcycle": 46.0, "bicycle": 6.0}
-APART = 12.0  # m, least distance of two vehicles when they are put on the road
+APART = 12.0  # m, least distance to others when a vehicle is put on the road
 
-_PER_VEHICLE = ("half", "wide", "_half_base", "routes", "s", "speed", "braking", "waited", "poses", "blinker",
-                "fastest", "_temper", "_granted", "_refused", "_changed", "_from", "_aside", "_drift")  # fmt: skip
+_PER_VEHICLE = (
+    "half", "wide", "_half_base", "routes", "s", "speed", "braking", "waited", "poses", "blinker", "fastest",
+    "_speed_factor", "_granted", "_refused", "_changed", "_from", "_aside", "_drift",
+)  # fmt: skip
 
 
 class Traffic:
-    """All vehicles that drive themselves, as arrays over their number.
+    """All background vehicles, as arrays of length N.
 
     ``poses`` f64 (N, 5): x, y, z (m), yaw, pitch (radians) of the centre of the footprint; ``speed`` f64 (N,), m/s;
-    ``braking`` bool (N,); ``waited`` f64 (N,), seconds; ``blinker`` i8 (N,): -1 left, 1 right; ``far``: traffic is kept
-    within this many metres of driven vehicles; ``fastest`` f64 (N,), top speeds, m/s.
+    ``braking`` bool (N,); ``waited`` f64 (N,), s since each last moved; ``blinker`` i8 (N,): -1 left, 1 right;
+    ``far``: traffic is kept within this many metres of driven vehicles; ``fastest`` f64 (N,), top speeds, m/s.
     """
 
     def __init__(self, table: LaneTable, lengths: np.ndarray, widths: np.ndarray, bases: np.ndarray) -> None:
@@ -42,18 +44,18 @@ class Traffic:
         self.s = np.zeros(count)
         self.speed = np.zeros(count)
         self.braking = np.zeros(count, bool)
-        self.waited: np.ndarray = np.zeros(count)  # s since each last moved
+        self.waited: np.ndarray = np.zeros(count)
         self.blinker = np.zeros(count, np.int8)
         self.fastest: np.ndarray = np.full(count, 60.0)
         self.far = FAR_MOTORWAY if table.on_motorways else FAR
         self.poses = np.zeros((count, 5))
-        self._changed = np.full(count, 99.0)  # s since each began to change lanes
-        self._from = np.zeros(count)  # m to the right that it came from
+        self._changed = np.full(count, 99.0)  # s since each began its last lane change
+        self._from = np.zeros(count)  # m to the right of its lane at which it began
         self._aside: np.ndarray = np.zeros(count)
         self._drift = np.zeros(count)
-        self._temper = np.ones(count)  # share of the limit each drives at
+        self._speed_factor = np.ones(count)  # share of the speed limit that each drives
         self._granted = np.full(count, -1, np.int64)
-        self._refused = np.full(count, -1, np.int64)  # the junction's lane that each was not let into
+        self._refused = np.full(count, -1, np.int64)  # junction lane refused to each
         self._holders = np.zeros(len(table.length), np.int64)
         self._probe = np.zeros((34, 4))
         self._turn = 0
@@ -63,18 +65,18 @@ class Traffic:
 
     @property
     def bodies(self) -> np.ndarray:
-        """f64 (N, 7), as in ``look_ahead``."""
+        """Bodies of the vehicles, f64 (N, 7), as in ``look_ahead``."""
         return np.column_stack([self.poses[:, [0, 1, 3]], self.half, self.wide, self.speed, self.poses[:, 2]])
 
-    def scatter(self, rng: np.random.Generator, haste: np.ndarray) -> None:
-        """Place all vehicles on the road, apart from each other; ``haste`` f64 (N,) scales their speeds."""
-        self._temper = rng.uniform(0.78, 1.02, len(self)) * haste
+    def scatter(self, rng: np.random.Generator, factors: np.ndarray) -> None:
+        """Place all vehicles at random on the road, apart from each other. ``factors`` f64 (N,) scales their speeds."""
+        self._speed_factor = rng.uniform(0.78, 1.02, len(self)) * factors
         self.poses[:, :2] = 1e9
         for i in range(len(self)):
             self.replace(i, rng, np.zeros((0, 2)))
 
     def replace(self, i: int, rng: np.random.Generator, keep_off: np.ndarray, distance: float = 40.0) -> None:
-        """Move vehicle i to another place, ``distance`` metres away from every point of ``keep_off`` (K, 2)."""
+        """Move vehicle ``i`` to a random place, ``distance`` m away from every point of ``keep_off`` f64 (K, 2)."""
         table = self.table
         self._release(i)
         self._straighten(i)
@@ -140,7 +142,7 @@ class Traffic:
             return
 
     def remove(self, i: int) -> None:
-        """Take vehicle i out; those after it move up."""
+        """Remove vehicle ``i``. Those after it move up."""
         self._release(i)
         for name in _PER_VEHICLE:
             setattr(self, name, np.delete(getattr(self, name), i, axis=0))
@@ -155,8 +157,12 @@ class Traffic:
     ) -> None:
         """Advance by ``delta`` seconds.
 
-        ``lights`` i8 per lane (0 none, 1 red, 2 yellow, 3 green); ``others`` f64 (B, 7) as in ``look_ahead``: all other
-        bodies on the road; ``rng``: of turns; ``crossed`` bool per crosswalk: in use or waited at.
+        Args:
+            delta: s.
+            lights: i8 per lane, 0 none, 1 red, 2 yellow, 3 green.
+            others: f64 (B, 7) as in ``look_ahead``, all other bodies on the road.
+            rng: Draws turns.
+            crossed: bool per crosswalk, in use or waited at.
         """
         if not len(self):
             return
@@ -171,23 +177,25 @@ class Traffic:
         self._change_lanes(delta, bodies, rng)
         self.waited = np.where(self.speed > 0.1, 0.0, self.waited + delta)
         keep_off = others[:, :2]
-        for i in np.flatnonzero(self.waited > 3.0):  # where a road ends, or nothing moves any more
-            ended = self.routes[i, 2] < 0 and lights[self.routes[i, 1]] == 0
-            if ended or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
+        for i in np.flatnonzero(self.waited > 3.0):  # at the end of a road, or in a jam
+            is_road_end = self.routes[i, 2] < 0 and lights[self.routes[i, 1]] == 0
+            if is_road_end or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
                 self.replace(int(i), rng, keep_off)
         self._place()
 
     def _fleet(self) -> Fleet:
+        """Return the arrays for kernels."""
         return Fleet(
-            self.routes, self.s, self.speed, self.half, self.wide, self._temper, self.fastest, self.braking,
+            self.routes, self.s, self.speed, self.half, self.wide, self._speed_factor, self.fastest, self.braking,
             self.blinker, self.waited, self._granted, self._refused, self._changed,
         )  # fmt: skip
 
     def _unseen(self, i: int, keep_off: np.ndarray) -> bool:
+        """Return whether vehicle ``i`` is more than 50 m away from every point of ``keep_off``."""
         return bool((np.hypot(*(keep_off - self.poses[i, :2]).T) > 50.0).all())
 
     def _change_lanes(self, delta: float, bodies: np.ndarray, rng: np.random.Generator) -> None:
-        """Go on with changes of lane, and begin new ones."""
+        """Continue lane changes, and begin new ones."""
         table = self.table
         self._changed += delta
         share = np.clip(self._changed / CHANGE, 0.0, 1.0)
@@ -204,11 +212,11 @@ class Traffic:
             self.routes[i] = -1
             self.routes[i, 1] = new
             self._extend(int(i), rng)
-        going = self._changed < CHANGE
-        self.blinker[going] = np.where(self._from[going] > 0.0, -1, 1)
+        is_changing = self._changed < CHANGE
+        self.blinker[is_changing] = np.where(self._from[is_changing] > 0.0, -1, 1)
 
     def _gap(self, new: int, old: int, share: float) -> float:
-        """How far to the right of lane ``new`` lane ``old`` lies, metres, at a share of their length."""
+        """Return how far (m) to the right of lane ``new`` lane ``old`` lies, at a share of their length."""
         spots, table = [], self.table
         for lane in (new, old):
             part = slice(table.first[lane], table.first[lane + 1])
@@ -221,9 +229,11 @@ class Traffic:
         return float((aside[1] * way[0] - aside[0] * way[1]) / max(float(np.hypot(way[0], way[1])), 1e-6))
 
     def _straighten(self, i: int) -> None:
+        """End a lane change of vehicle ``i``."""
         self._changed[i], self._from[i], self._aside[i], self._drift[i] = 99.0, 0.0, 0.0, 0.0
 
     def _place(self, only: int | None = None) -> None:
+        """Update the poses of all vehicles, or of one."""
         part = slice(None) if only is None else slice(only, only + 1)
         place(
             self.routes[part], self.s[part], self._half_base[part], self._aside[part], self._drift[part],
@@ -231,6 +241,7 @@ class Traffic:
         )  # fmt: skip
 
     def _extend(self, i: int, rng: np.random.Generator) -> None:
+        """Fill up the route of vehicle ``i`` with random turns."""
         route = self.routes[i]
         for k in range(2, ROUTE):
             if route[k] < 0:
@@ -240,6 +251,7 @@ class Traffic:
                 route[k] = ways[int(rng.integers(len(ways)))]
 
     def _release(self, i: int) -> None:
+        """Return a junction lane that was granted to vehicle ``i``."""
         if self._granted[i] >= 0:
             self._holders[self._granted[i]] -= 1
             self._granted[i] = -1

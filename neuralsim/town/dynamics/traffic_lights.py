@@ -1,32 +1,35 @@
-"""Traffic lights: phases, timing, trigger volumes and lamp positions; signs as actors."""
+"""Traffic lights: phases, timing, trigger volumes and lamp positions. Signs as actors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from neuralsim.town.assets.prop_meshes import STATES
-from neuralsim.town.core.blueprint_library import traffic_sign
+from neuralsim.town.assets.prop_meshes import STATES, traffic_light_bulbs
+from neuralsim.town.assets.templates import ARM, templates
+from neuralsim.town.core.blueprint_library import TRAFFIC_LIGHT, traffic_sign
 from neuralsim.town.core.types import Actor, Transform, TriggerVolume
-from neuralsim.town.ground.roads import end_of
+from neuralsim.town.dynamics.actor_registry import ActorRegistry
+from neuralsim.town.ground.blocks import KERB, Ground
+from neuralsim.town.ground.roads import lane_end
 from neuralsim.town.opendrive.network import Network
 from neuralsim.town.opendrive.signals import Signal
 from neuralsim.town.opendrive.signs import Sign
 
 ALL_RED = 2.0  # s, clearance between one group's yellow and the next one's green
-FIRST_SIGN = 1_000_000  # ids of signs begin here: those of other actors are given one after the other, from 1
-TRIGGER = (3.0, 2.0)  # m, how far a trigger reaches back from the stop line and up from the road
+FIRST_SIGN = 1_000_000  # first id of signs; those of other actors count up from 1
+TRIGGER = (3.0, 2.0)  # m, extent of a trigger back from the stop line and up from the road
 
 
 def trigger_of(network: Network, signal: Signal | Sign, pose: Transform) -> TriggerVolume:
-    """Where a light or sign applies: before its stop line, as wide as its lanes. ``pose``: of its actor."""
+    """Return where a light or sign applies: before its stop line, as wide as its lanes. ``pose``: that of its actor."""
     reach, height = TRIGGER
     corners = []
     for lane in (network.lanes[k] for k in signal.lanes):
         for back in (signal.stop, signal.stop + reach):
-            point, right, _ = end_of(lane, back)
+            point, right, _ = lane_end(lane, back)
             side = right * lane.width[-1] / 2
             corners += [point - side, point + side + (0.0, 0.0, height)]
     inverse = np.linalg.inv(pose.matrix())
@@ -38,7 +41,7 @@ def trigger_of(network: Network, signal: Signal | Sign, pose: Transform) -> Trig
 
 
 def sign_actors(network: Network, signs: Sequence[Sign]) -> dict[int, Actor]:
-    """The actors that clients know signs as, by id."""
+    """Return the signs as actors, by id."""
     actors = {}
     for ident, sign in enumerate(signs, FIRST_SIGN):
         x, y, z = sign.position.tolist()
@@ -49,15 +52,15 @@ def sign_actors(network: Network, signs: Sequence[Sign]) -> dict[int, Actor]:
 
 @dataclass
 class TrafficLight:
-    """One traffic light. Its actor carries the state too; a client may freeze or set it."""
+    """One traffic light. A client may freeze or set it."""
 
     actor: int
-    signal: str  # its id in the OpenDRIVE map
+    signal: str  # id in the OpenDRIVE map
     group: int
     cycle: int
-    lanes: tuple[int, ...]  # driving lanes (indices into the network) that it stops
-    stop: float  # m from their end to its stop line
-    bulbs: dict[str, np.ndarray]  # state -> f64 (H, 3), centre of that lamp in each of its heads, metres
+    lanes: tuple[int, ...]  # indices of the driving lanes that it controls
+    stop: float  # m from the end of these lanes to the stop line
+    bulbs: dict[str, np.ndarray]  # by state: f64 (H, 3), centre of that lamp in each head, m
     state: str = "red"
     elapsed: float = 0.0  # s in this state
     green_time: float = 10.0
@@ -66,13 +69,39 @@ class TrafficLight:
     frozen: bool = False
 
 
+def spawn_traffic_lights(network: Network, ground: Ground, registry: ActorRegistry) -> dict[int, TrafficLight]:
+    """Create the traffic lights of all signals, with their actors; return them by actor id."""
+    lights = {}
+    for signal in network.signals:
+        x, y, z = signal.position.tolist()
+        pose = Transform(x, y, z + (0.0 if ground.is_asphalt(x, y) else KERB), 0.0, signal.yaw + 180.0)
+        arm = _arm(signal.lanes)
+        actor = registry.add(TRAFFIC_LIGHT, {}, pose, mesh=f"light {arm:g} red")
+        if signal.lanes:
+            actor.trigger = trigger_of(network, signal, pose)
+        matrix = pose.matrix()
+        bulbs = {
+            state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
+            for state, places in traffic_light_bulbs(arm).items()
+        }
+        lights[actor.id] = TrafficLight(
+            actor.id, signal.id, signal.group, signal.cycle, signal.lanes, signal.stop, bulbs
+        )  # fmt: skip
+    return lights
+
+
+def _arm(lanes: Sequence[int]) -> float:
+    """Return the length (m) of the arm over the road that a light for these lanes has."""
+    return ARM if len(lanes) > 1 else 0.0
+
+
 class TrafficLights:
-    """All traffic lights of a town. The groups of a junction have green in turn; a group changes as one."""
+    """All traffic lights of a town. The groups of a junction get green in turn; a group changes as one."""
 
     def __init__(self, network: Network, lights: list[TrafficLight], rng: np.random.Generator) -> None:
         self.all = lights
-        self.state = np.zeros(len(network.lanes), np.int8)  # per lane: 0 no light, 1 red, 2 yellow, 3 green
-        self._cycles: dict[int, list[int]] = {}  # cycle -> its groups in order; the first has the turn
+        self.state = np.zeros(len(network.lanes), np.int8)  # by lane: 0 no light, 1 red, 2 yellow, 3 green
+        self._cycles: dict[int, list[int]] = {}  # groups of each cycle in order; the first one has its turn
         self._groups: dict[int, list[TrafficLight]] = {}
         for light in lights:
             groups = self._cycles.setdefault(light.cycle, [])
@@ -106,15 +135,22 @@ class TrafficLights:
         self._publish()
 
     def set(self, light: TrafficLight, state: str) -> None:
-        """Put one light into a state by hand.
+        """Set the state of one light.
 
         Raises:
-            ValueError: not one of ``STATES``.
+            ValueError: The state is not one of ``STATES``.
         """
         if state not in STATES:
-            raise ValueError(f"unknown traffic light state {state!r}: choose {', '.join(STATES)}")
+            raise ValueError(f"unknown traffic light state {state!r}: expected one of {', '.join(STATES)}")
         self._change([light], state)
         self._publish()
+
+    def show(self, actors: Mapping[int, Actor]) -> None:
+        """Write the states of the lights into their actors."""
+        for light in self.all:
+            actor = actors[light.actor]
+            actor.traffic_light_state = light.state
+            actor.template = templates().index[f"light {_arm(light.lanes):g} {light.state}"]
 
     @staticmethod
     def _change(lights: list[TrafficLight], state: str) -> None:
@@ -122,5 +158,6 @@ class TrafficLights:
             light.state, light.elapsed = state, 0.0
 
     def _publish(self) -> None:
+        """Write the states of the lights to their lanes."""
         for light in self.all:
             self.state[list(light.lanes)] = 1 + STATES.index(light.state)

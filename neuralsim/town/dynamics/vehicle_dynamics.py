@@ -1,4 +1,4 @@
-"""Vehicle dynamics of a driven vehicle, and collision tests against solid boxes.
+"""Dynamics of a driven vehicle, and collision tests against solid boxes.
 
 The motion is a single-track model: an engine of limited power, drag, rolling resistance, brakes and a friction circle
 along the road; steering with a rate limit and understeer across it (Gillespie, "Fundamentals of Vehicle Dynamics",
@@ -15,20 +15,20 @@ from numba import njit
 
 from neuralsim.town.core.types import VehicleControl
 
-GRAVITY = 9.81
-GRIP = 0.92  # tyre on dry asphalt
+GRAVITY = 9.81  # m/s^2
+GRIP = 0.92  # friction of tyres on dry asphalt
 TYRE = 3.5  # CARLA's ``tire_friction`` of ordinary tyres on a dry road
 DRIVELINE = 0.84  # share of the engine's power that reaches the road
-LAUNCH = 4.6  # m/s^2 that the driven wheels can put down from a standstill
-BACKING = 2.2  # m/s^2 at most in reverse: nobody floors it with the head turned, and engines are held back there
+LAUNCH = 4.6  # m/s^2, traction limit of the driven wheels
+BACKING = 2.2  # m/s^2, the same in reverse, where drivers and engines are gentler
 SUBSTEP = 1.0 / 60.0  # s, longest step of the integration
-SCRAPE = 0.35  # friction of car bodies on what they hit
-WIDEST_SLIP = 0.5  # radians between a vehicle's axis and its motion while its tyres hold
+SCRAPE = 0.35  # friction of car bodies against obstacles
+WIDEST_SLIP = 0.5  # radians, largest slip angle while the tyres hold
 
 
 @dataclass(frozen=True)
 class VehicleSpec:
-    """What a kind of vehicle can do. SI units; ``steer`` is the front wheels' greatest angle in degrees."""
+    """The specification of a type of vehicle, in SI units. ``steer``: steering lock of the front wheels, degrees."""
 
     kind: str  # CARLA's base_type: car, truck, van, bus, motorcycle, bicycle
     mass: float
@@ -39,7 +39,7 @@ class VehicleSpec:
     top: float  # m/s
     wheels: int = 4
     brakes: float = 1.05 * GRIP * GRAVITY  # m/s^2 on a dry road
-    grip: float = 0.88  # g across, before it slides or has to slow down not to tip over
+    grip: float = 0.88  # g, lateral limit: it slides, or slows down so as not to tip over
 
 
 #: Specifications by base type.
@@ -55,7 +55,7 @@ SPECS = {
 
 @dataclass
 class VehicleState:
-    """Moving state of one driven vehicle; ``x``, ``y`` is the centre of its footprint."""
+    """The state of one driven vehicle. ``x``, ``y`` (m) is the centre of its footprint."""
 
     spec: VehicleSpec
     length: float
@@ -64,19 +64,19 @@ class VehicleState:
     yaw: float  # radians
     speed: float = 0.0  # m/s along the vehicle, negative backwards
     steer: float = 0.0  # radians at the wheel, right positive
-    turn: float = 0.0  # rad/s
-    slip: float = 0.0  # radians from the vehicle's axis to its motion
+    turn: float = 0.0  # yaw rate, rad/s
+    slip: float = 0.0  # slip angle, radians from the vehicle's axis to its motion
     gear: int = 1
     tyres: float = TYRE  # ``tire_friction`` of its wheels
-    friction: float = 1.0  # what they hold where it is, as a share of what tyres hold on a dry road
-    airborne: bool = False  # nothing but gravity and drag acts on it
+    friction: float = 1.0  # of its tyres where it is, relative to that on a dry road
+    airborne: bool = False  # only gravity and drag act on it
     rise: float = 0.0  # m/s upwards while it is airborne
 
     def step(self, control: VehicleControl, delta: float, grade: float = 0.0) -> None:
         """Advance by ``delta`` seconds under a control whose values are clipped to their ranges.
 
-        ``grade`` is the road's slope along the vehicle, radians, positive uphill. Wheels in the air and those without
-        friction move nothing.
+        ``grade`` is the road's slope along the vehicle, radians, positive uphill. Wheels that are in the air or have no
+        friction have no effect.
         """
         if self.airborne or self.friction <= 0.0:
             self._glide(delta)
@@ -101,8 +101,7 @@ class VehicleState:
         self.gear = -1 if control.reverse else 1 + sum(self.speed > bound for bound in bounds)
 
     def push(self, vx: float, vy: float) -> None:
-        """Give it this velocity over the ground, m/s in the world; tyres on a road do not go further aside than
-        `WIDEST_SLIP`."""
+        """Set the velocity over the ground (m/s, world). On a road the slip angle stays within `WIDEST_SLIP`."""
         along = float(np.cos(self.yaw) * vx + np.sin(self.yaw) * vy)
         across = float(np.cos(self.yaw) * vy - np.sin(self.yaw) * vx)
         forward = -1.0 if along < 0.0 else 1.0
@@ -113,17 +112,21 @@ class VehicleState:
             self.speed, self.slip = along, float(np.clip(aside, -WIDEST_SLIP, WIDEST_SLIP))
 
     def strike(self, nx: float, ny: float, rest: np.ndarray, half: tuple[float, float]) -> float:
-        """Take the impact against something that does not give way; returns the impulse along the normal, N s.
+        """Apply an impact against an immovable obstacle; return the impulse along the normal, N s.
 
-        Rigid bodies in the plane with Coulomb friction, without restitution, for car bodies crumple (Brach, "Mechanical
-        Impact Dynamics", chapter 3): what is lost along a wall is in proportion to how hard it is hit, so that grazing
-        one costs next to nothing.
-        ``nx``, ``ny``: unit vector out of the obstacle; ``rest``: its velocity, m/s; ``half``: half length and width of
-        this vehicle, m. Nothing happens where the two part already.
+        The model is that of rigid bodies in the plane with Coulomb friction and, as car bodies crumple, no restitution
+        (Brach, "Mechanical Impact Dynamics", chapter 3): the speed lost along a wall is proportional to how hard it is
+        hit, so that grazing it costs next to nothing. Nothing happens where the two already separate.
+
+        Args:
+            nx: x of the unit vector out of the obstacle.
+            ny: y of that vector.
+            rest: Velocity of the obstacle, m/s.
+            half: Half length and width of this vehicle, m.
         """
         cos, sin = float(np.cos(self.yaw)), float(np.sin(self.yaw))
-        ahead, aside = -(nx * cos + ny * sin), -(ny * cos - nx * sin)  # towards it, in the vehicle's own axes
-        # The corner that is in it; where a whole side is, the middle of that side.
+        ahead, aside = -(nx * cos + ny * sin), -(ny * cos - nx * sin)  # normal towards it, in the vehicle's axes
+        # The corner in contact, or the middle of the side if the whole side is.
         along, across = (half[k] * np.clip(4.0 * part, -1.0, 1.0) for k, part in enumerate((ahead, aside)))
         rx, ry = float(cos * along - sin * across), float(sin * along + cos * across)
         vx, vy, _ = self.velocity - rest
@@ -146,7 +149,7 @@ class VehicleState:
         return float(impulse)
 
     def _glide(self, delta: float) -> None:
-        """Go on as it goes, turning as it turns, slowed by the air alone."""
+        """Keep the velocity and the yaw rate, slowed by drag alone."""
         self.speed /= 1.0 + 0.6 * self.spec.drag * abs(self.speed) / self.spec.mass * delta
         heading = self.yaw + self.slip
         self.x += self.speed * float(np.cos(heading)) * delta
@@ -156,13 +159,13 @@ class VehicleState:
 
     @property
     def velocity(self) -> np.ndarray:
-        """f64 (3,), m/s in the world."""
+        """Velocity in the world, f64 (3,), m/s."""
         heading = self.yaw + self.slip
         return np.array([self.speed * np.cos(heading), self.speed * np.sin(heading), 0.0])
 
 
 class _Motion(NamedTuple):
-    """The moving part of a ``VehicleState``, same fields and units."""
+    """The motion of a ``VehicleState``, with the same fields and units."""
 
     x: float
     y: float
@@ -174,7 +177,7 @@ class _Motion(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """A clipped control."""
+    """A control clipped to its ranges."""
 
     throttle: float  # 0 .. 1
     brake: float  # 0 .. 1
@@ -198,14 +201,17 @@ class _Limits(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def full_throttle(power, mass, speed, reverse, friction):  # type: ignore[no-untyped-def]
-    """What the engine gives at most, m/s^2 before all losses: ``power`` in W, ``mass`` in kg, ``speed`` in m/s."""
+    """Return the greatest acceleration by the engine (m/s^2), before all losses, at ``speed`` m/s.
+
+    ``power``: W; ``mass``: kg; ``reverse``: in reverse gear; ``friction``: as in ``VehicleState``.
+    """
     launch = BACKING if reverse else LAUNCH
     return min(DRIVELINE * power / max(abs(speed), 1.5) / mass, launch * friction)
 
 
 @njit(cache=True, nogil=True)
 def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-untyped-def]
-    """One substep of the single-track model: the ``_Motion`` after ``dt`` seconds.
+    """Return the ``_Motion`` after a substep of ``dt`` seconds of the single-track model.
 
     ``motion``: ``_Motion`` before; ``inputs``: ``_Inputs``; ``limits``: ``_Limits``; ``friction``: 0 .. 1;
     ``grade``: radians, positive uphill.
@@ -214,20 +220,20 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
     throttle, brake, wheel, hand_brake, reverse = inputs
     mass, power, lock, base, drag, top, brakes, across_limit = limits
     grip = across_limit * friction * GRAVITY
-    # The rack turns lock to lock in about 1.1 s, and less far the faster the car goes (as CARLA's steering curve).
+    # Lock to lock takes about 1.1 s. The faster the vehicle, the smaller its angle (as CARLA's steering curve).
     target = wheel * lock / (1.0 + (abs(speed) / 22.0) ** 2)
     most = 2.0 * lock / 1.1 * dt
     steer += min(max(target - steer, -most), most)
 
     across = abs(turn * speed)
     share = min(across / grip, 1.0)
-    along = 1.05 * brakes * friction * max(np.sqrt(1.0 - share * share), 0.2)  # what the friction ellipse leaves
+    along = 1.05 * brakes * friction * max(np.sqrt(1.0 - share * share), 0.2)  # left by the friction ellipse
     sign = -1.0 if reverse else 1.0
     if (reverse and speed < -7.0) or abs(speed) > top:
         throttle = 0.0
     push = full_throttle(power, mass, speed, reverse, friction) * throttle
     pull = brake * brakes + (0.5 * brakes if hand_brake else 0.0)
-    if sign * speed < -0.3:  # the other way than the gear: throttle brakes first
+    if sign * speed < -0.3:  # rolling against its gear: throttle brakes first
         pull += push
         push = 0.0
     rolling = (0.12 + (0.35 if throttle < 0.02 else 0.0)) * friction
@@ -237,11 +243,11 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
     loss = resist * dt
     speed = 0.0 if abs(speed) <= loss and abs(drive) * dt <= loss else speed - np.sign(speed) * min(loss, abs(speed))
 
-    # Understeer: the wheelbase seems to grow with speed; the tyres hold no more than their grip.
-    wanted = speed * np.tan(steer) / (base + 0.0022 * speed * speed)
+    # Understeer: the effective wheelbase grows with speed, and grip limits the yaw rate.
+    target_turn = speed * np.tan(steer) / (base + 0.0022 * speed * speed)
     limit = grip * (0.75 if hand_brake else 1.0) / max(abs(speed), 0.5)
-    wanted = min(max(wanted, -limit), limit)
-    turn += (wanted - turn) * min(1.0, dt / (0.03 + 0.004 * abs(speed)))
+    target_turn = min(max(target_turn, -limit), limit)
+    turn += (target_turn - turn) * min(1.0, dt / (0.03 + 0.004 * abs(speed)))
     if speed == 0.0:
         turn = 0.0
     # The centre moves along the car's axis turned by the slip: inwards at a crawl, outwards at speed.
@@ -255,7 +261,9 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-untyped-def]
-    """Two boxes seen from above: depth (m, 0 = apart) and the unit vector that pushes A out of B (Gottschalk's SAT).
+    """Return how deep (m, 0 = apart) two boxes overlap in plan, and the unit vector that pushes A out of B.
+
+    The test is that of separating axes (Gottschalk, Lin, Manocha, SIGGRAPH 1996).
 
     Box A: centre ``ax``, ``ay``, ``ayaw`` (radians), half sizes ``ahx``, ``ahy``, metres; box B likewise:
     ``bx``, ``by``, ``byaw``, ``bhx``, ``bhy``.
@@ -287,7 +295,7 @@ def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-
 
 @njit(cache=True, nogil=True)
 def deepest(x, y, yaw, hx, hy, boxes, among, count):  # type: ignore[no-untyped-def]
-    """The box hit deepest: index (-1: none), depth (m), normal x and y.
+    """Return the box that a body is deepest in: index (-1: none), depth (m), normal x and y.
 
     ``x``, ``y``, ``yaw``, ``hx``, ``hy``: the body, metres and radians; ``boxes`` f64 (N, 5): x, y, yaw, half sizes;
     ``among`` i64: indices of candidates, of which the first ``count`` are tested.
@@ -306,13 +314,13 @@ def deepest(x, y, yaw, hx, hy, boxes, among, count):  # type: ignore[no-untyped-
 
 
 class Obstacles:
-    """Solid things that never move: boxes seen from above, f64 (N, 5) as in ``deepest``, in a grid of cells."""
+    """Static obstacles: boxes in plan, f64 (N, 5) as in ``deepest``, in a grid of cells."""
 
     CELL = 10.0  # m
-    STOREY = 3.0  # m, what stands that much higher or lower is on another level
+    STOREY = 3.0  # m, obstacles at least that much higher or lower are on another level
 
     def __init__(self, boxes: np.ndarray, levels: np.ndarray | None = None) -> None:
-        """``levels`` f64 (N,): heights that the boxes stand at, metres; None where there is but one level."""
+        """``levels`` f64 (N,): heights at which the boxes stand, m; None if all are on one level."""
         self.boxes = np.ascontiguousarray(boxes, np.float64).reshape(-1, 5)
         self.levels = levels
         self._all = np.arange(len(self.boxes))
@@ -328,7 +336,7 @@ class Obstacles:
         self._cells = {cell: np.array(members) for cell, members in cells.items()}
 
     def near(self, x: float, y: float, radius: float) -> np.ndarray:
-        """Indices of the boxes that may lie within ``radius`` metres."""
+        """Return the indices of the boxes that may lie within ``radius`` m."""
         c = self.CELL
         cells = [
             self._cells[i, j]
@@ -341,11 +349,15 @@ class Obstacles:
     def hit(
         self, x: float, y: float, yaw: float, hx: float, hy: float, z: float | None = None
     ) -> tuple[int, float, float, float]:
-        """Index of the box that a body (yaw in radians) is deepest in, -1 for none; depth in metres; way out.
+        """Return the box that a body is deepest in: index (-1: none), depth (m), normal x and y.
 
-        A body at height ``z`` meets only what stands on its level.
-
-        ``x``, ``y`` and half sizes ``hx``, ``hy`` in metres, ``yaw`` in radians.
+        Args:
+            x: Position, m.
+            y: Position, m.
+            yaw: radians.
+            hx: Half length, m.
+            hy: Half width, m.
+            z: Height, m: only boxes on that level count. None: all do.
         """
         among = self.near(x, y, float(np.hypot(hx, hy)))
         if z is not None and self.levels is not None and len(among):

@@ -1,4 +1,4 @@
-"""Pedestrians of the background traffic: they follow the pavements and use the crosswalks."""
+"""The pedestrians of the background traffic: they follow pavements and use crosswalks."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from numba import njit
 from scipy.spatial import cKDTree
 
 from neuralsim.town.assets.people_meshes import PHASES
-from neuralsim.town.ground.blocks import KERB, Ground, Ring, along, offset
+from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, resample
 
 FAR = 110.0  # m, walkers are kept within this distance of driven vehicles
-STRIDE = 1.4  # m of two steps, a cycle of the gait
-SHARES = (0.34, 0.6)  # of the pavement's width, where people walk
-CROSSES = 0.4  # share of those who pass a crosswalk that cross there
-DEPTH = 3.2  # m of a crosswalk along the road
-KERB_TIMEOUT = 9.0  # s of waiting at the kerb before giving up
+STRIDE = 1.4  # m, two steps: one cycle of the gait
+SHARES = (0.34, 0.6)  # of the pavement's width, at which people walk
+CROSSES = 0.4  # share of the pedestrians passing a crosswalk who use it
+DEPTH = 3.2  # m, extent of a crosswalk along the road
+KERB_TIMEOUT = 9.0  # s of waiting at the kerb after which they give up
 
 
 class Footpaths(NamedTuple):
-    """The paths of pedestrians: L lines with M samples in all, and the C crosswalks that they pass."""
+    """The paths of pedestrians: L lines with M samples in all, and the C crosswalks on their way."""
 
     points: np.ndarray  # f64 (M, 3), m
     first: np.ndarray  # i64 (L + 1,): line k owns samples first[k] to first[k + 1]
@@ -28,27 +28,27 @@ class Footpaths(NamedTuple):
     middles: np.ndarray  # f64 (C, 2), m, centres of the crosswalks
     across: np.ndarray  # f64 (C, 2), unit vectors across the road
     wide: np.ndarray  # f64 (C,), half length of the crosswalk across the road, m
-    link: np.ndarray  # i64 (M,), the crosswalk at each sample, -1 = none
-    goal: np.ndarray  # i64 (M,), the sample on its other side
+    link: np.ndarray  # i64 (M,), crosswalk at each sample, -1 = none
+    goal: np.ndarray  # i64 (M,), sample on its other side
 
 
 class Crowd(NamedTuple):
-    """N pedestrians; the kernel updates the arrays in place."""
+    """N pedestrians. The kernel updates the arrays in place."""
 
     poses: np.ndarray  # f64 (N, 4): x, y, z (m), yaw (radians) of the feet
     phase: np.ndarray  # i64 (N,), of the gait
     speed: np.ndarray  # f64 (N,), m/s
     walked: np.ndarray  # f64 (N,), m
-    scale: np.ndarray  # f64 (N,), body height over an adult's
-    ring: np.ndarray  # i64 (N,), line that is followed
-    at: np.ndarray  # f64 (N,), sample along it
+    scale: np.ndarray  # f64 (N,), body height relative to an adult's
+    ring: np.ndarray  # i64 (N,), line that it follows
+    at: np.ndarray  # f64 (N,), position along it, samples
     way: np.ndarray  # f64 (N,): 1 forwards, -1 backwards
-    wish: np.ndarray  # f64 (N,), desired speed, m/s
-    crossing: np.ndarray  # i64 (N,), the crosswalk in use or waited at, -1 = none
-    start: np.ndarray  # f64 (N, 3), of the crossing, m
-    stop: np.ndarray  # f64 (N, 3), of the crossing, m
+    desired_speed: np.ndarray  # f64 (N,), m/s
+    crossing: np.ndarray  # i64 (N,), crosswalk in use or waited at, -1 = none
+    start: np.ndarray  # f64 (N, 3), start of the crossing, m
+    stop: np.ndarray  # f64 (N, 3), end of the crossing, m
     done: np.ndarray  # f64 (N,), m across; 0 while waiting at the kerb
-    waits: np.ndarray  # f64 (N,), s at the kerb; since the last crossing otherwise
+    waits: np.ndarray  # f64 (N,), s at the kerb, or else since the last crossing
     dice: np.ndarray  # i64 (N,), state of a linear congruential generator
     goals: np.ndarray  # i64 (N,), sample on the other side
 
@@ -56,8 +56,6 @@ class Crowd(NamedTuple):
 class Walkers:
     """The pedestrians of the background traffic.
 
-    ``ground``: its rings have the pavements; ``count``: of pedestrians, none where there is no pavement; ``scales`` f64
-    (count,): body heights over an adult's; ``rng`` draws their places; ``crosswalks``: polygons f64 (K, 3), m.
     ``crossed`` bool (C,): whether a crosswalk is in use or waited at.
     """
 
@@ -69,6 +67,15 @@ class Walkers:
         rng: np.random.Generator,
         crosswalks: list[np.ndarray] | tuple[()] = (),
     ) -> None:
+        """Place pedestrians at random.
+
+        Args:
+            ground: Its rings have the pavements.
+            count: Number of pedestrians. There are none in a town without pavements.
+            scales: f64 (count,), body heights relative to an adult's.
+            rng: Draws their positions.
+            crosswalks: Polygons f64 (K, 3), m.
+        """
         lines, loops = _paths(ground.rings)
         count = count if lines else 0
         walked = rng.uniform(0.0, 30.0, count)
@@ -79,18 +86,18 @@ class Walkers:
         ring = rng.choice(len(sizes), size=count, p=sizes / sizes.sum()) if count else np.zeros(0, np.int64)
         at = rng.uniform(0.0, 1.0, count) * sizes[ring] if count else np.zeros(0)
         way = rng.choice([-1.0, 1.0], count)
-        wish = rng.uniform(1.0, 1.6, count) * np.sqrt(scale)
+        desired_speed = rng.uniform(1.0, 1.6, count) * np.sqrt(scale)
         self._paths = Footpaths(points, first, np.array(loops, np.bool_), *_link(points, crosswalks))
         self._crowd = Crowd(
             poses=np.zeros((count, 4)),
             phase=np.zeros(count, np.int64),
-            speed=wish.copy(),
+            speed=desired_speed.copy(),
             walked=walked,
             scale=scale,
             ring=ring,
             at=at,
             way=way,
-            wish=wish,
+            desired_speed=desired_speed,
             crossing=np.full(count, -1, np.int64),
             start=np.zeros((count, 3)),
             stop=np.zeros((count, 3)),
@@ -104,17 +111,17 @@ class Walkers:
 
     @property
     def poses(self) -> np.ndarray:
-        """f64 (N, 4): x, y, z (m), yaw (radians) of the feet."""
+        """Poses of the feet, f64 (N, 4): x, y, z (m), yaw (radians)."""
         return self._crowd.poses
 
     @property
     def speed(self) -> np.ndarray:
-        """f64 (N,), m/s."""
+        """Speeds, f64 (N,), m/s."""
         return self._crowd.speed
 
     @property
     def phase(self) -> np.ndarray:
-        """i64 (N,), phase of the gait."""
+        """Phases of the gait, i64 (N,)."""
         return self._crowd.phase
 
     def __len__(self) -> int:
@@ -139,12 +146,12 @@ class Walkers:
             crowd.poses[i, :3] = paths.points[k]
 
     def remove(self, i: int) -> None:
-        """Take walker i out; those after it move up."""
+        """Remove walker ``i``. Those after it move up."""
         self._crowd = Crowd(*(np.delete(array, i, axis=0) for array in self._crowd))
 
     @property
     def on_road(self) -> np.ndarray:
-        """The pedestrians on crosswalks, f64 (M, 7), as in ``lanes.look_ahead``."""
+        """Bodies of the pedestrians on crosswalks, f64 (M, 7), as in ``lanes.look_ahead``."""
         out = np.flatnonzero((self._crowd.crossing >= 0) & (self._crowd.done > 0.0))
         half = np.full(len(out), 0.3)
         return np.column_stack(
@@ -154,27 +161,28 @@ class Walkers:
     def step(self, delta: float, bodies: np.ndarray, closed: np.ndarray | None = None) -> None:
         """Advance by ``delta`` seconds. Pedestrians wait for ``bodies`` (as in ``lanes.look_ahead``) in their way.
 
-        None sets foot on crosswalks that are ``closed``, bool (C,): traffic has green there.
+        They do not enter crosswalks that are ``closed``, bool (C,): traffic has green there.
         """
         if len(self):
-            shut = np.zeros(len(self.crossed), np.bool_) if closed is None else closed
-            _walk(delta, self._paths, self._crowd, bodies, shut, self.crossed)
+            if closed is None:
+                closed = np.zeros(len(self.crossed), np.bool_)
+            _walk(delta, self._paths, self._crowd, bodies, closed, self.crossed)
 
 
 def _paths(rings: list[Ring]) -> tuple[list[np.ndarray], list[bool]]:
-    """Lines (N, 3) that one can walk along, two metres a sample, and whether each is a loop."""
+    """Return the lines f64 (N, 3) of the pavements, with a sample every 2 m, and whether each is a loop."""
     lines, loops = [], []
     for ring in rings:
-        if ring.pavement < 1.2 or not (ring.walk > 0.0).any():
+        if ring.pavement < 1.2 or not (ring.pavement_widths > 0.0).any():
             continue
         for share in SHARES:
-            if ring.urban:
-                line = along(offset(ring.points, ring.pavement * share), 2.0)
+            if ring.is_urban:
+                line = resample(offset(ring.points, ring.pavement * share), 2.0)
                 line[:, 2] += KERB
                 lines.append(line)
                 loops.append(True)
                 continue
-            line = along(offset(ring.columns(), ring.walk * share), 2.0)
+            line = resample(offset(ring.samples(), ring.pavement_widths * share), 2.0)
             paved = line[:, 3] > 0.95 * ring.pavement
             line[:, 2] += KERB
             line, paved = np.roll(line, -int(paved.argmin()), axis=0), np.roll(paved, -int(paved.argmin()))
@@ -189,11 +197,7 @@ def _paths(rings: list[Ring]) -> tuple[list[np.ndarray], list[bool]]:
 def _link(
     points: np.ndarray, crosswalks: list[np.ndarray] | tuple[()]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where paths pass crosswalks.
-
-    Middles (C, 2); units across the road (C, 2); half lengths (C,), metres; ``link`` i64 (M,), the crosswalk at each
-    path sample, -1 = none; ``goal`` i64 (M,), the path sample on its other side.
-    """
+    """Return where paths pass crosswalks: the last five arrays of ``Footpaths``."""
     count = len(points)
     link, goal = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
     middles, units = (np.zeros((max(len(crosswalks), 1), 2)) for _ in range(2))
@@ -221,7 +225,7 @@ def _link(
 
 @njit(cache=True, nogil=True)
 def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
-    """Whether a crosswalk is free and no vehicle approaches it without stopping.
+    """Return whether a crosswalk is free and no vehicle approaches it without stopping.
 
     ``middle``, ``across`` f64 (2,) and ``wide`` as in ``Footpaths``; ``bodies`` f64 (B, 7) as in ``lanes.look_ahead``.
     """
@@ -231,11 +235,10 @@ def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
         if bodies[j, 4] < 0.5 or away > 45.0:
             continue
         cos, sin = np.cos(bodies[j, 2]), np.sin(bodies[j, 2])
-        for part in range(5):  # along the body: does it stand on the stripes
+        for part in range(5):  # points along the body: is one on the crosswalk?
             px = dx - cos * bodies[j, 3] * (part - 2) / 2.0
             py = dy - sin * bodies[j, 3] * (part - 2) / 2.0
-            beside = abs(px * across[0] + py * across[1])
-            if beside < wide and abs(py * across[0] - px * across[1]) < DEPTH / 2.0 + 0.2:
+            if abs(px * across[0] + py * across[1]) < wide and abs(py * across[0] - px * across[1]) < DEPTH / 2.0 + 0.2:
                 return False
         closing = bodies[j, 5] * (dx * cos + dy * sin) / max(away, 1e-6)
         if closing > 1.2 and (away - bodies[j, 3] - wide * 0.3) / closing < 3.6:
@@ -244,84 +247,106 @@ def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _is_blocked(pose, bodies):  # type: ignore[no-untyped-def]
+    """Return whether one of ``bodies`` is 0.6 m before a pedestrian at ``pose`` f64 (4,)."""
+    x, y = pose[0] + 0.6 * np.cos(pose[3]), pose[1] + 0.6 * np.sin(pose[3])
+    for j in range(len(bodies)):
+        cos, sin = np.cos(bodies[j, 2]), np.sin(bodies[j, 2])
+        dx, dy = x - bodies[j, 0], y - bodies[j, 1]
+        if abs(dx * cos + dy * sin) < bodies[j, 3] + 0.4 and abs(dy * cos - dx * sin) < bodies[j, 4] + 0.4:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _cross(i, delta, paths, crowd, is_free, is_blocked):  # type: ignore[no-untyped-def]
+    """Move pedestrian ``i`` over its crosswalk, which it enters if it ``is_free``; return its direction (radians)."""
+    speed, done, waits, poses = crowd.speed, crowd.done, crowd.waits, crowd.poses
+    start, stop = crowd.start[i], crowd.stop[i]
+    dx, dy = stop[0] - start[0], stop[1] - start[1]
+    size = max(np.hypot(dx, dy), 0.1)
+    target = 0.0
+    if done[i] > 0.0:
+        target = 0.0 if is_blocked else max(crowd.desired_speed[i], 1.2)
+    elif is_free:
+        done[i] = 1e-3
+    elif waits[i] > KERB_TIMEOUT:
+        crowd.crossing[i], waits[i] = -1, 0.0
+    speed[i] += min(max(target - speed[i], -4.0 * delta), 2.0 * delta)
+    if done[i] > 0.0:
+        done[i] += speed[i] * delta
+        f = min(done[i] / size, 1.0)
+        for d in range(3):
+            poses[i, d] = start[d] + f * (stop[d] - start[d])
+        dip = min(done[i] - 0.9, size - 0.9 - done[i])  # down from the kerb and up again
+        poses[i, 2] -= KERB * min(max(dip / 0.25, 0.0), 1.0)
+        if f >= 1.0:
+            crowd.crossing[i], waits[i] = -1, 0.0
+            first, goal = paths.first, crowd.goals[i]
+            for line in range(len(first) - 1):
+                if first[line] <= goal < first[line + 1]:
+                    crowd.ring[i], crowd.at[i] = line, float(goal - first[line])
+            crowd.way[i] = 1.0 if crowd.dice[i] % 2 else -1.0
+    return np.arctan2(dy, dx)
+
+
+@njit(cache=True, nogil=True)
+def _follow_path(i, delta, paths, crowd, is_blocked):  # type: ignore[no-untyped-def]
+    """Move pedestrian ``i`` along its pavement, and maybe on to a crosswalk; return its direction (radians)."""
+    points, first = paths.points, paths.first
+    speed, poses, at, way, dice, ring = crowd.speed, crowd.poses, crowd.at, crowd.way, crowd.dice, crowd.ring[i]
+    target = 0.0 if is_blocked else crowd.desired_speed[i]
+    speed[i] += min(max(target - speed[i], -3.0 * delta), 1.5 * delta)
+    low, count = first[ring], first[ring + 1] - first[ring]
+    k = int(at[i]) % count
+    if not paths.loop[ring]:
+        k = min(k, count - 2)
+    a, b = points[low + k], points[low + (k + 1) % count]
+    size = max(np.hypot(b[0] - a[0], b[1] - a[1]), 1e-6)
+    at[i] += way[i] * speed[i] * delta / size
+    if paths.loop[ring]:
+        at[i] %= count
+    elif at[i] < 0.0 or at[i] > count - 1.001:  # the pavement ends here
+        at[i] = min(max(at[i], 0.0), count - 1.001)
+        way[i] = -way[i]
+    here = int(at[i]) % count
+    f = at[i] - int(at[i])
+    a, b = points[low + here], points[low + (here + 1) % count]
+    for d in range(3):
+        poses[i, d] = a[d] + f * (b[d] - a[d])
+    if here != k and paths.link[low + here] >= 0 and crowd.waits[i] > 12.0:
+        dice[i] = (dice[i] * 1103515245 + 12345) % 2147483648
+        if dice[i] / 2147483648.0 < CROSSES:
+            far = paths.goal[low + here]
+            crowd.crossing[i], crowd.done[i], crowd.waits[i] = paths.link[low + here], 0.0, 0.0
+            crowd.start[i], crowd.stop[i], crowd.goals[i] = poses[i, :3], points[far], far
+    return np.arctan2((b[1] - a[1]) * way[i], (b[0] - a[0]) * way[i])
+
+
+@njit(cache=True, nogil=True)
 def _walk(delta, paths, crowd, bodies, closed, crossed):  # type: ignore[no-untyped-def]
-    """One step of ``delta`` seconds of all pedestrians.
+    """Advance all pedestrians by ``delta`` seconds.
 
     ``paths``: ``Footpaths``; ``crowd``: ``Crowd``, updated in place; ``bodies`` f64 (B, 7) as in ``lanes.look_ahead``;
     ``closed`` bool (C,): crosswalks that may not be entered; ``crossed`` bool (C,), written: in use or waited at.
     """
-    points, first, loop, middles, acrosses, wide, link, goal = paths
-    poses, phase, speed, walked, scale, ring, at, way, wish, crossing, start, stop, done, waits, dice, goals = crowd
+    poses, speed, walked = crowd.poses, crowd.speed, crowd.walked
     crossed[:] = False
-    for i in range(len(at)):
-        blocked = False
-        x, y = poses[i, 0] + 0.6 * np.cos(poses[i, 3]), poses[i, 1] + 0.6 * np.sin(poses[i, 3])
-        for j in range(len(bodies)):
-            cos, sin = np.cos(bodies[j, 2]), np.sin(bodies[j, 2])
-            dx, dy = x - bodies[j, 0], y - bodies[j, 1]
-            if abs(dx * cos + dy * sin) < bodies[j, 3] + 0.4 and abs(dy * cos - dx * sin) < bodies[j, 4] + 0.4:
-                blocked = True
-        c = crossing[i]
-        waits[i] += delta
+    for i in range(len(poses)):
+        is_blocked = _is_blocked(poses[i], bodies)
+        c = crowd.crossing[i]
+        crowd.waits[i] += delta
         if c >= 0:
-            dx, dy = stop[i, 0] - start[i, 0], stop[i, 1] - start[i, 1]
-            size = max(np.hypot(dx, dy), 0.1)
-            if done[i] <= 0.0:  # at the kerb
-                crossed[c] = not closed[c]
-                if not closed[c] and _clear(middles[c], acrosses[c], wide[c], bodies):
-                    done[i] = 1e-3
-                elif waits[i] > KERB_TIMEOUT:
-                    crossing[i], waits[i] = -1, 0.0
-                aim = 0.0
-            else:
-                crossed[c] = True
-                aim = 0.0 if blocked else max(wish[i], 1.2)
-            speed[i] += min(max(aim - speed[i], -4.0 * delta), 2.0 * delta)
-            if done[i] > 0.0:
-                done[i] += speed[i] * delta
-                f = min(done[i] / size, 1.0)
-                for d in range(3):
-                    poses[i, d] = start[i, d] + f * (stop[i, d] - start[i, d])
-                dip = min(done[i] - 0.9, size - 0.9 - done[i])  # down from the kerb and up again
-                poses[i, 2] -= KERB * min(max(dip / 0.25, 0.0), 1.0)
-                if f >= 1.0:
-                    crossing[i], waits[i] = -1, 0.0
-                    for other in range(len(first) - 1):
-                        if first[other] <= goals[i] < first[other + 1]:
-                            ring[i], at[i] = other, float(goals[i] - first[other])
-                    way[i] = 1.0 if dice[i] % 2 else -1.0
-            aim = np.arctan2(dy, dx)
+            is_waiting = crowd.done[i] <= 0.0
+            crossed[c] = not (is_waiting and closed[c])
+            is_free = is_waiting and not closed[c] and _clear(paths.middles[c], paths.across[c], paths.wide[c], bodies)
+            yaw = _cross(i, delta, paths, crowd, is_free, is_blocked)
         else:
-            aim = 0.0 if blocked else wish[i]
-            speed[i] += min(max(aim - speed[i], -3.0 * delta), 1.5 * delta)
-            low, count = first[ring[i]], first[ring[i] + 1] - first[ring[i]]
-            k = int(at[i]) % count
-            if not loop[ring[i]]:
-                k = min(k, count - 2)
-            a, b = points[low + k], points[low + (k + 1) % count]
-            size = max(np.hypot(b[0] - a[0], b[1] - a[1]), 1e-6)
-            at[i] += way[i] * speed[i] * delta / size
-            if loop[ring[i]]:
-                at[i] %= count
-            elif at[i] < 0.0 or at[i] > count - 1.001:  # the pavement ends here
-                at[i] = min(max(at[i], 0.0), count - 1.001)
-                way[i] = -way[i]
-            here = int(at[i]) % count
-            f = at[i] - int(at[i])
-            a, b = points[low + here], points[low + (here + 1) % count]
-            for d in range(3):
-                poses[i, d] = a[d] + f * (b[d] - a[d])
-            aim = np.arctan2((b[1] - a[1]) * way[i], (b[0] - a[0]) * way[i])
-            if here != k and link[low + here] >= 0 and waits[i] > 12.0:
-                dice[i] = (dice[i] * 1103515245 + 12345) % 2147483648
-                if dice[i] / 2147483648.0 < CROSSES:
-                    far = goal[low + here]
-                    crossing[i], done[i], waits[i] = link[low + here], 0.0, 0.0
-                    start[i], stop[i], goals[i] = poses[i, :3], points[far], far
+            yaw = _follow_path(i, delta, paths, crowd, is_blocked)
         if delta == 0.0:
-            poses[i, 3] = aim
-        turn = (aim - poses[i, 3] + np.pi) % (2.0 * np.pi) - np.pi
+            poses[i, 3] = yaw
+        turn = (yaw - poses[i, 3] + np.pi) % (2.0 * np.pi) - np.pi
         poses[i, 3] += turn * min(1.0, 5.0 * delta)
         walked[i] += speed[i] * delta
-        stride = STRIDE * scale[i]
-        phase[i] = int(walked[i] / stride * PHASES) % PHASES if speed[i] > 0.15 else 0
+        stride = STRIDE * crowd.scale[i]
+        crowd.phase[i] = int(walked[i] / stride * PHASES) % PHASES if speed[i] > 0.15 else 0

@@ -1,1 +1,1 @@
-"""The ground of a map: hills, blocks between the roads, asphalt, paint, bridges."""
+"""The ground of a map: hills, blocks between the roads, asphalt, markings, bridges."""

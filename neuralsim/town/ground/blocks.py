@@ -1,7 +1,7 @@
 """Kerb lines of a map, and the blocks of ground between its streets.
 
-All lanes are painted into a fine mask; its contours are then moved onto the exact lane edges. That works for any map,
-junctions of any shape included, where lane-by-lane reasoning about corners would not.
+All lanes are rasterised into a fine mask, whose contours are then snapped to the exact lane edges. That works for any
+map and any shape of junction, where lane-by-lane reasoning about corners would not.
 """
 
 from __future__ import annotations
@@ -14,97 +14,98 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
+from neuralsim.town.core.polylines import arc_lengths, interpolate
 from neuralsim.town.ground.terrain import Terrain
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import ASPHALT, Network
 
 MARGIN = 40.0  # m of ground around the outermost lane
-ISLAND = 90.0  # m^2, smaller gaps between lanes are asphalt too
+ISLAND = 90.0  # m^2, smaller gaps between lanes count as asphalt
 KERB = 0.12  # m
 PAVEMENT = 2.4  # m, where a town street has one but the map does not say how wide
-CLEARANCE = 3.5  # m, a road that far above another one stands on a bridge
-ABUTMENT = 9.0  # m that a bridge begins before the road below
-SETTINGS = ("town", "rural", "motorway")
+CLEARANCE = 3.5  # m, a road that far above another one is on a bridge
+ABUTMENT = 9.0  # m that a bridge extends beyond the road below
+ROAD_TYPES = ("town", "rural", "motorway")
 
 
 @dataclass
 class Ring:
-    """The closed edge of the asphalt, which lies on its right: ``points`` f64 (N, 3), first not repeated.
+    """A closed edge of the asphalt, which is on its right: ``points`` f64 (N, 3), the first one not repeated.
 
-    ``outer`` encloses the town. Per point: ``walk`` f64 (N,), width of the pavement there, 0 = none; ``setting`` i8
-    (N,), index into ``SETTINGS``; ``cap`` bool (N,), where a bridge carries the road on and nothing may stand.
+    An ``outer`` ring encloses the town. Per point: ``pavement_widths`` f64 (N,), 0 = no pavement; ``road_types`` i8
+    (N,), index into ``ROAD_TYPES``; ``on_bridge`` bool (N,), where the road continues on a bridge and must stay free.
     """
 
     points: np.ndarray
     outer: bool
     pavement: float  # width, metres, where there is one
-    walk: np.ndarray
-    setting: np.ndarray
-    cap: np.ndarray
+    pavement_widths: np.ndarray
+    road_types: np.ndarray
+    on_bridge: np.ndarray
 
     @property
-    def urban(self) -> bool:
-        """Whether all of it is the kerb of town streets."""
-        return bool((self.walk > 0.0).all())
+    def is_urban(self) -> bool:
+        """Whether there is a pavement all along the ring."""
+        return bool((self.pavement_widths > 0.0).all())
 
-    def columns(self) -> np.ndarray:
-        """f64 (N, 6): points, walk, setting, cap, to be resampled together."""
-        return np.column_stack([self.points, self.walk, self.setting, self.cap])
+    def samples(self) -> np.ndarray:
+        """Return f64 (N, 6): points, pavement widths, road types, on_bridge, to be resampled together."""
+        return np.column_stack([self.points, self.pavement_widths, self.road_types, self.on_bridge])
 
 
 class Ground:
-    """The mask of the asphalt on the ground, the rings around it, the lie of the land and the bridges over it.
+    """The mask of the asphalt on the ground, the rings around it, the terrain and the bridges.
 
-    ``regions``: pieces of land between the roads: the ring around it (None: the one that reaches to the horizon) and
-    the rings of roads inside it. ``bridges``: lanes (driving or not) and the slices of their samples that are carried
-    by bridges. ``hills``: height (m) of the hills round a map that is not flat, ``seed`` decides where they are.
+    ``regions`` are the pieces of land between the roads: the ring around each (None: it extends to the horizon) and the
+    rings of roads inside it. ``bridges`` are lanes (driving or not) and the slices of their samples on bridges.
+    ``hills`` is the height (m) of the hills around a map that is not flat, ``seed`` determines their positions.
     """
 
     def __init__(self, network: Network, hills: float = 16.0, seed: int = 0) -> None:
-        asphalt = network.lanes + [lane for lane in network.others if lane.kind in ASPHALT]
-        edges = np.concatenate([_finer(side) for lane in asphalt for side in (lane.left, lane.right)])
+        asphalt = network.lanes + [lane for lane in network.other_lanes if lane.kind in ASPHALT]
+        edges = np.concatenate([_subdivide(side) for lane in asphalt for side in (lane.left, lane.right)])
         self.low = edges[:, :2].min(0) - MARGIN
         self.high = edges[:, :2].max(0) + MARGIN
         self.cell = max(0.2, float((self.high - self.low).max()) / 8000.0)
         shape = np.ceil((self.high - self.low) / self.cell).astype(int) + 1
         centres = np.concatenate([lane.centre for lane in asphalt])
         self.flat = bool(np.ptp(centres[:, 2]) < 0.01)
-        raised = [np.zeros(len(lane.centre), bool) for lane in asphalt] if self.flat else _raised(asphalt)
+        raised = [np.zeros(len(lane.centre), bool) for lane in asphalt] if self.flat else _find_bridges(asphalt)
         self.bridges = [
-            (lane, slice(max(part.start - 1, 0), part.stop + 1))  # as far as the last sample on the ground
+            (lane, slice(max(part.start - 1, 0), part.stop + 1))  # up to the last sample on the ground
             for lane, high in zip(asphalt, raised, strict=True)
             for part in _runs(high)
         ]
         self.mask = np.zeros((shape[1], shape[0]), np.uint8)
-        self.paint(
-            self.mask, [_part(lane, run) for lane, up in zip(asphalt, raised, strict=True) for run in _runs(~up)]
+        self.rasterise(
+            self.mask, [_lane_slice(lane, run) for lane, up in zip(asphalt, raised, strict=True) for run in _runs(~up)]
         )
         cv2.morphologyEx(self.mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8), dst=self.mask)
         self._tree = cKDTree(edges[:, :2])
         self._edges = edges
         counts = [2 * (5 * len(lane.centre) - 4) for lane in asphalt]
-        self._setting = np.repeat([SETTINGS.index(lane.setting) for lane in asphalt], counts)
+        self._road_types = np.repeat([ROAD_TYPES.index(lane.road_type) for lane in asphalt], counts)
         self._in_junction = np.repeat([lane.junction >= 0 for lane in asphalt], counts)
         self._level = float(centres[0, 2])
         self._centres, self._heights = cKDTree(centres), centres[:, 2]
         self._places = centres
         self._on_bridge = np.concatenate(raised)
         self._half = np.concatenate([lane.width for lane in asphalt]) / 2.0
-        self._kerbed = np.repeat([lane.setting == "town" for lane in asphalt], [len(lane.centre) for lane in asphalt])
-        self._rise = np.concatenate([_rise(lane.centre) for lane in asphalt])
+        self._kerbed = np.repeat([lane.road_type == "town" for lane in asphalt], [len(lane.centre) for lane in asphalt])
+        self._slope = np.concatenate([_slope(lane.centre) for lane in asphalt])
         self.terrain = (
             None
             if self.flat
             else Terrain(edges[:, :2].min(0), edges[:, :2].max(0), centres[~self._on_bridge], hills, seed)
         )
-        walks = [lane for lane in network.others if lane.kind in ("sidewalk", "walking")]
+        walks = [lane for lane in network.other_lanes if lane.kind in ("sidewalk", "walking")]
         self._walks = cKDTree(np.concatenate([lane.centre[:, :2] for lane in walks])) if walks else None
         self._widths = np.concatenate([lane.width for lane in walks]) if walks else np.zeros(0)
         self.rings = self._rings()
         self.regions = _regions(self.rings)
 
-    def paint(self, mask: np.ndarray, lanes: list[Lane], grow: float = 0.0) -> None:
-        """Set the cells of ``mask`` under some lanes, widened by ``grow`` metres."""
+    def rasterise(self, mask: np.ndarray, lanes: list[Lane], grow: float = 0.0) -> None:
+        """Set the cells of ``mask`` that are covered by lanes, which are widened by ``grow`` metres."""
         for lane in lanes:
             left, right = lane.left[:, :2], lane.right[:, :2]
             if grow:
@@ -113,31 +114,27 @@ class Ground:
             outline = (np.concatenate([left, right[::-1]]) - self.low) / self.cell * 16
             cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1, cv2.LINE_8, 4)
 
-    def asphalt(self, x: float, y: float) -> bool:
-        """Whether a point lies on the road."""
+    def is_asphalt(self, x: float, y: float) -> bool:
+        """Return whether a point is on a road."""
         i, j = int((y - self.low[1]) / self.cell + 0.5), int((x - self.low[0]) / self.cell + 0.5)
         return 0 <= i < self.mask.shape[0] and 0 <= j < self.mask.shape[1] and bool(self.mask[i, j])
 
-    def height(self, x: float, y: float, z: float) -> float:
-        """Height of the road nearest to a point, or of the land there when it is off the road; metres."""
-        return self._level if self.flat else self._surface(x, y, z)[0]
-
-    def level(self, x: float, y: float, z: float) -> float:
-        """Height of what one stands on there: road, bridge, land, or pavement above it."""
+    def surface_height(self, x: float, y: float, z: float) -> float:
+        """Return the height of the surface nearest to a point, metres: road, bridge, land, or pavement above it."""
         if self.flat:
-            return self._level + (0.0 if self.asphalt(x, y) else KERB)
+            return self._level + (0.0 if self.is_asphalt(x, y) else KERB)
         height, kerb = self._surface(x, y, z)
         return height + kerb
 
     def _surface(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Height of the surface nearest below or above a point, and of the kerb there."""
+        """Return the height of the surface nearest below or above a point, and that of the kerb there."""
         assert self.terrain is not None
         k = self._centres.query((x, y, z))[1]
         dx, dy = x - self._places[k, 0], y - self._places[k, 1]
-        road = float(self._heights[k] + self._rise[k, 0] * dx + self._rise[k, 1] * dy)
+        road = float(self._heights[k] + self._slope[k, 0] * dx + self._slope[k, 1] * dy)
         if self._on_bridge[k] and np.hypot(dx, dy) < self._half[k] + 1.5:
             return road, 0.0
-        if self.asphalt(x, y) and not self._on_bridge[k]:
+        if self.is_asphalt(x, y) and not self._on_bridge[k]:
             return road, 0.0
         share = float(np.clip((np.hypot(dx, dy) - self._half[k] - 2.5) / 3.0, 0.0, 1.0))
         land = float(self.terrain.heights(np.array([[x, y]]))[0])
@@ -145,8 +142,8 @@ class Ground:
             share = 1.0
         return road + share * (land - road), KERB if self._kerbed[k] else -0.04
 
-    def heights(self, points: np.ndarray) -> np.ndarray:
-        """Height of the land at ``points`` (N, 2), f64 (N,)."""
+    def terrain_heights(self, points: np.ndarray) -> np.ndarray:
+        """Return the height of the land at ``points`` (N, 2), f64 (N,), metres."""
         if self.terrain is None:
             return np.full(len(points), self._level)
         return self.terrain.heights(points)
@@ -155,12 +152,12 @@ class Ground:
         contours, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         rings = []
         if self.bridges:
-            decks = np.concatenate([_across(_part(lane, part)) for lane, part in self.bridges])
+            decks = np.concatenate([_points_on(_lane_slice(lane, part)) for lane, part in self.bridges])
             self._bridge_points, self._bridge_heights = cKDTree(decks[:, :2]), decks[:, 2]
         for contour, (_, _, _, parent) in zip(contours, tree[0] if tree is not None else (), strict=True):
             points = contour[:, 0].astype(float) * self.cell + self.low
             outer = parent < 0
-            if not outer and abs(area(points)) < ISLAND:
+            if not outer and abs(signed_area(points)) < ISLAND:
                 cv2.drawContours(self.mask, [contour], -1, 1, -1)
                 continue
             if len(points) < 40:
@@ -170,45 +167,44 @@ class Ground:
             snapped = np.where(distance[:, None] < 2.0 * self.cell, exact[:, :2], points)
             line = cv2.approxPolyDP(snapped[:, None].astype(np.float32), 0.035, True)[:, 0].astype(float)
             line = _without_spikes(line)
-            if (area(line) > 0) == outer:
+            if (signed_area(line) > 0) == outer:
                 line = line[::-1]
             if not self.flat:
                 line = _densified(line, 3.0)
             away, nearest = self._tree.query(line)
-            setting = self._setting[nearest].astype(np.int8)
-            pavement, paved = self._paved(line, setting, self._in_junction[nearest] | (away > 1.0))
+            road_types = self._road_types[nearest].astype(np.int8)
+            pavement, paved = self._paved(line, road_types, self._in_junction[nearest] | (away > 1.0))
             if not paved.all() and self.flat:
                 line = _densified(line, 3.0)
                 nearest = self._tree.query(line)[1]
-                setting = self._setting[nearest].astype(np.int8)
-                pavement, paved = self._paved(line, setting, self._in_junction[nearest])
+                road_types = self._road_types[nearest].astype(np.int8)
+                pavement, paved = self._paved(line, road_types, self._in_junction[nearest])
             height = self._ring_heights(line)
-            cap = np.zeros(len(line), bool)
+            on_bridge = np.zeros(len(line), bool)
             if self.bridges:
                 reach, k = self._bridge_points.query(line)
-                cap = (reach < 1.0) & (np.abs(height - self._bridge_heights[k]) < 2.0)
-                paved &= ~cap
-            walk = np.where(paved, pavement, 0.0)
-            rings.append(Ring(np.column_stack([line, height]), outer, pavement, walk, setting, cap))
+                on_bridge = (reach < 1.0) & (np.abs(height - self._bridge_heights[k]) < 2.0)
+                paved &= ~on_bridge
+            widths = np.where(paved, pavement, 0.0)
+            rings.append(Ring(np.column_stack([line, height]), outer, pavement, widths, road_types, on_bridge))
         return rings
 
     def _ring_heights(self, line: np.ndarray) -> np.ndarray:
-        """Height of the asphalt's edge at points (N, 2) of a contour."""
+        """Return the height of the edge of the asphalt at points (N, 2) of a contour."""
         if self.flat:
             return np.full(len(line), self._level)
-        land = self.heights(line)
-        distance, near = self._tree.query(line, k=6)  # of edges above each other, the one near the land
+        land = self.terrain_heights(line)
+        distance, near = self._tree.query(line, k=6)  # of edges on top of each other, take the one near the land
         off = np.abs(self._edges[near, 2] - land[:, None])
         best = np.where((distance < distance[:, :1] + 0.6) & (off < 1.5), distance, np.inf).argmin(axis=1)
         chosen = near[np.arange(len(line)), best]
         known = distance[np.arange(len(line)), best] < 1.0
-        z = np.where(known, self._edges[chosen, 2], land)
-        return z
+        return np.asarray(np.where(known, self._edges[chosen, 2], land))
 
-    def _paved(self, line: np.ndarray, setting: np.ndarray, unsure: np.ndarray) -> tuple[float, np.ndarray]:
-        """Width of a ring's pavement, and where along it there is one, bool (N,)."""
+    def _paved(self, line: np.ndarray, road_types: np.ndarray, unsure: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the width of a ring's pavement, and where along the ring there is one, bool (N,)."""
         if self._walks is None:
-            return PAVEMENT, setting == 0
+            return PAVEMENT, road_types == 0
         reach, at = self._walks.query(line)
         near = reach < 4.0
         pavement = float(np.median(self._widths[at[near]])) if near.any() else PAVEMENT
@@ -226,9 +222,9 @@ class Ground:
 
 
 def offset(points: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
-    """A closed line f64 (N, D) shifted to its left by ``distance`` metres, a number or one per point; same shape.
+    """Return a closed line f64 (N, D) shifted to its left by ``distance`` metres, a number or one per point.
 
-    Corners are mitred, limited where they are sharp.
+    Corners are mitred, with a limit where they are sharp.
     """
     step = np.roll(points[:, :2], -1, axis=0) - points[:, :2]
     step /= np.maximum(np.linalg.norm(step, axis=1), 1e-9)[:, None]
@@ -240,17 +236,16 @@ def offset(points: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
     return result
 
 
-def along(points: np.ndarray, step: float) -> np.ndarray:
-    """A closed line resampled about every ``step`` metres, f64 (M, D)."""
+def resample(points: np.ndarray, step: float) -> np.ndarray:
+    """Return a closed line f64 (N, D) resampled about every ``step`` metres, f64 (M, D)."""
     closed = np.concatenate([points, points[:1]])
-    at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(closed[:, :2], axis=0), axis=1))])
-    where = np.linspace(0.0, at[-1], max(8, int(at[-1] / step)), endpoint=False)
-    return np.stack([np.interp(where, at, closed[:, k]) for k in range(closed.shape[1])], axis=1)
+    at = arc_lengths(closed[:, :2])
+    return interpolate(closed, at, np.linspace(0.0, at[-1], max(8, int(at[-1] / step)), endpoint=False))
 
 
 @njit(cache=True, nogil=True)
-def inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Even-odd rule: bool (N,) for points (N, 2) and a closed polygon (M, 2)."""
+def points_in_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
+    """Return bool (N,) by the even-odd rule, for points (N, 2) and a closed polygon (M, 2)."""
     result = np.zeros(len(points), np.bool_)
     for k in range(len(points)):
         x, y = points[k, 0], points[k, 1]
@@ -266,31 +261,31 @@ def inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
 
 
 def _regions(rings: list[Ring]) -> list[tuple[Ring | None, list[Ring]]]:
-    """Which rings bound which piece of land."""
-    holes = sorted((ring for ring in rings if not ring.outer), key=lambda ring: abs(area(ring.points)))
+    """Return the outer ring of each piece of land (None: the horizon) and the rings inside it."""
+    holes = sorted((ring for ring in rings if not ring.outer), key=lambda ring: abs(signed_area(ring.points)))
     members: dict[int, list[Ring]] = {id(hole): [] for hole in holes}
     far: list[Ring] = []
     for ring in rings:
         if ring.outer:
-            around = [hole for hole in holes if inside(ring.points[:1, :2], hole.points[:, :2])[0]]
+            around = [hole for hole in holes if points_in_polygon(ring.points[:1, :2], hole.points[:, :2])[0]]
             (members[id(around[0])] if around else far).append(ring)
     pieces: list[tuple[Ring | None, list[Ring]]] = [(hole, members[id(hole)]) for hole in rings if not hole.outer]
     return [(None, far), *pieces]
 
 
-def area(points: np.ndarray) -> float:
-    """Area of a closed line, m^2; negative when it turns right."""
+def signed_area(points: np.ndarray) -> float:
+    """Return the area of a closed line, m^2; negative if it turns right."""
     x, y = points[:, 0], points[:, 1]
     return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) / 2.0
 
 
-def _finer(line: np.ndarray, parts: int = 5) -> np.ndarray:
+def _subdivide(line: np.ndarray, parts: int = 5) -> np.ndarray:
     share = np.arange(parts)[:, None, None] / parts
     return np.concatenate([(line[:-1] + share * (line[1:] - line[:-1])).reshape(-1, 3), line[-1:]])
 
 
 def _without_spikes(line: np.ndarray) -> np.ndarray:
-    """Drop vertices where the line turns back on itself, and neighbours that coincide."""
+    """Return the line without vertices where it turns back on itself, and without coincident neighbours."""
     for _ in range(3):
         into = line - np.roll(line, 1, axis=0)
         out = np.roll(line, -1, axis=0) - line
@@ -303,7 +298,7 @@ def _without_spikes(line: np.ndarray) -> np.ndarray:
 
 
 def _densified(line: np.ndarray, step: float) -> np.ndarray:
-    """A closed line (N, 2) with points between its own, so that no two are further apart than ``step`` metres."""
+    """Return a closed line (N, 2) with additional points, so that no two are further apart than ``step`` metres."""
     parts = []
     for a, b in pairwise(np.concatenate([line, line[:1]])):
         count = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
@@ -311,17 +306,17 @@ def _densified(line: np.ndarray, step: float) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _rise(centre: np.ndarray) -> np.ndarray:
-    """Gradient of a lane's height at its samples, f64 (N, 2)."""
+def _slope(centre: np.ndarray) -> np.ndarray:
+    """Return the gradient of a lane's height at its samples, f64 (N, 2)."""
     step = np.gradient(centre, axis=0)
     size = np.maximum((step[:, :2] ** 2).sum(1), 1e-9)
     return step[:, :2] * (step[:, 2] / size)[:, None]
 
 
-def _raised(lanes: list[Lane]) -> list[np.ndarray]:
-    """For each lane, bool (N,): which samples lie on a bridge over another road, the ramps of the bridge included."""
+def _find_bridges(lanes: list[Lane]) -> list[np.ndarray]:
+    """Return for each lane bool (N,): which samples are on a bridge over another road, its abutments included."""
     size = 2.0
-    points = np.concatenate([_across(lane) for lane in lanes])
+    points = np.concatenate([_points_on(lane) for lane in lanes])
     low = points[:, :2].min(0) - 4 * size
     shape = ((points[:, :2].max(0) - low) / size).astype(int) + 6
     lowest = np.full((shape[1], shape[0]), 1e6, np.float32)
@@ -348,26 +343,22 @@ def _raised(lanes: list[Lane]) -> list[np.ndarray]:
     return result
 
 
-def _across(lane: Lane) -> np.ndarray:
-    """Points all over a lane, f64 (M, 3), about a metre apart."""
+def _points_on(lane: Lane) -> np.ndarray:
+    """Return points spread over a lane, f64 (M, 3), about a metre apart."""
     share = np.linspace(0.0, 1.0, 5)[:, None, None]
-    return np.concatenate(list(_finer_each(lane.left + share * (lane.right - lane.left))))
-
-
-def _finer_each(lines: np.ndarray) -> list[np.ndarray]:
-    return [_finer(line, 2) for line in lines]
+    return np.concatenate([_subdivide(line, 2) for line in lane.left + share * (lane.right - lane.left)])
 
 
 def _runs(chosen: np.ndarray) -> list[slice]:
-    """Slices of the stretches where ``chosen``, each one sample longer at both ends where there is one."""
+    """Return slices of the runs where ``chosen`` is true; runs of one sample are widened by one at both ends."""
     bounds = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
     pairs = zip(bounds[::2].tolist(), bounds[1::2].tolist(), strict=True)
     slices = [slice(a, b) if b - a > 1 else slice(max(a - 1, 0), b + 1) for a, b in pairs]
     return [part for part in slices if part.stop - part.start > 1]
 
 
-def _part(lane: Lane, part: slice) -> Lane:
-    """A stretch of a lane."""
+def _lane_slice(lane: Lane, part: slice) -> Lane:
+    """Return a slice of a lane."""
     if part.start == 0 and part.stop >= len(lane.centre):
         return lane
     return replace(lane, centre=lane.centre[part], left=lane.left[part], right=lane.right[part], width=lane.width[part])

@@ -1,49 +1,51 @@
-"""The ground of a town as a mesh: asphalt, paint, kerbs, pavements and the land between the streets."""
+"""The ground of a town as a mesh: asphalt, markings, kerbs, pavements and the land between the streets."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
 from bridge.tags import Tag
-from neuralsim.town.assets.meshes import Mesh, merge
-from neuralsim.town.ground.blocks import KERB, Ground, Ring, along, inside, offset
+from neuralsim.town.assets.meshes import RGB, Mesh, merge
+from neuralsim.town.core.polylines import arc_lengths, interpolate
+from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, points_in_polygon, resample
 from neuralsim.town.ground.bridges import bridges
 from neuralsim.town.ground.terrain import BEYOND
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import ASPHALT, Network
 
-PAINT_HEIGHT = 0.008  # m above the asphalt
+MARKING_HEIGHT = 0.008  # m above the asphalt
 LAND = 1100.0  # m of open land around the town, to the horizon
 _HALVES = np.array([(0, 1, 2), (0, 2, 3)])  # the triangles of a quadrilateral
-DASH, GAP = 3.0, 4.5  # m, broken lines in towns
+DASH, GAP = 3.0, 4.5  # m, of broken lines in towns
 
 ASPHALT_COLOUR, PAVEMENT_COLOUR, KERB_COLOUR = (84, 84, 86), (138, 132, 126), (152, 150, 146)
 GRASS_COLOUR, WHITE, YELLOW = (92, 112, 66), (226, 226, 220), (214, 178, 60)
 
 
 def ground_mesh(network: Network, ground: Ground) -> Mesh:
-    """Everything flat of a town, in world coordinates; there is no hole below the horizon."""
-    asphalt = network.lanes + [lane for lane in network.others if lane.kind in ASPHALT]
+    """Return the ground of a town in world coordinates, without holes up to the horizon."""
+    asphalt = network.lanes + [lane for lane in network.other_lanes if lane.kind in ASPHALT]
     parts = []
-    for lane in asphalt:  # lanes overlap a little, so that no crack opens where neighbours are sampled differently
-        aside = (lane.right - lane.left) / np.maximum(lane.width, 0.01)[:, None] * 0.05
-        parts.append(_strip(lane.left - aside, lane.right + aside, Tag.ROAD, ASPHALT_COLOUR))
+    for lane in asphalt:  # lanes overlap a little, so that no cracks open between neighbours with other samples
+        margin = (lane.right - lane.left) / np.maximum(lane.width, 0.01)[:, None] * 0.05
+        parts.append(_strip(lane.left - margin, lane.right + margin, Tag.ROAD, ASPHALT_COLOUR))
     parts.append(_underlay(network, ground))
     parts += [_pavement(ring) for ring in ground.rings]
     parts += [_land(around, rings, ground) for around, rings in ground.regions]
     parts += bridges(ground)
-    parts += _lane_paint(network)
+    parts += _lane_markings(network)
     parts += [_zebra(polygon) for polygon in network.crosswalks]
     parts += _stop_lines(network)
     return merge(parts)
 
 
-def _strip(left: np.ndarray, right: np.ndarray, tag: int, colour: tuple[int, int, int], lift: float = 0.0) -> Mesh:
-    """A band between two lines (N, 3), with no more quads than its bends need."""
-    keep = _needed(left, right)
+def _strip(left: np.ndarray, right: np.ndarray, tag: int, colour: RGB, lift: float = 0.0) -> Mesh:
+    """Return a band between two lines (N, 3), with no more quads than its bends need."""
+    keep = _simplified(left, right)
     left, right = left[keep], right[keep]
     n = len(left)
     vertices = np.concatenate([left, right])
@@ -53,8 +55,8 @@ def _strip(left: np.ndarray, right: np.ndarray, tag: int, colour: tuple[int, int
     return Mesh.of(vertices, triangles, tag, colour)
 
 
-def _needed(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
-    """Indices of a band's samples that straight edges between them need (Douglas-Peucker on both edges at once)."""
+def _simplified(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+    """Return the indices of the samples of a band to keep (Douglas-Peucker on both edges at once)."""
     both = np.concatenate([left, right], axis=1)
     keep = np.zeros(len(both), bool)
     keep[[0, -1]] = True
@@ -77,7 +79,7 @@ def _needed(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.
     return np.flatnonzero(keep)
 
 
-def _closed_strip(inner: np.ndarray, outer: np.ndarray, tag: int, colour: tuple[int, int, int]) -> Mesh:
+def _closed_strip(inner: np.ndarray, outer: np.ndarray, tag: int, colour: RGB) -> Mesh:
     n = len(inner)
     k, m = np.arange(n), np.roll(np.arange(n), -1)
     triangles = np.concatenate([np.stack([k, m, k + n], 1), np.stack([m, m + n, k + n], 1)])
@@ -91,11 +93,11 @@ def _raised(points: np.ndarray, height: float | np.ndarray) -> np.ndarray:
 
 
 def _pavement(ring: Ring) -> Mesh:
-    """Kerb and pavement, where a ring has one."""
-    lift = KERB * (ring.walk > 0.0)
+    """Return kerb and pavement of a ring, where it has them."""
+    lift = KERB * (ring.pavement_widths > 0.0)
     top = _raised(ring.points, lift)
-    edge = _raised(offset(ring.points, np.minimum(ring.walk, 0.16)), lift)
-    back = _raised(offset(ring.points, ring.walk), lift)
+    edge = _raised(offset(ring.points, np.minimum(ring.pavement_widths, 0.16)), lift)
+    back = _raised(offset(ring.points, ring.pavement_widths), lift)
     mesh = merge(
         [
             _closed_strip(_raised(ring.points, -0.05), top, Tag.SIDEWALK, KERB_COLOUR),
@@ -103,45 +105,45 @@ def _pavement(ring: Ring) -> Mesh:
             _closed_strip(edge, back, Tag.SIDEWALK, PAVEMENT_COLOUR),
         ]
     )
-    if ring.urban:
+    if ring.is_urban:
         return mesh
-    walked = np.tile(ring.walk > 0.0, 6)
+    walked = np.tile(ring.pavement_widths > 0.0, 6)
     shown = walked[mesh.triangles].any(axis=1)
     return Mesh(mesh.vertices, mesh.triangles[shown], mesh.tags[shown], mesh.colours[shown])
 
 
 def _land(around: Ring | None, rings: list[Ring], ground: Ground) -> Mesh:
-    """A piece of land between roads.
+    """Return a piece of land between roads.
 
-    It reaches under the pavement, or under the asphalt where there is none, which hides where the triangulation cuts
-    corners.
+    It extends below the pavement, or below the asphalt where there is none, which hides corners that the triangulation
+    cuts.
     """
     lines = []
     for ring in [*([around] if around else []), *rings]:
-        under = np.where(ring.walk > 0.0, ring.walk * 0.5, np.where(ring.cap, 0.0, -0.3))
+        under = np.where(ring.pavement_widths > 0.0, ring.pavement_widths * 0.5, np.where(ring.on_bridge, 0.0, -0.3))
         line = offset(ring.points, under)
-        line[:, 2] += np.where(ring.walk > 0.0, KERB - 0.03, -0.04)
-        lines.append(along(line, 5.0 if ground.flat else 3.0))
+        line[:, 2] += np.where(ring.pavement_widths > 0.0, KERB - 0.03, -0.04)
+        lines.append(resample(line, 5.0 if ground.flat else 3.0))
     points = np.concatenate([*lines, _grid(around, rings, ground)])
     if len(points) < 4:
         return Mesh.empty()
     triangles = Delaunay(points[:, :2]).simplices
     middle = points[triangles, :2].mean(axis=1)
-    kept = inside(middle, lines[0][:, :2]) if around else np.ones(len(triangles), bool)
+    kept = points_in_polygon(middle, lines[0][:, :2]) if around else np.ones(len(triangles), bool)
     for line in lines[1 if around else 0 :]:
-        kept &= ~inside(middle, line[:, :2])
+        kept &= ~points_in_polygon(middle, line[:, :2])
     return Mesh.of(points, triangles[kept], Tag.TERRAIN, GRASS_COLOUR)
 
 
 def _grid(around: Ring | None, rings: list[Ring], ground: Ground) -> np.ndarray:
-    """Points (N, 3) that give a piece of land its shape, away from its edges: the horizon's rim, and hills."""
+    """Return points (N, 3) inside a piece of land, which shape it: the border at the horizon, and hills."""
     parts = []
     if around is None:
         low, high = ground.low - LAND, ground.high + LAND
         share = np.linspace(0.0, 1.0, 9)[:, None]
         corners = np.array([low, (high[0], low[1]), high, (low[0], high[1]), low])
         rim = np.concatenate([a + share[:-1] * (b - a) for a, b in pairwise(corners)])
-        parts.append(np.column_stack([rim, ground.heights(rim)]))
+        parts.append(np.column_stack([rim, ground.terrain_heights(rim)]))
     if ground.terrain is None:
         return np.concatenate(parts) if parts else np.zeros((0, 3))
     edges = cKDTree(np.concatenate([ring.points[:, :2] for ring in ([around] if around else []) + rings] or [rim]))
@@ -149,18 +151,18 @@ def _grid(around: Ring | None, rings: list[Ring], ground: Ground) -> np.ndarray:
     steps = [(6.0, 0.0, 26.0, box), (14.0, 26.0, 1e9, box)]
     if around is None:
         steps.append((44.0, 60.0, 1e9, np.array([ground.low - BEYOND, ground.high + BEYOND])))
-    for step, least, most, extent in steps:
+    for step, nearest, farthest, extent in steps:
         low, high = extent[:, :2].min(0), extent[:, :2].max(0)
         x, y = np.meshgrid(*(np.arange(low[d], high[d] + step, step) for d in (0, 1)))
         spots = np.stack([x.ravel(), y.ravel()], 1)
         away = edges.query(spots)[0]
-        spots = spots[(away > max(least, 3.5)) & (away <= most)]
-        parts.append(np.column_stack([spots, ground.heights(spots)]))
+        spots = spots[(away > max(nearest, 3.5)) & (away <= farthest)]
+        parts.append(np.column_stack([spots, ground.terrain_heights(spots)]))
     return np.concatenate(parts)
 
 
 def _underlay(network: Network, ground: Ground, size: float = 3.0) -> Mesh:
-    """Asphalt just below the lanes of junctions, which do not cover all of it."""
+    """Return asphalt just below the lanes of junctions, which do not cover a junction completely."""
     lanes = [lane for lane in network.lanes if lane.junction >= 0]
     if not lanes:
         return Mesh.empty()
@@ -198,60 +200,60 @@ def _underlay(network: Network, ground: Ground, size: float = 3.0) -> Mesh:
     return Mesh.of(vertices.reshape(-1, 3), triangles, Tag.ROAD, ASPHALT_COLOUR)
 
 
-def _lane_paint(network: Network) -> list[Mesh]:
-    """Lines between lanes: the right edge of every lane, and the left edge of the innermost ones."""
+def _lane_markings(network: Network) -> list[Mesh]:
+    """Return the lane markings: the right edge of every lane, and the left edge of the innermost ones."""
     parts = []
-    ways = _Ways(network)
+    junction_lanes = _JunctionLanes(network)
     crossings = np.array([polygon[:4, :2].mean(0) for polygon in network.crosswalks]).reshape(-1, 2)
     sections = {(lane.road, lane.section, lane.id) for lane in network.lanes}
     for lane in network.lanes:
-        for side, mark, line, inward in (
+        for side, marking, line, inward in (
             ("left", lane.left_marking, lane.left, 1.0),
             ("right", lane.right_marking, lane.right, -1.0),
         ):
-            if mark is None or (
+            if marking is None or (
                 side == "left" and (abs(lane.id) > 1 or (lane.id == 1 and (lane.road, lane.section, -1) in sections))
             ):
                 continue
             across = (lane.right - lane.left) / np.maximum(lane.width, 1e-6)[:, None] * inward
-            colour = YELLOW if mark.yellow else WHITE
-            kinds = mark.kind
-            apart = ways.apart(lane, line) if "solid" in kinds else [slice(None)]
-            shifts = (-0.12, 0.12) if kinds in ("solidsolid", "brokenbroken", "solidbroken", "brokensolid") else (0.0,)
+            colour = YELLOW if marking.is_yellow else WHITE
+            kind = marking.kind
+            runs = junction_lanes.uncrossed_runs(lane, line) if "solid" in kind else [slice(None)]
+            shifts = (-0.12, 0.12) if kind in ("solidsolid", "brokenbroken", "solidbroken", "brokensolid") else (0.0,)
             for k, shift in enumerate(shifts):
-                broken = kinds in ("broken", "brokenbroken") or kinds == ("brokensolid", "solidbroken")[k % 2]
-                for part in apart:
-                    middle, aside = (line + across * shift)[part], (across * (mark.width / 2))[part]
-                    middle, aside = _before_crossings(middle, aside, crossings)
+                is_broken = kind in ("broken", "brokenbroken") or kind == ("brokensolid", "solidbroken")[k % 2]
+                for run in runs:
+                    middle, half = (line + across * shift)[run], (across * (marking.width / 2))[run]
+                    middle, half = _before_crossings(middle, half, crossings)
                     if len(middle) > 1:
-                        parts += _painted_line(middle, aside, broken, colour)
+                        parts += _marking_line(middle, half, is_broken, colour)
     return parts
 
 
-class _Ways:
-    """Where the ways through each junction lie: a solid line of one of them stops where another one crosses it."""
+class _JunctionLanes:
+    """The lanes in each junction: a solid line of one of them ends where another one crosses it."""
 
-    WITHIN = 0.3  # m inside its edge: ways that part have edges in common
+    MARGIN = 0.3  # m by which lanes are narrowed, as diverging lanes share edges
 
     def __init__(self, network: Network) -> None:
         lanes: dict[int, list[Lane]] = {}
         for lane in network.lanes:
             if lane.junction >= 0:
                 lanes.setdefault(lane.junction, []).append(lane)
-        self._of = {
+        self._samples = {
             junction: (
-                cKDTree(np.concatenate([lane.centre for lane in those])),
-                np.concatenate([lane.width for lane in those]) / 2.0 - self.WITHIN,
-                np.repeat([lane.road for lane in those], [len(lane.centre) for lane in those]),
+                cKDTree(np.concatenate([lane.centre for lane in members])),
+                np.concatenate([lane.width for lane in members]) / 2.0 - self.MARGIN,
+                np.repeat([lane.road for lane in members], [len(lane.centre) for lane in members]),
             )
-            for junction, those in lanes.items()
+            for junction, members in lanes.items()
         }
 
-    def apart(self, lane: Lane, line: np.ndarray) -> list[slice]:
-        """The runs of a lane's edge, f64 (N, 3), from its ends to where it comes into a lane of another road."""
-        if lane.junction not in self._of:
+    def uncrossed_runs(self, lane: Lane, line: np.ndarray) -> list[slice]:
+        """Return the runs of a lane's edge, f64 (N, 3), from its ends to where it enters a lane of another road."""
+        if lane.junction not in self._samples:
             return [slice(None)]
-        tree, half, road = self._of[lane.junction]
+        tree, half, road = self._samples[lane.junction]
         free = np.ones(len(line) + 2, bool)
         free[[0, -1]] = False
         for k, near in enumerate(tree.query_ball_point(line, float(half.max()))):
@@ -259,44 +261,41 @@ class _Ways:
             free[k + 1] = not (np.linalg.norm(tree.data[other] - line[k], axis=1) < half[other]).any()
         edges = np.flatnonzero(np.diff(free.astype(np.int8)))
         runs = [slice(a, b) for a, b in edges.reshape(-1, 2).tolist() if b - a > 1]
-        return [run for run in runs if run.start == 0 or run.stop == len(line)]  # not what is left between crossings
+        return [run for run in runs if run.start == 0 or run.stop == len(line)]  # not those between crossings
 
 
-def _before_crossings(line: np.ndarray, aside: np.ndarray, crossings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A line without its ends where a zebra crossing lies; lanes' lines stop at the stop line."""
-    at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+def _before_crossings(line: np.ndarray, half: np.ndarray, crossings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a line and its half widths, shortened where a crosswalk is: lane markings end at the stop line."""
+    at = arc_lengths(line)
     cut = [0.0, 0.0]
     for end, (tip, inner) in enumerate(((line[0], line[1]), (line[-1], line[-2]))):
         into = (inner - tip)[:2] / max(float(np.linalg.norm((inner - tip)[:2])), 1e-6)
         away = crossings - tip[:2]
-        deep, beside = away @ into, np.abs(away[:, 0] * into[1] - away[:, 1] * into[0])
-        near = (deep > -1.0) & (deep < 6.0) & (beside < 9.0)
+        ahead, lateral = away @ into, np.abs(away[:, 0] * into[1] - away[:, 1] * into[0])
+        near = (ahead > -1.0) & (ahead < 6.0) & (lateral < 9.0)
         if near.any():
-            cut[end] = float(deep[near].max()) + 2.8
+            cut[end] = float(ahead[near].max()) + 2.8
     if cut == [0.0, 0.0]:
-        return line, aside
+        return line, half
     low, high = cut[0], float(at[-1]) - cut[1]
     if high - low < 1.0:
-        return line[:0], aside[:0]
+        return line[:0], half[:0]
     where = np.concatenate([[low], at[(at > low) & (at < high)], [high]])
-    both = np.concatenate([line, aside], axis=1)
-    both = np.stack([np.interp(where, at, both[:, k]) for k in range(6)], axis=1)
-    return both[:, :3], both[:, 3:]
+    return interpolate(line, at, where), interpolate(half, at, where)
 
 
-def _painted_line(line: np.ndarray, aside: np.ndarray, broken: bool, colour: tuple[int, int, int]) -> list[Mesh]:
-    if not broken:
-        return [_strip(line - aside, line + aside, Tag.ROAD_LINE, colour, PAINT_HEIGHT)]
-    at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+def _marking_line(line: np.ndarray, half: np.ndarray, is_broken: bool, colour: RGB) -> list[Mesh]:
+    if not is_broken:
+        return [_strip(line - half, line + half, Tag.ROAD_LINE, colour, MARKING_HEIGHT)]
+    at = arc_lengths(line)
     count = int((at[-1] - 1.0) // (DASH + GAP))
     if count < 1:
         return []
     start = (at[-1] - count * (DASH + GAP) + GAP) / 2 + np.arange(count) * (DASH + GAP)
     where = (start[:, None] + np.array([0.0, DASH / 2, DASH])).ravel()
-    middle = np.stack([np.interp(where, at, line[:, k]) for k in range(3)], 1)
-    side = np.stack([np.interp(where, at, aside[:, k]) for k in range(3)], 1)
+    middle, side = interpolate(line, at, where), interpolate(half, at, where)
     vertices = np.concatenate([middle - side, middle + side])
-    vertices[:, 2] += PAINT_HEIGHT
+    vertices[:, 2] += MARKING_HEIGHT
     n = 3 * count
     k = (3 * np.arange(count)[:, None] + np.array([0, 1])).ravel()
     triangles = np.concatenate([np.stack([k, k + 1, k + n], 1), np.stack([k + 1, k + 1 + n, k + n], 1)])
@@ -304,17 +303,17 @@ def _painted_line(line: np.ndarray, aside: np.ndarray, broken: bool, colour: tup
 
 
 def _bars(origin: np.ndarray, step: np.ndarray, count: int, a: np.ndarray, b: np.ndarray) -> Mesh:
-    """``count`` parallelograms of sides ``a`` and ``b``, the first at ``origin``, each ``step`` from the last."""
+    """Return ``count`` parallelograms with sides ``a`` and ``b``, the first at ``origin``, ``step`` apart."""
     corners = origin + np.arange(count)[:, None, None] * step + np.array([0 * a, a, a + b, b])
     first = 4 * np.arange(count)[:, None]
     triangles = np.concatenate([first + half for half in _HALVES])
     vertices = corners.reshape(-1, 3)
-    vertices[:, 2] += PAINT_HEIGHT
+    vertices[:, 2] += MARKING_HEIGHT
     return Mesh.of(vertices, triangles, Tag.ROAD_LINE, WHITE)
 
 
 def _zebra(polygon: np.ndarray) -> Mesh:
-    """Stripes of half a metre along the road, across the longer side of a crossing's polygon."""
+    """Return the stripes of a crosswalk, half a metre wide, across the longer side of its polygon."""
     if len(polygon) < 4:
         return Mesh.empty()
     a, b = polygon[1] - polygon[0], polygon[3] - polygon[0]
@@ -329,7 +328,7 @@ def _zebra(polygon: np.ndarray) -> Mesh:
 
 
 def _stop_lines(network: Network) -> list[Mesh]:
-    """A solid bar before every light; short bars where one gives way without a light."""
+    """Return a solid bar before every traffic light, and short bars (give-way lines) where there is no light."""
     parts = []
     guarded = {k: signal.stop for signal in network.signals for k in signal.lanes}
     arms: dict[int, set[int]] = {}
@@ -342,17 +341,10 @@ def _stop_lines(network: Network) -> list[Mesh]:
         if lane.junction >= 0 or not junctions or len(arms[junctions[0]]) < 3:
             continue
         stop = guarded.get(k, 0.15)
-        point, right, heading = end_of(lane, stop)
+        point, right, heading = lane_end(lane, stop)
         if k in guarded:
-            parts.append(
-                _bars(
-                    point - right * (lane.width[-1] / 2 - 0.12),
-                    0 * right,
-                    1,
-                    right * (lane.width[-1] - 0.24),
-                    -heading * 0.45,
-                )
-            )
+            origin, width = point - right * (lane.width[-1] / 2 - 0.12), right * (lane.width[-1] - 0.24)
+            parts.append(_bars(origin, 0 * right, 1, width, -heading * 0.45))
         else:
             count = int(lane.width[-1] / 0.9)
             origin = point - right * (count * 0.9 - 0.3) / 2
@@ -360,11 +352,18 @@ def _stop_lines(network: Network) -> list[Mesh]:
     return parts
 
 
-def end_of(lane: Lane, back: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre of a lane ``back`` metres before its end, and unit vectors to its right and along it."""
-    at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
+class LaneEnd(NamedTuple):
+    """A point on the centre line of a lane, f64 (3,), metres, and unit vectors f64 (3,) to its right and along it."""
+
+    point: np.ndarray
+    right: np.ndarray
+    heading: np.ndarray
+
+
+def lane_end(lane: Lane, back: float) -> LaneEnd:
+    """Return the point of a lane ``back`` metres before its end."""
+    at = arc_lengths(lane.centre)
     where = max(at[-1] - back, 0.0)
-    point = np.array([np.interp(where, at, lane.centre[:, k]) for k in range(3)])
-    across = np.array([np.interp(where, at, (lane.right - lane.left)[:, k]) for k in range(3)])
+    across = interpolate(lane.right - lane.left, at, where)
     right = across / max(float(np.linalg.norm(across)), 1e-6)
-    return point, right, np.array([right[1], -right[0], 0.0])
+    return LaneEnd(interpolate(lane.centre, at, where), right, np.array([right[1], -right[0], 0.0]))

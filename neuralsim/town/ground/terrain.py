@@ -1,27 +1,27 @@
-"""The lie of the land between and around the roads of a map that is not flat."""
+"""The terrain between and around the roads of a map that is not flat."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-CELL = 4.0  # m, at least
-BEYOND = 420.0  # m of land around the roads that has a shape of its own
-NEAR, WIDE = 35.0, 260.0  # m from a road: hills begin, and have their full height
-ROUNDS = 80
+MIN_CELL = 4.0  # m
+BEYOND = 420.0  # m, margin of the height field around the roads
+HILLS_BEGIN, HILLS_RISE = 35.0, 260.0  # m from a road where hills begin, and from there to their full height
+ITERATIONS = 80
 
 
 class Terrain:
-    """A height field that passes through the roads and is smooth (harmonic) between them, with hills far from any.
+    """A height field that passes through the roads and is smooth (harmonic) between them, with hills far from roads.
 
-    ``low``, ``high``: corners of the roads' bounding box; ``roads`` f64 (N, 3): points on roads, bridges left out;
-    ``tall``: height of the hills, metres; ``seed`` decides where they are.
+    ``low`` and ``high`` are corners of the roads' bounding box; ``roads`` f64 (N, 3) points on roads without bridges;
+    ``hill_height`` is in metres; ``seed`` determines the positions of the hills.
     """
 
-    def __init__(self, low: np.ndarray, high: np.ndarray, roads: np.ndarray, tall: float, seed: int) -> None:
+    def __init__(self, low: np.ndarray, high: np.ndarray, roads: np.ndarray, hill_height: float, seed: int) -> None:
         self.low = low - BEYOND
         size = high + BEYOND - self.low
-        self.cell = max(CELL, float(size.max()) / 1000.0)
+        self.cell = max(MIN_CELL, float(size.max()) / 1000.0)
         shape = (int(size[1] / self.cell) + 2, int(size[0] / self.cell) + 2)
         place = ((roads[:, :2] - self.low) / self.cell + 0.5).astype(int)
         flat = place[:, 1] * shape[1] + place[:, 0]
@@ -29,24 +29,24 @@ class Terrain:
         total = np.bincount(flat, weights=roads[:, 2], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
         known = count > 0
         fixed = np.where(known, total / np.maximum(count, 1.0), 0.0).astype(np.float32)
-        z = _filled(fixed, known.astype(np.float32))
-        for _ in range(ROUNDS):
+        z = _pull_push(fixed, known.astype(np.float32))
+        for _ in range(ITERATIONS):
             z = np.where(known, fixed, cv2.blur(z, (3, 3)))
         away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) * self.cell
-        share = np.clip((away - NEAR) / WIDE, 0.0, 1.0)
+        share = np.clip((away - HILLS_BEGIN) / HILLS_RISE, 0.0, 1.0)
         rng = np.random.default_rng(seed)
         x, y = np.meshgrid(np.arange(shape[1]) * self.cell, np.arange(shape[0]) * self.cell)
         hills = np.zeros(shape)
-        for wave, part in ((640.0, 0.55), (330.0, 0.3), (170.0, 0.15)):
+        for wavelength, amplitude in ((640.0, 0.55), (330.0, 0.3), (170.0, 0.15)):
             bearing, phase = rng.uniform(0.0, 2.0 * np.pi, 2)
             across = rng.uniform(0.0, 2.0 * np.pi)
-            k = 2.0 * np.pi / wave
+            k = 2.0 * np.pi / wavelength
             u, v = x * np.cos(bearing) + y * np.sin(bearing), y * np.cos(bearing) - x * np.sin(bearing)
-            hills += part * (0.5 + 0.5 * np.sin(k * u + phase) * np.sin(0.7 * k * v + across))
-        self.z = (z + tall * hills * share * share * (3.0 - 2.0 * share)).astype(np.float32)
+            hills += amplitude * (0.5 + 0.5 * np.sin(k * u + phase) * np.sin(0.7 * k * v + across))
+        self.z = (z + hill_height * hills * share * share * (3.0 - 2.0 * share)).astype(np.float32)
 
     def heights(self, points: np.ndarray) -> np.ndarray:
-        """Height of the land at points (N, 2), f64 (N,), metres; beyond its rim as at the rim."""
+        """Return the height of the land at points (N, 2), f64 (N,), metres; beyond the border, that at the border."""
         at = (points[:, :2] - self.low) / self.cell
         rows, columns = self.z.shape
         x = np.clip(at[:, 0], 0.0, columns - 1.001)
@@ -60,8 +60,8 @@ class Terrain:
         return result
 
 
-def _filled(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Fill where the weight is 0 from a pyramid of averages (pull-push: Gortler et al., "The Lumigraph", 1996)."""
+def _pull_push(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fill values of weight 0 from a pyramid of averages (pull-push: Gortler et al., "The Lumigraph", 1996)."""
     rows, columns = values.shape
     if min(rows, columns) <= 2 or weights.min() > 0.0:
         mean = float((values * weights).sum() / max(float(weights.sum()), 1e-9))
@@ -70,6 +70,6 @@ def _filled(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     padded = np.zeros((2, 2 * half[0], 2 * half[1]), np.float32)
     padded[0, :rows, :columns], padded[1, :rows, :columns] = values * weights, weights
     sums = padded.reshape(2, half[0], 2, half[1], 2).sum(axis=(2, 4))
-    coarse = _filled(sums[0] / np.maximum(sums[1], 1e-9), np.minimum(sums[1], 1.0))
+    coarse = _pull_push(sums[0] / np.maximum(sums[1], 1e-9), np.minimum(sums[1], 1.0))
     fine = cv2.resize(coarse, (2 * half[1], 2 * half[0]), interpolation=cv2.INTER_LINEAR)[:rows, :columns]
     return (weights * values + (1.0 - weights) * fine).astype(np.float32)

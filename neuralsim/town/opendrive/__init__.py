@@ -1,1 +1,1 @@
-"""Maps: OpenDRIVE files, written and read."""
+"""Maps: OpenDRIVE files, generated and read."""

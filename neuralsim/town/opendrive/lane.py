@@ -1,4 +1,4 @@
-"""A lane of the map as arrays, and the paint on its edges."""
+"""A lane of the map as arrays, with the markings on its edges."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 @dataclass
 class Marking:
-    """The paint on one edge of a lane: kind ("solid", "broken", ...), width (m) and whether it is yellow."""
+    """The marking on one edge of a lane: kind ("solid", "broken", ...), width (m) and whether it is yellow."""
 
     kind: str
     width: float
-    yellow: bool
+    is_yellow: bool
 
 
 @dataclass
 class Lane:
     """One lane of one lane section, sampled in its direction of travel.
 
-    ``centre``, ``left`` and ``right`` f64 (N, 3), metres; ``width`` f64 (N,); ``length`` m along the centre;
-    ``junction`` is the OpenDRIVE junction it lies in, -1 outside; ``next`` are indices of the lanes it leads to.
+    ``kind`` is the OpenDRIVE lane type; ``junction`` the OpenDRIVE junction it lies in, -1 outside; ``centre``,
+    ``left`` and ``right`` are f64 (N, 3), metres; ``width`` f64 (N,), metres; ``next`` are indices of its successors.
     """
 
     road: int
@@ -36,10 +36,10 @@ class Lane:
     left_marking: Marking | None
     right_marking: Marking | None
     speed: float  # limit, m/s
-    setting: str = "town"  # what the road leads through: "town", "rural" or "motorway"
+    road_type: str = "town"  # "town", "rural" or "motorway"
     next: list[int] = field(default_factory=list)
 
     @property
     def length(self) -> float:
-        """Metres along the centre."""
+        """Length of the centre line, metres."""
         return float(np.linalg.norm(np.diff(self.centre, axis=0), axis=1).sum())

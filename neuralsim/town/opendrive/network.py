@@ -1,7 +1,7 @@
-"""The lanes of an OpenDRIVE map as arrays: sampled once through ``carla.Map``, then no client call per tick.
+"""The lanes of an OpenDRIVE map as arrays, sampled once through ``carla.Map``, so that no tick needs a client call.
 
-The XML tells which roads, sections and lanes there are; where they lie, how wide they are, what is painted beside them
-and where they lead is asked of ``carla.Map``, so that town, bridge and a real CARLA agree. Axes are UE's.
+The XML says which roads, lane sections and lanes there are. Their geometry, widths, markings and successors come from
+``carla.Map``, so that the town, the bridge and a real CARLA agree. Axes are those of Unreal Engine.
 """
 
 from __future__ import annotations
@@ -13,48 +13,28 @@ from typing import Any
 import carla
 import numpy as np
 
+from neuralsim.town.core.polylines import arc_lengths, interpolate
 from neuralsim.town.core.types import Transform
 from neuralsim.town.opendrive.lane import Lane, Marking
 from neuralsim.town.opendrive.signals import signals_of
 from neuralsim.town.opendrive.signs import signs_of
 
-STEP = 1.5  # distance between samples of a lane, metres
-WIDEST = 6.0  # m, borders and shoulders of a road that are wider are land
+STEP = 1.5  # m, distance between samples of a lane
+MAX_BORDER_WIDTH = 6.0  # m, wider borders and shoulders of a road are land
 
-#: OpenDRIVE lane types that are asphalt: everything vehicles may stand on.
+#: OpenDRIVE lane types with asphalt: those on which vehicles may stand.
 ASPHALT = frozenset(
-    [
-        "driving",
-        "parking",
-        "shoulder",
-        "stop",
-        "bidirectional",
-        "entry",
-        "exit",
-        "onRamp",
-        "offRamp",
-        "connectingRamp",
-        "biking",
-        "border",
-        "restricted",
-        "special1",
-        "special2",
-        "special3",
-        "bus",
-        "taxi",
-        "HOV",
-        "mwyEntry",
-        "mwyExit",
-        "roadWorks",
-    ]
-)
+    ("driving", "parking", "shoulder", "stop", "bidirectional", "entry", "exit", "onRamp", "offRamp", "connectingRamp",
+     "biking", "border", "restricted", "special1", "special2", "special3", "bus", "taxi", "HOV", "mwyEntry", "mwyExit",
+     "roadWorks")
+)  # fmt: skip
 
 
 class Network:
     """All lanes of a map.
 
     Raises:
-        ValueError: ``carla.Map`` cannot read the text, or there is no lane to drive on.
+        ValueError: ``carla.Map`` cannot read the text, or there is no driving lane.
     """
 
     def __init__(self, name: str, opendrive: str) -> None:
@@ -65,43 +45,42 @@ class Network:
         except (ET.ParseError, RuntimeError) as error:
             raise ValueError(f"{name}: not an OpenDRIVE map that CARLA can read ({error})") from None
         self.lanes: list[Lane] = []  # driving lanes first, in order of road, section, lane
-        self.others: list[Lane] = []  # parking lanes, pavements, ...
-        self._last: list[carla.Waypoint] = []  # of each driving lane
+        self.other_lanes: list[Lane] = []  # parking lanes, pavements, ...
+        self._last: list[carla.Waypoint] = []  # the last waypoint of each driving lane
         for road in root.iter("road"):
             self._read_road(road)
         if not self.lanes:
             raise ValueError(f"{name}: the map has no driving lane: choose another file")
         self.index = {(lane.road, lane.section, lane.id): k for k, lane in enumerate(self.lanes)}
-        self._connect()
-        self._settle()
-        self.signals = signals_of(self.map, root, self.lanes, self.others)
+        self._find_successors()
+        self._infer_road_types()
+        self.signals = signals_of(self.map, root, self.lanes, self.other_lanes)
         self.signs = signs_of(self.map, self.lanes)
         self.crosswalks = self._crosswalks()
 
     def __getstate__(self) -> dict[str, Any]:
-        """``carla.Map`` and its waypoints cannot be kept: the map is read again from its text when it is asked for."""
+        """Leave out ``carla.Map`` and its waypoints, which cannot be pickled: the map is read again when needed."""
         return {name: value for name, value in vars(self).items() if name not in ("map", "_last")}
 
     @cached_property
     def map(self) -> carla.Map:
-        """The client's own map of it."""
+        """The same map as clients have it."""
         return carla.Map(self._name, self._opendrive)
 
-    def berths(self) -> list[Transform]:
-        """Poses in driving lanes outside junctions where vehicles might begin, in an order that is always the same."""
+    def spawn_candidates(self) -> list[Transform]:
+        """Return poses in driving lanes outside junctions where vehicles might start, always in the same order."""
         points: list[Transform] = []
         for lane in self.lanes:
             if lane.junction >= 0 or lane.length < 22.0:
                 continue
-            at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lane.centre, axis=0), axis=1))])
-            last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)  # who begins where a road ends drives off it
-            for where in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
-                here, on = (
-                    np.array([np.interp(s, at, lane.centre[:, k]) for k in range(3)]) for s in (where, where + 0.5)
-                )
+            at = arc_lengths(lane.centre)
+            # a vehicle that starts at a dead end would drive off it
+            last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)
+            for s in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
+                here, ahead = interpolate(lane.centre, at, np.array([s, s + 0.5]))
                 x, y, z = here.tolist()
-                along, across, up = (on - here).tolist()
-                pitch, yaw = np.arctan2(up, np.hypot(along, across)), np.arctan2(across, along)
+                dx, dy, dz = (ahead - here).tolist()
+                pitch, yaw = np.arctan2(dz, np.hypot(dx, dy)), np.arctan2(dy, dx)
                 points.append(Transform(x, y, z + 0.2, float(np.degrees(pitch)), float(np.degrees(yaw))))
         return [points[k] for k in np.random.default_rng(len(points)).permutation(len(points))]
 
@@ -109,7 +88,7 @@ class Network:
         number, length = int(road.get("id", "-1")), float(road.get("length", "0"))
         junction = int(road.get("junction", "-1"))
         speed = _speed(road)
-        setting = _setting(road, speed)
+        road_type = _road_type(road, speed)
         sections = road.findall("./lanes/laneSection")
         starts = [float(section.get("s", "0")) for section in sections] + [length]
         for k, section in enumerate(sections):
@@ -126,63 +105,40 @@ class Network:
                 points = [point for point in points if point is not None]
                 if len(points) < 2:
                     continue
-                lane = self._sample(points, kind, junction, speed, setting)
-                if kind in ("border", "shoulder", "restricted") and lane.width.mean() > WIDEST:
+                lane = _sample(points, kind, junction, speed, road_type)
+                if kind in ("border", "shoulder", "restricted") and lane.width.mean() > MAX_BORDER_WIDTH:
                     continue
                 if kind in ("driving", "bidirectional"):
                     self.lanes.append(lane)
                     self._last.append(points[-1])
                 else:
-                    self.others.append(lane)
+                    self.other_lanes.append(lane)
 
-    def _sample(self, points: list[carla.Waypoint], kind: str, junction: int, speed: float, setting: str) -> Lane:
-        poses = [point.transform for point in points]
-        centre = np.array([(pose.location.x, pose.location.y, pose.location.z) for pose in poses])
-        yaw = np.radians([pose.rotation.yaw for pose in poses])
-        width = np.array([point.lane_width for point in points])
-        aside = np.stack([-np.sin(yaw), np.cos(yaw), np.zeros_like(yaw)], axis=1) * (width / 2)[:, None]
-        middle = points[len(points) // 2]
-        return Lane(
-            road=middle.road_id,
-            section=middle.section_id,
-            id=middle.lane_id,
-            kind=kind,
-            junction=junction,
-            centre=centre,
-            left=centre - aside,
-            right=centre + aside,
-            width=width,
-            left_marking=_marking(middle.left_lane_marking),
-            right_marking=_marking(middle.right_lane_marking),
-            speed=speed,
-            setting=setting,
-        )
-
-    def _connect(self) -> None:
+    def _find_successors(self) -> None:
         for k, (lane, last) in enumerate(zip(self.lanes, self._last, strict=True)):
             for distance in (0.05, 0.5, 1.5):
                 keys = {(w.road_id, w.section_id, w.lane_id) for w in last.next(distance)}
-                found = {self.index[key] for key in keys if key in self.index}
-                if found - {k}:
-                    lane.next = sorted(found - {k})
+                successors = {self.index[key] for key in keys if key in self.index} - {k}
+                if successors:
+                    lane.next = sorted(successors)
                     break
 
-    def _settle(self) -> None:
-        """Roads that do not say what they lead through are like the roads they join."""
+    def _infer_road_types(self) -> None:
+        """Give roads without a type that of the roads they join."""
         pairs = [(lane, self.lanes[k]) for lane in self.lanes for k in lane.next]
         for _ in range(4):
             for lane, other in pairs + [(other, lane) for lane, other in pairs]:
-                lane.setting = lane.setting or other.setting
-        known = {lane.road: lane.setting for lane in self.lanes if lane.setting}
-        for lane in self.lanes + self.others:
-            lane.setting = lane.setting or known.get(lane.road, "town")
+                lane.road_type = lane.road_type or other.road_type
+        by_road = {lane.road: lane.road_type for lane in self.lanes if lane.road_type}
+        for lane in self.lanes + self.other_lanes:
+            lane.road_type = lane.road_type or by_road.get(lane.road, "town")
 
     def _crosswalks(self) -> list[np.ndarray]:
-        """Polygons f64 (N, 3) of the zebra crossings; ``carla.Map`` closes each by repeating its first point."""
+        """Return polygons f64 (N, 3) of the crosswalks; ``carla.Map`` closes each by repeating its first point."""
         polygons: list[np.ndarray] = []
         current: list[tuple[float, float, float]] = []
-        for place in self.map.get_crosswalks():
-            point = (place.x, place.y, place.z)
+        for location in self.map.get_crosswalks():
+            point = (location.x, location.y, location.z)
             if len(current) > 2 and np.allclose(point, current[0], atol=1e-3):
                 polygons.append(np.array(current))
                 current = []
@@ -191,8 +147,32 @@ class Network:
         return polygons
 
 
-def _setting(road: ET.Element, speed: float) -> str:
-    """What a road leads through, by its type, or its pavements and speed limit; "" where it says none of these."""
+def _sample(points: list[carla.Waypoint], kind: str, junction: int, speed: float, road_type: str) -> Lane:
+    poses = [point.transform for point in points]
+    centre = np.array([(pose.location.x, pose.location.y, pose.location.z) for pose in poses])
+    yaw = np.radians([pose.rotation.yaw for pose in poses])
+    width = np.array([point.lane_width for point in points])
+    to_edge = np.stack([-np.sin(yaw), np.cos(yaw), np.zeros_like(yaw)], axis=1) * (width / 2)[:, None]
+    middle = points[len(points) // 2]
+    return Lane(
+        road=middle.road_id,
+        section=middle.section_id,
+        id=middle.lane_id,
+        kind=kind,
+        junction=junction,
+        centre=centre,
+        left=centre - to_edge,
+        right=centre + to_edge,
+        width=width,
+        left_marking=_marking(middle.left_lane_marking),
+        right_marking=_marking(middle.right_lane_marking),
+        speed=speed,
+        road_type=road_type,
+    )
+
+
+def _road_type(road: ET.Element, speed: float) -> str:
+    """Return the road type by the type element, else by pavements and speed limit; "" if the road has none of them."""
     element = road.find("type")
     kind = element.get("type", "") if element is not None else ""
     if kind in ("motorway", "rural"):
@@ -207,7 +187,7 @@ def _setting(road: ET.Element, speed: float) -> str:
 
 
 def _speed(road: ET.Element) -> float:
-    """The road's speed limit in m/s; 50 km/h where it says none."""
+    """Return the speed limit of a road in m/s, by default 50 km/h."""
     element = road.find("./type/speed")
     try:
         value = float(element.get("max", "50")) if element is not None else 50.0
@@ -217,8 +197,9 @@ def _speed(road: ET.Element) -> float:
     return value * {"km/h": 1 / 3.6, "mph": 0.44704}.get(unit, 1.0)
 
 
-def _marking(mark: carla.LaneMarking | None) -> Marking | None:
-    if mark is None or mark.type in (carla.LaneMarkingType.NONE, carla.LaneMarkingType.Other):
+def _marking(marking: carla.LaneMarking | None) -> Marking | None:
+    if marking is None or marking.type in (carla.LaneMarkingType.NONE, carla.LaneMarkingType.Other):
         return None
-    width = mark.width if 0.05 <= mark.width <= 0.5 else 0.13
-    return Marking(str(mark.type).rsplit(".", 1)[-1].lower(), float(width), mark.color == carla.LaneMarkingColor.Yellow)
+    width = marking.width if 0.05 <= marking.width <= 0.5 else 0.13
+    kind = str(marking.type).rsplit(".", 1)[-1].lower()
+    return Marking(kind, float(width), marking.color == carla.LaneMarkingColor.Yellow)

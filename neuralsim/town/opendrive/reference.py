@@ -1,4 +1,4 @@
-"""Reference lines of OpenDRIVE roads: the position of a road's point (s, t) (ASAM OpenDRIVE 1.7, chapters 7 and 8)."""
+"""Reference lines of OpenDRIVE roads: positions of road coordinates (s, t) (ASAM OpenDRIVE 1.7, chapters 7 and 8)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 def number(element: ET.Element, name: str, default: float = 0.0) -> float:
-    """An attribute as a finite number, ``default`` where it is missing or none."""
+    """Return an attribute as a finite number, ``default`` where it is missing or not a number."""
     try:
         value = float(element.get(name, default))
     except ValueError:
@@ -22,7 +22,7 @@ def number(element: ET.Element, name: str, default: float = 0.0) -> float:
 
 
 class RoadPoint(NamedTuple):
-    """A place in UE's axes, metres; ``yaw``: degrees, along the road."""
+    """A point in Unreal Engine's axes, metres; ``yaw``: heading of the road there, degrees."""
 
     x: float
     y: float
@@ -31,7 +31,7 @@ class RoadPoint(NamedTuple):
 
 
 class ReferenceLine:
-    """The line of one ``<road>``: its plan view, elevation and superelevation."""
+    """The reference line of one ``<road>``: its plan view, elevation and superelevation."""
 
     def __init__(self, road: ET.Element) -> None:
         self.length = number(road, "length")
@@ -41,9 +41,9 @@ class ReferenceLine:
         self._bank = _cubics(road.findall("./lateralProfile/superelevation"))
 
     def at(self, s: float, t: float = 0.0) -> RoadPoint:
-        """The place ``t`` metres to the left of the line's point ``s``, which is kept within the road.
+        """Return the point ``t`` metres to the left of the line at ``s``, which is clamped to the road.
 
-        Of a road without a plan view, the origin.
+        For a road without a plan view this is the origin.
         """
         s = min(max(s, 0.0), self.length)
         x, y, heading = self._point(s)
@@ -63,13 +63,13 @@ class ReferenceLine:
 
 
 def _along(part: ET.Element, d: float) -> tuple[float, float, float]:
-    """Point and heading ``d`` metres along a ``<geometry>``, in its own axes."""
+    """Return point and heading ``d`` metres along a ``<geometry>``, in its own axes."""
     length = max(number(part, "length"), 1e-9)
     shape = part[0] if len(part) else part
     if shape.tag in ("arc", "spiral"):
         first = number(shape, "curvature" if shape.tag == "arc" else "curvStart")
         last = first if shape.tag == "arc" else number(shape, "curvEnd")
-        step = 0.5 * d * (_NODES + 1.0)  # the heading is quadratic in the way; Gauss and Legendre for the point
+        step = 0.5 * d * (_NODES + 1.0)  # the heading is quadratic in d; Gauss-Legendre for the point
         angle = first * step + 0.5 * (last - first) / length * step**2
         u, v = (float(0.5 * d * (_WEIGHTS @ f(angle))) for f in (np.cos, np.sin))
         return u, v, first * d + 0.5 * (last - first) / length * d * d
@@ -84,7 +84,7 @@ def _along(part: ET.Element, d: float) -> tuple[float, float, float]:
 
 
 def _cubic(factors: list[float], p: float) -> tuple[float, float]:
-    """Value and slope of a cubic polynomial."""
+    """Return value and slope of a cubic polynomial."""
     a, b, c, d = factors
     return a + p * (b + p * (c + p * d)), b + p * (2.0 * c + p * 3.0 * d)
 

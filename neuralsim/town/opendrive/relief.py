@@ -13,24 +13,24 @@ KNOT = 15.0  # m between the knots of an elevation profile
 
 
 class Hills:
-    """A smooth height field, f64 (N,) metres of places (N, 2), level where ``junctions`` (place, radius) are."""
+    """A smooth height field, f64 (N,) metres of points (N, 2), level at the ``junctions`` (centre, radius)."""
 
     def __init__(
-        self, tall: float, wave: float, junctions: Sequence[tuple[np.ndarray, float]], rng: np.random.Generator
+        self, height: float, wavelength: float, junctions: Sequence[tuple[np.ndarray, float]], rng: np.random.Generator
     ) -> None:
         bearing = rng.uniform(0.0, 2.0 * np.pi) + np.array([0.0, 1.1, 2.3])
-        length = wave * np.array([1.0, 0.78, 0.61])
+        length = wavelength * np.array([1.0, 0.78, 0.61])
         self._waves = 2.0 * np.pi / length * np.stack([np.cos(bearing), np.sin(bearing)])  # (2, 3)
         self._phases = rng.uniform(0.0, 2.0 * np.pi, 3)
-        self._tall = tall * np.array([0.5, 0.32, 0.18])
+        self._amplitudes = height * np.array([0.5, 0.32, 0.18])
         self._junctions = [(place, radius, float(self._raw(place[None])[0])) for place, radius in junctions]
 
     def _raw(self, places: np.ndarray) -> np.ndarray:
-        result: np.ndarray = np.sin(places @ self._waves + self._phases) @ self._tall
+        result: np.ndarray = np.sin(places @ self._waves + self._phases) @ self._amplitudes
         return result
 
     def __call__(self, places: np.ndarray) -> np.ndarray:
-        """Heights f64 (N,), m, at ``places`` f64 (N, 2), m."""
+        """Return the heights f64 (N,), m, at ``places`` f64 (N, 2), m."""
         height = self._raw(places)
         for middle, radius, level in self._junctions:
             away = np.hypot(*(places - middle).T)
@@ -39,20 +39,20 @@ class Hills:
         return height
 
 
-def follow(root: ET.Element, height: Callable[[np.ndarray], np.ndarray], steepest: float) -> None:
-    """Give every road of an OpenDRIVE document the elevation of a height field (see ``Hills``).
+def apply_elevation(root: ET.Element, height: Callable[[np.ndarray], np.ndarray], max_slope: float) -> None:
+    """Set the elevation of every road of an OpenDRIVE document from a height field (see ``Hills``).
 
-    The field is scaled down so that no road is steeper than ``steepest`` (rise over run).
+    The field is scaled down so that no road is steeper than ``max_slope`` (rise over run).
     """
-    courses = [(road, *course(road, KNOT)) for road in root.iter("road")]
+    courses = [(road, *sample_reference_line(road, KNOT)) for road in root.iter("road")]
     heights = [height(places) for _, _, places in courses]
     slope = max(float(np.abs(np.gradient(z, at)).max()) for (_, at, _), z in zip(courses, heights, strict=True))
     for (road, at, _), z in zip(courses, heights, strict=True):
-        raise_road(road, at, z * min(1.0, steepest / slope))
+        set_elevation(road, at, z * min(1.0, max_slope / slope))
 
 
-def raise_road(road: ET.Element, at: ArrayLike, height: ArrayLike) -> None:
-    """Give a road the elevation ``height`` (m) at the distances ``at`` (m, rising): a C1 cubic through them."""
+def set_elevation(road: ET.Element, at: ArrayLike, height: ArrayLike) -> None:
+    """Set the elevation of a road to a C1 cubic spline through ``height`` (m) at the ascending distances ``at`` (m)."""
     s, z = np.asarray(at, float), np.asarray(height, float)
     slope = np.gradient(z, s)
     slope[[0, -1]] = 0.0  # roads meet in level junctions
@@ -68,10 +68,10 @@ def raise_road(road: ET.Element, at: ArrayLike, height: ArrayLike) -> None:
     road.insert([child.tag for child in road].index("planView") + 1, profile)
 
 
-def course(road: ET.Element, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distances along a road's reference line about every ``step`` metres, both ends included, and places (N, 2) there.
+def sample_reference_line(road: ET.Element, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances (N,) about ``step`` metres apart along a road's reference line, and the points (N, 2) there.
 
-    Knows lines, arcs and parametric cubics over [0, 1], which is what the generated towns are made of.
+    Both ends are included. Supported are lines, arcs and parametric cubics over [0, 1], as in the generated towns.
     """
     ends: list[tuple[float, np.ndarray]] = []
     for geometry in road.iter("geometry"):

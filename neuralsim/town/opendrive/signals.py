@@ -1,7 +1,7 @@
 """The traffic lights of an OpenDRIVE map: poses, controlled lanes, phase groups.
 
-Other people's files have lights above the lanes, several for one road, each for one lane or one arrow, and controllers
-that are one box for a whole junction rather than one phase of it. Here a road has one light per direction and side.
+Files of other programs have lights above the lanes, several for one road, each for one lane or one arrow, and one
+controller for a whole junction rather than for one phase of it. Here a road has one light per direction and side.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import numpy as np
 
 from neuralsim.town.opendrive.lane import Lane
 
-TYPES = ("1000001", "1000011")  # three lamps, and three lamps with arrows
-EDGE = 0.3  # m beside a lane that still count as on it: CARLA's reader moves lights off a lane, but not further
-BESIDE = 0.9  # m beside the road where a light goes that hangs above it
-ALONE = 1_000_000  # numbers of groups of lights away from junctions: this, and their road's
-ACROSS = 45.0  # degrees between the headings of two lights that cannot be green together
+TRAFFIC_LIGHT_TYPES = ("1000001", "1000011")  # three lamps, and three lamps with arrows
+LANE_MARGIN = 0.3  # m next to a lane that still count as on it: CARLA's reader moves lights off a lane, but not further
+KERB_OFFSET = 0.9  # m from the road at which a light is placed that hangs above it
+ALONE_GROUPS = 1_000_000  # plus the road id: group of lights away from junctions
+CROSSING_ANGLE = 45.0  # degrees between the headings of two lights that cannot be green together
 
 
 @dataclass(frozen=True)
 class Signal:
-    """A traffic light of the map: where it stands, which way it faces and whom it stops."""
+    """A traffic light of the map: its position, its heading and the lanes that it controls."""
 
     id: str
     group: int  # signals of equal group are green together
     cycle: int  # groups of equal cycle take turns; negative away from junctions
     position: np.ndarray  # f64 (3,), foot of its pole
-    yaw: float  # degrees, direction of travel of those it stops
-    lanes: tuple[int, ...]  # indices of the driving lanes that it stops
+    yaw: float  # degrees, direction of travel of the vehicles it stops
+    lanes: tuple[int, ...]  # indices of the driving lanes that it controls
     stop: float  # distance of its stop line from the end of those lanes, metres
 
 
 def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others: Sequence[Lane]) -> list[Signal]:
-    """The lights of a map, whose driving lanes are ``lanes`` and whose other lanes are ``others``."""
+    """Return the lights of a map, whose driving lanes are ``lanes`` and whose other lanes are ``others``."""
     controllers: dict[str, int] = {}
     for number, controller in enumerate(root.findall("controller")):
         for control in controller.findall("control"):
@@ -47,43 +47,44 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         of_road.setdefault(lane.road, []).append(k)
         for other in lane.next:
             before.setdefault(other, []).append(k)
-    found: list[Signal] = []
-    above: dict[tuple[int, int], int] = {}  # road and direction -> which of ``found`` is its light from above
-    marks = [mark for kind in TYPES for mark in town.get_all_landmarks_of_type(kind)]
-    places: dict[str, set[int]] = {}  # roads on which a signal is named
+    signals: list[Signal] = []
+    above: set[tuple[int, int]] = set()  # roads and directions that already have a light from above
+    marks = [mark for kind in TRAFFIC_LIGHT_TYPES for mark in town.get_all_landmarks_of_type(kind)]
+    places: dict[str, set[int]] = {}  # roads that name a signal
     for mark in marks:
         places.setdefault(mark.id, set()).add(mark.road_id)
     for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id, mark.road_id)):
         sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
         here = of_road.get(mark.road_id, [])
         if len(places[mark.id]) > 1 and set(mark.get_lane_validities()) == {(0, 0)}:
-            continue  # it only stands there: references say whom it stops
-        # RoadRunner's connecting roads go one way, and it turns a signal's orientation round on them.
+            continue  # it only stands there: references name the lanes that it controls
+        # RoadRunner's connecting roads are one-way, and it reverses the orientation of signals on them
         guarded = [k for k in here if lanes[k].id * sign > 0] or here
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
-        beside = guarded
+        nearby = guarded
         guarded = [k for k in guarded if any(lanes[n].junction >= 0 for n in lanes[k].next)]
-        alone = not guarded  # on its road, away from any junction: for who walks across, or at roadworks
+        alone = not guarded  # away from any junction: at a crosswalk or at roadworks
         if alone:
-            guarded = passing(mark, [k for k in beside if lanes[k].junction < 0], lanes)
+            guarded = passing_lanes(mark, [k for k in nearby if lanes[k].junction < 0], lanes)
         if not guarded:
             continue
-        known = next((k for k, other in enumerate(found) if other.id == mark.id), None)
+        known = next((k for k, other in enumerate(signals) if other.id == mark.id), None)
         if known is not None:
-            found[known] = replace(found[known], lanes=tuple(sorted({*found[known].lanes, *guarded})))
+            signals[known] = replace(signals[known], lanes=tuple(sorted({*signals[known].lanes, *guarded})))
             continue
         lane = lanes[guarded[0]]
         place = mark.transform.location
         position = np.array([place.x, place.y, place.z - mark.z_offset])
-        if _on_the_way(position, [lanes[k] for k in here]):
+        if _is_above_lanes(position, [lanes[k] for k in here]):
             if (mark.road_id, sign) in above:
                 continue
-            above[mark.road_id, sign] = len(found)
-            position = _beside(position, lane, lanes, others)
+            above.add((mark.road_id, sign))
+            position = _kerbside(position, lane, lanes, others)
         if alone:
-            yaw, stop = stop_beside(position, lane)
-            found.append(Signal(mark.id, ALONE + mark.road_id, -2 - mark.road_id, position, yaw, tuple(guarded), stop))
+            yaw, stop = heading_and_stop(position, lane)
+            group, cycle = ALONE_GROUPS + mark.road_id, -2 - mark.road_id
+            signals.append(Signal(mark.id, group, cycle, position, yaw, tuple(guarded), stop))
             continue
         heading = lane.centre[-1] - lane.centre[-2]
         yaw = float(np.degrees(np.arctan2(heading[1], heading[0])))
@@ -91,14 +92,14 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         junction = next(lanes[n].junction for n in lane.next if lanes[n].junction >= 0)
         group = controllers.get(mark.id, _axis(junction, yaw))
         stop = ahead + 1.0 if 0.0 < ahead < 15.0 else 0.5
-        found.append(Signal(mark.id, group, junction, position, yaw, tuple(guarded), stop))
-    return _in_phases(found)
+        signals.append(Signal(mark.id, group, junction, position, yaw, tuple(guarded), stop))
+    return _in_phases(signals)
 
 
-def passing(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) -> list[int]:
-    """Those of the lanes ``here`` that pass a light or sign, as far as it is valid for them.
+def passing_lanes(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) -> list[int]:
+    """Return those of the lanes ``here`` that pass a light or sign and for which it is valid.
 
-    CARLA's reader makes up validities where there are none, for the lanes of the opposite direction: they are no good.
+    Where a file gives no validity, CARLA's reader invents one, for lanes of the opposite direction: it is ignored.
     """
     place = mark.transform.location
     away = {k: float(np.hypot(*(lanes[k].centre[:, :2] - (place.x, place.y)).T).min()) for k in here}
@@ -106,12 +107,12 @@ def passing(mark: carla.Landmark, here: Sequence[int], lanes: Sequence[Lane]) ->
         return []
     section = lanes[min(away, key=away.__getitem__)].section
     passing = [k for k in here if lanes[k].section == section]
-    named = [k for k in passing if any(min(s) <= lanes[k].id <= max(s) for s in mark.get_lane_validities())]
-    return named or passing
+    valid = [k for k in passing if any(min(s) <= lanes[k].id <= max(s) for s in mark.get_lane_validities())]
+    return valid or passing
 
 
-def stop_beside(position: np.ndarray, lane: Lane) -> tuple[float, float]:
-    """Heading, degrees, of a lane where it passes a light or sign, and how far from its end one stops there, metres."""
+def heading_and_stop(position: np.ndarray, lane: Lane) -> tuple[float, float]:
+    """Return the heading (degrees) of a lane at a light or sign, and the distance of a stop there from its end (m)."""
     nearest = int(np.hypot(*(lane.centre[:, :2] - position[:2]).T).argmin())
     k = min(nearest, len(lane.centre) - 2)
     heading = lane.centre[k + 1] - lane.centre[k]
@@ -120,37 +121,38 @@ def stop_beside(position: np.ndarray, lane: Lane) -> tuple[float, float]:
 
 
 def _axis(junction: int, yaw: float) -> int:
-    """The group of a light that no controller names: with those who come the same or the opposite way."""
+    """Return the group of a light without a controller: that of lights with the same or the opposite heading."""
     return 10_000 + junction * 2 + int(abs(np.sin(np.radians(yaw))) > 0.7)
 
 
 def _in_phases(signals: list[Signal]) -> list[Signal]:
-    """A controller whose lights stop ways that cross is all of a junction: its groups are the ways then."""
+    """Regroup by heading the lights of controllers for whole junctions, whose lights stop crossing directions."""
     axes: dict[int, list[float]] = {}
-    for signal in (each for each in signals if each.cycle >= 0):
-        axes.setdefault(signal.group, []).append(signal.yaw)
+    for signal in signals:
+        if signal.cycle >= 0:
+            axes.setdefault(signal.group, []).append(signal.yaw)
     mixed = set()
     for group, yaws in axes.items():
         away = (np.array(yaws) - yaws[0] + 90.0) % 180.0 - 90.0
-        if np.abs(away).max() > ACROSS:
+        if np.abs(away).max() > CROSSING_ANGLE:
             mixed.add(group)
     return [replace(s, group=_axis(s.cycle, s.yaw)) if s.group in mixed else s for s in signals]
 
 
-def _on_the_way(position: np.ndarray, lanes: Sequence[Lane]) -> bool:
-    """Whether a place lies on one of the lanes."""
+def _is_above_lanes(position: np.ndarray, lanes: Sequence[Lane]) -> bool:
+    """Return whether a position is on one of the lanes."""
     for lane in lanes:
         away = np.hypot(*(lane.centre[:, :2] - position[:2]).T)
         k = int(away.argmin())
-        if away[k] < lane.width[k] / 2 + EDGE:
+        if away[k] < lane.width[k] / 2 + LANE_MARGIN:
             return True
     return False
 
 
-def _beside(position: np.ndarray, guarded: Lane, lanes: Sequence[Lane], others: Sequence[Lane]) -> np.ndarray:
-    """The foot of a light that hangs above a lane.
+def _kerbside(position: np.ndarray, guarded: Lane, lanes: Sequence[Lane], others: Sequence[Lane]) -> np.ndarray:
+    """Return the foot of a light that hangs above a lane.
 
-    It stands to the right of the outermost lane of that road and direction that vehicles use, level with the light.
+    It is to the right of the outermost lane for vehicles of that road and direction, level with the light.
     """
     outermost = guarded
     for lane in (*lanes, *others):
@@ -160,4 +162,4 @@ def _beside(position: np.ndarray, guarded: Lane, lanes: Sequence[Lane], others: 
     edge = outermost.right[int(np.hypot(*(outermost.right[:, :2] - position[:2]).T).argmin())]
     k = int(np.hypot(*(guarded.centre[:, :2] - position[:2]).T).argmin())
     out = guarded.right[k] - guarded.left[k]
-    return np.asarray(edge + out / max(float(np.linalg.norm(out)), 1e-6) * BESIDE)
+    return np.asarray(edge + out / max(float(np.linalg.norm(out)), 1e-6) * KERB_OFFSET)

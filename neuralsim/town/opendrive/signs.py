@@ -1,4 +1,4 @@
-"""Stop, yield and speed-limit signs, which CARLA's clients know as actors and as landmarks of the map."""
+"""Stop, yield and speed limit signs, which CARLA's clients know as actors and as landmarks of the map."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ import numpy as np
 
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.reference import ReferenceLine
-from neuralsim.town.opendrive.signals import passing, stop_beside
+from neuralsim.town.opendrive.signals import heading_and_stop, passing_lanes
 
-#: CARLA's kinds by the numbers of the German catalogue (StVO), which OpenDRIVE maps for CARLA use.
+#: CARLA's kinds of signs by their numbers in the German catalogue (StVO), which OpenDRIVE maps for CARLA use.
 KINDS = {"205": "yield", "206": "stop", "274": "speed_limit"}
 NUMBERS = {kind: number for number, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)
 class Sign:
-    """A sign beside the road. ``kind``: as in the names of CARLA's blueprints, such as ``speed_limit.50``."""
+    """A roadside sign. ``kind`` is as in the ids of CARLA's blueprints, such as ``speed_limit.50``."""
 
     id: str  # of its <signal>
     kind: str
     position: np.ndarray  # f64 (3,), foot of its post
-    yaw: float  # degrees, direction of travel of those it is for
-    lanes: tuple[int, ...]  # indices of the driving lanes that it is for
+    yaw: float  # degrees, direction of travel of the vehicles it applies to
+    lanes: tuple[int, ...]  # indices of the driving lanes it applies to
     stop: float  # m from the end of those lanes to where it applies
-    given: bool = True  # the map has it; else it comes from the scenery
+    in_map: bool = True  # False: it is part of the generated scenery
 
 
 def signs_of(town: carla.Map, lanes: Sequence[Lane]) -> list[Sign]:
-    """The signs of a map whose driving lanes are ``lanes``."""
+    """Return the signs of a map whose driving lanes are ``lanes``."""
     before: dict[int, list[int]] = {}
     for k, lane in enumerate(lanes):
         for other in lane.next:
             before.setdefault(other, []).append(k)
-    found: dict[str, Sign] = {}
+    signs: dict[str, Sign] = {}
     marks = [mark for number in KINDS for mark in town.get_all_landmarks_of_type(number)]
     for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id, mark.road_id)):
         sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
         here = [k for k, lane in enumerate(lanes) if lane.road == mark.road_id]
-        guarded = passing(mark, [k for k in here if lanes[k].id * sign > 0] or here, lanes)
+        guarded = passing_lanes(mark, [k for k in here if lanes[k].id * sign > 0] or here, lanes)
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
-        if not guarded or mark.id in found:
+        if not guarded or mark.id in signs:
             continue
         place = mark.transform.location
         position = np.array([place.x, place.y, place.z - mark.z_offset])
-        yaw, stop = stop_beside(position, lanes[guarded[0]])
+        yaw, stop = heading_and_stop(position, lanes[guarded[0]])
         kind = KINDS[mark.type]
         if kind == "speed_limit":
             kind += f".{_limit(mark, lanes[guarded[0]])}"
-        found[mark.id] = Sign(mark.id, kind, position, yaw, tuple(guarded), stop)
-    return list(found.values())
+        signs[mark.id] = Sign(mark.id, kind, position, yaw, tuple(guarded), stop)
+    return list(signs.values())
 
 
 def _limit(mark: carla.Landmark, lane: Lane) -> int:
-    """The number on a speed limit: its value, else its subtype, else the road's limit in km/h."""
+    """Return the number on a speed limit sign: its value, else its subtype, else the road's limit in km/h."""
     if mark.value > 0.0:
         return round(mark.value)
     return int(mark.sub_type) if mark.sub_type.isdecimal() and int(mark.sub_type) > 0 else round(3.6 * lane.speed)
 
 
-def listed(opendrive: str, town: carla.Map, signs: Sequence[Sign], lanes: Sequence[Lane]) -> str:
-    """The same map with a ``<signal>`` for each of the signs that it does not have yet."""
-    missing = [sign for sign in signs if not sign.given]
+def with_signs(opendrive: str, town: carla.Map, signs: Sequence[Sign], lanes: Sequence[Lane]) -> str:
+    """Return the same map with a ``<signal>`` for each of the signs that it does not have yet."""
+    missing = [sign for sign in signs if not sign.in_map]
     if not missing:
         return opendrive
     root = ET.fromstring(opendrive.encode())

@@ -1,4 +1,4 @@
-"""Streets between junctions as OpenDRIVE: what the generated towns with junctions are drawn with.
+"""Streets between junctions as OpenDRIVE: the building blocks of the generated towns.
 
 Coordinates are OpenDRIVE's (x east, y north, right-handed); ``carla.Map`` mirrors y when it reads them.
 """
@@ -14,43 +14,43 @@ from scenariogeneration import xodr
 
 LANE = 3.15  # width of a driving lane, metres
 PARKING = 2.15  # width of a parking lane
-EDGE = 0.35  # of asphalt beyond the edge line of a country road
+EDGE = 0.35  # width of the asphalt beyond the edge line of a country road
 CORNER = 5.5  # radius of the kerb at a street corner
-ZEBRA = (1.2, 4.4)  # a zebra crossing lies this far before the end of an arm, metres
-STOP = 5.6  # and the stop line there
+CROSSWALK = (1.2, 4.4)  # extent of a crosswalk before the end of an arm, metres
+STOP = 5.6  # distance of the stop line from there
 TAPER = (STOP + 3.0, STOP + 6.0)  # parking lanes begin between these distances from a junction
 SIGNAL_TYPE = "1000001"  # OpenDRIVE's and CARLA's type of a three-colour traffic light
 
 
 @dataclass
 class Street:
-    """A street between two junctions: control points, lanes each way and what lies beside them."""
+    """A street between two junctions: control points, lanes each way, and the lanes at its sides."""
 
     id: int
     nodes: tuple[int, int]
     points: list[np.ndarray]
     lanes: int
     parking: tuple[bool, bool]  # left, right
-    pavement: float  # width, metres; 0 beside a country road
+    pavement: float  # width, metres; 0 for a country road
     speed: int  # km/h
-    markings: bool
+    has_markings: bool
     radius: float = 38.0  # of its bends, metres
-    cut: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    cut: list[float] = field(default_factory=lambda: [0.0, 0.0])  # distance of each end from its node, metres
 
     @property
     def half(self) -> float:
-        """Centre line to kerb where no cars are parked, metres."""
+        """Distance from the centre line to the kerb where there is no parking lane, metres."""
         return self.lanes * LANE
 
     def direction(self, end: int) -> np.ndarray:
-        """Unit vector from the node at this end (0 or 1) into the street."""
+        """Return the unit vector from the node at this end (0 or 1) into the street."""
         a, b = (self.points[0], self.points[1]) if end == 0 else (self.points[-1], self.points[-2])
         return (b - a) / np.linalg.norm(b - a)
 
 
 @dataclass
 class Arm:
-    """A street's mouth at a junction, seen from the junction."""
+    """An arm of a junction: one end of a street, seen from the junction."""
 
     street: Street
     end: int
@@ -58,33 +58,39 @@ class Arm:
     outward: np.ndarray
 
     def incoming(self, lane: int) -> int:
-        """OpenDRIVE id of the ``lane``-th lane towards the junction, counted from the centre, 1 .."""
+        """Return the OpenDRIVE id of the ``lane``-th lane towards the junction, counted from 1 at the centre."""
         return -lane if self.end == 1 else lane
 
     def outgoing(self, lane: int) -> int:
-        """OpenDRIVE id of the ``lane``-th lane away from the junction, counted from the centre, 1 .."""
+        """Return the OpenDRIVE id of the ``lane``-th lane away from the junction, counted from 1 at the centre."""
         return lane if self.end == 1 else -lane
 
 
-def compose(name: str, streets: list[Street], rng: np.random.Generator, lit: float, crossed: float) -> ET.Element:
-    """OpenDRIVE of streets that meet in junctions, three arms or more each.
+def compose(
+    name: str, streets: list[Street], rng: np.random.Generator, signal_share: float, crosswalk_share: float
+) -> ET.Element:
+    """Return OpenDRIVE of streets that meet in junctions of three arms or more.
 
-    Street k is road k; junction 1000 + n joins those at node n. ``lit``: share of the junctions of four arms with
-    traffic lights (those where wide streets meet have them); ``crossed``: share of the other mouths with a zebra
-    crossing.
+    Street k is road k; junction 1000 + n joins the streets at node n. Junctions of two wide streets and arms of
+    junctions with lights always have lights and crosswalks.
 
-    ``name``: of the town; ``streets``: all of them; ``rng`` draws lights and crossings.
+    Args:
+        name: Name of the town.
+        streets: All streets.
+        rng: Draws lights and crosswalks.
+        signal_share: Share of the other four-arm junctions that have traffic lights.
+        crosswalk_share: Share of the other arms that have a crosswalk.
     """
     arms: dict[int, list[Arm]] = {}
     for street in streets:
         for end, node in enumerate(street.nodes):
             arms.setdefault(node, []).append(Arm(street, end, street.points[-end], street.direction(end)))
     for junction in arms.values():
-        cut(junction)
+        trim_arms(junction)
 
     drive = xodr.OpenDrive(name)
     signals: dict[int, list[tuple[Arm, str]]] = {}
-    guarded = {node for node, around in arms.items() if len(around) > 3 and rng.random() < lit}
+    guarded = {node for node, around in arms.items() if len(around) > 3 and rng.random() < signal_share}
     guarded |= {node for node, around in arms.items() if sum(arm.street.lanes > 1 for arm in around) > 1}
     number = 1
     for street in streets:
@@ -98,7 +104,7 @@ def compose(name: str, streets: list[Street], rng: np.random.Generator, lit: flo
                     (Arm(street, end, street.points[-end], street.direction(end)), str(number))
                 )
                 number += 1
-            if street.pavement and (node in guarded or rng.random() < crossed):
+            if street.pavement and (node in guarded or rng.random() < crosswalk_share):
                 crossing = _crosswalk(street, road.planview.get_total_length(), end)
                 road.add_object(crossing)
                 crossing.id = str(10 * street.id + end)
@@ -119,7 +125,7 @@ def compose(name: str, streets: list[Street], rng: np.random.Generator, lit: flo
     return element
 
 
-def cut(arms: list[Arm]) -> None:
+def trim_arms(arms: list[Arm]) -> None:
     """Set how far from its node each arm ends, so that kerbs of radius ``CORNER`` fit between neighbours."""
     arms.sort(key=lambda arm: float(np.arctan2(arm.outward[1], arm.outward[0])))
     reach = [8.5] * len(arms)
@@ -138,7 +144,7 @@ def cut(arms: list[Arm]) -> None:
 
 
 def planview(points: Sequence[np.ndarray], radius: float) -> xodr.PlanView:
-    """A polyline as lines and tangent arcs; corners take ``radius``, or what their neighbours leave room for."""
+    """Return a polyline as lines and tangent arcs with ``radius``, or less where the corners are close together."""
     points = [np.asarray(point, float) for point in points]
     start = points[1] - points[0]
     view = xodr.PlanView(points[0][0], points[0][1], float(np.arctan2(start[1], start[0])))
@@ -166,8 +172,8 @@ def planview(points: Sequence[np.ndarray], radius: float) -> xodr.PlanView:
     return view
 
 
-def swerve(start: np.ndarray, heading: np.ndarray, stop: np.ndarray, final: np.ndarray) -> xodr.PlanView:
-    """A cubic from one pose to another, where line and arc do not fit (lanes that are offset)."""
+def cubic_curve(start: np.ndarray, heading: np.ndarray, stop: np.ndarray, final: np.ndarray) -> xodr.PlanView:
+    """Return a cubic from one pose to another, for cases where line and arc do not fit (offset lanes)."""
     delta = stop - start
     local = np.array([delta @ heading, heading[0] * delta[1] - heading[1] * delta[0]])
     length = float(np.linalg.norm(delta))
@@ -183,8 +189,8 @@ def swerve(start: np.ndarray, heading: np.ndarray, stop: np.ndarray, final: np.n
     return view
 
 
-def turn(start: np.ndarray, heading: np.ndarray, stop: np.ndarray, final: np.ndarray) -> xodr.PlanView:
-    """From one pose to another: a line, lines and an arc, or a swerve."""
+def connecting_curve(start: np.ndarray, heading: np.ndarray, stop: np.ndarray, final: np.ndarray) -> xodr.PlanView:
+    """Return the curve from one pose to another: a line, lines and an arc, or a cubic."""
     cross = heading[0] * final[1] - heading[1] * final[0]
     delta = stop - start
     if abs(cross) < 1e-3 and abs(heading[0] * delta[1] - heading[1] * delta[0]) < 1e-3:
@@ -195,11 +201,11 @@ def turn(start: np.ndarray, heading: np.ndarray, stop: np.ndarray, final: np.nda
         after = (heading[0] * delta[1] - heading[1] * delta[0]) / cross
     if before > 1.0 and after > 1.0 and 0.2 < before / after < 5.0:
         return planview([start, start + heading * before, stop], 1e6)
-    return swerve(start, heading, stop, final)
+    return cubic_curve(start, heading, stop, final)
 
 
-def _course(street: Street) -> xodr.PlanView:
-    """A street's reference line between its junctions."""
+def _reference_line(street: Street) -> xodr.PlanView:
+    """Return the reference line of a street between its junctions."""
     points = list(street.points)
     points[0] = points[0] + street.direction(0) * street.cut[0]
     points[-1] = points[-1] + street.direction(1) * street.cut[1]
@@ -207,13 +213,13 @@ def _course(street: Street) -> xodr.PlanView:
 
 
 def _road(street: Street) -> xodr.Road:
-    view = _course(street)
+    view = _reference_line(street)
     length = view.get_total_length()
     centre = xodr.Lane(lane_type=xodr.LaneType.none)
-    if street.markings:
-        paint = xodr.RoadMarkType.solid if street.lanes > 1 else xodr.RoadMarkType.broken
-        # As in CARLA's towns: who plans a way by what marks permit shall not turn round over the middle of a road.
-        centre.add_roadmark(xodr.RoadMark(paint, width=0.13, laneChange=xodr.LaneChange.none))
+    if street.has_markings:
+        mark = xodr.RoadMarkType.solid if street.lanes > 1 else xodr.RoadMarkType.broken
+        # as in CARLA's towns: a route planner that obeys the marks must not change into the oncoming lanes
+        centre.add_roadmark(xodr.RoadMark(mark, width=0.13, laneChange=xodr.LaneChange.none))
     section = xodr.LaneSection(0, centre)
     for side, add in enumerate((section.add_left_lane, section.add_right_lane)):
         for k in range(1, street.lanes + 1):
@@ -242,7 +248,7 @@ def _road(street: Street) -> xodr.Road:
 
 
 def _parking(length: float) -> xodr.Lane:
-    """A parking lane that opens and closes at a distance from the junctions (the kerb reaches out there)."""
+    """Return a parking lane that begins and ends at a distance from the junctions (where the kerb is built out)."""
     lane = xodr.Lane(lane_type=xodr.LaneType.parking, a=0.0)
     ramp = TAPER[1] - TAPER[0]
     c, d = 3 * PARKING / ramp**2, -2 * PARKING / ramp**3
@@ -255,8 +261,8 @@ def _parking(length: float) -> xodr.Lane:
 
 
 def _signal(street: Street, end: int) -> xodr.Signal:
-    """A traffic light for those who come to the junction at this end, on the kerb at its stop line."""
-    length = _road_length(street)
+    """Return the traffic light for vehicles approaching the junction at this end, on the kerb at its stop line."""
+    length = float(_reference_line(street).get_total_length())
     s = length - STOP + 1.0 if end == 1 else STOP - 1.0
     side = -1 if end == 1 else 1
     signal = xodr.Signal(
@@ -276,12 +282,8 @@ def _signal(street: Street, end: int) -> xodr.Signal:
     return signal
 
 
-def _road_length(street: Street) -> float:
-    return float(_course(street).get_total_length())
-
-
 def _crosswalk(street: Street, length: float, end: int) -> xodr.Object:
-    middle, depth = sum(ZEBRA) / 2, ZEBRA[1] - ZEBRA[0]
+    middle, depth = sum(CROSSWALK) / 2, CROSSWALK[1] - CROSSWALK[0]
     crossing = xodr.Object(
         s=length - middle if end == 1 else middle,
         t=0.0,
@@ -294,15 +296,15 @@ def _crosswalk(street: Street, length: float, end: int) -> xodr.Object:
         hdg=0.0,
     )
     outline = xodr.Outline(closed=True)
-    for u, v in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)):  # carla.Map tells them apart by the closing point
+    for u, v in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)):  # carla.Map separates them by the closing point
         outline.add_corner(xodr.CornerLocal(u * depth / 2, v * street.half, 0.0, 0.0))
     crossing.add_outline(outline)
     return crossing
 
 
 def _movements(arms: list[Arm]) -> list[tuple[Arm, int, Arm, int]]:
-    """Which lane leads where: (incoming arm, its lane, outgoing arm, its lane); lanes count from the centre, 1.. ."""
-    found: list[tuple[Arm, int, Arm, int]] = []
+    """Return (incoming arm, lane, outgoing arm, lane) of each movement; lanes are counted from 1 at the centre."""
+    movements: list[tuple[Arm, int, Arm, int]] = []
     for source in arms:
         turns = []
         for target in arms:
@@ -313,33 +315,33 @@ def _movements(arms: list[Arm]) -> list[tuple[Arm, int, Arm, int]]:
             turns.append((float(turn), target))
             lanes, onto = source.street.lanes, target.street.lanes
             if turn < -np.radians(40):
-                found.append((source, lanes, target, onto))
+                movements.append((source, lanes, target, onto))
             elif turn > np.radians(40):
-                found.append((source, 1, target, 1))
+                movements.append((source, 1, target, 1))
             else:
-                found += [(source, k, target, k) for k in range(1, min(lanes, onto) + 1)]
+                movements += [(source, k, target, k) for k in range(1, min(lanes, onto) + 1)]
         straightest = min(turns, key=lambda turn: abs(turn[0]))[1]
-        used = {lane for arm, lane, _, _ in found if arm is source}
-        found += [
+        used = {lane for arm, lane, _, _ in movements if arm is source}
+        movements += [
             (source, k, straightest, min(k, straightest.street.lanes))
             for k in range(1, source.street.lanes + 1)
             if k not in used
         ]
     for target in arms:
-        reached = {lane for _, _, arm, lane in found if arm is target}
+        reached = {lane for _, _, arm, lane in movements if arm is target}
         for k in range(1, target.street.lanes + 1):
             if k not in reached:
                 source = min((arm for arm in arms if arm is not target), key=lambda arm: arm.outward @ target.outward)
-                found.append((source, min(k, source.street.lanes), target, k))
-    return found
+                movements.append((source, min(k, source.street.lanes), target, k))
+    return movements
 
 
 def _connection(number: int, junction: int, source: Arm, lane: int, target: Arm, to: int) -> xodr.Road:
-    """The road inside a junction from one lane to another; its reference line is the lane's left edge."""
+    """Return the connecting road from one lane to another; its reference line is the lane's left edge."""
     heading, final = -source.outward, target.outward
     start = source.position + np.array([heading[1], -heading[0]]) * (lane - 1) * LANE
     stop = target.position + np.array([final[1], -final[0]]) * (to - 1) * LANE
-    view = turn(start, heading, stop, final)
+    view = connecting_curve(start, heading, stop, final)
     centre = xodr.Lane(lane_type=xodr.LaneType.none)
     driving = xodr.Lane(lane_type=xodr.LaneType.driving, a=LANE)
     driving.add_link("predecessor", source.incoming(lane))
@@ -358,7 +360,7 @@ def _connection(number: int, junction: int, source: Arm, lane: int, target: Arm,
 
 
 def _controllers(element: ET.Element, signals: dict[int, list[tuple[Arm, str]]]) -> None:
-    """One controller per axis of a junction: opposite arms show green together."""
+    """Add one controller per axis of a junction, so that opposite arms are green together."""
     junctions = {int(junction.get("id", "-1")): junction for junction in element.findall("junction")}
     number = 1
     for node, arms in sorted(signals.items()):

@@ -1,4 +1,4 @@
-"""The village: a high street through hills, lanes off it, and country roads that lead around and back."""
+"""The village: a high street through hills, side streets, and country roads that lead around it and back."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from neuralsim.town.opendrive.relief import Hills, follow
+from neuralsim.town.opendrive.relief import Hills, apply_elevation
 from neuralsim.town.opendrive.streets import Street, compose
 
-TALL, WAVE = 40.0, 560.0  # m, size of the hills before the roads tame them
-STEEPEST = 0.095
+HILL_HEIGHT, WAVELENGTH = 40.0, 560.0  # m, of the hills before they are scaled down for the roads
+MAX_SLOPE = 0.095
 
-#: Junctions: where they are, metres. 0 and 3 are the ends of the village; 1 and 2 lie on the high street.
-PLACES = (
+#: Positions of the junctions, metres. 0 and 3 are the ends of the village; 1 and 2 are on the high street.
+JUNCTIONS = (
     (-250.0, -10.0), (-88.0, 18.0), (66.0, -14.0), (232.0, 26.0),
     (-4.0, 142.0), (-20.0, -150.0), (20.0, 318.0), (-36.0, -330.0),
 )  # fmt: skip
 
-#: Road id -> its junctions, the bends between them (share of the way, metres to the left), limit in km/h, pavement in
-#: metres (0: a country road).
+#: By road id: its junctions, the bends between them (share of the length, metres to the left), speed limit in km/h,
+#: width of the pavement in metres (0: a country road).
 ROADS = (
     ((0, 1), ((0.5, 9.0),), 50, 1.8),
     ((1, 2), ((0.45, -7.0),), 30, 2.2),
@@ -38,8 +38,8 @@ ROADS = (
 
 
 def village(name: str, rng: np.random.Generator) -> ET.Element:
-    """OpenDRIVE of the village. Road ids are the same for every seed; where roads bend and how hills lie differs."""
-    nodes = [np.array(place) + rng.uniform(-9.0, 9.0, 2) for place in PLACES]
+    """Return the village as OpenDRIVE. Road ids are the same for every seed; the bends and hills differ."""
+    nodes = [np.array(place) + rng.uniform(-9.0, 9.0, 2) for place in JUNCTIONS]
     streets = []
     for number, ((start, stop), bends, speed, pavement) in enumerate(ROADS):
         a, b = nodes[start], nodes[stop]
@@ -55,11 +55,13 @@ def village(name: str, rng: np.random.Generator) -> ET.Element:
                 parking=(False, number == 1),
                 pavement=pavement,
                 speed=speed,
-                markings=number not in (3, 4, 5, 6),
+                has_markings=number not in (3, 4, 5, 6),
                 radius=38.0 if pavement else 90.0,
             )
         )
-    element = compose(name, streets, rng, lit=0.0, crossed=0.35)
+    element = compose(name, streets, rng, signal_share=0.0, crosswalk_share=0.35)
     reach = [max(street.cut[end] for street in streets for end in (0, 1) if street.nodes[end] == n) for n in range(8)]
-    follow(element, Hills(TALL, WAVE, [(nodes[n], reach[n] + 6.0) for n in range(8)], rng), STEEPEST)
+    apply_elevation(
+        element, Hills(HILL_HEIGHT, WAVELENGTH, [(nodes[n], reach[n] + 6.0) for n in range(8)], rng), MAX_SLOPE
+    )
     return element

@@ -1,9 +1,9 @@
 """Bounding volume hierarchies for ray casting, built by the binned surface-area heuristic (Wald 2007).
 
-A tree is two arrays. ``bounds`` f32 (N, 12) has, per inner node, the boxes of its two children, each low then high, so
-that one step of a ray reads one stretch of memory; ``link`` i32 (N, 4) has per child where it is and how many items it
-has: 0 for an inner node, else it is a leaf and its items begin there. Boxes are rounded outwards: they cull only, what
-a ray meets is decided by the items themselves.
+A tree is two arrays. ``bounds`` f32 (N, 12) has the boxes of the two children of each inner node, each low then high,
+so that one step of a ray reads contiguous memory. ``link`` i32 (N, 4) has for each child its index and its number of
+items: 0 for an inner node; otherwise it is a leaf, and the index is that of its first item. Boxes are rounded outwards,
+as they only cull: the items decide what a ray hits.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-LEAF = 4  # items per leaf, at most, where their centres differ
-BINS = 16
-DEEP = 48  # levels below which halves are taken, so that no tree is deeper than DEEP + log2 of its items
-STEP = 1.0  # cost of going down a node, in tests of an item
-MARGIN = 1e-4  # m, by which boxes are larger than what is in them
+LEAF = 4  # most items per leaf, where their centres differ
+BINS = 16  # bins of the surface-area heuristic per axis
+DEEP = 48  # level from which on nodes are halved, so that no tree is deeper than DEEP + log2 of its items
+STEP = 1.0  # cost of visiting a node relative to testing an item
+MARGIN = 1e-4  # m, margin of boxes around their contents
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @dataclass
 class Bvh:
-    """``order`` i64 (M,): the items of the leaves, one after the other."""
+    """A bounding volume hierarchy. ``order`` i64 (M,): the items of the leaves, end to end."""
 
     bounds: np.ndarray
     link: np.ndarray
@@ -31,7 +31,7 @@ class Bvh:
 
 
 def build_bvh(low: np.ndarray, high: np.ndarray) -> Bvh:
-    """A tree over boxes, f64 (N, 3) each. Of no boxes at all it is one that no ray enters."""
+    """Build a tree over boxes with corners ``low`` and ``high``, f64 (N, 3). No ray enters a tree of no boxes."""
     order = np.arange(len(low))
     nodes = max(len(low), 1)
     bounds, link = np.empty((nodes, 12), np.float32), np.zeros((nodes, 4), np.int32)
@@ -41,9 +41,9 @@ def build_bvh(low: np.ndarray, high: np.ndarray) -> Bvh:
 
 @njit(**_options)
 def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
-    """Put ``order[start:stop]`` into two groups by the cheapest of the planes between bins.
+    """Partition ``order[start:stop]`` by the cheapest of the planes between bins.
 
-    Returns where the second one begins, or ``start`` when a leaf is cheaper.
+    Return where the second group begins, or ``start`` if a leaf is cheaper.
     """
     count = stop - start
     least, most = np.full(3, np.inf), np.full(3, -np.inf)  # of the centres
@@ -88,7 +88,7 @@ def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
     dx, dy, dz = outer_high[0] - outer_low[0], outer_high[1] - outer_low[1], outer_high[2] - outer_low[2]
     whole = dx * dy + dy * dz + dz * dx
     if axis < 0:
-        return start + count // 2 if count > LEAF else start  # all in one place
+        return start + count // 2 if count > LEAF else start  # all centres coincide
     if count <= LEAF and best + STEP * whole >= count * whole:
         return start
     scale = BINS * (1.0 - 1e-9) / (most[axis] - least[axis])
@@ -105,6 +105,7 @@ def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
 
 @njit(**_options)
 def _enclose(low, high, order, start, stop, box):  # type: ignore[no-untyped-def]
+    """Write the bounding box of ``order[start:stop]`` into ``box`` f32 (6,)."""
     box[:3], box[3:] = 1e30, -1e30
     for k in range(start, stop):
         n = order[k]
@@ -117,10 +118,10 @@ def _enclose(low, high, order, start, stop, box):  # type: ignore[no-untyped-def
 
 @njit(**_options)
 def _build(low, high, order, bounds, link):  # type: ignore[no-untyped-def]
-    """Fill a tree; returns how many nodes it has. The root is node 0, also where everything fits into one leaf."""
+    """Write a tree and return its number of nodes. The root is node 0, even if everything fits into one leaf."""
     count = len(order)
     middle = _split(low, high, order, 0, count) if count > 1 else 0
-    # Per inner node: its number, its level, its items from, to, and where those of the second child begin.
+    # Per inner node: its index, its level, start and end of its items, and where those of the second child begin.
     waiting = [(0, 0, 0, count, middle if middle > 0 else count)]
     used = 1
     while len(waiting) > 0:

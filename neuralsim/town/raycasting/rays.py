@@ -1,7 +1,7 @@
 """Ray casting against all drawn geometry: the scene, its props and the actors at their current poses.
 
-Each mesh has a bounding volume hierarchy over its triangles (``bvh``), one more holds the props. Actors move: theirs
-is rebuilt for each cast.
+Each mesh has a bounding volume hierarchy over its triangles (``bvh``), and there is one over the props. That over the
+actors, which move, is rebuilt for each cast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from neuralsim.town.raycasting.bvh import build_bvh
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.scene import Placements, Scene
 
-STACK = 96
+STACK = 96  # nodes, enough for the deepest tree
 _options = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
@@ -48,7 +48,7 @@ class Instances(NamedTuple):
 
 
 class Rays:
-    """Casts rays into one scene. Its trees are built once, of the finest level of detail."""
+    """A ray caster for one scene. Its trees are built once, over the finest level of detail."""
 
     def __init__(self, scene: Scene, props: Placements) -> None:
         groups = [scene.finest_static(), *(scene.finest(scene.chunks + t) for t in range(scene.templates))]
@@ -85,10 +85,15 @@ class Rays:
     def cast(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, poses: Poses, ignore: int = 0, still: bool = True
     ) -> Hits:
-        """The nearest hit of each ray within ``reach`` directions' lengths.
+        """Return the nearest hit of each ray.
 
-        ``origin`` f64 (N, 3) or (3,), m; ``direction`` f64 (N, 3); ``poses``: of the actors now; ``ignore``: id of an
-        actor that rays pass through; ``still``: whether rays meet anything but actors.
+        Args:
+            origin: f64 (N, 3) or (3,), m.
+            direction: f64 (N, 3).
+            reach: Range, in lengths of the direction.
+            poses: Those of the actors now.
+            ignore: Id of an actor that rays pass through, 0 = none.
+            still: Whether rays hit scenery too, not only actors.
         """
         direction = np.array(direction, np.float64).reshape(-1, 3)
         count = len(direction)
@@ -102,7 +107,7 @@ class Rays:
         return hits
 
     def _placed(self, pose: np.ndarray, template: np.ndarray, actor: np.ndarray) -> Instances:
-        """Meshes of templates i64 (M,) placed at ``pose`` f64 (M, 4, 4), for the actors with these ids (0: scenery)."""
+        """Return meshes of templates i64 (M,) placed at ``pose`` f64 (M, 4, 4), of these actors (0: scenery)."""
         box = self._size[1 + template].reshape(-1, 2, 3)
         middle, half = box.mean(1), (box[:, 1] - box[:, 0]) / 2.0
         centre = np.einsum("nij,nj->ni", pose[:, :3, :3], middle) + pose[:, :3, 3]
@@ -116,7 +121,7 @@ class Rays:
 
 @njit(**_options)
 def _entry(bounds, node, side, ox, oy, oz, ix, iy, iz, best):  # type: ignore[no-untyped-def]
-    """Where a ray enters a child's box, inf when it does not before ``best`` (Kay and Kajiya 1986)."""
+    """Return where a ray enters a child's box, inf if not before ``best`` (Kay and Kajiya, SIGGRAPH 1986)."""
     a, b = (bounds[node, side] - ox) * ix, (bounds[node, side + 3] - ox) * ix
     near, far = (a, b) if a < b else (b, a)
     a, b = (bounds[node, side + 1] - oy) * iy, (bounds[node, side + 4] - oy) * iy
@@ -131,16 +136,20 @@ def _entry(bounds, node, side, ox, oy, oz, ix, iy, iz, best):  # type: ignore[no
 
 @njit(**_options)
 def _inverse(x):  # type: ignore[no-untyped-def]
+    """Return 1 / x, a large number for x near 0."""
     return 1.0 / x if abs(x) > 1e-12 else 1e12
 
 
 @njit(**_options)
 def _mesh(ray, best, meshes, root, stack):  # type: ignore[no-untyped-def]
-    """Nearest triangle of the mesh at node ``root``: distance, index or -1 (Moeller and Trumbore 1997)."""
+    """Return distance and index (-1: none) of the nearest triangle of a mesh (Moeller and Trumbore 1997).
+
+    ``root``: its root node; ``stack``: scratch i64 (STACK,), f64 (STACK,).
+    """
     ox, oy, oz, dx, dy, dz = ray
     triangles, _, bounds, link = meshes
     nodes, entries = stack
-    found = -1
+    nearest = -1
     ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
     nodes[0], entries[0] = root, 0.0
     top = 1
@@ -151,7 +160,7 @@ def _mesh(ray, best, meshes, root, stack):  # type: ignore[no-untyped-def]
         node = np.uint64(nodes[top])
         at_left = _entry(bounds, node, 0, ox, oy, oz, ix, iy, iz, best)
         at_right = _entry(bounds, node, 6, ox, oy, oz, ix, iy, iz, best)
-        second = at_left > at_right  # the nearer child first; the other one waits, or has its triangles tried after it
+        second = at_left > at_right  # the nearer child comes first
         for turn in range(2):
             side = 2 * int(second) if turn == 0 else 2 - 2 * int(second)
             count = link[node, side + 1]
@@ -176,19 +185,19 @@ def _mesh(ray, best, meshes, root, stack):  # type: ignore[no-untyped-def]
                     continue
                 at = (bx * qx + by * qy + bz * qz) / det
                 if 1e-6 < at < best:
-                    best, found = at, np.int64(k)
+                    best, nearest = at, np.int64(k)
         near, far = (2, 0) if second else (0, 2)
         for side in (far, near):
             at = at_right if side else at_left
             if at < best and link[node, side + 1] == 0:
                 nodes[top], entries[top] = link[node, side], at
                 top += 1
-    return best, found
+    return best, nearest
 
 
 @njit(**_options)
 def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
-    """A ray in the axes of something placed; distances stay what they are, for the direction is not normalised."""
+    """Return a ray in the axes of an instance. Its direction is not normalised, so that distances stay the same."""
     return (
         m[0, 0] * ox + m[0, 1] * oy + m[0, 2] * oz + m[0, 3],
         m[1, 0] * ox + m[1, 1] * oy + m[1, 2] * oz + m[1, 3],
@@ -200,12 +209,12 @@ def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @njit(**_options)
-def _placed_ones(ray, best, meshes, placed, stack, inner):  # type: ignore[no-untyped-def]
-    """Nearest triangle of ``placed`` instances before ``best``: distance, its index or -1, number of the instance."""
+def _instances(ray, best, meshes, placed, stack, inner):  # type: ignore[no-untyped-def]
+    """Return distance and index (-1: none) of the nearest triangle before ``best``, and the index of its instance."""
     ox, oy, oz, dx, dy, dz = ray
     tree_bounds, tree_link, inverse, root, _ = placed
     nodes, entries = stack
-    found, whose = -1, -1
+    nearest, instance = -1, -1
     ix, iy, iz = _inverse(dx), _inverse(dy), _inverse(dz)
     nodes[0], entries[0] = 0, 0.0
     top = 1
@@ -222,21 +231,29 @@ def _placed_ones(ray, best, meshes, placed, stack, inner):  # type: ignore[no-un
                 for k in range(tree_link[node, side], tree_link[node, side] + tree_link[node, side + 1]):
                     at, hit = _mesh(_local(inverse[k], ox, oy, oz, dx, dy, dz), best, meshes, root[k], inner)
                     if hit >= 0:
-                        best, found, whose = at, hit, k
+                        best, nearest, instance = at, hit, k
         for side in (far, near):
             at = at_right if side else at_left
             if at < best and tree_link[node, side + 1] == 0:
                 nodes[top], entries[top] = tree_link[node, side], at
                 top += 1
-    return best, found, whose
+    return best, nearest, instance
 
 
 @njit(**_options)
 def _cast(origin, direction, reach, still, meshes, ground, props, actors, hits):  # type: ignore[no-untyped-def]
-    """Cast rays into the static mesh (root node ``ground``), ``props`` and ``actors``, and write the ``hits``.
+    """Write the ``Hits`` of rays with the static mesh (root node ``ground``), ``props`` and ``actors`` into ``hits``.
 
-    ``origin``, ``direction`` f64 (N, 3); ``reach`` in directions' lengths; ``still``: whether rays meet anything but
-    actors; ``meshes``: ``MeshArrays``; ``props``, ``actors``: ``Instances``; ``hits``: ``Hits``.
+    Args:
+        origin: f64 (N, 3).
+        direction: f64 (N, 3).
+        reach: Range, in lengths of the direction.
+        still: Whether rays hit scenery too, not only actors.
+        meshes: ``MeshArrays``.
+        ground: Root node of the static mesh.
+        props: ``Instances``.
+        actors: ``Instances``.
+        hits: ``Hits``, written.
     """
     stack, inner = (np.empty(STACK, np.int64), np.empty(STACK)), (np.empty(STACK, np.int64), np.empty(STACK))
     distance, tag, whom, normal = hits
@@ -250,12 +267,12 @@ def _cast(origin, direction, reach, still, meshes, ground, props, actors, hits):
         frame = eye
         if still:
             best, hit = _mesh(ray, best, meshes, ground, inner)
-            best, found, k = _placed_ones(ray, best, meshes, props, stack, inner)
-            if found >= 0:
-                hit, frame, owner = found, props.inverse[k], props.actor[k]
-        best, found, k = _placed_ones(ray, best, meshes, actors, stack, inner)
-        if found >= 0:
-            hit, frame, owner = found, actors.inverse[k], actors.actor[k]
+            best, other, k = _instances(ray, best, meshes, props, stack, inner)
+            if other >= 0:
+                hit, frame, owner = other, props.inverse[k], props.actor[k]
+        best, other, k = _instances(ray, best, meshes, actors, stack, inner)
+        if other >= 0:
+            hit, frame, owner = other, actors.inverse[k], actors.actor[k]
         if hit < 0:
             distance[n] = np.inf
             continue

@@ -1,4 +1,4 @@
-"""Where all actors are at one moment, and what they look like."""
+"""The poses of all actors at one moment, and what they look like."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from neuralsim.town.core.types import Actor
 
 @dataclass
 class Poses:
-    """All actors at one moment: ``row`` by actor id; ``matrix`` f64 (N, 4, 4); ``template`` i32 (N,), -1 = unseen;
-    ``steer`` f64 (N,), radians to the right at the front wheels, nan where only the way tells;
-    ``lights`` i32 (N,), bits of ``carla.VehicleLightState``."""
+    """N actors at one moment."""
 
-    row: dict[int, int]
-    ids: np.ndarray
-    matrix: np.ndarray
-    template: np.ndarray
-    colour: np.ndarray
-    steer: np.ndarray
-    lights: np.ndarray
+    row: dict[int, int]  # by actor id
+    ids: np.ndarray  # i64 (N,)
+    matrix: np.ndarray  # f64 (N, 4, 4), world <- local
+    template: np.ndarray  # i32 (N,), -1 = invisible
+    colour: np.ndarray  # u8 (N, 3), RGB
+    steer: np.ndarray  # f64 (N,), radians to the right at the front wheels, nan = unknown: derived from the motion
+    lights: np.ndarray  # i32 (N,), bits of ``carla.VehicleLightState``
 
     @staticmethod
     def of(actors: Sequence[Actor], matrix: np.ndarray, steer: Mapping[int, float] | None = None) -> Poses:
-        """``steer``: of those vehicles whose steering is known, by actor id."""
+        """Return the poses of actors at ``matrix`` f64 (N, 4, 4). ``steer``: known steering angles, by actor id."""
         return Poses(
             row={actor.id: k for k, actor in enumerate(actors)},
             ids=np.array([actor.id for actor in actors], np.int64),
@@ -42,7 +40,7 @@ class Poses:
 
 @lru_cache(maxsize=256)
 def _colour(text: str) -> tuple[int, ...]:
-    """Paint from an attribute "r,g,b"; grey when it cannot be read."""
+    """Return the RGB of an attribute "r,g,b", grey if it is invalid."""
     parts = text.split(",")
     if len(parts) == 3 and all(part.strip().isdigit() for part in parts):
         return tuple(min(int(part), 255) for part in parts)

@@ -10,21 +10,21 @@ import numpy as np
 
 from neuralsim.town.render.shading_kernels import Light
 
-#: Colours of surfaces that shine by themselves: always, and when it is dark.
+#: Colours of surfaces that emit light: always, and in the dark.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))
 LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18))
-#: ``carla.WeatherParameters`` of a town until somebody sets others.
+#: ``carla.WeatherParameters`` of a town until others are set.
 DEFAULT_WEATHER = {
     "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
     "sun_azimuth_angle": 40.0, "sun_altitude_angle": 48.0, "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
     "wetness": 0.0, "scattering_intensity": 1.0, "mie_scattering_scale": 0.03, "rayleigh_scattering_scale": 0.0331,
     "dust_storm": 0.0,
 }  # fmt: skip
-CLEAR, THICK = 700.0, 28.0  # m at which half of what one sees is haze: in clear air, in the densest fog
+CLEAR, THICK = 700.0, 28.0  # m at which fog makes up half of the light: in clear air, in the densest fog
 
 
 class Atmosphere(NamedTuple):
-    """What the weather's parameters (CARLA's units: degrees and per cent) mean for a picture."""
+    """What the weather parameters mean for an image, in CARLA's units: degrees and per cent."""
 
     altitude: float = 45.0  # of the sun
     azimuth: float = 30.0
@@ -34,7 +34,7 @@ class Atmosphere(NamedTuple):
 
     @staticmethod
     def of(weather: Mapping[str, float]) -> Atmosphere:
-        """The atmosphere of ``carla.WeatherParameters`` by name; the sun's angles are required."""
+        """Return the atmosphere of ``carla.WeatherParameters`` by name. The sun's angles are required."""
         rain = weather.get("precipitation", 0.0)
         wet = max(weather.get("wetness", 0.0), weather.get("precipitation_deposits", 0.0), 0.8 * rain)
         haze = max(weather.get("fog_density", 0.0), 0.35 * rain, weather.get("dust_storm", 0.0))
@@ -43,17 +43,22 @@ class Atmosphere(NamedTuple):
         )
 
 
-#: Altitude and azimuth of the sun as every town begins, degrees.
+def needs_headlamps(weather: Mapping[str, float]) -> bool:
+    """Return whether vehicles drive with their lamps on: at dusk, in fog, in heavy rain."""
+    return weather["sun_altitude_angle"] < 4.0 or weather["fog_density"] > 35.0 or weather["precipitation"] > 55.0
+
+
+#: Altitude and azimuth of the sun in a new town, degrees.
 FIRST_SUN = DEFAULT_WEATHER["sun_altitude_angle"], DEFAULT_WEATHER["sun_azimuth_angle"]
 
 
 @lru_cache(maxsize=4)
 def daylight(air: Atmosphere) -> Light:
-    """The light that weather makes; nobody changes its arrays, which pictures of the same weather share."""
+    """Return the light of an atmosphere. Do not change its arrays: images of the same weather share them."""
     altitude, azimuth = np.radians(air[:2])
     clouds, fog, wet = (float(np.clip(value / 100.0, 0.0, 1.0)) for value in air[2:])
     day = float(np.clip((air.altitude + 6.0) / 16.0, 0.08, 1.0))
-    warmth = float(np.clip(1.0 - air.altitude / 25.0, 0.0, 1.0)) * (1.0 - 0.8 * clouds)  # low sun: redder light
+    warmth = float(np.clip(1.0 - air.altitude / 25.0, 0.0, 1.0)) * (1.0 - 0.8 * clouds)  # a low sun is redder
     direction = np.array([np.cos(altitude) * np.cos(azimuth), np.cos(altitude) * np.sin(azimuth), np.sin(altitude)])
     covered = clouds**2
     shine = 0.62 * day * (air.altitude > 0.0) * (1.0 - 0.9 * max(covered, fog))
@@ -65,5 +70,4 @@ def daylight(air: Atmosphere) -> Light:
     horizon += (grey - horizon) * max(covered, fog)
     zenith += (grey * (0.92 - 0.12 * covered) - zenith) * max(covered, fog**0.5)
     dark = float(np.clip((6.0 - air.altitude) / 8.0, 0.0, 1.0))
-    haze = CLEAR * (THICK / CLEAR) ** fog
-    return Light(direction, sun, ambient, horizon, zenith, haze, wet, dark)
+    return Light(direction, sun, ambient, horizon, zenith, CLEAR * (THICK / CLEAR) ** fog, wet, dark)

@@ -1,4 +1,4 @@
-"""What surfaces are made of, told by their tag, colour and slope: which procedural finish a triangle is shaded with."""
+"""The finishes of surfaces: which procedural shading a triangle gets, by its tag, colour and slope; their textures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.facades import LEVELS, code_of, drawn, rooms, table
+from neuralsim.facades import LEVELS, draw_strips, house_parameters, house_row, label_rooms
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from neuralsim.town.assets.meshes import RGB
@@ -23,16 +23,16 @@ _BY_TAG = {
     Tag.GROUND: kernels.GRASS,
     Tag.VEGETATION: kernels.LEAF,
 }
-_PAINTS = tuple({shape.colour for shape in CARS.values()})
+_CAR_PAINTS = tuple({shape.colour for shape in CARS.values()})
 _VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS)
-_COARSE = 28.0  # texels; longer waves are no stronger, or ground looks like clouds
-_UPRIGHT = 0.2  # greatest share of a wall's normal that points up
+_COARSE = 28.0  # texels; longer waves have no larger amplitude, or the ground would look like clouds
+_UPRIGHT = 0.2  # largest vertical component of a wall's normal
 
 
 def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """u8 (T,), a finish of ``raster_kernels``, of triangles i32 (T, 3) over ``vertices`` f32 (V, 3), m.
+    """Return the finish (see ``raster_kernels``) of each triangle, u8 (T,).
 
-    ``tags`` u8 (T,), ``colours`` u8 (T, 3), RGB.
+    ``vertices`` f32 (V, 3), m; ``triangles`` i32 (T, 3); ``tags`` u8 (T,); ``colours`` u8 (T, 3), RGB.
     """
     of_tag = np.full(256, kernels.PLAIN, np.uint8)
     for tag, finish in _BY_TAG.items():
@@ -45,20 +45,21 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = kernels.WALL
     out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = kernels.ROOF
     vehicle = np.isin(tags, _VEHICLES)
-    out[vehicle & _among(colours, _PAINTS)] = kernels.BODY
+    out[vehicle & _among(colours, _CAR_PAINTS)] = kernels.BODY
     out[vehicle & _among(colours, (GLASS,))] = kernels.WINDOW
     return out
 
 
 def _among(colours: np.ndarray, these: tuple[RGB, ...]) -> np.ndarray:
+    """Return which of ``colours`` u8 (T, 3) are among ``these``, bool (T,)."""
     packed = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     return np.isin(packed, np.array(these, np.int64) @ np.array([1 << 16, 1 << 8, 1]))
 
 
 @lru_cache(maxsize=1)
 def textures(seed: int = 5) -> Textures:
-    """Everything that surfaces are textured with; it does not depend on the town."""
-    strips = drawn()
+    """Return the textures of all surfaces. They do not depend on the town."""
+    strips = draw_strips()
     fronts = [strips]
     for _ in range(LEVELS - 1):
         last = fronts[-1].astype(np.uint16)
@@ -67,15 +68,17 @@ def textures(seed: int = 5) -> Textures:
     return Textures(
         noise=np.concatenate([level.ravel() for level in _noise(seed)]),
         fronts=np.concatenate([level.ravel() for level in fronts]),
-        rooms=rooms(strips).reshape(-1),
-        houses=table()[code_of(np.arange(1 << 16))],
+        rooms=label_rooms(strips).reshape(-1),
+        houses=house_parameters()[house_row(np.arange(1 << 16))],
         strips=strips.shape[1],
     )
 
 
 def _noise(seed: int) -> list[np.ndarray]:
-    """u8 squares, each half the size of the one before: periodic noise whose amplitude falls as its frequency, as that
-    of natural surfaces (Field, J. Opt. Soc. Am. A 1987); 128 + 42 deviations."""
+    """Return the mip levels of periodic noise, u8 squares with mean 128 and standard deviation 42.
+
+    Its amplitude is inversely proportional to frequency, as in natural images (Field, J. Opt. Soc. Am. A 1987).
+    """
     rng = np.random.default_rng(seed)
     fx, fy = np.meshgrid(np.fft.fftfreq(NOISE_SIZE), np.fft.rfftfreq(NOISE_SIZE), indexing="ij")
     frequency = np.hypot(fx, fy)

@@ -1,8 +1,7 @@
 """Leaves for the triangles of crowns, bushes and hedges: alpha testing by masks in each triangle's own coordinates.
 
-A mask goes with its triangle, so that nothing swims; what is smaller than a few pixels needs none. The smaller a
-triangle is seen, the coarser is its mask (Williams, SIGGRAPH 1983): a hole far smaller than a pixel would be a speck of
-sky.
+A mask is fixed to its triangle, so that nothing swims. Triangles of a few pixels need none. The smaller a triangle
+appears, the coarser its mask (Williams, SIGGRAPH 1983): a hole far smaller than a pixel would be a speck of sky.
 """
 
 from __future__ import annotations
@@ -11,19 +10,21 @@ from functools import lru_cache
 
 import numpy as np
 
-SIDE = 64  # texels of a mask along two sides of its triangle
-LEVELS = 4  # masks of one triangle: their smallest detail is 1, 2, 4, 8 texels wide
-KINDS = 4  # masks for triangles that stick out of a crown, and as many for those of its lumps
+SIDE = 64  # texels of a mask along each of two sides of its triangle
+LEVELS = 4  # mip levels of a mask: their smallest detail is 1, 2, 4, 8 texels wide
+KINDS = 4  # masks for loose triangles that stick out of a crown, and as many for those of its closed bodies
 _LOOSE, _DENSE = 52, 110  # leaves in a mask
-_COVERED = 0.35  # share of a coarse texel from which on it is leaf: of holes, the eye sees those that are open
+_COVERED = 0.35  # share of leaf from which on a coarse texel is leaf: the eye notices only clear holes
 _LONG, _WIDE = 0.09, 0.036  # half axes of a leaf, of a triangle's side
 
 
 @lru_cache(maxsize=1)
 def leaf_masks(seed: int = 5) -> np.ndarray:
-    """Bool (LEVELS * 2 * KINDS, SIDE, SIDE): where a triangle has leaves, by two of its barycentric coordinates
-    (second, first), the finest level first; in each first the loose masks, whose leaves end before the triangle does,
-    then the dense ones."""
+    """Return where triangles have leaves, bool (LEVELS * 2 * KINDS, SIDE, SIDE).
+
+    Texels are indexed by two barycentric coordinates (second, first). The finest level comes first; within each level,
+    first the loose masks, whose leaves do not reach the triangle's edges, then the dense ones.
+    """
     rng = np.random.default_rng(seed)
     second, first = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE
     x, y = _upright(first, second)
@@ -44,12 +45,12 @@ def leaf_masks(seed: int = 5) -> np.ndarray:
 
 
 def _coarser(masks: np.ndarray, texels: int) -> np.ndarray:
-    """``masks`` bool (N, SIDE, SIDE) in squares of so many texels, each leaf or not."""
+    """Return ``masks`` bool (N, SIDE, SIDE) in squares of ``texels`` x ``texels``, each leaf or not."""
     squares = masks.reshape(len(masks), SIDE // texels, texels, SIDE // texels, texels)
     leaf = squares.mean((2, 4)) > (_COVERED if texels > 1 else 0.5)
     return np.asarray(leaf.repeat(texels, 1).repeat(texels, 2))
 
 
 def _upright(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The point of an equilateral triangle of side 1 that has these barycentric coordinates."""
+    """Return the point of an equilateral triangle of side 1 with these barycentric coordinates."""
     return first + 0.5 * second, np.sqrt(0.75) * second

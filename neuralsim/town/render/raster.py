@@ -1,7 +1,7 @@
-"""Software rasteriser: tag, instance, depth, backward motion and a shaded picture of a scene, in one pass.
+"""Software rasteriser: tag, instance, depth, backward motion and shaded RGB planes of a scene.
 
-Everything per pixel and per triangle runs compiled (``raster_kernels``): triangles on one core, the pixels of bands of
-rows on another one too, as far as it is free.
+All work per pixel and per triangle is compiled (``raster_kernels``): triangles use one core, pixels are split into
+bands of rows for a second core if it is free.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.bands import by_bands
+from bridge.bands import run_in_bands
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
@@ -23,14 +23,14 @@ from neuralsim.town.render.finishes import textures
 from neuralsim.town.render.foliage import leaf_masks
 from neuralsim.town.render.raster_kernels import Planes
 from neuralsim.town.render.scene import Placements, Scene
-from neuralsim.town.render.shading_kernels import Backdrop, Light, shade
+from neuralsim.town.render.shading_kernels import Backdrop, MovingLight, Shot, shade
 from neuralsim.town.render.shadow_kernels import cast_shadows, mirror
 
-FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # pixels per metre, below which parts are drawn in these levels of detail
+FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
-_CASTS_WITHIN, _CASTS_AHEAD = 70.0, 12.0  # m before and behind the camera, of bodies that cast shadows as they move
-_LEAST_SUN = 0.02  # of its light, below which it casts no shadows that can be seen
-_LEAST_WET = 0.05
+_SHADOWS_BEFORE, _SHADOWS_BEHIND = 70.0, 12.0  # m before and behind the camera within which moving bodies cast shadows
+_LEAST_SUN = 0.02  # strength of the sun below which its shadows are invisible
+_LEAST_WET = 0.05  # wetness below which reflections are invisible
 _REFLECTS = np.zeros(256, np.float32)
 _REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
 _EMPTY = backdrops.empty()
@@ -38,26 +38,25 @@ _SHADED_BY = ("tag", "instance", "depth")  # planes
 
 
 class _Drawn(NamedTuple):
-    """What shading needs of what was drawn; see ``shade``."""
+    """What shading needs to know about the image that was drawn."""
 
     listed: kernels.DrawList
-    bodies: np.ndarray
-    inverses: np.ndarray
-    pose: np.ndarray
-    towards: np.ndarray  # f64 (7,): the sun from the camera, down from the camera, darkness
-    light: Light
-    lens: kernels.Lens
+    shot: Shot
+    to_sun: np.ndarray  # f64 (3,), direction to the sun in camera space
 
 
 class Rasteriser:
     """A pinhole camera of fixed size: focal length width / (2 tan(fov / 2)), principal point (width / 2, height / 2).
 
-    ``fov`` is horizontal, degrees. Raises ValueError for sizes below 1 or a field of view outside (0, 180).
+    ``fov`` is horizontal, degrees.
+
+    Raises:
+        ValueError: A size is below 1, or the field of view outside (0, 180).
     """
 
     def __init__(self, width: int, height: int, fov: float) -> None:
         if width < 1 or height < 1 or not 0.0 < fov < 180.0:
-            raise ValueError(f"camera {width}x{height} with fov {fov}: give sizes of 1 or more and 0 < fov < 180")
+            raise ValueError(f"invalid camera {width}x{height} with fov {fov}: expected sizes >= 1 and 0 < fov < 180")
         self.width, self.height, self.fov = width, height, fov
         self.focal = focal_length(width, fov)
         levels = self.focal / FAR_LEVEL, self.focal / DISTANT_LEVEL
@@ -73,6 +72,7 @@ class Rasteriser:
         self._grow(1, 1, 1)
 
     def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
+        """Allocate buffers for that many triangles, vertices per part and candidates."""
         self._buffer = kernels.VisibilityBuffer(
             nearness=np.empty(self.height * self.width, np.float32),
             ids=np.empty(self.height * self.width, np.int32),
@@ -80,17 +80,18 @@ class Rasteriser:
             source=np.empty(triangles, np.int32),
             owner=np.empty(triangles, np.int32),
             label=np.empty(triangles, np.uint32),
-            shaded=np.empty((triangles, 9), np.float32),
+            surface=np.empty((triangles, 9), np.float32),
             points=np.empty((5, vertices)),
+            clipped=np.empty((4, 5)),
         )
         self._buffer.label[0] = Tag.SKY << 16
         self._buffer.owner[0] = 0
-        self._buffer.shaded[0] = 0.0
+        self._buffer.surface[0] = 0.0
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
 
     def _make_room(self, triangles: int, vertices: int, candidates: int) -> None:
-        """With some to spare: what comes and goes is no reason to begin with cold memory in every other frame."""
+        """Grow the buffers if needed, with some to spare, so that actors that come and go do not cause it again."""
         room = len(self._buffer.source), self._buffer.points.shape[1], len(self._chosen)
         if triangles >= room[0] or vertices > room[1] or candidates > room[2]:
             self._grow(max(triangles * 5 // 4 + 1, room[0]), max(vertices, room[1]), max(candidates * 5 // 4, room[2]))
@@ -107,9 +108,9 @@ class Rasteriser:
         jitter: Jitter = NONE,
         backdrop: Backdrop | None = None,
     ) -> Planes:
-        """All planes: ``draw`` and ``picture``."""
+        """Draw and shade: return all planes. Arguments are those of ``draw`` and ``shade``."""
         planes = self.draw(scene, placements, pose, previous_pose, sun=sun, hide=hide, jitter=jitter)
-        return planes._replace(rgb=self.picture(backdrop))
+        return planes._replace(rgb=self.shade(backdrop))
 
     def draw(
         self,
@@ -123,13 +124,21 @@ class Rasteriser:
         lit: bool = True,
         jitter: Jitter = NONE,
     ) -> Planes:
-        """Planes but for ``rgb``, seen from ``pose`` (f64 (4, 4), world <- camera), motion towards ``previous_pose``.
+        """Return all planes but ``rgb``. They belong to the rasteriser, and its next call overwrites them.
 
-        ``jitter``: pixels (right, down) by which the principal point, and with it the whole picture, is shifted; motion
-        is what it is without jitter in either frame. ``scene`` with ``placements`` in it; ``sun``: altitude and azimuth
-        in degrees, or all of an ``Atmosphere``; ``hide``: instance of placements that are not drawn (0: none); ``lit``:
-        whether a ``picture`` may follow. Planes belong to the rasteriser and are overwritten by its next call. Raises
-        ValueError for templates that do not exist or change topology between the frames.
+        Args:
+            scene: The geometry.
+            placements: Templates placed in it.
+            pose: f64 (4, 4), world <- camera.
+            previous_pose: The same of the previous frame, for motion.
+            sun: Altitude and azimuth in degrees, or all of an ``Atmosphere``.
+            hide: Instance of placements that are not drawn, 0 = none.
+            lit: Whether ``shade`` may follow.
+            jitter: Pixels (right, down) by which the principal point, and so the whole image, is shifted. Motion is
+                that without jitter in either frame.
+
+        Raises:
+            ValueError: A template does not exist, or changes topology between the frames.
         """
         count = len(placements)
         camera, before = _inverse(pose), _inverse(previous_pose)
@@ -165,29 +174,33 @@ class Rasteriser:
         kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, lit)
         motions = kernels.Motions(shift, previous, warps)
         arrays = scene.arrays
-        by_bands(self.height, lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
+        run_in_bands(self.height, lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
             bodies[1:, LIT] = placements.lights
-            if hide and light.dark > 0.0:  # who drives has no key for headlamps
+            if hide and light.dark > 0.0:  # the driver has no key for headlamps, so the hidden vehicle's are on
                 bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
-        self._drawn = _Drawn(listed, bodies, inverses, pose.copy(), towards, light, lens) if lit else None
+        shot = Shot(pose.copy(), lens, light, bodies, inverses)
+        self._drawn = _Drawn(listed, shot, towards[:3]) if lit else None
         return planes._replace(rgb=None)
 
-    def picture(self, backdrop: Backdrop | None = None, half: bool = False) -> np.ndarray:
-        """u8 (H, W, 3): what was just drawn, shaded. Overwritten by the next call.
+    def shade(self, backdrop: Backdrop | None = None, half: bool = False) -> np.ndarray:
+        """Return the image of the last ``draw``, u8 (H, W, 3). The next call overwrites it.
 
-        ``half``: every second pixel of every second row, shaded as a picture of that size: ((H + 1) / 2, (W + 1) / 2,
-        3); ``backdrop``: of the town, None: nothing that stands still casts shadows. Raises ValueError where nothing
-        was drawn ``lit``.
+        ``backdrop``: the town's; with None, static things cast no shadows. ``half``: shade every second pixel of every
+        second row only, as an image of that size: ((H + 1) / 2, (W + 1) / 2, 3).
+
+        Raises:
+            ValueError: Nothing was drawn ``lit``.
         """
         if self._drawn is None:
-            raise ValueError("nothing was drawn to be shaded")
-        listed, bodies, inverses, pose, towards, light, lens = self._drawn
+            raise ValueError("cannot shade: nothing was drawn with lit=True")
+        listed, shot, to_sun = self._drawn
+        lens, light, bodies = shot.lens, shot.light, shot.bodies
         planes = self._planes
         ids: np.ndarray = self._buffer.ids.reshape(self.height, self.width)
-        if half:  # pixel x is at 2 x: x + 0.5 - cx of the half are 2 x + 0.5 - cx of the whole, halved
+        if half:  # pixel x lies at 2 x: its x + 0.5 - cx is half of 2 x + 0.5 - cx of the whole image
             ids = np.ascontiguousarray(ids[::2, ::2])
             thinned = {name: np.ascontiguousarray(getattr(planes, name)[::2, ::2]) for name in _SHADED_BY}
             planes = planes._replace(**thinned, rgb=np.empty((*ids.shape, 3), np.uint8))
@@ -197,29 +210,30 @@ class Rasteriser:
             )
         assert planes.rgb is not None
         quarter = (ids.shape[0] + 1) // 2, (ids.shape[1] + 1) // 2
-        cast, beams = np.full((*quarter, 2), 255, np.uint8), np.zeros(quarter, np.uint8)
+        moving = MovingLight(np.full((*quarter, 2), 255, np.uint8), np.zeros(quarter, np.uint8))
+        shot = shot._replace(lens=lens)
         ahead = listed.matrices[:, 0, 3]
-        near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_CASTS_AHEAD) & (ahead < _CASTS_WITHIN))
-        shining = bool(light.sun[1] > _LEAST_SUN)
-        seen = planes.depth, planes.instance
-        cast_shadows(bodies, near, listed, inverses, towards[:3], shining, light.dark, lens, *seen, cast, beams)
-        given = ids, self._buffer, bodies, inverses, pose, textures(), backdrop or _EMPTY, light, lens, cast, beams
-        by_bands(ids.shape[0], lambda first, last: shade(*given, half, first, last, planes))
+        near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_SHADOWS_BEHIND) & (ahead < _SHADOWS_BEFORE))
+        cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > _LEAST_SUN), planes, moving)
+        arguments = ids, self._buffer, shot, textures(), backdrop or _EMPTY, moving, half
+        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes))
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
         return planes.rgb
 
     @staticmethod
     def _check(scene: Scene, placements: Placements) -> None:
+        """Raise ValueError for templates that do not exist or change topology."""
         both = np.concatenate([placements.template, placements.previous_template])
         if both.min() < 0 or both.max() >= scene.templates:
-            raise ValueError(f"placement of template {both.max()}: the scene has {scene.templates}")
+            bad = both.min() if both.min() < 0 else both.max()
+            raise ValueError(f"no template {bad}: the scene has templates 0 to {scene.templates - 1}")
         if (scene.sizes[placements.template] != scene.sizes[placements.previous_template]).any():
-            raise ValueError("a placement's previous template has another topology: use phases of the same body")
+            raise ValueError("a placement's previous template differs in topology: use phases of the same body")
 
 
 def _inverse(pose: np.ndarray) -> np.ndarray:
-    """Inverse of a rigid 4x4 pose."""
+    """Return the inverse of a rigid pose f64 (4, 4)."""
     result = np.eye(4)
     result[:3, :3] = pose[:3, :3].T
     result[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
@@ -229,8 +243,10 @@ def _inverse(pose: np.ndarray) -> np.ndarray:
 def _object_matrices(
     placements: Placements, camera: np.ndarray, before: np.ndarray, pose: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Camera <- local, previous camera <- local, previous camera <- camera, local <- camera; f64 (N + 1, 3, 4), entry 0
-    static."""
+    """Return the maps of N placements, f64 (N + 1, 3, 4) each, with those of the static world as number 0.
+
+    These are camera <- local, previous camera <- local, previous camera <- camera, and local <- camera.
+    """
     maps = np.empty((4, len(placements) + 1, 3, 4))
     now, then, inverses, warps = maps
     now[0], then[0], inverses[0] = camera[:3], before[:3], pose[:3]

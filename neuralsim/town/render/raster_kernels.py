@@ -1,11 +1,11 @@
-"""The compiled inner loops of the rasteriser: what to draw, triangles into the visibility buffer, planes out of it.
+"""The compiled kernels of the rasteriser: select parts, draw triangles into the visibility buffer, resolve the planes.
 
 Camera space is UE's: x along the optical axis, y right, z up. A pixel (row i, column j) looks along the ray
 (1, (j + 0.5 - cx) / f, -(i + 0.5 - cy) / f). The visibility buffer holds 1 / depth, which is linear over a triangle in
-the picture (its plane n . p = d gives 1 / x = n . ray / d), and the number of the triangle in front.
+the image (its plane n . p = d gives 1 / x = n . ray / d), and the number of the triangle in front.
 
-All kernels are single-threaded and without fast-math: equal input gives equal bytes, and triangles that share an edge
-share every pixel on it exactly once.
+All kernels are single-threaded and without fast-math: equal input gives equal bytes, and each pixel on an edge that two
+triangles share belongs to exactly one of them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from numba import njit
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT, END, FAR, MIDDLE, NEAR
 from neuralsim.town.render.foliage import KINDS, LEVELS, SIDE
 
-NEAR_PLANE = 0.06  # m; nearer surfaces are cut off
-TILE = 8  # pixels, side of an occlusion tile
+NEAR_PLANE = 0.06  # m; nearer surfaces are clipped
+TILE = 8  # px, side of an occlusion tile
 
-#: Finishes of triangles.
+#: Finishes of triangles: which procedural shading they get.
 PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
-_LEAVES_FROM = 12.0, 30.0  # px, area of a triangle from which it has leaves: of a loose one, of one of a closed body
-_TEXELS_OF_ONE = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle in which a pixel is 1.5 texels of its mask
-_LARGEST_LEAVES = 4.0 * 1.2**2  # m4, square of twice the area of a triangle of leaves: larger ones are whole woods
+_LEAVES_FROM = 12.0, 30.0  # px, area from which a triangle has leaves: loose, part of a closed body
+_TEXELS_OF_ONE = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle whose mask has 1.5 texels to a pixel
+_LARGEST_LEAVES = 4.0 * 1.2**2  # m4, square of twice a triangle's area: larger ones stand for whole woods
 
-#: Of every compiled function of the rasteriser; and of those that allocate nothing, which need not count references.
+#: numba options of all kernels; and of those that allocate nothing, which can do without reference counting.
 options = {"cache": True, "nogil": True, "error_model": "numpy"}
 lean_options = {**options, "_nrt": False}
 
@@ -39,36 +39,36 @@ class SceneArrays(NamedTuple):
     triangles: np.ndarray  # i32 (T, 3)
     tags: np.ndarray  # u8 (T,)
     instances: np.ndarray  # u16 (T,), of the static mesh
-    solid: np.ndarray  # bool (T,): part of a closed body, back faces are culled
+    solid: np.ndarray  # bool (T,): part of a closed body, whose back faces are culled
     colours: np.ndarray  # u8 (T, 3), RGB
     paint: np.ndarray  # bool (T,): takes the placement's colour
-    glow: np.ndarray  # u8 (T,): 1 shines by itself, 2 when it is dark
+    glow: np.ndarray  # u8 (T,): 1 emits light, 2 emits light in the dark
     finish: np.ndarray  # u8 (T,)
-    vertex_spans: np.ndarray  # i32 (P, 6): a part's first vertex of each level of detail, and its END
-    triangle_spans: np.ndarray  # i32 (P, 6): the same of its triangles
+    vertex_spans: np.ndarray  # i32 (P, 6): first vertex of each level of detail of a part, and its END
+    triangle_spans: np.ndarray  # i32 (P, 6): first triangle of each level of detail of a part, and its END
     boxes: np.ndarray  # f64 (P, 6), centre and half size, m
 
 
 class DrawList(NamedTuple):
-    """C candidates for drawing, each a part under an object's transform, of N objects (0: the static world)."""
+    """C candidates for drawing: parts under the transforms of N objects, of which number 0 is the static world."""
 
     part_of: np.ndarray  # i32 (C,)
     object_of: np.ndarray  # i32 (C,)
     matrices: np.ndarray  # f64 (N, 3, 4), camera <- local
-    colours: np.ndarray  # u8 (N, 3), RGB of the painted triangles
+    colours: np.ndarray  # u8 (N, 3), RGB of the triangles that take the object's colour
     instances: np.ndarray  # u16 (N,)
 
 
 class Motions(NamedTuple):
     """The motion of N objects since the previous frame."""
 
-    shift: np.ndarray  # i32 (N,), triangles from the part drawn to the previous frame's; not 0 if the shape changes
+    shift: np.ndarray  # i32 (N,), triangles from the drawn part to that of the previous frame; 0 for rigid bodies
     previous: np.ndarray  # f64 (N, 3, 4), previous camera <- local
-    warps: np.ndarray  # f64 (N, 3, 4), previous camera <- camera, through the object's motion
+    warps: np.ndarray  # f64 (N, 3, 4), previous camera <- camera, following the object
 
 
 class VisibilityBuffer(NamedTuple):
-    """The nearest surface per pixel, and the triangles drawn so far; triangle number 0 is the sky."""
+    """The nearest surface per pixel and the n triangles drawn so far, of which number 0 is the sky."""
 
     nearness: np.ndarray  # f32 (H * W,), 1 / depth
     ids: np.ndarray  # i32 (H * W,), number of the drawn triangle
@@ -76,13 +76,17 @@ class VisibilityBuffer(NamedTuple):
     source: np.ndarray  # i32 (n,), index of each drawn triangle in the scene
     owner: np.ndarray  # i32 (n,), its object
     label: np.ndarray  # u32 (n,), finish * 2^24 + tag * 2^16 + instance
-    shaded: np.ndarray  # f32 (n, 9): RGB, shares of the sun's and the sky's light, glow, normal in the camera
-    points: np.ndarray  # f64 (5, V), scratch: a part's vertices in the camera, and projected
+    surface: np.ndarray  # f32 (n, 9): RGB, shares of sunlight and skylight, glow, normal in camera space
+    points: np.ndarray  # f64 (5, V), scratch: x, y, z of a part's vertices in camera space; column and row in the image
+    clipped: np.ndarray  # f64 (4, 5), scratch: the same of the corners of a clipped triangle
 
 
 class Lens(NamedTuple):
-    """A pinhole camera: size, focal length, principal point in pixels, and the depths (m) from which parts are drawn
-    in level FAR, and in level DISTANT instead of MIDDLE."""
+    """A pinhole camera: image size, focal length and principal point in pixels.
+
+    Parts are drawn in detail level FAR from depth ``far_level`` on, and in DISTANT instead of MIDDLE from
+    ``distant_level`` on (m).
+    """
 
     width: int
     height: int
@@ -94,30 +98,36 @@ class Lens(NamedTuple):
 
 
 class Planes(NamedTuple):
-    """The picture of a camera."""
+    """The image planes of a camera."""
 
     tag: np.ndarray  # u8 (H, W)
     instance: np.ndarray  # u16 (H, W)
-    depth: np.ndarray  # f32 (H, W), metres along the camera's axis, 1000 for the sky
-    motion: np.ndarray  # f32 (H, W, 2), pixels: the surface point's position in the previous frame minus the pixel's
+    depth: np.ndarray  # f32 (H, W), m along the optical axis, 1000 for the sky
+    motion: np.ndarray  # f32 (H, W, 2), px: position of the surface point in the previous frame minus that of the pixel
     rgb: np.ndarray | None  # u8 (H, W, 3)
 
 
 @njit(inline="always", **lean_options)
-def _product(a, b, out):  # type: ignore[no-untyped-def]
-    """The product of two affine maps f64 (3, 4) or (4, 4), whose last row is 0 0 0 1."""
+def _product(a, b, out):
+    """Write the product of two affine maps f64 (3, 4) or (4, 4), whose last row is 0 0 0 1, into ``out``."""
     for r in range(3):
         for c in range(4):
             out[r, c] = a[r, 0] * b[0, c] + a[r, 1] * b[1, c] + a[r, 2] * b[2, c] + (a[r, 3] if c == 3 else 0.0)
 
 
 @njit(**lean_options)
-def chain(camera, before, pose, previous_pose, now, then, inverses, warps):  # type: ignore[no-untyped-def]
-    """Fill in the maps f64 (N + 1, 3, 4) of N objects from their poses f64 (N, 4, 4), world <- local, and of the world.
+def chain(camera, before, pose, previous_pose, now, then, inverses, warps):
+    """Write the maps f64 (N + 1, 3, 4) of N objects and, as number 0, of the world.
 
-    ``camera``, ``before``: camera <- world, of this frame and the one before. ``now``: camera <- local; ``then``:
-    previous camera <- local; ``inverses``: local <- camera; ``warps``: previous camera <- camera. Entries 0 of the
-    first three are given: those of the world.
+    Args:
+        camera: f64 (4, 4), camera <- world of this frame.
+        before: The same of the previous frame.
+        pose: f64 (N, 4, 4), world <- local, of the objects in this frame.
+        previous_pose: The same in the previous frame.
+        now: Written: camera <- local. Entry 0 of this and the next two is given.
+        then: Written: previous camera <- local.
+        inverses: Written: local <- camera.
+        warps: Written: previous camera <- camera, following the object.
     """
     for n in range(1, len(now)):
         m, back = now[n], inverses[n]
@@ -138,11 +148,16 @@ def chain(camera, before, pose, previous_pose, now, then, inverses, warps):  # t
 
 
 @njit(**options)
-def select(boxes, listed, lens, far, chosen, order_key):  # type: ignore[no-untyped-def]
-    """Fill ``chosen`` with the candidates in view and ``order_key`` with their nearest depths; returns the count.
+def select(boxes, listed, lens, far, chosen, order_key):
+    """Write the candidates in view into ``chosen`` and their nearest depths (m) into ``order_key``; return their count.
 
-    ``boxes``: of ``SceneArrays``; ``listed``: ``DrawList`` of C candidates; ``lens``: ``Lens``; ``far``: far plane, m;
-    ``chosen`` i64 (C,) and ``order_key`` f64 (C,) are written.
+    Args:
+        boxes: Those of ``SceneArrays``.
+        listed: ``DrawList`` of C candidates.
+        lens: ``Lens``.
+        far: Depth of the far plane, m.
+        chosen: i64 (C,), written.
+        order_key: f64 (C,), written.
     """
     part_of, object_of, matrices = listed.part_of, listed.object_of, listed.matrices
     tan_x = (lens.width / 2.0 + abs(lens.cx - lens.width / 2.0)) / lens.focal
@@ -180,11 +195,11 @@ def select(boxes, listed, lens, far, chosen, order_key):  # type: ignore[no-unty
     return count
 
 
-@njit(**options)
-def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
-    """Whether the box ``b`` f64 (6,) under ``m`` f64 (3, 4) is hidden in all tiles that it covers.
+@njit(**lean_options)
+def _is_occluded(b, m, lens, nearness, tiles):
+    """Return whether the box ``b`` f64 (6,) under the map ``m`` f64 (3, 4) is hidden in all tiles that it covers.
 
-    ``tiles`` holds a lower bound of each tile's 1 / depth, updated only where it does not decide.
+    ``tiles`` holds a lower bound of each tile's 1 / depth, which is updated only where it is not decisive.
     """
     width, height, focal, cx, cy, _, _ = lens
     left, right, top, bottom = 1e30, -1e30, 1e30, -1e30
@@ -218,19 +233,30 @@ def _occluded(b, m, lens, nearness, tiles):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(inline="always", **options)
-def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x, plane_y, plane_1, leaves, leafy):  # type: ignore[no-untyped-def]
-    """Rasterise one projected triangle. 1 / depth at pixel (x, y) is plane_x * x + plane_y * y + plane_1.
+@njit(forceinline=True, **lean_options)
+def _fill(buffer, lens, number, corners, plane, leaves, is_leafy):
+    """Rasterise triangle ``number`` of the buffer; return the number of pixels inside it.
 
-    Row by row between the two edges' crossings. An edge's crossing is computed from its ends in order of height, in the
-    same way for both triangles that share it, and a pixel belongs to the span from ceil(left - 0.5) to before
-    ceil(right - 0.5): neither gaps nor double pixels. Returns the number of pixels inside the triangle.
+    Rows are filled between the crossings of two edges. An edge's crossing is computed from its ends in order of height,
+    in the same way for both triangles that share it, and a pixel belongs to the span from ceil(left - 0.5) to before
+    ceil(right - 0.5): neither gaps nor double pixels.
 
-    ``leaves`` bool (SIDE, SIDE): only its leaves, if it is ``leafy``.
+    Args:
+        buffer: ``VisibilityBuffer``.
+        lens: ``Lens``.
+        number: Number of the triangle, written where it is nearest.
+        corners: Column and row (px) of each corner, 6 numbers.
+        plane: x, y and 1 coefficients of 1 / depth at pixel (x, y).
+        leaves: bool (SIDE, SIDE), leaf mask.
+        is_leafy: Whether only the leaves are drawn.
     """
+    nearness, ids = buffer.nearness, buffer.ids
+    width, height = lens.width, lens.height
+    ax, ay, bx, by, cx, cy = corners
+    plane_x, plane_y, plane_1 = plane
     det = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-    leafy = leafy and det != 0.0
-    texels = SIDE / det if leafy else 0.0
+    is_leafy = is_leafy and det != 0.0
+    texels = SIDE / det if is_leafy else 0.0
     px, py, qx, qy = (cy - ay) * texels, (ax - cx) * texels, (ay - by) * texels, (bx - ax) * texels
     p1, q1 = (0.5 - ax) * px + (0.5 - ay) * py, (0.5 - ax) * qx + (0.5 - ay) * qy
     if by < ay or (by == ay and bx < ax):
@@ -259,7 +285,7 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
         if start >= stop:
             continue
         base = np.float32(plane_x * start + plane_y * y + plane_1)
-        if leafy:
+        if is_leafy:
             p, q = px * start + py * y + p1, qx * start + qy * y + q1
             for k in range(stop - start):
                 value, at = base + step * np.float32(k), y * width + start + k
@@ -269,7 +295,7 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
                     covered += 1
             continue
         covered += stop - start
-        offset = np.uint64(y * width + start)  # unsigned: numba then leaves out Python's wrap-around of indices
+        offset = np.uint64(y * width + start)  # unsigned, so that numba leaves out Python's negative indexing
         for k in range(np.uint64(stop - start)):
             value = base + step * np.float32(k)
             closer = value > nearness[offset + k]
@@ -278,168 +304,249 @@ def _fill(nearness, ids, width, height, number, ax, ay, bx, by, cx, cy, plane_x,
     return covered
 
 
-@njit(**options)
-def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):  # type: ignore[no-untyped-def]
-    """Draw the chosen candidates, front to back, without hidden ones; returns 1 + the number of triangles used.
+class _Spans(NamedTuple):
+    """What is drawn of a part at its distance: vertices in two runs, and one run of triangles with a gap."""
 
-    ``scene``: ``SceneArrays``; ``listed``: ``DrawList``; ``order`` i64 (c,): the candidates chosen, nearest first;
-    ``keys`` f64 (c,): their nearest depths, m; ``lens``: ``Lens``; ``light`` f64 (7,): directions of sun and up in the
-    camera, how bright lamps are; ``leaves``: ``foliage.leaf_masks``; ``buffer``: ``VisibilityBuffer``, filled from
-    triangle number 1 on; ``with_rgb``: whether to shade.
-    """
-    vertices, triangles, tags, instances, solid, colours, paint, glow, finish, _, _, boxes = scene
-    part_of, object_of, matrices, object_colours, object_instances = listed
-    nearness, ids, tiles, source, owner, label, shaded, points = buffer
-    width, height, focal, cx, cy, far_level, distant_level = lens
-    used, per_pixel = 1, 1.0 / focal
-    clip = np.empty((4, 3))
-    flat = np.empty((4, 2))
+    first_vertex: int
+    first_end: int  # end of the first run of vertices
+    second: int  # start of the second run
+    vertex_end: int
+    first_triangle: int
+    gap: int  # triangle from which on ``skipped`` ones are left out
+    skipped: int
+    triangle_end: int  # less ``skipped``
+
+
+@njit(forceinline=True, **lean_options)
+def _spans_at(nearest, vertices, triangles, lens):
+    """Return the ``_Spans`` of a part whose nearest depth is ``nearest`` m, from its rows of spans i32 (6,)."""
+    first, last, skipped = NEAR, FAR, 0
+    first_end = second = vertices[FAR]
+    if nearest > lens.far_level:
+        first, last = ALWAYS, DISTANT
+        first_end = second = vertices[DISTANT]
+        if nearest > lens.distant_level:
+            last, first_end, skipped = END, vertices[MIDDLE], triangles[DISTANT] - triangles[MIDDLE]
+    return _Spans(
+        vertices[first], first_end, second, vertices[last],
+        triangles[first], triangles[MIDDLE], skipped, triangles[last] - skipped,
+    )  # fmt: skip
+
+
+@njit(forceinline=True, **lean_options)
+def _project(vertices, spans, m, lens, points):
+    """Write the vertices f32 (3, V) in ``spans``, under the map ``m``, into ``points`` of ``VisibilityBuffer``."""
+    focal, cx, cy = lens.focal, lens.cx, lens.cy
     vx, vy, vz = vertices[0], vertices[1], vertices[2]
     ahead, right, above, column, row = points[0], points[1], points[2], points[3], points[4]
+    m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
+    m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
+    m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
+    for run in range(2):
+        begin, end = (spans.first_vertex, spans.first_end) if run == 0 else (spans.second, spans.vertex_end)
+        for v in range(np.uint64(begin), np.uint64(end)):
+            k = v - np.uint64(spans.first_vertex)
+            x, y, z = np.float64(vx[v]), np.float64(vy[v]), np.float64(vz[v])
+            px = m00 * x + m01 * y + m02 * z + m03
+            py = m10 * x + m11 * y + m12 * z + m13
+            pz = m20 * x + m21 * y + m22 * z + m23
+            ahead[k] = px
+            right[k] = py
+            above[k] = pz
+            inverse = focal / px
+            column[k] = cx + py * inverse
+            row[k] = cy - pz * inverse
+
+
+@njit(forceinline=True, **lean_options)
+def _is_culled(corners, nearest, is_solid, lens, tiles):
+    """Return whether a triangle before the near plane covers no pixel, is a back face or is certainly hidden.
+
+    ``corners``: column and row of each, px; ``nearest``: least depth, m; ``is_solid``: part of a closed body.
+    """
+    ua, wa, ub, wb, ud, wd = corners
+    if is_solid and (ub - ua) * (wd - wa) < (ud - ua) * (wb - wa):
+        return True
+    if max(ua, ub, ud) <= 0.5 or min(ua, ub, ud) >= lens.width - 0.5:
+        return True
+    bottom = max(wa, wb, wd)
+    top = min(wa, wb, wd)
+    if bottom <= 0.5 or top >= lens.height - 0.5 or np.ceil(top - 0.5) >= np.ceil(bottom - 0.5):
+        return True
+    left, right = min(ua, ub, ud), max(ua, ub, ud)
+    if np.ceil(left - 0.5) >= np.ceil(right - 0.5):
+        return True
+    if bottom - top < TILE and right - left < TILE:  # it touches at most four tiles: is it behind all that they show?
+        i0, j0 = int(max(top, 0.0)) // TILE, int(max(left, 0.0)) // TILE
+        i1, j1 = int(min(bottom, lens.height - 1.0)) // TILE, int(min(right, lens.width - 1.0)) // TILE
+        return min(tiles[i0, j0], tiles[i0, j1], tiles[i1, j0], tiles[i1, j1]) * nearest > 1.0
+    return False
+
+
+@njit(**lean_options)
+def _clip(a, b, d, points, lens, clipped):
+    """Clip a triangle against the near plane (Sutherland-Hodgman) into ``clipped``; return its number of corners.
+
+    ``a``, ``b``, ``d``: columns of ``points``. An edge is always cut from its inner to its outer end, so that both
+    triangles of an edge get the same new corner.
+    """
+    corners = 0
+    for k in range(3):
+        p = a if k == 0 else b if k == 1 else d
+        q = b if k == 0 else d if k == 1 else a
+        is_inside = points[0, p] >= NEAR_PLANE
+        if is_inside:
+            for r in range(3):
+                clipped[corners, r] = points[r, p]
+            corners += 1
+        if is_inside != (points[0, q] >= NEAR_PLANE):
+            if not is_inside:
+                p, q = q, p
+            share = (points[0, p] - NEAR_PLANE) / (points[0, p] - points[0, q])
+            clipped[corners, 0] = NEAR_PLANE
+            for r in range(1, 3):
+                clipped[corners, r] = points[r, p] + share * (points[r, q] - points[r, p])
+            corners += 1
+    for k in range(corners):
+        clipped[k, 3] = lens.cx + lens.focal * clipped[k, 1] / clipped[k, 0]
+        clipped[k, 4] = lens.cy - lens.focal * clipped[k, 2] / clipped[k, 0]
+    return corners
+
+
+class _Facet(NamedTuple):
+    """The plane of a triangle in camera space: n . p = distance, with a normal n whose square is ``square``."""
+
+    nx: float
+    ny: float
+    nz: float
+    distance: float
+    square: float
+
+
+@njit(forceinline=True, **lean_options)
+def _facet(points, a, b, d):
+    """Return the ``_Facet`` of the triangle whose corners are columns ``a``, ``b`` and ``d`` of ``points``."""
+    ahead, right, above = points[0], points[1], points[2]
+    xa, ya, za = ahead[a], right[a], above[a]
+    e1x, e1y, e1z = ahead[b] - xa, right[b] - ya, above[b] - za
+    e2x, e2y, e2z = ahead[d] - xa, right[d] - ya, above[d] - za
+    nx = e1y * e2z - e1z * e2y
+    ny = e1z * e2x - e1x * e2z
+    nz = e1x * e2y - e1y * e2x
+    return _Facet(nx, ny, nz, nx * xa + ny * ya + nz * za, nx * nx + ny * ny + nz * nz)
+
+
+@njit(forceinline=True, **lean_options)
+def _leaf_mask(t, is_solid, pixels):
+    """Return the index of triangle ``t``'s leaf mask and whether it is used, for an area of ``pixels``."""
+    closed = 1 if is_solid else 0
+    is_leafy = pixels > _LEAVES_FROM[closed]
+    coarse = 0
+    while coarse < LEVELS - 1 and pixels < _TEXELS_OF_ONE:
+        coarse, pixels = coarse + 1, 4.0 * pixels
+    return t % KINDS + KINDS * (closed + 2 * coarse), is_leafy
+
+
+@njit(forceinline=True, **lean_options)
+def _draw_triangle(scene, t, first_vertex, lens, leaves, buffer, number):
+    """Draw triangle ``t`` of the scene as ``number`` of the buffer; return its number of pixels and its ``_Facet``."""
+    points, triangles, solid = buffer.points, scene.triangles, scene.solid
+    ahead, column, row = points[0], points[3], points[4]
+    a = np.uint64(triangles[t, 0] - first_vertex)
+    b = np.uint64(triangles[t, 1] - first_vertex)
+    d = np.uint64(triangles[t, 2] - first_vertex)
+    nearest = min(ahead[a], ahead[b], ahead[d])
+    is_whole = nearest >= NEAR_PLANE
+    ua, wa, ub, wb, ud, wd = column[a], row[a], column[b], row[b], column[d], row[d]
+    count = 3
+    if is_whole:
+        if _is_culled((ua, wa, ub, wb, ud, wd), nearest, solid[t], lens, buffer.tiles):
+            return 0, _Facet(0.0, 0.0, 0.0, 0.0, 0.0)
+    else:
+        if max(ahead[a], ahead[b], ahead[d]) < NEAR_PLANE:
+            return 0, _Facet(0.0, 0.0, 0.0, 0.0, 0.0)
+        count = _clip(a, b, d, points, lens, buffer.clipped)
+    facet = _facet(points, a, b, d)
+    if facet.distance * facet.distance <= 1e-14 * facet.square:  # seen edge-on
+        return 0, facet
+    inverse, per_pixel = 1.0 / facet.distance, 1.0 / lens.focal
+    plane_x = facet.ny * inverse * per_pixel
+    plane_y = -facet.nz * inverse * per_pixel
+    plane = plane_x, plane_y, facet.nx * inverse + (0.5 - lens.cx) * plane_x + (0.5 - lens.cy) * plane_y
+    if is_whole:
+        mask, is_leafy = 0, False
+        if scene.finish[t] == LEAF and facet.square < _LARGEST_LEAVES:
+            pixels = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa))
+            mask, is_leafy = _leaf_mask(t, solid[t], pixels)
+        return _fill(buffer, lens, number, (ua, wa, ub, wb, ud, wd), plane, leaves[mask], is_leafy), facet
+    covered, fan = 0, buffer.clipped
+    for k in range(2, count):
+        corners = fan[0, 3], fan[0, 4], fan[k - 1, 3], fan[k - 1, 4], fan[k, 3], fan[k, 4]
+        covered += _fill(buffer, lens, number, corners, plane, leaves[0], False)
+    return covered, facet
+
+
+@njit(forceinline=True, **lean_options)
+def _write_surface(surface, facet, rgb, glow, light):
+    """Write what shading reads of a triangle into ``surface`` f32 (9,), a row of ``VisibilityBuffer.surface``."""
+    facing = (-1.0 if facet.distance > 0.0 else 1.0) / np.sqrt(facet.square)  # towards the side that is seen
+    nx, ny, nz = facet.nx * facing, facet.ny * facing, facet.nz * facing
+    for r in range(3):
+        surface[r] = rgb[r]
+    surface[3] = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
+    surface[4] = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5])
+    surface[5] = 0.0 if glow == 0 else 1.0 if glow == 1 else light[6]
+    surface[6], surface[7], surface[8] = nx, ny, nz
+
+
+@njit(**lean_options)
+def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):
+    """Draw the chosen candidates from front to back, skipping hidden ones; return 1 + the number of triangles used.
+
+    Args:
+        scene: ``SceneArrays``.
+        listed: ``DrawList``.
+        order: i64 (c,), the chosen candidates, nearest first.
+        keys: f64 (c,), their nearest depths, m.
+        lens: ``Lens``.
+        light: f64 (7,), directions of sun and up in camera space, brightness of lamps.
+        leaves: ``foliage.leaf_masks``.
+        buffer: ``VisibilityBuffer``, filled from triangle number 1 on.
+        with_rgb: Whether shading will follow.
+    """
+    used = 1
     for position in range(len(order)):
         c = order[position]
-        part = part_of[c]
-        o = object_of[c]
-        m = matrices[o]
-        if _occluded(boxes[part], m, lens, nearness, tiles):
+        part, o = listed.part_of[c], listed.object_of[c]
+        matrix = listed.matrices[o]
+        if _is_occluded(scene.boxes[part], matrix, lens, buffer.nearness, buffer.tiles):
             continue
-        spans, corners_of = scene.triangle_spans[part], scene.vertex_spans[part]
-        first, last, left_out = NEAR, FAR, 0  # levels, and triangles of MIDDLE that are left out
-        split = corners_of[FAR]  # vertices after it are projected from ``after`` on
-        after = split
-        if keys[position] > far_level:
-            first, last = ALWAYS, DISTANT
-            split = after = corners_of[DISTANT]
-            if keys[position] > distant_level:
-                last, split, left_out = END, corners_of[MIDDLE], spans[DISTANT] - spans[MIDDLE]
-        v0, t0, middle = corners_of[first], spans[first], spans[MIDDLE]
-        m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
-        m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
-        m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
-        for piece in range(2):
-            begin, end = (v0, split) if piece == 0 else (after, corners_of[last])
-            for v in range(np.uint64(begin), np.uint64(end)):
-                k = v - np.uint64(v0)
-                x, y, z = np.float64(vx[v]), np.float64(vy[v]), np.float64(vz[v])
-                px = m00 * x + m01 * y + m02 * z + m03
-                py = m10 * x + m11 * y + m12 * z + m13
-                pz = m20 * x + m21 * y + m22 * z + m23
-                ahead[k] = px
-                right[k] = py
-                above[k] = pz
-                inverse = focal / px
-                column[k] = cx + py * inverse
-                row[k] = cy - pz * inverse
-        for drawn in range(t0, spans[last] - left_out):
-            t = drawn + left_out if left_out and drawn >= middle else drawn
-            a, b, d = np.uint64(triangles[t, 0] - v0), np.uint64(triangles[t, 1] - v0), np.uint64(triangles[t, 2] - v0)
-            xa, xb, xd = ahead[a], ahead[b], ahead[d]
-            low = min(xa, xb, xd)
-            whole = low >= NEAR_PLANE
-            corners = 3
-            if whole:
-                ua, ub, ud = column[a], column[b], column[d]
-                wa, wb, wd = row[a], row[b], row[d]
-                if solid[t] and (ub - ua) * (wd - wa) < (ud - ua) * (wb - wa):  # the back of a closed body
-                    continue
-                if max(ua, ub, ud) <= 0.5 or min(ua, ub, ud) >= width - 0.5:
-                    continue
-                bottom = max(wa, wb, wd)
-                top = min(wa, wb, wd)
-                if bottom <= 0.5 or top >= height - 0.5 or np.ceil(top - 0.5) >= np.ceil(bottom - 0.5):
-                    continue
-                leftmost, rightmost = min(ua, ub, ud), max(ua, ub, ud)
-                if np.ceil(leftmost - 0.5) >= np.ceil(rightmost - 0.5):
-                    continue
-                if bottom - top < TILE and rightmost - leftmost < TILE:  # small: behind what its tiles are full of?
-                    i0, j0 = int(max(top, 0.0)) // TILE, int(max(leftmost, 0.0)) // TILE
-                    i1, j1 = int(min(bottom, height - 1.0)) // TILE, int(min(rightmost, width - 1.0)) // TILE
-                    if min(tiles[i0, j0], tiles[i0, j1], tiles[i1, j0], tiles[i1, j1]) * low > 1.0:
-                        continue
-            else:
-                if max(xa, xb, xd) < NEAR_PLANE:
-                    continue
-                # Sutherland-Hodgman against x = NEAR_PLANE; always from the inner to the outer corner of an edge, so
-                # that both triangles of an edge get the same new corner.
-                corners = 0
-                for k in range(3):
-                    p = triangles[t, k] - v0
-                    q = triangles[t, (k + 1) % 3] - v0
-                    if ahead[p] >= NEAR_PLANE:
-                        for r in range(3):
-                            clip[corners, r] = points[r, p]
-                        corners += 1
-                    if (ahead[p] >= NEAR_PLANE) != (ahead[q] >= NEAR_PLANE):
-                        if ahead[p] < NEAR_PLANE:
-                            p, q = q, p
-                        share = (ahead[p] - NEAR_PLANE) / (ahead[p] - ahead[q])
-                        clip[corners, 0] = NEAR_PLANE
-                        for r in range(1, 3):
-                            clip[corners, r] = points[r, p] + share * (points[r, q] - points[r, p])
-                        corners += 1
-                for k in range(corners):
-                    flat[k, 0] = cx + focal * clip[k, 1] / clip[k, 0]
-                    flat[k, 1] = cy - focal * clip[k, 2] / clip[k, 0]
-            ya, yb, yd = right[a], right[b], right[d]
-            za, zb, zd = above[a], above[b], above[d]
-            e1x, e1y, e1z = xb - xa, yb - ya, zb - za
-            e2x, e2y, e2z = xd - xa, yd - ya, zd - za
-            nx = e1y * e2z - e1z * e2y
-            ny = e1z * e2x - e1x * e2z
-            nz = e1x * e2y - e1y * e2x
-            distance = nx * xa + ny * ya + nz * za
-            square = nx * nx + ny * ny + nz * nz
-            if distance * distance <= 1e-14 * square:  # seen edge-on
-                continue
-            inverse = 1.0 / distance
-            plane_x = ny * inverse * per_pixel
-            plane_y = -nz * inverse * per_pixel
-            plane_1 = nx * inverse + (0.5 - cx) * plane_x + (0.5 - cy) * plane_y
-            mask, leafy = leaves[0], False
-            if whole and finish[t] == LEAF and square < _LARGEST_LEAVES:
-                closed = 1 if solid[t] else 0
-                pixels = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa))
-                leafy = pixels > _LEAVES_FROM[closed]
-                coarse = 0
-                while coarse < LEVELS - 1 and pixels < _TEXELS_OF_ONE:
-                    coarse, pixels = coarse + 1, 4.0 * pixels
-                mask = leaves[t % KINDS + KINDS * (closed + 2 * coarse)]
-            if whole:
-                covered = _fill(
-                    nearness, ids, width, height, used, ua, wa, ub, wb, ud, wd, plane_x, plane_y, plane_1, mask, leafy
-                )
-            else:
-                covered = 0
-                for k in range(2, corners):
-                    covered += _fill(
-                        nearness, ids, width, height, used, flat[0, 0], flat[0, 1],
-                        flat[k - 1, 0], flat[k - 1, 1], flat[k, 0], flat[k, 1], plane_x, plane_y, plane_1, mask, leafy,
-                    )  # fmt: skip
+        spans = _spans_at(keys[position], scene.vertex_spans[part], scene.triangle_spans[part], lens)
+        _project(scene.vertices, spans, matrix, lens, buffer.points)
+        for k in range(spans.first_triangle, spans.triangle_end):
+            t = k + spans.skipped if spans.skipped and k >= spans.gap else k
+            covered, facet = _draw_triangle(scene, t, spans.first_vertex, lens, leaves, buffer, used)
             if covered == 0:
                 continue
-            source[used] = t
-            owner[used] = o
-            label[used] = (
-                np.uint32(finish[t]) << 24
-                | np.uint32(tags[t]) << 16
-                | np.uint32(object_instances[o] if o else instances[t])
+            buffer.source[used] = t
+            buffer.owner[used] = o
+            buffer.label[used] = (
+                np.uint32(scene.finish[t]) << 24
+                | np.uint32(scene.tags[t]) << 16
+                | np.uint32(listed.instances[o] if o else scene.instances[t])
             )
             if with_rgb:
-                facing = (-1.0 if distance > 0.0 else 1.0) / np.sqrt(square)  # the side that is seen
-                nx, ny, nz = nx * facing, ny * facing, nz * facing
-                for r in range(3):
-                    shaded[used, r] = object_colours[o, r] if paint[t] else colours[t, r]
-                shaded[used, 3] = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
-                shaded[used, 4] = 0.7 + 0.3 * (nx * light[3] + ny * light[4] + nz * light[5])
-                shaded[used, 5] = 0.0 if glow[t] == 0 else 1.0 if glow[t] == 1 else light[6]
-                shaded[used, 6], shaded[used, 7], shaded[used, 8] = nx, ny, nz
+                rgb = listed.colours[o] if scene.paint[t] else scene.colours[t]
+                _write_surface(buffer.surface[used], facet, rgb, scene.glow[t], light)
             used += 1
     return used
 
 
 @njit(**options)
-def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ignore[no-untyped-def]
-    """Linear map from a ray of this frame to the triangle's point in the previous camera, for bodies that change shape.
+def _previous_of(vertices, triangles, t, before, now, then, result):
+    """Write the linear map from a ray of this frame to the triangle's point in the previous camera into ``result``.
+
+    It is for bodies that change shape: ``t`` is the triangle drawn, ``before`` its counterpart in the previous frame.
 
     With corners p0 p1 p2 in this camera (columns of P) and q0 q1 q2 in the previous one (Q), the point of ray r is
     P b with weights b proportional to P^-1 r, and was at Q b: the map is Q P^-1, up to the scale that projection
@@ -470,11 +577,18 @@ def _previous_of(vertices, triangles, t, before, now, then, result):  # type: ig
 
 
 @njit(**options)
-def resolve(buffer, scene, matrices, motions, lens, first_row, last_row, planes):  # type: ignore[no-untyped-def]
-    """Compute the rows from ``first_row`` to before ``last_row`` of all planes but ``rgb`` from the visibility buffer.
+def resolve(buffer, scene, matrices, motions, lens, first_row, last_row, planes):
+    """Write the rows ``first_row`` <= i < ``last_row`` of all planes but ``rgb`` from the visibility buffer.
 
-    ``buffer``: ``VisibilityBuffer``; ``scene``: ``SceneArrays``; ``matrices``: of the ``DrawList``, used with
-    ``motions`` (``Motions``) where a body changes shape; ``lens``: ``Lens``; ``planes``: ``Planes``, written.
+    Args:
+        buffer: ``VisibilityBuffer``.
+        scene: ``SceneArrays``.
+        matrices: Those of the ``DrawList``, used where a body changes shape.
+        motions: ``Motions``.
+        lens: ``Lens``.
+        first_row: First row to write.
+        last_row: End of the rows to write.
+        planes: ``Planes``, written.
     """
     width, height, focal, cx, cy, _, _ = lens
     nearness, ids = buffer.nearness.reshape(height, width), buffer.ids.reshape(height, width)
@@ -483,7 +597,7 @@ def resolve(buffer, scene, matrices, motions, lens, first_row, last_row, planes)
     shift, previous, warps = motions
     tag, instance, depth, motion, _ = planes
     f, cx, cy = np.float32(focal), np.float32(cx), np.float32(cy)
-    limit = np.float32(30000.0)  # keeps motion inside f16 where the point was beside or behind the previous camera
+    limit = np.float32(30000.0)  # keeps motion within f16 where the point was next to or behind the previous camera
     half, one, least = np.float32(0.5), np.float32(1.0), np.float32(1e-4)
     local = np.empty((3, 3))
     line = np.empty(width, np.float32)

@@ -1,5 +1,6 @@
-"""The scene that is drawn: a static mesh, cut into chunks that are culled by view and by occlusion, and templates that
-placements put into the world each frame.
+"""The scene to draw: a static mesh, cut into chunks for frustum and occlusion culling, and templates.
+
+Placements put templates into the world in each frame.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Placements:
 
     @staticmethod
     def empty(count: int = 0) -> Placements:
-        """``count`` placements of template 0 at the origin, to be filled in."""
+        """Return ``count`` placements of template 0 at the origin, to be filled in."""
         eye = np.tile(np.eye(4), (count, 1, 1))
         zeros = np.zeros(count, np.int32)
         return Placements(
@@ -51,14 +52,14 @@ class Placements:
 
 
 class Scene:
-    """The drawable geometry: the static world and the templates of props and actors. ``arrays``: for kernels.
+    """The geometry: the static world and the templates of props and actors. ``arrays``: that for kernels.
 
     ``static`` has world coordinates; its triangles are grouped by the ``CHUNK`` cell of their centre. Triangles larger
     than a chunk are allowed but weaken culling.
     """
 
     def __init__(self, static: Mesh, templates: Sequence[Mesh], bodies: np.ndarray | None = None) -> None:
-        """``bodies`` f32 (templates, K): ``neuralsim.town.assets.lit_bodies``; None: moving things cast no shadow."""
+        """``bodies`` f32 (templates, K): see ``assets.lit_bodies``. None: moving bodies cast no shadows."""
         blocks = [_Block(static, group) for group in _chunks(static)]
         self.chunks = len(blocks)
         blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
@@ -83,7 +84,7 @@ class Scene:
         self.instances = np.concatenate([block.instances for block in stacked])
         self.solid = np.concatenate([block.solid for block in stacked])
         self.colours = np.concatenate([block.colours for block in stacked])
-        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 when it is dark
+        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 in the dark
         for kind, shining in ((1, SIGNALS), (2, LAMPS)):
             for colour in shining:
                 self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
@@ -96,20 +97,20 @@ class Scene:
         self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
 
     def finest(self, part: int) -> np.ndarray:
-        """i64 (n,): the triangles of a part as it is drawn near by, levels ``NEAR`` and ``ALWAYS``."""
+        """Return the triangles of a part at the finest detail (levels ``NEAR`` and ``ALWAYS``), i64 (n,)."""
         return np.arange(self.triangle_spans[part, NEAR], self.triangle_spans[part, FAR])
 
     def finest_static(self) -> np.ndarray:
-        """i64 (n,): the same of the whole static mesh."""
+        """Return the triangles of the whole static mesh at the finest detail, i64 (n,)."""
         return np.concatenate([np.arange(0), *(self.finest(chunk) for chunk in range(self.chunks))])
 
 
 class _Block:
-    """One part of the scene: its triangles sorted by level of detail, its vertices by the levels that need them."""
+    """One part of the scene. Triangles are sorted by level of detail, vertices by the levels that use them."""
 
     def __init__(self, mesh: Mesh, chosen: np.ndarray) -> None:
         levels = np.asarray(mesh.levels)[chosen]
-        single = bool((levels == ALWAYS).all())  # most of a static world, so nothing is sorted
+        single = bool((levels == ALWAYS).all())  # true of most chunks: nothing needs sorting
         if not single:
             chosen = chosen[np.argsort(levels, kind="stable")]
             levels = np.sort(levels)
@@ -117,7 +118,7 @@ class _Block:
         corners = corners.astype(np.int32).reshape(-1, 3)
         group = np.full(len(used), ALWAYS)
         if not single:
-            marks = np.zeros((END, len(used)), bool)  # which levels need a vertex
+            marks = np.zeros((END, len(used)), bool)  # which levels use a vertex
             for level in range(END):
                 marks[level, corners[levels == level]] = True
             single_level = marks.sum(axis=0) == 1
@@ -138,11 +139,12 @@ class _Block:
 
 
 def _level_bounds(levels: np.ndarray) -> list[int]:
+    """Return the start of each level in sorted ``levels``, and the end."""
     return [*(int((levels < level).sum()) for level in range(END)), len(levels)]
 
 
 def _chunks(mesh: Mesh) -> list[np.ndarray]:
-    """Triangle indices of each non-empty cell of the ground grid."""
+    """Return the triangle indices of each non-empty cell of a grid on the ground."""
     if not len(mesh.triangles):
         return []
     cell = np.floor(mesh.vertices[mesh.triangles, :2].mean(axis=1) / CHUNK).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The compiled shadows and beams of what moves, and the sun's shadows of what stands still."""
+"""The compiled shadows and headlamp beams of moving bodies, the shadow map of static ones, and wet reflections."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numba import njit
 from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, LENGTH, LIT, LOW_BEAM, SILL, TALL
 from neuralsim.town.render.raster_kernels import NEAR_PLANE, options
 
-_REACH = 0.55  # m round a body that it keeps the sky's light from
-_DEEP = 0.8  # of the sky's light that is gone under a body
-_BEAM = 40.0  # m that a headlamp reaches
+_REACH = 0.55  # m around a body within which it occludes the sky
+_DEEP = 0.8  # share of the sky's light that is occluded under a body
+_BEAM = 40.0  # m, range of a headlamp
 
 
 @njit(forceinline=True, **options)
-def _through(x, y, z, sun, half_x, half_y, low, high, middle):  # type: ignore[no-untyped-def]
-    """M of the ray from (x, y, z) towards the ``sun`` f64 (3,) inside a box about ``middle`` on the x axis."""
+def _through(x, y, z, sun, half_x, half_y, low, high, middle):
+    """Return the length (m) of the ray from (x, y, z) along ``sun`` f64 (3,) in a box centred at x = ``middle``."""
     enter, leave = 0.0, 1e9
     for axis in range(3):
         at = x - middle if axis == 0 else y if axis == 1 else z
@@ -32,10 +32,10 @@ def _through(x, y, z, sun, half_x, half_y, low, high, middle):  # type: ignore[n
 
 
 @njit(**options)
-def _frame(body, matrix, sun, lens, beam):  # type: ignore[no-untyped-def]
-    """Left, top, right, bottom (px) of where a body's shadow and beams may fall; right < left: nowhere.
+def _bounds(body, matrix, sun, lens, has_beam):
+    """Return left, top, right, bottom (px) of where a body's shadow and beams may fall; right < left: nowhere.
 
-    ``sun`` f64 (3,): towards it, in the body's axes.
+    ``sun`` f64 (3,): direction to the sun in the body's axes.
     """
     width, height, focal, cx, cy, _, _ = lens
     left, top, right, bottom = 1e9, 1e9, -1e9, -1e9
@@ -49,7 +49,7 @@ def _frame(body, matrix, sun, lens, beam):  # type: ignore[no-untyped-def]
             z = -0.4
             if corner & 4:
                 x, y = x - sun[0] * stretch, y - sun[1] * stretch
-            elif beam and corner & 1:
+            elif has_beam and corner & 1:
                 x, y = x + _BEAM, y * 6.0
         px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
         py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
@@ -64,39 +64,43 @@ def _frame(body, matrix, sun, lens, beam):  # type: ignore[no-untyped-def]
 
 
 @njit(**options)
-def cast_shadows(bodies, chosen, listed, inverses, to_sun, shining, dark, lens, depth, instance, cast, beams):  # type: ignore[no-untyped-def]
-    """Darken ``cast`` under and behind moving bodies, and light up ``beams`` before their headlamps.
+def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
+    """Darken ``moving.shares`` under and behind moving bodies, and light ``moving.beams`` before their headlamps.
 
-    ``bodies`` f32 (N, K): ``neuralsim.town.assets.lit_bodies``; ``chosen`` i64 (B,): which objects cast; ``listed``:
-    ``DrawList``; ``inverses`` f64 (N, 3, 4), local <- camera; ``to_sun`` f64 (3,) in the camera; ``shining``: whether
-    the sun does; ``dark``: 0 by day; ``lens``: ``Lens``; ``depth`` f32, ``instance`` u16 (H, W); ``cast`` u8 (H / 2,
-    W / 2, 2), rounded up: shares of sun and sky, 255 = all, of every other pixel; ``beams`` u8 (H / 2, W / 2). Both are
-    changed.
+    Args:
+        chosen: i64 (B,), the objects that cast.
+        listed: ``DrawList``.
+        shot: ``shading_kernels.Shot``.
+        to_sun: f64 (3,), direction to the sun in camera space.
+        is_sunny: Whether the sun shines.
+        planes: ``Planes``, of which depth and instance are read.
+        moving: ``shading_kernels.MovingLight``, changed.
     """
+    lens, depth, instance, shares, beams = shot.lens, planes.depth, planes.instance, moving.shares, moving.beams
     focal, cx, cy = lens.focal, lens.cx, lens.cy
     local = np.empty(3)
     for k in range(len(chosen)):
         o = chosen[k]
-        body, m = bodies[o], inverses[o]
+        body, m, forward = shot.bodies[o], shot.inverses[o], listed.matrices[o]
         for r in range(3):
-            local[r] = (m[r, 0] * to_sun[0] + m[r, 1] * to_sun[1] + m[r, 2] * to_sun[2]) if shining else 0.0
-        lamps = dark > 0.0 and int(body[LIT]) & LOW_BEAM != 0
-        left, top, right, bottom = _frame(body, listed.matrices[o], local, lens, lamps)
+            local[r] = (m[r, 0] * to_sun[0] + m[r, 1] * to_sun[1] + m[r, 2] * to_sun[2]) if is_sunny else 0.0
+        has_beam = shot.light.dark > 0.0 and int(body[LIT]) & LOW_BEAM != 0
+        left, top, right, bottom = _bounds(body, forward, local, lens, has_beam)
         half_x, half_y, tall, sill, belt = body[LENGTH], body[HALF_WIDTH], body[TALL], body[SILL], body[BELT]
         number = listed.instances[o]
-        m0, m1 = listed.matrices[o, 0, 0], listed.matrices[o, 0, 1]
+        m0, m1 = forward[0, 0], forward[0, 1]
         far = abs(m0) * half_x + abs(m1) * half_y + _REACH
-        nearest, farthest = listed.matrices[o, 0, 3] - far, listed.matrices[o, 0, 3] + far
-        if shining:
+        nearest, farthest = forward[0, 3] - far, forward[0, 3] + far
+        if is_sunny:
             long = tall / max(local[2], 0.12)
             way = -long * (m0 * local[0] + m1 * local[1])
             nearest, farthest = nearest + min(way, 0.0), farthest + max(way, 0.0)
-        if lamps:
+        if has_beam:
             nearest, farthest = nearest - max(-m0, 0.3) * _BEAM, farthest + max(m0, 0.3) * _BEAM
         for y2 in range(top // 2, (bottom + 1) // 2):
             for x2 in range(left // 2, (right + 1) // 2):
                 i, j = 2 * y2, 2 * x2
-                if instance[i, j] == number:  # of its outline, the pixels beside it
+                if instance[i, j] == number:  # at the body's outline, take the pixel next to it
                     i, j = min(i + 1, instance.shape[0] - 1), min(j + 1, instance.shape[1] - 1)
                 d = float(depth[i, j])
                 if d < nearest or d > farthest or instance[i, j] == number:
@@ -114,24 +118,23 @@ def cast_shadows(bodies, chosen, listed, inverses, to_sun, shining, dark, lens, 
                     if near > 0.0:
                         under = min(1.0, max(min(half_x - abs(x), half_y - abs(y)), 0.0) * 2.0)
                         share = 1.0 - (0.45 + (_DEEP - 0.45) * under) * near * near * min(1.0, 1.6 - 4.0 * z)
-                        cast[y2, x2, 1] = np.uint8(cast[y2, x2, 1] * min(share, 1.0))
-                if shining:
+                        shares[y2, x2, 1] = np.uint8(shares[y2, x2, 1] * min(share, 1.0))
+                if is_sunny:
                     way = _through(x, y, z, local, half_x, half_y, sill, belt if belt > 0.0 else tall, 0.0)
-                    if belt > 0.0:
-                        cabin = 0.5 * half_x, 0.85 * half_y, belt - 0.1, tall, -0.16 * half_x
-                        way += _through(x, y, z, local, cabin[0], cabin[1], cabin[2], cabin[3], cabin[4])
+                    if belt > 0.0:  # above the belt line there is only the cabin
+                        way += _through(x, y, z, local, 0.5 * half_x, 0.85 * half_y, belt - 0.1, tall, -0.16 * half_x)
                     if way > 0.0:
-                        cast[y2, x2, 0] = np.uint8(cast[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
+                        shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
                 ahead = x - half_x
-                if lamps and 0.3 < ahead < _BEAM and z < 1.6:
+                if has_beam and 0.3 < ahead < _BEAM and z < 1.6:
                     spread = y / (half_y + 0.28 * ahead)
                     strength = np.exp(-1.6 * spread * spread) * min(ahead / 3.0, 1.0) * (1.0 - ahead / _BEAM)
                     beams[y2, x2] = np.uint8(min(beams[y2, x2] + 190.0 * strength, 255.0))
 
 
 @njit(**options)
-def project(vertices, triangles, matrix, top):  # type: ignore[no-untyped-def]
-    """Keep in ``top`` f32 (h, w) the greatest height of triangles seen from far above, at the middle of each texel.
+def project(vertices, triangles, matrix, top):
+    """Raise ``top`` f32 (h, w) to the greatest height of the triangles at the centre of each texel (orthographic).
 
     ``vertices`` f32 (3, V); ``triangles`` i32 (T, 3); ``matrix`` f64 (3, 4): texel right, texel down and height.
     """
@@ -158,15 +161,15 @@ def project(vertices, triangles, matrix, top):  # type: ignore[no-untyped-def]
 
 
 @njit(**options)
-def mirror(rgb, label, wet, reflects):  # type: ignore[no-untyped-def]
-    """Let wet ground mirror what stands behind it: each column is turned over where the ground begins.
+def mirror(rgb, label, wet, reflects):
+    """Blend reflections into wet ground: each image column is mirrored at the row where the ground begins.
 
-    ``rgb`` u8 (H, W, 3), changed; ``label`` u8 (H, W), tags; ``wet`` 0..1; ``reflects`` f32 (256,): by tag, share of
-    the picture that is mirrored there at a right slant.
+    ``rgb`` u8 (H, W, 3), changed; ``label`` u8 (H, W), tags; ``wet`` 0..1; ``reflects`` f32 (256,), by tag: share of
+    the reflection close to where the ground begins.
     """
     height, width = label.shape
     for x in range(width):
-        foot = -1  # the last row above that is no ground
+        foot = -1  # last row above the ground
         for i in range(height):
             share = reflects[label[i, x]] * wet
             if share <= 0.0:

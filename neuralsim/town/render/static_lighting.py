@@ -1,6 +1,6 @@
-"""What stands still of a town, as the light sees it: the wear of its ground, its lamps, and the shadows of its sun.
+"""Precomputed lighting of the static town: wear of the ground, light of street lamps, and the sun's shadow map.
 
-Computed once for a town, and for each place of the sun; the shaded view looks it up.
+It is computed once per town, and the shadow map once per position of the sun, for shading to look up.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading_kernels import Backdrop
 from neuralsim.town.render.shadow_kernels import project
 
-_TEXELS = 14_000_000  # of each map, at most
-_CELL = 0.2  # m, the least texel of the ground
-_SHADE = 0.25  # m, that of the sun's shadows
-_HEIGHTS = -8.0, 30.0  # m, between which shadows are told
+_TEXELS = 14_000_000  # most texels of a map
+_CELL = 0.2  # m, smallest texel of the ground
+_SHADE = 0.25  # m, smallest texel of the shadow map
+_HEIGHTS = -8.0, 30.0  # m, range of heights of the shadow map
 _MARGIN = 40.0  # m around the lanes
-_STEP = 2.0  # degrees between two places of the sun
+_STEP = 2.0  # degrees between two positions of the sun
 
 
 def empty() -> Backdrop:
-    """Of a scene without a town: nothing is worn, nothing is in shadow."""
+    """Return the backdrop of a scene without a town: no wear, no shadows."""
     return Backdrop(
         np.zeros(2), 1.0, np.full((1, 1), 128, np.uint8), np.zeros((1, 1), np.uint8), np.zeros((3, 4)),
         _nothing(), _houses({}),
@@ -35,11 +35,12 @@ def empty() -> Backdrop:
 
 
 def _nothing() -> np.ndarray:
-    """A map of shadows without any."""
+    """Return a shadow map without shadows."""
     return np.full((1, 1), -1e9, np.float32)
 
 
 def _houses(fronts: dict[int, tuple[float, float]]) -> np.ndarray:
+    """Return ``Backdrop.houses`` of the heights of foot and eaves by instance."""
     out = np.zeros((1 << 16, 2), np.float32)
     out[:, 1] = 1e9
     for instance, (foot, eaves) in fronts.items():
@@ -48,7 +49,7 @@ def _houses(fronts: dict[int, tuple[float, float]]) -> np.ndarray:
 
 
 class Backdrops:
-    """``at(altitude, azimuth)``: the backdrop of a town under a sun; the last one is kept."""
+    """The backdrops of a town by the sun's position. The last one is kept."""
 
     def __init__(
         self,
@@ -59,11 +60,19 @@ class Backdrops:
         lamps: np.ndarray,
         seed: int,
     ) -> None:
-        """``scene`` with its ``props``; ``lanes`` that are driven on; ``fronts``: heights of foot and eaves of houses
-        by instance; ``lamps`` f64 (N, 3): where street lamps shine; ``seed``: of the wear."""
+        """Compute the maps that do not depend on the sun.
+
+        Args:
+            scene: The static geometry.
+            props: The props in it.
+            lanes: Driving lanes.
+            fronts: Heights (m) of foot and eaves of the houses, by instance.
+            lamps: f64 (N, 3), positions of street lamps, m.
+            seed: Seed of the wear.
+        """
         self._scene, self._props = scene, props
-        every = np.concatenate([lane.centre[:, :2] for lane in lanes])
-        self._low, self._high = every.min(0) - _MARGIN, every.max(0) + _MARGIN
+        points = np.concatenate([lane.centre[:, :2] for lane in lanes])
+        self._low, self._high = points.min(0) - _MARGIN, points.max(0) + _MARGIN
         size = self._high - self._low
         self._cell = max(_CELL, float(np.sqrt(size.prod() / _TEXELS)))
         shape = np.ceil(size / self._cell).astype(int)[::-1] + 1
@@ -73,16 +82,16 @@ class Backdrops:
         self._known: tuple[tuple[float, float], Backdrop] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is kept between starts: what was computed, not what it was computed from."""
+        """Return what is cached on disk: the maps, without the geometry."""
         return {name: value for name, value in vars(self).items() if name not in ("_scene", "_props")}
 
     def of(self, scene: Scene, props: Placements) -> Backdrops:
-        """The same of this scene with its props, after it was kept."""
+        """Attach the geometry again after loading from the disk cache; return self."""
         self._scene, self._props = scene, props
         return self
 
     def at(self, altitude: float, azimuth: float) -> Backdrop:
-        """Under the sun at so many degrees, to the nearest even ones."""
+        """Return the backdrop under a sun at these angles (degrees), rounded to multiples of 2."""
         place = round(altitude / _STEP) * _STEP, round(azimuth / _STEP) * _STEP % 360.0
         if place[0] < _STEP:
             place = 0.0, 0.0
@@ -93,7 +102,7 @@ class Backdrops:
         return self._known[1]
 
     def _shadow(self, altitude: float, azimuth: float) -> tuple[np.ndarray, np.ndarray]:
-        """How high towards the sun the first thing in its way is."""
+        """Return ``sun`` and ``shadow`` of ``Backdrop`` for a position of the sun, degrees."""
         a, b = np.radians(altitude), np.radians(azimuth)
         to_sun = np.array([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)])
         across = np.array([-np.sin(b), np.cos(b), 0.0])
@@ -113,27 +122,29 @@ class Backdrops:
         return matrix, top
 
     def _casters(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """What casts shadows: vertices f32 (3, V) in the world and triangles i32 (T, 3)."""
+        """Return the geometry that casts shadows: vertices f32 (3, V), world, and triangles i32 (T, 3)."""
         scene, static = self._scene, self._scene.finest_static()
         flat = (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.TERRAIN)
-        found = [(scene.vertices, scene.triangles[static[~np.isin(scene.tags[static], flat)]])]
+        casters = [(scene.vertices, scene.triangles[static[~np.isin(scene.tags[static], flat)]])]
         for template in np.unique(self._props.template).tolist():
             spans, corners_of = (of[scene.chunks + template] for of in (scene.triangle_spans, scene.vertex_spans))
-            corners = scene.vertices[:, corners_of[ALWAYS] : corners_of[DISTANT]].astype(np.float64)  # as from afar
+            corners = scene.vertices[:, corners_of[ALWAYS] : corners_of[DISTANT]].astype(
+                np.float64
+            )  # in their coarse form
             shape = scene.triangles[spans[ALWAYS] : spans[DISTANT]] - corners_of[ALWAYS]
             pose = self._props.pose[self._props.template == template]
             world = np.einsum("nij,jv->niv", pose[:, :3, :3], corners) + pose[:, :3, 3:]
             triangles = shape + np.arange(len(pose))[:, None, None] * corners.shape[1]
             vertices = np.ascontiguousarray(world.transpose(1, 0, 2).reshape(3, -1), np.float32)
-            found.append((vertices, np.ascontiguousarray(triangles.reshape(-1, 3), np.int32)))
-        return found
+            casters.append((vertices, np.ascontiguousarray(triangles.reshape(-1, 3), np.int32)))
+        return casters
 
     def _texels(self, points: np.ndarray) -> np.ndarray:
-        """i32 (N, 2), for OpenCV with 4 bits below the point, of world points (N, 2+)."""
+        """Return world points f64 (N, 2+) as texels for OpenCV, i32 (N, 2), with 4 fractional bits."""
         return np.asarray(np.round((points[:, :2] - self._low) / self._cell * 16.0), np.int32)
 
     def _worn(self, lanes: Sequence[Lane], shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """Wear, repairs and dirt of the ground, and less of the sky's light at walls and kerbs: u8, 128 = none."""
+        """Return wear and dirt of the ground with ambient occlusion at walls and kerbs, u8 ``shape``, 128 = none."""
         tone: np.ndarray = np.full(shape, 128, np.uint8)
         for lane in lanes:
             self._wear(tone, lane, rng)
@@ -148,7 +159,7 @@ class Backdrops:
         return tone
 
     def _wear(self, tone: np.ndarray, lane: Lane, rng: np.random.Generator) -> None:
-        """Draw what traffic leaves on a lane: tracks, dripped oil, patches, sealed cracks, manholes."""
+        """Draw the wear of a lane: tyre tracks, oil, patches, sealed cracks, manholes."""
         across = (lane.right - lane.left) / np.maximum(lane.width, 0.1)[:, None]
 
         def stripe(aside: float, wide: float, value: int) -> None:
@@ -186,7 +197,7 @@ class Backdrops:
             cv2.circle(tone, centre, radius // 2, 100, -1, cv2.LINE_AA, 4)
 
     def _footprint(self, tags: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
-        """u8, 255 where the static mesh has one of ``tags`` less than 3 m over its lowest point nearby."""
+        """Return a mask u8 ``shape``, 255 where the static mesh has triangles with one of ``tags``."""
         scene = self._scene
         last = scene.static_triangles
         triangles = scene.triangles[:last][np.isin(scene.tags[:last], tags)]
@@ -198,12 +209,12 @@ class Backdrops:
         return mask
 
     def _lit(self, lamps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """u8: light of street lamps on the ground."""
+        """Return the light of street lamps on the ground, u8 ``shape``."""
         light = np.zeros(shape, np.float32)
         cell = 4.0 * self._cell
         reach = int(14.0 / cell)
         y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell
-        pool = 215.0 * (1.0 + (x * x + y * y) / 22.0) ** -1.5  # falls as the cosine and the square of a lamp 4.7 m up
+        pool = 215.0 * (1.0 + (x * x + y * y) / 22.0) ** -1.5  # cosine and inverse-square law for a lamp 4.7 m up
         pool = np.maximum(pool - pool[reach, 0], 0.0).astype(np.float32)
         for place in lamps:
             j, i = np.round((place[:2] - self._low) / cell).astype(int).tolist()

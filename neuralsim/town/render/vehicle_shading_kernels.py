@@ -1,4 +1,4 @@
-"""The compiled shading of vehicles: paint and glass that mirror sky and street, seams, lamps, sills, wheel arches."""
+"""The compiled shading of vehicles: paint and glass with reflections of sky and street, seams, lamps, wheel arches."""
 
 from __future__ import annotations
 
@@ -27,24 +27,28 @@ from neuralsim.town.assets.lit_bodies import (
 )
 from neuralsim.town.render.raster_kernels import lean_options as options
 
-_FLAT = 0.78  # of a normal along one axis, from which on the whole panel is taken to look that way
+_FLAT = 0.78  # component of a normal from which on the whole panel is taken to face that axis
 
 
 @njit(forceinline=True, **options)
-def _inside(value, low, high, soft):  # type: ignore[no-untyped-def]
-    """1 between ``low`` and ``high``, 0 beyond, over ``soft`` in between."""
+def _inside(value, low, high, soft):
+    """Return 1 between ``low`` and ``high`` and 0 outside, with ramps of width ``soft``."""
     return min(max(min(value - low, high - value) / soft + 0.5, 0.0), 1.0)
 
 
 @njit(forceinline=True, **options)
-def _seam(away, footprint):  # type: ignore[no-untyped-def]
-    """Share of a pixel that a seam of 14 mm covers, whose middle is ``away`` m from the pixel's."""
+def _seam(away, footprint):
+    """Return the share of a pixel that a 14 mm seam covers, ``away`` m from the pixel's centre."""
     return min(max((0.007 + 0.5 * footprint - abs(away)) / footprint, 0.0), 1.0) * min(1.0, 0.014 / footprint)
 
 
 @njit(forceinline=True, **options)
-def _mirrored(rx, ry, rz, place, sun, ambient, horizon, zenith):  # type: ignore[no-untyped-def]
-    """What a ray in the world's direction ``rx``, ``ry``, ``rz`` meets: sky over a skyline, street below."""
+def _reflection(rx, ry, rz, place, light):
+    """Return the RGB that a ray in the world's direction ``rx``, ``ry``, ``rz`` hits: sky over a skyline, street below.
+
+    ``place``: shifts the skyline; ``light``: ``Light``.
+    """
+    sun, ambient, horizon, zenith = light.sun, light.ambient, light.horizon, light.zenith
     skyline = 0.17 + 0.07 * np.sin(5.0 * rx + 0.23 * place) + 0.05 * np.sin(9.0 * ry - 0.31 * place)
     share = min(max((rz - skyline) * 9.0, 0.0), 1.0)
     high = min(max(rz * 1.6, 0.0), 1.0)
@@ -59,8 +63,8 @@ def _mirrored(rx, ry, rz, place, sun, ambient, horizon, zenith):  # type: ignore
 
 
 @njit(forceinline=True, **options)
-def _trim(body, x, y, z, nx, ny, footprint):  # type: ignore[no-untyped-def]
-    """How much of the paint is left (seams, handles, arches and sills are dark), 0..1, at a point of a body."""
+def _trim(body, x, y, z, nx, ny, footprint):
+    """Return the brightness of the paint at a point of a body, 0..1: seams, handles, arches and sills are dark."""
     soft = footprint + 0.02
     left = 1.0
     if z < body[BELT] + 0.02 and abs(ny) > 0.5:  # a side
@@ -96,8 +100,8 @@ def _trim(body, x, y, z, nx, ny, footprint):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
-def _rear(body, x, y, z, footprint):  # type: ignore[no-untyped-def]
-    """Share of a pixel that a rear lamp covers."""
+def _rear(body, x, y, z, footprint):
+    """Return the share of a pixel that a rear lamp covers."""
     if x > 0.3 - body[LENGTH]:
         return 0.0
     soft = footprint + 0.015
@@ -108,8 +112,8 @@ def _rear(body, x, y, z, footprint):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
-def _front_lamp(body, x, y, z, footprint):  # type: ignore[no-untyped-def]
-    """Share of a pixel that a headlamp covers."""
+def _front_lamp(body, x, y, z, footprint):
+    """Return the share of a pixel that a headlamp covers."""
     if x < body[LENGTH] - 0.5:
         return 0.0
     soft = footprint + 0.015
@@ -119,25 +123,10 @@ def _front_lamp(body, x, y, z, footprint):  # type: ignore[no-untyped-def]
 
 
 @njit(forceinline=True, **options)
-def bodywork(  # type: ignore[no-untyped-def]
-    glass, body, inverse, pose, d, right, up, look, n, to_sun, sun, ambient, horizon, zenith, shone, around, footprint
-):
-    """Albedo RGB (0..255), light of sun and sky, and what is added: the mirrored surroundings and lit lamps, RGB.
-
-    ``glass`` or paint; ``body`` f32 (K,): of ``assets.lit_bodies``; ``inverse`` f64 (3, 4), local <- camera;
-    ``pose`` f64 (4, 4), world <- camera; the point is ``d`` * (1, ``right``, ``up``) in the camera; ``look``, ``n``:
-    ``VisibilityBuffer.shaded`` and the triangle's row; ``to_sun`` .. ``zenith``: of ``Light``; ``shone``, ``around``:
-    shares of sun and sky that reach the point; ``footprint``: m that a pixel covers.
-    """
-    x = d * (inverse[0, 0] + inverse[0, 1] * right + inverse[0, 2] * up) + inverse[0, 3]
-    y = d * (inverse[1, 0] + inverse[1, 1] * right + inverse[1, 2] * up) + inverse[1, 3]
-    z = d * (inverse[2, 0] + inverse[2, 1] * right + inverse[2, 2] * up) + inverse[2, 3]
-    a, b, c = look[n, 6], look[n, 7], look[n, 8]
-    nx = inverse[0, 0] * a + inverse[0, 1] * b + inverse[0, 2] * c
-    ny = inverse[1, 0] * a + inverse[1, 1] * b + inverse[1, 2] * c
-    nz = inverse[2, 0] * a + inverse[2, 1] * b + inverse[2, 2] * c
+def _panel_normal(nx, ny, nz, z, is_glass, body):
+    """Return the smooth normal of the panel that a facet with normal ``nx``, ``ny``, ``nz`` stands for, local."""
     mx, my, mz = nx, ny, nz
-    if not glass:  # panels are smooth where facets are not: their normals lean to the axes
+    if not is_glass:  # panels are smooth where facets are not: their normals lean towards the axes
         mx, my, mz = nx * nx * nx, ny * ny * ny, nz * nz * nz
         if abs(ny) > _FLAT:
             mx = mz = 0.0
@@ -145,10 +134,64 @@ def bodywork(  # type: ignore[no-untyped-def]
             my = mz = 0.0
         size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz)
         mx, my, mz = mx * size, my * size, mz * size
-    flat = 1.0 - mz * mz  # a panel curves: its upper half looks at the sky, its lower half at the street
-    mz += flat * (0.3 * (z - body[BELT]) if glass else min(max((z - 0.58 * max(body[BELT], 0.9)) * 1.5, -0.35), 0.4))
+    flat = 1.0 - mz * mz  # panels are curved: their upper halves face the sky, their lower halves the street
+    mz += flat * (0.3 * (z - body[BELT]) if is_glass else min(max((z - 0.58 * max(body[BELT], 0.9)) * 1.5, -0.35), 0.4))
     size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz)
-    mx, my, mz = mx * size, my * size, mz * size
+    return mx * size, my * size, mz * size
+
+
+@njit(forceinline=True, **options)
+def _lamps(c0, c1, c2, body, x, y, z, footprint):
+    """Return the albedo with lamps at a point of a body, and the light that they emit there, RGB each."""
+    h0, h1, h2 = 0.0, 0.0, 0.0
+    lit = int(body[LIT])
+    rear, front = _rear(body, x, y, z, footprint), _front_lamp(body, x, y, z, footprint)
+    if rear > 0.0:
+        is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
+        c0, c1, c2 = c0 + (126.0 - c0) * rear, c1 + (16.0 - c1) * rear, c2 + (18.0 - c2) * rear
+        strength = 255.0 if lit & BRAKE else 150.0 if lit & LOW_BEAM else 0.0
+        if strength > 0.0:
+            h0, h1, h2 = rear * strength, 0.16 * rear * strength, 0.1 * rear * strength
+        if is_blinking and abs(y) > body[LAMP_Y] + 0.03:
+            h0, h1, h2 = 255.0 * rear, 150.0 * rear, 20.0 * rear
+    if front > 0.0:
+        rim = 0.6 + 0.4 * front
+        c0 = c0 + (205.0 * rim - c0) * front
+        c1 = c1 + (210.0 * rim - c1) * front
+        c2 = c2 + (216.0 * rim - c2) * front
+        if lit & LOW_BEAM:
+            h0, h1, h2 = 250.0 * front, 245.0 * front, 225.0 * front
+        if (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0):
+            h0, h1, h2 = 255.0 * front, 150.0 * front, 20.0 * front
+    return c0, c1, c2, h0, h1, h2
+
+
+@njit(forceinline=True, **options)
+def bodywork(is_glass, body, inverse, pose, ray, surface, light, shone, around, footprint):
+    """Return albedo RGB (0..255), shares of sun and sky, and the RGB of reflections and lit lamps at a point.
+
+    Args:
+        is_glass: Whether it is glass, not paint.
+        body: f32 (K,), see ``assets.lit_bodies``.
+        inverse: f64 (3, 4), local <- camera.
+        pose: f64 (4, 4), world <- camera.
+        ray: Depth d (m), right and up: the point is d * (1, right, up) in camera space.
+        surface: f32 (9,), the triangle's row of ``VisibilityBuffer.surface``.
+        light: ``Light``.
+        shone: Share of the sun that reaches the point.
+        around: Share of the sky's light that does.
+        footprint: Size of a pixel, m.
+    """
+    d, right, up = ray
+    to_sun, sun = light.to_sun, light.sun
+    x = d * (inverse[0, 0] + inverse[0, 1] * right + inverse[0, 2] * up) + inverse[0, 3]
+    y = d * (inverse[1, 0] + inverse[1, 1] * right + inverse[1, 2] * up) + inverse[1, 3]
+    z = d * (inverse[2, 0] + inverse[2, 1] * right + inverse[2, 2] * up) + inverse[2, 3]
+    a, b, c = surface[6], surface[7], surface[8]
+    nx = inverse[0, 0] * a + inverse[0, 1] * b + inverse[0, 2] * c
+    ny = inverse[1, 0] * a + inverse[1, 1] * b + inverse[1, 2] * c
+    nz = inverse[2, 0] * a + inverse[2, 1] * b + inverse[2, 2] * c
+    mx, my, mz = _panel_normal(nx, ny, nz, z, is_glass, body)
     a = inverse[0, 0] * mx + inverse[1, 0] * my + inverse[2, 0] * mz
     b = inverse[0, 1] * mx + inverse[1, 1] * my + inverse[2, 1] * mz
     c = inverse[0, 2] * mx + inverse[1, 2] * my + inverse[2, 2] * mz
@@ -164,48 +207,26 @@ def bodywork(  # type: ignore[no-untyped-def]
     rx, ry, rz = dx - 2.0 * towards * wx, dy - 2.0 * towards * wy, dz - 2.0 * towards * wz
     grazing = 1.0 - min(max(-towards, 0.0), 1.0)
     grazing = grazing * grazing
-    grazing = grazing * grazing  # Schlick's approximation (1994), of the fourth power
-    m0, m1, m2 = _mirrored(rx, ry, rz, pose[0, 3] + pose[1, 3] + x, sun, ambient, horizon, zenith)
-    gloss = (0.2 + 0.7 * grazing) if glass else (0.07 + 0.45 * grazing)
+    grazing = grazing * grazing  # Schlick's approximation (1994), with the fourth power
+    m0, m1, m2 = _reflection(rx, ry, rz, pose[0, 3] + pose[1, 3] + x, light)
+    gloss = (0.2 + 0.7 * grazing) if is_glass else (0.07 + 0.45 * grazing)
     gloss *= 0.35 + 0.65 * around
     hot = rx * to_sun[0] + ry * to_sun[1] + rz * to_sun[2] - 0.965
-    spark = 0.0
+    highlight = 0.0
     if hot > 0.0 and shone > 0.0:
         hot = hot * (1.0 / 0.035)
-        spark = 210.0 * hot * hot * shone
+        highlight = 210.0 * hot * hot * shone
     shone *= max(wx * to_sun[0] + wy * to_sun[1] + wz * to_sun[2], 0.0)
     around *= 0.62 + 0.38 * wz
-    c0, c1, c2 = look[n, 0], look[n, 1], look[n, 2]
+    c0, c1, c2 = surface[0], surface[1], surface[2]
     h0, h1, h2 = 0.0, 0.0, 0.0
-    if glass:
+    if is_glass:
         c0, c1, c2 = 0.6 * c0, 0.6 * c1, 0.6 * c2
     elif body[BELT] > 0.0:
         left = _trim(body, x, y, z, nx, ny, footprint)
-        c0, c1, c2 = c0 * left, c1 * left, c2 * left
         gloss *= left
-        lit = int(body[LIT])
-        rear, front = _rear(body, x, y, z, footprint), _front_lamp(body, x, y, z, footprint)
-        if rear > 0.0:
-            blink = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
-            c0, c1, c2 = c0 + (126.0 - c0) * rear, c1 + (16.0 - c1) * rear, c2 + (18.0 - c2) * rear
-            strength = 255.0 if lit & BRAKE else 150.0 if lit & LOW_BEAM else 0.0
-            if strength > 0.0:
-                h0, h1, h2 = rear * strength, 0.16 * rear * strength, 0.1 * rear * strength
-            if blink and abs(y) > body[LAMP_Y] + 0.03:
-                h0, h1, h2 = 255.0 * rear, 150.0 * rear, 20.0 * rear
-        if front > 0.0:
-            rim = 0.6 + 0.4 * front
-            c0, c1, c2 = (
-                c0 + (205.0 * rim - c0) * front,
-                c1 + (210.0 * rim - c1) * front,
-                c2 + (216.0 * rim - c2) * front,
-            )
-            if lit & LOW_BEAM:
-                h0, h1, h2 = 250.0 * front, 245.0 * front, 225.0 * front
-            if (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0):
-                h0, h1, h2 = 255.0 * front, 150.0 * front, 20.0 * front
+        c0, c1, c2, h0, h1, h2 = _lamps(c0 * left, c1 * left, c2 * left, body, x, y, z, footprint)
     kept = 1.0 - gloss
-    return (
-        c0 * kept, c1 * kept, c2 * kept, shone, around,
-        h0 + m0 * gloss + spark * sun[0], h1 + m1 * gloss + spark * sun[1], h2 + m2 * gloss + spark * sun[2],
-    )  # fmt: skip
+    r0, r1, r2 = h0 + m0 * gloss, h1 + m1 * gloss, h2 + m2 * gloss
+    added = r0 + highlight * sun[0], r1 + highlight * sun[1], r2 + highlight * sun[2]
+    return (c0 * kept, c1 * kept, c2 * kept), shone, around, added

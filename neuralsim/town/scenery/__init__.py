@@ -1,1 +1,1 @@
-"""Everything on the ground: buildings, gardens, street furniture, woods."""
+"""The scenery on the ground: buildings, gardens, street furniture, woods."""

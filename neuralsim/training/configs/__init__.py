@@ -8,10 +8,10 @@ HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The runs that came with this installation."""
+    """Return the names of the runs that come with this installation."""
     return sorted(path.stem for path in HERE.glob("*.yaml"))
 
 
 def find(text: str) -> Path:
-    """The file of a shipped run by its name; any other text is a path. Whether it leads to a file is not asked."""
+    """Return the file of a shipped run by its name; any other text is taken as a path, without checking it."""
     return HERE / f"{text}.yaml" if text in names() else Path(text)

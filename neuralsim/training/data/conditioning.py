@@ -1,9 +1,9 @@
-"""Real street pictures with labels, turned into what the painter is given.
+"""Labelled images of real streets as inputs of the generator.
 
-A label map alone does not say where a façade has its windows or what colour a car has: asked to guess, a generator
-paints the average. So the pictures themselves tell it, coarsely, during training: a *sketch* (where it is darker or
+A label map alone does not say where a façade has its windows or what colour a car has: a generator that has to guess
+renders the average. So in training the images themselves provide it, coarsely: a *sketch* (where it is darker or
 brighter than its surroundings) and a *tint* (the mean colour of each object and surface). In the simulator both come
-from the surface itself (``neuralsim/models/surface.py``): then what is painted is attached to the surface too.
+from the surface itself (``neuralsim/models/surface.py``): then the output is attached to the surface too.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from neuralsim.base.colour import LUMA as LUMA_WEIGHTS
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
-MOST_ZOOM = 1.45  # of an example, over the scale at which the picture just fills it
+MAX_ZOOM = 1.45  # largest scale of an example, over that at which the image just fills it
 
 
 @dataclass
 class Picture:
-    """A labelled picture: image u8 (H, W, 3) RGB, label u8 (H, W) channels, instance u16 (H, W) or None; ``source`` is
+    """A labelled image: image u8 (H, W, 3) RGB, label u8 (H, W) channels, instance u16 (H, W) or None; ``source`` is
     the data set's name."""
 
     name: str
@@ -42,7 +43,8 @@ class Example:
 
 
 def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -> np.ndarray:
-    """Channel map with the markings found inside ROAD by a top-hat on luminance (data sets do not label them)."""
+    """Return the channel map with road markings, detected inside ROAD by a top-hat on luminance (data sets do not label
+    them)."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     size = max(5, image.shape[1] // 24) | 1
     hat = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
@@ -53,7 +55,7 @@ def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -
 
 
 def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
-    """i32 (H, W): a number per separate object (0 elsewhere), from instance ids or else connected components."""
+    """Return i32 (H, W): a number per separate object (0 elsewhere), from instance ids or else connected components."""
     out = np.zeros(label.shape, np.int32)
     count = 0
     for channel in MOVERS:
@@ -69,7 +71,7 @@ def objects(label: np.ndarray, instance: np.ndarray | None) -> np.ndarray:
 
 
 def edges(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """f32 (H, W): 1 where two objects of ``MOVERS`` classes touch (pix2pixHD's instance boundary map)."""
+    """Return f32 (H, W): 1 where two objects of ``MOVERS`` classes touch (pix2pixHD's instance boundary map)."""
     mover = np.isin(label, MOVERS)
     edge = np.zeros(label.shape, bool)
     for axis in (0, 1):
@@ -85,7 +87,7 @@ def edges(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
 
 
 def tint(image: np.ndarray, label: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """f32 (H, W, 3) in [-0.5, 0.5]: mean colour of each object, of each class, and of each stretch of façade."""
+    """Return f32 (H, W, 3) in [-0.5, 0.5]: mean colour of each object, of each class, and of each stretch of façade."""
     flat, colours = label.ravel(), image.reshape(-1, 3).astype(np.float32)
     counts = np.maximum(np.bincount(flat, minlength=CHANNELS), 1)
     means = np.stack([np.bincount(flat, colours[:, c], CHANNELS) / counts for c in range(3)], 1)
@@ -107,11 +109,11 @@ def tint(image: np.ndarray, label: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return out / 255.0 - 0.5
 
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array(LUMA_WEIGHTS, np.float32)
 
 
-def stains(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """f32 (H, W): noise of several octaves and random strength, to degrade a sketch with."""
+def sketch_noise(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """Return f32 (H, W): noise of several octaves and random strength, to degrade a sketch with."""
     total = np.zeros((height, width), np.float32)
     for octave in range(1, 5):
         coarse = rng.standard_normal(((height >> octave) + 2, (width >> octave) + 2)).astype(np.float32)
@@ -123,57 +125,57 @@ def stains(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
 def sketch(
     image: np.ndarray, label: np.ndarray, tinted: np.ndarray, rng: np.random.Generator, noise: np.ndarray | None = None
 ) -> np.ndarray:
-    """f32 (H, W) in [-1, 1]: where the picture is darker or brighter than its surface's tint, degraded at random.
+    """Return f32 (H, W) in [-1, 1]: where the image is darker or brighter than its surface's tint, degraded at random.
 
-    Degraded (blurred, squashed towards two levels, noisy, withheld for some classes), so that the painter takes it as
-    a hint of where structure lies and paints the structure itself.
+    It is degraded (blurred, compressed towards two levels, noisy, withheld for some classes), so that the generator
+    takes it as a hint of where structure lies and generates the structure itself.
 
     Args:
         image: u8 (H, W, 3) RGB.
         label: u8 (H, W): channels.
         tinted: f32 (H, W, 3): the tint of each pixel's surface, -0.5..0.5.
-        rng: Of the degradation.
-        noise: Instead of ``stains`` of its own.
+        rng: Generator for the degradation.
+        noise: Noise to use instead of ``sketch_noise`` of its own.
     """
     luma = (image.astype(np.float32) / 255.0) @ LUMA - 0.5
     hint = cv2.GaussianBlur(luma, (0, 0), rng.uniform(0.8, 2.5)) - tinted @ LUMA
     gain = rng.uniform(3.0, 8.0)
     hint = np.tanh(hint * gain)
-    hint += stains(label.shape[1], label.shape[0], rng) if noise is None else noise
+    hint += sketch_noise(label.shape[1], label.shape[0], rng) if noise is None else noise
     keep = rng.random(CHANNELS) > 0.25
     for channel in MOVERS:
         keep[channel] = rng.random() > 0.4
     return np.clip(hint, -1.0, 1.0) * keep[label]
 
 
-def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Example:
-    """A random crop of ``picture`` at ``width`` x ``height``, as an example for the painter.
+def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MAX_ZOOM) -> Example:
+    """Return a random crop of ``picture`` at ``width`` x ``height``, as an example for the generator.
 
     Args:
-        picture: A labelled picture.
-        width: Of the crop, px.
-        height: Of the crop, px.
-        rng: Of all that is random.
+        picture: A labelled image.
+        width: Width of the crop, px.
+        height: Height of the crop, px.
+        rng: Generator for everything random.
         zoom: As for ``crop``.
     """
     return make_example(crop(picture, width, height, rng, zoom), rng)
 
 
-def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MOST_ZOOM) -> Picture:
-    """A random part of ``picture`` at ``width`` x ``height``: scale, place and mirror vary.
+def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MAX_ZOOM) -> Picture:
+    """Return a random part of ``picture`` at ``width`` x ``height``: scale, position and mirroring vary.
 
-    Beyond ``MOST_ZOOM``, and to ``zoom`` at most, it comes only as near as no pixel of the picture is magnified.
+    A scale beyond ``MAX_ZOOM``, at most ``zoom``, is only used as far as no pixel of the image is magnified.
 
     Args:
-        picture: A labelled picture.
-        width: Of the crop, px.
-        height: Of the crop, px.
-        rng: Of scale, place and mirroring.
-        zoom: At most.
+        picture: A labelled image.
+        width: Width of the crop, px.
+        height: Height of the crop, px.
+        rng: Generator for scale, position and mirroring.
+        zoom: Largest scale.
     """
     h, w = picture.label.shape
     low = max(width / w, height / h)
-    scale = low * rng.uniform(1.0, max(MOST_ZOOM, min(zoom, 1.0 / low)))
+    scale = low * rng.uniform(1.0, max(MAX_ZOOM, min(zoom, 1.0 / low)))
     cw, ch = min(w, round(width / scale)), min(h, round(height / scale))
     x, y = rng.integers(0, w - cw + 1), rng.integers(0, h - ch + 1)
     window = slice(y, y + ch), slice(x, x + cw)
@@ -189,7 +191,7 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
 
 
 def make_example(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:
-    """The painter's inputs for a picture, and the picture; ``rng`` and ``noise`` as for ``sketch``."""
+    """Return the generator's inputs for an image, and the image; ``rng`` and ``noise`` as for ``sketch``."""
     image, label, instance = picture.image, picture.label, picture.instance
     parts = objects(label, instance)
     tinted = tint(image, label, parts)

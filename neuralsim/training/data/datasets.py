@@ -1,7 +1,7 @@
-"""Data sets on the disk: where their pictures, labels and instances lie, and what is wrong with them.
+"""Data sets on disk: where their images, labels and instances are, and what is wrong with them.
 
-What a data set looks like is data, ``DATASETS``: patterns of paths. Pictures are decoded when they are drawn, shrunk to
-what training can use of them and kept while there is room in memory.
+The layouts of data sets are data, ``DATASETS``: patterns of paths. Images are decoded when they are drawn, shrunk to
+the size that training can use, and kept while there is room in memory.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim import classmaps
+from neuralsim.imaging.image_files import SUFFIXES, ImageError, read_ids, read_image
 from neuralsim.models.classes import CARLA_TO_CHANNEL
-from neuralsim.imaging.picture_files import SUFFIXES, ImageError, read, read_ids
-from neuralsim.training.data.conditioning import MOST_ZOOM, Picture, mark_road_lines
 from neuralsim.training.config import Source
+from neuralsim.training.data.conditioning import MAX_ZOOM, Picture, mark_road_lines
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths below a data set's root, without suffix. ``{split}`` is one of the splits, ``{name}`` the picture's name,
+    """The paths below a data set's root, without suffix. ``{split}`` is one of the splits, ``{name}`` the image's name,
     anything else in braces one folder of any name; labels and instances are PNGs."""
 
     images: str
@@ -39,7 +39,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Dataset:
-    """``title`` is for a model's card; of the ``layouts``, the first that finds labelled pictures counts."""
+    """A data set: its ``title`` for a card, and ``layouts``, of which the first with labelled images is used."""
 
     title: str
     layouts: tuple[Layout, ...]
@@ -106,14 +106,14 @@ DATASETS = {
             ),
         ),
     ),
-    # what `neuralsim export-recording` writes as frames: the simulator's own pictures
+    # frames written by `neuralsim export-recording`, with simulator images
     "neuralsim": Dataset("NeuralSim recordings", (Layout("rgb/{name}", "tag/{name}", "instance/{name}", "carla"),)),
 }
 
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled picture on the disk, and the file of its instances, where there is one."""
+    """The files of a labelled image, and that of its instances, if there is one."""
 
     image: Path
     label: Path
@@ -121,21 +121,21 @@ class Item:
 
 
 @dataclass
-class Found:
-    """What is there of a ``Source``: its pictures, sorted, and how to read them."""
+class ImageSet:
+    """The images of a ``Source`` on disk, sorted, and how to read them."""
 
-    name: str  # such as kitti; of a plain folder the folder's own
+    name: str  # such as kitti; for a plain folder, its own name
     title: str
     items: list[Item]
     classes: classmaps.ClassMap
     share: float
     rows: float
-    unlabelled: list[Path] = field(default_factory=list)  # pictures without a label map
+    unlabelled: list[Path] = field(default_factory=list)  # images without a label map
     sequence: bool = False  # frames of videos, one a folder
 
 
-def find(source: Source) -> Found:
-    """Look for a source's pictures. Raises ImageError that says what was looked for and where, ClassMapError."""
+def find(source: Source) -> ImageSet:
+    """Find a source's images. Raises ImageError that says what was looked for and where, ClassMapError."""
     root = Path(source.root).expanduser()
     if source.name and source.name not in DATASETS:
         raise ImageError(
@@ -157,16 +157,16 @@ def find(source: Source) -> Found:
             classes = classmaps.load(source.classes or layout.classes)
             rows = layout.rows if source.rows is None else source.rows
             name = source.name or root.resolve().name
-            return Found(name, dataset.title, items, classes, source.share, rows, unlabelled, source.sequence)
+            return ImageSet(name, dataset.title, items, classes, source.share, rows, unlabelled, source.sequence)
         where = f" of {', '.join(splits)}" if splits != ("",) else ""
         looked.append(f"{layout.images}.* with {layout.labels}.png{where}")
     raise ImageError(
-        f"{root}: no labelled pictures of {source.name or source.classes} in it: looked for {', and for '.join(looked)}"
+        f"{root}: no labelled images of {source.name or source.classes} in it: looked for {', and for '.join(looked)}"
     )
 
 
 def _search(root: Path, layout: Layout, split: str, items: list[Item], unlabelled: list[Path]) -> None:
-    """Add the pictures of one split."""
+    """Add the images of one split."""
     pattern = layout.images.replace("{split}", split)
     parts = re.split(r"\{(\w+)\}", pattern)
     named = "".join(f"(?P<{part}>[^/]+)" if odd % 2 else re.escape(part) for odd, part in enumerate(parts))
@@ -184,85 +184,87 @@ def _search(root: Path, layout: Layout, split: str, items: list[Item], unlabelle
 
 
 class Pictures:
-    """All pictures of a run, of the sources ``found``. Those that cannot be used are reported once, counted in
+    """All images of a run, from the sources ``sources``. Those that cannot be used are reported once, counted in
     ``left_out`` and never drawn again.
 
-    ``fit``: width and height that are trained at, px; ``memory``: bytes for decoded pictures; ``tell`` gets a line for
-    each problem; ``zoom``: the greatest that is asked of a crop. May be used by several threads.
+    ``fit``: width and height of training, px; ``memory``: bytes for decoded images; ``tell`` receives a line for each
+    problem; ``zoom``: the largest scale of a crop. It can be used by several threads.
     """
 
     def __init__(
         self,
-        found: Sequence[Found],
+        sources: Sequence[ImageSet],
         fit: tuple[int, int],
         memory: int,
         tell: Callable[[str], None] = lambda _: None,
-        zoom: float = MOST_ZOOM,
+        zoom: float = MAX_ZOOM,
     ) -> None:
-        self.found = list(found)
+        self.sources = list(sources)
         self.left_out: dict[Path, str] = {}
-        self.unknown: dict[str, Counter[int]] = {each.name: Counter() for each in found}  # label -> pixels, by source
+        self.unknown: dict[str, Counter[int]] = {each.name: Counter() for each in sources}  # label -> pixels, by source
         self._fit, self._room, self._tell, self._zoom = fit, memory, tell, zoom
         self._kept: dict[Path, Picture] = {}
         self._seen: set[Path] = set()
         self._lock = threading.Lock()
-        for each in found:
+        for each in sources:
             if each.unlabelled:
                 first = f", such as {each.unlabelled[0].name}" if len(each.unlabelled) > 1 else ""
-                tell(f"{each.unlabelled[0].parent}: {len(each.unlabelled)} pictures without labels{first}: left out")
+                tell(f"{each.unlabelled[0].parent}: {len(each.unlabelled)} images without labels{first}: left out")
 
     def __len__(self) -> int:
-        return sum(len(each.items) for each in self.found)
+        return sum(len(each.items) for each in self.sources)
 
     def draw(self, rng: np.random.Generator) -> Picture:
-        """A picture at random: a source by its share, then one of its pictures. Raises ImageError when a source has
+        """Return a random image: a source by its share, then one of its images. Raises ImageError when a source has
         none that can be read."""
-        shares = np.array([each.share for each in self.found])
-        source = self.found[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        shares = np.array([each.share for each in self.sources])
+        source = self.sources[int(rng.choice(len(shares), p=shares / shares.sum()))]
         while any(item.image not in self.left_out for item in source.items):
             picture = self.get(source, source.items[int(rng.integers(len(source.items)))])
             if picture is not None:
                 return picture
-        raise ImageError(f"{source.name}: not one of its {len(source.items)} pictures can be used")
+        raise ImageError(f"{source.name}: none of its {len(source.items)} images can be used")
 
     def stretch(self, rng: np.random.Generator, frames: int) -> list[Picture]:
-        """So many consecutive frames of a video at random, from the sources that are sequences. Raises ImageError when
-        none is that long."""
-        videos = [each for each in self.found if each.sequence]
+        """Return ``frames`` consecutive frames of a random video, from the sources that are sequences.
+
+        Raises ImageError when none is that long.
+        """
+        videos = [each for each in self.sources if each.sequence]
         shares = np.array([each.share for each in videos])
         source = videos[int(rng.choice(len(shares), p=shares / shares.sum()))]
         starts = self._starts(source, frames)
         while starts:
             first = starts.pop(int(rng.integers(len(starts))))
-            found = [self.get(source, item) for item in source.items[first : first + frames]]
-            whole = [picture for picture in found if picture is not None]
+            images = [self.get(source, item) for item in source.items[first : first + frames]]
+            whole = [picture for picture in images if picture is not None]
             if len(whole) == frames:
                 return whole
-        raise ImageError(f"{source.name}: no video of {frames} frames that can be read, which rollouts want")
+        raise ImageError(f"{source.name}: no video of {frames} frames that can be read, which rollouts need")
 
     @staticmethod
-    def _starts(source: Found, frames: int) -> list[int]:
-        """Where stretches of so many frames begin, none over the end of a folder."""
+    def _starts(source: ImageSet, frames: int) -> list[int]:
+        """Return where stretches of ``frames`` frames start, none across the end of a folder."""
         folders = [item.image.parent for item in source.items]
         return [k for k in range(len(folders) - frames + 1) if folders[k] == folders[k + frames - 1]]
 
     def sample(self, most: int) -> Iterator[Picture]:
-        """At most so many of the pictures that can be read, evenly spread over each source."""
-        for each in self.found:
-            count = min(len(each.items), max(1, most // len(self.found)))
+        """Yield at most ``most`` of the images that can be read, evenly spread over each source."""
+        for each in self.sources:
+            count = min(len(each.items), max(1, most // len(self.sources)))
             for index in np.linspace(0, len(each.items) - 1, count).round().astype(int):
                 picture = self.get(each, each.items[index])
                 if picture is not None:
                     yield picture
 
     def check(self) -> Iterator[Picture | None]:
-        """Read every picture once; None for each that had to be left out."""
-        for each in self.found:
+        """Read every image once; yield None for each that had to be left out."""
+        for each in self.sources:
             for item in each.items:
                 yield self.get(each, item)
 
-    def get(self, source: Found, item: Item) -> Picture | None:
-        """One picture, None if it cannot be used."""
+    def get(self, source: ImageSet, item: Item) -> Picture | None:
+        """Return one image, None if it cannot be used."""
         if item.image in self.left_out:
             return None
         kept = self._kept.get(item.image)
@@ -286,22 +288,22 @@ class Pictures:
         return picture
 
     def summary(self) -> list[str]:
-        """One line for each label that no class map lists, and one for all that was left out."""
+        """Return one line for each label that no class map lists, and one for all images that were left out."""
         lines = [
             f"{name}: label {label} is not in the class map: {pixels} pixels, trained as unlabeled"
             for name, counts in self.unknown.items()
             for label, pixels in sorted(counts.items())
         ]
-        return lines + ([f"{len(self.left_out)} of {len(self)} pictures left out"] if self.left_out else [])
+        return lines + ([f"{len(self.left_out)} of {len(self)} images left out"] if self.left_out else [])
 
-    def _load(self, source: Found, item: Item) -> Picture:
-        image = cv2.cvtColor(read(item.image), cv2.COLOR_BGR2RGB)
+    def _load(self, source: ImageSet, item: Item) -> Picture:
+        image = cv2.cvtColor(read_image(item.image), cv2.COLOR_BGR2RGB)
         label = read_ids(item.label)
         instance = None if item.instance is None else read_ids(item.instance)
         for path, ids in ((item.label, label), (item.instance, instance)):
             if ids is not None and ids.shape != image.shape[:2]:
                 raise ImageError(
-                    f"{path}: {ids.shape[1]}x{ids.shape[0]} pixels, its picture has {image.shape[1]}x{image.shape[0]}"
+                    f"{path}: {ids.shape[1]}x{ids.shape[0]} pixels, its image has {image.shape[1]}x{image.shape[0]}"
                 )
         with self._lock:
             if item.label not in self._seen:
@@ -322,6 +324,6 @@ class Pictures:
         return Picture(item.image.stem, image, channels, instance, source.name)
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        """What a crop at the greatest zoom still has all the pixels of."""
+        """Return the size at which a crop at the largest zoom still has all pixels."""
         scale = min(1.0, self._zoom * max(self._fit[0] / width, self._fit[1] / height))
         return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,8 +1,8 @@
-"""Labels of real pictures, with the surface planes that ``neuralsim render`` gives them, as training pairs.
+"""Labels of real images, with the surface planes that ``neuralsim render`` gives them, as training pairs.
 
-In training on pictures sketch and tint come from the picture itself; a map that is rendered has those of the stand-in
-world (``offline/pseudo_depth.py``). Here the painter meets the latter on the labels of real streets. The second frame
-of a pair is the first one's view moved by whole pixels, which is about what a turn by a fraction of a degree does.
+In training on images, sketch and tint come from the image itself; a rendered map has those of the stand-in world
+(``imaging/pseudo_depth.py``). Here the generator learns from the latter on the labels of real streets. The second frame
+of a pair is the first one's view moved by whole pixels, which approximates a turn by a fraction of a degree.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import torch
 
 from bridge.geometry import focal_length
 from neuralsim.guide.exemplar_guide import Atlas, ExemplarGuide
+from neuralsim.imaging.object_tracker import ObjectTracker
+from neuralsim.imaging.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.surface import Surface
-from neuralsim.imaging.objects import Objects
 from neuralsim.offline.options import RenderOptions
-from neuralsim.imaging.pseudo_depth import PseudoDepth, horizon_row
-from neuralsim.training.data.conditioning import MOST_ZOOM, Picture
+from neuralsim.training.data.conditioning import MAX_ZOOM, Picture
 from neuralsim.training.data.datasets import Pictures
 from neuralsim.training.data.simulated_pairs import MAP
 
-_FARTHEST = 8  # px, of the second frame's view from the first one's
-_FIRST_HOUSE = 61_000  # instances of houses
-_WITH_EXEMPLARS = 0.75  # share of the pairs whose objects have sketches of real ones
-_OWN_LIGHT = 0.6  # share of the pairs in the style that the picture's data set is closest to
+_FARTHEST = 8  # greatest offset of the second frame's view, px
+_FIRST_HOUSE = 61_000  # first instance of houses
+_WITH_EXEMPLARS = 0.75  # share of the pairs whose objects have sketches of real objects
+_OWN_LIGHT = 0.6  # share of the pairs in the style closest to the image's data set
 _TAG_OF_CHANNEL = np.array([np.flatnonzero(channel == CARLA_TO_CHANNEL)[0] for channel in range(CHANNELS)], np.uint8)
 
 
@@ -42,22 +42,22 @@ def make_map_pairs(
     seed: int = 0,
     atlas: Atlas | None = None,
 ) -> None:
-    """``count`` pairs out of the labels of ``pictures`` into ``folder``, in the form of ``simulated_pairs.py``.
+    """Write ``count`` pairs from the labels of ``pictures`` into ``folder``, in the form of ``simulated_pairs.py``.
 
     Args:
-        folder: Made if it is not there.
-        pictures: Their labels are used alone.
-        surface: Of the run.
+        folder: Folder to write to, created if needed.
+        pictures: Labelled images, of which only the labels are used.
+        surface: Surface of the run.
         styles: Name -> style f32 (CHANNELS, 3).
-        count: Of the pairs.
-        width: Pixels.
-        height: Pixels.
-        seed: Of all that is random, and in the files' names.
-        atlas: Sketches of real objects; None: without.
+        count: Number of pairs.
+        width: Width, px.
+        height: Height, px.
+        seed: Seed of everything random, also in the names of the files.
+        atlas: Sketches of real objects, or None.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    light = {each.name: each.classes.style for each in pictures.found}
+    light = {each.name: each.classes.style for each in pictures.sources}
     for number in range(count):
         picture = pictures.draw(rng)
         own = light[picture.source]
@@ -76,17 +76,17 @@ def map_pair(
     rng: np.random.Generator,
     exemplars: ExemplarGuide | None = None,
 ) -> dict[str, np.ndarray]:
-    """Label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and visible
-    bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``.
+    """Return label u8 (2, H, W), tint f16 (2, 3, H, W), detail f16 (2, 2, H/2, W/2), motion f16 (1, H, W, 2) px and
+    visible bool (1, H, W) of a random part of the map, whose objects look like ``exemplars``.
 
     Args:
-        picture: A labelled picture.
-        surface: Of the run.
+        picture: A labelled image.
+        surface: Surface of the run.
         style: f32 (CHANNELS, 3).
-        width: Pixels.
-        height: Pixels.
-        rng: Of all that is random.
-        exemplars: Sketches of real objects; None: without.
+        width: Width, px.
+        height: Height, px.
+        rng: Generator for everything random.
+        exemplars: Sketches of real objects, or None.
     """
     label, instance = picture.label, picture.instance
     if rng.random() < 0.5:  # most data sets label no lines
@@ -94,17 +94,17 @@ def map_pair(
     if rng.random() < 0.5:
         label, instance = label[:, ::-1], None if instance is None else instance[:, ::-1]
     scale = max((width + _FARTHEST) / label.shape[1], (height + _FARTHEST) / label.shape[0])
-    scale *= rng.uniform(1.0, MOST_ZOOM)
+    scale *= rng.uniform(1.0, MAX_ZOOM)
     size = int(np.ceil(label.shape[1] * scale)), int(np.ceil(label.shape[0] * scale))
     tag = cv2.resize(_TAG_OF_CHANNEL[label], size, interpolation=cv2.INTER_NEAREST_EXACT)
     if instance is None:
-        instance = Objects().follow(tag, None)
+        instance = ObjectTracker().track(tag, None)
     else:
         instance = cv2.resize(np.ascontiguousarray(instance), size, interpolation=cv2.INTER_NEAREST_EXACT)
     fov = RenderOptions.model_fields["fov"].default * rng.uniform(0.9, 1.4)
     focal = focal_length(size[0], fov)
     view = PseudoDepth(size, focal, horizon_row([CARLA_TO_CHANNEL[tag]])).view(tag, instance, None, None)
-    view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # other houses, other noise
+    view.pose[:2, 3] = rng.uniform(-500.0, 500.0, 2)  # a random place, for other houses and noise
     houses = (_FIRST_HOUSE + view.plot + int(rng.integers(4000))).astype(np.uint16)
     guide = None if exemplars is None else torch.from_numpy(exemplars.follow(tag, instance, style.numpy()))
     instance = np.where(view.plot > 0, houses, instance).astype(np.uint16)
@@ -116,7 +116,7 @@ def map_pair(
         lens = [focal, focal, size[0] / 2.0 - x - dx, size[1] / 2.0 - y - dy]
         top, left = (y + dy) // 2 * 2, (x + dx) // 2 * 2  # a sketch stands at even rows and columns
         even = slice(top, top + height), slice(left, left + width)
-        theirs = None if guide is None else guide[even].permute(2, 0, 1)[None]
+        guide_window = None if guide is None else guide[even].permute(2, 0, 1)[None]
         with torch.no_grad():
             channels, table, row, detail = surface(
                 torch.from_numpy(np.ascontiguousarray(tag[window]))[None],
@@ -124,7 +124,7 @@ def map_pair(
                 torch.from_numpy(np.ascontiguousarray(view.depth[window]))[None],
                 torch.tensor([*view.pose.ravel(), *lens], dtype=torch.float32),
                 style,
-                theirs,
+                guide_window,
             )
         tint = table[row[0]].permute(2, 0, 1)[None]
         if guide is not None:

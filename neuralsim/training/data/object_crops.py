@@ -1,4 +1,4 @@
-"""Crops of vehicles, people and cycles, at one size: a frame-wide discriminator hardly looks at what is small in it."""
+"""Crops of vehicles, people and cycles, at one size: a frame-wide discriminator hardly sees small objects."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.nn import functional as F
 
 from neuralsim.models.classes import MOVERS
 
-SIDE = 96  # px of a crop
-MOST = 3  # crops of a picture
-_LEAST_PIXELS, _LEAST_SIDE = 120, 14  # px: anything smaller has no shape to judge
+SIDE = 96  # side of a crop, px
+MOST = 3  # largest number of crops per image
+_LEAST_PIXELS, _LEAST_SIDE = 120, 14  # px; smaller objects have no recognisable shape
 _MARGIN = 1.15  # side of a crop over that of its object
-_LONGEST = 2.0  # side of a crop over its object's shorter one: a row of parked cars is seen in parts
+_LONGEST = 2.0  # largest side of a crop over its object's shorter side: a row of parked cars is split
 
 
 @dataclass(frozen=True)
 class CropWindow:
-    """A square of a picture of a batch, px, about an object of the class ``channel``."""
+    """A square, px, in image ``number`` of a batch around an object of the class ``channel``."""
 
     number: int
     channel: int
@@ -31,21 +31,21 @@ class CropWindow:
 
 
 def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) -> list[CropWindow]:
-    """Squares about at most ``most`` objects of each map of ``label`` i64 (N, H, W), larger ones more often."""
+    """Return squares around at most ``most`` objects of each map of ``label`` i64 (N, H, W), larger ones more often."""
     windows = []
     maps = label.detach().cpu().numpy().astype(np.uint8)
     height, width = maps.shape[1:]
     for number, each in enumerate(maps):
-        found = []
+        objects = []
         for channel in MOVERS:
             _, _, stats, _ = cv2.connectedComponentsWithStats((each == channel).astype(np.uint8))
             large = (box for box in stats[1:] if box[4] >= _LEAST_PIXELS and min(box[2], box[3]) >= _LEAST_SIDE)
-            found += [(channel, *box) for box in large]
-        if not found:
+            objects += [(channel, *box) for box in large]
+        if not objects:
             continue
-        weights = np.sqrt([float(box[5]) for box in found])
-        chosen = rng.choice(len(found), min(most, len(found)), False, weights / weights.sum())
-        for channel, x, y, w, h, _ in (found[index] for index in chosen):
+        weights = np.sqrt([float(box[5]) for box in objects])
+        chosen = rng.choice(len(objects), min(most, len(objects)), False, weights / weights.sum())
+        for channel, x, y, w, h, _ in (objects[index] for index in chosen):
             side = int(min(_MARGIN * min(max(w, h), _LONGEST * min(w, h)), height, width))
             centre = [
                 start + side / 2 + rng.random() * (length - side) if length > side else start + length / 2
@@ -59,7 +59,7 @@ def object_windows(label: Tensor, rng: np.random.Generator, most: int = MOST) ->
 
 
 def cut(planes: Tensor, windows: list[CropWindow]) -> Tensor:
-    """f32 (len(windows), C, SIDE, SIDE) out of ``planes`` (N, C, H, W)."""
+    """Return f32 (len(windows), C, SIDE, SIDE), cut from ``planes`` (N, C, H, W)."""
     crops = []
     for each in windows:
         crop = planes[each.number : each.number + 1, :, each.y : each.y + each.side, each.x : each.x + each.side]

@@ -1,7 +1,7 @@
-"""Simulator frames in a row as training pairs and clips: exact motion, no real picture.
+"""Consecutive simulator frames as training pairs and clips: exact motion, no real image.
 
-The embedded town's cars carry a camera each for a while; what it sees at neighbouring ticks becomes a pair, or a longer
-stretch, with the very planes that the shipped graph computes.
+Cars of the embedded town carry a camera in turn; its frames at neighbouring ticks become a pair, or a longer stretch,
+with exactly the planes that the shipped graph computes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridge.messages import Frame
-from neuralsim.town.town_drive import TownDrive
-from neuralsim.guide.picture_guide import PictureGuide
+from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
 from neuralsim.models.surface import Surface
 from neuralsim.models.warp import still_visible
+from neuralsim.town.town_drive import TownDrive
 from neuralsim.training.data.clips import Clip, halved
 
-MAP = "map_"  # pairs of still maps (neuralsim/training/data/map_pairs.py): their files' names begin so
-_GUIDED = 0.6  # share of the drives that follow the simulator's picture
-_WITHHELD = 0.2  # share of the classes whose guide is withheld there
-_STRENGTH = (0.6, 1.5)  # of the guide's sketch, over its own
+MAP = "map_"  # prefix of the files of map pairs (neuralsim/training/data/map_pairs.py)
+_GUIDED = 0.6  # share of the drives with the simulator image as a guide
+_WITHHELD = 0.2  # share of the classes without a guide there
+_STRENGTH = (0.6, 1.5)  # range of factors on the guide's sketch
 _ALL = ("label", "tint", "detail")  # planes of every frame
 
 
@@ -42,26 +42,27 @@ class Pair:
     detail: Tensor
     motion: Tensor
     visible: Tensor
-    still: bool = False  # of the labels of a picture, not of a drive
+    still: bool = False  # whether it is made from a label map, not from a drive
 
     def halved(self) -> Pair:
-        """The same at half the size."""
+        """Return the same at half the size."""
         small = halved(Clip(self.label[None], self.tint[None], self.detail[None], *self._steps()))
         seen = small.label[0], small.tint[0], small.detail[0], small.motion[0, 1], small.visible[0, 1]
         return Pair(*seen, self.still)
 
     def _steps(self) -> tuple[Tensor, Tensor]:
-        """Motion and visibility as a clip has them."""
+        """Return motion and visibility in the form of a clip."""
         return F.pad(self.motion[None, None], (0,) * 6 + (1, 0)), F.pad(self.visible[None, None], (0,) * 6 + (1, 0))
 
     def to(self, device: str) -> Pair:
-        """The same on another device."""
+        """Return the same on another device."""
         planes = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(self, **{name: plane.to(device) for name, plane in planes.items() if name != "still"})
 
 
 def pair_files(folder: Path, driven: bool = False) -> list[Path]:
-    """The ``.npz`` pairs in ``folder``, only those of drives if asked. Raises FileNotFoundError when there are none."""
+    """Return the ``.npz`` pairs in ``folder``, with ``driven`` only those of drives. Raises FileNotFoundError when
+    there are none."""
     files = sorted(path for path in folder.glob("*.npz") if not (driven and is_map(path)))
     if not files:
         raise FileNotFoundError(f"no .npz pairs in {folder}")
@@ -69,19 +70,19 @@ def pair_files(folder: Path, driven: bool = False) -> list[Path]:
 
 
 def is_map(file: Path) -> bool:
-    """Is it a pair of the labels of a picture (``map_pairs.py``), not of a drive?"""
+    """Return whether it is a map pair (``map_pairs.py``), not one of a drive."""
     return file.name.startswith(MAP)
 
 
 def load_pair(file: Path) -> Pair:
-    """One pair; of a longer stretch its first. Raises ValueError for a damaged file."""
+    """Return one pair; of a longer stretch the first. Raises ValueError for a damaged file."""
     clip = load_clip(file, 2)
     seen = clip.label[0], clip.tint[0], clip.detail[0], clip.motion[0, 1], clip.visible[0, 1]
     return Pair(*seen, is_map(file))
 
 
 def load_clip(file: Path, frames: int) -> Clip:
-    """The first ``frames`` of a stretch. Raises ValueError for a damaged file, or one with fewer."""
+    """Return the first ``frames`` of a stretch. Raises ValueError for a damaged file, or one with fewer."""
     try:
         with np.load(file, allow_pickle=False) as stored:
             planes = {name: torch.from_numpy(stored[name][:frames].astype(np.float32)) for name in _ALL}
@@ -99,8 +100,8 @@ def load_clip(file: Path, frames: int) -> Clip:
                 visible=visible.reshape(1, size[0], 1, *size[1:]),
             )
     except (BadZipFile, KeyError, ValueError, EOFError, RuntimeError):
-        raise ValueError(f"{file}: damaged; delete it, or the whole folder to have it driven anew") from None
-    raise ValueError(f"{file} has {count} frames, rollouts want {frames}: delete its folder to have longer ones driven")
+        raise ValueError(f"{file}: damaged; delete it, or the whole folder to record it again") from None
+    raise ValueError(f"{file} has {count} frames, rollouts need {frames}: delete its folder to record longer ones")
 
 
 def make_pairs(
@@ -114,19 +115,19 @@ def make_pairs(
     towns: Sequence[str] = ("oldtown",),
     frames: int = 2,
 ) -> None:
-    """Drive ``count`` stretches of ``frames`` out of each of ``towns`` into ``folder``: another car every eight, half a
-    second between two.
+    """Record ``count`` stretches of ``frames`` in each of ``towns`` into ``folder``: another car every eight stretches,
+    half a second between two.
 
     Args:
-        folder: Made if it is not there.
-        surface: Of the run.
+        folder: Folder to write to, created if needed.
+        surface: Surface of the run.
         styles: Name -> style f32 (CHANNELS, 3).
-        count: Of the stretches in each town.
-        width: Pixels.
-        height: Pixels.
-        seed: Of the towns and all that is random.
+        count: Number of stretches in each town.
+        width: Width, px.
+        height: Height, px.
+        seed: Seed of the towns and everything random.
         towns: Names of maps.
-        frames: Of each stretch.
+        frames: Frames of each stretch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -151,25 +152,25 @@ def drive_pairs(
     rng: np.random.Generator,
     frames: int = 2,
 ) -> None:
-    """``count`` stretches as files whose names begin with ``path``.
+    """Write ``count`` stretches as files whose paths begin with ``path``.
 
     Args:
-        town: That is driven through.
-        path: How the files' paths begin.
-        surface: Of the run.
+        town: Drive through the town.
+        path: Start of the files' paths.
+        surface: Surface of the run.
         styles: Name -> style f32 (CHANNELS, 3).
-        count: Of the stretches.
-        rng: Of all that is random.
-        frames: Of each stretch.
+        count: Number of stretches.
+        rng: Generator for everything random.
+        frames: Frames of each stretch.
     """
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
             town.ride(fov, rng.uniform(0.6, 1.4), rng.uniform(1.38, 1.52), turn)
             style = torch.from_numpy(styles[rng.choice(list(styles))])
-            guide = PictureGuide() if rng.random() < _GUIDED else None
+            guide = ImageGuide() if rng.random() < _GUIDED else None
         town.skip(int(rng.integers(8, 20)))
-        row = [town.next("" if guide is None else "rgb") for _ in range(frames)]
+        row = [town.next_frame("" if guide is None else "rgb") for _ in range(frames)]
         kept, strength = rng.random(CHANNELS) > _WITHHELD, rng.uniform(*_STRENGTH)
         guides = [None if guide is None else _guide(frame, guide, style, kept, strength) for frame in row]
         planes = [_planes(frame, surface, style, guide) for frame, guide in zip(row, guides, strict=True)]
@@ -183,9 +184,9 @@ def drive_pairs(
         )
 
 
-def _guide(frame: Frame, guide: PictureGuide, style: Tensor, kept: np.ndarray, strength: float) -> np.ndarray:
-    """The guide u8 (H, W, 4) of one frame, of the channels ``kept`` bool (CHANNELS,) and with its sketch at another
-    ``strength``: what is painted should believe it without copying a simulator's plastic."""
+def _guide(frame: Frame, guide: ImageGuide, style: Tensor, kept: np.ndarray, strength: float) -> np.ndarray:
+    """Return the guide u8 (H, W, 4) of one frame, of the channels ``kept`` bool (CHANNELS,), its sketch scaled by
+    ``strength``: the generator should follow it without copying a simulator's smooth surfaces."""
     tag, instance, rgb = (frame.planes[name] for name in ("tag", "instance", "rgb"))
     out = guide.follow(tag, instance, rgb, style.numpy(), frame.sim_time) * kept[CARLA_TO_CHANNEL[tag]][..., None]
     sketch = out[..., 3].astype(np.float32)
@@ -197,7 +198,7 @@ def _guide(frame: Frame, guide: PictureGuide, style: Tensor, kept: np.ndarray, s
 def _planes(
     frame: Frame, surface: Surface, style: Tensor, guide: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label u8 (H, W), tint f16 (3, H, W) and detail f16 (2, H/2, W/2) of one frame."""
+    """Return label u8 (H, W), tint f16 (3, H, W) and detail f16 (2, H/2, W/2) of one frame."""
     guides = None if guide is None else torch.from_numpy(guide).permute(2, 0, 1)[None]
     camera = frame.camera
     lens = [camera.focal, camera.focal, camera.width / 2.0, camera.height / 2.0]

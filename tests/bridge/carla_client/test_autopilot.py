@@ -1,4 +1,4 @@
-"""The autopilot on a road of its own: lanes, bends, obstacles, lights, and a road that ends."""
+"""The autopilot on a simple road: lanes, bends, obstacles, lights, and a road that ends."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 from helpers.bridge_processes import advance, end, free_port, start
 
 from bridge.carla_client.connection import connect
-from bridge.carla_client.ego_bridge import CarlaBridge
+from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
+from bridge.carla_client.vehicle_geometry import VehicleGeometry
 
 
-def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
+def test_autopilot_respawns_at_the_end_of_the_road(tmp_path):
     lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
     path = tmp_path / "road.xodr"
     path.write_text(
@@ -25,7 +26,7 @@ def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
     numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
     town = start("-m", "neuralsim.town.carla_server", "--town", str(path), *numbers, "--with-parent")
     try:
-        with CarlaBridge(connect(f"127.0.0.1:{port}"), (64, 32), fps=10.0, autopilot=True) as bridge:
+        with CarlaBridge(connect(f"127.0.0.1:{port}"), BridgeSettings((64, 32), fps=10.0, autopilot=True)) as bridge:
             places = [0.0]
             while places[-1] > places[-1 - (len(places) > 1)] - 5.0 and len(places) < 500:
                 places.append(float(advance(bridge).ego.pose[0, 3]))
@@ -38,7 +39,7 @@ def test_the_autopilot_goes_on_elsewhere_where_the_road_ends(tmp_path):
 
 
 class TestAutopilot:
-    """On a straight and a bent road of ``carla.Map`` alone, with a point that follows the pedals."""
+    """The autopilot on a ``carla.Map`` with one straight and one bent road, driving a single-track model."""
 
     @pytest.fixture(scope="class")
     def road(self) -> carla.Map:
@@ -57,8 +58,8 @@ class TestAutopilot:
         )
 
     def drive(self, road, seconds, bodies=(), halts=(), at=5.0, speed=8.0) -> list[tuple[float, float, float]]:
-        """Positions and speeds of a car (single track, 60 degrees of lock, which the pilot takes for 40)."""
-        pilot = Autopilot(road, 2.4, 0.95, 2.87, np.radians(40.0))
+        """Return x, y and speed of a car over time; its steering lock is 60 degrees, the autopilot assumes 40."""
+        pilot = Autopilot(road, VehicleGeometry(2.4, 0.95, 2.87, np.radians(40.0)))
         begin = road.get_waypoint_xodr(1, -1, at).transform
         x, y, yaw = begin.location.x, begin.location.y, np.radians(begin.rotation.yaw)
         track, delta = [], 1 / 30
@@ -81,7 +82,7 @@ class TestAutopilot:
         assert max(bend) ** 2 / 28.0 < 3.0
         assert track[-1][2] < 0.5  # the road ends
 
-    def test_stops_behind_what_stands_in_the_lane(self, road):
+    def test_stops_behind_a_stationary_vehicle(self, road):
         ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
         track = self.drive(road, 30.0, [RoadUser(ahead.x, ahead.y, 0.0, 2.2, 0.9, 0.0, 0.0)])
         for at, most in ((14.0, 6.0), (30.0, 2.0)):  # after a while it comes closer, to see whether it can pass
@@ -89,7 +90,7 @@ class TestAutopilot:
             assert speed < 0.3
             assert 0.5 < ahead.x - 2.2 - (x + 2.4) < most
 
-    def test_passes_what_stands_beside_it(self, road):
+    def test_passes_a_vehicle_standing_next_to_the_lane(self, road):
         ahead = road.get_waypoint_xodr(1, -1, 80.0).transform.location
         track = self.drive(road, 14.0, [RoadUser(ahead.x, ahead.y * 3.2, 0.0, 2.2, 0.9, 0.0, 0.0)])
         assert track[-1][0] > 100.0

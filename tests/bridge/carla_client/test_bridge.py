@@ -20,7 +20,7 @@ from helpers.bridge_processes import advance, end, free_port, start, start_bridg
 from bridge import carla_bridge
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import connect
-from bridge.carla_client.ego_bridge import CarlaBridge
+from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
 from bridge.messages import MIRROR, Control, Frame
@@ -32,7 +32,7 @@ SCENERY = 10000  # instance values above are the town's scenery
 
 @pytest.fixture(scope="module")
 def towns() -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
-    """Two towns of the same seed, started side by side."""
+    """Start two towns with the same seed in parallel."""
     with ThreadPoolExecutor(2) as pool:
         started = list(pool.map(lambda _: start_town(), range(2)))
     yield started
@@ -42,7 +42,7 @@ def towns() -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
 
 @pytest.fixture(scope="module")
 def digests(towns) -> list[str]:
-    """Of the tag planes of one run in each town, the first that happens there."""
+    """Return digests of the tag planes of the first run in each town."""
     return [tag_digest(address) for _, address in towns]
 
 
@@ -58,12 +58,12 @@ def client(town: str) -> carla.Client:
 
 @pytest.fixture
 def bridge(client: carla.Client) -> Iterator[CarlaBridge]:
-    with CarlaBridge(client, SIZE) as bridge:
+    with CarlaBridge(client, BridgeSettings(SIZE)) as bridge:
         yield bridge
 
 
 class TestFrame:
-    def test_has_everything(self, bridge):
+    def test_frame_is_complete(self, bridge):
         frame = advance(bridge, 3)
         assert {name: (plane.dtype, plane.shape) for name, plane in frame.planes.items()} == {
             "tag": (np.uint8, (128, 256)),
@@ -88,7 +88,7 @@ class TestFrame:
         np.testing.assert_allclose(place[:3, 3], (1.2, 0.0, 1.45), atol=1e-3)
         np.testing.assert_allclose(place[:3, :3], np.eye(3), atol=1e-4)
 
-    def test_ticks_are_all_there_and_in_order(self, bridge):
+    def test_ticks_are_complete_and_in_order(self, bridge):
         first = advance(bridge)
         frames = [advance(bridge) for _ in range(10)]
         assert [f.sim_frame for f in frames] == [first.sim_frame + k for k in range(1, 11)]
@@ -123,7 +123,7 @@ class TestDriving:
         assert abs(ego.speed) < 0.5
         assert ego.collisions == 0
 
-    def test_weather_goes_round(self, bridge):
+    def test_weather_presets_cycle(self, bridge):
         names = []
         for count in range(1, 4):
             bridge.apply_control(Control(count, weather=count))
@@ -133,7 +133,7 @@ class TestDriving:
             assert frame.weather["sun_altitude_angle"] == pytest.approx(preset.sun_altitude_angle, abs=1e-3)
         assert len(set(names)) == 3
 
-    def test_a_weather_is_asked_for_by_name_and_the_sun_by_the_time_of_day(self, bridge):
+    def test_weather_is_set_by_preset_and_sun_by_time_of_day(self, bridge):
         bridge.apply_control(Control(1, preset="WetCloudySunset"))
         assert advance(bridge).weather_name == "WetCloudySunset"
         heights = []
@@ -149,8 +149,8 @@ class TestDriving:
         sunset = carla.WeatherParameters.WetCloudySunset.sun_altitude_angle
         assert advance(bridge).weather["sun_altitude_angle"] == pytest.approx(sunset, abs=1e-3)
 
-    def test_every_camera_delivers_and_is_where_it_says(self, bridge):
-        half = bridge._ego.bounding_box.extent
+    def test_every_camera_delivers_from_its_mount(self, bridge):
+        half = bridge._ego.actor.bounding_box.extent
         ahead = {"bonnet": 1.0, "chase": 1.0, "left": 0.0, "right": 0.0, "back": -1.0, "reversing": -1.0, "": 1.0}
         for count, (name, along) in enumerate(ahead.items(), 1):
             bridge.apply_control(Control(count, camera=name))
@@ -158,13 +158,13 @@ class TestDriving:
             assert (frame.mount, set(frame.planes)) == (name, {"tag", "instance", "depth", "motion"})
             place = np.linalg.inv(frame.ego.pose) @ frame.camera.pose
             assert place[0, 0] == pytest.approx(along, abs=0.2), name
-            ego_seen = (frame.planes["instance"] == bridge._ego.id).mean()
+            ego_seen = (frame.planes["instance"] == bridge._ego.actor.id).mean()
             assert (ego_seen > 0.02) == (name == "chase"), name  # it is seen from behind, and not from its seat
             assert abs(place[1, 3]) < half.y
         bridge.apply_control(Control(20, camera="moon"))
         assert advance(bridge).mount == ""
 
-    def test_the_rear_mirror_shows_what_is_behind_every_third_tick_while_it_is_wanted(self, bridge):
+    def test_rear_mirror_sends_every_third_tick_while_on(self, bridge):
         assert not any(advance(bridge).mirror for _ in range(4))
         bridge.apply_control(Control(1, mirror=True, preset="ClearNoon"))
         seen = [advance(bridge).mirror for _ in range(13)]
@@ -177,22 +177,22 @@ class TestDriving:
         advance(bridge)
         assert not any(advance(bridge).mirror for _ in range(4))
 
-    def test_the_way_to_a_place_is_planned_shown_and_driven(self, bridge):
+    def test_route_to_a_destination_is_planned_sent_and_driven(self, bridge):
         advance(bridge)  # the first frame has it anyway
         assert advance(bridge).chart is None  # nobody wants it
         bridge.apply_control(Control(1, chart="?"))
         chart = advance(bridge).chart
         assert chart is not None
         every = np.concatenate(chart.lines)
-        ego = bridge._ego.get_transform().location
+        ego = bridge._ego.actor.get_transform().location
         assert np.hypot(*(every - (ego.x, ego.y)).T).min() < 3.0
         assert len(advance(bridge).traffic) > 3
         bridge.apply_control(Control(2, chart=chart.name))
         assert advance(bridge).chart is None  # it has come
-        start = bridge._map.get_waypoint(ego)
+        start = bridge.map.get_waypoint(ego)
         goal = start.next(70.0)[0].transform.location
-        told = Control(3, autopilot=True, going=1, goal=True, goal_x=goal.x, goal_y=goal.y)
-        bridge.apply_control(told)
+        control = Control(3, autopilot=True, going=1, goal=True, goal_x=goal.x, goal_y=goal.y)
+        bridge.apply_control(control)
         frame = advance(bridge)
         assert 50.0 < frame.route_left < 110.0
         assert np.hypot(*(frame.route[0] - (ego.x, ego.y))) < 8.0
@@ -203,22 +203,22 @@ class TestDriving:
         frame = advance(bridge)
         assert (frame.route_left, len(frame.route)) == (0.0, 0)
 
-    def test_who_strays_is_led_anew_and_who_arrives_is_told(self, bridge):
-        goal = bridge._map.get_waypoint(bridge._ego.get_transform().location).next(70.0)[0].transform.location
+    def test_route_is_recalculated_off_route_and_arrival_is_announced(self, bridge):
+        goal = bridge.map.get_waypoint(bridge._ego.actor.get_transform().location).next(70.0)[0].transform.location
         bridge.apply_control(Control(1, going=1, goal=True, goal_x=goal.x, goal_y=goal.y))
         advance(bridge)
         strayed = max(bridge._spawn_points.points, key=lambda point: point.location.distance(goal))
-        bridge._ego.set_transform(strayed)
-        assert "anew" in advance(bridge).notice
-        there = bridge._map.get_waypoint(goal).transform
+        bridge._ego.actor.set_transform(strayed)
+        assert "Recalculating" in advance(bridge).notice
+        there = bridge.map.get_waypoint(goal).transform
         there.location.z += 0.3
-        bridge._ego.set_transform(there)
+        bridge._ego.actor.set_transform(there)
         bridge._navigator.go(goal.x, goal.y, goal)
         frame = advance(bridge)
         assert "arrived" in frame.notice
         assert frame.route_left == 0.0
 
-    def test_rgb_only_while_asked_for(self, bridge):
+    def test_rgb_is_sent_only_on_request(self, bridge):
         assert "rgb" not in advance(bridge).planes
         for sequence in (1, 3):
             bridge.apply_control(Control(sequence, rgb=True))
@@ -238,7 +238,7 @@ class TestDriving:
             bridge.apply_control(Control(sequence + 1))
             assert not {"rgb", "rgb_half"} & advance(bridge).planes.keys()
 
-    def test_a_wall_is_a_collision(self, bridge):
+    def test_hitting_a_wall_is_a_collision(self, bridge):
         bridge.apply_control(Control(1, throttle=1.0, steer=0.5))
         for _ in range(400):
             frame = advance(bridge)
@@ -246,8 +246,8 @@ class TestDriving:
                 break
         assert 1 <= frame.ego.collisions <= 3
 
-    def test_in_the_town_it_drives_on_without_a_scratch(self, client):
-        with CarlaBridge(client, SIZE, seed=2, autopilot=True, fps=20.0) as bridge:
+    def test_autopilot_drives_through_town_without_collisions(self, client):
+        with CarlaBridge(client, BridgeSettings(SIZE, seed=2, autopilot=True, fps=20.0)) as bridge:
             way, moved = advance(bridge).ego.pose[:2, 3], 0.0
             for _ in range(240):
                 frame = advance(bridge)
@@ -256,12 +256,12 @@ class TestDriving:
             assert moved > 10.0
             assert frame.ego.collisions == 0
 
-    def test_everything_is_given_back(self, client):
+    def test_actors_and_settings_are_restored(self, client):
         world = client.get_world()
         world.wait_for_tick()
         before = {actor.id for actor in world.get_actors()}
         settings = world.get_settings()
-        with CarlaBridge(client, SIZE) as bridge:
+        with CarlaBridge(client, BridgeSettings(SIZE)) as bridge:
             advance(bridge, 2)
             assert world.get_settings().synchronous_mode
         assert world.get_settings() == settings
@@ -272,9 +272,9 @@ class TestDriving:
 
 
 def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """f64 (H, W, 2): motion from depth, camera poses and object poses; which pixels are scenery, which rigid movers.
+    """Return motion f64 (H, W, 2) from depth, camera and object poses; masks of scenery and of rigid movers.
 
-    Wheels turn by themselves: what is low at the sides of a vehicle is not counted as rigid.
+    Wheels rotate: pixels low at the sides of a vehicle are not counted as rigid.
     """
     camera, depth, tag = new.camera, new.planes["depth"].astype(float), new.planes["tag"]
     j, i = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
@@ -298,11 +298,11 @@ def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndar
     return np.stack([u - j, v - i], -1), ~moving, rigid
 
 
-def test_motion_is_proved_by_depth_and_poses(client):
-    """On all pixels, edges included, of scenery and of vehicles that drive. Walkers bend and are left out."""
+def test_motion_agrees_with_depth_and_poses(client):
+    """Checks all pixels, edges included, of scenery and moving vehicles; walkers deform and are excluded."""
     still_pixels = moving_pixels = 0
     for seed in range(6):
-        with CarlaBridge(client, seed=seed, autopilot=True) as bridge:
+        with CarlaBridge(client, BridgeSettings(seed=seed, autopilot=True)) as bridge:
             old = advance(bridge, 40)
             for _ in range(12):
                 new = advance(bridge)
@@ -313,7 +313,7 @@ def test_motion_is_proved_by_depth_and_poses(client):
                 assert right[still].mean() >= 0.99
                 assert np.abs(true[still]).max() > 1.0
                 own = np.abs(new.planes["motion"].astype(float) - reprojected_still(new, old)).max(-1)
-                if (rigid & (own > 0.3)).sum() > 50:  # somebody who does not just stand there
+                if (rigid & (own > 0.3)).sum() > 50:  # a vehicle that moves
                     assert right[rigid].mean() >= 0.99
                     moving_pixels += int(rigid.sum())
                 still_pixels += int(still.sum())
@@ -325,14 +325,14 @@ def test_motion_is_proved_by_depth_and_poses(client):
 
 
 def reprojected_still(new: Frame, old: Frame) -> np.ndarray:
-    """As ``reprojected``, but as if the objects had not moved."""
+    """Return the same motion as ``reprojected``, but as if the objects had not moved."""
     return reprojected(Frame(0, 0, 0.0, new.camera, new.planes), old)[0]
 
 
 def test_objects_are_where_their_pixels_are(client):
-    found = 0
+    count = 0
     for seed in range(4):
-        with CarlaBridge(client, seed=seed, autopilot=True) as bridge:
+        with CarlaBridge(client, BridgeSettings(seed=seed, autopilot=True)) as bridge:
             frame = advance(bridge, 40)
         camera = frame.camera
         for o in frame.objects:
@@ -340,14 +340,14 @@ def test_objects_are_where_their_pixels_are(client):
             assert mask.any()
             centre = np.linalg.inv(camera.pose) @ o.pose[:, 3]
             assert np.abs(np.median(frame.planes["depth"][mask]) - centre[0]) < max(o.extent) + 1.0
-            found += 1
+            count += 1
         depths = [(np.linalg.inv(camera.pose) @ o.pose[:, 3])[0] for o in frame.objects]
         assert depths == sorted(depths)
-    assert found >= 3
+    assert count >= 3
 
 
-def test_lamps_say_what_the_lights_are(client):
-    """Beside each traffic light shown in a frame is a lamp of its state, inside the picture and on its housing."""
+def test_lamps_report_the_states_of_traffic_lights(client):
+    """For each traffic light in view there is a lamp of its state."""
     world = client.get_world()
     lights = world.get_actors().filter("traffic.traffic_light*")
     if not lights:
@@ -360,7 +360,7 @@ def test_lamps_say_what_the_lights_are(client):
                 continue
             behind = (ways[0].previous(12.0) or [ways[0]])[0].transform
             behind.location.z += 0.05
-            bridge._ego.set_transform(behind)
+            bridge._ego.actor.set_transform(behind)
             for state in (carla.TrafficLightState.Red, carla.TrafficLightState.Green):
                 light.set_state(state)
                 frame = advance(bridge, 2)
@@ -375,7 +375,7 @@ def test_lamps_say_what_the_lights_are(client):
 
 
 def tag_digest(address: str) -> str:
-    """Of the tag planes of one run from the world's first tick, driven by hand and then by the autopilot."""
+    """Return a digest of the tag planes of a run from the world's first tick, first by controls, then by autopilot."""
     digest = hashlib.sha256()
     client = connect(address)
     client.set_timeout(120.0)  # a town is built while it waits
@@ -384,7 +384,7 @@ def tag_digest(address: str) -> str:
     held.synchronous_mode = True
     world.apply_settings(held)
     world = client.reload_world(False)
-    with CarlaBridge(client, SIZE, seed=3) as bridge:
+    with CarlaBridge(client, BridgeSettings(SIZE, seed=3)) as bridge:
         for k in range(70):
             bridge.apply_control(
                 Control(k, throttle=0.7, steer=0.2 * np.sin(k / 8), autopilot=k >= 30, respawn=k // 50)
@@ -395,7 +395,7 @@ def tag_digest(address: str) -> str:
     return digest.hexdigest()
 
 
-def test_same_seed_same_controls_same_bytes(digests):
+def test_same_seed_and_controls_give_identical_planes(digests):
     assert digests[0] == digests[1]
 
 
@@ -421,7 +421,7 @@ class TestProcess:
             controls.send(Control(5, quit=True))
             assert wait_for(process).code == 0
 
-    def test_lockstep_loses_nothing_and_ends_after_its_frames(self, town, tmp_path):
+    def test_lockstep_loses_no_frame_and_ends_after_the_last(self, town, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames"
         process = start_bridge(town, endpoint, "--lockstep", "--no-realtime", "--autopilot", "--frames", "25")
         with FrameSubscriber(endpoint, lockstep=True) as frames:
@@ -429,7 +429,7 @@ class TestProcess:
             assert [frame.sequence if frame else None for frame in got] == list(range(25))
             assert wait_for(process).code == 0
 
-    def test_ends_soon_when_told(self, town, tmp_path):
+    def test_ends_promptly_on_request(self, town, tmp_path):
         world = connect(town).get_world()
         before = len(world.get_actors())
         process = start_bridge(town, f"ipc://{tmp_path}/frames")
@@ -441,7 +441,7 @@ class TestProcess:
         while len(connect(town).get_world().get_actors()) != before:
             assert time.monotonic() < until, "it left something of its own behind"
 
-    def test_a_server_that_hangs_and_one_that_is_lost(self, towns, tmp_path):
+    def test_hanging_server_and_lost_server(self, towns, tmp_path):
         server, address = towns[1]
         process = start_bridge(address, f"ipc://{tmp_path}/frames")
         server.send_signal(signal.SIGSTOP)
@@ -477,7 +477,7 @@ class TestProcess:
             assert time.monotonic() < until
             time.sleep(0.05)
 
-    def test_a_chosen_port_whose_neighbour_is_taken_is_given_up_for_another(self, monkeypatch):
+    def test_another_port_is_chosen_if_the_next_one_is_taken(self, monkeypatch):
         asked = []
 
         class Taken(ControlReceiver):
@@ -488,13 +488,15 @@ class TestProcess:
                 super().__init__(endpoint, keys)
 
         monkeypatch.setattr(carla_bridge, "ControlReceiver", Taken)
-        frames, controls = carla_bridge.links(BridgeOptions(carla="127.0.0.1:2000", publish="tcp://127.0.0.1:0"))
+        frames, controls = carla_bridge.open_links(BridgeOptions(carla="127.0.0.1:2000", publish="tcp://127.0.0.1:0"))
         with frames, controls:
             assert controls.endpoint == control_endpoint(frames.endpoint) == asked[-1]
         for fixed in ({"publish": f"tcp://127.0.0.1:{free_port()}"}, {"control": "tcp://127.0.0.1:0"}):
             asked.clear()
             with pytest.raises(LinkError, match="already in use"):
-                carla_bridge.links(BridgeOptions(**{"carla": "127.0.0.1:2000", "publish": "tcp://127.0.0.1:0"} | fixed))
+                carla_bridge.open_links(
+                    BridgeOptions(**{"carla": "127.0.0.1:2000", "publish": "tcp://127.0.0.1:0"} | fixed)
+                )
             assert len(asked) == 1
 
     def test_errors_are_one_line(self, town):

@@ -1,4 +1,4 @@
-"""The cameras at the ego: what they are asked of a server that does not have all that the town has."""
+"""The camera rig on servers that lack some of the embedded town's features."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import carla
 import pytest
 
-from bridge.carla_client.camera_rig import CameraRig
+from bridge.carla_client.camera_rig import CameraRig, RigSpec
 
 
 class _Blueprint:
-    """Of a server: with these attributes, it keeps what they are set to."""
+    """A server's blueprint with these attributes, which records their values."""
 
     def __init__(self, *attributes: str) -> None:
         self._attributes, self.settings = attributes, dict[str, str]()
@@ -25,7 +25,7 @@ class _Blueprint:
 
 
 class _World:
-    """It has one blueprint for all, and spawns cameras that see nothing."""
+    """A world with a single blueprint, whose cameras deliver nothing."""
 
     def __init__(self, blueprint: _Blueprint) -> None:
         self._blueprint = blueprint
@@ -45,11 +45,12 @@ class _World:
 
 
 @pytest.mark.parametrize(("own", "size"), [((), ("17", "9")), (("half_size",), ("33", "18"))])
-def test_a_picture_of_half_the_size_is_that_of_a_smaller_camera_where_the_server_cannot_thin_it(
+def test_half_size_image_uses_a_smaller_camera_if_the_server_cannot_subsample(
     own: tuple[str, ...], size: tuple[str, str]
 ) -> None:
     blueprint = _Blueprint("image_size_x", "image_size_y", "fov", *own)
-    CameraRig(_World(blueprint), None, (33, 18), 70.0, carla.Transform()).want(["rgb_half"])  # type: ignore[arg-type]
+    spec = RigSpec((33, 18), 70.0, carla.Transform())
+    CameraRig(_World(blueprint), None, spec).select_planes(["rgb_half"])  # type: ignore[arg-type]
     assert (blueprint.settings["image_size_x"], blueprint.settings["image_size_y"]) == size
     assert blueprint.settings["fov"] == "70.0"
     assert blueprint.settings.get("half_size", "") == "true" * len(own)

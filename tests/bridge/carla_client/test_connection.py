@@ -1,4 +1,4 @@
-"""What is no server of CARLA's, or one of another version, is said in one line; so is wrong usage."""
+"""One-line errors: not a CARLA server, a server of another version, wrong usage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.carla_client.connection import connect
 from bridge.process.lifetime import BridgeError
 
 
-def test_what_is_no_server(monkeypatch):
+def test_not_a_carla_server(monkeypatch):
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -24,7 +24,7 @@ def test_what_is_no_server(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         greeting = threading.Thread(target=lambda: other.accept()[0].sendall(b"SSH-2.0-another"), daemon=True)
         greeting.start()
-        with pytest.raises(BridgeError, match="is no CARLA server; is the port right"):
+        with pytest.raises(BridgeError, match="is not a CARLA server; is the port right"):
             connect(f"127.0.0.1:{other.getsockname()[1]}")
     for wrong in ("somewhere", "localhost:", "localhost:0", "localhost:http"):
         with pytest.raises(BridgeError, match="is not HOST:PORT"):
@@ -33,7 +33,7 @@ def test_what_is_no_server(monkeypatch):
 
 def test_another_version_is_named():
     def answer() -> None:
-        for _ in range(2):  # the bridge's look at who is there, then the client
+        for _ in range(2):  # the bridge's own probe, then the client
             with server.accept()[0] as peer:
                 _, number, *_ = msgpack.unpackb(peer.recv(4096))
                 peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))

@@ -9,7 +9,7 @@ import pytest
 from helpers.wire_world import road
 
 from bridge.carla_client.routing.lane_following import until_lane_end
-from bridge.carla_client.routing.navigation import chart_of
+from bridge.carla_client.routing.navigation import lane_chart
 
 RING = """<?xml version="1.0"?>
 <OpenDRIVE>
@@ -40,13 +40,13 @@ RING = """<?xml version="1.0"?>
 @pytest.mark.parametrize(
     ("opendrive", "length"), [(RING.format(length=100.0 * math.pi), 100.0 * math.pi), (road(123.0), 123.0)]
 )
-def test_a_lane_is_followed_to_its_end_and_no_further(opendrive: str, length: float) -> None:
+def test_lane_is_followed_exactly_to_its_end(opendrive: str, length: float) -> None:
     town = carla.Map("any", opendrive)
     for here, _ in town.get_topology():
         ways = [here, *until_lane_end(here, 4.0)]
         assert all(way.lane_id == here.lane_id for way in ways)
         assert abs(len(ways) - length / 4.0) < 3.0, "once along it"
-    chart = chart_of(town)
+    chart = lane_chart(town)
     assert len(chart.lines) == len(town.get_topology())
     for line in chart.lines:
         gaps = ((line[1:] - line[:-1]) ** 2).sum(axis=1) ** 0.5

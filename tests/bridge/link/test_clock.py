@@ -35,7 +35,7 @@ class Traffic:
         return now + self.ahead + round(self.drift * (now - self.begun))
 
     def tick(self, transit: tuple[float, float] = (0.3, 6.0)) -> None:
-        """A control leaves somewhere before the tick and is in its frame, which takes its time to come."""
+        """Send a control some time before a tick, and receive the frame that contains it after a random delay."""
         self.now += 33 * MS
         self.sequence += 1
         left = self.now - round(self.random.uniform(0.4, 30.0) * MS)
@@ -48,7 +48,7 @@ class Traffic:
 
 
 @pytest.mark.parametrize("ahead", [3_700 * MS, -250 * MS, 86_400_000 * MS])
-def test_a_skewed_clock_is_found_within_its_uncertainty(ahead: int):
+def test_offset_is_estimated_within_its_uncertainty(ahead: int):
     traffic = Traffic(ahead)
     for _ in range(300):
         traffic.tick()
@@ -63,7 +63,7 @@ def test_a_skewed_clock_is_found_within_its_uncertainty(ahead: int):
     assert clock.report()["uncertainty_ms"] == pytest.approx(clock.uncertainty / MS, abs=1e-3)
 
 
-def test_unequal_ways_do_not_lead_it_astray():
+def test_asymmetric_delays_stay_within_the_uncertainty():
     traffic = Traffic(500 * MS)
     for _ in range(300):
         traffic.tick(transit=(12.0, 20.0))  # frames take long, controls do not
@@ -81,7 +81,7 @@ def test_drift_is_followed():
     assert abs(clock.offset - traffic.true_offset()) <= clock.uncertainty < 4 * MS
 
 
-def test_one_clock_stays_untouched():
+def test_common_clock_is_not_corrected():
     traffic = Traffic(0)
     for _ in range(100):
         traffic.tick()
@@ -92,7 +92,7 @@ def test_one_clock_stays_untouched():
     assert stamps == traffic.last.stamps
 
 
-def test_what_it_cannot_know_it_does_not_claim():
+def test_offset_is_unknown_without_own_controls():
     clock = ClockOffset()
     clock.control_sent(1, 5 * MS)
     clock.frame_received(frame(0))  # no stamps
@@ -102,7 +102,7 @@ def test_what_it_cannot_know_it_does_not_claim():
     assert clock.report() == {"offset_ms": 0.0, "uncertainty_ms": None}
 
 
-def test_an_earlier_drivers_control_of_the_same_number_says_nothing():
+def test_equal_sequence_number_of_an_earlier_driver_is_ignored():
     clock = ClockOffset()
     clock.control_sent(2, 50 * MS)  # ours, not there yet; the frames still contain number 2 of the driver before
     for now in (51, 52):

@@ -1,4 +1,4 @@
-"""Messages on the wire: whatever is sent arrives as it was, and noise is refused in a line."""
+"""The wire format: messages survive the round trip, and noise is refused with a one-line error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.messages import Control, ProtocolError
 
 
 class TestMessages:
-    def test_a_frame_arrives_as_it_was(self):
+    def test_frame_round_trip(self):
         sent = full_frame()
         got = frame_header.unpack([bytes(part) for part in frame_header.pack(sent)])
         for name, plane in sent.planes.items():
@@ -29,7 +29,7 @@ class TestMessages:
         assert (got.lamps, got.weather, got.stamps) == (sent.lamps, sent.weather, sent.stamps)
         assert (got.sequence, got.sim_frame, got.weather_name) == (7, 107, "ClearNoon")
 
-    def test_what_a_driver_sees_beside_the_picture_arrives_as_it_was(self):
+    def test_cockpit_data_round_trip(self):
         sent = make_frame()
         sent.impact, sent.mount, sent.route_left = messages.Impact("guard rail", 3.5), "chase", 120.0
         sent.route, sent.traffic = np.ones((7, 2), np.float32), np.full((3, 4), 2.0, np.float32)
@@ -66,7 +66,7 @@ class TestMessages:
             times.append(time.perf_counter() - begun)
         assert sorted(times)[len(times) // 4] < 0.2e-3
 
-    def test_a_control_arrives_as_it_was(self):
+    def test_control_round_trip(self):
         control = Control(3, 4, 0.5, 0.25, -0.5, True, True, True, 2, 1, True, True, True)
         assert frame_header.unpack_control(frame_header.pack_control(control)) == control
         more = Control(3, camera="chase", going=2, goal=True, goal_x=-812.5, goal_y=40.0, preset="WetNoon", minutes=600)
@@ -82,7 +82,7 @@ class TestMessages:
         with pytest.raises(ProtocolError, match="protocol version"):
             frame_header.unpack_control(msgpack.packb({"protocol": version, "sequence": 1}))
 
-    def test_a_plane_of_another_size_is_refused(self):
+    def test_plane_of_wrong_size_is_refused(self):
         frame = make_frame()
         parts = frame_header.pack(frame)
         for wrong in (parts[:-1], [*parts, b"x"], [*parts[:-1], bytes(8)]):
@@ -92,7 +92,7 @@ class TestMessages:
         with pytest.raises(ValueError, match="depth"):
             frame_header.pack(frame)
 
-    def test_the_picture_of_half_the_size_has_half_of_each_side_rounded_up(self):
+    def test_half_size_plane_rounds_both_sides_up(self):
         sent = make_frame(width=17, height=9)
         sent.planes["rgb_half"] = np.full((5, 9, 3), 7, np.uint8)
         parts = [bytes(part) for part in frame_header.pack(sent)]

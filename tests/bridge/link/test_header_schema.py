@@ -17,8 +17,8 @@ TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", list: 
 
 
 def test_the_committed_schema_is_current() -> None:
-    wanted = "python -m bridge.link.header_schema > bridge/link/header.schema.json"
-    assert header_schema.json_schema() == COMMITTED.read_text(encoding="utf-8"), wanted
+    command = "python -m bridge.link.header_schema > bridge/link/header.schema.json"
+    assert header_schema.json_schema() == COMMITTED.read_text(encoding="utf-8"), command
 
 
 def conforms(value: Any, part: dict[str, Any], defs: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def conforms(value: Any, part: dict[str, Any], defs: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("what", ["header", "control"])
-def test_what_is_sent_conforms_to_the_schema(what: str) -> None:
+def test_sent_messages_conform_to_the_schema(what: str) -> None:
     whole = msgspec.json.decode(COMMITTED.read_bytes())
     planes = {"tag": np.zeros((2, 4), np.uint8), "motion": np.zeros((2, 4, 2), np.float16)}
     moving = messages.MovingObject(3, 14, np.eye(4), (2.0, 1.0, 0.7))

@@ -34,7 +34,7 @@ from bridge.messages import Control
 
 
 class TestLatestWins:
-    def test_a_slow_receiver_gets_the_newest_and_counts_the_rest(self):
+    def test_slow_receiver_gets_the_newest_frame_and_counts_the_rest(self):
         with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
             first = send_until_received(publisher, subscriber)
             for sequence in range(first + 1, first + 6):
@@ -47,7 +47,7 @@ class TestLatestWins:
             assert set(frame.stamps) >= {"sent", "received"}
 
     @pytest.mark.parametrize("shared", [True, False])
-    def test_a_publisher_is_never_held_up_and_its_queue_is_bounded(self, shared):
+    def test_publisher_never_blocks_and_its_queue_is_bounded(self, shared):
         with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint, shared=shared) as subscriber:
             first = send_until_received(publisher, subscriber)
             begun = time.monotonic()
@@ -66,7 +66,7 @@ class TestLatestWins:
             assert got.sequence == first + 500
             assert subscriber.skipped == 499 - frames
 
-    def test_motion_of_lost_frames_is_taken_from_depth(self):
+    def test_motion_over_lost_frames_is_reprojected_by_depth(self):
         with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
             first = send_until_received(publisher, subscriber)
             frame = make_frame(first + 5)  # those between never come
@@ -77,7 +77,7 @@ class TestLatestWins:
             assert got.skipped == 4
             np.testing.assert_allclose(got.planes["motion"][..., 0], frame.camera.focal * 0.05, atol=2e-3)
 
-    def test_a_new_bridge_is_found(self, tmp_path):
+    def test_subscriber_finds_a_restarted_bridge(self, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames"
         with FrameSubscriber(endpoint) as subscriber:
             assert subscriber.recv(0.05) is None
@@ -103,7 +103,7 @@ class TestLatestWins:
 
 
 class TestLockstep:
-    def test_none_is_lost_and_none_comes_twice(self):
+    def test_no_frame_is_lost_or_duplicated(self):
         got = []
 
         def receive() -> None:
@@ -133,13 +133,13 @@ class TestLockstep:
             for sequence in range(allowed):
                 publisher.wait()
                 publisher.send(make_frame(sequence))
-            with pytest.raises(LinkTimeout, match="does not take its frames"):
+            with pytest.raises(LinkTimeout, match="has not taken its frames"):
                 publisher.wait()
             assert subscriber.recv(1.0) is not None
             subscriber.recv(0.1)  # this asks for the next
             publisher.wait()
 
-    def test_the_last_one_arrives_though_the_publisher_closes_at_once(self):
+    def test_last_frame_arrives_even_if_the_publisher_closes_at_once(self):
         for _ in range(20):
             with FramePublisher(LOOPBACK, lockstep=True, timeout=5.0) as publisher:
                 subscriber = FrameSubscriber(publisher.endpoint, lockstep=True, shared=False)
@@ -150,13 +150,13 @@ class TestLockstep:
                 assert frame is not None
                 assert frame.sequence == 7
 
-    def test_nobody_there_ends_in_a_clear_error(self):
+    def test_missing_receiver_is_a_clear_error(self):
         with FramePublisher(LOOPBACK, lockstep=True, timeout=0.3) as publisher:
-            with pytest.raises(LinkTimeout, match="no receiver came"):
+            with pytest.raises(LinkTimeout, match="no receiver has connected"):
                 publisher.wait()
             publisher.wait(stop=lambda: True)
 
-    def test_a_receiver_that_left_is_not_waited_for(self):
+    def test_publisher_does_not_wait_for_a_receiver_that_left(self):
         with FramePublisher(LOOPBACK, lockstep=True, timeout=5.0) as publisher:
             stays = FrameSubscriber(publisher.endpoint, lockstep=True)
             leaves = FrameSubscriber(publisher.endpoint, lockstep=True)
@@ -169,7 +169,7 @@ class TestLockstep:
             assert publisher.receivers == 1
             stays.close()
 
-    def test_a_lost_frame_is_an_error(self):
+    def test_lost_frame_is_an_error(self):
         with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint, lockstep=True) as subscriber:
             first = send_until_received(publisher, subscriber)
             publisher.send(make_frame(first + 3))
@@ -229,16 +229,16 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "endpoint", ["", "localhost:5", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "ipc://", "inproc://x"]
     )
-    def test_what_is_no_endpoint(self, endpoint):
-        with pytest.raises(LinkError, match="no endpoint"):
+    def test_invalid_endpoints(self, endpoint):
+        with pytest.raises(LinkError, match="not an endpoint"):
             FramePublisher(endpoint)
 
-    def test_an_address_in_use(self, tmp_path):
+    def test_address_in_use(self, tmp_path):
         for endpoint in (LOOPBACK, f"ipc://{tmp_path}/frames"):
             with FramePublisher(endpoint) as publisher, pytest.raises(LinkError, match="address already in use"):
                 FramePublisher(publisher.endpoint)
 
-    def test_where_controls_go(self):
+    def test_default_control_endpoint(self):
         assert control_endpoint("tcp://127.0.0.1:5600") == "tcp://127.0.0.1:5601"
         assert control_endpoint("ipc:///tmp/frames") == "ipc:///tmp/frames.control"
 
@@ -256,9 +256,9 @@ class TestKeys:
                 sender.send(Control(5))
                 wait_until(lambda: (receiver.newest() or Control(0)).sequence == 5)
 
-    def test_strangers_see_and_steer_nothing(self, tmp_path):
+    def test_clients_without_keys_can_neither_watch_nor_drive(self, tmp_path):
         ours, others = generate_keys(tmp_path / "ours"), generate_keys(tmp_path / "others")
-        # One who has found out the public key, but not the secret.
+        # The attacker knows the public key, but not the secret one.
         (others / "public").rename(others / "own")
         with FramePublisher(LOOPBACK, ours) as publisher, ControlReceiver(LOOPBACK, ours) as receiver:
             context = zmq.Context()
@@ -282,7 +282,7 @@ class TestKeys:
             push.close()
             context.term()
 
-    def test_an_observer_watches_and_cannot_drive(self, tmp_path):
+    def test_observer_can_watch_but_not_drive(self, tmp_path):
         keys = generate_keys(tmp_path / "keys")
         guest, former = (generate_observer(tmp_path / name, keys) for name in ("guest", "former"))
         (keys / "observers" / load_keys(former).public.hex()[:16]).unlink()
@@ -311,7 +311,7 @@ class TestKeys:
         with pytest.raises(LinkError, match="observer"):
             generate_observer(tmp_path / "second", guest)
 
-    def test_bad_folders(self, tmp_path):
+    def test_invalid_key_folders(self, tmp_path):
         keys = generate_keys(tmp_path / "keys")
         with pytest.raises(LinkError, match="keys already"):
             generate_keys(keys)

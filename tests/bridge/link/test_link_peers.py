@@ -48,7 +48,7 @@ ATTEMPTS = 4  # at what another process on this machine may spoil
 
 @pytest.fixture
 def calm() -> None:
-    """Times mean something only where this process gets the processor when it wants it."""
+    """Skip if the machine is busy: timings are meaningful only if this process gets the CPU when it needs it."""
     begun, used = time.monotonic(), time.thread_time()
     while time.monotonic() - begun < 0.3:
         pass
@@ -58,7 +58,7 @@ def calm() -> None:
 
 
 class Receiver:
-    """A subscriber in a process of its own that is ``busy`` for so many seconds with each frame.
+    """A subscriber in its own process that spends ``busy`` seconds on each frame.
 
     It ends after ``seconds``, or when its standard input does.
     """
@@ -137,7 +137,7 @@ def handshake(publisher: FramePublisher, subscriber: FrameSubscriber) -> Frame:
 
 
 def in_memory(frame: Frame) -> bool:
-    """Whether the frame's planes were not sent but found."""
+    """Return whether the frame's planes are in shared memory."""
     base = frame.planes["depth"]
     while isinstance(base, np.ndarray | memoryview):
         base = base.obj if isinstance(base, memoryview) else base.base
@@ -146,7 +146,7 @@ def in_memory(frame: Frame) -> bool:
 
 class TestMemory:
     @pytest.mark.parametrize("kind", ["ipc", "tcp"])
-    def test_planes_are_found_in_memory_not_copied_and_stay_as_they_are(self, kind, tmp_path):
+    def test_planes_in_shared_memory_are_neither_copied_nor_overwritten(self, kind, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames" if kind == "ipc" else "tcp://127.0.0.1:0"
         with FramePublisher(endpoint) as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
             begun = handshake(publisher, subscriber).sequence + 1
@@ -168,7 +168,7 @@ class TestMemory:
             assert (motion == 0.0).all()
             assert len(publisher._ring._slots) < 50
 
-    def test_who_asks_for_it_or_cannot_open_it_gets_the_planes_sent(self, tmp_path, monkeypatch):
+    def test_planes_are_sent_without_shared_memory(self, tmp_path, monkeypatch):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             with FrameSubscriber(publisher.endpoint, shared=False) as subscriber:
                 assert not in_memory(handshake(publisher, subscriber))
@@ -181,7 +181,7 @@ class TestMemory:
                 assert not in_memory(handshake(publisher, subscriber))
                 assert subscriber.malformed == 0
 
-    def test_a_change_of_size_and_of_planes(self, tmp_path):
+    def test_size_and_planes_can_change(self, tmp_path):
         with FramePublisher(f"ipc://{tmp_path}/f") as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
             sequence = handshake(publisher, subscriber).sequence
             for size in ((64, 32), (96, 48), (64, 32)):
@@ -209,7 +209,7 @@ class TestMemory:
         )
         before = set(os.listdir("/dev/shm"))
         with FrameSubscriber(f"ipc://{tmp_path}/frames") as subscriber:
-            for _ in range(2):  # and its successor is found
+            for _ in range(2):  # and its successor is connected to
                 publisher = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
                 try:
                     frame, until = None, time.monotonic() + 20.0
@@ -229,7 +229,7 @@ class TestMemory:
 @pytest.mark.usefixtures("calm")
 class TestPeers:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-    def test_a_dead_or_stopped_receiver_changes_nothing_for_the_others(self, number, tmp_path, receivers):
+    def test_dead_or_stopped_receiver_does_not_affect_others(self, number, tmp_path, receivers):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             receivers += [Receiver(publisher.endpoint), Receiver(publisher.endpoint, interactive=True)]
             assert all(receiver.ready() for receiver in receivers)
@@ -248,7 +248,7 @@ class TestPeers:
                     stream(publisher, 30.0, 0.2)
 
     def test_eight_receivers_do_not_slow_the_tick(self, tmp_path, receivers):
-        """In the best of several attempts: a machine that is busy for a moment is not the link's doing."""
+        """The best of several attempts counts: other load on the machine is not the link's fault."""
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             for _ in range(ATTEMPTS):
                 eight = [Receiver(publisher.endpoint) for _ in range(8)]
@@ -262,50 +262,53 @@ class TestPeers:
 
 
 def driven(publisher: FramePublisher, making: float, busy: float, ahead: int) -> tuple[float, float, int]:
-    """30 ticks a second wanted, each ``making`` seconds, for a driver: medians of s between pictures and of their age
-    in s, and the skipped frames; of several attempts the one with the youngest pictures."""
-    found = []
+    """Stream to an interactive receiver at up to 30 frames/s, each of which takes ``making`` seconds to produce.
+
+    Returns the medians of the interval and of the age of frames, s, and the number of skipped frames, of the attempt
+    with the lowest age.
+    """
+    results = []
     for _ in range(ATTEMPTS):
         receiver = Receiver(publisher.endpoint, 2.5, busy, ahead=ahead, interactive=True).ready()
         stream(publisher, 30.0, 2.5, making)
         result = receiver.result()
         came, ages = np.array(result["came"][5:]), np.array(result["ages"][5:])
-        found.append((float(np.median(np.diff(came))), float(np.median(ages)), result["skipped"]))
-        if found[-1][1] < making + busy + 0.005:
+        results.append((float(np.median(np.diff(came))), float(np.median(ages)), result["skipped"]))
+        if results[-1][1] < making + busy + 0.005:
             break
-    return min(found, key=lambda one: one[1])
+    return min(results, key=lambda result: result[1])
 
 
-class TestHabit:
-    def test_what_never_varies_is_known_exactly(self):
-        habit = DurationEstimator()
-        assert not habit.known
+class TestDurationEstimator:
+    def test_constant_duration_is_exact(self):
+        estimator = DurationEstimator()
+        assert not estimator.known
         for _ in range(5):
-            habit.add(0.010)
-        assert habit.known
-        assert habit.p25 == habit.p75 == pytest.approx(0.010)
+            estimator.add(0.010)
+        assert estimator.known
+        assert estimator.p25 == estimator.p75 == pytest.approx(0.010)
 
-    def test_room_is_left_for_what_strays(self):
-        habit = DurationEstimator()
+    def test_quartiles_leave_room_for_variation(self):
+        estimator = DurationEstimator()
         for turn in range(60):
-            habit.add(0.030 + 0.0005 * (turn % 5))  # 30 to 32 ms
-        assert (habit.p25, habit.median, habit.p75) == pytest.approx((0.0305, 0.031, 0.0315))
+            estimator.add(0.030 + 0.0005 * (turn % 5))  # 30 to 32 ms
+        assert (estimator.p25, estimator.median, estimator.p75) == pytest.approx((0.0305, 0.031, 0.0315))
 
-    def test_what_is_far_longer_now_and_then_does_not_count_every_time(self):
-        habit = DurationEstimator()
+    def test_rare_outliers_are_clamped(self):
+        estimator = DurationEstimator()
         for turn in range(60):
-            habit.add(0.010 if turn % 3 else 0.040)
-        assert habit.p75 == pytest.approx(0.012)
+            estimator.add(0.010 if turn % 3 else 0.040)
+        assert estimator.p75 == pytest.approx(0.012)
 
-    def test_what_has_changed_is_soon_the_habit(self):
-        habit = DurationEstimator()
+    def test_estimate_follows_a_change(self):
+        estimator = DurationEstimator()
         for seconds in (*[0.010] * 60, *[0.020] * 20):
-            habit.add(seconds)
-        assert habit.p25 == pytest.approx(0.020)
+            estimator.add(seconds)
+        assert estimator.p25 == pytest.approx(0.020)
 
 
-def test_when_a_receiver_is_free_does_not_run_away(monkeypatch):
-    """It paints 40 ms and needs one more to take the next frame, which waits already: what is foreseen stays true."""
+def test_prediction_of_a_free_receiver_is_stable(monkeypatch):
+    """The receiver renders for 40 ms per frame and takes 1 ms to fetch the next one, which is waiting already."""
     now = 0.0
     monkeypatch.setattr("bridge.link.transport.time.monotonic", lambda: now)
     receiver = _Receiver(credit=2, interactive=True)
@@ -320,7 +323,7 @@ def test_when_a_receiver_is_free_does_not_run_away(monkeypatch):
 
 @pytest.mark.usefixtures("calm")
 class TestPace:
-    def test_a_frame_is_made_when_its_driver_can_use_it(self, tmp_path):
+    def test_frame_is_produced_when_its_driver_can_use_it(self, tmp_path):
         """One after the other, none in vain, none grown old."""
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             interval, age, skipped = driven(publisher, making=0.010, busy=0.040, ahead=0)
@@ -328,13 +331,13 @@ class TestPace:
         assert age < 0.056
         assert skipped <= 3
 
-    def test_work_ahead_makes_it_just_in_time(self, tmp_path):
+    def test_working_ahead_delivers_just_in_time(self, tmp_path):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             interval, age, _ = driven(publisher, making=0.010, busy=0.040, ahead=1)
-        assert interval < 0.048  # 40 ms of painting, the tick beside it
+        assert interval < 0.048  # 40 ms of rendering, in parallel with the tick
         assert age < 0.060
 
-    def test_who_only_watches_does_not_hold_it_up(self, tmp_path, receivers):
+    def test_observer_does_not_slow_the_publisher(self, tmp_path, receivers):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             receivers.append(Receiver(publisher.endpoint, 3.0, busy=0.2).ready())
             frames, _ = stream(publisher, 30.0, 3.0)
@@ -343,7 +346,7 @@ class TestPace:
         assert result["skipped"] > 30
         assert np.median(result["ages"]) < 0.2 + 2 / 30  # the newest each time
 
-    def test_lost_time_is_made_up_for(self):
+    def test_lost_time_is_made_up(self):
         with FramePublisher("tcp://127.0.0.1:0") as publisher:
             took = []
             for _ in range(ATTEMPTS):

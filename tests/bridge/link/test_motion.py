@@ -58,7 +58,7 @@ class TestMotion:
             new.planes["motion"] = self.true_motion(new, old).astype(np.float16)
         return frames
 
-    def test_composed_motion_reaches_the_frame_delivered_before(self):
+    def test_composed_motion_refers_to_the_frame_delivered_before(self):
         first, *skipped, newest = self.frames()
         got = compose(newest, skipped, first.camera).astype(float)
         true = self.true_motion(newest, first)
@@ -77,7 +77,7 @@ class TestMotion:
         error = np.abs(newest.planes["motion"].astype(float) - self.true_motion(newest, first)).max(-1)
         assert np.median(error) > 1.0
 
-    def test_reprojection_is_right_for_what_stands_still(self):
+    def test_reprojection_is_right_for_static_surfaces(self):
         first, *_, newest = self.frames()
         got, true = reproject(newest.planes["depth"], newest.camera, first.camera.pose), self.true_motion(newest, first)
         still = newest.planes["tag"] != 14

@@ -1,4 +1,4 @@
-"""SUMO's networks as towns and its vehicles as actors; without SUMO: what is said, and the motion of what is led."""
+"""SUMO's networks as towns and its vehicles as actors; without SUMO: error messages, and motion of moved actors."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "sumo_town.py"
 LENS = {"image_size_x": "128", "image_size_y": "64", "fov": "70"}
 
 
-def test_a_configuration_names_its_network(tmp_path: Path) -> None:
+def test_network_is_read_from_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "town.sumocfg"
     config.write_text('<configuration><input><net-file value="net.xml"/></input></configuration>', encoding="utf-8")
     assert sumo_network.network_of(config) == tmp_path / "net.xml"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("<configuration/>", "names no net-file"), ("<a", "line 1"), (None, "no such file")]
+    ("text", "message"), [("<configuration/>", "names no net-file"), ("<a", "line 1"), (None, "no such file")]
 )
-def test_what_is_wrong_with_a_configuration_is_one_line(tmp_path: Path, text: str | None, said: str) -> None:
+def test_invalid_configuration_gives_one_line_error(tmp_path: Path, text: str | None, message: str) -> None:
     config = tmp_path / "town.sumocfg"
     if text is not None:
         config.write_text(text, encoding="utf-8")
-    with pytest.raises(sumo_network.SumoError, match=said) as error:
+    with pytest.raises(sumo_network.SumoError, match=message) as error:
         sumo_network.network_of(config)
     assert "\n" not in str(error.value)
 
 
-def test_a_drive_without_its_network_ends_with_one_line(tmp_path: Path) -> None:
+def test_missing_network_ends_a_drive_with_one_line_error(tmp_path: Path) -> None:
     call = [sys.executable, "-m", "neuralsim", "drive", "--sumo", str(tmp_path / "x.sumocfg"), "--headless"]
     run = subprocess.run([*call, "--model", "tags"], capture_output=True, text=True, timeout=120)
     assert run.returncode == 1
     assert "no such file" in run.stderr.splitlines()[-1]
 
 
-def test_poses_are_of_the_middle_in_carlas_axes() -> None:
+def test_poses_are_of_the_vehicle_centre_in_carlas_axes() -> None:
     pose = _pose((10.0, 20.0, 0.5), 90.0, 0.0, 4.0)  # to the east, the bumper at x 10
     assert (pose.location.x, pose.location.y, pose.location.z) == pytest.approx((8.0, -20.0, 0.5))
     assert pose.rotation.yaw == pytest.approx(0.0)
     assert _pose((0.0, 0.0, 0.0), 0.0, 0.0, 4.0).rotation.yaw == pytest.approx(-90.0)  # north is -y
 
 
-def test_what_a_client_puts_from_place_to_place_has_motion() -> None:
+def test_actors_moved_by_a_client_have_motion() -> None:
     world = World("hamlet", vehicles=0, walkers=0)
     place = world.spawn_points()[0]
     heading = np.radians(place.yaw)
@@ -88,9 +88,9 @@ def test_what_a_client_puts_from_place_to_place_has_motion() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("traci"), reason="needs the extra sumo")
-def test_sumos_vehicles_keep_their_lanes_in_the_town_and_their_lights_are_shown(tmp_path: Path) -> None:
+def test_sumo_vehicles_keep_their_lanes_and_lights_are_applied(tmp_path: Path) -> None:
     from bridge.carla_client.connection import connect
-    from bridge.carla_client.ego_bridge import CarlaBridge
+    from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
     from bridge.messages import Control
     from neuralsim.town.carla_server.options import TownOptions
 
@@ -107,14 +107,14 @@ def test_sumos_vehicles_keep_their_lanes_in_the_town_and_their_lights_are_shown(
     try:
         town = processes.start("town", "neuralsim.town.carla_server", options.to_json())
         client = connect(town.wait_ready(60.0, lambda: False)["server"])
-        with CarlaBridge(client, size=(64, 32), director=traffic) as bridge:
+        with CarlaBridge(client, BridgeSettings((64, 32)), traffic) as bridge:
             places: list[dict[str, float]] = []
             for k in range(60):
                 bridge.apply_control(Control(k, brake=1.0))
                 bridge.drive()
                 bridge.tick()
-                places.append({name: actor.get_location().x for name, actor in traffic._shown.items()})
-            assert traffic.most > 5
+                places.append({name: actor.get_location().x for name, actor in traffic._visible.items()})
+            assert traffic.max_actors > 5
             assert len(traffic._lights) > 20
             moved = [name for name, x in places[10].items() if abs(places[-1].get(name, x) - x) > 0.5]
             assert moved

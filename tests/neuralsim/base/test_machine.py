@@ -1,4 +1,4 @@
-"""Host facts: what NVML and psutil say, as this project's words."""
+"""Host facts from NVML and psutil."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neuralsim.base.resources import GpuSampler
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """NVML is looked for anew in each test, and again after it."""
+    """NVML is looked up again in each test, and after it."""
     machine.nvml.cache_clear()
     yield
     machine.nvml.cache_clear()
@@ -40,7 +40,7 @@ def test_processor_time_and_memory_are_those_of_the_process() -> None:
     assert 0.0 < available <= total
 
 
-def test_a_process_that_has_ended_has_neither() -> None:
+def test_an_ended_process_has_neither() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert machine.cpu_seconds(child.pid) is None
@@ -49,12 +49,12 @@ def test_a_process_that_has_ended_has_neither() -> None:
 
 def test_a_gpu_is_sampled_through_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library's answers are a stand-in's, through the real binding's names: there may be no GPU here."""
-    found = iter([(1024, 70.5, 40), (2048, 90.5, 60)])
+    samples = iter([(1024, 70.5, 40), (2048, 90.5, 60)])
     now: list[float] = []
 
     def memory(device: str) -> object:
         assert device == "first"
-        now[:] = next(found, (2048, 80.5, 50))
+        now[:] = next(samples, (2048, 80.5, 50))
         return SimpleNamespace(used=int(now[0]) << 20, total=80 << 30)
 
     answers = {

@@ -32,7 +32,7 @@ def some_frames() -> None:
     line.close()
 
 
-def test_a_log_gets_whole_lines_and_no_line_twice(soon: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_whole_lines_without_repetition(soon: None, capsys: pytest.CaptureFixture[str]) -> None:
     some_frames()
     assert capsys.readouterr().err.splitlines() == [
         "waiting for: Town, Model",
@@ -40,7 +40,7 @@ def test_a_log_gets_whole_lines_and_no_line_twice(soon: None, capsys: pytest.Cap
     ]
 
 
-def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quick_work_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     some_frames()
     assert capsys.readouterr().err == ""
 

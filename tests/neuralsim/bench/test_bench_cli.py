@@ -1,4 +1,4 @@
-"""``neuralsim bench`` as its users meet it, and the link alone."""
+"""``neuralsim bench`` on the command line, and the link alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from helpers.bench_reports import nests
 
-from neuralsim.bench import docs_tables
 from neuralsim.bench import run as bench_run
 from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_packing
+from neuralsim.bench.options import BenchOptions
+from neuralsim.bench.report import docs_tables
 from neuralsim.cli import main
 from neuralsim.session.metrics import STAGES
 
@@ -47,7 +48,7 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.slow
-def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path):
+def test_bench_writes_all_files_compares_and_checks_budgets(tmp_path: Path):
     (tmp_path / "page.md").write_text("Prose.\n<!-- bench: drives -->\n<!-- /bench -->\n")
     first = bench(tmp_path, *QUICK, "--loop", "lockstep", "--out", "a", "--trace", "t.json", "--docs", "page.md")
     assert first.returncode == 0, first.stderr
@@ -59,7 +60,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     assert set(report["stage_ms"]) == set(STAGES)
     assert {"cpu", "cores", "vector_units", "governor", "gpu", "packages", "load"} <= set(report["machine"])
     run = report["drives"][0]["runs"][0]
-    assert run["frames"]["sequence"] == list(range(5, 35))  # lock-step: every frame, the warm-up left out
+    assert run["frames"]["sequence"] == list(range(5, 35))  # lockstep: every frame but those of the warm-up
     assert all(a <= b for a, b in zip(run["frames"]["capture"], run["frames"]["displayed"], strict=True))
     assert run["frames"]["seen"], "no key press was seen"
     assert nests(json.loads((tmp_path / "t.json").read_text(encoding="utf-8")))
@@ -78,7 +79,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     compared = json.loads((tmp_path / "b" / "report.json").read_text(encoding="utf-8"))["comparison"]
     assert [drive["name"] for drive in compared["drives"]] == ["tags auto 128x64 ipc lockstep"]
     rows = {row["what"]: row for row in compared["drives"][0]["rows"]}
-    assert rows["simulate p50"]["paired"], "same seed, lock-step: the same frames"
+    assert rows["simulate p50"]["paired"], "same seed, lockstep: the same frames"
     assert "verdict" in second.stdout
 
 
@@ -104,9 +105,7 @@ def test_a_bench_writes_everything_compares_and_keeps_to_budgets(tmp_path: Path)
     ],
 )
 @pytest.mark.alone
-def test_what_is_wrong_is_one_line(
-    tmp_path: Path, monkeypatch, capsys, arguments: tuple[str, ...], code: int, word: str
-):
+def test_wrong_usage_is_one_line(tmp_path: Path, monkeypatch, capsys, arguments: tuple[str, ...], code: int, word: str):
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
@@ -118,12 +117,18 @@ def test_what_is_wrong_is_one_line(
     assert word in lines[0]
 
 
+def test_former_part_peers_is_dropped_with_a_notice(capsys):
+    assert BenchOptions(parts="link,peers").parts == ("link",)
+    assert "python -m benchmarks.peers" in capsys.readouterr().err
+    assert BenchOptions(parts="peers").parts == ()
+
+
 @pytest.mark.parametrize(
     ("missing", "word"), [("chromium", "apt-get install chromium"), ("aiortc", "neuralsim[serve]")]
 )
-def test_what_a_browser_needs_is_one_line(tmp_path: Path, monkeypatch, capsys, missing: str, word: str):
+def test_missing_browser_requirements_are_one_line(tmp_path: Path, monkeypatch, capsys, missing: str, word: str):
     find = bench_run.find_spec
-    monkeypatch.setattr(bench_run, "browser", lambda: [] if missing == "chromium" else ["chromium"])
+    monkeypatch.setattr(bench_run, "browser_command", lambda: [] if missing == "chromium" else ["chromium"])
     monkeypatch.setattr(bench_run, "find_spec", lambda name: None if name == missing else find(name))
     assert main(["bench", "--loop", "browser", "--out", str(tmp_path)]) == 1
     assert word in capsys.readouterr().err
@@ -131,7 +136,7 @@ def test_what_a_browser_needs_is_one_line(tmp_path: Path, monkeypatch, capsys, m
 
 @pytest.mark.alone
 @pytest.mark.slow
-def test_ctrl_c_ends_it_with_all_it_started(tmp_path: Path):
+def test_ctrl_c_ends_all_processes(tmp_path: Path):
     command = [sys.executable, "-m", "neuralsim", "bench", *QUICK, "--frames", "100000", "--loop", "live"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
@@ -150,41 +155,41 @@ def test_ctrl_c_ends_it_with_all_it_started(tmp_path: Path):
     assert errors.splitlines()[-1] == "neuralsim: interrupted"
     until = time.monotonic() + 5.0
     while any(Path(f"/proc/{pid}").exists() for pid in started):
-        assert time.monotonic() < until, "something was left behind"
+        assert time.monotonic() < until, "a process was left behind"
         time.sleep(0.05)
 
 
 def descendants(pid: int) -> list[int]:
-    found: list[int] = []
+    pids: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, path.read_text(encoding="utf-8").split()):
-            found += [child, *descendants(child)]
-    return found
+            pids += [child, *descendants(child)]
+    return pids
 
 
 @pytest.mark.alone
-def test_packing_a_frame_is_measured():
-    found = measure_packing(full_frame((128, 64)), 50)
-    assert found["n"] == 50
-    assert 0.0 < float(str(found["p50"])) < 5.0
+def test_packing_time_is_measured():
+    times = measure_packing(full_frame((128, 64)), 50)
+    assert times["n"] == 50
+    assert 0.0 < float(str(times["p50"])) < 5.0
 
 
 @pytest.mark.alone
-def test_a_stopped_and_a_dead_subscriber_change_nothing_for_the_others():
-    found = measure_link(Case("ipc", 3, RATE, stopped=1, killed=1), (256, 128), seconds=1.0)
-    assert len(found["received"]) == 1
-    assert found["published"] >= 20
-    assert found["received"][0] >= 0.8 * found["published"]
-    assert found["send_ms"]["p50"] < 10.0
+def test_stopped_and_dead_subscribers_do_not_affect_the_others():
+    result = measure_link(Case("ipc", 3, RATE, stopped=1, killed=1), (256, 128), seconds=1.0)
+    assert len(result["received"]) == 1
+    assert result["published"] >= 20
+    assert result["received"][0] >= 0.8 * result["published"]
+    assert result["send_ms"]["p50"] < 10.0
 
 
 @pytest.mark.alone
-def test_a_flood_loses_nothing():
-    found = measure_link(Case("tcp", 2, 0.0), (256, 128), seconds=0.5)
-    assert all(abs(received - found["published"]) <= 3 for received in found["received"])  # those on their way
-    assert found["frames_per_second"] > 30.0
+def test_flood_loses_no_frame():
+    result = measure_link(Case("tcp", 2, 0.0), (256, 128), seconds=0.5)
+    assert all(abs(received - result["published"]) <= 3 for received in result["received"])  # those in flight
+    assert result["frames_per_second"] > 30.0
 
 
 @pytest.mark.alone
-def test_the_performance_page_has_places_for_the_tables():
-    docs_tables.check(ROOT / "docs" / "performance.md")
+def test_performance_page_has_places_for_the_tables():
+    docs_tables.check(ROOT / "docs" / "guide" / "performance.md")

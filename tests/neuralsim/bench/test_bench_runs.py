@@ -1,4 +1,4 @@
-"""Measured drives with real processes: is the bench honest, does it see another clock, does its window press keys?"""
+"""Measured drives with real processes: injected delays and clock skews are measured, injected keys are seen."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import pygame
 import pytest
 
 from bridge.size import Size
-from neuralsim.bench import self_test, tables
-from neuralsim.bench.fault_injection import FaultInjection
+from neuralsim.bench import self_test
+from neuralsim.bench.cells import Cell, Link
+from neuralsim.bench.fault_injection import FaultInjection, delayed_stage
 from neuralsim.bench.measured_drive import _window_drive
 from neuralsim.bench.measurement import Job
-from neuralsim.bench.options import Cell, Link, browser
-from neuralsim.bench.results import summarise, values
+from neuralsim.bench.options import browser_command
+from neuralsim.bench.report import tables
+from neuralsim.bench.report.results import summarise, values
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
@@ -32,7 +34,7 @@ SMALL = Cell(model=TAGS, size=Size(128, 64))
 
 
 def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
-    """What one run of a cell gives, in a process of its own."""
+    """Return the result of one run of a cell, in a process of its own."""
     path = folder / "job.json"
     path.write_text(job.to_json())
     command = [*before, sys.executable, "-m", "neuralsim.bench.measured_drive", str(path)]
@@ -45,40 +47,52 @@ def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
     return result
 
 
-def test_a_job_survives_being_written_down():
+def test_job_round_trips_through_json():
     cell = Cell(link=Link("tcp", 3), size=Size(256, 128), guide="surface")
     job = Job(cell=cell, frames=30, warm_up=10, faults=FaultInjection(20.0, 5.0), fps=20.0)
     assert Job.model_validate_json(job.to_json()) == job
 
 
-def test_a_delay_of_20_ms_in_any_stage_is_seen_there_and_in_the_total_within_1_ms(tmp_path: Path):
+def test_delay_of_20_ms_in_any_stage_is_measured_there_and_in_the_total_within_1_ms(tmp_path: Path):
     runs: list[dict[str, Any]] = []
     while True:  # a busy machine needs more frames for the same precision
         runs.append(drive(tmp_path, self_test.job(seed=len(runs), frames=400)))
-        found = self_test.evaluate(runs)
-        if found["honest"] is not None or len(runs) == 3:
+        result = self_test.evaluate(runs)
+        if result["honest"] is not None or len(runs) == 3:
             break
-    assert set(found["stages"]) == set(STAGES)
-    assert found["honest"] is not False, found
-    if found["honest"] is None:
-        pytest.skip("this machine is too busy to tell: its frames differ by more than can be averaged out")
-    for stage, seen in found["stages"].items():
+    assert set(result["stages"]) == set(STAGES)
+    assert result["honest"] is not False, result
+    if result["honest"] is None:
+        pytest.skip("this machine is too busy: its frames differ by more than can be averaged out")
+    for stage, seen in result["stages"].items():
         assert seen["frames"] >= 15
         assert seen["stage_ms"] == pytest.approx(20.0, abs=1.0), stage
         assert seen["total_ms"] == pytest.approx(20.0, abs=1.0), stage
         assert abs(seen["others_ms"]) < 1.0, stage
 
 
-def test_a_dishonest_meter_would_be_caught(tmp_path: Path):
-    """The check itself can fail: the same drive, its delays not injected, is not called honest."""
+def test_self_test_fails_without_the_injected_delays(tmp_path: Path):
+    """The same drive without its delays does not pass."""
     run = drive(tmp_path, Job(cell=self_test.job().cell, frames=60, warm_up=5))
-    found = self_test.evaluate([run])
-    assert found["honest"] is False
-    assert abs(found["stages"]["render"]["stage_ms"]) < 5.0
+    result = self_test.evaluate([run])
+    assert result["honest"] is False
+    assert abs(result["stages"]["render"]["stage_ms"]) < 5.0
 
 
 @pytest.mark.slow
-def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
+def test_render_delay_reaches_the_live_loop_of_the_network(tmp_path: Path):
+    cell = Cell(size=Size(64, 32), loop="live")
+    run = drive(tmp_path, Job(cell=cell, frames=200, warm_up=10, faults=FaultInjection(delay_ms=80.0)))
+    sequence, spent = np.array(run["frames"]["sequence"]), values(run)["render"]
+    is_delayed = np.array([delayed_stage(int(n)) == "render" for n in sequence])
+    assert is_delayed.sum() >= 3
+    others = np.array([delayed_stage(int(n)) is None for n in sequence])
+    assert spent[is_delayed].min() >= 80.0
+    assert np.median(spent[is_delayed]) - np.median(spent[others]) > 50.0
+
+
+@pytest.mark.slow
+def test_skew_of_the_bridges_clock_is_corrected(tmp_path: Path):
     cell = Cell(model=TAGS, size=Size(128, 64), link=Link("tcp"))
     run = drive(tmp_path, Job(cell=cell, frames=90, warm_up=30, faults=FaultInjection(skew_ms=3700.0)))
     clock = run["clock"]
@@ -90,11 +104,11 @@ def test_a_bridge_with_another_clock_is_measured_as_with_ours(tmp_path: Path):
     assert np.median(latency) < 500.0  # and not 3700 ms off
 
 
-def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wheel(monkeypatch):
+def test_injected_key_changes_the_control_and_keeps_the_autopilot(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     drive = _window_drive(Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=1, warm_up=0))
     try:
-        sent = [drive.inputs.wanted]
+        sent = [drive.inputs.requested]
         for _ in range(3):
             drive.inputs.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q, mod=0))
             sent.append(drive.inputs.control(0.01, 5.0))
@@ -106,33 +120,33 @@ def test_an_injected_key_changes_what_is_sent_and_leaves_the_autopilot_at_the_wh
 
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
 @pytest.mark.slow
-def test_in_a_window_keys_are_pressed_and_seen(tmp_path: Path):
+def test_window_drive_measures_the_latency_of_injected_keys(tmp_path: Path):
     job = Job(cell=Cell(model=TAGS, size=Size(128, 64), loop="window"), frames=60, warm_up=10)
     run = drive(tmp_path, job, "xvfb-run", "-a")
-    found = summarise([run])
-    assert found["frames"] == 60
-    assert found["input_to_photon_ms"]["n"] >= 5
-    assert 0.0 < found["input_to_photon_ms"]["p50"] < 2000.0
-    assert found["displayed_fps"] >= 0.9 * found["fps"]["value"]
-    assert set(found["cores"]) == {"renderer", "town server", "bridge"}
-    assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in found["cores"].values())
-    assert found["memory_mb"]["all"] > 100.0
+    figures = summarise([run])
+    assert figures["frames"] == 60
+    assert figures["input_to_photon_ms"]["n"] >= 5
+    assert 0.0 < figures["input_to_photon_ms"]["p50"] < 2000.0
+    assert figures["displayed_fps"] >= 0.9 * figures["fps"]["value"]
+    assert set(figures["cores"]) == {"renderer", "town server", "bridge"}
+    assert all(0.0 <= busy <= (os.cpu_count() or 1) + 0.5 for busy in figures["cores"].values())
+    assert figures["memory_mb"]["all"] > 100.0
 
 
-@pytest.mark.skipif(not browser(), reason="needs Chromium: apt-get install chromium")
+@pytest.mark.skipif(not browser_command(), reason="needs Chromium: apt-get install chromium")
 @pytest.mark.slow
-def test_in_a_browser_keys_are_pressed_and_the_page_sees_them(tmp_path: Path):
+def test_browser_drive_measures_the_latency_of_injected_keys(tmp_path: Path):
     job = Job(cell=Cell(model=TAGS, size=Size(256, 128), loop="browser"), frames=120, warm_up=10)
     run = drive(tmp_path, job)
-    found = summarise([run])
-    assert found["frames"] == 120
-    assert found["input_to_photon_ms"]["n"] >= 5
-    assert 0.0 < found["input_to_photon_ms"]["p50"] < 5000.0
-    page = found["page"]
+    figures = summarise([run])
+    assert figures["frames"] == 120
+    assert figures["input_to_photon_ms"]["n"] >= 5
+    assert 0.0 < figures["input_to_photon_ms"]["p50"] < 5000.0
+    page = figures["page"]
     assert page["transport"] == "webrtc"
     assert "264" in page["encoder"]
-    assert page["shown_fps"] == found["displayed_fps"] > 1.0
+    assert page["shown_fps"] == figures["displayed_fps"] > 1.0
     assert 0.0 < page["painted_fps"] <= page["shown_fps"]
-    table = tables.pages({"drives": [{"cell": job.cell.described(), "summary": found}]})
+    table = tables.pages({"drives": [{"cell": job.cell.as_json(), "summary": figures}]})
     assert table is not None
     assert "webrtc" in table.rows[0]

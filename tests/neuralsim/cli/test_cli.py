@@ -1,4 +1,4 @@
-"""The command line as a user meets it: a process, its exit code, its one line."""
+"""The command line: processes, exit codes and one-line messages."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ def neuralsim(*arguments: str, display: str | None = None, cwd: Path | None = No
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=cwd, check=False)
 
 
-def test_help_is_quick_and_names_every_command():
+def test_help_is_fast_and_names_every_command():
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = neuralsim("--help")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Of a core, whoever else wants it: 0.06 s.
+    # CPU time, independent of other load: 0.06 s.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
     assert done.returncode == 0
     assert all(f"    {name} " in done.stdout for name in ("drive", "town", "bridge", "keys", "doctor"))
 
 
-def test_every_command_has_help_and_imports_nothing_heavy_for_it():
+def test_help_of_every_command_imports_nothing_heavy():
     code = """
 import contextlib, io, sys
 from neuralsim.cli.app import COMMANDS, main
 for command in ((name,) for name in COMMANDS):
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+    with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.suppress(SystemExit):
         main([*command, "--help"])
-    assert said.getvalue().startswith(f"usage: neuralsim {' '.join(command)} "), command
+    assert output.getvalue().startswith(f"usage: neuralsim {' '.join(command)} "), command
     assert not {"numpy", "torch", "carla", "zmq", "cv2", "pygame"} & sys.modules.keys(), command
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_what_can_be_chosen_by_name_is_what_there_is():
+def test_choices_match_what_exists():
     assert set(presets.WEATHERS) == {name for name in dir(carla.WeatherParameters) if name[0].isupper()}
     assert set(presets.TOWNS) == set(TOWNS)
     assert presets.PLANES == tuple(PLANES) == tuple(SENSORS)
@@ -95,28 +95,31 @@ def test_help_of_drive_shows_defaults():
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], word: str, capsys):
     assert main(arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 1
-    assert word in said.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert word in captured.err
 
 
-def test_wrong_usage_leaves_the_shell_with_exit_code_2():
+def test_wrong_usage_of_the_process_is_exit_code_2():
     done = neuralsim("drive", "--fly")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
-def test_no_display_is_said_before_anything_starts(monkeypatch, capsys):
+def test_missing_display_is_reported_before_anything_starts(monkeypatch, capsys):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
     started: list[str] = []
     monkeypatch.setattr(DriveSession, "start", lambda self: started.append("session"))
     assert main(["drive"]) == 1
-    assert capsys.readouterr().err == "neuralsim: no display: set DISPLAY or use --headless\n"
+    assert (
+        capsys.readouterr().err
+        == "neuralsim: no display: set DISPLAY, use --headless, or drive in a browser with `make serve`\n"
+    )
     assert not started
 
 
-def test_a_display_that_is_not_there_is_one_line():
+def test_unreachable_display_is_one_line():
     done = neuralsim("drive", display=":4567")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -124,7 +127,7 @@ def test_a_display_that_is_not_there_is_one_line():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "texts"),
     [
         (("--model", "no-such"), ("no-such", "street-rt")),
         (("--runtime", "no-such"), ("no-such", "onnxruntime")),
@@ -135,24 +138,24 @@ def test_a_display_that_is_not_there_is_one_line():
         (("--record", "/proc/r.mp4"), ("cannot write /proc/r.mp4",)),
     ],
 )
-def test_what_is_unknown_or_not_there_is_one_line_and_exit_code_1(arguments: tuple[str, ...], words: tuple[str, ...]):
+def test_unknown_or_missing_resources_are_one_line_and_exit_code_1(arguments: tuple[str, ...], texts: tuple[str, ...]):
     done = neuralsim("drive", "--headless", "--frames", "1", *arguments)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if not line.startswith("waiting for")]
     assert len(lines) == 1, done.stderr
-    assert all(word in lines[0] for word in words), lines[0]
+    assert all(text in lines[0] for text in texts), lines[0]
 
 
 @pytest.mark.parametrize("option", ["--town", "--weather"])
-def test_an_unknown_name_is_said_before_anything_starts(option: str, monkeypatch, capsys):
+def test_unknown_name_is_reported_before_anything_starts(option: str, monkeypatch, capsys):
     started: list[str] = []
     monkeypatch.setattr(DriveSession, "start", lambda self: started.append("session"))
     assert main(["drive", "--headless", "--frames", "1", option, "no-such"]) == 1
-    assert "'no-such': choose " in capsys.readouterr().err
+    assert "'no-such'; expected one of " in capsys.readouterr().err
     assert not started
 
 
-def test_keys_are_made_once(tmp_path: Path):
+def test_keys_are_not_overwritten(tmp_path: Path):
     first = neuralsim("keys", "new", str(tmp_path / "k"))
     assert first.returncode == 0
     assert (tmp_path / "k" / "secret").stat().st_mode & 0o777 == 0o600
@@ -166,3 +169,10 @@ def test_doctor_examines_everything():
     assert done.returncode == 0, done.stdout
     for word in ("Python", "carla", "street-rt", "openvino", "xvfb", "A drive is possible"):
         assert word in done.stdout
+
+
+def test_removed_licences_option_names_its_replacement(capsys):
+    assert main(["doctor", "--licences"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, len(captured.err.splitlines())) == ("", 1)
+    assert "make sbom" in captured.err

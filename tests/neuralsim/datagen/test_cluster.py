@@ -1,4 +1,4 @@
-"""``neuralsim record --ray``: what can be said without a cluster, and with one where Ray is installed."""
+"""``neuralsim record --ray``: messages without a cluster, and recording with one where Ray is installed."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def record(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(THERE, reason="Ray is installed")
-def test_without_ray_one_line_says_what_to_install(tmp_path: Path):
+def test_missing_ray_is_one_line_with_the_remedy(tmp_path: Path):
     done = record(tmp_path, "--ray", "auto")
     assert done.returncode == 1
     assert done.stderr.strip() == 'neuralsim: ray is missing: pip install "neuralsim[cluster]"'
 
 
-def test_what_does_not_go_together_is_said(tmp_path: Path):
+def test_conflicting_options_are_rejected(tmp_path: Path):
     done = record(tmp_path, "--ray", "auto", "--jobs", "2")
     assert done.returncode == 2
     assert "--ray cannot go with" in done.stderr
 
 
 @pytest.mark.skipif(not THERE, reason='needs Ray: pip install "neuralsim[cluster]"')
-def test_scenarios_are_recorded_by_tasks_and_not_twice(tmp_path: Path):
+def test_tasks_record_each_scenario_once(tmp_path: Path):
     done = record(tmp_path, "--ray", "local")
     assert done.returncode == 0, done.stderr
     results = [

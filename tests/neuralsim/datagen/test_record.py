@@ -1,4 +1,4 @@
-"""``neuralsim record`` with real processes, and what its files are worth when it ends early."""
+"""``neuralsim record`` with real processes, and its files when it ends early."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from mcap.reader import make_reader
 from neuralsim.datagen import run as datagen_run
 from neuralsim.datagen import scripted_drive
 from neuralsim.recording.export import examine
+from neuralsim.recording.image_folder import DEPTH_STEPS
 from neuralsim.recording.labels import TRAIN_IDS
-from neuralsim.recording.picture_folder import DEPTH_STEPS
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.session.forks import alive
 
@@ -76,7 +76,7 @@ def result(folder: Path, name: str) -> dict:
     return json.loads((folder / "out" / name / "result.json").read_text(encoding="utf-8"))
 
 
-def test_every_frame_is_recorded_once_and_assertions_are_judged(recorded):
+def test_every_frame_is_recorded_once_and_assertions_are_evaluated(recorded):
     folder, done = recorded
     assert done.returncode == 1, done.stderr  # one of the two has failed
     assert "pass  short" in done.stdout
@@ -95,7 +95,7 @@ def test_every_frame_is_recorded_once_and_assertions_are_judged(recorded):
     assert len(video) == 60
 
 
-def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
+def test_indexed_reader_reads_every_message_with_its_schema(recorded):
     with (recorded[0] / "out/short/recording.mcap").open("rb") as file:
         reader = make_reader(file, validate_crcs=True)
         summary = reader.get_summary()
@@ -115,8 +115,8 @@ def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
                 if "timestamp" in kind.DESCRIPTOR.fields_by_name:  # else its parts have theirs
                     assert said.HasField("timestamp")
             else:
-                content, wanted = json.loads(message.data), json.loads(schema.data)
-                assert content.keys() == wanted["properties"].keys()
+                content, definition = json.loads(message.data), json.loads(schema.data)
+                assert content.keys() == definition["properties"].keys()
             if message.sequence > 1:
                 break
         about = {m.name: m.metadata for m in reader.iter_metadata()}["recording"]
@@ -124,7 +124,7 @@ def test_the_indexed_reader_finds_every_message_and_a_schema_for_it(recorded):
         assert about["scenario_yaml"] == SHORT
 
 
-def test_frames_are_what_the_mcap_holds(recorded):
+def test_exported_frames_match_the_mcap(recorded):
     folder = recorded[0] / "out/short"
     lines = [json.loads(line) for line in (folder / "frames/index.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["frame"] for line in lines] == list(range(60))
@@ -140,7 +140,7 @@ def test_frames_are_what_the_mcap_holds(recorded):
     assert len({line["camera"][3] for line in lines}) > 20  # it moves
 
 
-def test_cityscapes_loaders_find_pictures_and_labels(recorded):
+def test_cityscapes_loaders_find_images_and_labels(recorded):
     """By the rule of torchvision's: each of leftImg8bit has its ..._gtFine_labelIds.png, instanceIds.png beside it."""
     frames = recorded[0] / "out/short/frames"
     labels = sorted((frames / "cityscapes/gtFine/train/short").glob("*_gtFine_labelIds.png"))
@@ -155,7 +155,7 @@ def test_cityscapes_loaders_find_pictures_and_labels(recorded):
         assert (np.where(instance >= 1000, instance // 1000, instance) == label).all()
 
 
-def test_cocos_boxes_and_masks_fit_the_planes(recorded):
+def test_coco_boxes_and_masks_match_the_planes(recorded):
     frames = recorded[0] / "out/short/frames"
     coco = json.loads((frames / "coco.json").read_text(encoding="utf-8"))
     assert [image["id"] for image in coco["images"]] == list(range(60))
@@ -189,7 +189,7 @@ def decoded(text: str, shape: tuple[int, int]) -> np.ndarray:
     return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T.astype(bool)
 
 
-def test_the_index_is_a_table_and_poses_are_kittis(recorded):
+def test_index_is_a_table_and_poses_are_in_kittis_format(recorded):
     frames = recorded[0] / "out/short/frames"
     table = pq.read_table(frames / "index.parquet")
     assert table.num_rows == 60
@@ -205,7 +205,7 @@ def test_the_index_is_a_table_and_poses_are_kittis(recorded):
 
 
 @pytest.mark.slow
-def test_what_is_recorded_is_not_done_again_and_again_gives_the_same(recorded):
+def test_recorded_scenarios_are_skipped_and_again_reproduces_them(recorded):
     folder = recorded[0]
     arguments = (
         "record", folder / "short.yaml", "--out", folder / "out",
@@ -224,7 +224,7 @@ def test_what_is_recorded_is_not_done_again_and_again_gives_the_same(recorded):
 
 
 @pytest.mark.slow
-def test_in_every_shipped_scenario_everybody_finds_a_place(tmp_path: Path):
+def test_all_actors_of_shipped_scenarios_spawn(tmp_path: Path):
     """Towns change: a new bollard may stand where a scenario has parked a car. The first tenth of a second of all."""
     names = sorted(path.name for path in (ROOT / "scenarios" / "library").glob("*.yaml"))
     for name in names:
@@ -237,7 +237,7 @@ def test_in_every_shipped_scenario_everybody_finds_a_place(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_killed_recorder_takes_its_processes_along_and_leaves_a_readable_file(tmp_path: Path):
+def test_killed_recorder_ends_its_processes_and_leaves_a_readable_file(tmp_path: Path):
     (tmp_path / "long.yaml").write_text(SHORT.replace("duration: 3", "duration: 600"), encoding="utf-8")
     command = [sys.executable, "-m", "neuralsim", "record", "long.yaml", "--out", "out", "--planes", "tag,instance"]
     process = subprocess.Popen(
@@ -255,7 +255,7 @@ def test_a_killed_recorder_takes_its_processes_along_and_leaves_a_readable_file(
         make_reader(file).get_summary()
     health = examine(path)
     assert health.frames > 20
-    assert health.problem == "the file was cut short"
+    assert health.problem == "the file is truncated"
     while time.monotonic() < until and any(map(alive, pids)):
         time.sleep(0.1)
     assert not any(map(alive, pids))
@@ -270,7 +270,7 @@ def _parent(entry: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "text"),
     [
         (["none.yaml", "--out", "o"], 1, "none.yaml: no such file"),
         (["bad.yaml", "--out", "o"], 1, "bad.yaml:5: camera.size"),
@@ -281,18 +281,18 @@ def _parent(entry: Path) -> int:
         (["bad.yaml", "--out", "o", "--jobs", "2", "--carla", "localhost:2000"], 2, "--jobs"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], code: int, words: str):
+def test_wrong_usage_is_one_line(tmp_path: Path, arguments: list[str], code: int, text: str):
     (tmp_path / "bad.yaml").write_text(SHORT.replace("128x64", "8x64"), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "neuralsim", "record", *arguments],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == code
-    assert words in done.stderr
+    assert text in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_what_is_being_done_is_said_before_the_first_frame_and_after_the_last(monkeypatch: pytest.MonkeyPatch):
+def test_progress_line_shows_the_phase_before_and_after_the_frames(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
 
     class Line:
@@ -314,7 +314,7 @@ def test_what_is_being_done_is_said_before_the_first_frame_and_after_the_last(mo
         phase = ""
 
         def record(self) -> dict[str, object]:
-            for frames, phase in ((0, "Town oldtown"), (3, ""), (7, "exporting pictures")):
+            for frames, phase in ((0, "Town oldtown"), (3, ""), (7, "exporting images")):
                 shared.frames, self.phase = frames, phase
                 until = time.monotonic() + 30.0
                 before = len(said)
@@ -324,4 +324,4 @@ def test_what_is_being_done_is_said_before_the_first_frame_and_after_the_last(mo
 
     monkeypatch.setattr(datagen_run, "ProgressLine", Line)
     assert datagen_run._record_all([Recorder()], shared, 1) == 0  # type: ignore[list-item]
-    assert {"waiting ['one: Town oldtown']", "3 ", "7 one: exporting pictures"} <= set(said)
+    assert {"waiting ['one: Town oldtown']", "3 ", "7 one: exporting images"} <= set(said)

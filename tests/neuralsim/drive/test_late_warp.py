@@ -1,4 +1,4 @@
-"""Late warp: a picture moved to a later camera pose is what that camera would have seen."""
+"""Late warp: an image warped to a later camera pose matches what that camera would see."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ EDGE = [(-2, 0), (2, 0), (0, -2), (0, 2), (-2, -2), (2, 2), (-2, 2), (2, -2)]  #
 PUSH = 5.0  # m/s right, the car's own
 
 
-def seen(time_: float) -> tuple[Frame, np.ndarray]:
-    """A wall, and a car before it, at a time: the frame, and u32 (H, W) of smooth colours fixed to both."""
+def scene(time_: float) -> tuple[Frame, np.ndarray]:
+    """Return the frame of a wall with a car in front of it, and u32 (H, W) of smooth colours attached to both."""
     ahead, right, yaw = RATE * time_
     pose = np.eye(4)
     pose[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
@@ -45,29 +45,29 @@ def seen(time_: float) -> tuple[Frame, np.ndarray]:
     return Frame(number, number, time_, camera, planes, objects=objects), np.ascontiguousarray(pixels, np.uint32)
 
 
-def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """f64 (H, W): mean difference of the three colours."""
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return f64 (H, W), the mean difference of the three colours."""
     return np.mean([np.abs(((first >> n) & 255).astype(float) - ((second >> n) & 255)) for n in (0, 8, 16)], 0)
 
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("late", [0.016, 0.033, 0.05])
-def test_a_moved_picture_is_what_would_be_seen_then(known: bool, late: float):
-    before, _ = seen(0.20)
-    frame, pixels = seen(0.25)
-    after, _ = seen(0.30)
-    true, picture = seen(0.25 + late)
+def test_a_warped_image_matches_the_later_view(known: bool, late: float):
+    before, _ = scene(0.20)
+    frame, pixels = scene(0.25)
+    after, _ = scene(0.30)
+    true, picture = scene(0.25 + late)
     warp = LateWarp()
-    warp.frame(before)
-    warp.frame(frame)
+    warp.set_frame(before)
+    warp.set_frame(frame)
     if known:
-        warp.heard(after)
+        warp.set_next_frame(after)
     out = np.zeros_like(pixels)
-    assert warp.moved(pixels, late, out)
-    error, held = apart(out, picture), apart(pixels, picture)
-    inside = np.s_[8:-8, 24:-24]  # what came in over the edge nobody can know
+    assert warp.warp_into(pixels, late, out)
+    error, held = difference(out, picture), difference(pixels, picture)
+    inside = np.s_[8:-8, 24:-24]  # what enters at the edges is unknown
     assert error[inside].mean() < 0.2 * held[inside].mean()
-    car = true.planes["instance"] == 7  # it moves by itself
+    car = true.planes["instance"] == 7  # a moving object
     within = np.zeros_like(car)
     within[2:-2, 2:-2] = np.all([car[2 + dy : H - 2 + dy, 2 + dx : W - 2 + dx] for dx, dy in EDGE], 0)
     assert within.sum() > 1000
@@ -75,95 +75,95 @@ def test_a_moved_picture_is_what_would_be_seen_then(known: bool, late: float):
     assert np.median(error[inside]) < 1.0
 
 
-def test_where_nothing_is_known_nothing_is_moved():
-    frame, pixels = seen(0.25)
+def test_without_known_motion_nothing_is_warped():
+    frame, pixels = scene(0.25)
     out = np.zeros_like(pixels)
     warp = LateWarp()
-    assert not warp.moved(pixels, 0.02, out)
-    warp.frame(frame)
-    assert not warp.moved(pixels, 0.02, out)
-    later, _ = seen(5.0)  # a gap, or a jump: nothing follows from it
-    warp.heard(later)
-    assert not warp.moved(pixels, 0.02, out)
-    near, _ = seen(0.30)
-    warp.heard(near)
-    assert warp.moved(pixels, 0.02, out)
-    assert not warp.moved(pixels, 0.0, out)
-    assert not warp.moved(pixels[:64, :64], 0.02, out)
+    assert not warp.warp_into(pixels, 0.02, out)
+    warp.set_frame(frame)
+    assert not warp.warp_into(pixels, 0.02, out)
+    later, _ = scene(5.0)  # a gap or a jump
+    warp.set_next_frame(later)
+    assert not warp.warp_into(pixels, 0.02, out)
+    near, _ = scene(0.30)
+    warp.set_next_frame(near)
+    assert warp.warp_into(pixels, 0.02, out)
+    assert not warp.warp_into(pixels, 0.0, out)
+    assert not warp.warp_into(pixels[:64, :64], 0.02, out)
     del frame.planes["depth"]
-    assert not warp.moved(pixels, 0.02, out)
+    assert not warp.warp_into(pixels, 0.02, out)
 
 
-def test_a_prediction_does_not_go_on_for_ever():
+def test_extrapolation_is_limited():
     warp = LateWarp()
-    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
-    warp.frame(frame)
-    warp.heard(after)
+    (frame, pixels), (after, _) = scene(0.25), scene(0.30)
+    warp.set_frame(frame)
+    warp.set_next_frame(after)
     soon, late = np.zeros_like(pixels), np.zeros_like(pixels)
-    warp.moved(pixels, 0.07, soon)
-    warp.moved(pixels, 3.0, late)
+    warp.warp_into(pixels, 0.07, soon)
+    warp.warp_into(pixels, 3.0, late)
     np.testing.assert_array_equal(soon, late)
 
 
-def test_blocks_moved_as_one_go_where_their_pixels_would_and_cost_less(monkeypatch: pytest.MonkeyPatch):
-    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+def test_warping_whole_blocks_is_accurate_and_cheaper(monkeypatch: pytest.MonkeyPatch):
+    (frame, pixels), (after, _) = scene(0.25), scene(0.30)
 
     def moved(rough: float) -> tuple[np.ndarray, float]:
         monkeypatch.setattr(late_warp, "_ROUGH", rough)
         warp, out, costs = LateWarp(), np.zeros_like(pixels), []
-        warp.frame(frame)
-        warp.heard(after)
+        warp.set_frame(frame)
+        warp.set_next_frame(after)
         for _ in range(30):
             begun = time.thread_time()
-            assert warp.moved(pixels, 0.03, out)
+            assert warp.warp_into(pixels, 0.03, out)
             costs.append(time.thread_time() - begun)
         return out, min(costs)
 
     together, cost = moved(late_warp._ROUGH)
-    one_by_one, full_cost = moved(-1.0)  # no block is as smooth as that
-    assert apart(together, one_by_one).max() < 3.0
+    one_by_one, full_cost = moved(-1.0)  # no block is that smooth
+    assert difference(together, one_by_one).max() < 3.0
     assert 0 < np.count_nonzero(together != one_by_one) < 0.5 * pixels.size
     assert cost < 0.8 * full_cost
 
 
-def test_nothing_is_read_from_beyond_the_picture():
+def test_nothing_is_read_out_of_bounds():
     rng = np.random.default_rng(1)
-    frame, pixels = seen(0.25)
+    frame, pixels = scene(0.25)
     pixels[:], out = 0x01020304, np.zeros_like(pixels)
     for _ in range(60):
-        after, _ = seen(0.30)
+        after, _ = scene(0.30)
         yaw, pitch, roll = rng.uniform(-0.05, 0.05, 3)
         after.camera.pose[:3, :3] @= [[1.0, -yaw, pitch], [yaw, 1.0, -roll], [-pitch, roll, 1.0]]
         after.camera.pose[:3, 3] += rng.uniform(-1.0, 1.0, 3)
         warp = LateWarp()
-        warp.frame(frame)
-        warp.heard(after)
+        warp.set_frame(frame)
+        warp.set_next_frame(after)
         out[:] = 0
-        assert warp.moved(pixels, 0.05, out)
+        assert warp.warp_into(pixels, 0.05, out)
         assert np.all(out == 0x01020304)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -5.0, 1e-30])
-def test_a_damaged_depth_leads_nowhere_else(value: float):
-    frame, pixels = seen(0.25)
+def test_invalid_depth_causes_no_reads_out_of_bounds(value: float):
+    frame, pixels = scene(0.25)
     pixels[:], out = 0x01020304, np.zeros_like(pixels)
     frame.planes["depth"][np.random.default_rng(0).random((H, W)) < 0.3] = value
-    after, _ = seen(0.30)
+    after, _ = scene(0.30)
     warp = LateWarp()
-    warp.frame(frame)
-    warp.heard(after)
-    assert warp.moved(pixels, 0.03, out)
+    warp.set_frame(frame)
+    warp.set_next_frame(after)
+    assert warp.warp_into(pixels, 0.03, out)
     assert np.all(out == 0x01020304)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e30])
-def test_no_picture_is_moved_by_a_pose_that_is_none(value: float):
-    (frame, pixels), (after, _) = seen(0.25), seen(0.30)
+def test_an_invalid_pose_warps_nothing(value: float):
+    (frame, pixels), (after, _) = scene(0.25), scene(0.30)
     (after if value else frame).camera.pose[:] = value
     warp = LateWarp()
-    warp.frame(frame)
-    warp.heard(after)
-    assert not warp.moved(pixels, 0.03, np.zeros_like(pixels))
+    warp.set_frame(frame)
+    warp.set_next_frame(after)
+    assert not warp.warp_into(pixels, 0.03, np.zeros_like(pixels))
 
 
 def test_it_is_cheap_even_where_nothing_is_smooth():
@@ -172,30 +172,30 @@ def test_it_is_cheap_even_where_nothing_is_smooth():
     frames = [Frame(n, n, n * STEP, Camera(512, 256, FOV, np.eye(4)), planes) for n in range(2)]
     frames[1].camera.pose[0, 3] = 0.5
     warp = LateWarp()
-    warp.frame(frames[0])
-    warp.heard(frames[1])
+    warp.set_frame(frames[0])
+    warp.set_next_frame(frames[1])
     pixels, out = (np.zeros((256, 512), np.uint32) for _ in range(2))
     costs = []
     for _ in range(30):
         begun = time.thread_time()
-        warp.moved(pixels, 0.03, out)
+        warp.warp_into(pixels, 0.03, out)
         costs.append(time.thread_time() - begun)
     assert min(costs) < 0.008
 
 
-def test_what_comes_into_view_mirrors_the_rim():
-    """Turning right, a band at the right edge is unknown: it is no row of stripes."""
-    frame, _ = seen(0.25)
-    turned, _ = seen(0.25)
+def test_areas_that_come_into_view_mirror_the_edge():
+    """Turning right, a band at the right edge is unknown: it must not show stripes."""
+    frame, _ = scene(0.25)
+    turned, _ = scene(0.25)
     turned.sim_time = frame.sim_time + 0.05
     c, s = np.cos(0.06), np.sin(0.06)
     turned.camera.pose[:3, :3] = frame.camera.pose[:3, :3] @ [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
     height, width = frame.planes["depth"].shape
     pixels = np.tile(np.arange(width, dtype=np.uint32) // 2, (height, 1))
     warp, out = LateWarp(), np.zeros_like(pixels)
-    warp.frame(frame)
-    warp.heard(turned)
-    assert warp.moved(pixels, 0.05, out)
+    warp.set_frame(frame)
+    warp.set_next_frame(turned)
+    assert warp.warp_into(pixels, 0.05, out)
     row = out[height // 2].astype(int)
     edge = int(row.argmax())
     unknown = width - 1 - edge

@@ -1,4 +1,4 @@
-"""Are painted objects compared with the simulator's as they should be?"""
+"""Are generated objects compared with the simulator's as they should be?"""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def test_lab_is_that_of_the_standard() -> None:
 
 
 def test_same_colours_agree_and_others_do_not() -> None:
-    planes, found = street(), {Channel.VEHICLE: Compared(), Channel.PERSON: Compared()}
-    compare(planes, planes["rgb"], found)
-    same = found[Channel.VEHICLE].figures()
+    planes, objects = street(), {Channel.VEHICLE: Compared(), Channel.PERSON: Compared()}
+    compare(planes, planes["rgb"], objects)
+    same = objects[Channel.VEHICLE].figures()
     assert same == {"objects": 3, "chroma_difference": pytest.approx(0.0, abs=1e-3), "lightness_rank": pytest.approx(1)}
-    assert found[Channel.PERSON].figures()["objects"] == 1
-    assert found[Channel.PERSON].figures()["lightness_rank"] is None
+    assert objects[Channel.PERSON].figures()["objects"] == 1
+    assert objects[Channel.PERSON].figures()["lightness_rank"] is None
     grey = np.repeat(planes["rgb"].mean(2, keepdims=True), 3, 2)
-    found = {Channel.VEHICLE: Compared()}
-    compare(planes, (255 - grey).astype(np.uint8), found)
-    other = found[Channel.VEHICLE].figures()
+    objects = {Channel.VEHICLE: Compared()}
+    compare(planes, (255 - grey).astype(np.uint8), objects)
+    other = objects[Channel.VEHICLE].figures()
     assert other["chroma_difference"] > 40.0
     assert other["lightness_rank"] < 0.0
     assert Compared().figures() == {"objects": 0, "chroma_difference": None, "lightness_rank": None}

@@ -1,4 +1,4 @@
-"""Sketches of real objects, laid into the boxes of those that no picture shows."""
+"""Sketches of real objects, pasted into the boxes of objects without a simulator image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def street(*boxes: tuple[int, int, int, int], number: int = 5) -> tuple[np.ndarr
 
 
 def test_a_wide_car_gets_the_sketch_of_a_wide_car(two_cars: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralsim.guide.exemplar_guide._ALIKE", 1)
+    monkeypatch.setattr("neuralsim.guide.exemplar_guide._CANDIDATES", 1)
     tag, instance = street((30, 70, 20, 120), (30, 70, 150, 190))
     out = ExemplarGuide(two_cars).follow(tag, instance, STYLE)
     assert (out[30:70, 20:120, :3] == (96, 32, 32)).all(), "red, in the style's light"
@@ -56,7 +56,7 @@ def test_a_wide_car_gets_the_sketch_of_a_wide_car(two_cars: Atlas, monkeypatch: 
 
 
 def test_it_stays_the_same_car_while_it_keeps_its_shape(two_cars: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralsim.guide.exemplar_guide._ALIKE", 1)
+    monkeypatch.setattr("neuralsim.guide.exemplar_guide._CANDIDATES", 1)
     guide = ExemplarGuide(two_cars)
 
     def dark_above(x1: int) -> bool:
@@ -68,8 +68,8 @@ def test_it_stays_the_same_car_while_it_keeps_its_shape(two_cars: Atlas, monkeyp
     assert not dark_above(50), "from the front it is another"
 
 
-def test_small_ones_are_told_coarsely(two_cars: Atlas) -> None:
-    """At its own size a sketch would sparkle: what lies between two pixels is their mean."""
+def test_small_objects_get_a_coarse_sketch(two_cars: Atlas) -> None:
+    """At its own size a sketch would sparkle: a pixel is the mean of the texels that it covers."""
     sketches = dict(two_cars.sketches)
     height, width = SIZES[Channel.VEHICLE]
     chequers = np.indices((height, width)).sum(0) % 2
@@ -78,11 +78,11 @@ def test_small_ones_are_told_coarsely(two_cars: Atlas) -> None:
     assert np.abs(out[40:56:2, 40:80:2, 3].astype(float) - 128.0).max() < 3.0
 
 
-def test_what_the_rim_cuts_is_part_of_a_whole_car(two_cars: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuralsim.guide.exemplar_guide._ALIKE", 1)
+def test_an_object_cut_by_the_edge_is_part_of_a_whole_one(two_cars: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuralsim.guide.exemplar_guide._CANDIDATES", 1)
     monkeypatch.setattr("neuralsim.guide.exemplar_guide._WHOLE", {Channel.VEHICLE: 1.0})
     out = ExemplarGuide(two_cars).follow(*street((30, 90, 0, 10)), STYLE)[30:90:2, 0:10:2, 3]
-    assert out.std() < 20.0, "only the end of it is seen, not all of it squeezed"
+    assert out.std() < 20.0, "only its end is visible, not all of it squeezed"
 
 
 def test_an_atlas_survives_the_disk_and_anything_else_is_refused(two_cars: Atlas, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def scene(covered: bool = False, cut: bool = False) -> Picture:
     return Picture("a", image, label, None)
 
 
-def test_an_atlas_is_made_of_objects_that_are_whole() -> None:
+def test_an_atlas_consists_of_whole_objects() -> None:
     whole = list(exemplars([scene()]))
     assert {each.channel for each in whole} == set(SIZES)
     assert Channel.VEHICLE not in {each.channel for each in exemplars([scene(covered=True)])}

@@ -1,4 +1,4 @@
-"""``NeuralSim/Drive-v0``: Gymnasium's own checker, equal seeds, the reward's terms, processes, scenarios."""
+"""``NeuralSim/Drive-v0``: Gymnasium's own checker, determinism, the reward's terms, processes, scenarios."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from neuralsim.gym.reward import Reward, RewardWeights
 from neuralsim.gym.route import Route
 
 SMALL: dict[str, Any] = {"town": "hamlet", "vehicles": 2, "walkers": 1, "size": (64, 32), "route_length": 30.0}
-PAINTED: dict[str, Any] = {"observation": "both", "state": True, "runtime": "onnxruntime", "threads": 1}
+RENDERED: dict[str, Any] = {"observation": "both", "state": True, "runtime": "onnxruntime", "threads": 1}
 AHEAD = np.float32([0.0, 0.6, 0.0])
 
 
 @pytest.fixture
 def env(request: pytest.FixtureRequest) -> Iterator[gymnasium.Env]:
-    made = gymnasium.make(neuralsim.gym.DRIVE, **SMALL, **getattr(request, "param", {}))
-    yield made
-    made.close()
+    env = gymnasium.make(neuralsim.gym.DRIVE, **SMALL, **getattr(request, "param", {}))
+    yield env
+    env.close()
 
 
 def points(*places: tuple[float, float]) -> Any:
@@ -34,28 +34,28 @@ def points(*places: tuple[float, float]) -> Any:
 
 
 def drive(env: gymnasium.Env, seed: int, steps: int = 5) -> list[bytes]:
-    """What is observed with an action that differs from step to step."""
-    seen = [env.reset(seed=seed)[0]]
-    seen += [env.step(np.float32([0.1 * k, 0.5, 0.0]))[0] for k in range(steps)]
-    return [b"".join(part.tobytes() for part in each.values()) for each in seen]
+    """Return the bytes of the observations of a reset and ``steps`` steps with changing actions."""
+    observations = [env.reset(seed=seed)[0]]
+    observations += [env.step(np.float32([0.1 * k, 0.5, 0.0]))[0] for k in range(steps)]
+    return [b"".join(part.tobytes() for part in each.values()) for each in observations]
 
 
-def test_gymnasiums_checker_has_nothing_to_say_against_it(env: gymnasium.Env, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gymnasiums_checker_accepts_it(env: gymnasium.Env, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")  # it opens the window of "human"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_env(env.unwrapped)
-    # gymnasium's own; what others left open may be collected just now
-    about = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
-    # steering is symmetrical and as wide as can be, pedals begin at 0; nothing else is remarked
-    assert all("symmetric" in text for text in about), about
+    # gymnasium's own; unclosed resources of other tests may be collected just now
+    messages = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
+    # the pedals' range is not symmetric; nothing else is remarked
+    assert all("symmetric" in text for text in messages), messages
 
 
-@pytest.mark.parametrize("env", [PAINTED], indirect=True)
+@pytest.mark.parametrize("env", [RENDERED], indirect=True)
 def test_equal_seeds_give_equal_observations_byte_for_byte(env: gymnasium.Env) -> None:
     first = drive(env, 7)
     assert drive(env, 7) == first
-    again = gymnasium.make(neuralsim.gym.DRIVE, **SMALL, **PAINTED)
+    again = gymnasium.make(neuralsim.gym.DRIVE, **SMALL, **RENDERED)
     assert drive(again, 7) == first
     again.close()
     assert drive(env, 8) != first
@@ -68,8 +68,8 @@ def test_equal_seeds_give_equal_observations_byte_for_byte(env: gymnasium.Env) -
 
 
 @pytest.mark.parametrize("env", [{"duration": 1.0, "render_mode": "rgb_array"}], indirect=True)
-def test_an_episode_progresses_and_is_truncated_in_time(env: gymnasium.Env) -> None:
-    _, begun = env.reset(seed=1)
+def test_episode_progresses_and_is_truncated_in_time(env: gymnasium.Env) -> None:
+    _, first = env.reset(seed=1)
     total, steps, over = 0.0, 0, False
     while not over:
         _, reward, terminated, over, info = env.step(AHEAD)
@@ -77,12 +77,12 @@ def test_an_episode_progresses_and_is_truncated_in_time(env: gymnasium.Env) -> N
         assert not terminated
         total, steps = total + info["terms"]["progress"], steps + 1
     assert steps == 30
-    assert total == pytest.approx(info["metres"] - begun["metres"])
+    assert total == pytest.approx(info["metres"] - first["metres"])
     assert info["metres"] > 0.5
     assert env.render().shape == (32, 64, 3)
 
 
-def test_who_leaves_the_road_pays_for_it_and_ends(env: gymnasium.Env) -> None:
+def test_leaving_the_road_is_penalised_and_ends_the_episode(env: gymnasium.Env) -> None:
     env.reset(seed=2)
     terms: list[dict[str, float]] = []
     terminated = False
@@ -96,7 +96,7 @@ def test_who_leaves_the_road_pays_for_it_and_ends(env: gymnasium.Env) -> None:
     assert info["collisions"] or abs(info["offset"]) > 6.0
 
 
-def test_the_expert_arrives(env: gymnasium.Env) -> None:
+def test_expert_arrives(env: gymnasium.Env) -> None:
     env.reset(seed=3)
     over = False
     while not over:
@@ -106,7 +106,7 @@ def test_the_expert_arrives(env: gymnasium.Env) -> None:
     assert info["progress"] > 0.9
 
 
-def test_environments_in_processes_see_what_one_alone_sees(env: gymnasium.Env) -> None:
+def test_vectorised_environments_match_a_single_one(env: gymnasium.Env) -> None:
     alone = [env.reset(seed=seed)[0] for seed in (5, 6)]
     several = gymnasium.make_vec(neuralsim.gym.DRIVE, num_envs=2, vectorization_mode="async", **SMALL)
     try:
@@ -119,7 +119,7 @@ def test_environments_in_processes_see_what_one_alone_sees(env: gymnasium.Env) -
         several.close()
 
 
-def test_wrong_arguments_are_told_in_one_line(env: gymnasium.Env) -> None:
+def test_wrong_arguments_are_rejected_in_one_line(env: gymnasium.Env) -> None:
     for wrong in ({"observation": "smell"}, {"fps": 0.0}, {"route_length": 1.0}, {"render_mode": "ansi"}):
         with pytest.raises(ValueError, match=r"choose|give"):
             neuralsim.gym.DriveEnv(**wrong)
@@ -130,23 +130,23 @@ def test_wrong_arguments_are_told_in_one_line(env: gymnasium.Env) -> None:
 
 
 @pytest.mark.slow
-def test_a_scenario_is_a_task() -> None:
+def test_scenario_is_played_as_an_episode() -> None:
     env = gymnasium.make(neuralsim.gym.DRIVE, **SMALL, state=True)
     try:
         first = drive(env, 1)
         env.reset(seed=1, options={"scenario": "cut_in"})
-        seen = []
+        tags = []
         for _ in range(2):
             observation, _ = env.reset(seed=1, options={"scenario": "cut_in"})
             assert observation["state"][0] == pytest.approx(9.0, abs=0.2)  # m/s: it begins as the file says
-            seen.append([env.step(AHEAD)[0]["tags"].tobytes() for _ in range(40)])
-        assert seen[0] == seen[1]
+            tags.append([env.step(AHEAD)[0]["tags"].tobytes() for _ in range(40)])
+        assert tags[0] == tags[1]
         assert drive(env, 1) == first
     finally:
         env.close()
 
 
-def test_a_route_knows_how_far_along_and_how_far_beside_it_one_is() -> None:
+def test_route_tracks_position_along_and_across_it() -> None:
     route = Route(points(*((float(x), 0.0) for x in range(31))))
     route.update(4.25, 0.5)
     assert (route.metres, route.offset, route.half_lane) == (4.25, 0.5, 1.5)  # y is to the right of x
@@ -158,7 +158,7 @@ def test_a_route_knows_how_far_along_and_how_far_beside_it_one_is() -> None:
         Route(points((0.0, 0.0)))
 
 
-def test_a_route_that_crosses_itself_is_followed_in_its_order() -> None:
+def test_self_crossing_route_is_followed_in_order() -> None:
     loop = [(30.0 * np.sin(a), 15.0 * np.sin(2.0 * a)) for a in np.linspace(0.0, 2.0 * np.pi, 200)]
     route = Route(points(*loop))
     metres = []
@@ -169,7 +169,7 @@ def test_a_route_that_crosses_itself_is_followed_in_its_order() -> None:
     assert metres[-1] == pytest.approx(route.length)
 
 
-def test_the_terms_of_the_reward_are_what_the_docs_say() -> None:
+def test_terms_of_the_reward_match_the_documentation() -> None:
     route = Route(points(*((float(x), 0.0) for x in range(31))))
     reward = Reward(RewardWeights(progress=1.0, collision=30.0, departure=2.0, jerk=0.02), 0.9, 0.1)
     route.update(0.0, 0.0)

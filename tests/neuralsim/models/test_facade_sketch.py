@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bridge.tags import Tag
-from neuralsim.facades import HEIGHT, WIDTH, drawn
+from neuralsim.base.colour import LUMA
+from neuralsim.facades import HEIGHT, WIDTH, draw_strips
 from neuralsim.models.facade_sketch import Fronts
 from neuralsim.town.assets.houses import WALLS
 from neuralsim.town.assets.meshes import quad
@@ -16,11 +17,11 @@ from neuralsim.town.render.scene import Placements, Scene
 
 
 def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_time() -> None:
-    strips = drawn()
+    strips = draw_strips()
     assert strips.dtype == np.uint8
     assert strips.shape[0] == 2
     assert strips.shape[2:] == (HEIGHT, WIDTH)
-    assert np.array_equal(strips, drawn())
+    assert np.array_equal(strips, draw_strips())
     assert len(np.unique(strips.reshape(-1, HEIGHT * WIDTH), axis=0)) == 2 * strips.shape[1]
     dark = (strips < 80).mean((2, 3))  # panes and doors
     assert dark.min() > 0.02
@@ -74,10 +75,10 @@ def test_the_simulator_draws_a_front_where_the_surface_planes_have_it(instance: 
     above = 5.0 + torch.from_numpy(((height / 2.0 - np.arange(height) - 0.5) / focal * 14.0).astype(np.float32))
     code = torch.full((1, height, width), (instance * 97 + 31) % 256)
     footprint = torch.full((1, height, width), 2.0 * 14.0 / focal)
-    sketch = Fronts(drawn())(code, along, above[None, :, None].expand(1, height, width).contiguous(), footprint)[
+    sketch = Fronts(draw_strips())(code, along, above[None, :, None].expand(1, height, width).contiguous(), footprint)[
         0
     ].numpy()
     assert planes.rgb is not None
     inside = planes.tag == Tag.BUILDING
     inside[:, :2] = inside[:, -2:] = False
-    assert np.corrcoef(sketch[inside], (planes.rgb @ np.array((0.299, 0.587, 0.114)))[inside])[0, 1] > 0.75
+    assert np.corrcoef(sketch[inside], (planes.rgb @ np.array(LUMA))[inside])[0, 1] > 0.75

@@ -58,7 +58,7 @@ def street(height: int = 64, width: int = 96, forward: float = 0.0) -> dict[str,
     }
 
 
-def shift_errors(painter: Generator) -> tuple[list[float], float]:
+def shift_errors(generator: Generator) -> tuple[list[float], float]:
     """Mean error of the picture moved back, map and planes moved by 2, 4, 6 and 32 px; and the picture's deviation."""
     torch.manual_seed(1)
     block = torch.randint(0, CHANNELS, (1, 20, 36)).repeat_interleave(16, 1).repeat_interleave(16, 2)
@@ -66,20 +66,20 @@ def shift_errors(painter: Generator) -> tuple[list[float], float]:
     detail = torch.nn.functional.interpolate(torch.randn(1, 2, 40, 72), scale_factor=4.0, mode="bilinear") * 0.3
     size = 256
 
-    def paint(shift: int) -> torch.Tensor:
+    def generate(shift: int) -> torch.Tensor:
         with torch.no_grad():
             across, half = slice(shift, shift + size), slice(shift // 2, (shift + size) // 2)
-            return painter(block[:, :size, across], tint[:, :, :size, across], detail[:, :, : size // 2, half])
+            return generator(block[:, :size, across], tint[:, :, :size, across], detail[:, :, : size // 2, half])
 
-    still = paint(0)
+    still = generate(0)
     errors = []
     for shift in (2, 4, 6, 32):
-        moved = paint(shift)[..., 64 : -64 - shift]
+        moved = generate(shift)[..., 64 : -64 - shift]
         errors.append(float((moved - still[..., 64 + shift : -64]).abs().mean()))
     return errors, float(still.std())
 
 
-def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
+def test_rendering_moves_with_the_map_off_the_stride_grid() -> None:
     """Map and planes moved by 2, 4, 6 px give the same picture moved, though the trunk's stride is 32."""
     torch.manual_seed(1)
     errors, spread = shift_errors(Generator(SMALL).eval())
@@ -87,10 +87,10 @@ def test_painting_moves_with_the_map_off_the_stride_grid() -> None:
 
 
 def test_wider_means_swim_less() -> None:
-    """The shipped weights, halved by means of 4x4 instead of 2x2: pool in the painter's settings."""
+    """The shipped weights, halved by means of 4x4 instead of 2x2: pool in the generator's settings."""
     two, four = (Generator(replace(SIZES["street-rt"], pool=side)).eval() for side in (2, 4))
-    for painter in (two, four):
-        load_weights(painter, "street-rt")
+    for generator in (two, four):
+        load_weights(generator, "street-rt")
     before, after = shift_errors(two)[0], shift_errors(four)[0]
     assert np.mean(after[:3]) < 0.8 * np.mean(before[:3])
 

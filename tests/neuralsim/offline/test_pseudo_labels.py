@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from neuralsim import cli
-from neuralsim.imaging.picture_files import read_ids
+from neuralsim.imaging.image_files import read_ids
 from neuralsim.training.config import Source
 from neuralsim.training.data.datasets import find
 
@@ -20,11 +20,11 @@ RED, GREEN, BLUE = 0, 1, 2  # what the networks here know: which channel is the 
 
 
 def halves(width: int = 96, height: int = 64) -> np.ndarray:
-    """A picture, RGB: left red, right blue."""
-    picture = np.full((height, width, 3), 20, np.uint8)
-    picture[:, : width // 2, RED] = 220
-    picture[:, width // 2 :, BLUE] = 220
-    return picture
+    """A image, RGB: left red, right blue."""
+    image = np.full((height, width, 3), 20, np.uint8)
+    image[:, : width // 2, RED] = 220
+    image[:, width // 2 :, BLUE] = 220
+    return image
 
 
 def network(path: Path, kind: str) -> Path:
@@ -63,7 +63,7 @@ def classes(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["scores", "classes"])
-def test_labels_are_the_networks_classes_at_the_pictures_size_and_can_be_trained_on(
+def test_labels_are_the_networks_classes_at_the_images_size_and_can_be_trained_on(
     tmp_path: Path, images: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph, out = network(tmp_path / "net.onnx", kind), tmp_path / "labels"
@@ -80,7 +80,7 @@ def test_labels_are_the_networks_classes_at_the_pictures_size_and_can_be_trained
     assert (read_ids(out / "a.png")[:, :40] == BLUE).all()
 
 
-def test_a_video_becomes_pictures_and_labels_to_train_on(tmp_path: Path) -> None:
+def test_a_video_becomes_images_and_labels_to_train_on(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "clip.mp4"), "w") as file:
         stream = file.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
@@ -95,7 +95,7 @@ def test_a_video_becomes_pictures_and_labels_to_train_on(tmp_path: Path) -> None
     assert (read_ids(items[1].label)[:, :40] == RED).all()
 
 
-def test_unknown_classes_and_damaged_pictures_are_counted(
+def test_unknown_classes_and_damaged_images_are_counted(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / "b.jpg").write_bytes(b"no picture")
@@ -105,21 +105,21 @@ def test_unknown_classes_and_damaged_pictures_are_counted(
     assert cli.main([*command, "--out", str(tmp_path / "labels")]) == 1
     said = capsys.readouterr()
     assert f"label {RED} is not in the class map: {48 * 64} pixels" in said.out
-    assert said.out.endswith("1 label maps, 1 pictures left out\n")
-    assert said.err == f"neuralsim: {images}/b.jpg: damaged or not a picture: left out\n"
+    assert said.out.endswith("1 label maps, 1 images skipped\n")
+    assert said.err == f"neuralsim: {images}/b.jpg: damaged or not an image: skipped\n"
 
 
 @pytest.mark.parametrize(
     ("what", "complaint"),
     [
-        ("grey", "wanted one input, one RGB picture; it takes x [1, 1, 32, 32]"),
+        ("grey", "expected one input, one RGB image; it takes x [1, 1, 32, 32]"),
         ("text", "not a network that ONNX Runtime can run"),
         ("none", "no such file"),
         ("output", "no output 'depth'; there are y"),
-        ("odd", "neither a folder of pictures nor a video"),
+        ("odd", "neither a folder of images nor a video"),
     ],
 )
-def test_what_cannot_be_used_is_one_line(
+def test_unusable_input_is_one_line(
     tmp_path: Path, images: Path, what: str, complaint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     graph = tmp_path / "net.onnx"

@@ -1,4 +1,4 @@
-"""Folders of label maps: class maps, motion of real clips, the stand-in world, and the pictures that come out."""
+"""Folders of label maps: class maps, motion of real clips, pseudo-depth, and the rendered images."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bridge.messages import Camera
 from bridge.tags import Tag
 from neuralsim import classmaps, cli
 from neuralsim.imaging import optical_flow
-from neuralsim.imaging.objects import Objects
+from neuralsim.imaging.object_tracker import ObjectTracker
 from neuralsim.imaging.pseudo_depth import PseudoDepth, PseudoView, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
-from neuralsim.offline.render_folder import fitted, painted_at
+from neuralsim.offline.render_folder import render_size, resize_image
 
 # Class maps -----------------------------------------------------------------------------------------------------------
 
 
-def test_camvid_and_cityscapes_ids_reach_the_channels_that_models_were_trained_with() -> None:
+def test_camvid_and_cityscapes_ids_map_to_the_training_channels() -> None:
     c = Channel
     camvid = (
         c.SKY, c.BUILDING, c.POLE, c.ROAD, c.SIDEWALK, c.VEGETATION, c.SIGN, c.BARRIER, c.VEHICLE, c.PERSON, c.CYCLE,
@@ -66,12 +66,12 @@ def test_a_bad_class_map_is_one_line(
 # Motion ---------------------------------------------------------------------------------------------------------------
 
 
-def test_flow_leads_back_to_where_a_surface_was_and_survives_the_file(tmp_path: Path) -> None:
+def test_flow_leads_back_to_the_last_place_and_survives_the_file(tmp_path: Path) -> None:
     _, images = write_clip(tmp_path, frames=2, size=(160, 120))
     assert cli.main(["flow", str(images), "--out", str(tmp_path / "motion")]) == 0
     motion, valid = optical_flow.load(tmp_path / "motion" / "f01.png")
     inner = motion[20:-20, 20:-20]
-    assert np.abs(inner - [-1.0, 0.0]).mean() < 0.1  # the picture moved right: its past lies to the left
+    assert np.abs(inner - [-1.0, 0.0]).mean() < 0.1  # the image moved right: its past lies to the left
     assert valid[20:-20, 20:-20].mean() > 0.95
     assert not optical_flow.load(tmp_path / "motion" / "f00.png")[1].any()  # the first has no past
 
@@ -134,7 +134,7 @@ def points(view: PseudoView, camera: Camera) -> np.ndarray:
     return np.asarray(view.pose[:3, 3] + view.depth[..., None] * ray)
 
 
-def test_the_stand_in_world_finds_the_street_and_the_way_driven_from_labels_and_motion() -> None:
+def test_pseudo_depth_recovers_street_and_motion_from_labels_and_flow() -> None:
     *_, (view, _, tag, depth) = driven()
     assert np.hypot(*view.pose[:2, 3]) == pytest.approx(0.3 * 24, rel=0.15)
     wall = (tag == Tag.BUILDING) & (depth < 40.0)
@@ -145,7 +145,7 @@ def test_the_stand_in_world_finds_the_street_and_the_way_driven_from_labels_and_
     assert len(np.unique(view.plot[wall])) >= 4  # houses of their own on either side
 
 
-def test_walls_are_plane_where_labels_feet_are_ragged() -> None:
+def test_walls_are_plane_where_the_feet_of_labels_are_ragged() -> None:
     """Windows hang in rows on a wall: where it waves, so do they."""
     pose = np.eye(4)
     pose[2, 3] = 1.45
@@ -163,7 +163,7 @@ def test_walls_are_plane_where_labels_feet_are_ragged() -> None:
         assert inverse.mean() == pytest.approx((1.0 / depth[90, side]).mean(), rel=0.15)
 
 
-def test_trees_along_the_street_are_cards_across_it_that_stay_where_they_are() -> None:
+def test_trees_along_the_street_are_cards_across_it_with_a_fixed_place() -> None:
     """A crown seen at a slant would have its noise drawn out into streaks."""
     places = []
     for view, camera, tag, depth in driven(walls=Tag.VEGETATION):
@@ -183,14 +183,14 @@ def test_a_poor_flow_does_not_bend_the_road() -> None:
 
 
 def test_objects_keep_their_numbers_while_they_move() -> None:
-    objects = Objects()
+    objects = ObjectTracker()
     moved = np.zeros((40, 80, 2), np.float32)
     moved[:, :40, 0] = -2.0  # what is on the left comes from two pixels further left
     first = np.zeros((40, 80), np.uint8)
     first[10:20, 10:22], first[10:20, 50:60] = Tag.CAR, Tag.CAR
     second = np.zeros_like(first)
     second[10:20, 12:24], second[10:20, 50:60], second[30:36, 70:76] = Tag.CAR, Tag.CAR, Tag.PEDESTRIAN
-    before, after = objects.follow(first, None), objects.follow(second, moved)
+    before, after = objects.track(first, None), objects.track(second, moved)
     assert before[15, 15] == after[15, 15] != 0
     assert before[15, 55] == after[15, 55] != before[15, 15]
     assert after[33, 73] not in (0, before[15, 15], before[15, 55])
@@ -200,7 +200,7 @@ def test_objects_keep_their_numbers_while_they_move() -> None:
 # neuralsim render -----------------------------------------------------------------------------------------------------
 
 
-def test_each_label_map_becomes_a_picture_of_its_name_and_size(
+def test_each_label_map_becomes_an_image_of_its_name_and_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels = tmp_path / "labels"
@@ -213,13 +213,13 @@ def test_each_label_map_becomes_a_picture_of_its_name_and_size(
     assert cli.main(arguments) == 0
     assert "label 77 is not in the class map: 15 pixels in 1 files" in capsys.readouterr().out
     for name, size in (("odd", (61, 97)), ("even", (64, 64))):
-        picture = cv2.imread(str(tmp_path / "out" / f"{name}.png"))
-        assert picture.shape == (*size, 3)
-        assert picture[: size[0] // 3, size[1] // 2].mean() > picture[-size[0] // 4 :].mean()  # sky over road
+        image = cv2.imread(str(tmp_path / "out" / f"{name}.png"))
+        assert image.shape == (*size, 3)
+        assert image[: size[0] // 3, size[1] // 2].mean() > image[-size[0] // 4 :].mean()  # sky over road
 
 
 @pytest.mark.parametrize(
-    ("size", "painted"),
+    ("size", "expected"),
     [
         ((128, 64), (384, 192)),
         ((320, 160), (480, 240)),
@@ -229,23 +229,25 @@ def test_each_label_map_becomes_a_picture_of_its_name_and_size(
         ((2048, 928), (1024, 464)),
     ],
 )
-def test_small_maps_are_painted_larger_and_large_ones_smaller(size: tuple[int, int], painted: tuple[int, int]) -> None:
-    assert painted_at(size) == painted
+def test_small_maps_are_rendered_larger_and_large_ones_smaller(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert render_size(size) == expected
 
 
-def test_what_is_supersampled_stays_crisp_and_what_is_shrunk_further_has_no_moire() -> None:
+def test_supersampled_images_stay_sharp_and_smaller_ones_have_no_moire() -> None:
     rng = np.random.default_rng(5)
     grain = rng.integers(0, 256, (480, 640, 3), np.uint8)
     area = cv2.resize(grain, (480, 360), interpolation=cv2.INTER_AREA)
-    found = fitted(grain, (480, 360))
-    assert found.mean() == pytest.approx(grain.mean(), abs=1.0)
-    assert found.std() > 1.1 * area.std()
+    resized = resize_image(grain, (480, 360))
+    assert resized.mean() == pytest.approx(grain.mean(), abs=1.0)
+    assert resized.std() > 1.1 * area.std()
     stripes = np.zeros((480, 640, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert fitted(stripes, (200, 150)).std() < 30.0, "no moiré"
+    assert resize_image(stripes, (200, 150)).std() < 30.0, "no moiré"
 
 
-def test_a_sequence_becomes_pictures_and_a_video_and_its_past_counts(tmp_path: Path) -> None:
+def test_a_sequence_becomes_images_and_a_video_and_uses_its_past(tmp_path: Path) -> None:
     labels, images = write_clip(tmp_path)
     motion, kept, alone = tmp_path / "motion", tmp_path / "kept", tmp_path / "alone"
     assert cli.main(["flow", str(images), "--out", str(motion)]) == 0
@@ -254,12 +256,12 @@ def test_a_sequence_becomes_pictures_and_a_video_and_its_past_counts(tmp_path: P
     assert cli.main([*common, "--out", str(alone), "--frame-by-frame"]) == 0
     video = cv2.VideoCapture(str(kept / "label.mp4"))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 3 or sum(video.read()[0] for _ in range(9)) == 3
-    pictures = {folder: [cv2.imread(str(folder / f"f{k:02d}.png")) for k in range(3)] for folder in (kept, alone)}
-    assert (pictures[kept][0] == pictures[alone][0]).all()
-    assert (pictures[kept][2] != pictures[alone][2]).any()
+    images = {folder: [cv2.imread(str(folder / f"f{k:02d}.png")) for k in range(3)] for folder in (kept, alone)}
+    assert (images[kept][0] == images[alone][0]).all()
+    assert (images[kept][2] != images[alone][2]).any()
 
 
-def test_a_sequence_may_be_painted_in_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sequence_can_be_rendered_in_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels, _ = write_clip(tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     common = [
@@ -294,19 +296,19 @@ def test_bad_input_is_one_line_that_names_the_file(tmp_path: Path, capsys: pytes
         assert len(lines) == 1
         return lines[0]
 
-    assert "no pictures in it" in complaint(1)
+    assert "contains no images" in complaint(1)
     cv2.imwrite(str(labels / "a.png"), street())
     assert "needs --sequence" in complaint(2, "--motion", str(labels))
     assert "not a folder" in complaint(2, "--instances", str(tmp_path / "none"))
-    assert "no picture called a" in complaint(1, "--instances", str(tmp_path))
+    assert "no image named a" in complaint(1, "--instances", str(tmp_path))
     assert "no style 'neon'" in complaint(1, "--style", "neon")
     assert "unknown model" in complaint(1, "--model", "nobody")
     cv2.imwrite(str(labels / "b.png"), street(80, 64))
     assert "b.png: 80x64 pixels, but the clip began with 96x64" in complaint(1, "--sequence")
     (labels / "b.png").write_bytes((labels / "a.png").read_bytes()[:60])
     assert "b.png: damaged" in complaint(1, "--sequence")
-    assert "b.png: damaged or not a picture: left out" in complaint(1)
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png"], "the others are painted"
+    assert "b.png: damaged or not an image: skipped" in complaint(1)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png"], "the others are rendered"
     cv2.imwrite(str(labels / "b.png"), np.dstack([street()] * 2 + [street() + 1]))
     assert "b.png: a map of ids has one channel" in complaint(1)
     assert cli.main([*arguments[:3], "mycity", *arguments[4:]]) == 1

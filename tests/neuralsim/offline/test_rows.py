@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
-from neuralsim.imaging.objects import Objects, cut_apart
+from neuralsim.imaging.object_tracker import ObjectTracker, split_row
 
 
 def row(*widths: int, height: int = 30, tag: int = Tag.CAR) -> np.ndarray:
@@ -20,9 +20,9 @@ def row(*widths: int, height: int = 30, tag: int = Tag.CAR) -> np.ndarray:
     return tags
 
 
-def test_parked_cars_are_cut_where_they_meet() -> None:
+def test_parked_cars_are_split_where_they_meet() -> None:
     tags = row(60, 54, 64, 58)
-    instance = Objects().follow(tags, None)
+    instance = ObjectTracker().track(tags, None)
     assert set(np.unique(instance[tags == Tag.CAR])) == {1, 2, 3, 4}
     changes = 20 + np.flatnonzero(np.diff(instance[58, 20:256].astype(int)))
     assert np.abs(changes - np.array([79, 133, 197])).max() <= 5, "at the dips between the roofs"
@@ -30,14 +30,14 @@ def test_parked_cars_are_cut_where_they_meet() -> None:
 
 def test_one_car_stays_one_from_any_side() -> None:
     for width in (34, 45, 60, 85):
-        assert len(cut_apart(row(width) == Tag.CAR, Tag.CAR)) == 1, f"{width / 30:.1f} times as wide as high"
+        assert len(split_row(row(width) == Tag.CAR, Tag.CAR)) == 1, f"{width / 30:.1f} times as wide as high"
 
 
 def test_a_receding_row_has_more_cars_where_it_is_lower() -> None:
     inside = np.zeros((100, 300), bool)
     for x in range(300):
         inside[80 - round(60 - 0.17 * x) : 80, x] = True
-    parts = cut_apart(inside, Tag.CAR)
+    parts = split_row(inside, Tag.CAR)
     widths = [int(part.any(0).sum()) for part in parts]
     assert len(widths) >= 3
     assert widths == sorted(widths, reverse=True)
@@ -45,22 +45,22 @@ def test_a_receding_row_has_more_cars_where_it_is_lower() -> None:
 
 
 @pytest.mark.parametrize("tag", [Tag.BUS, Tag.TRUCK, Tag.TRAIN, Tag.BICYCLE])
-def test_what_may_be_long_is_not_cut(tag: Tag) -> None:
-    assert len(cut_apart(row(200, tag=tag) == tag, tag)) == 1
+def test_long_vehicles_are_not_split(tag: Tag) -> None:
+    assert len(split_row(row(200, tag=tag) == tag, tag)) == 1
 
 
 def test_people_side_by_side() -> None:
     tags = row(16, 16, 16, height=40, tag=Tag.PEDESTRIAN)
     tags[20:45, 20:68] = Tag.PEDESTRIAN
-    assert len(np.unique(Objects().follow(tags, None))) in (3, 4)
-    assert len(cut_apart(row(16, height=40, tag=Tag.PEDESTRIAN) == Tag.PEDESTRIAN, Tag.PEDESTRIAN)) == 1
+    assert len(np.unique(ObjectTracker().track(tags, None))) in (3, 4)
+    assert len(split_row(row(16, height=40, tag=Tag.PEDESTRIAN) == Tag.PEDESTRIAN, Tag.PEDESTRIAN)) == 1
 
 
-def test_cut_cars_keep_their_numbers_while_they_move() -> None:
-    objects, before = Objects(), row(60, 54, 64, 58)
-    first = objects.follow(before, None)
+def test_split_cars_keep_their_numbers_while_they_move() -> None:
+    objects, before = ObjectTracker(), row(60, 54, 64, 58)
+    first = objects.track(before, None)
     motion = np.zeros((*before.shape, 2), np.float32)
     motion[..., 0] = -3.0
-    second = objects.follow(np.roll(before, 3, 1), motion)
+    second = objects.track(np.roll(before, 3, 1), motion)
     same = np.roll(first, 3, 1) == second
     assert same[second > 0].mean() > 0.95

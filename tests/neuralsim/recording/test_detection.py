@@ -1,4 +1,4 @@
-"""Recordings as data sets for detectors: pycocotools reads one, KITTI's own formulas the other."""
+"""Data sets for detection: pycocotools reads COCO's, KITTI's own formulas check the other."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bridge.messages import Camera, Frame, MovingObject
 from bridge.tags import Tag
 from neuralsim.cli import main
 from neuralsim.recording.detection import KITTI_DEPTH, box3d, projected
-from neuralsim.recording.picture_folder import DEPTH_STEPS
+from neuralsim.recording.image_folder import DEPTH_STEPS
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.recording.writing.mcap_writer import McapWriter
-from neuralsim.renderer.views import tag_picture
+from neuralsim.renderer.views import tag_image
 from neuralsim.town.core.types import Transform
 from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
@@ -28,7 +28,7 @@ PLANES = ("tag", "instance", "depth", "motion", "neural")
 
 
 def street() -> list[Frame]:
-    """Three frames with two cars and a pedestrian ahead, one of the cars half out of the picture."""
+    """Three frames with two cars and a pedestrian ahead, one of the cars half outside of the image."""
     world = World("hamlet", vehicles=0, walkers=0)
     place = world.spawn_points()[0]
     heading = np.radians(place.yaw)
@@ -59,7 +59,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Frame], Pat
     folder, frames = tmp_path_factory.mktemp("detection"), street()
     writer = McapWriter(folder / "r.mcap", PLANES, {"scenario": "x", "fps": "30"})
     for frame in frames:
-        assert writer.write(frame, tag_picture(frame.planes["tag"]))
+        assert writer.write(frame, tag_image(frame.planes["tag"]))
     writer.close()
     arguments = ["export-recording", str(folder / "r.mcap"), "--format", "coco,kitti,yolo", "--out", str(folder)]
     assert main(arguments) == 0
@@ -71,18 +71,18 @@ def test_pycocotools_reads_boxes_and_masks(exported: tuple[list[Frame], Path]) -
     coco = COCO(str(folder / "coco/annotations.json"))
     assert coco.getImgIds() == [0, 1, 2]
     info = coco.loadImgs([1])[0]
-    picture = cv2.imread(str(folder / "coco/images" / info["file_name"]))
-    assert picture.shape == (info["height"], info["width"], 3)
-    found = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
-    assert {coco.cats[each["category_id"]]["name"] for each in found} == {"car", "pedestrian"}
-    for each in found:
+    image = cv2.imread(str(folder / "coco/images" / info["file_name"]))
+    assert image.shape == (info["height"], info["width"], 3)
+    annotations = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
+    assert {coco.cats[each["category_id"]]["name"] for each in annotations} == {"car", "pedestrian"}
+    for each in annotations:
         mask = coco.annToMask(each).astype(bool)
         assert (mask == (frames[1].planes["instance"] == each["instance"])).all()
         assert run_lengths.area(run_lengths.encode(np.asfortranarray(mask.astype(np.uint8)))) == each["area"]
         if "box3d" in each:
             assert each["box3d"]["location"][2] == pytest.approx(frames[1].planes["depth"][mask].mean(), abs=2.5)
     moving = {thing.instance for thing in frames[1].objects}
-    assert {each["instance"] for each in found if "box3d" in each} == moving  # but not of cars that are scenery
+    assert {each["instance"] for each in annotations if "box3d" in each} == moving  # but not of cars that are scenery
     depth = cv2.imread(str(folder / "coco/depth/000001.png"), -1)
     assert np.abs(depth / DEPTH_STEPS - frames[1].planes["depth"]).max() < 0.02
 
@@ -97,7 +97,7 @@ def corners_of(values: list[float]) -> np.ndarray:
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.stack([across, up, along]) + np.array([[x], [y], [z]])
 
 
-def test_kittis_labels_project_onto_the_objects(exported: tuple[list[Frame], Path]) -> None:
+def test_kitti_labels_project_onto_the_objects(exported: tuple[list[Frame], Path]) -> None:
     frames, folder = exported
     training = folder / "kitti/training"
     lines = (training / "label_2/000002.txt").read_text(encoding="utf-8").splitlines()
@@ -126,21 +126,21 @@ def test_kittis_labels_project_onto_the_objects(exported: tuple[list[Frame], Pat
     assert (depth[real >= 255.0] == 0.0).all()
 
 
-def test_yolos_labels_are_cocos_boxes(exported: tuple[list[Frame], Path]) -> None:
+def test_yolo_labels_match_coco_boxes(exported: tuple[list[Frame], Path]) -> None:
     _, folder = exported
     names = json.loads((folder / "yolo/data.yaml").read_text(encoding="utf-8"))["names"]
     coco = COCO(str(folder / "coco/annotations.json"))
     rows = [line.split() for line in (folder / "yolo/labels/000000.txt").read_text(encoding="utf-8").splitlines()]
-    found = coco.loadAnns(coco.getAnnIds(imgIds=[0]))
-    assert [names[row[0]] for row in rows] == [coco.cats[each["category_id"]]["name"] for each in found]
-    for row, each in zip(rows, found, strict=True):
+    annotations = coco.loadAnns(coco.getAnnIds(imgIds=[0]))
+    assert [names[row[0]] for row in rows] == [coco.cats[each["category_id"]]["name"] for each in annotations]
+    for row, each in zip(rows, annotations, strict=True):
         x, y, width, height = (float(text) for text in row[1:])
         box = ((x - width / 2) * 160, (y - height / 2) * 96, width * 160, height * 96)
         assert box == pytest.approx(each["bbox"], abs=0.01)
     assert (folder / "yolo/images/000000.jpg").read_bytes() == (folder / "coco/images/000000.jpg").read_bytes()
 
 
-def test_what_looks_ahead_has_kittis_angles() -> None:
+def test_angles_follow_kittis_definitions() -> None:
     thing = MovingObject(1, Tag.CAR, np.eye(4), (2.0, 1.0, 0.75))
     thing.pose[:3, 3] = 10.0, 2.0, 0.75
     box = box3d(Camera(64, 32, 70.0, np.eye(4)), thing)
@@ -150,7 +150,7 @@ def test_what_looks_ahead_has_kittis_angles() -> None:
     assert box["alpha"] == pytest.approx(-np.pi / 2.0 - np.arctan2(2.0, 10.0))
 
 
-def test_a_recording_without_pictures_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_images_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = street()[0]
     writer = McapWriter(tmp_path / "r.mcap", ("tag", "depth"), {"scenario": "x", "fps": "30"})
     writer.write(frame, None)

@@ -1,4 +1,4 @@
-"""Recordings judged afterwards: assertions, collisions, lanes, the route, comfort; JUnit XML and JSON."""
+"""Evaluation of recordings: assertions, collisions, lanes, the route, comfort; JUnit XML and JSON."""
 
 from __future__ import annotations
 
@@ -64,23 +64,23 @@ def drive(path: Path, braking: float, *, hits: bool = False, scenario: str = SCE
     return path
 
 
-def test_assertions_are_judged_from_the_recording_alone(tmp_path: Path):
+def test_assertions_are_evaluated_from_the_recording_alone(tmp_path: Path):
     good = evaluate(drive(tmp_path / "good.mcap", 3.0))
     checks = {check.name: check for check in good.checks}
     assert good.passed
     assert (good.frames, good.complete, good.seconds) == (120, True, pytest.approx(5.95))
     assert checks["travels of ego"].value == pytest.approx(46.9, abs=0.2)
     assert checks["max_speed of ego"].value == pytest.approx(10.0)
-    assert (checks["lane_invasions"].value, checks["lane_invasions"].words) == (1.0, "1 x Broken")
+    assert (checks["lane_invasions"].value, checks["lane_invasions"].note) == (1.0, "1 x Broken")
     assert checks["route_completion"].value == pytest.approx(0.469, abs=0.01)
     hit = evaluate(drive(tmp_path / "hit.mcap", 3.0, hits=True))
     checks = {check.name: check for check in hit.checks}
     assert not hit.passed
     assert (checks["no_collision of ego"].passed, checks["no_collision of ego"].value) == (False, 1.0)
-    assert (checks["collisions"].value, checks["collisions"].words) == (1.0, "with wall")
+    assert (checks["collisions"].value, checks["collisions"].note) == (1.0, "with wall")
 
 
-def test_comfort_has_its_limits_and_fails_where_it_is_demanded(tmp_path: Path):
+def test_discomfort_fails_only_where_comfort_is_required(tmp_path: Path):
     gentle, hard = drive(tmp_path / "gentle.mcap", 2.0), drive(tmp_path / "hard.mcap", 7.0)
     worst = {check.name: check for check in evaluate(gentle, comfortable=True).checks}["longitudinal_acceleration"]
     assert (worst.passed, worst.value) == (True, pytest.approx(-2.0, abs=0.1))
@@ -90,17 +90,17 @@ def test_comfort_has_its_limits_and_fails_where_it_is_demanded(tmp_path: Path):
     assert {"longitudinal_acceleration", "longitudinal_jerk"} <= failed
 
 
-def test_a_circle_has_the_lateral_acceleration_of_a_circle():
+def test_circular_drive_has_the_expected_lateral_acceleration():
     times = np.arange(200) / 20
-    found = motion(times, np.full(200, 8.0), 0.25 * times)  # 8 m/s at 0.25 rad/s: a radius of 32 m
-    assert found.keys() == COMFORT.keys()
-    assert found["lateral_acceleration"] == pytest.approx(2.0, abs=1e-6)
-    assert found["yaw_rate"] == pytest.approx(0.25, abs=1e-6)
-    assert np.abs(found["jerk"]).max() < 1e-6
+    series = motion(times, np.full(200, 8.0), 0.25 * times)  # 8 m/s at 0.25 rad/s: a radius of 32 m
+    assert series.keys() == COMFORT.keys()
+    assert series["lateral_acceleration"] == pytest.approx(2.0, abs=1e-6)
+    assert series["yaw_rate"] == pytest.approx(0.25, abs=1e-6)
+    assert np.abs(series["jerk"]).max() < 1e-6
     assert motion(times[:5], np.zeros(5), np.zeros(5)) == {}
 
 
-def test_another_scenarios_assertions_can_judge_it(tmp_path: Path):
+def test_recording_is_evaluated_by_another_scenario(tmp_path: Path):
     path = drive(tmp_path / "good.mcap", 3.0)
     other = tmp_path / "other.yaml"
     other.write_text(SCENARIO.replace("value: 10.5", "value: 9"), encoding="utf-8")
@@ -110,7 +110,7 @@ def test_another_scenarios_assertions_can_judge_it(tmp_path: Path):
         evaluate(path, load(other))
 
 
-def test_the_command_writes_what_continuous_integration_reads(tmp_path: Path):
+def test_command_writes_junit_xml_and_json(tmp_path: Path):
     good, bad = drive(tmp_path / "good.mcap", 3.0), drive(tmp_path / "bad.mcap", 3.0, hits=True)
     bad.write_bytes(bad.read_bytes()[:-200])
     xml, report = tmp_path / "r/junit.xml", tmp_path / "r/report.json"

@@ -1,4 +1,4 @@
-"""What a viewer draws of a recording, read back out of the file by what the file itself says of its messages."""
+"""Scene content of a recording, read back with the schemas in the file itself."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     with RecordingReader(path) as reader:  # our own reader passes over what is for viewers
         assert len(reader) == 3
         assert frame_of(reader.read(0)).objects[0].blueprint == "vehicle.audi.tt"
-    found: dict[str, list[Any]] = {}
+    messages: dict[str, list[Any]] = {}
     with path.open("rb") as file:
         for schema, channel, message in make_reader(file).iter_messages():
             assert schema is not None
             if channel.message_encoding == "json":
-                found.setdefault(channel.topic, []).append(json.loads(message.data))
+                messages.setdefault(channel.topic, []).append(json.loads(message.data))
                 continue
             pool = DescriptorPool()
             for each in FileDescriptorSet.FromString(schema.data).file:
                 pool.Add(each)
             kind = GetMessageClass(pool.FindMessageTypeByName(schema.name))
-            found.setdefault(channel.topic, []).append(kind.FromString(message.data))
-    return found
+            messages.setdefault(channel.topic, []).append(kind.FromString(message.data))
+    return messages
 
 
-def test_boxes_stand_where_things_are_in_right_handed_axes(seen: dict[str, list[Any]]):
+def test_boxes_are_at_the_objects_in_right_handed_axes(seen: dict[str, list[Any]]):
     first, _, last = seen["/scene/objects"]
     car, truck, ego = first.entities
     cube = car.cubes[0]
@@ -94,7 +94,7 @@ def test_lanes_are_drawn_once_by_both_edges(seen: dict[str, list[Any]]):
     assert sorted(edge[0] for edge in edges) == pytest.approx([-6.75, -3.25])
 
 
-def test_outlines_lie_over_what_they_are_of(seen: dict[str, list[Any]]):
+def test_outlines_cover_their_objects(seen: dict[str, list[Any]]):
     said = seen["/camera/annotations"][0]
     box, lamp = said.points
     assert [text.text for text in said.texts] == ["car"], "what is behind the camera has no outline"
@@ -106,14 +106,14 @@ def test_outlines_lie_over_what_they_are_of(seen: dict[str, list[Any]]):
     assert lamp.outline_color.r > 0.9 > lamp.outline_color.g
 
 
-def test_tags_come_in_their_colours(seen: dict[str, list[Any]]):
+def test_tags_are_in_carlas_colours(seen: dict[str, list[Any]]):
     message = seen["/camera/tag_color"][0]
     assert message.format == "png"
-    picture = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert (picture[0] == COLOURS[np.arange(WIDTH) % 29]).all()
+    image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert (image[0] == COLOURS[np.arange(WIDTH) % 29]).all()
 
 
-def test_the_layout_names_what_is_recorded(seen: dict[str, list[Any]]):
+def test_layout_refers_to_recorded_topics(seen: dict[str, list[Any]]):
     layout = json.loads(LAYOUT.read_text(encoding="utf-8"))
     panels, text = layout["configById"], json.dumps(layout["layout"])
     assert all(f'"{name}"' in text for name in panels)

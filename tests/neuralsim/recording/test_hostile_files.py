@@ -1,4 +1,4 @@
-"""Files of strangers: every one is refused in a line, costs little, and nothing is written but below ``--out``."""
+"""Hostile files: each is rejected in one line, costs little, and nothing is written except below ``--out``."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ DAILY = {attack.name for attack in ATTACKS[::24]} | {
 @pytest.mark.parametrize(
     "attack", [pytest.param(a, marks=() if a.name in DAILY else pytest.mark.slow, id=a.name) for a in ATTACKS]
 )
-def test_a_hostile_file_is_refused_in_a_line(attack: Attack, tmp_path: Path) -> None:
+def test_hostile_file_is_rejected_in_one_line(attack: Attack, tmp_path: Path) -> None:
     _try(attack, tmp_path, often=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if a.suffix == ".mcap"], ids=lambda attack: attack.name)
-def test_a_hostile_recording_is_refused_by_every_command(attack: Attack, tmp_path: Path) -> None:
+def test_hostile_recording_is_rejected_by_every_command(attack: Attack, tmp_path: Path) -> None:
     _try(attack, tmp_path, often=False)

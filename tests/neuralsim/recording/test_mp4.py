@@ -16,7 +16,7 @@ from neuralsim.recording.writing.mp4 import Mp4Writer
 
 
 @pytest.mark.parametrize("size", [(128, 64), (127, 63)])
-def test_mp4_keeps_every_frame_its_time_and_its_colours(tmp_path: Path, size: tuple[int, int]):
+def test_mp4_keeps_every_frame_with_its_time_and_colours(tmp_path: Path, size: tuple[int, int]):
     path = tmp_path / "deep" / "t.mp4"
     writer = Mp4Writer(path, size, rate=20.0, block=True)
     times = [3.0 + n * 0.05 + (0.4 if n > 20 else 0.0) for n in range(45)]  # a gap, as when frames were skipped
@@ -52,7 +52,7 @@ for n in range(10_000):
     assert len(decoded(path)) >= written - 45  # at most the second that was open, and the queue
 
 
-def test_mp4_says_in_one_line_what_is_wrong(tmp_path: Path):
+def test_mp4_errors_are_one_line(tmp_path: Path):
     with pytest.raises(RecordingError, match="cannot record to"):
         Mp4Writer("/proc/nowhere/t.mp4", (64, 64))
     if Path("/dev/full").exists():

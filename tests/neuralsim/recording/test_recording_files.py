@@ -1,4 +1,4 @@
-"""Recordings on the disk: what is written is what is read, whatever happens to the writer and the disk."""
+"""Recordings on disk: they read back as written, whatever happens to the writer and the disk."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ import cv2
 import numpy as np
 import pytest
 from helpers.command import ROOT, neuralsim
-from helpers.recordings import picture_frame, write
+from helpers.recordings import numbered_frame, write
 from mcap.reader import make_reader
 
 from neuralsim.recording import RecordingError, foxglove
 from neuralsim.recording.export import examine, export_mp4, recover
-from neuralsim.recording.picture_folder import encode_motion, export_frames
+from neuralsim.recording.image_folder import encode_motion, export_frames
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.recording.writing.mcap_writer import McapWriter
 
 
-def test_what_is_written_is_what_is_read(tmp_path: Path):
+def test_recording_reads_back_as_written(tmp_path: Path):
     path = tmp_path / "a.mcap"
     write(path, 30)
     recording = McapRecording(path)
     frames = list(recording.frames())
     assert (len(frames), recording.complete, recording.problem) == (30, True, "")
     assert recording.about["scenario"] == "made"
-    wanted, picture = picture_frame(7)
+    expected, image = numbered_frame(7)
     frame = frames[7]
-    for name, plane in wanted.planes.items():
+    for name, plane in expected.planes.items():
         assert frame.planes[name].dtype == plane.dtype
         assert (frame.planes[name] == plane).all()
-    read = cv2.imdecode(np.frombuffer(frame.pictures["neural"], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert np.abs(read.astype(int) - picture).mean() < 2.0
+    read = cv2.imdecode(np.frombuffer(frame.images["neural"], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(read.astype(int) - image).mean() < 2.0
     assert frame.time == pytest.approx(0.35)
     assert frame.intrinsics == pytest.approx([32.0, 0, 32.0, 0, 32.0, 16.0, 0, 0, 1])
-    assert np.allclose(foxglove.right_handed(frame.poses["ego"]), wanted.ego.pose)
+    assert np.allclose(foxglove.right_handed(frame.poses["ego"]), expected.ego.pose)
     # The camera's frame is optical: its z axis is where CARLA's x axis points.
-    assert np.allclose(frame.poses["camera"][:3, 2], foxglove.right_handed(wanted.camera.pose)[:3, 0])
+    assert np.allclose(frame.poses["camera"][:3, 2], foxglove.right_handed(expected.camera.pose)[:3, 0])
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_quaternions_survive_any_turn(axis: int):
+def test_quaternions_round_trip_for_any_rotation(axis: int):
     for angle in np.linspace(-3.1, 3.1, 9):
         c, s = np.cos(angle), np.sin(angle)
         pose = np.eye(4)
         pose[:3, :3] = np.roll(np.roll(np.array([[1, 0, 0], [0, c, -s], [0, s, c]]), axis, 0), axis, 1)
         pose[:3, 3] = 1.0, -2.0, 3.0
-        at, turn = foxglove.placed(pose)
+        at, turn = foxglove.decompose(pose)
         message = foxglove.FrameTransform.FromString(
             foxglove.FrameTransform(translation=at, rotation=turn).SerializeToString()
         )
         assert np.allclose(foxglove.matrix(message.translation, message.rotation), pose)
 
 
-def test_a_transform_without_a_rotation_turns_nothing():
+def test_transform_without_rotation_is_a_translation():
     """As others' recordings may have it: protobuf leaves out what is zero."""
     message = foxglove.FrameTransform(translation={"x": 2.0})
     moved = np.eye(4)
@@ -66,7 +66,7 @@ def test_a_transform_without_a_rotation_turns_nothing():
     assert np.array_equal(foxglove.matrix(message.translation, message.rotation), moved)
 
 
-def test_motion_that_does_not_fit_is_not_valid():
+def test_motion_beyond_the_range_is_not_valid():
     motion = np.array([[(1.5, -2.25), (600.0, 0.0), (np.inf, 0.0), (np.nan, 1.0)]], np.float16)
     coded = encode_motion(motion)
     assert coded[0, :, 0].tolist() == [1, 0, 0, 0]
@@ -79,10 +79,10 @@ import sys, time
 sys.path.insert(0, "tests")
 from pathlib import Path
 from types import SimpleNamespace
-from helpers.recordings import McapWriter, picture_frame
+from helpers.recordings import McapWriter, numbered_frame
 writer = McapWriter(Path(sys.argv[1]), ("tag", "instance", "depth", "motion", "neural"), {})
 for k in range(10_000):
-    writer.write(*picture_frame(k))
+    writer.write(*numbered_frame(k))
     print(k, time.monotonic(), flush=True)
     time.sleep(0.01)
 """
@@ -103,25 +103,25 @@ def test_kill_9_costs_at_most_the_last_second(tmp_path: Path):
     frames = [frame.index for frame in McapRecording(path).frames()]
     assert frames == list(range(len(frames)))
     assert len(frames) >= must
-    whole = tmp_path / "whole.mcap"
-    recover(path, whole)
-    with whole.open("rb") as file:
+    complete = tmp_path / "complete.mcap"
+    recover(path, complete)
+    with complete.open("rb") as file:
         assert make_reader(file, validate_crcs=True).get_summary().statistics.message_count >= 11 * must
-    assert examine(whole).problem == ""
+    assert examine(complete).problem == ""
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95, 0.999])
-def test_a_cut_file_gives_its_whole_frames_in_every_format(tmp_path: Path, share: float):
+def test_truncated_file_exports_its_complete_frames_in_every_format(tmp_path: Path, share: float):
     path = tmp_path / "a.mcap"
     writer = McapWriter(path, ("tag", "neural"), {"fps": "20"})
     for k in range(40):
-        writer.write(*picture_frame(k))
+        writer.write(*numbered_frame(k))
         time.sleep(0.03)  # over a second: several chunks
     writer.close()
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     health = examine(path)
-    assert health.problem == "the file was cut short"
+    assert health.problem == "the file is truncated"
     if health.frames:
         assert export_frames(path, tmp_path / "frames") == health.frames
         assert export_mp4(path, tmp_path / "video.mp4") == health.frames
@@ -129,7 +129,7 @@ def test_a_cut_file_gives_its_whole_frames_in_every_format(tmp_path: Path, share
     assert health.frames > 40 * share - 30
 
 
-def test_a_damaged_chunk_is_noticed(tmp_path: Path):
+def test_damaged_chunk_is_detected(tmp_path: Path):
     path = tmp_path / "a.mcap"
     write(path, 20)
     data = bytearray(path.read_bytes())
@@ -139,7 +139,7 @@ def test_a_damaged_chunk_is_noticed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 40, b"\x89MCAP0\r\n" + bytes(500)])
-def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: bytes):
+def test_invalid_recording_is_rejected_in_one_line(tmp_path: Path, content: bytes):
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     done = neuralsim("doctor", path)
@@ -150,10 +150,10 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: by
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_stops_with_its_reason():
+def test_full_disk_stops_with_its_reason():
     writer = McapWriter(Path("/dev/full"), ("tag",), {})
     until = time.monotonic() + 5.0
-    while writer.write(*picture_frame(0)) and time.monotonic() < until:
+    while writer.write(*numbered_frame(0)) and time.monotonic() < until:
         time.sleep(0.01)
     writer.close()
     assert writer.error is not None

@@ -1,4 +1,4 @@
-"""A recorded drive becomes a scenario, which plays as it was."""
+"""Scenarios from recorded drives, which play as recorded."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ def frame(k: int) -> Frame:
     along = now if now < 3.0 else 6.0 - now
     ego = turned(20.0 * np.sin(along / 2.0), 20.0 * (1.0 - np.cos(along / 2.0)), 2.6 + along / 2.0)
     camera = Camera(32, 32, 70.0, ego @ turned(1.2, 0.0, 0.0))
-    made = Frame(k, k, 100.0 + now, camera, {"tag": np.zeros((32, 32), np.uint8)}, Ego(pose=ego))
-    made.weather, made.weather_name = {"cloudiness": 40.0 if k < 50 else 80.0}, "ClearNoon" if k < 50 else "CloudyNoon"
+    frame = Frame(k, k, 100.0 + now, camera, {"tag": np.zeros((32, 32), np.uint8)}, Ego(pose=ego))
+    frame.weather, frame.weather_name = (
+        {"cloudiness": 40.0 if k < 50 else 80.0},
+        "ClearNoon" if k < 50 else "CloudyNoon",
+    )
     if k < 20 or k > 70:
         box = turned(30.0 + 4.0 * now, 3.0, 0.0)
         box[2, 3] = 1.0
-        made.objects = [MovingObject(7, Tag.CAR, box, (2.2, 0.9, 1.0), "vehicle.volkswagen.t2", "24,25,28")]
-    return made
+        frame.objects = [MovingObject(7, Tag.CAR, box, (2.2, 0.9, 1.0), "vehicle.volkswagen.t2", "24,25,28")]
+    return frame
 
 
 def recorded(path: Path, frames: list[Frame], about: dict[str, str]) -> Path:
@@ -59,7 +62,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recorded(folder / "recording.mcap", [frame(k) for k in range(110)], ABOUT)
 
 
-def test_ego_and_others_are_where_they_were(drive: Path, tmp_path: Path):
+def test_ego_and_others_are_where_they_were_recorded(drive: Path, tmp_path: Path):
     assert main(["scenario-from", str(drive), "--out", str(tmp_path / "new")]) == 0
     loaded = load(tmp_path / "new" / "drive-1.yaml")
     scenario = loaded.scenario
@@ -83,14 +86,14 @@ def test_ego_and_others_are_where_they_were(drive: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("town", ["../../evil.xodr", "/etc/evil.xodr", "nowhere", "a\nb: c"])
-def test_nothing_that_a_hostile_recording_says_leaves_the_folder(tmp_path: Path, town: str):
+def test_hostile_recording_writes_nothing_outside_of_the_folder(tmp_path: Path, town: str):
     bad = frame(3)
     bad.objects = [MovingObject(7, 200, np.eye(4), (1.0, 1.0, 1.0), "vehicle.x: [\n../..", "1,2,3\n- a")] * 2
     frames = [replace(bad, sequence=k, sim_time=0.1 * k) for k in range(4)]
     file = recorded(tmp_path / "in" / "evil.mcap", frames, {**ABOUT, "town": town, "seed": "../9"})
     (tmp_path / "in" / "evil.xodr").write_text("<OpenDRIVE/>", encoding="utf-8")
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(RecordingError, match="makes no scenario"):
+    with pytest.raises(RecordingError, match="cannot be turned into a scenario"):
         scenario_from(file, tmp_path / "out")
     assert set(tmp_path.rglob("*")) == before
     target, others = scenario_from(recorded(tmp_path / "in" / "good.mcap", frames, ABOUT), tmp_path / "out")
@@ -99,17 +102,17 @@ def test_nothing_that_a_hostile_recording_says_leaves_the_folder(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["../evil.xodr", "C:\\evil.xodr"])
-def test_a_map_with_a_path_for_a_name_is_not_written(tmp_path: Path, name: str):
+def test_map_named_by_a_path_is_not_written(tmp_path: Path, name: str):
     path = tmp_path / "recording.mcap"
     writer = McapWriter(path, ("tag",), {**ABOUT, "town": "evil.xodr"}, {name: b"<OpenDRIVE/>"})
     writer.write(frame(0), None)
     writer.close()
-    with pytest.raises(RecordingError, match="no name of a file"):
+    with pytest.raises(RecordingError, match="not a file name"):
         scenario_from(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_invalid_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     empty = tmp_path / "empty.mcap"
     with empty.open("wb") as file:
         McapFile(file).start()
@@ -140,7 +143,7 @@ assert: []
 
 
 @pytest.mark.slow
-def test_it_is_recorded_again_as_it_was(tmp_path: Path):
+def test_scenario_is_recorded_again_as_before(tmp_path: Path):
     """Through the real town twice: driven by pedals, then on the trajectory that came of it."""
     (tmp_path / "once.yaml").write_text(SCENARIO, encoding="utf-8")
     options = ["--planes", "tag,instance,depth", "--format", "mcap", "--out"]

@@ -1,4 +1,4 @@
-"""The renderer as its users meet it: shipped model in, pictures out, one line for what is wrong."""
+"""The renderer as its users know it: shipped model in, images out, one line for each error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer, Runti
 
 
 @pytest.mark.parametrize("runtime", runtimes.available())
-def test_shipped_model_paints_sky_brighter_than_road(runtime: str) -> None:
+def test_shipped_model_renders_sky_brighter_than_road(runtime: str) -> None:
     renderer = NeuralRenderer(runtime=runtime, threads=1)
     for number in range(1, 4):
-        picture = renderer.render(street(number))
-    assert picture.shape == (64, 128, 3)
-    assert picture.dtype == np.uint8
-    assert picture[:12].mean() > picture[-16:].mean() + 40
+        image = renderer.render(street(number))
+    assert image.shape == (64, 128, 3)
+    assert image.dtype == np.uint8
+    assert image[:12].mean() > image[-16:].mean() + 40
     assert runtime in renderer.runtime
 
 
@@ -34,11 +34,11 @@ def test_runtimes_agree_far_from_the_origin() -> None:
         np.float32
     )
     far.camera.pose[:3, 3] = (-253.3, 473.1, 1.5)
-    pictures = [NeuralRenderer(runtime=name, threads=1).render(far).astype(float) for name in runtimes.available()]
-    assert len(pictures) >= 2
-    assert pictures[0].std() > 20
-    for other in pictures[1:]:
-        psnr = 10 * np.log10(255**2 / np.mean((pictures[0] - other) ** 2))
+    images = [NeuralRenderer(runtime=name, threads=1).render(far).astype(float) for name in runtimes.available()]
+    assert len(images) >= 2
+    assert images[0].std() > 20
+    for other in images[1:]:
+        psnr = 10 * np.log10(255**2 / np.mean((images[0] - other) ** 2))
         assert psnr > 40, f"{psnr:.1f} dB"
 
 
@@ -48,7 +48,7 @@ def test_any_size_and_a_change_of_size() -> None:
         assert renderer.render(street(1, width, height)).shape == (height, width, 3)
 
 
-def test_same_frames_same_bytes_and_a_jump_back_forgets() -> None:
+def test_same_frames_give_same_bytes_and_a_jump_back_resets() -> None:
     renderer = NeuralRenderer(threads=1)
     first = [renderer.render(street(n)) for n in (1, 2, 3)]
     again = [renderer.render(street(n)) for n in (1, 2, 3)]  # simulator time jumps back: the state starts afresh
@@ -59,7 +59,7 @@ class Lost(Exception):
     """As a library raises when its device is gone."""
 
 
-def test_when_a_runtime_fails_the_next_one_goes_on_from_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_a_runtime_fails_the_next_one_continues_from_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer, undisturbed, fresh = (NeuralRenderer(threads=1) for _ in range(3))
     frames = [street(n) for n in range(1, 7)]
     for other in frames:
@@ -69,23 +69,23 @@ def test_when_a_runtime_fails_the_next_one_goes_on_from_its_memory(monkeypatch: 
         undisturbed.render(each)
     failed = renderer._session
 
-    def lost(feeds: dict[str, np.ndarray]) -> np.ndarray:
+    def lost(inputs: dict[str, np.ndarray]) -> np.ndarray:
         raise Lost("CUDA error: an illegal memory access\nwas encountered")
 
     monkeypatch.setattr(failed, "step", lost)
-    picture = renderer.render(frames[5]).astype(float)
+    image = renderer.render(frames[5]).astype(float)
     assert renderer._session is not failed
     assert "failed: CUDA error: an illegal memory access was encountered; running on " in renderer.warning
-    wanted = undisturbed.render(frames[5]).astype(float)
-    without_memory = fresh.render(frames[5]).astype(float)
-    assert np.abs(picture - wanted).mean() < 0.5 * np.abs(without_memory - wanted).mean()
+    expected = undisturbed.render(frames[5]).astype(float)
+    without_state = fresh.render(frames[5]).astype(float)
+    assert np.abs(image - expected).mean() < 0.5 * np.abs(without_state - expected).mean()
 
 
-def test_a_runtime_that_was_asked_for_and_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requested_runtime_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = NeuralRenderer(runtime="onnxruntime", threads=1)
     renderer.render(street(1))
 
-    def full(feeds: dict[str, np.ndarray]) -> np.ndarray:
+    def full(inputs: dict[str, np.ndarray]) -> np.ndarray:
         raise MemoryError("out of memory")
 
     monkeypatch.setattr(renderer._session, "step", full)
@@ -99,7 +99,7 @@ def test_styles_of_the_card_change_the_light() -> None:
 
 
 def test_bad_models_and_runtimes_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"shipped are: .*street-rt"):
+    with pytest.raises(ModelError, match=r"expected one of .*street-rt"):
         NeuralRenderer(model="no-such-model")
     with pytest.raises(RuntimeUnavailable, match="known: auto, openvino"):
         NeuralRenderer(runtime="abacus")
@@ -116,10 +116,10 @@ def test_bad_models_and_runtimes_are_one_line(tmp_path: Path) -> None:
         NeuralRenderer(model=str(copy))
 
 
-def test_what_a_frame_or_a_card_lacks_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_plane_or_a_wrong_card_is_one_line(tmp_path: Path) -> None:
     lacking = street()
     del lacking.planes["depth"]
-    with pytest.raises(ModelError, match=r"paints from the planes tag,.*has only tag,instance,motion"):
+    with pytest.raises(ModelError, match=r"renders from the planes tag,.*has only tag,instance,motion"):
         NeuralRenderer(threads=1).render(lacking)
     copy = tmp_path / "model"
     shutil.copytree(zoo.HERE / "street-rt", copy)

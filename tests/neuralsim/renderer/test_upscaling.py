@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bridge import bands
-from bridge.jitter import of_frame
+from bridge.jitter import frame_jitter
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.evaluation.upscaling_quality import distance, gradient, outlines
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
-from neuralsim.renderer.upscaling import TemporalUpscaler, window_of
+from neuralsim.renderer.upscaling import TemporalUpscaler, window_width
 from neuralsim.session.child_options import bridge_options
 from neuralsim.session.options import DriveOptions
 
@@ -25,7 +25,7 @@ def frame(number: int, motion: tuple[float, float] = (0.0, 0.0), width: int = W,
         "depth": np.full((height, width), 30.0, np.float32),
         "motion": np.full((height, width, 2), motion, np.float16),
     }
-    camera = Camera(width, height, 70.0, np.eye(4), of_frame(number))
+    camera = Camera(width, height, 70.0, np.eye(4), frame_jitter(number))
     return Frame(number, number, number / 30, camera, planes)
 
 
@@ -35,25 +35,25 @@ def noise(seed: int = 0) -> np.ndarray:
     return np.kron(rng.integers(40, 215, (H // 8, W // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
 
 
-def luminance(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float64) @ (0.25, 0.5, 0.25)
+def luminance(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float64) @ (0.25, 0.5, 0.25)
 
 
-def step(upscaler: TemporalUpscaler, now: Frame, picture: np.ndarray) -> np.ndarray:
-    """One frame whose painter would paint ``picture``."""
-    for left in upscaler.move(now):
-        upscaler.accept(np.ascontiguousarray(picture[:, left : left + upscaler.window]), left)
-    return upscaler.picture()
+def step(upscaler: TemporalUpscaler, now: Frame, image: np.ndarray) -> np.ndarray:
+    """Composite one frame whose generator returns ``image``."""
+    for left in upscaler.reproject(now):
+        upscaler.accumulate(np.ascontiguousarray(image[:, left : left + upscaler.window]), left)
+    return upscaler.image()
 
 
-def test_the_first_picture_is_painted_whole() -> None:
-    picture = noise()
-    shown = step(TemporalUpscaler((W, H), WINDOW), frame(1), picture)
-    assert np.abs(shown.astype(int) - picture).max() <= 1
+def test_the_first_image_is_generated_whole() -> None:
+    image = noise()
+    shown = step(TemporalUpscaler((W, H), WINDOW), frame(1), image)
+    assert np.abs(shown.astype(int) - image).max() <= 1
 
 
 @pytest.mark.parametrize("window", [96, 128, 256])
-def test_all_of_a_picture_is_renewed_again_and_again(window: int) -> None:
+def test_every_column_is_renewed_regularly(window: int) -> None:
     upscaler = TemporalUpscaler((W, H), window)
     step(upscaler, frame(0), noise(0))
     for number in range(1, 60):
@@ -61,23 +61,23 @@ def test_all_of_a_picture_is_renewed_again_and_again(window: int) -> None:
     assert np.abs(shown.astype(int) - noise(1)).mean() < 2.0
 
 
-def test_the_past_moves_by_whole_pixels_exactly_and_by_parts_without_getting_soft() -> None:
-    picture = noise()
+def test_the_past_moves_by_whole_pixels_exactly_and_by_fractions_without_blur() -> None:
+    image = noise()
     upscaler = TemporalUpscaler((W, H), WINDOW)
-    step(upscaler, frame(0), picture)
-    assert len(upscaler.move(frame(1, (3.0, -2.0)))) == 1
-    shown = upscaler.picture()
-    assert np.abs(shown[8:-8, 8:-8].astype(int) - picture[6:-10, 11:-5]).max() <= 1
-    wanted = soft = luminance(picture)[6:-10, 11:-5]
+    step(upscaler, frame(0), image)
+    assert len(upscaler.reproject(frame(1, (3.0, -2.0)))) == 1
+    shown = upscaler.image()
+    assert np.abs(shown[8:-8, 8:-8].astype(int) - image[6:-10, 11:-5]).max() <= 1
+    expected = soft = luminance(image)[6:-10, 11:-5]
     for number in range(2, 10):  # to and fro by half a pixel
-        upscaler.move(frame(number, (0.5 if number % 2 else -0.5, 0.0)))
-        last = luminance(upscaler.picture())[8:-8, 8:-8]
+        upscaler.reproject(frame(number, (0.5 if number % 2 else -0.5, 0.0)))
+        last = luminance(upscaler.image())[8:-8, 8:-8]
         soft = 0.5 * (soft + np.roll(soft, -1 if number % 2 else 1, axis=1))  # what bilinear sampling would leave
-    lost, lost_bilinearly = (np.square(x - wanted)[:, 8:-8].mean() for x in (last, soft))
+    lost, lost_bilinearly = (np.square(x - expected)[:, 8:-8].mean() for x in (last, soft))
     assert lost < 0.6 * lost_bilinearly
 
 
-def test_where_something_was_there_is_what_is_beside_and_no_ghost() -> None:
+def test_uncovered_pixels_take_the_colour_next_to_them_and_show_no_ghost() -> None:
     upscaler = TemporalUpscaler((W, H), WINDOW)
 
     def with_car(number: int, left: int) -> Frame:
@@ -88,33 +88,33 @@ def test_where_something_was_there_is_what_is_beside_and_no_ghost() -> None:
         now.planes["motion"][here] = (-6.0, 0.0)
         return now
 
-    def painted(now: Frame) -> np.ndarray:
+    def generated(now: Frame) -> np.ndarray:
         car = (now.planes["tag"] == Tag.CAR)[..., None]
         return np.where(car, np.uint8([220, 20, 20]), np.uint8([90, 120, 90])).astype(np.uint8)
 
     for number in range(6):
         now = with_car(number, 100 + 6 * number)
-        upscaler.move(now)
+        upscaler.reproject(now)
         if number == 0:
-            for left in upscaler.lefts():
-                upscaler.accept(np.ascontiguousarray(painted(now)[:, left : left + WINDOW]), left)
-        shown = upscaler.picture()  # nothing is painted after the first frame: memory alone
+            for left in upscaler.covering_windows():
+                upscaler.accumulate(np.ascontiguousarray(generated(now)[:, left : left + WINDOW]), left)
+        shown = upscaler.image()  # nothing is generated after the first frame: only the past
     assert np.abs(shown[21:43, 100:128].astype(int) - (90, 120, 90)).max() < 12, "a ghost is left behind"
     assert np.abs(shown[22:42, 133:151].astype(int) - (220, 20, 20)).max() < 12, "the car has gone with its motion"
 
 
-def test_what_has_come_into_view_is_painted_first() -> None:
+def test_columns_that_come_into_view_are_generated_first() -> None:
     upscaler = TemporalUpscaler((W, H), WINDOW)
     for number in range(8):
         step(upscaler, frame(number), noise())
-    for motion, wanted in (((40.0, 0.0), W - WINDOW), ((-40.0, 0.0), 0)):
+    for motion, expected in (((40.0, 0.0), W - WINDOW), ((-40.0, 0.0), 0)):
         for number in range(8, 12):
-            lefts = upscaler.move(frame(number, motion))
-            if lefts == [wanted]:
+            lefts = upscaler.reproject(frame(number, motion))
+            if lefts == [expected]:
                 break
-            upscaler.accept(noise()[:, : upscaler.window], lefts[0])
-            upscaler.picture()
-        assert lefts == [wanted]
+            upscaler.accumulate(noise()[:, : upscaler.window], lefts[0])
+            upscaler.image()
+        assert lefts == [expected]
 
 
 def test_outlines_lose_their_stairs_where_nothing_moves() -> None:
@@ -127,10 +127,10 @@ def test_outlines_lose_their_stairs_where_nothing_moves() -> None:
         sky = rows - down < 20.0 + (columns - right) / 9.0
         now.planes["tag"][sky], now.planes["instance"][sky], now.planes["depth"][sky] = Tag.SKY, 0, 1000.0
         shown = step(upscaler, now, np.where(sky[..., None], 230, 60).astype(np.uint8).repeat(3, axis=2))
-    wanted = 60 + 170 * np.clip(20.0 + columns / 9.0 - rows + 0.5, 0.0, 1.0)
+    expected = 60 + 170 * np.clip(20.0 + columns / 9.0 - rows + 0.5, 0.0, 1.0)
     stairs = np.where(rows < 20.0 + columns / 9.0, 230.0, 60.0)
     edge = np.abs(rows - 20.0 - columns / 9.0) < 1.5
-    assert np.abs(shown[..., 0] - wanted)[edge].mean() < 0.5 * np.abs(stairs - wanted)[edge].mean()
+    assert np.abs(shown[..., 0] - expected)[edge].mean() < 0.5 * np.abs(stairs - expected)[edge].mean()
 
 
 @pytest.mark.parametrize(("width", "height"), [(97, 33), (2, 2), (64, 31)])
@@ -138,12 +138,12 @@ def test_any_size(width: int, height: int) -> None:
     upscaler = TemporalUpscaler((width, height), width)
     for number in range(3):
         now = frame(number, (0.3, -0.4), width, height)
-        assert upscaler.move(now) == [0]
-        upscaler.accept(np.full((height, width, 3), 77, np.uint8), 0)
-        assert np.abs(upscaler.picture().astype(int) - 77).max() <= 1
+        assert upscaler.reproject(now) == [0]
+        upscaler.accumulate(np.full((height, width, 3), 77, np.uint8), 0)
+        assert np.abs(upscaler.image().astype(int) - 77).max() <= 1
 
 
-def test_motion_that_leads_nowhere_is_no_past() -> None:
+def test_invalid_motion_has_no_past() -> None:
     upscaler = TemporalUpscaler((W, H), WINDOW)
     for number in range(4):
         now = frame(number)
@@ -152,56 +152,56 @@ def test_motion_that_leads_nowhere_is_no_past() -> None:
     assert shown.shape == (H, W, 3)
 
 
-def test_two_threads_make_the_picture_that_one_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_give_the_image_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def last() -> np.ndarray:
         upscaler = TemporalUpscaler((W, 131), 96)
         for number in range(6):
             now = frame(number, (0.4, -0.3), W, 131)
             now.planes["instance"][20 + 9 * number :, 30:60] = 7
-            picture = step(upscaler, now, np.resize(noise(number), (131, W, 3)))
-        return picture
+            image = step(upscaler, now, np.resize(noise(number), (131, W, 3)))
+        return image
 
     helped = last()
     monkeypatch.setattr(bands, "_HELPER", None)
     np.testing.assert_array_equal(helped, last())
 
 
-def test_what_is_new_in_the_first_row_of_a_band_is_no_ghost() -> None:
+def test_uncovered_pixels_in_the_first_row_of_a_band_show_no_ghost() -> None:
     upscaler = TemporalUpscaler((W, 131), 96)
     black, white = np.zeros((131, W, 3), np.uint8), np.full((131, W, 3), 255, np.uint8)
     for number in range(3):
         step(upscaler, frame(number, (0.0, 0.0), W, 131), black)
     now = frame(3, (0.0, 0.0), W, 131)
     now.planes["tag"][20:] = Tag.SKY  # all of it new, and no past of that class to either side
-    picture = step(upscaler, now, white)
-    assert picture[20:].min() > 100
+    image = step(upscaler, now, white)
+    assert image[20:].min() > 100
 
 
-def test_windows_that_are_none() -> None:
+def test_impossible_windows_are_refused() -> None:
     for window in (0, W + 1, 40):
         with pytest.raises(ValueError, match="window"):
             TemporalUpscaler((W, H), window)
 
 
-def test_a_window_has_the_pixels_that_are_asked_for() -> None:
-    assert window_of(512 * 256, 1024, 512, 32) == 256
-    assert window_of(1024 * 512, 2048, 1024, 32) == 512
-    assert window_of(512 * 256, 512, 256, 32) == 512
-    assert window_of(1, 1024, 512, 32) == 96, "rims alone would be no window"
+def test_a_window_has_the_requested_pixels() -> None:
+    assert window_width(512 * 256, 1024, 512, 32) == 256
+    assert window_width(1024 * 512, 2048, 1024, 32) == 512
+    assert window_width(512 * 256, 512, 256, 32) == 512
+    assert window_width(1, 1024, 512, 32) == 96, "rims alone are no window"
 
 
-def test_the_renderer_paints_a_quarter_and_shows_all() -> None:
+def test_the_renderer_generates_a_quarter_and_shows_everything() -> None:
     renderer = NeuralRenderer(runtime="onnxruntime", threads=1, size=(512, 64), pixels=128 * 64)
     whole = NeuralRenderer(runtime="onnxruntime", threads=1, size=(512, 64)).render(frame(1, width=512, height=64))
-    pictures = [renderer.render(frame(number, width=512, height=64)) for number in (1, 2, 3)]
-    assert all(picture.shape == (64, 512, 3) for picture in pictures)
-    assert renderer.upscaling > 0.0
-    assert abs(pictures[0].mean() - whole.mean()) < 12.0
+    images = [renderer.render(frame(number, width=512, height=64)) for number in (1, 2, 3)]
+    assert all(image.shape == (64, 512, 3) for image in images)
+    assert renderer.generate(frame(4, width=512, height=64)).compositing > 0.0
+    assert abs(images[0].mean() - whole.mean()) < 12.0
     renderer.reset()
-    assert np.abs(renderer.render(frame(4, width=512, height=64)).astype(int) - pictures[0]).mean() < 6.0
+    assert np.abs(renderer.render(frame(5, width=512, height=64)).astype(int) - images[0]).mean() < 6.0
 
 
-def test_remembering_needs_motion() -> None:
+def test_upscaling_needs_motion() -> None:
     renderer = NeuralRenderer(runtime="onnxruntime", threads=1, pixels=96 * 64)
     now = frame(1)
     del now.planes["motion"]
@@ -209,7 +209,7 @@ def test_remembering_needs_motion() -> None:
         renderer.render(now)
 
 
-def test_a_drive_that_shows_more_than_it_paints_has_larger_frames_and_shifts_those_that_it_paints_whole() -> None:
+def test_a_drive_that_shows_more_than_it_generates_has_larger_frames_and_jitters_whole_ones() -> None:
     link = {"server": "127.0.0.1:2000", "frames": "ipc:///frames", "fps": 30.0, "lockstep": False}
     large = bridge_options(DriveOptions(size=(512, 256), show=(1024, 512)), **link)
     assert large.size == (1024, 512)

@@ -1,4 +1,4 @@
-"""Replays: any frame at once, painted anew, compared, driven on from exactly where it was."""
+"""Replays: random access to frames, rendering again, comparing, driving on from exactly where the recording was."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from helpers.command import neuralsim
 from bridge.messages import Camera, Frame, Lamp
 from neuralsim import zoo
 from neuralsim.recording import RecordingError
-from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of, picture_of
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of, image_of
 from neuralsim.recording.writing.mcap_writer import CHUNK, McapWriter
-from neuralsim.renderer.views import View, tag_picture
-from neuralsim.replay import painters
-from neuralsim.replay.drive_on import model_to_drive, onward
+from neuralsim.renderer.views import View, tag_image
+from neuralsim.replay import renderer_pool
+from neuralsim.replay.drive_on import continue_from, model_to_drive
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.player import Player
-from neuralsim.replay.repaint import Repainter
+from neuralsim.replay.recording_renderer import RecordingRenderer
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
-from neuralsim.session.tag_painter import TagRenderer
+from neuralsim.session.tag_renderer import TagRenderer
 from neuralsim.zoo import ModelError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,7 +57,7 @@ assert:
 
 
 def street(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray]:
-    """Frame ``k`` of a drive past a wall of houses at 1 m per frame, and a picture of its own colour."""
+    """Frame ``k`` of a drive past a wall of houses at 1 m per frame, and an image of a colour of its own."""
     y, x = np.mgrid[:height, :width]
     planes = {
         "tag": np.where(y < 12, 11, np.where(y < 20, 3, 1)).astype(np.uint8),
@@ -75,15 +75,15 @@ def street(k: int, width: int = 64, height: int = 32) -> tuple[Frame, np.ndarray
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("made") / "recording.mcap"
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recorded") / "recording.mcap"
     writer = McapWriter(path, PLANES, {"fps": "20", "model": "street-rt"}, views=("rear",))
     for k in range(60):
-        frame, picture = street(k)
+        frame, image = street(k)
         behind = replace(frame, view="rear", camera=Camera(32, 32, 60.0, frame.camera.pose), planes={})
         behind.planes["tag"] = np.full((32, 32), k % 29, np.uint8)
         assert writer.write(behind, np.full((32, 32, 3), k, np.uint8))
-        assert writer.write(frame, picture)
+        assert writer.write(frame, image)
     writer.close()
     assert writer.error is None
     return path
@@ -92,24 +92,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Any frame at once
 
 
-def test_every_frame_is_found_in_any_order_as_it_was(made: Path):
-    with RecordingReader(made) as reader:
+def test_frames_are_read_in_any_order_as_recorded(recording: Path):
+    with RecordingReader(recording) as reader:
         assert (len(reader), reader.views, reader.fps) == (60, ["rear"], 20.0)
         for k in (0, 59, 3, 31, 30):
             recorded = reader.read(k)
-            frame, wanted = frame_of(recorded), street(k)[0]
+            frame, expected = frame_of(recorded), street(k)[0]
             assert frame.sim_time == pytest.approx(k / 20)
-            assert all((frame.planes[name] == plane).all() for name, plane in wanted.planes.items())
-            assert np.allclose(frame.camera.pose, wanted.camera.pose)
+            assert all((frame.planes[name] == plane).all() for name, plane in expected.planes.items())
+            assert np.allclose(frame.camera.pose, expected.camera.pose)
             assert (frame.camera.width, frame.camera.fov) == (64, pytest.approx(75.0))
             assert (frame.ego.speed, frame.ego.throttle) == (20.0, 0.5)
-            assert (frame.weather, frame.lamps) == (wanted.weather, wanted.lamps)
-            assert abs(int(picture_of(recorded, "neural")[0, 0, 0]) - 4 * k % 200) < 6
+            assert (frame.weather, frame.lamps) == (expected.weather, expected.lamps)
+            assert abs(int(image_of(recorded, "neural")[0, 0, 0]) - 4 * k % 200) < 6
             assert frame_of(recorded, "rear").planes["tag"][0, 0] == k % 29
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])
-def test_a_recording_that_was_cut_short_is_replayed_as_far_as_it_goes(tmp_path: Path, share: float):
+def test_truncated_recording_is_replayed_as_far_as_it_goes(tmp_path: Path, share: float):
     path = tmp_path / "cut.mcap"
     writer = McapWriter(path, ("tag",), {})
     random = np.random.default_rng(0)
@@ -127,7 +127,7 @@ def test_a_recording_that_was_cut_short_is_replayed_as_far_as_it_goes(tmp_path: 
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89MCAP0\r\n" + bytes(300), bytes(range(256)) * 9])
-def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: bytes):
+def test_invalid_recording_is_rejected_in_one_line(tmp_path: Path, content: bytes):
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     with pytest.raises(RecordingError) as caught:
@@ -135,71 +135,73 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, content: by
     assert "\n" not in str(caught.value)
 
 
-# Painted anew
+# Rendering again
 
 
-def test_frames_may_be_painted_in_parts(tmp_path: Path):
+def test_frames_may_be_rendered_in_parts(tmp_path: Path):
     writer = McapWriter(tmp_path / "wide.mcap", PLANES, {"fps": "20", "scenario": "wide"})
     for k in range(4):
         assert writer.write(*street(k, 192, 64))
     writer.close()
     with RecordingReader(tmp_path / "wide.mcap") as reader:
-        whole, parts = (Repainter(reader, "street-rt", "onnxruntime", pixels=pixels) for pixels in (None, 96 * 64))
+        whole, parts = (
+            RecordingRenderer(reader, "street-rt", "onnxruntime", pixels=pixels) for pixels in (None, 96 * 64)
+        )
         for k in range(4):
-            pictures = [painter.paint(k)[1].astype(int) for painter in (whole, parts)]
-        assert pictures[0].shape == pictures[1].shape == (64, 192, 3)
-        assert 0.0 < np.abs(pictures[0] - pictures[1]).mean() < 30.0
+            images = [renderer.render(k)[1].astype(int) for renderer in (whole, parts)]
+        assert images[0].shape == images[1].shape == (64, 192, 3)
+        assert 0.0 < np.abs(images[0] - images[1]).mean() < 30.0
 
 
-def test_a_picture_that_is_jumped_to_is_like_the_one_come_to_frame_by_frame(made: Path):
-    with RecordingReader(made) as reader:
-        steady, jumped = Repainter(reader, "street-rt"), Repainter(reader, "street-rt")
+def test_image_after_a_jump_is_like_the_one_reached_frame_by_frame(recording: Path):
+    with RecordingReader(recording) as reader:
+        steady, jumped = RecordingRenderer(reader, "street-rt"), RecordingRenderer(reader, "street-rt")
         for k in range(21):
-            _, wanted = steady.paint(k)
-        _, fresh = jumped.paint(20, preroll=0)
-        _, settled = jumped.paint(20)
+            _, expected = steady.render(k)
+        _, fresh = jumped.render(20, preroll=0)
+        _, settled = jumped.render(20)
         assert settled.shape == (32, 64, 3)
-        off = [float(np.abs(each.astype(int) - wanted).mean()) for each in (settled, fresh)]
-        assert off[0] < 1.0
-        assert off[0] <= off[1] + 0.05
+        errors = [float(np.abs(image.astype(int) - expected).mean()) for image in (settled, fresh)]
+        assert errors[0] < 1.0
+        assert errors[0] <= errors[1] + 0.05
 
 
-def test_frames_left_out_are_bridged(made: Path):
-    with RecordingReader(made) as reader:
-        painter = Repainter(reader, "street-rt")
-        painter.paint(10)
-        frame, picture = painter.paint(14)
-        assert picture.std() > 1.0
+def test_skipped_frames_are_bridged(recording: Path):
+    with RecordingReader(recording) as reader:
+        renderer = RecordingRenderer(reader, "street-rt")
+        renderer.render(10)
+        frame, image = renderer.render(14)
+        assert image.std() > 1.0
         assert frame.planes["motion"].dtype == np.float16
 
 
-def test_styles_change_the_picture_and_the_weather_chooses_one(made: Path):
-    with RecordingReader(made) as reader:
-        painters = [Repainter(reader, "street-rt", style=style) for style in ("day", "dusk", None)]
-        day, dusk, weather = (painter.paint(5)[1].astype(int) for painter in painters)
+def test_styles_change_the_image_and_the_weather_chooses_one(recording: Path):
+    with RecordingReader(recording) as reader:
+        renderers = [RecordingRenderer(reader, "street-rt", style=style) for style in ("day", "dusk", None)]
+        day, dusk, weather = (renderer.render(5)[1].astype(int) for renderer in renderers)
         assert np.abs(day - dusk).mean() > 2.0
         assert np.abs(weather - dusk).mean() < np.abs(weather - day).mean()  # the sun stands at 8 degrees
 
 
-def test_what_a_model_needs_must_have_been_recorded(made: Path, tmp_path: Path):
+def test_planes_that_a_model_needs_must_have_been_recorded(recording: Path, tmp_path: Path):
     path = tmp_path / "tags.mcap"
     writer = McapWriter(path, ("tag",), {})
     writer.write(*street(0))
     writer.close()
     with RecordingReader(path) as reader:
-        assert (Repainter(reader, TAGS).paint(0)[1] == tag_picture(street(0)[0].planes["tag"])).all()
-        with pytest.raises(RecordingError, match="holds no painted pictures"):
-            Repainter(reader, RECORDED)
+        assert (RecordingRenderer(reader, TAGS).render(0)[1] == tag_image(street(0)[0].planes["tag"])).all()
+        with pytest.raises(RecordingError, match="holds no rendered images"):
+            RecordingRenderer(reader, RECORDED)
         with pytest.raises(RecordingError, match=r"holds no .*depth"):
-            Repainter(reader, "street-rt")
-    with RecordingReader(made) as reader, pytest.raises(RecordingError, match="no camera 'left'"):
-        Repainter(reader, RECORDED, view="left")
+            RecordingRenderer(reader, "street-rt")
+    with RecordingReader(recording) as reader, pytest.raises(RecordingError, match="no camera 'left'"):
+        RecordingRenderer(reader, RECORDED, view="left")
 
 
-def test_a_recording_is_painted_anew_beside_what_it_was(made: Path, tmp_path: Path):
-    video = tmp_path / "anew.mp4"
+def test_video_compares_the_new_images_with_the_recorded(recording: Path, tmp_path: Path):
+    video = tmp_path / "video.mp4"
     done = neuralsim(
-        "replay", made, "--headless", "--record", video, "--model", TAGS, "--compare", RECORDED,
+        "replay", recording, "--headless", "--record", video, "--model", TAGS, "--compare", RECORDED,
         "--begin", "1", "--end", "2", "--speed", "0.5",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -210,7 +212,7 @@ def test_a_recording_is_painted_anew_beside_what_it_was(made: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "text"),
     [
         (["--headless"], 2, "--headless and --record go together"),
         (["--speed", "99"], 2, "0.1 to 8"),
@@ -219,11 +221,11 @@ def test_a_recording_is_painted_anew_beside_what_it_was(made: Path, tmp_path: Pa
         (["--headless", "--record", "a.mp4", "--camera", "left"], 1, "no camera 'left'"),
     ],
 )
-def test_mistakes_are_one_line(made: Path, tmp_path: Path, arguments: list[str], code: int, words: str):
+def test_wrong_usage_is_one_line(recording: Path, tmp_path: Path, arguments: list[str], code: int, text: str):
     arguments = [str(tmp_path / word) if word == "a.mp4" else word for word in arguments]
-    done = neuralsim("replay", made, *arguments)
+    done = neuralsim("replay", recording, *arguments)
     assert done.returncode == code
-    assert words in done.stderr
+    assert text in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -243,7 +245,7 @@ def press(key: int, modifiers: int = 0) -> pygame.event.Event:
 
 
 def play(player: Player, *acts: Callable[[], object]) -> None:
-    """Let the player run, doing one thing between two of its rounds, and the next when that is shown."""
+    """Run the player and call each of ``acts`` between two of its rounds, the next one when its result is shown."""
     waiting = list(acts)
     rounds = 0
 
@@ -258,9 +260,9 @@ def play(player: Player, *acts: Callable[[], object]) -> None:
 
 
 @pytest.mark.usefixtures("no_screen")
-def test_the_window_scrubs_steps_and_compares(made: Path):
-    with RecordingReader(made) as reader:
-        player = Player(reader, ReplayOptions(file=made))
+def test_window_scrubs_steps_and_compares(recording: Path):
+    with RecordingReader(recording) as reader:
+        player = Player(reader, ReplayOptions(file=recording))
         line = player.window.hud.timeline
         seen: list[object] = []
 
@@ -306,25 +308,25 @@ def test_the_window_scrubs_steps_and_compares(made: Path):
 
 @pytest.mark.usefixtures("no_screen")
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_model_is_loaded_beside_the_keys(made: Path, monkeypatch: pytest.MonkeyPatch, fails: bool):
-    """While one loads, for a quarter of a minute or so, the replay goes on and says for how long it has been."""
-    may, asked = threading.Event(), threading.Event()
+def test_model_loads_in_the_background(recording: Path, monkeypatch: pytest.MonkeyPatch, fails: bool):
+    """While a model loads, the replay goes on and shows for how long it has been loading."""
+    may_finish, has_begun = threading.Event(), threading.Event()
 
     def slowly(*_: object, pixels: int | None = None) -> TagRenderer:
-        asked.set()
-        assert may.wait(60.0)
+        has_begun.set()
+        assert may_finish.wait(60.0)
         if fails:
-            raise ModelError("this one cannot be had")
+            raise ModelError("cannot be loaded")
         return TagRenderer()
 
-    monkeypatch.setattr(painters, "make_renderer", slowly)
+    monkeypatch.setattr(renderer_pool, "make_renderer", slowly)
     monkeypatch.setattr(zoo, "names", lambda: ["street-rt"])
-    with RecordingReader(made) as reader:
-        player = Player(reader, ReplayOptions(file=made))
+    with RecordingReader(recording) as reader:
+        player = Player(reader, ReplayOptions(file=recording))
         line, hud = player.window.hud.timeline, player.window.hud
         seen: list[tuple[str, str, int]] = []
-        words: list[str] = []
-        monkeypatch.setattr(hud, "notify", words.append)
+        notices: list[str] = []
+        monkeypatch.setattr(hud, "notify", notices.append)
 
         def post(key: int) -> Callable[[], object]:
             return lambda: pygame.event.post(press(key))
@@ -332,24 +334,24 @@ def test_a_model_is_loaded_beside_the_keys(made: Path, monkeypatch: pytest.Monke
         def note() -> None:
             seen.append((player.model, hud.loading[0], line.frame))
 
-        def let_it() -> None:
-            may.set()
+        def finish() -> None:
+            may_finish.set()
             for thread in threading.enumerate():
                 if thread.name == "model":
                     thread.join(10.0)
 
         keys = (pygame.K_SPACE, pygame.K_HOME, pygame.K_m, pygame.K_RIGHT, pygame.K_RIGHT)
-        play(player, *map(post, keys), note, let_it, note)
-        assert asked.is_set()
+        play(player, *map(post, keys), note, finish, note)
+        assert has_begun.is_set()
         assert seen[0] == (RECORDED, "street-rt", 3)
         assert seen[1][:2] == (TAGS if fails else "street-rt", "")
-        assert ("Not street-rt: see the terminal" in words) == fails
+        assert ("Cannot load street-rt: see the terminal" in notices) == fails
 
 
 @pytest.mark.usefixtures("no_screen")
-def test_it_plays_on_by_itself_and_hands_over_where_one_wants_to_drive(made: Path):
-    with RecordingReader(made) as reader:
-        player = Player(reader, ReplayOptions(file=made, model=TAGS, speed=8.0, begin=1.0))
+def test_player_ends_at_the_frame_to_drive_on_from(recording: Path):
+    with RecordingReader(recording) as reader:
+        player = Player(reader, ReplayOptions(file=recording, model=TAGS, speed=8.0, begin=1.0))
         rounds = 0
 
         def until_later() -> bool:
@@ -382,39 +384,39 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_driving_on_begins_exactly_where_the_recording_was(driven: Path, tmp_path: Path):
     with RecordingReader(driven) as reader:
         options = DriveOptions(model=TAGS, headless=True, autopilot=True)
-        session = DriveSession(onward(reader, 40, tmp_path, options))
+        session = DriveSession(continue_from(reader, 40, tmp_path, options))
         recorded = [frame_of(reader.read(k)) for k in (40, 59)]
     session.start()
     try:
         frames = []
         while len(frames) < 30:
-            picture = session.take(0.5)
+            rendered = session.take(0.5)
             assert session.error is None, session.error
-            if picture is not None:
-                frames.append(picture.frame)
+            if rendered is not None:
+                frames.append(rendered.frame)
     finally:
         session.stop()
     assert frames[0].sequence == 40
     for name, plane in recorded[0].planes.items():
         assert (frames[0].planes[name] == plane).all(), name
     assert np.allclose(frames[0].ego.pose, recorded[0].ego.pose)
-    assert frames[-1].sequence == 69  # it goes on behind the end of the recording
+    assert frames[-1].sequence == 69  # it continues past the end of the recording
     assert frames[-1].ego.autopilot
 
 
 @pytest.mark.slow
-def test_the_command_drives_on_and_says_what_is_wrong(driven: Path, tmp_path: Path):
+def test_command_drives_on_and_reports_errors(driven: Path, tmp_path: Path):
     report = tmp_path / "report.json"
     arguments = ("drive", "--replay", driven, "--headless", "--model", TAGS)
     done = neuralsim(*arguments, "--from-frame", "50", "--frames", "5", "--report", report)
     assert done.returncode == 0, done.stderr
     assert json.loads(report.read_text(encoding="utf-8"))["frames"] == 5
-    for more, code, words in (
+    for more, code, text in (
         (("--from-frame", "60"), 1, "has frames 0 to 59, not 60"),
         ((), 2, "needs --from-frame"),
         (("--from-frame", "5", "--town", "hamlet"), 2, "--town cannot go with --replay"),
     ):
         done = neuralsim(*arguments, *more)
         assert done.returncode == code
-        assert words in done.stderr
+        assert text in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Runtimes: the fastest is found and remembered, and what is missing or broken is said in one line."""
+"""Runtimes: the fastest is measured and remembered, and everything missing or broken is one line."""
 
 from __future__ import annotations
 
@@ -67,40 +67,40 @@ def test_the_graph_is_within_what_tensorrt_documents() -> None:
     z = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, None)
     scales = onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "s")
     graph = onnx.helper.make_graph([node, odd], "g", [x], [z], [scales])
-    found = unsupported(onnx.helper.make_model(graph))
-    assert any("Resize by cubic" in line for line in found)
-    assert "operator STFT" in found
+    problems = unsupported(onnx.helper.make_model(graph))
+    assert any("Resize by cubic" in line for line in problems)
+    assert "operator STFT" in problems
 
 
 def test_other_graphs_run_on_every_runtime(gpu: cuda_driver.Gpu, tmp_path: Path) -> None:
-    from neuralsim.bench import peer_graphs
+    from benchmarks import peer_graphs
 
     graph = peer_graphs.write("hypergan", tmp_path, 32, 64)
-    feeds = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 64), np.float32)}
-    pictures = []
+    inputs = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 64), np.float32)}
+    images = []
     for runtime in ("onnxruntime", "openvino", "torch", "tensorrt"):
         session = runtimes.stateless(runtime, graph, threads=1, precision="fp32")
         assert session.inputs == {"input": (1, 3, 32, 64)}
-        (picture,) = session.run(feeds).values()
-        pictures.append(picture.copy())
-    assert pictures[0].std() > 0.1
-    assert all(np.abs(other - pictures[0]).max() < 1e-3 for other in pictures[1:])
+        (image,) = session.run(inputs).values()
+        images.append(image.copy())
+    assert images[0].std() > 0.1
+    assert all(np.abs(other - images[0]).max() < 1e-3 for other in images[1:])
 
 
-def test_the_gpu_comparison_measures_what_is_there_and_says_what_is_not(
+def test_the_gpu_comparison_measures_available_runtimes_and_names_the_others(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from neuralsim.bench import gpu as comparison
 
     monkeypatch.setattr(comparison, "RUNTIMES", ("tensorrt:fp16", "tensorrt:int3"))
-    monkeypatch.setattr(comparison, "_WARM", 1)
+    monkeypatch.setattr(comparison, "_WARM_UP", 1)
     report = comparison.compare(zoo.DEFAULT, (64, 64), steps=3, peers=False)
     assert report["device"] == gpu.name
     assert report["ms"]["tensorrt fp16"]["p50"] > 0  # type: ignore[index]
-    assert "there are fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
+    assert "known: fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
 
 
-def test_an_engine_is_built_once_and_anew_when_anything_changes(
+def test_an_engine_is_built_once_and_again_when_anything_changes(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
     built: list[float] = []
@@ -122,29 +122,29 @@ def test_an_engine_is_built_once_and_anew_when_anything_changes(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "message"),
     [
         (lambda content: content[:-100], "cut short"),
         (lambda content: content[:40], "damaged at its beginning"),
         (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is damaged"),
-        (lambda content: b"ftrt" + content[4:], "no engine of ours"),
-        (lambda content: b"", "no engine of ours"),
+        (lambda content: b"ftrt" + content[4:], "not an engine of NeuralSim"),
+        (lambda content: b"", "not an engine of NeuralSim"),
         (lambda content: content.replace(b"11.4.0.106", b"10.9.0.034", 1), "another tensorrt"),
     ],
 )
-def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: cuda_driver.Gpu, spoil: Any, words: str) -> None:
+def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: cuda_driver.Gpu, spoil: Any, message: str) -> None:
     facts = tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "fp16")
     path = tensorrt_engines.write(facts, b"PLAN" + b"x" * 500)
     assert tensorrt_engines.read(facts).startswith(b"PLAN")
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(tensorrt_engines.EngineError, match=words) as caught:
+    with pytest.raises(tensorrt_engines.EngineError, match=message) as caught:
         tensorrt_engines.read(facts)
     assert "\n" not in str(caught.value)
     assert "neuralsim build-engine" in str(caught.value)
-    assert words in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
+    assert message in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
 
 
-def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_driver.Gpu) -> None:
+def test_a_valid_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_driver.Gpu) -> None:
     facts = tensorrt_engines.EngineFacts.here(GRAPH, 64, 64, "fp16")
     tensorrt_engines.write(facts, b"NOPE" + b"x" * 500)
     renderer = NeuralRenderer(size=(64, 64), threads=1)
@@ -154,9 +154,9 @@ def test_a_whole_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_
     assert "\n" not in renderer.warning
 
 
-@pytest.mark.parametrize(("spoil", "words"), [("engine", "is cut short"), ("driver", "install driver 580")])
-def test_auto_says_why_it_cannot_take_tensorrt(
-    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, words: str
+@pytest.mark.parametrize(("spoil", "message"), [("engine", "is cut short"), ("driver", "install driver 580")])
+def test_auto_reports_why_it_cannot_use_tensorrt(
+    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, message: str
 ) -> None:
     path = tensorrt_engines.write(tensorrt_engines.EngineFacts.here(GRAPH, 64, 64, "fp16"), b"PLAN" + b"x" * 500)
     if spoil == "engine":
@@ -164,22 +164,22 @@ def test_auto_says_why_it_cannot_take_tensorrt(
     else:
         monkeypatch.setattr(cuda_driver, "gpu", lambda: replace(gpu, driver="550.54", cuda=(12, 4)))
     renderer = NeuralRenderer(size=(64, 64), threads=1)
-    assert words in renderer.warning
+    assert message in renderer.warning
     assert renderer.warning.endswith(f"running on {renderer.runtime} instead")
 
 
 @pytest.mark.parametrize(
-    ("failure", "words"),
+    ("failure", "message"),
     [
         ("Requested amount of GPU memory (1 bytes)\n could not be allocated", "too little GPU memory to build"),
         ("Error Code 4: Internal", "cannot build the engine: Error Code 4: Internal"),
     ],
 )
 def test_a_failed_build_is_one_line(
-    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, failure: str, words: str
+    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, failure: str, message: str
 ) -> None:
     monkeypatch.setattr(import_module("tensorrt"), "failure", failure)
-    with pytest.raises(RuntimeUnavailable, match=words) as caught:
+    with pytest.raises(RuntimeUnavailable, match=message) as caught:
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
     assert "\n" not in str(caught.value)
 
@@ -190,7 +190,7 @@ def test_too_little_memory_to_run_is_one_line(gpu: cuda_driver.Gpu, monkeypatch:
         runtimes.create("tensorrt", GRAPH, HEIGHT, WIDTH)
 
 
-def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
+def test_build_engine_stores_the_engine_and_auto_considers_it(
     gpu: cuda_driver.Gpu, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "neuralsim build-engine" in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
@@ -199,7 +199,7 @@ def test_build_engine_keeps_the_engine_and_auto_counts_it_in(
     assert f"for {gpu.name}" in capsys.readouterr().out
     assert candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
     assert main(["build-engine", "--size", size]) == 0
-    assert "is there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out
     assert main(["build-engine", "--size", size, "--model", "none-such"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -216,13 +216,13 @@ def test_building_can_be_interrupted(gpu: cuda_driver.Gpu) -> None:
     assert not tensorrt_engines.is_current(facts)
 
 
-def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: Path) -> None:
+def test_without_a_driver_tensorrt_is_never_imported(own_cache: Path, tmp_path: Path) -> None:
     """Creating TensorRT's runtime without a driver crashes the process, so importing it here is fatal as well."""
     (tmp_path / "tensorrt").mkdir()
     (tmp_path / "tensorrt" / "__init__.py").write_text("import os; os.abort()")
     (tmp_path / "cuda").mkdir()
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[3]}"}
-    for arguments, code, words in (
+    for arguments, code, message in (
         (("doctor",), 0, "no NVIDIA driver"),
         (("build-engine",), 1, "no NVIDIA driver"),
         (("drive", "--headless", "--frames", "1", "--runtime", "tensorrt"), 1, "no NVIDIA driver"),
@@ -231,7 +231,7 @@ def test_without_a_driver_tensorrt_is_never_touched(own_cache: Path, tmp_path: P
             [sys.executable, "-m", "neuralsim", *arguments], capture_output=True, text=True, timeout=60, env=environment
         )
         assert done.returncode == code, done.stderr
-        assert words in (done.stdout if code == 0 else done.stderr)
+        assert message in (done.stdout if code == 0 else done.stderr)
         said = [line for line in done.stderr.splitlines() if not line.startswith("waiting for:")]  # on a slow machine
         assert code == 0 or len(said) == 1, done.stderr
 
@@ -244,14 +244,14 @@ def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.
         def __init__(self, status: int) -> None:
             self.cuInit = lambda flags: status
 
-    for status, words in ((100, "finds no GPU"), (999, "error 999")):
+    for status, message in ((100, "finds no GPU"), (999, "error 999")):
         monkeypatch.setattr(cuda_driver.ctypes, "CDLL", lambda name, status=status: Library(status))
         cuda_driver.gpu.cache_clear()
-        with pytest.raises(cuda_driver.NoGpu, match=words):
+        with pytest.raises(cuda_driver.NoGpu, match=message):
             cuda_driver.gpu()
 
 
-def test_auto_measures_once_says_so_and_remembers(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_measures_once_and_remembers_the_result(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "disturbance", lambda samples=(): "")  # of the machine that tests
     first = NeuralRenderer(size=(96, 64), threads=1)
     assert "is the fastest here" in first.note
@@ -269,7 +269,7 @@ def test_auto_measures_once_says_so_and_remembers(own_cache: Path, monkeypatch: 
     assert NeuralRenderer(size=(96, 64), threads=1).note, "what cannot be read is measured again"
 
 
-def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
+def test_auto_drops_clearly_slower_runtimes() -> None:
     count = {"quick": 0, "slow": 0}
 
     def step(name: str, seconds: float) -> None:
@@ -294,18 +294,16 @@ def test_auto_waits_for_nobody_who_is_clearly_slower() -> None:
         (-1, "", 1, 0.0, True),  # by a clock that has been set since
     ],
 )
-def test_auto_is_measured_again_when_that_can_tell_more(
+def test_auto_measures_again_when_the_machine_is_idle(
     monkeypatch: pytest.MonkeyPatch, hours: float, busy: str, tries: int, load: float, again: bool
 ) -> None:
     monkeypatch.setattr(autotune.machine, "cores", lambda: 2)
     monkeypatch.setattr(autotune.os, "getloadavg", lambda: (load, 0.0, 0.0))
     made = autotune.Measurement("openvino", {"openvino": 1.0}, autotune._today() - 3600.0 * hours, busy, tries)
-    assert made.due() == again
+    assert made.is_due() == again
 
 
-def test_a_busy_machine_is_known_by_its_load_and_by_how_times_spread(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_busy_machine_is_detected_by_load_and_spread(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune.machine, "cores", lambda: 2)
     monkeypatch.setattr(autotune.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
     even, torn = [1.0, 1.01] * 10, [1.0, 1.6] * 10
@@ -315,26 +313,26 @@ def test_a_busy_machine_is_known_by_its_load_and_by_how_times_spread(
     assert autotune.disturbance() == "load 7.9 on 2 cores"
     first = NeuralRenderer(size=(64, 64), threads=1)
     assert "the machine was busy (load 7.9 on 2 cores)" in first.note
-    known = autotune.recall(GRAPH, 64, 64, 1)
+    known = autotune.load_measurement(GRAPH, 64, 64, 1)
     assert known is not None
     assert (known.busy, known.tries) == ("load 7.9 on 2 cores", 1)
     assert NeuralRenderer(size=(64, 64), threads=1).note == "", "it still is: what is remembered will do"
     monkeypatch.setattr(autotune.os, "getloadavg", lambda: (0.4, 0.0, 0.0))
-    assert autotune.to_measure(GRAPH, 64, 64, 1)
+    assert autotune.needs_measuring(GRAPH, 64, 64, 1)
     assert "is the fastest here" in NeuralRenderer(size=(64, 64), threads=1).note
-    again = autotune.recall(GRAPH, 64, 64, 1)
+    again = autotune.load_measurement(GRAPH, 64, 64, 1)
     assert again is not None
     assert again.tries == 2
-    assert not autotune.to_measure(GRAPH, 64, 64, 1)
+    assert not autotune.needs_measuring(GRAPH, 64, 64, 1)
 
 
-def test_a_cache_that_cannot_be_written_only_costs_the_measuring(own_cache: Path) -> None:
+def test_an_unwritable_cache_only_costs_the_measurement(own_cache: Path) -> None:
     own_cache.write_text("a file where a folder should be", encoding="utf-8")
     renderer = NeuralRenderer(size=(64, 64), threads=1)
-    assert "cannot be remembered" in renderer.note
+    assert "cannot be stored" in renderer.note
 
 
-def test_models_that_differ_in_one_number_are_not_taken_for_each_other(own_cache: Path, tmp_path: Path) -> None:
+def test_models_that_differ_in_one_number_are_not_confused(own_cache: Path, tmp_path: Path) -> None:
     """The number: how much of what is finer than 5x5 pixels is added to what is shown."""
     graph = onnx.load(zoo.load(zoo.DEFAULT).file)
     number = next(
@@ -342,14 +340,14 @@ def test_models_that_differ_in_one_number_are_not_taken_for_each_other(own_cache
         for node in graph.graph.node
         if node.op_type == "Constant" and node.attribute[0].t.raw_data == np.float32(0.3).tobytes()
     )
-    feeds = NeuralRenderer(runtime="openvino", size=(128, 64), threads=1).feeds(street())
-    pictures = []
+    inputs = NeuralRenderer(runtime="openvino", size=(128, 64), threads=1).encode(street()).tensors
+    images = []
     for share in (0.6, 0.9):
         number.raw_data = np.float32(share).tobytes()
         onnx.save(graph, tmp_path / f"{share}.onnx")
         session = openvino_.load(tmp_path / f"{share}.onnx", 64, 128, threads=1)
-        pictures.append(session.step(feeds).copy())
-    assert (pictures[0] != pictures[1]).any()
+        images.append(session.step(inputs).copy())
+    assert (images[0] != images[1]).any()
 
 
 @pytest.mark.parametrize(
@@ -359,31 +357,31 @@ def test_models_that_differ_in_one_number_are_not_taken_for_each_other(own_cache
         (zoo.DEFAULT, "torch:fp32"), (zoo.BEST, "openvino:fp32"), (zoo.BEST, "onnxruntime:fp32"),
     ],
 )  # fmt: skip
-def test_a_graph_without_a_past_paints_what_the_whole_one_paints_first(
+def test_a_graph_without_a_past_generates_the_first_image_of_the_whole_graph(
     own_cache: Path, model: str, runtime: str
 ) -> None:
-    """Whatever it is told of the past, on every runtime; int8's ranges come along."""
+    """Whatever past it is given, on every runtime; int8's ranges are carried over."""
     if runtime == "torch:fp32":
         pytest.importorskip("torch", reason="a runtime that is not installed everywhere")
     graph = zoo.load(model).file
     alone = graph_variants.single(graph)
     assert alone != graph
-    assert alone == graph_variants.single(graph), "it is kept"
+    assert alone == graph_variants.single(graph), "it is cached"
     read = {name for node in onnx.load(str(alone)).graph.node for name in node.input}
     assert not [name for name in read if "remember" in name or ".past." in name]
-    assert "past_rgb" not in read or model != zoo.DEFAULT, "only a state of two frames is carried on"
-    feeds = NeuralRenderer(model, runtime="openvino", size=(128, 64), threads=1).feeds(street())
+    assert "past_rgb" not in read or model != zoo.DEFAULT, "only a state of two frames is passed on"
+    inputs = NeuralRenderer(model, runtime="openvino", size=(128, 64), threads=1).encode(street()).tensors
     whole, single = (runtimes.create(runtime, file, 64, 128, threads=1) for file in (graph, alone))
-    first = whole.step(feeds).copy()
-    assert np.abs(single.step(feeds).astype(int) - first).max() <= 1
+    first = whole.step(inputs).copy()
+    assert np.abs(single.step(inputs).astype(int) - first).max() <= 1
     past = {"past_rgb": np.full_like(whole.state()["past_rgb"], -0.5), "past_label": whole.state()["past_label"]}
     for session in (whole, single):
         session.restore(past)
-    assert np.abs(single.step(feeds).astype(int) - first).max() <= 1
-    assert np.abs(whole.step(feeds).astype(int) - first).max() > 8
+    assert np.abs(single.step(inputs).astype(int) - first).max() <= 1
+    assert np.abs(whole.step(inputs).astype(int) - first).max() > 8
 
 
-def test_where_nothing_can_be_kept_the_graph_stays_whole(own_cache: Path) -> None:
+def test_without_a_writable_cache_the_graph_stays_whole(own_cache: Path) -> None:
     own_cache.write_text("a file where a folder should be", encoding="utf-8")
     assert graph_variants.single(GRAPH) == GRAPH
 
@@ -391,7 +389,7 @@ def test_where_nothing_can_be_kept_the_graph_stays_whole(own_cache: Path) -> Non
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a" / "file"
     cache.write(target, b"old")
-    assert target.stat().st_mode & 0o777 == 0o644, "for whoever shares the machine, or gets it with a model"
+    assert target.stat().st_mode & 0o777 == 0o644, "for other users of the machine or of the model"
 
     def parts() -> Iterator[bytes]:
         yield b"new"
@@ -461,14 +459,14 @@ def test_every_tensorrt_name_and_signature_in_use_exists() -> None:
     for kind, names in used.items():
         for name in names:
             assert hasattr(getattr(trt, kind), name), f"{kind}.{name}"
-    for (kind, name), words in SIGNATURES.items():
+    for (kind, name), message in SIGNATURES.items():
         if kind in used:
-            assert words in (getattr(getattr(trt, kind), name).__doc__ or ""), f"{kind}.{name}({words})"
+            assert message in (getattr(getattr(trt, kind), name).__doc__ or ""), f"{kind}.{name}({message})"
     assert np.dtype(trt.nptype(trt.DataType.UINT8)) == np.uint8
     assert np.dtype(trt.nptype(trt.DataType.HALF)) == np.float16
     log = tensorrt_engines.logger(trt)
-    log.log(trt.ILogger.ERROR, "words")
-    assert log.last == "words"
+    log.log(trt.ILogger.ERROR, "message")
+    assert log.last == "message"
     monitor = tensorrt_engines._monitor(trt, lambda what, share: share < 0.5)
     monitor.phase_start("phase", None, 2)
     assert monitor.step_complete("phase", 0) is False
@@ -495,7 +493,7 @@ def test_every_cuda_call_in_use_exists_with_these_arguments() -> None:
     assert (cudart.cudaStreamNonBlocking, cudart.cudaEventDisableTiming) == (1, 2)
     assert int(cudart.cudaError_t.cudaErrorMemoryAllocation) == 2
     assert cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal is not None
-    source = (Path(runtimes.__file__).parent / "cuda_runtime.py").read_text(encoding="utf-8")
+    source = (Path(runtimes.__file__).parent / "tensorrt" / "cuda_runtime.py").read_text(encoding="utf-8")
     assert {word for word in CUDA_CALLS if word in source} == set(CUDA_CALLS)
 
 
@@ -504,5 +502,5 @@ def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: cuda_d
     for kind in ("Runtime", "ILogger", "IProgressMonitor", "Builder", "OnnxParser", "MemoryPoolType", "TensorIOMode"):
         assert all(hasattr(getattr(trt, kind), name) for name in (USED | BUILDER)[kind]), kind
     assert all(hasattr(cudart, name) for name in CUDA_CALLS)
-    assert tensorrt_.obstacle() == ""
+    assert tensorrt_.unavailable_reason() == ""
     assert asdict(tensorrt_engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name

@@ -1,4 +1,4 @@
-"""Who is let in: tokens, and pages of other sites."""
+"""Access control: tokens, and pages of other sites."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from neuralsim.serve.access import Role, Tokens, is_own_host, is_own_page
 from neuralsim.serve.options import ServeOptions
 
 
-def test_a_token_is_made_once_for_this_user_alone(tmp_path: Path):
+def test_a_token_is_created_once_and_private(tmp_path: Path):
     file = tmp_path / "config" / "serve.token"
-    first = Tokens.kept(file)
+    first = Tokens.load_or_create(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert Tokens.kept(file).drive == first.drive  # pages find their way back after a restart
-    assert Tokens.kept(tmp_path / "other").drive != first.drive
+    assert Tokens.load_or_create(file).drive == first.drive  # pages find their way back after a restart
+    assert Tokens.load_or_create(tmp_path / "other").drive != first.drive
     assert len(first.drive) >= 32
 
 
-def test_tokens_let_drive_or_watch_or_nothing():
+def test_tokens_permit_driving_watching_or_nothing():
     tokens = Tokens("a-secret-of-some-length")
     assert tokens.role(tokens.drive) is Role.DRIVE
     assert tokens.role(tokens.watch) is Role.WATCH
@@ -32,20 +32,20 @@ def test_tokens_let_drive_or_watch_or_nothing():
 
 
 @pytest.mark.parametrize("text", [b"short", b"two words of sixteen", b"a#b%c&d" * 4, b"\xff" * 40, b""])
-def test_a_file_that_holds_no_token_is_one_line(tmp_path: Path, text: bytes):
+def test_a_file_without_a_token_is_reported_in_one_line(tmp_path: Path, text: bytes):
     file = tmp_path / "token"
     file.write_bytes(text)
     file.chmod(0o600)
-    with pytest.raises(ValueError, match="a token is a word of 16"):
-        Tokens.kept(file)
+    with pytest.raises(ValueError, match="a token has 16"):
+        Tokens.load_or_create(file)
 
 
-def test_a_token_that_others_may_read_is_none(tmp_path: Path):
+def test_a_token_that_others_may_read_is_refused(tmp_path: Path):
     file = tmp_path / "token"
     file.write_text("a-secret-of-some-length", encoding="ascii")
     file.chmod(0o644)
     with pytest.raises(ValueError, match="chmod 600"):
-        Tokens.kept(file)
+        Tokens.load_or_create(file)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_other_machines_need_a_certificate():
 
 
 @pytest.mark.parametrize("package", ["aiohttp", "aiortc"])
-def test_a_package_that_is_missing_is_one_line(
+def test_a_missing_package_is_reported_in_one_line(
     package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     for name in [name for name in sys.modules if name.startswith("neuralsim.serve")]:
@@ -101,7 +101,7 @@ def test_a_package_that_is_missing_is_one_line(
     assert capsys.readouterr().err == f'neuralsim: {package} is missing: pip install "neuralsim[serve]"\n'
 
 
-def test_options_of_a_drive_without_a_window_are_none_of_a_page(capsys: pytest.CaptureFixture[str]):
+def test_options_of_headless_drives_are_refused(capsys: pytest.CaptureFixture[str]):
     assert main(["serve", "--headless"]) == 2
     assert main(["serve", "--host", "0.0.0.0"]) == 2
     assert "--cert and --key" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from neuralsim.bench.options import browser
+from neuralsim.bench.options import browser_command
 from neuralsim.session.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,14 +23,14 @@ DRIVER = shutil.which("chromedriver")
 TOKEN = "a-secret-of-some-length"
 pytestmark = [
     pytest.mark.skipif(
-        not browser() or DRIVER is None, reason="needs Chromium: apt-get install chromium chromium-driver"
+        not browser_command() or DRIVER is None, reason="needs Chromium: apt-get install chromium chromium-driver"
     ),
     pytest.mark.timeout(400),
 ]
 
 
 class Served:
-    """``neuralsim serve`` as a process of its own, and what it logs."""
+    """``neuralsim serve`` in its own process, and its log."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder, self.arguments, self.port = folder, arguments, free_port()
@@ -66,13 +66,13 @@ class Served:
         return until(lambda: (line := self.newest()) and what(line) and line, lambda: str(self.newest()), timeout)
 
 
-def until(what: Callable[[], Any], said: Callable[[], str], timeout: float = 60.0) -> Any:
-    """What becomes true; fails with what there was instead."""
+def until(what: Callable[[], Any], state: Callable[[], str], timeout: float = 60.0) -> Any:
+    """Wait until ``what`` returns something true and return it; on failure, report ``state``."""
     end = time.monotonic() + timeout
-    while not (found := what()):
-        assert time.monotonic() < end, f"never came; at last: {said()}"
+    while not (result := what()):
+        assert time.monotonic() < end, f"never came; at last: {state()}"
         time.sleep(0.05)
-    return found
+    return result
 
 
 class Browser:
@@ -84,7 +84,7 @@ class Browser:
         from selenium.webdriver.chrome.service import Service
 
         options = Options()
-        options.binary_location, *arguments = browser()
+        options.binary_location, *arguments = browser_command()
         for argument in (*arguments, "--force-device-scale-factor=1"):
             options.add_argument(argument)
         if not udp:
@@ -93,7 +93,7 @@ class Browser:
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
 
     def open(self, address: str) -> None:
-        self.driver.get("about:blank")  # another fragment alone would not load the page anew
+        self.driver.get("about:blank")  # a change of the fragment alone would not reload the page
         self.driver.get(address)
 
     def ask(self, script: str) -> Any:
@@ -104,8 +104,8 @@ class Browser:
 
     def shows(self, timeout: float = 150.0) -> None:
         """Wait until the page shows new pictures, with nothing over them."""
-        seen = self.ask("window.neuralsim?.hud.seenPainted ?? 0")
-        self.until(f"(window.neuralsim?.hud.seenPainted ?? 0) > {seen + 3}", timeout)
+        seen = self.ask("window.neuralsim?.hud.seenRendered ?? 0")
+        self.until(f"(window.neuralsim?.hud.seenRendered ?? 0) > {seen + 3}", timeout)
         self.until("document.getElementById('cover').classList.contains('gone')")
 
     def key(self, kind: str, key: str) -> None:
@@ -140,20 +140,20 @@ class Browser:
 
 @pytest.fixture
 def chromium() -> Iterator[Browser]:
-    found = Browser()
+    browser_ = Browser()
     try:
-        yield found
+        yield browser_
     finally:
-        found.close()
+        browser_.close()
 
 
 @contextlib.contextmanager
 def served(folder: Path, *arguments: str) -> Iterator[Served]:
-    found = Served(folder, *arguments)
+    server = Served(folder, *arguments)
     try:
-        yield found
+        yield server
     finally:
-        found.stop()
+        server.stop()
 
 
 def drive_off_and_turn(page: Browser, drive: Served) -> None:
@@ -229,7 +229,7 @@ def test_an_evening_in_the_browser(chromium: Browser, tmp_path: Path):
         chromium.shows()
         assert chromium.until("neuralsim.connection.transport === 'webrtc'")
         agreed = "neuralsim.connection.peer.remoteDescription.sdp.includes('playout-delay')"
-        assert chromium.ask(agreed), "pictures are shown at once"
+        assert chromium.ask(agreed), "images are displayed without delay"
         drive_off_and_turn(chromium, drive)
         drive_without_keys(chromium, drive)
 
@@ -288,7 +288,7 @@ def test_an_evening_in_the_browser(chromium: Browser, tmp_path: Path):
 
         chromium.open(drive.drive.replace("/#", "/?transport=websocket#"))
         chromium.shows()
-        assert chromium.ask("neuralsim.connection.transport") == "websocket"  # since it was asked for
+        assert chromium.ask("neuralsim.connection.transport") == "websocket"  # as requested
         chromium.open(drive.drive)
         chromium.shows()
         drive.stop()

@@ -1,4 +1,4 @@
-"""What goes into the video comes out of it: the picture, and its numbers."""
+"""Images and their numbers survive encoding and decoding."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import av
 import cv2
 import numpy as np
 import pytest
-from helpers.frames import painted
+from helpers.frames import rendered
 
 from neuralsim.renderer.views import View
 from neuralsim.serve import picture_stamp
 from neuralsim.serve.canvas import Canvas
-from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, PagePicture, VideoEncoder
+from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, PageImage, VideoEncoder
 from neuralsim.serve.picture_stamp import ROWS, Stamp
 
 WEB = Path(picture_stamp.__file__).parent / "web"
 
 
-def picture(number: int, size: tuple[int, int] = (512, 256)) -> PagePicture:
-    """Something that moves, stamped."""
+def picture(number: int, size: tuple[int, int] = (512, 256)) -> PageImage:
+    """Return a moving test image with its stamp."""
     width, height = size
     rows, columns = np.mgrid[:height, :width]
     pixels = np.zeros((ROWS + height, width, 4), np.uint8)
@@ -31,12 +31,12 @@ def picture(number: int, size: tuple[int, int] = (512, 256)) -> PagePicture:
     pixels[ROWS:, :, 1] = rows * 255 // height
     pixels[ROWS:, :, 2] = 90
     picture_stamp.write(Stamp(number, 7 * number, number // 2), pixels[:ROWS])
-    return PagePicture(pixels, number, 7 * number, number // 2, number / 30.0)
+    return PageImage(pixels, number, 7 * number, number // 2, number / 30.0)
 
 
 @pytest.mark.parametrize("mime", ["video/H264", "video/VP8"])
 @pytest.mark.parametrize("size", [(512, 256), (256, 128)])
-def test_numbers_and_picture_survive_the_codec(mime: str, size: tuple[int, int]):
+def test_numbers_and_image_survive_the_codec(mime: str, size: tuple[int, int]):
     encoder = VideoEncoder(mime, 2.0, hardware=False)
     decoder = av.CodecContext.create("h264" if mime == "video/H264" else "vp8", "r")
     shown = []
@@ -46,9 +46,9 @@ def test_numbers_and_picture_survive_the_codec(mime: str, size: tuple[int, int])
         assert encoded.is_key == (number in (0, 7))
         assert isinstance(encoded.data, av.Packet)
         for frame in decoder.decode(encoded.data):
-            found = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG").to_ndarray()
-            shown.append(picture_stamp.read(found[:ROWS]))
-            assert np.abs(found[ROWS:].astype(int) - sent.pixels[ROWS:, :, :3]).mean() < 12.0
+            image = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG").to_ndarray()
+            shown.append(picture_stamp.read(image[:ROWS]))
+            assert np.abs(image[ROWS:].astype(int) - sent.pixels[ROWS:, :, :3]).mean() < 12.0
     assert shown == [Stamp(1000 + n, 7 * (1000 + n) % (1 << 24), (1000 + n) // 2 % 256) for n in range(12)]
 
 
@@ -59,7 +59,7 @@ def test_a_new_size_begins_a_new_video():
     assert encoder.encode(picture(3, (256, 128)), False)[0].is_key
 
 
-def test_a_stamp_that_was_damaged_is_none():
+def test_a_damaged_stamp_is_detected():
     pixels = picture(5).pixels[:ROWS].copy()
     assert picture_stamp.read(pixels) == Stamp(5, 35, 2)
     pixels[:8, :16] = 255 - pixels[:8, :16]
@@ -73,7 +73,7 @@ def test_jpeg_leaves_the_strip_out():
     assert cv2.imdecode(np.frombuffer(encoded.data, np.uint8), cv2.IMREAD_COLOR).shape == (256, 512, 3)
 
 
-def test_the_newest_picture_is_encoded_and_nobody_waits():
+def test_the_latest_image_is_encoded_without_blocking():
     sent: list[Encoded] = []
     some, go = threading.Event(), threading.Event()
 
@@ -93,13 +93,13 @@ def test_the_newest_picture_is_encoded_and_nobody_waits():
     assert some.wait(5.0)
     thread.stop()
     thread.join(5.0)
-    assert [each.picture.number for each in sent] == [1, 4]
+    assert [each.image.number for each in sent] == [1, 4]
 
 
-def test_views_are_drawn_as_the_window_has_them():
+def test_views_match_those_of_the_window():
     canvas = Canvas()
     assert canvas.draw() is None
-    canvas.frame(*painted(320, 64))
+    canvas.set_frame(*rendered(320, 64))
     neural = canvas.draw()
     assert neural is not None
     assert neural.shape == (ROWS + 64, 320, 4)
@@ -118,11 +118,11 @@ def test_views_are_drawn_as_the_window_has_them():
     assert "not in this frame" in canvas.title_of_view
 
 
-def test_moved_and_mirrored_pictures():
+def test_warped_and_mirrored_images():
     canvas = Canvas()
-    seen, neural = painted(256, 32)
+    frame, neural = rendered(256, 32)
     neural[:, :128] = 0
-    canvas.frame(seen, neural)
+    canvas.set_frame(frame, neural)
 
     def right(pixels: np.ndarray, out: np.ndarray) -> bool:
         out[:] = np.roll(pixels, 64, axis=1)
@@ -131,7 +131,7 @@ def test_moved_and_mirrored_pictures():
     moved = canvas.draw(right)
     assert moved is not None
     assert not moved[ROWS:, 64:192, :3].any()
-    seen.mount = "reversing"
+    frame.mount = "reversing"
     mirrored = canvas.draw()
     assert mirrored is not None
     assert not mirrored[ROWS:, 128:, :3].any()
@@ -140,7 +140,7 @@ def test_moved_and_mirrored_pictures():
 @pytest.mark.parametrize("size", [(64, 32), (33, 33), (257, 131)])
 def test_any_size_can_be_encoded_and_stamped(size: tuple[int, int]):
     canvas = Canvas()
-    canvas.frame(*painted(*size))
+    canvas.set_frame(*rendered(*size))
     pixels = canvas.draw()
     assert pixels is not None
     assert pixels.shape[1] >= picture_stamp.LEAST_WIDTH
@@ -149,7 +149,7 @@ def test_any_size_can_be_encoded_and_stamped(size: tuple[int, int]):
     assert picture_stamp.read(pixels[:ROWS]) == Stamp(1, 2, 3)
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_code():
+def test_the_page_loads_no_external_resources_and_has_no_inline_code():
     for file in WEB.iterdir():
         text = file.read_text(encoding="utf-8")
         assert "://" not in text.replace("http://www.w3.org/2000/svg", "").replace('"}://${location.host}', ""), file
@@ -161,7 +161,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_has_no_inline_code():
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-def test_the_pages_checksum_is_the_servers():
+def test_page_and_server_compute_the_same_checksum():
     script = (WEB / "stamp.js").read_text(encoding="utf-8") + "\nconsole.log(checksum(Buffer.from('123456789')))"
     done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) == 0xF4

@@ -1,4 +1,4 @@
-"""The playout delay: agreed upon where the page offers it, and zero in every packet."""
+"""The playout delay is negotiated if the page offers it, and is zero in every packet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def _answer(offers_delay: bool) -> str:
     page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     page.addTransceiver("video", direction="recvonly")
     page.createDataChannel("drive")
-    peer = Peer(lambda _heard: None, lambda: None, lambda: None)  # from now on this process knows the extension
+    peer = Peer(lambda _message: None, lambda: None, lambda: None)  # registers the extension in this process
     try:
         await page.setLocalDescription(await page.createOffer())
         lines = page.localDescription.sdp.splitlines()
@@ -31,12 +31,12 @@ async def _answer(offers_delay: bool) -> str:
 
 
 @pytest.mark.parametrize("offers_delay", [True, False])
-def test_it_is_agreed_upon_where_the_page_offers_it(offers_delay: bool) -> None:
+def test_it_is_negotiated_if_the_page_offers_it(offers_delay: bool) -> None:
     playout_delay.allow()
     assert (playout_delay.URI in asyncio.run(_answer(offers_delay))) == offers_delay
 
 
-def test_every_packet_says_that_its_picture_is_shown_at_once() -> None:
+def test_every_packet_requests_display_without_delay() -> None:
     playout_delay.allow()
     extensions = rtp.HeaderExtensionsMap()
     packet = rtp.RtpPacket(payload=b"picture")

@@ -1,4 +1,4 @@
-"""The server as pages see it: who gets in, pictures by both ways, what is passed on and what is not."""
+"""The server as seen by pages: access, images over both transports, and which messages are passed on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from neuralsim.serve import picture_stamp
 from neuralsim.serve import server as module
 from neuralsim.serve.access import Role, Tokens
-from neuralsim.serve.encoding import PagePicture
+from neuralsim.serve.encoding import PageImage
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.page_messages import Driving, Measured, ViewOf
 from neuralsim.serve.server import Arrived, Left, PageServer
-from neuralsim.session.painting_loop import DriveError
+from neuralsim.session.render_loop import DriveError
 
 TOKENS = Tokens("a-secret-of-some-length")
 _PATIENCE = 20.0  # s
@@ -54,19 +54,19 @@ async def opened(address: str, token: str = TOKENS.drive, **more: Any) -> Any:
             yield socket
 
 
-def picture(number: int) -> PagePicture:
+def picture(number: int) -> PageImage:
     pixels = np.full((picture_stamp.ROWS + 64, 256, 4), 90, np.uint8)
     picture_stamp.write(picture_stamp.Stamp(number, number + 1, number), pixels[: picture_stamp.ROWS])
-    return PagePicture(pixels, number, number + 1, number, time.monotonic())
+    return PageImage(pixels, number, number + 1, number, time.monotonic())
 
 
 async def until(what: Callable[[], Any]) -> Any:
-    """What becomes true, soon."""
+    """Wait until ``what`` returns something true, and return it."""
     end = time.monotonic() + _PATIENCE
-    while not (found := what()):
+    while not (result := what()):
         assert time.monotonic() < end
         await asyncio.sleep(0.01)
-    return found
+    return result
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -74,10 +74,10 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def events(server: PageServer) -> list[Any]:
-    found = []
+    pending = []
     while (event := server.next_event()) is not None:
-        found.append(event)
-    return found
+        pending.append(event)
+    return pending
 
 
 def test_strangers_and_foreign_pages_are_refused():
@@ -126,13 +126,13 @@ def test_the_page_comes_with_headers_that_keep_others_out():
         run(test)
 
 
-def test_a_watcher_sees_and_nothing_that_it_says_drives():
+def test_a_watcher_sees_but_cannot_drive():
     async def test() -> None:
         async with opened(address, TOKENS.watch) as socket:
             assert (await socket.receive_json(timeout=_PATIENCE))["role"] == "watch"
             await socket.send_json({"t": "drive", "n": 1, "held": ["throttle"]})
             await socket.send_json({"t": "view", "view": 2})
-            measured = {"latency": [], "shown": 1, "painted": 1, "seconds": 1.0, "transport": "websocket"}
+            measured = {"latency": [], "shown": 1, "rendered": 1, "seconds": 1.0, "transport": "websocket"}
             await socket.send_json({"t": "measured", **measured})
             await socket.send_json({"t": "fallback"})
             await until(lambda: server.watched)
@@ -159,7 +159,7 @@ def test_pictures_over_the_websocket_wait_for_a_page_that_is_slow():
             for number in (1, 2):
                 server.show(picture(number))
                 assert (await socket.receive(_PATIENCE)).type == aiohttp.WSMsgType.BINARY
-            server.show(picture(3))  # two are on their way: this one is left out
+            server.show(picture(3))  # two are in flight, so this one is dropped
             await socket.send_json({"t": "seen", "n": 2})
             await asyncio.sleep(0.2)
             server.show(picture(4))
@@ -170,7 +170,7 @@ def test_pictures_over_the_websocket_wait_for_a_page_that_is_slow():
         run(test)
 
 
-def test_nonsense_ends_the_connection_and_nothing_else():
+def test_invalid_messages_only_end_their_connection():
     async def test() -> None:
         async with opened(address) as good:
             await good.receive_json(timeout=_PATIENCE)
@@ -197,7 +197,7 @@ def test_too_many_pages_are_refused(monkeypatch: pytest.MonkeyPatch):
                 await second.receive(_PATIENCE)
                 assert second.close_code == 4429
 
-    monkeypatch.setattr(module, "MOST_PAGES", 1)
+    monkeypatch.setattr(module, "MAX_PAGES", 1)
     with serving() as (_, address):
         run(test)
 
@@ -208,8 +208,8 @@ def test_webrtc_brings_video_hud_and_controls(encoder: str, mime: str):
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         peer.addTransceiver("video", direction="recvonly")
         channel = peer.createDataChannel("drive", ordered=False, maxRetransmits=0)
-        heard: list[dict[str, Any]] = []
-        channel.on("message", lambda text: heard.append(json.loads(text)))
+        messages: list[dict[str, Any]] = []
+        channel.on("message", lambda text: messages.append(json.loads(text)))
         tracks: list[Any] = []
         peer.on("track", tracks.append)
         async with opened(address) as socket:
@@ -226,23 +226,25 @@ def test_webrtc_brings_video_hud_and_controls(encoder: str, mime: str):
             await until(lambda: channel.readyState == "open" and server.watched)
             channel.send('{"t":"drive","n":5,"held":["throttle"]}')
             channel.send("nonsense")
-            channel.send('{"t":"menu","shown":true}')  # may be lost, so it is not said here
-            found: list[Any] = []
-            await until(lambda: found.extend(events(server)) or any(isinstance(each[1], Driving) for each in found))
-            assert [each[1] for each in found] == [Arrived(Role.DRIVE), Driving(n=5, held=("throttle",))]
-            received = asyncio.ensure_future(tracks[0].recv())
+            channel.send('{"t":"menu","shown":true}')  # ignored: the data channel may lose it
+            received: list[Any] = []
+            await until(
+                lambda: received.extend(events(server)) or any(isinstance(each[1], Driving) for each in received)
+            )
+            assert [each[1] for each in received] == [Arrived(Role.DRIVE), Driving(n=5, held=("throttle",))]
+            video = asyncio.ensure_future(tracks[0].recv())
             number = 100
-            while not received.done():
+            while not video.done():
                 number += 1
                 server.show(picture(number))
-                server.tell_fast({"t": "hud", "n": number})
+                server.send_lossy({"t": "hud", "n": number})
                 await asyncio.sleep(0.03)
-            frame = received.result().to_ndarray(format="rgb24")
+            frame = video.result().to_ndarray(format="rgb24")
             seen = picture_stamp.read(frame[: picture_stamp.ROWS])
             assert seen is not None
             assert 100 < seen.picture <= number
             assert seen.control == seen.picture + 1
-            assert any(message["t"] == "hud" for message in heard)
+            assert any(message["t"] == "hud" for message in messages)
             await socket.send_json({"t": "fallback", "lost": True})
             jpeg = asyncio.ensure_future(socket.receive(_PATIENCE))
             while not jpeg.done():
@@ -257,12 +259,12 @@ def test_webrtc_brings_video_hud_and_controls(encoder: str, mime: str):
         run(test)
 
 
-def test_a_port_that_is_taken_is_one_line():
-    with serving() as (_, address), pytest.raises(DriveError, match=r"cannot listen on .*another --port\?"):
+def test_a_port_in_use_is_reported_in_one_line():
+    with serving() as (_, address), pytest.raises(DriveError, match=r"cannot listen on .*try another --port"):
         PageServer(ServeOptions(port=int(address.rsplit(":", 1)[1][:-1])), TOKENS, lambda: None).open()
 
 
-def test_other_machines_come_by_tls(tmp_path: Path):
+def test_other_machines_connect_with_tls(tmp_path: Path):
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-days", "2", "-subj", "/CN=sim.example", "-keyout", str(key), "-out", str(cert)]

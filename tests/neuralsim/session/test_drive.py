@@ -30,9 +30,9 @@ from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.forks import alive, child_process
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.painting_loop import PaintedFrame
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
-from neuralsim.session.renderer_loading import painting_threads, seconds_per_frame, sustainable_rate
+from neuralsim.session.render_loop import RenderedFrame
+from neuralsim.session.renderer_loading import render_threads, seconds_per_frame, sustainable_rate
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -55,20 +55,20 @@ def test_views_show_every_plane_in_the_frames_size():
     neural = street(width, height) // 2
     for view in views.View:
         if view != views.View.SPLIT:
-            picture = views.picture(view, frame, neural)
+            picture = views.view_image(view, frame, neural)
             assert picture is not None
             assert (picture.shape, picture.dtype) == ((height, width, 3), np.uint8)
-    assert (views.tag_picture(planes["tag"]) == tags.COLOURS[tags.Tag.CAR]).all()
-    brightness = views.depth_picture(planes["depth"]).sum(axis=-1, dtype=int).ravel()
+    assert (views.tag_image(planes["tag"]) == tags.COLOURS[tags.Tag.CAR]).all()
+    brightness = views.depth_image(planes["depth"]).sum(axis=-1, dtype=int).ravel()
     assert (np.diff(brightness) <= 0).mean() > 0.99  # near is bright
-    shown = views.motion_picture(motion)
+    shown = views.motion_image(motion)
     assert shown[5, 5].max() > 100 > 40 > shown[5, -1].max(), (shown[5, 5], shown[5, -1])
 
 
 # Report
 
 
-def test_meter_counts_frames_latency_and_what_bounds_them():
+def test_meter_reports_rate_latency_and_bottleneck():
     meter = metrics.Meter()
     ms = 1_000_000
     begin = 10_000 * ms
@@ -82,7 +82,7 @@ def test_meter_counts_frames_latency_and_what_bounds_them():
             meter.start(capture + 15 * ms)
         meter.sent(n, capture - 20 * ms)
         meter.shown(frame)
-    written = meter.report(runtime="r", model="m", size=(64, 32), wanted_fps=None, memory_mb=1.0)
+    written = meter.report(runtime="r", model="m", size=(64, 32), target_fps=None, memory_mb=1.0)
     assert (written["frames"], written["dropped"], written["size"]) == (51, 1, "64x32")
     assert written["fps"] == pytest.approx(51 / (0.04 * 50 + 0.04), rel=1e-3)
     assert written["latency_ms"] == {"p50": 55.0, "p95": 55.0, "p99": 55.0}
@@ -93,14 +93,14 @@ def test_meter_counts_frames_latency_and_what_bounds_them():
     assert meter.rate() == pytest.approx(25.0)
     assert meter.stages(3) == [(10.0, 1.0, 4.0, 38.0, 2.0)] * 3
     assert (written["displayed_fps"], meter.displayed_rate()) == (written["fps"], pytest.approx(25.0))
-    for n in range(51):  # each shown again after 20 ms: other displays, no other frames
-        meter.moved(begin + n * 40 * ms + 75 * ms, 3 * ms)
-    again = meter.report(runtime="r", model="m", size=(64, 32), wanted_fps=None, memory_mb=1.0)
+    for n in range(51):  # each is shown again after 20 ms: more displays, but no more frames
+        meter.warped(begin + n * 40 * ms + 75 * ms, 3 * ms)
+    again = meter.report(runtime="r", model="m", size=(64, 32), target_fps=None, memory_mb=1.0)
     assert (again["frames"], again["fps"]) == (written["frames"], written["fps"])
     assert again["displayed_fps"] == pytest.approx(2 * 51 / (0.04 * 50 + 0.04), rel=1e-3)
     assert again["late_warp_ms"]["p95"] == 3.0  # type: ignore[index]
     seconds = meter.seconds
-    meter.rest(1_000 * ms)
+    meter.exclude_pause(1_000 * ms)
     assert meter.seconds == pytest.approx(seconds - 1.0)
 
 
@@ -123,7 +123,7 @@ def test_memory_counts_this_process_and_its_children():
 
 
 class Driven:
-    """`neuralsim drive --headless` as a process of its own."""
+    """`neuralsim drive --headless` in its own process."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.log = folder / "log.jsonl"
@@ -174,29 +174,29 @@ def gone(pids: list[int], within: float) -> bool:
     return True
 
 
-def test_a_process_has_its_last_word_and_takes_along_what_it_started():
-    words = (
+def test_a_failing_process_reports_its_error_and_its_session_is_ended():
+    code = (
         "import os, subprocess, sys, time; subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3); os.close(1); "
         "time.sleep(0.15); sys.exit('no such town: choose another')"
     )
     processes = Processes()
-    child = Child("town", child_process([sys.executable, "-c", words]))
+    child = Child("town", child_process([sys.executable, "-c", code]))
     processes.children.append(child)
     with pytest.raises(ProcessError, match="no such town: choose another"):
         child.wait_ready(20.0, lambda: False)
-    os.killpg(child.pid, 0)  # somebody of its session is left
+    os.killpg(child.pid, 0)  # a process of its session is left
     processes.stop()
     end = time.monotonic() + 5.0
     with contextlib.suppress(ProcessLookupError):
         while True:
             os.killpg(child.pid, 0)
-            assert time.monotonic() < end, "it was left behind"
+            assert time.monotonic() < end, "a process was left behind"
             time.sleep(0.02)
 
 
 def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
     both = []
-    for name in ("first", "second"):  # side by side, so that neither has the machine to itself
+    for name in ("first", "second"):  # concurrently, so that they disturb each other
         (folder := tmp_path / name).mkdir()
         options = ("--size", "128x64", "--seed", "4", "--runtime", "openvino")
         both.append((folder, Driven(folder, "--frames", "25", *options, "--record", "d.mp4")))
@@ -211,13 +211,13 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
 
 def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
     driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "new/r.json")
-    said, errors = driven.process.communicate(timeout=120)
+    output, errors = driven.process.communicate(timeout=120)
     assert driven.process.returncode == 0, errors
-    made, summary = said.splitlines()
-    assert made == "new: this folder was made"
-    assert re.fullmatch(r"80 frames, \d+\.\d a second, \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary), (
-        summary
-    )
+    created, summary = output.splitlines()
+    assert created == "created the folder new"
+    assert re.fullmatch(
+        r"80 frames, \d+\.\d per second, latency \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary
+    ), summary
     written = json.loads((tmp_path / "new" / "r.json").read_text(encoding="utf-8"))
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
     assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
@@ -280,13 +280,13 @@ def test_a_dying_simulator_ends_the_drive_with_one_line(tmp_path: Path):
     errors = driven.process.communicate(timeout=30)[1]
     assert driven.process.returncode == 1
     usual = ("waiting", " FPS ", "is the fastest here")  # at a first start
-    lines = [line for line in errors.splitlines() if not any(words in line for words in usual)]
+    lines = [line for line in errors.splitlines() if not any(text in line for text in usual)]
     assert len(lines) == 1, errors
     assert gone(children, within=0.1)
 
 
 def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
-    """A process of ours and the line it prints when it is ready."""
+    """Start one of our processes; return it and the line that it prints when ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", "neuralsim", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -299,7 +299,7 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
 
 
 @pytest.mark.slow
-def test_each_process_alone_as_on_several_machines(tmp_path: Path):
+def test_processes_can_run_separately_as_on_several_machines(tmp_path: Path):
     keys, port = str(tmp_path / "keys"), free_port()
     subprocess.run([sys.executable, "-m", "neuralsim", "keys", "new", keys], cwd=ROOT, check=True, capture_output=True)
     town, line = started("town", "--port", "0", "--vehicles", "2", "--walkers", "1")
@@ -313,33 +313,33 @@ def test_each_process_alone_as_on_several_machines(tmp_path: Path):
         errors = driven.process.communicate(timeout=60)[1]
         assert driven.process.returncode == 0, errors
         assert len(driven.telemetry()) == 12
-        assert bridge.poll() is None  # it is not ours to end
+        assert bridge.poll() is None  # the drive did not start it, so it must not end it
     finally:
         for process in (bridge, town):
             process.terminate()
             process.communicate(timeout=10)
 
 
-def test_the_town_ticks_no_faster_than_the_renderer_can_follow():
+def test_the_town_ticks_no_faster_than_the_renderer():
     def rate(step, cores=2, threads=None, pixels=512 * 256):
         return sustainable_rate(seconds_per_frame(step, cores, threads, pixels))
 
-    assert rate(0.020) == 31.0  # 20 ms of painting, 12 ms of the rest on the same cores
+    assert rate(0.020) == 31.0  # 20 ms of rendering, 12 ms of everything else on the same cores
     assert rate(0.015) == 37.0
-    assert rate(0.019, pixels=1024 * 512) == 25.0  # 19 ms of painting, 21 of the rest
-    assert rate(0.031, threads=1) == 31.0  # 31 ms of painting, the rest beside it
+    assert rate(0.019, pixels=1024 * 512) == 25.0  # 19 ms of rendering, 21 ms of everything else
+    assert rate(0.031, threads=1) == 31.0  # 31 ms of rendering, everything else in parallel
     assert rate(0.030, cores=8) == 33.0
     assert rate(0.005, cores=8) == 40.0
-    assert rate(0.5) == 20.0  # slower would be no driving: it skips frames instead
+    assert rate(0.5) == 20.0  # never slower: it skips frames instead
 
 
 @pytest.mark.parametrize(
     ("show", "apart", "in_turns", "threads", "rate"),
     [
         (None, 0.031, 0.001, 1, 31.0),  # fluent: nothing else is tried
-        (None, 0.060, 0.030, None, 24.0),  # all cores, and the tick in turns with them, are faster
+        (None, 0.060, 0.030, None, 24.0),  # all cores, alternating with the tick, are faster
         (None, 0.045, 0.040, 1, 22.0),  # they are not
-        ("1024x512", 0.043, 0.024, 1, 23.0),  # of large frames, the tick takes longer
+        ("1024x512", 0.043, 0.024, 1, 23.0),  # with large frames, the tick takes longer
         ("1024x512", 0.060, 0.024, None, 22.0),
     ],
 )
@@ -362,7 +362,7 @@ def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart
 
 
 def test_on_few_cores_one_is_left_to_the_simulation():
-    assert [painting_threads(cores) for cores in (1, 2, 3, 4, 16)] == [None, 1, 2, None, None]
+    assert [render_threads(cores) for cores in (1, 2, 3, 4, 16)] == [None, 1, 2, None, None]
     alone = DriveOptions(connect="tcp://127.0.0.1:5600")  # the simulation is on another machine
     for options, cores, threads in ((DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (alone, 2, None)):
         with pytest.MonkeyPatch.context() as patch:
@@ -370,7 +370,7 @@ def test_on_few_cores_one_is_left_to_the_simulation():
             assert DriveSession(options)._threads == threads
 
 
-def test_a_process_that_works_is_waited_for_and_one_that_does_nothing_is_not():
+def test_waiting_for_a_process_times_out_only_if_it_is_idle():
     busy = "import time, json\nend = time.time() + 2.5\nwhile time.time() < end: sum(range(10000))\n"
     busy += "print(json.dumps({'ready': 1}), flush=True); time.sleep(60)"
     child = Child("worker", child_process([sys.executable, "-c", busy]))
@@ -386,34 +386,35 @@ def test_a_process_that_works_is_waited_for_and_one_that_does_nothing_is_not():
         child.process.kill()
 
 
-def test_a_process_that_is_begun_later_says_what_it_does():
+def test_a_deferred_process_reports_its_progress():
     code = (
         "from bridge.process.json_lines import ProcessOptions\nfrom bridge.process.options import parse\n"
-        "options = parse(ProcessOptions, ['-'], 'child')\noptions.step('Building')\noptions.tell('ready', 3, '')"
+        "options = parse(ProcessOptions, ['-'], 'child')\n"
+        "options.announce_step('Building')\noptions.announce('ready', 3, '')"
     )
-    child, said = Child("child", child_process([sys.executable, "-c", code], later=True)), []
+    child, steps = Child("child", child_process([sys.executable, "-c", code], deferred=True)), []
     child.begin('{"json_lines": true}')
-    assert child.wait_ready(20.0, lambda: False, said.append) == 3
-    assert said == ["Building", ""]
+    assert child.wait_ready(20.0, lambda: False, steps.append) == 3
+    assert steps == ["Building", ""]
     child.process.wait(10)
 
 
-def test_a_drive_recorded_by_hand_can_be_read_again(tmp_path: Path):
+def test_a_recording_on_request_can_be_read_back(tmp_path: Path):
     session = DriveSession(DriveOptions(model="tags", town="hamlet"))
     planes = {
         "tag": np.ones((32, 64), np.uint8),
         "instance": np.zeros((32, 64), np.uint16),
         "depth": np.full((32, 64), 9.0, np.float32),
         "motion": np.zeros((32, 64, 2), np.float16),
-        "rgb": np.zeros((32, 64, 3), np.uint8),  # the window looked at it; it is not recorded
+        "rgb": np.zeros((32, 64, 3), np.uint8),  # displayed in the window, but not recorded
     }
     recording = None
     for n in range(12):
         frame = Frame(n, n, n / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
-        picture = PaintedFrame(frame, np.full((32, 64, 3), 20 * n, np.uint8))
-        recording = recording or DriveRecording(tmp_path / "drive-1", picture, session)
-        recording.write(picture, n / 30.0)
-        planes["tag"][:] = n  # the bridge uses the memory again
+        rendered = RenderedFrame(frame, np.full((32, 64, 3), 20 * n, np.uint8))
+        recording = recording or DriveRecording(tmp_path / "drive-1", rendered, session)
+        recording.write(rendered, n / 30.0)
+        planes["tag"][:] = n  # the bridge reuses the memory
         time.sleep(0.02)
     assert recording is not None
     recording.close()

@@ -1,4 +1,4 @@
-"""Which model paints: `auto` takes the better one where it is painted in time, `--quality best` where nobody waits."""
+"""The choice of the model: `auto` takes the better one if it runs in real time, `--quality best` offline."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from neuralsim.base.shared_options import BEST_MODEL, DEFAULT_MODEL, model_of
 from neuralsim.offline.options import RenderOptions
 from neuralsim.renderer import neural_renderer
 from neuralsim.runtimes import RuntimeUnavailable
-from neuralsim.session import painting_loop, renderer_loading
+from neuralsim.session import render_loop, renderer_loading
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import AUTO, DriveOptions
 
 
 class Renderer:
-    """Stands for a loaded model; painting takes ``seconds``."""
+    """Stands in for a loaded model; rendering takes ``seconds``."""
 
     seconds, refused = 0.02, False
 
@@ -33,50 +33,50 @@ class Renderer:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """One with many cores, for which both models are shipped."""
+    """A machine with many cores, with both models available."""
     monkeypatch.setattr(neural_renderer, "NeuralRenderer", Renderer)
     monkeypatch.setattr(renderer_loading, "cores", lambda: renderer_loading.STRONG)
     monkeypatch.setattr(zoo, "names", lambda: [DEFAULT_MODEL, BEST_MODEL])
     return monkeypatch
 
 
-def painted_by(model: str = AUTO, size: tuple[int, int] | None = (512, 256)) -> str:
+def chosen_model(model: str = AUTO, size: tuple[int, int] | None = (512, 256)) -> str:
     return renderer_loading.make_renderer(model, "auto", size).model
 
 
-def test_auto_takes_the_best_where_it_is_painted_in_time(machine: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_best_if_it_runs_in_real_time(machine: pytest.MonkeyPatch) -> None:
     assert DriveOptions().model == AUTO
-    assert painted_by() == zoo.BEST
-    assert painted_by(DEFAULT_MODEL) == DEFAULT_MODEL
-    assert painted_by(size=None) == DEFAULT_MODEL, "nothing to measure with"
+    assert chosen_model() == zoo.BEST
+    assert chosen_model(DEFAULT_MODEL) == DEFAULT_MODEL
+    assert chosen_model(size=None) == DEFAULT_MODEL, "no size to measure with"
     machine.setattr(Renderer, "seconds", 0.04)
-    assert painted_by() == DEFAULT_MODEL
+    assert chosen_model() == DEFAULT_MODEL
     machine.setattr(Renderer, "seconds", 0.02)
     machine.setattr(Renderer, "refused", True)
-    assert painted_by() == DEFAULT_MODEL
+    assert chosen_model() == DEFAULT_MODEL
 
 
 def test_auto_does_not_try_on_few_cores_without_a_gpu(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(renderer_loading, "cores", lambda: renderer_loading.STRONG - 1)
-    assert painted_by() == DEFAULT_MODEL
+    assert chosen_model() == DEFAULT_MODEL
 
 
-@pytest.mark.parametrize(("asked", "painted"), [("my/folder", "my/folder"), (AUTO, zoo.BEST)])
-def test_further_cameras_are_painted_by_the_same_model(
-    asked: str, painted: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("requested", "expected"), [("my/folder", "my/folder"), (AUTO, zoo.BEST)])
+def test_further_cameras_are_chosen_model_the_same_model(
+    requested: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder's card may have any name, which says nothing of where it lies."""
-    monkeypatch.setattr(painting_loop, "make_renderer", lambda model, *_: model)
-    session = DriveSession(DriveOptions(model=asked))
-    session.model = zoo.BEST if asked == AUTO else "a name"
-    assert session._painter_of("rear", street()) == painted
+    """The name in a folder's card may differ from its path."""
+    monkeypatch.setattr(render_loop, "make_renderer", lambda model, *_: model)
+    session = DriveSession(DriveOptions(model=requested))
+    session.model = zoo.BEST if requested == AUTO else "a name"
+    assert session._renderer_for("rear", street()) == expected
 
 
 def test_the_runtimes_of_all_models_are_measured_before_a_drive_begins(machine: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    machine.setattr(neural_renderer, "measures", lambda model, *_: bool(asked.append(model)))
+    measured: list[str] = []
+    machine.setattr(neural_renderer, "needs_measuring", lambda model, *_: bool(measured.append(model)))
     assert not renderer_loading.RendererLoader(DriveOptions(), None, lambda *_: None).measures()
-    assert asked == [zoo.BEST, zoo.DEFAULT]
+    assert measured == [zoo.BEST, zoo.DEFAULT]
 
 
 def test_quality_best_chooses_the_model(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Processes that are forked to replace others: the town's, which is given its options later."""
+"""Processes that are forked to replace others: the town's, which receives its options later."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from neuralsim.session import forks
 from neuralsim.session.processes import Child, ProcessError, Processes
 
 TOWN = ("town server", "neuralsim.town.carla_server")
-READY = 60.0  # s on a machine that is busy
+READY = 60.0  # s on a busy machine
 
 needs_forks = pytest.mark.skipif(not forks.AVAILABLE, reason="this system has no pidfd")
 
 
 @pytest.fixture
 def processes() -> Iterator[Processes]:
-    found = Processes()
-    yield found
-    found.stop()
+    children = Processes()
+    yield children
+    children.stop()
 
 
-def _begun(child: Child) -> Child:
+def _started(child: Child) -> Child:
     child.begin('{"town": ["hamlet"], "port": 0, "vehicles": 0, "walkers": 0, "json_lines": true, "with_parent": true}')
     assert child.wait_ready(READY, lambda: False)["town"] == "hamlet"
     return child
 
 
-def _again(processes: Processes) -> Child:
-    return processes.start(*TOWN, "-", later=True, again=True)
+def _restartable(processes: Processes) -> Child:
+    return processes.start(*TOWN, "-", deferred=True, restartable=True)
 
 
 def _template(child: Child) -> subprocess.Popen[str]:
@@ -44,20 +44,20 @@ def _template(child: Child) -> subprocess.Popen[str]:
 
 
 @needs_forks
-def test_what_replaces_one_is_forked_and_costs_no_imports(processes: Processes) -> None:
-    first = _begun(_again(processes))
+def test_a_replacement_is_forked_and_needs_no_imports(processes: Processes) -> None:
+    first = _started(_restartable(processes))
     first.process.kill()
     assert first.process.wait(READY) == -signal.SIGKILL
     with pytest.raises(ProcessError, match="exit code -9"):
         first.check()
-    second = _begun(_again(processes))
+    second = _started(_restartable(processes))
     assert second.pid != first.pid
     process = psutil.Process(second.pid)
     assert process.ppid() == _template(first).pid
-    assert os.getpgid(second.pid) == second.pid, "what it starts can be ended with it"
+    assert os.getpgid(second.pid) == second.pid, "processes that it starts can be ended with it"
     cpu = machine.cpu_seconds(second.pid)
     assert cpu is not None
-    third = _again(processes)
+    third = _restartable(processes)
     third.process.terminate()  # before it has options
     assert third.process.wait(READY) == -signal.SIGTERM
     second.process.terminate()
@@ -66,20 +66,20 @@ def test_what_replaces_one_is_forked_and_costs_no_imports(processes: Processes) 
 
 @needs_forks
 def test_a_template_that_has_died_is_replaced(processes: Processes) -> None:
-    first = _begun(_again(processes))
+    first = _started(_restartable(processes))
     template = _template(first)
     template.kill()
     template.wait(READY)
     assert first.process.wait(READY) is not None, "a fork ends with its parent"
-    second = _begun(_again(processes))
+    second = _started(_restartable(processes))
     assert _template(second).pid != template.pid
 
 
 @needs_forks
-def test_nobody_is_left_when_who_started_all_is_killed() -> None:
+def test_no_process_is_left_when_the_parent_is_killed() -> None:
     program = (
         "import time; from neuralsim.session.processes import Processes; p = Processes()\n"
-        f"child = p.start(*{TOWN!r}, '-', later=True, again=True)\n"
+        f"child = p.start(*{TOWN!r}, '-', deferred=True, restartable=True)\n"
         'child.begin(\'{"town": ["hamlet"], "port": 0, "json_lines": true, "with_parent": true}\')\n'
         "child.wait_ready(60.0, lambda: False)\nprint(child.pid, child.process.template.process.pid, flush=True)\n"
         "time.sleep(60.0)"
@@ -94,24 +94,24 @@ def test_nobody_is_left_when_who_started_all_is_killed() -> None:
 
 
 @needs_forks
-def test_why_a_template_cannot_be_loaded_is_said(processes: Processes) -> None:
-    child = processes.start("town server", "bridge.no_such_module", "-", later=True, again=True)
+def test_a_template_that_cannot_be_loaded_reports_why(processes: Processes) -> None:
+    child = processes.start("town server", "bridge.no_such_module", "-", deferred=True, restartable=True)
     with pytest.raises(ProcessError, match="No module named"):
         child.wait_ready(READY, lambda: False)
 
 
-def test_one_may_be_left_when_the_others_are_ended(processes: Processes) -> None:
-    town, other = (processes.start(name, TOWN[1], "-", later=True) for name in ("town", "other"))
-    processes.end_children(grace=0.0, but=town)
+def test_one_process_may_be_kept_when_the_others_are_ended(processes: Processes) -> None:
+    town, other = (processes.start(name, TOWN[1], "-", deferred=True) for name in ("town", "other"))
+    processes.end_children(grace=0.0, keep=town)
     assert processes.children == [town]
     assert processes.pids == [town.pid]
     assert not psutil.pid_exists(other.pid)
 
 
 @needs_forks
-def test_nothing_is_left_when_all_is_stopped(processes: Processes) -> None:
-    child = _begun(_again(processes))
+def test_no_process_is_left_after_stop(processes: Processes) -> None:
+    child = _started(_restartable(processes))
     pids = child.pid, _template(child).pid
-    importing = processes.start("bridge", "bridge.carla_bridge", "-", later=True, again=True)
+    importing = processes.start("bridge", "bridge.carla_bridge", "-", deferred=True, restartable=True)
     processes.stop()
     assert not any(psutil.pid_exists(pid) for pid in (*pids, importing.pid))

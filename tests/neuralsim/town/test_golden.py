@@ -1,9 +1,9 @@
-"""The frames of two towns are those of the commit that wrote ``golden.json``, byte for byte.
+"""Frames of two towns equal those of the commit that wrote ``golden.json``, byte for byte.
 
-Of the planes only tag and instance are compared: they are integers, so a processor that rounds the last bit of a depth
-or a colour another way gives the same ones, but for a pixel on an edge now and then. So on another kind of processor
-than the file's a few such pixels are let pass; on the same kind none is. To write the file anew, after a change that
-is meant to show: ``python tests/neuralsim/town/test_golden.py``.
+Only tag and instance planes are compared: they are integers, so a processor that rounds depths and colours differently
+gives the same values, apart from a few pixels on edges. These are tolerated on another kind of processor than that of
+the file, but not on the same kind. To update the file after an intended change, run
+``python tests/neuralsim/town/test_golden.py``.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ FILE = Path(__file__).with_name("golden.json")
 TOWNS = ("hamlet", "oldtown")
 SIZE = (128, 64)
 PLANES = {"tag": np.uint8, "instance": np.uint16}
-STRAY = 0.002  # of the pixels, on another processor
+TOLERANCE = 0.002  # share of the pixels that may differ on another processor
 
 
 def frames(town: str) -> list[dict[str, np.ndarray]]:
-    """Three frames from a car in traffic, ten ticks apart."""
+    """Return three frames from a car in traffic, ten ticks apart."""
     world = World(town, seed=7, vehicles=12, walkers=8)
     car = next(actor.id for actor in world.actors.values() if actor.blueprint.id.startswith("vehicle."))
     lens = {"image_size_x": str(SIZE[0]), "image_size_y": str(SIZE[1]), "fov": "70"}
     camera = world.spawn("sensor.camera.instance_segmentation", lens, Transform(x=0.6, z=1.45), car).id
-    found = []
+    captured = []
     for _ in range(3):
         for _ in range(10):
             world.tick(1.0 / 30.0)
         planes = world.capture(camera)
-        found.append({name: getattr(planes, name).astype(kind) for name, kind in PLANES.items()})
-    return found
+        captured.append({name: getattr(planes, name).astype(kind) for name, kind in PLANES.items()})
+    return captured
 
 
 def digest(frame: dict[str, np.ndarray]) -> str:
@@ -48,7 +48,7 @@ def digest(frame: dict[str, np.ndarray]) -> str:
 
 
 @pytest.mark.parametrize("town", TOWNS)
-def test_frames_of_a_town_are_those_that_were_written_down(town: str) -> None:
+def test_frames_of_a_town_equal_the_recorded_ones(town: str) -> None:
     golden = json.loads(FILE.read_text(encoding="utf-8"))
     for frame, sha256, packed in zip(frames(town), golden[town]["sha256"], golden[town]["tag"], strict=True):
         if digest(frame) == sha256:
@@ -56,17 +56,16 @@ def test_frames_of_a_town_are_those_that_were_written_down(town: str) -> None:
         tag = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8).reshape(SIZE[::-1])
         away = float((frame["tag"] != tag).mean())
         same = get_host_cpu_name() == golden["processor"]
-        assert not same, f"{away:.2%} of the tags are others than before, or instances are"
-        assert away <= STRAY
+        assert not same, f"{away:.2%} of the tags differ, or instances do"
+        assert away <= TOLERANCE
 
 
 if __name__ == "__main__":
-    towns = {town: frames(town) for town in TOWNS}
-    told = {
+    golden = {
         town: {
-            "sha256": [digest(frame) for frame in each],
-            "tag": [base64.b64encode(zlib.compress(frame["tag"].tobytes(), 9)).decode() for frame in each],
+            "sha256": [digest(frame) for frame in captured],
+            "tag": [base64.b64encode(zlib.compress(frame["tag"].tobytes(), 9)).decode() for frame in captured],
         }
-        for town, each in towns.items()
+        for town, captured in ((town, frames(town)) for town in TOWNS)
     }
-    FILE.write_text(json.dumps({"processor": get_host_cpu_name()} | told, indent=1) + "\n")
+    FILE.write_text(json.dumps({"processor": get_host_cpu_name()} | golden, indent=1) + "\n")

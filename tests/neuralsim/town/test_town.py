@@ -11,7 +11,7 @@ from helpers.town_camera import STEP, with_camera
 from bridge.tags import Tag
 from neuralsim.town.core.types import Transform, VehicleControl
 from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState, overlap
-from neuralsim.town.ground.blocks import inside
+from neuralsim.town.ground.blocks import points_in_polygon
 from neuralsim.town.world import World
 
 
@@ -23,7 +23,7 @@ def world() -> World:
 # Scenery --------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_stands_on_a_lane(world: World) -> None:
+def test_no_obstacle_is_on_a_lane(world: World) -> None:
     boxes = world._solid.boxes
     cos, sin = np.cos(boxes[:, 2]), np.sin(boxes[:, 2])
     for lane in world.network.lanes:
@@ -39,7 +39,7 @@ def test_nothing_stands_on_a_lane(world: World) -> None:
 
 
 def test_street_looks_like_a_street(world: World) -> None:
-    """Every class a street has is there, nothing hovers: no sky below the horizon, mostly ordinary shares."""
+    """Every class of a street has a plausible share, and there is no sky below the horizon."""
     shares = np.zeros(29)
     camera = world.spawn(
         "sensor.camera.semantic_segmentation", {"image_size_x": "256", "image_size_y": "128", "fov": "70"}, Transform()
@@ -50,14 +50,14 @@ def test_street_looks_like_a_street(world: World) -> None:
         assert not (tag[66:] == Tag.SKY).any()
         shares += np.bincount(tag.ravel(), minlength=29) / tag.size / 40
     world.destroy(camera.id)
-    wanted = {
+    expected = {
         Tag.ROAD: (0.18, 0.45),
         Tag.SIDEWALK: (0.02, 0.15),
         Tag.BUILDING: (0.15, 0.5),
         Tag.VEGETATION: (0.04, 0.35),
     }
-    wanted |= {Tag.SKY: (0.03, 0.3), Tag.CAR: (0.01, 0.2), Tag.ROAD_LINE: (0.002, 0.05), Tag.POLE: (0.001, 0.05)}
-    for tag, (low, high) in wanted.items():
+    expected |= {Tag.SKY: (0.03, 0.3), Tag.CAR: (0.01, 0.2), Tag.ROAD_LINE: (0.002, 0.05), Tag.POLE: (0.001, 0.05)}
+    for tag, (low, high) in expected.items():
         assert low < shares[tag] < high, f"{tag.name} {shares[tag]:.3f}"
     for tag in (Tag.WALL, Tag.FENCE, Tag.TRAFFIC_SIGN, Tag.TERRAIN, Tag.STATIC):
         assert shares[tag] > 0, tag.name
@@ -65,23 +65,23 @@ def test_street_looks_like_a_street(world: World) -> None:
 
 @pytest.mark.alone
 def test_builds_fast_and_small(world: World) -> None:
-    """Within what 120 million additions take: virtual processors are not the same every day."""
+    """The limit is the time of 120 million additions, as the speed of virtual processors varies."""
     start = time.process_time()
     sum(number for number in range(10_000_000))
     added = time.process_time()
     again = World("oldtown", seed=1)
     assert time.process_time() - added < 12.0 * (added - start)
-    scene = again._stage.scene
+    scene = again._views.scene
     assert scene.static_triangles < 150_000
 
 
-def test_parked_cars_stand_beside_the_road(world: World) -> None:
+def test_parked_cars_are_on_the_asphalt_within_the_town(world: World) -> None:
     parked = [prop for prop in world.props if prop.kind.startswith("vehicle.")]
     assert len(parked) > 150
-    assert all(world.ground.asphalt(prop.x, prop.y) for prop in parked)
+    assert all(world.ground.is_asphalt(prop.x, prop.y) for prop in parked)
     for ring in world.ground.rings:
         spots = np.array([(prop.x, prop.y) for prop in parked])
-        assert not ring.outer or inside(spots, ring.points[:, :2]).all()
+        assert not ring.outer or points_in_polygon(spots, ring.points[:, :2]).all()
 
 
 # Vehicle --------------------------------------------------------------------------------------------------------------
@@ -119,15 +119,15 @@ def test_steering_turns_right_tightly_when_slow_and_within_grip_when_fast() -> N
     assert left.yaw == pytest.approx(-slow.yaw, abs=1e-9)
 
 
-def test_reverse_is_no_rocket() -> None:
+def test_reverse_is_slow() -> None:
     backed = drive(VehicleControl(throttle=1.0, reverse=True), 2)
     assert -17.0 / 3.6 < backed.speed < -8.0 / 3.6  # m/s after 2 s
     assert drive(VehicleControl(throttle=1.0, reverse=True), 20).speed > -27.0 / 3.6
 
 
 @pytest.mark.parametrize("rate", [20, 30, 60])
-def test_grazing_a_wall_costs_little_and_says_so_before_it_costs_much(rate: int) -> None:
-    """Along a wall at 3 degrees: the speed that is lost is in proportion to how hard the wall was hit."""
+def test_grazing_a_wall_costs_little_speed_and_is_reported(rate: int) -> None:
+    """At 3 degrees along a wall, the speed lost is proportional to the impulse of the collision."""
     world = World("plain", vehicles=0, walkers=0)
     ego = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     start = ego.transform.x, ego.transform.y
@@ -135,31 +135,31 @@ def test_grazing_a_wall_costs_little_and_says_so_before_it_costs_much(rate: int)
     world.set_transform(ego.id, Transform(*start, ego.transform.z, 0.0, 3.0))
     world.set_velocity(ego.id, (12.0 * np.cos(np.radians(3.0)), 12.0 * np.sin(np.radians(3.0)), 0.0))
     ego.control = VehicleControl(throttle=0.3)
-    lost, told, count = 0.0, 0.0, 0
+    lost, reported, count = 0.0, 0.0, 0
     for _ in range(3 * rate):
         before = world.drives[ego.id].speed
         world.tick(1.0 / rate)
         change = before - world.drives[ego.id].speed
         for event in world.events():
             count += 1
-            told += float(np.hypot(*event.impulse[:2])) / world.drives[ego.id].spec.mass
+            reported += float(np.hypot(*event.impulse[:2])) / world.drives[ego.id].spec.mass
         lost += max(change, 0.0)
-        assert change < 0.5 or told > 0.0, "speed was lost to something that nobody was told of"
+        assert change < 0.5 or reported > 0.0, "speed was lost without a collision event"
     assert count == 1  # a lasting contact is one collision
-    assert 0.0 < told < 1.0
+    assert 0.0 < reported < 1.0
     assert world.drives[ego.id].speed > 8.0
 
 
-def test_what_one_runs_into_has_a_name() -> None:
+def test_obstacles_have_tags() -> None:
     world = World("hamlet", vehicles=0, walkers=0)
-    tags = [world.land.tag_of(k) for k in range(0, len(world._solid.boxes), 25)]
+    tags = [world.static_town.tag_of(k) for k in range(0, len(world._solid.boxes), 25)]
     assert {Tag.BUILDING, Tag.VEGETATION} <= set(tags)
     assert not {Tag.ROAD, Tag.SIDEWALK, Tag.TERRAIN, Tag.SKY} & set(tags)
     largest = int(np.argmax(world._solid.boxes[:, 3] * world._solid.boxes[:, 4]))
-    assert world.land.tag_of(largest) == Tag.BUILDING
+    assert world.static_town.tag_of(largest) == Tag.BUILDING
 
 
-def test_car_meets_a_house_stops_and_tells() -> None:
+def test_car_that_hits_a_house_stops_and_reports_it() -> None:
     world = World("hamlet", vehicles=0, walkers=0)
     box = max(world._solid.boxes, key=lambda box: box[3] * box[4])
     ego = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
@@ -175,8 +175,8 @@ def test_car_meets_a_house_stops_and_tells() -> None:
     assert [(crash.actor, crash.other) for crash in crashes] == [(ego.id, 0)]
     assert np.linalg.norm(crashes[0].impulse) > 3000.0
     assert abs(float(np.linalg.norm(ego.velocity))) < 0.5
-    apart = overlap(ego.transform.x, ego.transform.y, np.radians(ego.transform.yaw), *ego.extent[:2], *kept)
-    assert apart[0] < 0.05
+    contact = overlap(ego.transform.x, ego.transform.y, np.radians(ego.transform.yaw), *ego.extent[:2], *kept)
+    assert contact[0] < 0.05
 
 
 # Traffic --------------------------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_traffic_keeps_moving_apart_and_stops_at_red() -> None:
             assert _least_gap(world) > 0.0
     assert longest < 30.0, "a jam that does not resolve"
     assert np.mean(speeds) > 3.0
-    assert ran_red <= 1  # one who was past the line when it changed
+    assert ran_red <= 1  # one that had passed the line when the light changed
 
 
 def _least_gap(world: World) -> float:
@@ -229,10 +229,10 @@ def test_traffic_stops_behind_the_driver() -> None:
             nearest, float(np.hypot(world.traffic.poses[:, 0] - here[0], world.traffic.poses[:, 1] - here[1]).min())
         )
     assert (ego.transform.x, ego.transform.y) == here
-    assert nearest < 60.0, "traffic is kept near who drives"
+    assert nearest < 60.0, "traffic is kept near the driven vehicle"
 
 
-def test_lights_cycle_by_group_and_can_be_seen() -> None:
+def test_lights_cycle_by_group_and_are_visible() -> None:
     world = World("oldtown", seed=0, vehicles=0, walkers=0)
     seen: dict[int, set[str]] = {light.actor: set() for light in world.lights.all}
     for _ in range(45 * 10):
@@ -268,14 +268,14 @@ def test_same_seed_and_controls_give_the_same_bytes() -> None:
     def run() -> tuple[list[bytes], list[tuple[float, ...]]]:
         world = World("oldtown", seed=9)
         ego, camera = with_camera(world, 2)
-        pictures, states = [], []
+        images, states = [], []
         for tick in range(60):
             ego.control = VehicleControl(throttle=0.6, steer=0.2 * np.sin(tick / 10))
             world.tick(STEP)
             if tick % 15 == 14:
                 planes = world.capture(camera.id)
                 assert planes.rgb is not None
-                pictures.append(
+                images.append(
                     b"".join(
                         p.tobytes() for p in (planes.tag, planes.instance, planes.depth, planes.motion, planes.rgb)
                     )
@@ -283,7 +283,7 @@ def test_same_seed_and_controls_give_the_same_bytes() -> None:
             states.append(
                 tuple(v for a in world.actors.values() for v in (a.transform.x, a.transform.y, a.transform.yaw))
             )
-        return pictures, states
+        return images, states
 
     assert run() == run()
 
@@ -300,7 +300,7 @@ def test_spawn_points_are_apart_and_free(world: World) -> None:
         assert gap > 8.0, "traffic made way"
         world.set_transform(ego.id, points[-1])
         gap = np.hypot(world.traffic.poses[:, 0] - points[-1].x, world.traffic.poses[:, 1] - points[-1].y).min()
-        assert gap > 8.0, "and does so when one is put elsewhere"
+        assert gap > 8.0, "traffic also makes way for a teleported vehicle"
         world.set_transform(ego.id, point)
         with pytest.raises(ValueError, match="collision at spawn position"):
             world.spawn("vehicle.tesla.model3", {}, point)
@@ -317,7 +317,7 @@ def test_spawning_says_what_is_wrong(world: World) -> None:
         world.capture(world.spectator.id)
 
 
-def test_camera_rides_along_and_shares_its_picture(world: World) -> None:
+def test_camera_moves_with_its_vehicle_and_shares_its_planes(world: World) -> None:
     ego, camera = with_camera(world, 30)
     lens = {"image_size_x": "256", "image_size_y": "128", "fov": "70"}
     depth = world.spawn("sensor.camera.depth", lens, Transform(0.6, 0.0, 1.5), ego.id)
@@ -327,18 +327,18 @@ def test_camera_rides_along_and_shares_its_picture(world: World) -> None:
         world.tick(STEP)
     assert np.allclose(camera.transform.matrix(), ego.transform.matrix() @ Transform(0.6, 0.0, 1.5).matrix(), atol=1e-6)
     assert world.capture(camera.id) is world.capture(depth.id)
-    assert not (world.capture(camera.id).instance == ego.id).any(), "hood view: the ego is not in its own way"
+    assert not (world.capture(camera.id).instance == ego.id).any(), "the ego is not in the hood view"
     follow = world.capture(chase.id)
     assert (follow.instance == ego.id).sum() > 200
     assert world.capture(camera.id) is not follow
     motion = world.capture(camera.id).motion[100:, 96:160]
-    assert np.abs(motion).max() > 1.0, "the road flows by"
+    assert np.abs(motion).max() > 1.0, "the road moves"
     world.destroy(ego.id)
     assert not {camera.id, depth.id} & set(world.actors)
 
 
-def test_a_car_put_there_at_a_pitch_of_nearly_360_degrees_stands_level_at_once(world: World) -> None:
-    """Clients' waypoints have it so; it must not turn a whole somersault back to 0."""
+def test_a_car_placed_at_a_pitch_of_nearly_360_degrees_is_level_at_once(world: World) -> None:
+    """Clients' waypoints have such pitches; the car must not roll over a full turn back to 0."""
     ego, _ = with_camera(world, 31)
     ego.transform.pitch, ego.transform.roll = 359.9, 359.8
     ego.control = VehicleControl(hand_brake=True)
@@ -367,7 +367,7 @@ def test_walkers_walk_on_pavements_with_moving_legs(world: World) -> None:
         world.tick(STEP)
         phases.add(people[0].template)
     assert len(phases) >= 4
-    assert not any(world.ground.asphalt(actor.transform.x, actor.transform.y) for actor in people)
+    assert not any(world.ground.is_asphalt(actor.transform.x, actor.transform.y) for actor in people)
 
 
 def test_tick_is_cheap(world: World) -> None:

@@ -1,4 +1,4 @@
-"""How the towns live: traffic, people, the driven vehicle's figures, weather and time of day."""
+"""Life in the towns: traffic, pedestrians, performance of driven vehicles, weather and time of day."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP = 1.0 / 20.0
 
 
 @pytest.mark.parametrize("town", sorted(towns.TOWNS))
-def test_traffic_lives_without_touching_or_jamming(town: str) -> None:
+def test_traffic_flows_without_contact_or_jams(town: str) -> None:
     world = World(town, seed=1, vehicles=24, walkers=12)
     traffic = world.traffic
     longest = 0.0
@@ -54,7 +54,7 @@ def test_motorway_traffic_is_fast_and_changes_lanes() -> None:
     assert fast > 24.0
 
 
-def test_people_cross_at_crosswalks_and_traffic_lets_them() -> None:
+def test_people_cross_at_crosswalks_and_traffic_yields() -> None:
     world = World("hamlet", 2, 10, 30)
     crossed, stopped = 0, 0
     for _ in range(90 * 20):
@@ -88,23 +88,23 @@ def test_a_long_step_is_many_short_ones() -> None:
     def drive(steps: int, delta: float) -> tuple[World, list[int]]:
         world = World("hamlet", 2, 10, 6)
         world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0]).control = VehicleControl(throttle=0.8)
-        met = []
+        hits = []
         for _ in range(steps):
             world.tick(delta)
-            met += [event.other for event in world.events()]
-        return world, met
+            hits += [event.other for event in world.events()]
+        return world, hits
 
-    (long, met), (short, met_slowly) = drive(3, 3.0), drive(90, 0.1)
+    (long, hits), (short, hits_in_short_steps) = drive(3, 3.0), drive(90, 0.1)
     assert (long.frame, short.frame) == (3, 90)
     assert long.time == pytest.approx(short.time)
     assert [a.transform for a in long.actors.values()] == [a.transform for a in short.actors.values()]
-    assert len(met) > 0  # it has run into something, in the middle of a step
-    assert met == met_slowly
+    assert len(hits) > 0  # it has hit something in the middle of a step
+    assert hits == hits_in_short_steps
 
 
-def test_figures_of_a_compact_car_and_of_a_truck() -> None:
+def test_performance_of_a_compact_car_and_of_a_truck() -> None:
     """A compact car of 88 kW and 1350 kg: 0 to 100 km/h in 9 to 10.5 s, 185 to 200 km/h, 36 to 40 m from 100 km/h, 0.85
-    to 0.95 g across (makers' data sheets and ADAC tests); a laden truck stops at 5 to 7 m/s^2 and corners at 0.4 g."""
+    to 0.95 g lateral (data sheets and ADAC tests); a laden truck brakes at 5 to 7 m/s^2 and corners at 0.4 g."""
     car = VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0)
     seconds = 0.0
     while car.speed < 100 / 3.6:
@@ -130,10 +130,10 @@ def test_steering_is_direct_in_town_and_calm_on_the_motorway() -> None:
     fast = at_speed("car", 120 / 3.6, VehicleControl(steer=0.1))
     assert 0.15 < fast.turn * fast.speed / 9.81 < 0.5
     turned = at_speed("car", 10.0, VehicleControl(steer=1.0), 0.1)
-    assert 0.0 < np.degrees(turned.steer) < 12.0, "nobody turns a wheel in no time"
+    assert 0.0 < np.degrees(turned.steer) < 12.0, "the steering rate is limited"
 
 
-def test_hills_pull_and_brakes_hold() -> None:
+def test_slopes_accelerate_and_brakes_hold() -> None:
     uphill, downhill = (VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0, 10.0) for _ in range(2))
     held = VehicleState(SPECS["car"], 4.5, 0.0, 0.0, 0.0)
     for _ in range(120):
@@ -147,7 +147,7 @@ def test_hills_pull_and_brakes_hold() -> None:
 # Weather --------------------------------------------------------------------------------------------------------------
 
 
-def test_weather_and_time_change_the_picture() -> None:
+def test_weather_and_time_change_the_image() -> None:
     world = World("hamlet", 0, 6, 0)
     lens = {"image_size_x": "160", "image_size_y": "80", "fov": "90"}
     camera = world.spawn("sensor.camera.rgb", lens, Transform())
@@ -179,7 +179,7 @@ def test_weather_and_time_change_the_picture() -> None:
     night, night_tags = look(sun_altitude_angle=-30.0)
     assert night.mean() < 0.3 * day.mean()
     walls = night_tags == Tag.BUILDING
-    assert night[walls].max() > 150.0, "somebody is at home"
+    assert night[walls].max() > 150.0, "some windows are lit"
     assert any(actor.light_state & 2 for actor in world.actors.values())
     dusk, _ = look(sun_altitude_angle=2.0)
     assert night.mean() < dusk.mean() < day.mean()

@@ -1,4 +1,4 @@
-"""What a street in the town looks like close up: wheels that turn, trees, what an OpenDRIVE file asks for."""
+"""A street of the town close up: turning wheels, trees, the objects of an OpenDRIVE file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neuralsim.town.assets.wheels import WheelAngles
 from neuralsim.town.core.types import Transform, VehicleControl
 from neuralsim.town.opendrive.reference import ReferenceLine
 from neuralsim.town.scenery import fixtures
-from neuralsim.town.static_town import Land
+from neuralsim.town.static_town import StaticTown
 from neuralsim.town.world import World
 
 STEP = 1.0 / 30.0
@@ -35,13 +35,13 @@ def world() -> World:
 
 
 def turn(about: str, angle: float) -> np.ndarray:
-    """Rotation f64 (3, 3): "z" from x towards y, "y" from z towards x."""
+    """Return a rotation f64 (3, 3): "z" from x towards y, "y" from z towards x."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]] if about == "z" else [[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def test_wheels_roll_and_steer_and_the_motion_plane_knows(world: World) -> None:
-    """Where each point of a front wheel was, told from the driven way and the wheel's angle in float64."""
+def test_motion_plane_includes_rolling_and_steering_of_wheels(world: World) -> None:
+    """The previous position of each point of a front wheel is computed in float64 from distance and steering angle."""
     kind = "vehicle.seat.leon"
     car = world.spawn(kind, {}, world.spawn_points()[4])
     car.control = VehicleControl(throttle=0.7, steer=0.45)
@@ -50,13 +50,13 @@ def test_wheels_roll_and_steer_and_the_motion_plane_knows(world: World) -> None:
     for _ in range(30):  # it lands before it drives
         world.tick(STEP)
     drive = world.drives[car.id]
-    beside = Transform(2.6, 2.7, 0.55, -4.0, -112.0)
+    mount = Transform(2.6, 2.7, 0.55, -4.0, -112.0)
     eyes, bodies, steers = [], [], []
     for _ in range(2):
         world.tick(STEP)
         bodies.append(car.transform.matrix())
         steers.append(drive.steer)
-        eyes.append(bodies[-1] @ beside.matrix())
+        eyes.append(bodies[-1] @ mount.matrix())
         yaw, pitch = np.arctan2(eyes[-1][1, 0], eyes[-1][0, 0]), np.arcsin(eyes[-1][2, 0])
         x, y, z = eyes[-1][:3, 3].tolist()
         pose = Transform(x, y, z, float(np.degrees(pitch)), float(np.degrees(yaw)))
@@ -91,27 +91,29 @@ def test_wheels_roll_and_steer_and_the_motion_plane_knows(world: World) -> None:
     world.destroy(car.id)
 
 
-def test_steering_is_told_from_the_way_where_nobody_tells_it() -> None:
-    """On a circle of 12 m wheels stand at the angle of a single-track model, and stay so when the vehicle stops."""
+def test_unknown_steering_is_estimated_from_the_motion() -> None:
+    """On a circle of 12 m wheels have the angle of a single-track model, and keep it when the vehicle stops."""
     base, radius, step = 2.6, 12.0, 0.05
-    rolled = WheelAngles.still(np.array([np.nan, 0.3]))
+    rolled = WheelAngles.at_rest(np.array([np.nan, 0.3]))
     poses = [
         np.stack([Transform(radius * np.sin(a), radius * (1 - np.cos(a)), 0, 0, np.degrees(a)).matrix(), np.eye(4)])
         for a in step * np.arange(40)
     ]
     for was, now in pairwise(poses):
-        rolled = rolled.onward(was, np.arange(2), now, np.full(2, base), np.array([np.nan, 0.3]))
+        rolled = rolled.advanced(was, np.arange(2), now, np.full(2, base), np.array([np.nan, 0.3]))
     assert rolled.steer == pytest.approx([np.arctan(base / radius), 0.3], abs=2e-3)
     assert rolled.rolled == pytest.approx([39 * step * radius, 0.0], rel=1e-3)
-    still = rolled.onward(poses[-1], np.arange(2), poses[-1], np.full(2, base), np.array([np.nan, 0.3]))
+    still = rolled.advanced(poses[-1], np.arange(2), poses[-1], np.full(2, base), np.array([np.nan, 0.3]))
     assert np.array_equal(still.steer, rolled.steer)
     assert np.array_equal(still.rolled, rolled.rolled)
     away = poses[-1].copy()
-    away[0, 0, 3] += 50.0  # put elsewhere: no wheel turns
-    assert rolled.onward(poses[-1], np.arange(2), away, np.full(2, base), np.full(2, 0.3)).rolled[0] == rolled.rolled[0]
+    away[0, 0, 3] += 50.0  # teleported: no wheel turns
+    assert (
+        rolled.advanced(poses[-1], np.arange(2), away, np.full(2, base), np.full(2, 0.3)).rolled[0] == rolled.rolled[0]
+    )
 
 
-def test_parts_of_a_vehicle_are_the_whole() -> None:
+def test_parts_of_a_vehicle_add_up_to_the_whole() -> None:
     book = templates()
     for name, vehicle in vehicles().items():
         whole, body, wheel = (book.meshes[book.index[each]] for each in (name, f"{name} body", f"{name} wheel"))
@@ -135,7 +137,7 @@ def test_trees_have_trunks_of_wood_and_crowns_in_one_piece(kind: str) -> None:
     assert corners[leaf][..., 2].min() > 0.8, "no leaf lies on the ground"
     joints = corners[leaf].reshape(-1, 3)
     middle, reach = joints.mean(0), np.ptp(joints, axis=0).max() / 2
-    assert np.linalg.norm(joints - middle, axis=1).max() < 1.5 * reach, "no leaf hovers far from the crown"
+    assert np.linalg.norm(joints - middle, axis=1).max() < 1.5 * reach, "no leaf floats far from the crown"
 
 
 # Foreign files --------------------------------------------------------------------------------------------------------
@@ -154,20 +156,20 @@ ROAD = """<OpenDRIVE>
 </road></OpenDRIVE>"""
 
 
-def dressed(tmp_path: Path, objects: str = "", signals: str = "") -> World:
+def world_with(tmp_path: Path, objects: str = "", signals: str = "") -> World:
     path = tmp_path / "theirs.xodr"
     path.write_text(ROAD % (objects, signals))
     return World(str(path), vehicles=0, walkers=0)
 
 
 def at(s: float, t: float) -> np.ndarray:
-    """A point of that road, f64 (2,), in UE's axes."""
+    """Return a point of that road, f64 (2,), in Unreal Engine's axes."""
     c, k = np.cos(0.5), np.sin(0.5)
     return np.array([10 + c * s - k * t, -(20 + k * s + c * t)])
 
 
 def look(world: World, s: float, t: float, towards: float) -> tuple[np.ndarray, np.ndarray]:
-    """Tags and depth of a narrow view from 1.2 m above (s, t), turned left of the road by some degrees."""
+    """Return tags and depth of a narrow view from 1.2 m above (s, t), ``towards`` degrees to the left of the road."""
     x, y = at(s, t)
     lens = {"image_size_x": "64", "image_size_y": "64", "fov": "20"}
     pose = Transform(float(x), float(y), 1.2, 0.0, -float(np.degrees(0.5)) - towards)
@@ -177,8 +179,8 @@ def look(world: World, s: float, t: float, towards: float) -> tuple[np.ndarray, 
     return planes.tag[28:36, 28:36].copy(), planes.depth[28:36, 28:36].copy()
 
 
-def test_reference_lines_are_where_carla_has_them() -> None:
-    """Lines, arcs, spirals and parametric cubics against `carla.Map`, which reads the same text."""
+def test_reference_lines_agree_with_carla() -> None:
+    """Lines, arcs, spirals and parametric cubics are compared with `carla.Map`, which reads the same text."""
     shapes = [xodr.Line(30), xodr.Spiral(0.0, 0.03, 40), xodr.Arc(0.03, length=25), xodr.Spiral(0.03, -0.02, 35)]
     shapes.append(xodr.ParamPoly3(0, 20, 0, 0, 0, 0, 0.6, -0.2, prange="normalized", length=20.01))
     road = xodr.create_road(shapes, 0, left_lanes=1, right_lanes=1, lane_width=3.0)
@@ -208,9 +210,9 @@ def test_reference_lines_are_where_carla_has_them() -> None:
         ("pole", Tag.POLE, 'radius="1" height="5"'), ("railing", Tag.FENCE, 'length="9" width="0.2" height="2"'),
     ],
 )  # fmt: skip
-def test_objects_of_a_file_stand_where_it_says(tmp_path: Path, kind: str, tag: Tag, size: str) -> None:
-    thing = f'<object id="1" type="{kind}" name="x" s="100" t="20" zOffset="0" hdg="0" orientation="none" {size}/>'
-    tags, depth = look(dressed(tmp_path, thing), 100.0, 8.0, 90.0)
+def test_objects_of_a_file_are_at_their_places(tmp_path: Path, kind: str, tag: Tag, size: str) -> None:
+    text = f'<object id="1" type="{kind}" name="x" s="100" t="20" zOffset="0" hdg="0" orientation="none" {size}/>'
+    tags, depth = look(world_with(tmp_path, text), 100.0, 8.0, 90.0)
     assert (tags == tag).all()
     wide = {"building": 8.0, "obstacle": 6.0, "gantry": 6.0, "pole": 2.0}.get(kind, 0.25)
     assert np.median(depth) == pytest.approx(12.0 - wide / 2, abs=0.15)
@@ -218,7 +220,7 @@ def test_objects_of_a_file_stand_where_it_says(tmp_path: Path, kind: str, tag: T
 
 def test_rows_outlines_and_signs_of_a_file(tmp_path: Path) -> None:
     corners = "".join(f'<cornerRoad s="{s}" t="{t}" dz="0" height="5"/>' for s, t in ((70, 14), (80, 14), (75, 24)))
-    world = dressed(
+    world = world_with(
         tmp_path,
         '<object id="1" type="barrier" name="guardRail" s="0" t="-6" zOffset="0" hdg="0">'
         '<repeat s="20" length="60" distance="0" tStart="-6" tEnd="-6" heightStart="1.5" heightEnd="1.5"/></object>'
@@ -237,12 +239,14 @@ def test_rows_outlines_and_signs_of_a_file(tmp_path: Path) -> None:
         assert np.hypot(*(trees - at(s, 9.0)).T).min() < 0.1
     for kind, s, t, yaw in (("stop", 110.0, -5.0, 180.0), ("limit", 111.0, 5.0, 0.0)):
         sign = next(p for p in world.props if p.kind == f"sign {kind}" and np.hypot(*(at(s, t) - (p.x, p.y))) < 0.1)
-        assert abs((sign.yaw - (yaw - np.degrees(0.5)) + 180.0) % 360.0 - 180.0) < 1e-6, "it faces those it is for"
+        assert abs((sign.yaw - (yaw - np.degrees(0.5)) + 180.0) % 360.0 - 180.0) < 1e-6, (
+            "it faces the traffic it is for"
+        )
 
 
-def test_what_has_no_height_is_painted(tmp_path: Path) -> None:
+def test_objects_without_height_are_markings(tmp_path: Path) -> None:
     hatched = "".join(f'<cornerLocal u="{u}" v="{v}" z="0"/>' for u, v in ((-3, -1), (3, -1), (3, 1)))
-    world = dressed(
+    world = world_with(
         tmp_path,
         '<object id="1" type="-1" name="StopLine" s="100" t="-1.5" hdg="1.57" length="3" width="0.4"/>'
         '<object id="2" type="-1" name="Region" s="60" t="-1.5" length="6" width="2">'
@@ -252,29 +256,30 @@ def test_what_has_no_height_is_painted(tmp_path: Path) -> None:
     x, y = at(40.0, -1.5)
     along = at(160.0, -1.5) - (x, y)
     hits = world.rays().cast(np.array([x, y, 0.5]), np.array([[*along, 0.0]]), 1.0, world.shapes()[2])
-    assert hits.distance[0] * 120.0 == pytest.approx(99.0, abs=0.2), "nothing stands before the crate"
+    assert hits.distance[0] * 120.0 == pytest.approx(99.0, abs=0.2), "there is nothing in front of the crate"
 
 
-def test_nonsense_objects_do_no_harm(tmp_path: Path) -> None:
-    wild = (
+def test_invalid_objects_are_tolerated(tmp_path: Path) -> None:
+    invalid = (
         '<object id="1" type="tree" s="nan" t="x"/><object/><object id="2" type="building" length="1e300" s="-5"/>'
         '<object id="3" type="barrier" height="inf"><repeat s="0" length="1e12" distance="1e-9" tStart="3"/></object>'
         '<object id="4" type="building" s="3" t="30"><outline><cornerLocal u="1"/></outline></object>'
     )
-    things, signs = fixtures.read(ET.fromstring(ROAD % (wild, '<signal s="7" t="nan" type="" zOffset="-"/>')))
-    assert len(things) == 5
+    parsed, signs = fixtures.read(ET.fromstring(ROAD % (invalid, '<signal s="7" t="nan" type="" zOffset="-"/>')))
+    assert len(parsed) == 5
     assert len(signs) == 1
-    for thing in things:
-        assert np.isfinite(thing.at).all()
-        assert max(thing.length, thing.width, thing.height) <= fixtures.LARGEST
-        assert thing.outline is None or (np.isfinite(thing.outline).all() and len(thing.outline) <= fixtures.MOST + 2)
+    for fixture in parsed:
+        assert np.isfinite(fixture.at).all()
+        assert max(fixture.length, fixture.width, fixture.height) <= fixtures.MAX_SIZE
+        outline = fixture.outline
+        assert outline is None or (np.isfinite(outline).all() and len(outline) <= fixtures.MAX_COUNT + 2)
     flat = '<object id="1" type="building" s="50" t="30"/><object id="2" type="pole" s="50" t="9"><repeat/></object>'
-    dressed(tmp_path, flat)
+    world_with(tmp_path, flat)
 
 
 @pytest.mark.parametrize(("name", "parked"), [("Town03", False), ("mine", True)])
 def test_carlas_own_maps_have_free_parking_lanes(tmp_path: Path, name: str, parked: bool) -> None:
-    """Programs written for them put cars there; the same map by another name is dressed in full."""
+    """Programs for these maps place cars there; the same map by another name has parked cars."""
     lanes = xodr.create_road([xodr.Line(120.0)], 0, left_lanes=1, right_lanes=2, lane_width=3.0)
     lanes.lanes.lanesections[0].rightlanes[1].lane_type = xodr.LaneType.parking
     lanes.add_type(xodr.RoadType.town)
@@ -282,6 +287,6 @@ def test_carlas_own_maps_have_free_parking_lanes(tmp_path: Path, name: str, park
     drive.add_road(lanes)
     drive.adjust_roads_and_lanes()
     drive.write_xml(str(tmp_path / f"{name}.xodr"))
-    boxes = Land(str(tmp_path / f"{name}.xodr"), 0).solid.boxes
+    boxes = StaticTown(str(tmp_path / f"{name}.xodr"), 0).solid.boxes
     in_lane = boxes[(boxes[:, 0] > 0.0) & (boxes[:, 0] < 120.0) & (np.abs(boxes[:, 1] - 4.5) < 1.0)]
     assert bool(len(in_lane)) == parked

@@ -1,4 +1,4 @@
-"""Every town by name: that it is whole, that one can drive in it, that what a camera sees is exact."""
+"""Every town by name: it is complete and drivable, and camera planes are exact."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def camera_of(world: World) -> Actor:
 
 @njit(cache=True)
 def cast(corners, owners, rays_y, rays_z, depth, hit, weights):  # type: ignore[no-untyped-def]
-    """The nearest of the triangles f64 (T, 3, 3), in camera space, that each ray (1, y, z) meets: Moeller and Trumbore
-    (1997), tried only where a triangle's projection reaches."""
+    """Find the nearest of the triangles f64 (T, 3, 3), in camera space, that each ray (1, y, z) hits: Moeller and
+    Trumbore (1997), tested only within the projection of a triangle."""
     height, width = depth.shape
     step_y, step_z = rays_y[1] - rays_y[0], rays_z[1] - rays_z[0]
     for t in range(len(corners)):
@@ -72,7 +72,7 @@ def cast(corners, owners, rays_y, rays_z, depth, hit, weights):  # type: ignore[
 
 @dataclass
 class Shot:
-    """What the rasteriser was asked to draw."""
+    """The arguments of one call of the rasteriser."""
 
     scene: Scene
     placements: Placements
@@ -81,7 +81,7 @@ class Shot:
 
 
 def triangles_of(shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """All triangles of a picture: corners now and a frame ago in the world f64 (T, 3, 3), tags, instances, movers."""
+    """Return all triangles of a frame: world corners now and one frame ago f64 (T, 3, 3), tags, instances, movers."""
     scene, placed = shot.scene, shot.placements
     vertices = scene.vertices.T.astype(np.float64)
     static = scene.finest_static()
@@ -102,7 +102,7 @@ def triangles_of(shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
 
 def check_exact(planes: Planes, shot: Shot) -> tuple[int, int]:
-    """Compare all planes with the ray caster; returns how many pixels of movers and of wheels were checked."""
+    """Compare all planes with the ray caster; return the numbers of pixels of movers and of all pixels compared."""
     focal = W / (2.0 * np.tan(np.radians(FOV) / 2.0))
     rays_y, rays_z = (np.arange(W) + 0.5 - W / 2) / focal, -(np.arange(H) + 0.5 - H / 2) / focal
     corners, before, tags, instances, moving = triangles_of(shot)
@@ -131,8 +131,8 @@ def check_exact(planes: Planes, shot: Shot) -> tuple[int, int]:
 
 
 @pytest.mark.usefixtures("whole_leaves")
-def test_planes_are_those_of_a_ray_caster(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random views between the lanes of the town, among its traffic: tag, instance, depth and motion."""
+def test_planes_equal_those_of_a_ray_caster(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tag, instance, depth and motion are compared in random views in the traffic of the town."""
     monkeypatch.setattr(raster, "FAR_LEVEL", 1e-9)  # one level of detail, everywhere
     shots: list[Shot] = []
     draw = Rasteriser.draw
@@ -160,14 +160,14 @@ def test_planes_are_those_of_a_ray_caster(world: World, monkeypatch: pytest.Monk
         movers += count
         assert usable > 0.3 * W * H
         if k == 3:
-            assert movers > 60, "no moving object was looked at"
+            assert movers > 60, "no moving object was in view"
     world.destroy(camera.id)
 
 
 # Looks ----------------------------------------------------------------------------------------------------------------
 
 
-def test_no_void_at_the_horizon_and_nobody_sits_in_a_wall(world: World) -> None:
+def test_no_void_at_the_horizon_and_no_spawn_point_in_a_wall(world: World) -> None:
     camera, rng = camera_of(world), np.random.default_rng(0)
     points = world.spawn_points()
     bare, walled = [], 0
@@ -187,29 +187,28 @@ def test_no_void_at_the_horizon_and_nobody_sits_in_a_wall(world: World) -> None:
     world.destroy(camera.id)
 
 
-def test_one_can_drive_down_every_road(world: World) -> None:
-    """Nothing solid stands in a lane, over or under bridges included, and the surface is where the lane is."""
+def test_every_road_is_drivable(world: World) -> None:
+    """No obstacle is in a lane, even on or below bridges, and the surface is at the height of the lane."""
     for lane in world.network.lanes:
         for k in range(2, len(lane.centre) - 2, 4):
             x, y, z = lane.centre[k].tolist()
             yaw = float(np.arctan2(*(lane.centre[k + 1] - lane.centre[k])[:2][::-1]))
             assert world._solid.hit(x, y, yaw, 1.0, 0.8, z)[0] < 0, (lane.road, lane.id, k)
-            assert abs(world.ground.level(x, y, z) - z) < 0.05, (lane.road, lane.id, k)
+            assert abs(world.ground.surface_height(x, y, z) - z) < 0.05, (lane.road, lane.id, k)
 
 
-def test_each_town_shows_what_it_is(world: World) -> None:
+def test_each_town_has_its_typical_classes(world: World) -> None:
     tags, rise = {
         "motorway": ({Tag.GUARD_RAIL, Tag.TRAFFIC_SIGN, Tag.BRIDGE, Tag.ROAD_LINE}, 6.0),
         "village": ({Tag.BUILDING, Tag.SIDEWALK, Tag.VEGETATION, Tag.TERRAIN, Tag.FENCE}, 5.0),
         "suburb": ({Tag.BUILDING, Tag.SIDEWALK, Tag.VEGETATION, Tag.CAR, Tag.POLE}, 2.0),
     }.get(world.name, ({Tag.BUILDING, Tag.ROAD_LINE}, 0.0))
-    found = set(np.unique(world._stage.scene.tags).tolist())
-    assert tags <= {Tag(value) for value in found}
+    assert tags <= {Tag(value) for value in np.unique(world._stage.scene.tags).tolist()}
     heights = np.concatenate([lane.centre[:, 2] for lane in world.network.lanes])
     assert np.ptp(heights) >= rise
 
 
-def test_roads_keep_their_numbers_whatever_the_seed() -> None:
+def test_road_ids_do_not_depend_on_the_seed() -> None:
     ids = {
         name: {(lane.road, lane.id) for lane in Network(*towns.load(name, 9)).lanes} for name in ("suburb", "motorway")
     }

@@ -23,7 +23,7 @@ def picture(brightness: int, car: float = 1.0) -> Picture:
     return Picture("p", np.repeat(image, 3, 2), label, None, "own")
 
 
-def test_cars_are_painted_as_on_real_streets_and_differ_as_much_as_pictures_show() -> None:
+def test_cars_are_coloured_as_on_real_streets_and_differ_as_much_as_pictures_show() -> None:
     colours, _ = palettes([picture(value) for value in (20, 20, 100, 100, 102, 102)])
     assert (colours.shape, colours.dtype) == ((3, 256, 3), np.float32)
     assert colours.mean((1, 2)) == pytest.approx(1.0, abs=0.02), "over the mean of the class"
@@ -38,14 +38,14 @@ def test_cars_are_painted_as_on_real_streets_and_differ_as_much_as_pictures_show
 
 
 def test_cars_differ_in_brightness_as_they_do_in_the_pictures_of_one_light() -> None:
-    def told(day: list[float], dusk: list[float]) -> float:
+    def spread(day: list[float], dusk: list[float]) -> float:
         seen = [picture(100, car) for car in day for _ in range(2)]  # every second one is looked at
         seen += [replace(picture(20, car), source="dusk") for car in dusk for _ in range(2)]
         return float((palettes(seen)[0][0] @ LUMA).std())
 
-    assert told([0.8, 1.2] * 6, [0.8, 1.2] * 6) == pytest.approx(0.2, abs=0.02), "the dusk's are not darker cars"
-    assert told([0.9, 1.1] * 12, []) == pytest.approx(0.1, abs=0.02)
-    assert told([1.0] * 4, []) > 0.3, "too few to say"
+    assert spread([0.8, 1.2] * 6, [0.8, 1.2] * 6) == pytest.approx(0.2, abs=0.02), "the dusk's are not darker cars"
+    assert spread([0.9, 1.1] * 12, []) == pytest.approx(0.1, abs=0.02)
+    assert spread([1.0] * 4, []) > 0.3, "too few to say"
 
 
 def test_a_car_keeps_its_colour_while_it_lives_and_its_neighbour_has_another() -> None:

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from neuralsim.imaging.picture_files import ImageError, read, read_ids
+from neuralsim.imaging.image_files import ImageError, read_ids, read_image
 from neuralsim.models.classes import Channel
 from neuralsim.training import configs
-from neuralsim.training.config import Source, load_config
-from neuralsim.training.data.datasets import DATASETS, Found, Pictures, find
+from neuralsim.training.config import Source, load_stages
+from neuralsim.training.data.datasets import DATASETS, ImageSet, Pictures, find
 
 SIZE = 160, 96  # px
 
@@ -53,12 +53,12 @@ def pal8(path: Path, label: np.ndarray) -> None:
     )
 
 
-def pictures(*found: Found) -> tuple[Pictures, list[str]]:
-    told: list[str] = []
-    return Pictures(found, (64, 32), 10**9, told.append), told
+def pictures(*sets: ImageSet) -> tuple[Pictures, list[str]]:
+    messages: list[str] = []
+    return Pictures(sets, (64, 32), 10**9, messages.append), messages
 
 
-def own(root: Path, count: int = 3) -> Found:
+def own(root: Path, count: int = 3) -> ImageSet:
     """A plain folder in CamVid's ids."""
     for k in range(count):
         write(root / f"images/f{k}.jpg", photograph(k))
@@ -100,10 +100,10 @@ def test_a_data_set_is_found_in_its_official_layout(
     (pal8 if name == "mapillary" else write)(tmp_path / label, ids(road, car))
     if instance:
         write(tmp_path / instance, ids(0, 9).astype(np.uint16) * 1000)
-    every, told = pictures(find(Source(name=name, root=str(tmp_path))))
+    every, messages = pictures(find(Source(name=name, root=str(tmp_path))))
     picture = every.draw(np.random.default_rng(0))
     height, width = picture.label.shape
-    assert told == []
+    assert messages == []
     assert picture.label[height - 1, width - 1] in (Channel.ROAD, Channel.ROAD_LINE)
     assert picture.label[height // 4, width // 4] == Channel.VEHICLE
     assert (picture.instance is not None) == bool(instance)
@@ -114,7 +114,7 @@ def test_a_data_set_is_found_in_its_official_layout(
 
 def test_every_data_set_says_where_it_looked(tmp_path: Path) -> None:
     for name in DATASETS:
-        with pytest.raises(ImageError, match=f"{tmp_path}: no labelled pictures of {name}.*looked for") as error:
+        with pytest.raises(ImageError, match=f"{tmp_path}: no labelled images of {name}.*looked for") as error:
             find(Source(name=name, root=str(tmp_path)))
         assert "\n" not in str(error.value)
     with pytest.raises(ImageError, match="is no folder"):
@@ -124,56 +124,56 @@ def test_every_data_set_says_where_it_looked(tmp_path: Path) -> None:
 
 
 def test_bad_pictures_are_named_counted_and_never_drawn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    found = own(tmp_path, 5)
+    image_set = own(tmp_path, 5)
     jpeg = (tmp_path / "images/f0.jpg").read_bytes()
     (tmp_path / "images/f0.jpg").write_bytes(jpeg[:2000] + b"\xff" * 100 + jpeg[2100:])
     png = (tmp_path / "labels/f1.png").read_bytes()
     (tmp_path / "labels/f1.png").write_bytes(png[: len(png) // 2])
     write(tmp_path / "labels/f2.png", ids(3, 8)[1:])
     write(tmp_path / "labels/f3.png", ids(3, 77))
-    every, told = pictures(found)
+    every, messages = pictures(image_set)
     drawn = {every.draw(np.random.default_rng(seed)).name for seed in range(40)}
     assert drawn == {"f3", "f4"}
-    assert sorted(re.sub(r".*/", "", line) for line in told) == [
-        "f0.jpg: damaged or not a picture: left out",
-        "f1.png: damaged or not a picture: left out",
-        "f2.png: 160x95 pixels, its picture has 160x96: left out",
+    assert sorted(re.sub(r".*/", "", line) for line in messages) == [
+        "f0.jpg: damaged or not an image: left out",
+        "f1.png: damaged or not an image: left out",
+        "f2.png: 160x95 pixels, its image has 160x96: left out",
         "f3.png: label 77 is not in the class map camvid",
     ]
     assert every.summary() == [
         f"{tmp_path.name}: label 77 is not in the class map: {30 * 60} pixels, trained as unlabeled",
-        "3 of 5 pictures left out",
+        "3 of 5 images left out",
     ]
     assert capfd.readouterr() == ("", ""), "libjpeg's and libpng's own lines"
 
 
 def test_a_source_whose_pictures_are_all_damaged_ends_the_run(tmp_path: Path) -> None:
-    found = own(tmp_path, 2)
+    image_set = own(tmp_path, 2)
     for path in (tmp_path / "images").iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="not one of its 2 pictures can be used"):
-        pictures(found)[0].draw(np.random.default_rng(0))
+    with pytest.raises(ImageError, match="none of its 2 images can be used"):
+        pictures(image_set)[0].draw(np.random.default_rng(0))
 
 
-def test_sources_are_drawn_by_their_shares_and_missing_labels_told(tmp_path: Path) -> None:
+def test_sources_are_drawn_by_their_shares_and_missing_labels_are_reported(tmp_path: Path) -> None:
     a, b = own(tmp_path / "a", 1), own(tmp_path / "b", 6)
     write(tmp_path / "b/images/extra.png", photograph())
     b = find(Source(root=str(tmp_path / "b"), classes="camvid", share=3.0))
-    every, told = pictures(a, b)
-    assert told == [f"{tmp_path}/b/images: 1 pictures without labels: left out"]
+    every, messages = pictures(a, b)
+    assert messages == [f"{tmp_path}/b/images: 1 images without labels: left out"]
     rng = np.random.default_rng(0)
     share = np.mean([every.draw(rng).source == "b" for _ in range(400)])
     assert 0.68 < share < 0.82
     assert [p.name for p in every.sample(4)] == ["f0", "f0", "f5"], "spread over each source"
 
 
-def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
+def test_harmless_codec_warnings_are_silent_and_damage_is_reported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path / "a.jpg", photograph())
     jpeg = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(jpeg[:20] + b"\x00\x00\x00" + jpeg[20:])  # bytes between two segments
-    assert read(tmp_path / "a.jpg").shape == (SIZE[1], SIZE[0], 3)
+    assert read_image(tmp_path / "a.jpg").shape == (SIZE[1], SIZE[0], 3)
     pal8(tmp_path / "b.png", ids(200, 55))
     assert (read_ids(tmp_path / "b.png") == ids(200, 55)).all()
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:900])
@@ -185,15 +185,27 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("rate: fast", "1: rate: input should be a valid number.*not 'fast'"),
-        ("out: here\nquux: 3", "2: quux: unknown key; known are out, size, model, start, teacher, data"),
+        ("rate: fast", "1: optimiser.rate: input should be a valid number.*not 'fast'"),
+        ("out: here\nquux: 3", "2: quux: unknown key; expected one of name, steps, seed, data, model, losses"),
+        ("losses: {}\nrate: 3", "2: rate: unknown key; it is optimiser.rate now$"),
+        ("losses:\n  hue: 1\n  tune: 3", "3: losses.tune: unknown key"),
         ("out: here\n\nsped: 3", r"3: sped: unknown key; did you mean seed\?$"),
-        ("judge_rate: 0.1", "1: judge_rate: unknown key; it is discriminator_rate now$"),
-        ("width: 500", "1: width: input should be a multiple of 32, not 500"),
-        ("size: huge", "1: size: unknown value 'huge'; known are street-rt, street, street-hq"),
-        ("data: [{root: there}]", r"1: data\[0\]: needs `name` of a known data set, or `classes`"),
-        ("data: [{root: there, name: kitti, part: 0.5}]", r"1: data\[0\].part: unknown key; known are root, name"),
-        ("simulated_every: 3", "1: `simulated_every` needs `simulated`"),
+        ("judge_rate: 0.1", "1: judge_rate: unknown key; it is optimiser.discriminator_rate now$"),
+        ("width: 500", "1: data.width: input should be a multiple of 32, not 500"),
+        ("size: huge", "1: model.size: unknown value 'huge'; expected one of street-rt, street$"),
+        ("size: street-hq", "1: model.size: unknown value 'street-hq'"),
+        ("data: [{root: there}]", r"1: data.sources\[0\]: needs `name` of a known data set, or `classes`"),
+        (
+            "data: [{root: there, name: kitti, part: 0.5}]",
+            r"1: data.sources\[0\].part: unknown key; expected one of root, name",
+        ),
+        ("simulated_every: 3", "1: `data.simulated_every` needs `data.simulated`"),
+        ("stages: 3", "1: stages: must be a list of mappings"),
+        ("seed: 1\nstages:\n- {seed: 2}", r"3: stages\[0\].steps: is missing"),
+        ("seed: x\nstages:\n- {steps: 2}", "1: seed: input should"),
+        ("stages:\n- {steps: 2}\n- steps: 3\n  optimiser: {rate: -1}", r"4: stages\[1\].optimiser.rate: input should"),
+        ("stages:\n- {steps: 2}\n- {steps: 3, model: {size: street}}", "1: stages: all stages train one generator"),
+        ("stages:\n- {steps: 2}\n- {steps: 3, output: {folder: x}}", "1: stages: all stages are kept in one"),
         ("- 3", "1: must be a mapping"),
         ("out: [", "[12]: not YAML"),
     ],
@@ -201,15 +213,34 @@ def test_harmless_words_of_a_codec_cost_nothing_and_other_words_come_through(
 def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(ValueError, match=f"run.yaml:{complaint}") as error:
-        load_config(tmp_path / "run.yaml")
+        load_stages(tmp_path / "run.yaml")
     assert "\n" not in str(error.value)
 
 
-def test_the_shipped_config_is_a_good_one() -> None:
-    config = load_config(configs.find("street-rt"))
-    assert [source.name for source in config.data] == ["camvid", "cityscapes"]
+def test_shipped_configs_have_a_stage_for_each_part_of_their_run() -> None:
+    first, second = load_stages(configs.find("street-rt"))
+    assert [source.name for source in second.data.sources] == ["camvid", "cityscapes"]
+    assert (first.steps, first.losses.frechet, second.steps, second.losses.frechet) == (7800, 0.0, 7064, 4.0)
+    assert first.losses.equivariance == second.losses.equivariance == 2.0
+    images, rollouts = load_stages(configs.find("street"))
+    assert (images.rollouts.frames, rollouts.rollouts.frames, rollouts.optimiser.rate) == (0, 5, 0.0002)
+    assert configs.names() == ["street", "street-rt"]
+
+
+def test_a_config_without_sections_is_read_with_one_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "flat.yaml").write_text("out: there\nrate: 0.1\nrollout: 4\nrollout_from: 3\nmodel: {pool: 2}\n")
+    (tmp_path / "new.yaml").write_text(
+        "output: {folder: there}\noptimiser: {rate: 0.1}\nrollouts: {frames: 4, first_frames: 3}\n"
+        "model: {settings: {pool: 2}}\n"
+    )
+    flat = load_stages(tmp_path / "flat.yaml")
+    notice = f"neuralsim: {tmp_path}/flat.yaml: keys without sections (`rate` for `optimiser.rate`) are read for one"
+    assert capsys.readouterr().err == f"{notice} more release\n"
+    assert flat == load_stages(tmp_path / "new.yaml")
+    assert capsys.readouterr().err == ""
+    assert flat[0].generator().pool == 2
 
 
 def test_a_missing_config_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path}/none.yaml: no such file or directory")):
-        load_config(tmp_path / "none.yaml")
+        load_stages(tmp_path / "none.yaml")

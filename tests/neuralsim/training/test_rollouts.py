@@ -12,10 +12,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
-from helpers.training import Own, equal, picture  # noqa: E402
+from helpers.training import SyntheticSource, equal, picture, run_config  # noqa: E402
 
 from bridge.tags import Tag  # noqa: E402
-from neuralsim.imaging.picture_files import ImageError  # noqa: E402
+from neuralsim.imaging.image_files import ImageError  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noqa: E402
 from neuralsim.models.generator import GeneratorConfig  # noqa: E402
@@ -50,7 +50,7 @@ EVERYTHING = {"patches": 1.0, "video": 0.1, "matching": 2.0, "flow": 1.0, "occlu
 
 def config(out: Path, **settings: object) -> TrainConfig:
     small = {"out": str(out), "width": 64, "height": 32, "warmup": 3, "batch": 1, "rollout": 4, "rollout_from": 4}
-    return TrainConfig.model_validate(small | settings)
+    return run_config(small | settings)
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +185,7 @@ def test_a_drive_of_the_town_is_a_clip_and_its_first_frames_a_pair(driven: Path)
     inner = clip.motion[0, 2].reshape(16, 2, 32, 2, 2).mean((1, 3)) / 2
     torch.testing.assert_close(small.motion[0, 2], inner)
     assert torch.equal(pair.halved().motion, small.motion[0, 1])
-    with pytest.raises(ValueError, match="has 4 frames, rollouts want 5: delete its folder"):
+    with pytest.raises(ValueError, match="has 4 frames, rollouts need 5: delete its folder"):
         load_clip(file, 5)
 
 
@@ -214,13 +214,13 @@ def test_a_losss_gradient_reaches_what_it_should(tmp_path: Path, loss: dict[str,
     trainer = Trainer(config(tmp_path, adversarial_from=-(10**6), precision="fp32", **OFF | loss), SMALL)
     clip = moved_still(picture(), 64, 32, 4, np.random.default_rng(5))
     rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])
-    found = {name: 0.0 for name, _ in trainer.painter.named_children()}
-    for name, parameter in trainer.painter.named_parameters():
+    sizes_by_part = {name: 0.0 for name, _ in trainer.generator.named_children()}
+    for name, parameter in trainer.generator.named_parameters():
         if parameter.grad is not None:
-            found[name.split(".")[0]] += float(parameter.grad.abs().sum())
-    most = max(found.values())
-    assert {name for name, size in found.items() if size > 1e-6 * most} == reached
-    moved = {name for name, learner in trainer.learners.items() if name != "painter" and _moved(learner.network)}
+            sizes_by_part[name.split(".")[0]] += float(parameter.grad.abs().sum())
+    most = max(sizes_by_part.values())
+    assert {name for name, size in sizes_by_part.items() if size > 1e-6 * most} == reached
+    moved = {name for name, learner in trainer.learners.items() if name != "generator" and _moved(learner.network)}
     expected = {{"adversarial": "discriminator"}.get(name, name) for name in loss}
     assert moved == expected & {"discriminator", "patches", "video"}
 
@@ -229,46 +229,46 @@ def _moved(network: torch.nn.Module) -> bool:
     return any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
-def test_a_painter_of_the_map_alone_learns_what_its_past_makes_of_it(tmp_path: Path) -> None:
-    """Only the first frame's picture is what was painted: rollouts are another lesson than single pictures."""
+def test_a_generator_of_the_map_alone_learns_what_its_past_makes_of_it(tmp_path: Path) -> None:
+    """Only the first frame's picture is what was generated: rollouts are another lesson than single pictures."""
     alone = replace(SMALL, past_frames=0, past=(), foreground=(), mask=False, flow=0)
     clip = moved_still(picture(), 64, 32, 4, np.random.default_rng(5))
-    said = []
+    reported = []
     for sharpening in (0.0, 0.8):
         settings = {"precision": "fp32", "rollout_sharpening": sharpening, **OFF | {"pixels": 1.0}}
         trainer = Trainer(config(tmp_path, **settings), alone)
-        pictures = rolled_out(trainer.painter, clip)[0]
+        pictures = rolled_out(trainer.generator, clip)[0]
         with torch.no_grad():
-            single = trainer.painter(clip.label[0], clip.tint[0], clip.detail[0]).clamp(-1.0, 1.0)
+            single = trainer.generator(clip.label[0], clip.tint[0], clip.detail[0]).clamp(-1.0, 1.0)
         torch.testing.assert_close(pictures[0], single[0])
         assert (pictures[3] - single[3]).abs().max() > 1e-3
-        said.append(rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])["roll_pix"])
-        assert _moved(trainer.painter)
-    assert said[0] != said[1], "as it is shown"
+        reported.append(rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])["roll_pix"])
+        assert _moved(trainer.generator)
+    assert reported[0] != reported[1], "as it is shown"
 
 
-def test_frames_of_a_young_past_are_not_judged(tmp_path: Path) -> None:
+def test_frames_with_a_short_past_get_no_losses(tmp_path: Path) -> None:
     losses_on = OFF | {"pixels": 1.0, "video": 0.1, "steady": 1.0, "matching": 1.0}
     clip = moved_still(picture(), 64, 32, 5, np.random.default_rng(5))
-    said = {}
+    reported = {}
     for settle in (0, 3):
         trainer = Trainer(
             config(tmp_path, precision="fp32", rollout=5, rollout_from=5, rollout_settle=settle, **losses_on), SMALL
         )
-        pictures = rolled_out(trainer.painter, clip)[0]
-        said[settle] = rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])["roll_steady"]
+        pictures = rolled_out(trainer.generator, clip)[0]
+        reported[settle] = rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])["roll_steady"]
         for t in range(max(settle, 1), 5):
-            said[settle] -= float(
+            reported[settle] -= float(
                 losses.steadiness(pictures[t][None], pictures[t - 1][None], clip.motion[:, t], clip.visible[:, t])
             ) / (5 - max(settle, 1))
         assert _moved(trainer.learners["video"].network)
-    assert abs(said[0]) < 1e-5
-    assert abs(said[3]) < 1e-5
-    with pytest.raises(ValueError, match="nothing to judge"):
+    assert abs(reported[0]) < 1e-5
+    assert abs(reported[3]) < 1e-5
+    with pytest.raises(ValueError, match="leaves no frame"):
         config(tmp_path, rollout_settle=4)
 
 
-def test_rollouts_are_judged_as_crisp_as_drives_are_shown() -> None:
+def test_losses_see_rollouts_as_sharp_as_drives_show_them() -> None:
     rng = np.random.default_rng(0)
     picture = cv2.GaussianBlur(rng.integers(0, 256, (24, 32, 3), np.uint8), (0, 0), 2.0)
     label = torch.zeros(1, 24, 32, dtype=torch.int64)
@@ -285,14 +285,14 @@ def test_a_motion_that_has_to_be_estimated_teaches_the_flow_head_by_the_picture(
     trainer = Trainer(config(tmp_path, precision="fp32", **OFF | {"pixels": 1.0}), SMALL)
     clip = moved_still(picture(), 64, 32, 3, np.random.default_rng(5))
     rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0], estimate=True)
-    assert _moved(trainer.painter.flow)
+    assert _moved(trainer.generator.flow)
 
 
-def test_where_flow_found_nothing_the_mask_is_not_told_that_all_is_new(tmp_path: Path) -> None:
+def test_where_flow_found_nothing_the_mask_does_not_learn_that_all_is_new(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, **OFF | {"pixels": 1.0, "occlusion": 1.0, "steady": 1.0}), SMALL)
     clip = real_clip([picture()] * 2, 64, 32, np.random.default_rng(0))
-    said = rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])
-    assert set(said) == {"roll_pix", "roll_steady"}
+    reported = rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])
+    assert set(reported) == {"roll_pix", "roll_steady"}
     still = moved_still(picture(), 64, 32, 2, np.random.default_rng(0))
     assert "roll_mask" in rollout_step(trainer, still, still.label[:, 0], still.image[:, 0])
 
@@ -301,21 +301,21 @@ def test_a_map_in_motion_is_held_to_the_statistics_of_pictures(tmp_path: Path) -
     trainer = Trainer(config(tmp_path, adversarial_from=-(10**6), **OFF | {"adversarial": 1.0, "frechet": 1.0}), SMALL)
     still = moved_still(picture(), 64, 32, 1, _rng())
     clip = moved_map(still.label[0, 0], still.tint[0, 0], still.detail[0, 0], 2, _rng())
-    said = rollout_step(trainer, clip, still.label[:, 0], still.image[:, 0])
-    assert set(said) == {"roll_adv", "roll_frechet", "roll_discriminator"}
+    reported = rollout_step(trainer, clip, still.label[:, 0], still.image[:, 0])
+    assert set(reported) == {"roll_adv", "roll_frechet", "roll_discriminator"}
     assert float(trainer.statistics["frechet"].real[0].count) == 1.0
-    assert float(trainer.statistics["frechet"].painted[0].count) == 2.0
+    assert float(trainer.statistics["frechet"].generated[0].count) == 2.0
 
 
 def test_what_is_off_is_not_even_made(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, **OFF | {"pixels": 1.0}), SMALL)
-    assert set(trainer.learners) == {"painter", "discriminator"}
+    assert set(trainer.learners) == {"generator", "discriminator"}
     clip = moved_still(picture(), 64, 32, 2, np.random.default_rng(5))
     assert set(rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0])) == {"roll_pix"}
 
 
 @pytest.mark.parametrize("kind", ["hinge", "lsgan"])
-def test_both_adversarial_losses_pull_scores_apart_and_the_painter_up(kind: losses.Gan) -> None:
+def test_both_adversarial_losses_pull_scores_apart_and_the_generator_up(kind: losses.Gan) -> None:
     score = torch.zeros(4, requires_grad=True)
     other = torch.zeros(4, requires_grad=True)
     losses.discriminator_loss([score], [other], kind).backward()
@@ -378,11 +378,11 @@ def test_the_coarse_patches_see_half_the_size() -> None:
 
 def run(settings: TrainConfig) -> tuple[Trainer, list[dict[str, float]]]:
     trainer = Trainer(settings, SMALL)
-    if (Path(settings.out) / "last.safetensors").exists():
-        trainer.resume(Path(settings.out))
-    said: list[dict[str, float]] = []
-    train(trainer, Own(), lambda step, found: said.append(found))
-    return trainer, said
+    if (Path(settings.output.folder) / "last.safetensors").exists():
+        trainer.resume(Path(settings.output.folder))
+    reported: list[dict[str, float]] = []
+    train(trainer, SyntheticSource(), lambda step, terms: reported.append(terms))
+    return trainer, reported
 
 
 @pytest.mark.slow
@@ -394,15 +394,15 @@ def test_a_resumed_run_of_rollouts_has_the_weights_of_an_unbroken_one(tmp_path: 
         | kinds
         | {"rollout": 3, "rollout_from": 3, "rollout_every": 1, "adversarial_from": 0, "adversarial_ramp": 1}
     )
-    whole, said = run(config(tmp_path / "whole", steps=4, **settings))
+    whole, reported = run(config(tmp_path / "whole", steps=4, **settings))
     run(config(tmp_path / "parted", steps=2, **settings))
     parted, _ = run(config(tmp_path / "parted", steps=4, workers=2, **settings))
     for name, learner in whole.learners.items():
         assert equal(learner.network, parted.learners[name].network), name
     assert equal(whole.average, parted.average)
-    assert any("roll_hue" in each for each in said), "one of the rollouts is the town's"
-    assert any("roll_feat" in each for each in said), "and one is real"
-    assert all("roll_discriminator_video" in each for each in said)
+    assert any("roll_hue" in each for each in reported), "one of the rollouts is the town's"
+    assert any("roll_feat" in each for each in reported), "and one is real"
+    assert all("roll_discriminator_video" in each for each in reported)
 
 
 def test_tensorboard_gets_the_first_and_last_frames_of_a_rollout(tmp_path: Path) -> None:
@@ -411,12 +411,12 @@ def test_tensorboard_gets_the_first_and_last_frames_of_a_rollout(tmp_path: Path)
 
     trainer = Trainer(config(tmp_path, steps=1, rollout_every=1, panels_every=1, **OFF | {"pixels": 1.0}), SMALL)
     board = Board(trainer, tmp_path)
-    train(trainer, Own(), board.report, board.show)
+    train(trainer, SyntheticSource(), board.report, board.show)
     board.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
     assert [event.step for event in events.Scalars("loss/roll_pix")] == [1]
     (panel,) = events.Images("rollout")
-    assert (panel.width, panel.height) == (3 * 64, 3 * 32), "labels, real, painted; frames 0, 1 and 3"
+    assert (panel.width, panel.height) == (3 * 64, 3 * 32), "labels, real, generated; frames 0, 1 and 3"
 
 
 def test_rollouts_of_maps_in_windows(tmp_path: Path, driven: Path) -> None:
@@ -428,10 +428,10 @@ def test_rollouts_of_maps_in_windows(tmp_path: Path, driven: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no map pairs"):
         run(config(tmp_path, **settings))
     shutil.copy(town, tmp_path / "pairs" / "map_0.npz")
-    trainer, said, seen = Trainer(config(tmp_path, **settings), SMALL), [], []
-    train(trainer, Own(), lambda step, found: said.append(found), lambda step, batch: seen.append(batch))
-    assert set(said[0]) == {"pix"}
-    assert set(said[1]) == {"roll_video", "roll_discriminator_video"}
+    trainer, reported, seen = Trainer(config(tmp_path, **settings), SMALL), [], []
+    train(trainer, SyntheticSource(), lambda _, terms: reported.append(terms), lambda _, batch: seen.append(batch))
+    assert set(reported[0]) == {"pix"}
+    assert set(reported[1]) == {"roll_video", "roll_discriminator_video"}
     assert [None if each.clip is None else each.clip.label.shape for each in seen] == [None, (1, 4, 32, 32)]
 
 
@@ -447,42 +447,43 @@ def test_half_the_size_first(tmp_path: Path) -> None:
     sizes = []
     settings = config(tmp_path, width=128, height=64, steps=4, half_until=2, rollout=2, rollout_from=2, panels_every=1)
     trainer = Trainer(settings, SMALL)
-    train(trainer, Own(), lambda *_: None, lambda step, seen: sizes.append(tuple(seen.batch[0].shape[1:])))
+    train(trainer, SyntheticSource(), lambda *_: None, lambda step, seen: sizes.append(tuple(seen.batch[0].shape[1:])))
     assert sizes == [(32, 64), (32, 64), (64, 128), (64, 128)]
 
 
-def test_rollouts_teach_a_video_painter_what_its_clip_shows(tmp_path: Path) -> None:
+def test_rollouts_teach_a_video_generator_what_its_clip_shows(tmp_path: Path) -> None:
     trainer = Trainer(config(tmp_path, rate=3e-3, **OFF | {"pixels": 6.0, "occlusion": 0.5, "flow": 0.5}), SMALL)
     clip = batch([moved_still(picture(), 64, 32, 4, np.random.default_rng(seed)) for seed in (1, 2)])
-    said = [rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0]) for _ in range(15)]
+    reported = [rollout_step(trainer, clip, clip.label[:, 0], clip.image[:, 0]) for _ in range(15)]
     for name, share in (("roll_pix", 0.9), ("roll_flow", 0.97)):
-        assert np.mean([each[name] for each in said[-3:]]) < share * np.mean([each[name] for each in said[:3]]), name
+        first, last = (np.mean([each[name] for each in part]) for part in (reported[:3], reported[-3:]))
+        assert last < share * first, name
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "reported"),
     [
         ({"rollout": 0, "video": 0.1}, "losses of rollouts"),
         ({"rollout_stills": 0.0}, "rollouts of what"),
         ({"rollout_clips": 1.0}, "sequence: true"),
         ({"rollout_town": 1.0}, "folder for frames of the town"),
         ({"rollout_maps": 1.0}, "folder for frames of the town"),
-        ({"rollout_width": 96}, "not larger than the frames"),
+        ({"rollout_width": 96}, "cannot be larger than the frames"),
         ({"rollout": 3}, "the longest"),
         (OFF, "nothing to learn from"),
     ],
 )
-def test_settings_that_cannot_be_are_told(tmp_path: Path, settings: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_impossible_settings_are_reported(tmp_path: Path, settings: dict[str, object], reported: str) -> None:
+    with pytest.raises(ValueError, match=reported):
         config(tmp_path, **settings)
 
 
 def test_the_models_settings_are_a_sizes_but_for_those_that_are_given(tmp_path: Path) -> None:
     past = {"past_frames": 1, "past": [4, 8, 8, 8, 8], "mask": True}
-    painter = config(tmp_path, model=past).painter()
-    assert (painter.past_frames, painter.mask, painter.embed) == (1, True, 8)
-    with pytest.raises(ValueError, match="`model` has no setting pasts"):
-        config(tmp_path, model={"pasts": 1}).painter()
-    with pytest.raises(ValueError, match="painter with `flow`"):
+    generator = config(tmp_path, model=past).generator()
+    assert (generator.past_frames, generator.mask, generator.embed) == (1, True, 8)
+    with pytest.raises(ValueError, match=r"`model\.settings` has no setting pasts"):
+        config(tmp_path, model={"pasts": 1}).generator()
+    with pytest.raises(ValueError, match="generator with `flow`"):
         Trainer(config(tmp_path, model=past, flow=1.0))
     assert isinstance(clips.batch([moved_still(picture(), 64, 32, 2, np.random.default_rng(0))] * 2), Clip)

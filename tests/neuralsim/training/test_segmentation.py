@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.training import run_config
 
 from neuralsim.models.classes import CHANNELS, Channel
 from neuralsim.models.discriminator import Features, SegmentationDiscriminator
 from neuralsim.models.generator import GeneratorConfig
 from neuralsim.training import losses
-from neuralsim.training.config import TrainConfig
 from neuralsim.training.data.conditioning import Picture, crop
 from neuralsim.training.data.object_crops import SIDE, cut, object_windows
 from neuralsim.training.trainer import Trainer
@@ -49,27 +49,27 @@ def test_segmentation_loss_is_the_weighted_entropy() -> None:
     assert float(losses.segmentation_loss(logits, 1, only_first)) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_segmentation_discriminator_learns_to_find_classes_and_what_is_painted() -> None:
+def test_segmentation_discriminator_learns_to_find_classes_and_what_is_generated() -> None:
     torch.manual_seed(0)
     network, features = SegmentationDiscriminator(CHANNELS), Features()
     adam = torch.optim.Adam(network.parameters(), 3e-3, (0.0, 0.99))
     label = street()
     colours = torch.rand(CHANNELS, 3)
     image = colours[label].permute(0, 3, 1, 2) + 0.05 * torch.randn(1, 3, 128, 256)
-    painted = 0.2 * torch.randn(1, 3, 128, 256)
+    generated = 0.2 * torch.randn(1, 3, 128, 256)
     small = label[:, ::2, ::2]
     weights = losses.class_weights(small)
-    found, fake = features(image), features(painted)
+    real_features, fake = features(image), features(generated)
     for _ in range(25):
-        loss = losses.segmentation_loss(network(found, image), small, weights)
-        loss = loss + losses.segmentation_loss(network(fake, painted), CHANNELS, weights)
+        loss = losses.segmentation_loss(network(real_features, image), small, weights)
+        loss = loss + losses.segmentation_loss(network(fake, generated), CHANNELS, weights)
         adam.zero_grad()
         loss.backward()
         adam.step()
-    logits = network(found, image)
+    logits = network(real_features, image)
     assert logits.shape == (1, CHANNELS + 1, 64, 128)
     assert float((logits.argmax(1) == small).float().mean()) > 0.8
-    assert float((network(fake, painted).argmax(1) == CHANNELS).float().mean()) > 0.8
+    assert float((network(fake, generated).argmax(1) == CHANNELS).float().mean()) > 0.8
 
 
 def test_objects_are_cut_out_at_one_size_wherever_they_are() -> None:
@@ -96,13 +96,13 @@ def test_a_step_with_all_discriminators_of_single_pictures(tmp_path: Path) -> No
         "out": str(tmp_path), "width": 256, "height": 128, "model": SMALL.as_dict(), "segmentation": 0.1,
         "label_mix": 1.0, "objects": 0.5, "adversarial_from": -1, "adversarial_ramp": 1,
     }  # fmt: skip
-    trainer = Trainer(TrainConfig.model_validate(settings))
+    trainer = Trainer(run_config(settings))
     before = {name: [p.clone() for p in each.network.parameters()] for name, each in trainer.learners.items()}
-    said = trainer.real_step(
+    reported = trainer.real_step(
         street(), torch.zeros(1, 3, 128, 256), torch.zeros(1, 2, 64, 128), torch.rand(1, 3, 128, 256) * 2.0 - 1.0
     )
-    assert {"segment", "object", "object_feat", "segmentation", "objects"} <= set(said)
-    for name in ("painter", "segmentation", "objects"):
+    assert {"segment", "object", "object_feat", "segmentation", "objects"} <= set(reported)
+    for name in ("generator", "segmentation", "objects"):
         after = trainer.learners[name].network.parameters()
         assert any(not torch.equal(a, b) for a, b in zip(before[name], after, strict=True)), name
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import yaml
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
+
+from helpers.training import run_config  # noqa: E402
 
 from neuralsim import cli, zoo  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
@@ -18,12 +22,11 @@ from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Generator  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.models.video_generator import GeneratorGraph  # noqa: E402
-from neuralsim.training.config import TrainConfig  # noqa: E402
 from neuralsim.training.data.conditioning import Picture  # noqa: E402
 from neuralsim.training.data.map_pairs import map_pair  # noqa: E402
 from neuralsim.training.data.simulated_pairs import Pair, load_clip, load_pair, pair_files  # noqa: E402
 from neuralsim.training.pretrained import load_model, load_weights  # noqa: E402
-from neuralsim.training.run import load_painter  # noqa: E402
+from neuralsim.training.run import load_generator  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
 SIZE = 256, 128  # px of the pairs
@@ -52,7 +55,7 @@ def pair(seed: int) -> dict[str, np.ndarray]:
 # The weights ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_painter_gets_the_shipped_weights_back_from_the_graph() -> None:
+def test_a_generator_gets_the_shipped_weights_back_from_the_graph() -> None:
     torch.manual_seed(0)
     ours, other = Generator(SIZES["street-rt"]), Generator(SIZES["street-rt"])
     load_weights(ours, "street-rt")
@@ -61,7 +64,7 @@ def test_a_painter_gets_the_shipped_weights_back_from_the_graph() -> None:
         assert torch.equal(mine, theirs), f"{name} was not loaded"
 
 
-def test_a_painter_that_sees_the_past_may_begin_as_one_that_does_not(tmp_path: Path) -> None:
+def test_a_generator_that_sees_the_past_may_begin_as_one_that_does_not(tmp_path: Path) -> None:
     alone = replace(SIZES["street-rt"], past_frames=0, past=())
     torch.manual_seed(0)
     first = Generator(alone)
@@ -73,10 +76,36 @@ def test_a_painter_that_sees_the_past_may_begin_as_one_that_does_not(tmp_path: P
     before = {name: value.clone() for name, value in seeing.state_dict().items()}
     load_weights(seeing, str(tmp_path))
     for name, value in seeing.state_dict().items():
-        wanted = first.state_dict().get(name, before[name])
-        torch.testing.assert_close(value, wanted, rtol=1e-3, atol=1e-4, msg=name)
+        expected = first.state_dict().get(name, before[name])
+        torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-4, msg=name)
     with pytest.raises(zoo.ModelError, match="another architecture"):
         load_weights(Generator(replace(alone, head=8)), str(tmp_path))
+
+
+def test_a_graph_with_the_older_prefix_has_the_same_weights(tmp_path: Path) -> None:
+    """New graphs name their tensors `generator.`, the shipped ones `painter.`."""
+    torch.manual_seed(0)
+    first, second, third = (Generator(SIZES["street-rt"]) for _ in range(3))
+    path = tmp_path / "model.onnx"
+    whole = GeneratorGraph(surface(), first).eval()
+    onnx_export.to_onnx(whole, path)
+    card = onnx_export.card("own", path, {"day": np.zeros((CHANNELS, 3))}, whole)
+    load_model_into = {"generator.": second, "painter.": third}
+    for prefix, into in load_model_into.items():
+        graph = onnx.load(str(path))
+        for each in graph.graph.initializer:
+            each.name = each.name.replace("generator.", prefix)
+        for node in graph.graph.node:
+            for names in (node.input, node.output):
+                names[:] = [name.replace("generator.", prefix) for name in names]
+        onnx.save(graph, str(path))
+        own = card | {"default_style": "day", "licence": "mine", "sha256": sha256(path.read_bytes()).hexdigest()}
+        (tmp_path / "card.yaml").write_text(yaml.safe_dump(own))
+        load_weights(into, str(tmp_path))
+        assert any(each.name.startswith(prefix) for each in graph.graph.initializer)
+    for (name, value), other in zip(second.state_dict().items(), third.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
+        torch.testing.assert_close(value, first.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
@@ -96,7 +125,7 @@ def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
     load_weights(shipped, "street-rt")
     label, tint, detail = torch.zeros(1, 32, 64).long() + 3, torch.zeros(1, 3, 32, 64), torch.zeros(1, 2, 16, 32)
     with torch.no_grad():
-        ours, theirs = (each.eval()(label, tint, detail) for each in (load_painter(tmp_path / "run"), shipped))
+        ours, theirs = (each.eval()(label, tint, detail) for each in (load_generator(tmp_path / "run"), shipped))
     assert torch.allclose(ours, theirs, atol=1e-4)
 
 
@@ -113,27 +142,27 @@ def test_a_model_of_another_architecture_is_refused_by_name(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_second_frame_of_a_pair_shows_the_first_one_moved(seed: int) -> None:
-    found = pair(seed)
-    label, motion, visible = found["label"], found["motion"][0].astype(int), found["visible"][0]
+    planes = pair(seed)
+    label, motion, visible = planes["label"], planes["motion"][0].astype(int), planes["visible"][0]
     rows, columns = np.nonzero(visible)
     assert 0.8 * SIZE[0] * SIZE[1] < len(rows) <= SIZE[0] * SIZE[1]
     x, y = columns + motion[rows, columns, 0], rows + motion[rows, columns, 1]
     assert (label[1][rows, columns] == label[0][y, x]).all()
-    tint = found["tint"].transpose(0, 2, 3, 1)
+    tint = planes["tint"].transpose(0, 2, 3, 1)
     assert (tint[1][rows, columns] == tint[0][y, x]).all()
 
 
-def test_maps_are_told_what_a_rendered_map_is_told() -> None:
+def test_maps_get_the_planes_of_a_rendered_map() -> None:
     """Fronts on the houses, glass on the car, the style's colours; lines in some, for most data sets label none."""
-    found = [pair(seed) for seed in range(8)]
-    for each in found:
+    planes = [pair(seed) for seed in range(8)]
+    for each in planes:
         small = each["label"][1][::2, ::2]
         wall = each["detail"][1, 1][small == Channel.BUILDING].astype(np.float32)
         assert wall.std() > 0.1, "windows"
         assert each["detail"][1, 1][small == Channel.VEHICLE].min() < -0.4, "glass or wheels"
         sky = each["tint"][1][:, each["label"][1] == Channel.SKY]
         assert np.allclose(sky, np.linspace(-0.4, 0.4, 14)[Channel.SKY], atol=1e-3)
-    lines = [bool((each["label"] == Channel.ROAD_LINE).any()) for each in found]
+    lines = [bool((each["label"] == Channel.ROAD_LINE).any()) for each in planes]
     assert 0 < sum(lines) < len(lines)
 
 
@@ -151,9 +180,9 @@ def test_rollouts_take_drives_and_leave_pairs_of_maps_alone(tmp_path: Path) -> N
 
 
 def test_a_teachers_pictures_are_what_simulator_frames_are_compared_with(tmp_path: Path) -> None:
-    """One that paints as the teacher does is right; another one is led there."""
+    """One that generates as the teacher does is right; another one is led there."""
     settings = {"out": str(tmp_path), "width": 64, "height": 32, "teacher": "street-rt", "equivariance": 0.0}
-    trainer = Trainer(TrainConfig.model_validate(settings | {"adversarial": 0.0, "hue": 0.0, "tone": 0.0}))
+    trainer = Trainer(run_config(settings | {"adversarial": 0.0, "hue": 0.0, "tone": 0.0}))
     assert trainer.teacher is not None
     assert not any(weight.requires_grad for weight in trainer.teacher.parameters())
     torch.manual_seed(0)
@@ -164,7 +193,7 @@ def test_a_teachers_pictures_are_what_simulator_frames_are_compared_with(tmp_pat
     label, image = torch.ones(1, 32, 64).long(), torch.zeros(1, 3, 32, 64)
     far = trainer.simulated_step([still], label, image)
     assert far["feat"] > 0.1
-    load_weights(trainer.painter, "street-rt")
+    load_weights(trainer.generator, "street-rt")
     near = trainer.simulated_step([still], label, image)
     assert near["feat"] < 0.05 * far["feat"]
     assert near["pix"] < 0.01

@@ -1,7 +1,8 @@
-"""Training on made-up pictures and frames of the town: what the painter is told, steps, going on after a kill."""
+"""Training on synthetic images and frames of the town: conditioning, steps, resuming after a kill."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -20,19 +21,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
-from helpers.training import SMALL, Own, equal, picture, tiny  # noqa: E402
+from helpers.training import SMALL, SyntheticSource, equal, picture, run_config, tiny  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from neuralsim.models.classes import Channel  # noqa: E402
 from neuralsim.models.surface import Surface  # noqa: E402
 from neuralsim.town.town_drive import TownDrive  # noqa: E402
 from neuralsim.training.checkpoint import about  # noqa: E402
-from neuralsim.training.config import Source, TrainConfig  # noqa: E402
+from neuralsim.training.config import FLAT, Source, TrainConfig  # noqa: E402
 from neuralsim.training.data import conditioning  # noqa: E402
 from neuralsim.training.data.datasets import Pictures, find  # noqa: E402
 from neuralsim.training.data.palette import palettes, styles  # noqa: E402
 from neuralsim.training.data.simulated_pairs import drive_pairs  # noqa: E402
 from neuralsim.training.losses import feature_distance  # noqa: E402
+from neuralsim.training.run import load_generator  # noqa: E402
 from neuralsim.training.tensors import collate  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 from neuralsim.training.training_board import Board  # noqa: E402
@@ -76,9 +78,9 @@ def steps_of(config: TrainConfig) -> Trainer:
     """Train as ``neuralsim train`` does, going on if there is something to go on from."""
     torch.set_num_threads(1)
     trainer = Trainer(config, SMALL)
-    if (Path(config.out) / "last.safetensors").exists():
-        trainer.resume(Path(config.out))
-    train(trainer, Own(), lambda step, losses: None)
+    if (Path(config.output.folder) / "last.safetensors").exists():
+        trainer.resume(Path(config.output.folder))
+    train(trainer, SyntheticSource(), lambda step, losses: None)
     return trainer
 
 
@@ -86,7 +88,7 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path: Path) -> Non
     whole = steps_of(tiny(tmp_path / "whole", steps=4))
     steps_of(tiny(tmp_path / "parted", steps=2))
     parted = steps_of(tiny(tmp_path / "parted", steps=4, workers=3))
-    assert equal(whole.painter, parted.painter)
+    assert equal(whole.generator, parted.generator)
     assert equal(whole.discriminator, parted.discriminator)
     assert equal(whole.average, parted.average)
 
@@ -96,13 +98,13 @@ def test_accumulated_batches_make_one_step_with_their_mean_gradient(tmp_path: Pa
     parted = steps_of(tiny(tmp_path / "a", batch=1, accumulate=2, **plain))
     once = steps_of(tiny(tmp_path / "b", batch=2, **plain))
     assert parted.step == once.step == 1
-    a, b = (torch.cat([p.grad.ravel() for p in t.painter.parameters()]) for t in (parted, once))
+    a, b = (torch.cat([p.grad.ravel() for p in t.generator.parameters()]) for t in (parted, once))
     assert (a - b).norm() < 1e-3 * b.norm()
 
 
 def test_full_precision_is_another_run(tmp_path: Path) -> None:
     half, full = (steps_of(tiny(tmp_path / kind, steps=1, precision=kind)) for kind in ("bf16", "fp32"))
-    assert not equal(half.painter, full.painter)
+    assert not equal(half.generator, full.generator)
 
 
 def test_nan_stops_the_run_and_the_last_good_state_stays(tmp_path: Path) -> None:
@@ -112,14 +114,14 @@ def test_nan_stops_the_run_and_the_last_good_state_stays(tmp_path: Path) -> None
     def report(step: int, losses: dict[str, float]) -> None:
         if step == 5:
             with torch.no_grad():
-                next(trainer.painter.parameters()).fill_(float("nan"))
+                next(trainer.generator.parameters()).fill_(float("nan"))
 
     with pytest.raises(FloatingPointError, match=f"step 6.* not finite; the last good state is {tmp_path}"):
-        train(trainer, Own(), report)
+        train(trainer, SyntheticSource(), report)
     again = Trainer(config, SMALL)
     again.resume(tmp_path)
     assert again.step == 4
-    assert all(torch.isfinite(value).all() for value in again.painter.parameters())
+    assert all(torch.isfinite(value).all() for value in again.generator.parameters())
 
 
 @contextmanager
@@ -148,7 +150,7 @@ def test_a_full_disk_is_one_line_and_the_last_good_state_stays(tmp_path: Path) -
     assert (tmp_path / "last.safetensors").read_bytes() == good
 
 
-def test_a_state_that_does_not_describe_itself_goes_on_by_what_lies_beside_it(tmp_path: Path) -> None:
+def test_a_state_that_does_not_describe_itself_goes_on_by_the_file_next_to_it(tmp_path: Path) -> None:
     """As runs left it before: tensors alone, and ``last.json``."""
     steps_of(tiny(tmp_path, steps=2))
     state = tmp_path / "last.safetensors"
@@ -160,31 +162,47 @@ def test_a_state_that_does_not_describe_itself_goes_on_by_what_lies_beside_it(tm
     assert steps_of(tiny(tmp_path, steps=3)).step == 3
 
 
-def test_a_state_with_the_names_of_before_goes_on_as_if_nothing_had_been_renamed(tmp_path: Path) -> None:
-    before = steps_of(tiny(tmp_path, steps=2))
+def test_a_state_with_older_names_resumes_as_if_nothing_had_been_renamed(tmp_path: Path) -> None:
+    losses = {"frechet": 1.0, "frechet_classes": 1.0}
+    before = steps_of(tiny(tmp_path, steps=2, **losses))
     state = tmp_path / "last.safetensors"
-    tensors = {re.sub(r"^discriminator(?=[._])", "judge", name): value for name, value in load_file(state).items()}
-    assert any(name.startswith("judge_adam.") for name in tensors)
+    tensors = {}
+    for name, value in load_file(state).items():
+        name = re.sub(r"^discriminator(?=[._])", "judge", name)
+        tensors[re.sub(r"^generator(?=[._])", "painter", name.replace(".generated.", ".painted."))] = value
+    for kind in ("judge_adam.", "painter_adam.", "painter.rgb.", "frechet.painted.0.", "frechet_classes.painted.0."):
+        assert any(name.startswith(kind) for name in tensors), kind
     metadata = about(tmp_path)
-    metadata["config"] = metadata["config"].replace('"discriminator_rate"', '"judge_rate"')
+    metadata["painter"] = metadata.pop("generator")
+    del metadata["stage"]
+    flat: dict[str, object] = {}
+    sections = json.loads(metadata["config"])
+    for key, path in FLAT.items():
+        section, _, name = path.partition(".")
+        flat["judge_rate" if key == "discriminator_rate" else key] = sections[section][name]
+    metadata["config"] = json.dumps(flat | {"steps": sections["steps"], "seed": sections["seed"]})
     save_file(tensors, state, metadata)
-    now = Trainer(tiny(tmp_path, steps=3), SMALL)
+    now = Trainer(tiny(tmp_path, steps=3, **losses), SMALL)
     now.resume(tmp_path)
     assert (now.step, now.started) == (2, before.started)
     assert equal(before.discriminator, now.discriminator)
-    for name in ("painter", "discriminator"):
+    assert equal(before.generator, now.generator)
+    assert equal(before.average, load_generator(tmp_path))
+    assert equal(before.statistics["frechet"], now.statistics["frechet"])
+    assert equal(before.class_statistics["frechet_classes"], now.class_statistics["frechet_classes"])
+    for name in ("generator", "discriminator"):
         moments, same = (run.learners[name].adam.state_dict()["state"] for run in (before, now))
         assert moments.keys() == same.keys()
         assert all(torch.equal(moments[n]["exp_avg"], same[n]["exp_avg"]) for n in moments)
 
 
-def test_a_discriminator_that_is_new_begins_afresh_beside_what_was_learned(tmp_path: Path) -> None:
+def test_a_discriminator_that_is_new_starts_untrained_next_to_trained_ones(tmp_path: Path) -> None:
     before = steps_of(tiny(tmp_path, steps=1))
     now = Trainer(tiny(tmp_path, steps=2, patches=1.0, matching=1.0), SMALL)
     now.resume(tmp_path)
     assert equal(before.discriminator, now.discriminator)
     fresh = now.learners["patches"].network.state_dict()["scales.0.scores.parametrizations.weight.original"].clone()
-    train(now, Own(), lambda step, losses: None)
+    train(now, SyntheticSource(), lambda step, losses: None)
     assert now.step == 2
     assert not torch.equal(
         fresh, now.learners["patches"].network.state_dict()["scales.0.scores.parametrizations.weight.original"]
@@ -192,14 +210,14 @@ def test_a_discriminator_that_is_new_begins_afresh_beside_what_was_learned(tmp_p
 
 
 def test_a_run_of_another_architecture_is_refused(tmp_path: Path) -> None:
-    Trainer(TrainConfig(out=str(tmp_path)), SMALL).save(tmp_path)
-    other = Trainer(TrainConfig(out=str(tmp_path)), replace(SMALL, decoder=(24,) * 5))
+    Trainer(run_config({"out": str(tmp_path)}), SMALL).save(tmp_path)
+    other = Trainer(run_config({"out": str(tmp_path)}), replace(SMALL, decoder=(24,) * 5))
     with pytest.raises(ValueError, match="architecture"):
         other.resume(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_path: Path) -> None:
+def test_a_minute_of_training_on_frames_of_the_town_renders_closer_to_them(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     town = TownDrive(64, 32, vehicles=8, walkers=0)
     surface, looks = Surface(*palettes([picture()])), styles([replace(picture(), source="own")])
@@ -207,13 +225,13 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
     drive_pairs(town, tmp_path / "pairs/town", surface, looks, 2, np.random.default_rng(0))
     for number in range(4):
         town.skip(20)
-        planes = town.next(picture="rgb").planes
+        planes = town.next_frame(colour="rgb").planes
         for kind in ("rgb", "tag", "instance"):
             (tmp_path / "recording" / kind).mkdir(parents=True, exist_ok=True)
             plane = planes[kind][..., ::-1] if kind == "rgb" else planes[kind]
             cv2.imwrite(str(tmp_path / "recording" / kind / f"{number:06d}.png"), plane)
-    found = find(Source(name="neuralsim", root=str(tmp_path / "recording")))
-    pictures = Pictures([found], (64, 32), 10**8)
+    image_set = find(Source(name="neuralsim", root=str(tmp_path / "recording")))
+    pictures = Pictures([image_set], (64, 32), 10**8)
     settings = {"simulated": str(tmp_path / "pairs"), "simulated_every": 6, "warmup": 4, "rate": 2e-3, "steps": 48}
     trainer = Trainer(tiny(tmp_path, **settings), SMALL)
     rng = np.random.default_rng(0)
@@ -221,9 +239,12 @@ def test_a_minute_of_training_on_frames_of_the_town_paints_closer_to_them(tmp_pa
 
     def loss() -> float:
         with torch.no_grad():
-            painted = trainer.painter(label, tint, detail)
-            distance = feature_distance(trainer.features[0](painted), trainer.features[0](image))
-            return float(trainer.config.features * distance + trainer.config.pixels * (painted - image).abs().mean())
+            generated = trainer.generator(label, tint, detail)
+            distance = feature_distance(trainer.features[0](generated), trainer.features[0](image))
+            return float(
+                trainer.config.losses.features * distance
+                + trainer.config.losses.pixels * (generated - image).abs().mean()
+            )
 
     before, seen = loss(), []
     train(trainer, pictures, lambda step, losses: seen.append("steady" in losses))
@@ -250,14 +271,14 @@ def test_tensorboard_gets_losses_and_panels_of_real_pictures_and_the_town(tmp_pa
     settings = {"simulated": str(tmp_path / "pairs"), "simulated_every": 2, "panels_every": 1}
     trainer = Trainer(tiny(tmp_path, steps=2, **settings), SMALL)
     board = Board(trainer, tmp_path)
-    train(trainer, Own(), board.report, board.show)
+    train(trainer, SyntheticSource(), board.report, board.show)
     board.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
     assert [event.step for event in events.Scalars("loss/steady")] == [1], "the first step is the town's"
     assert [event.step for event in events.Scalars("loss/pix")] == [2]
     real, town = events.Images("real"), events.Images("town")
     assert [event.step for event in real] == [1, 2]
-    assert (real[0].width, real[0].height) == (3 * 64, 2 * 32), "labels, real, painted; a batch of two below each other"
+    assert (real[0].width, real[0].height) == (3 * 64, 2 * 32), "labels, real, generated; the two of a batch stacked"
     assert (town[0].width, town[0].height) == (2 * 64, 32)
     panel = cv2.imdecode(np.frombuffer(real[0].encoded_image_string, np.uint8), cv2.IMREAD_COLOR_RGB)
     assert tuple(panel[30, 5]) == (128, 64, 128), "road in CARLA's palette"
@@ -294,12 +315,12 @@ PROCESS = """
 import hashlib, sys
 import torch
 from test_rollouts import EVERYTHING, SMALL
-from helpers.training import Own, tiny
+from helpers.training import SyntheticSource, tiny
 from neuralsim.training import distributed
 from neuralsim.training.training_loop import train
 from neuralsim.training.trainer import Trainer
 
-class Told(Own):
+class Told(SyntheticSource):
     def draw(self, rng):
         drawn.append(rng.random())
         return super().draw(rng)

@@ -1,4 +1,4 @@
-"""A person at the keys of a real window, on a virtual screen."""
+"""A simulated person drives in a real window on a virtual screen."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def display() -> Iterator[str]:
 
 
 class Person:
-    """Somebody in front of the window, who also reads the log."""
+    """A person in front of the window, who also reads the log."""
 
     def __init__(self, display: str, folder: Path, *arguments: str) -> None:
         self.log = folder / "log.jsonl"
@@ -83,8 +83,10 @@ class Person:
     def in_windows(self, *arguments: str) -> None:
         """Call xdotool for each window of the process: helper windows that nothing can be done to may be among them."""
         search = ["xdotool", "search", "--pid", str(self.process.pid)]
-        found = subprocess.run(search, env=self.environment, capture_output=True, text=True, check=True).stdout.split()
-        for window in found:
+        windows = subprocess.run(
+            search, env=self.environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for window in windows:
             command = ["xdotool", *(each.format(window) for each in arguments)]
             subprocess.run(command, env=self.environment, capture_output=True, check=False)
 
@@ -123,19 +125,19 @@ class Person:
         """The first picture of which more than a share of ``least`` differs from ``than``."""
         end = time.monotonic() + 20.0
         while ((new := self.picture(folder)) != than).any(axis=-1).mean() <= least:
-            assert time.monotonic() < end, "the picture stayed as it was"
+            assert time.monotonic() < end, "the picture did not change"
         return new
 
     def loudness(self, seconds: float = 0.4) -> float:
         """Of what is played from now on: deviation of samples, 0 .. 1."""
-        begin, wanted = self.audio.stat().st_size // 2 * 2, int(2 * seconds * sound.RATE)
+        begin, count = self.audio.stat().st_size // 2 * 2, int(2 * seconds * sound.RATE)
         end = time.monotonic() + 30.0
-        while self.audio.stat().st_size < begin + wanted:
+        while self.audio.stat().st_size < begin + count:
             assert time.monotonic() < end, "nothing is played"
             time.sleep(0.05)
         with self.audio.open("rb") as file:
             file.seek(begin)
-            return float(np.frombuffer(file.read(wanted), "<i2").std()) / 32768.0
+            return float(np.frombuffer(file.read(count), "<i2").std()) / 32768.0
 
     def held(self) -> int:
         """Wait until frames have stopped coming for a second; the last one's sequence."""
@@ -166,7 +168,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
         assert abs((stopped["yaw"] - start["yaw"] + 180.0) % 360.0 - 180.0) > 0.5, (start, turning, stopped)
         assert max(abs(stopped[axis] - start[axis]) for axis in "xy") > 1.0
 
-        person.press("Return")  # the rest of the first steps
+        person.press("Return")  # skips the rest of the tutorial
         person.press("q")
         person.xdotool("keydown", "Up")
         person.until(lambda line: line["speed"] < -0.5 and line["gear"] == -1)
@@ -260,13 +262,13 @@ def test_a_person_drives(display: str, tmp_path: Path):
         person.press("Return")
         begun = time.monotonic()
         errors = person.process.communicate(timeout=30)[1]
-        crowd = max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)  # who else wants the processors
+        crowd = max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)  # other load on the machine
         assert time.monotonic() - begun < 2.0 * crowd
         assert person.process.returncode == 0
         assert not [line for line in errors.splitlines() if not line.startswith("CRITICAL: ")]  # SDL's, of its disk
         kept = settings.load(tmp_path / "config" / "cockpit.yaml")
         assert (kept.window, kept.fullscreen, kept.full_hud) == ((640, 320), False, False)
-        assert (kept.units, kept.tutorial) == ("mph", False)  # the first steps were taken, or left
+        assert (kept.units, kept.tutorial) == ("mph", False)  # the tutorial was completed or skipped
         with av.open(str(next(recordings.glob("*/video.mp4")))) as file:
             assert len(list(file.decode(video=0))) >= 5
         with RecordingReader(next(recordings.glob("*/recording.mcap"))) as reader:

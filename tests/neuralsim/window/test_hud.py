@@ -1,4 +1,4 @@
-"""The HUD: small, legible, out of the way of the road and of traffic lights; the menu; what is kept of it."""
+"""The HUD: small, legible, clear of the road and of traffic lights; the menu; the settings file."""
 
 from __future__ import annotations
 
@@ -47,22 +47,24 @@ def screen() -> Iterator[None]:
 
 
 def state() -> HudState:
-    found = HudState(model="street-rt", runtime="openvino bf16", place="oldtown  |  WetSunset", fps=31.4, latency=41.0)
-    found.ego = Ego(speed=52.0, gear=5, throttle=0.6, steer=-0.2)
-    found.graph = [(11.0, 1.0, 1.0, 22.0, 2.0)] * 120
-    return found
+    hud_state = HudState(
+        model="street-rt", runtime="openvino bf16", place="oldtown  |  WetSunset", fps=31.4, latency=41.0
+    )
+    hud_state.ego = Ego(speed=52.0, gear=5, throttle=0.6, steer=-0.2)
+    hud_state.graph = [(11.0, 1.0, 1.0, 22.0, 2.0)] * 120
+    return hud_state
 
 
 def drawn(hud: Hud, size: tuple[int, int], shown: HudState | None = None) -> tuple[pygame.Surface, list[pygame.Rect]]:
-    """The HUD over a grey picture of this size, and the boxes that it takes."""
+    """Draw the HUD over a grey picture of this size; return it and the occupied boxes."""
     target = pygame.Surface(size, 0, 32)
     target.fill((120, 120, 120))
     hud.draw(target, target.get_rect(), shown or state())
-    return target, hud.pen.taken
+    return target, hud.pen.occupied
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_is_shown_by_default_is_small_and_in_the_corners(size: tuple[int, int]):
+def test_the_default_hud_is_small_and_in_the_corners(size: tuple[int, int]):
     target, boxes = drawn(Hud(), size)
     width, height = size
     assert len(boxes) == 2
@@ -74,7 +76,7 @@ def test_what_is_shown_by_default_is_small_and_in_the_corners(size: tuple[int, i
         assert not box.colliderect(middle)
 
 
-def test_no_traffic_light_that_one_stands_or_drives_before_is_ever_covered():
+def test_no_relevant_traffic_light_is_ever_covered():
     network = Network(*load("oldtown"))
     picture = Size(512, 256)
     focal = focal_length(picture.width, 70.0)
@@ -105,7 +107,7 @@ def test_no_traffic_light_that_one_stands_or_drives_before_is_ever_covered():
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("full", [False, True])
-def test_notices_find_a_place_of_their_own(size: tuple[int, int], full: bool):
+def test_notices_do_not_overlap(size: tuple[int, int], full: bool):
     hud = Hud()
     hud.full, hud.graph = full and size[0] > 512, size[0] > 320  # smaller ones have no room for all at once
     shown = state()
@@ -123,11 +125,11 @@ def test_notices_find_a_place_of_their_own(size: tuple[int, int], full: bool):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_text_is_never_smaller_than_can_be_read(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+def test_text_is_never_too_small_to_read(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
     used: list[int] = []
-    text = Pen().paint.text
+    text = Pen().surfaces.text
     monkeypatch.setattr(
-        "neuralsim.window.drawing.Paint.text", lambda _, words, px, c: used.append(px) or text(words, px, c)
+        "neuralsim.window.drawing.SurfaceCache.text", lambda _, string, px, c: used.append(px) or text(string, px, c)
     )
     hud = Hud()
     hud.full = hud.graph = True
@@ -141,10 +143,10 @@ def test_text_is_never_smaller_than_can_be_read(size: tuple[int, int], monkeypat
 
 @pytest.mark.parametrize("size", [(320, 160), (512, 256), (1024, 512)])
 def test_the_help_card_has_every_key_on_pages_that_fit(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
-    words: set[str] = set()
-    text = Pen().paint.text
+    shown: set[str] = set()
+    text = Pen().surfaces.text
     monkeypatch.setattr(
-        "neuralsim.window.drawing.Paint.text", lambda _, said, px, c: words.add(said) or text(said, px, c)
+        "neuralsim.window.drawing.SurfaceCache.text", lambda _, string, px, c: shown.add(string) or text(string, px, c)
     )
     card, pen = HelpCard(HELP), Pen()
     target = pygame.Surface(size, 0, 32)
@@ -158,10 +160,10 @@ def test_the_help_card_has_every_key_on_pages_that_fit(size: tuple[int, int], mo
         pages += 1
         card.turn()
     assert pages == 1 or size[0] < 1024
-    assert {key for _, rows in HELP for keys, _ in rows for key in keys} <= words
+    assert {key for _, rows in HELP for keys, _ in rows for key in keys} <= shown
 
 
-def test_a_click_on_the_hud_shows_it_in_full():
+def test_a_click_on_the_hud_shows_the_details():
     hud = Hud()
     _, boxes = drawn(hud, (1024, 512))
     assert not hud.clicked((500, 250))
@@ -171,21 +173,21 @@ def test_a_click_on_the_hud_shows_it_in_full():
     assert sum(box.w * box.h for box in more) > 2 * sum(box.w * box.h for box in boxes)
 
 
-def test_speed_is_in_the_units_that_were_chosen():
-    hud, words = Hud(), []
-    text = hud.pen.paint.text
-    hud.pen.paint.text = lambda said, px, c: words.append(said) or text(said, px, c)  # type: ignore[method-assign]
+def test_speed_is_in_the_chosen_units():
+    hud, texts = Hud(), []
+    text = hud.pen.surfaces.text
+    hud.pen.surfaces.text = lambda string, px, c: texts.append(string) or text(string, px, c)  # type: ignore[method-assign]
     shown = state()
     shown.ego.speed, shown.units = 44.704, "mph"
     drawn(hud, (1024, 512), shown)
-    assert {"100", "mph"} <= set(words)
+    assert {"100", "mph"} <= set(texts)
 
 
-def test_the_first_steps_go_on_as_they_are_taken_and_end():
+def test_the_tutorial_advances_with_the_drivers_actions_and_ends():
     tutorial, steps = Tutorial(active=True), []
     drive = [
         (Ego(speed=0.0), 1.0),
-        (Ego(speed=9.0, autopilot=True), 2.0),  # it was not the driver
+        (Ego(speed=9.0, autopilot=True), 2.0),  # not by the driver
         (Ego(speed=3.0), 3.0),
         (Ego(speed=8.0, steer=-0.3), 4.0),
         (Ego(speed=4.0, brake=1.0), 5.0),
@@ -194,28 +196,28 @@ def test_the_first_steps_go_on_as_they_are_taken_and_end():
         (Ego(speed=0.0), 16.0),
     ]
     for ego, at in drive:
-        tutorial.frame(ego, at)
+        tutorial.update(ego, at)
         steps.append(tutorial.step)
     assert steps == [0, 0, 1, 2, 2, 3, 3, 4]
     assert not tutorial.active
 
 
-def test_no_card_asks_for_what_the_autopilot_does():
+def test_the_tutorial_does_not_count_what_the_autopilot_does():
     tutorial = Tutorial(active=True)
-    asked = tutorial.card
-    assert asked[0] == ("W",)
-    tutorial.frame(Ego(speed=8.0, autopilot=True), 1.0)
+    card = tutorial.card
+    assert card[0] == ("W",)
+    tutorial.update(Ego(speed=8.0, autopilot=True), 1.0)
     assert (tutorial.step, tutorial.card[0]) == (0, ("P",)), "the autopilot's driving off is not the driver's"
-    assert "autopilot drives" in tutorial.card[1]
-    tutorial.frame(Ego(speed=0.0), 2.0)
-    assert tutorial.card == asked
-    tutorial.step = 3  # which tells of the autopilot itself
-    tutorial.frame(Ego(speed=8.0, autopilot=True), 3.0)
-    assert "Have a good trip" in tutorial.card[1]
+    assert "autopilot is driving" in tutorial.card[1]
+    tutorial.update(Ego(speed=0.0), 2.0)
+    assert tutorial.card == card
+    tutorial.step = 3  # the step about the autopilot
+    tutorial.update(Ego(speed=8.0, autopilot=True), 3.0)
+    assert "Enjoy the drive" in tutorial.card[1]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_first_steps_are_shown_clear_of_the_rest(size: tuple[int, int]):
+def test_the_tutorial_does_not_overlap_the_hud(size: tuple[int, int]):
     hud = Hud()
     _, before = drawn(hud, size)
     hud.tutorial = Tutorial(active=True)
@@ -238,7 +240,7 @@ def key(which: int) -> pygame.event.Event:
 
 
 class Choices:
-    """A menu with a page of everything that an item can be."""
+    """A menu with a page of all kinds of items."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -258,13 +260,13 @@ class Choices:
         self.value += by
 
 
-def test_a_menu_is_worked_by_keys():
+def test_a_menu_is_operated_by_keys():
     choices = Choices()
     for which in (pygame.K_RETURN, pygame.K_DOWN, pygame.K_RIGHT, pygame.K_d, pygame.K_LEFT, pygame.K_RETURN):
         assert choices.menu.handle(key(which))
     assert (choices.done, choices.value) == (["opened", "acted"], 3)
     choices.menu.handle(key(pygame.K_UP))
-    choices.menu.handle(key(pygame.K_UP))  # over the top: the last one
+    choices.menu.handle(key(pygame.K_UP))  # wraps around to the last item
     assert choices.menu.chosen is not None
     assert choices.menu.chosen.label == "Further"
     choices.menu.handle(key(pygame.K_RETURN))
@@ -277,7 +279,7 @@ def test_a_menu_is_worked_by_keys():
     assert not choices.menu.handle(key(pygame.K_RETURN))
 
 
-def test_a_menu_is_worked_by_mouse_and_gamepad():
+def test_a_menu_is_operated_by_mouse_and_gamepad():
     choices, pen = Choices(), Pen()
     target = pygame.Surface((512, 256), 0, 32)
     pen.begin(target.get_rect())
@@ -303,7 +305,7 @@ def test_a_menu_is_worked_by_mouse_and_gamepad():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_long_page_scrolls_and_shows_what_is_chosen(size: tuple[int, int]):
+def test_a_long_page_scrolls_to_the_selected_item(size: tuple[int, int]):
     choices, pen = Choices(), Pen()
     choices.menu.handle(key(pygame.K_END))
     choices.menu.handle(key(pygame.K_RETURN))
@@ -317,10 +319,10 @@ def test_a_long_page_scrolls_and_shows_what_is_chosen(size: tuple[int, int]):
         assert target.get_rect().contains(boxes[int(choices.menu.chosen.label)])
 
 
-# The file of choices
+# The settings file
 
 
-def test_the_command_line_goes_before_what_was_chosen():
+def test_the_command_line_takes_precedence_over_settings():
     chosen = CockpitSettings(town="hamlet", weather="WetNoon", traffic="dense", quality="best", upscaling=True)
     plain = chosen.applied(DriveOptions())
     assert (plain.town, plain.weather, plain.vehicles, plain.size) == ("hamlet", "WetNoon", 45, (768, 384))
@@ -337,17 +339,17 @@ def test_the_command_line_goes_before_what_was_chosen():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_mirror_is_clear_of_the_instruments_and_never_shows_what_is_long_gone(size: tuple[int, int]):
+def test_the_mirror_is_clear_of_the_instruments_and_never_outdated(size: tuple[int, int]):
     hud = Hud()
     _, before = drawn(hud, size)
     red = bytes((200, 20, 20)) * (MIRROR[0] * MIRROR[1])
 
     def shown(at: float, picture: bytes = b"", mount: str = "") -> list[pygame.Rect]:
         frame = Frame(0, 0, at, Camera(64, 32, 70.0, np.eye(4)), {}, mirror=picture, mount=mount)
-        hud.mirror.frame(frame)
+        hud.mirror.update(frame)
         target = pygame.Surface(size, 0, 32)
         hud.draw(target, target.get_rect(), HudState(), frame)
-        boxes = hud.pen.taken[len(before) :]
+        boxes = hud.pen.occupied[len(before) :]
         if boxes:
             assert target.get_at(boxes[0].center)[:3] == pytest.approx((200, 20, 20), abs=4)
         return boxes
@@ -378,7 +380,7 @@ def map_frame(yaw: float = 0.0) -> tuple[Minimap, Frame]:
 
 
 @pytest.mark.parametrize("size", [(320, 160), (1024, 512), (640, 480)])
-def test_a_click_on_the_map_is_the_place_that_is_drawn_there(size: tuple[int, int]):
+def test_a_click_on_the_map_gives_the_position_drawn_there(size: tuple[int, int]):
     minimap, frame = map_frame()
     target, pen = pygame.Surface(size, 0, 32), Pen()
     pen.begin(target.get_rect())
@@ -400,7 +402,7 @@ def test_a_click_on_the_map_is_the_place_that_is_drawn_there(size: tuple[int, in
     assert north < south  # CARLA's y points south
 
 
-def test_the_small_map_has_ahead_up_and_shows_way_and_traffic():
+def test_the_small_map_is_heading_up_and_shows_route_and_traffic():
     minimap, frame = map_frame(yaw=np.pi / 2)  # towards y
     frame.route = np.array([(20.0, 0.0), (20.0, 60.0)], np.float32)
     frame.route_left = 60.0
@@ -412,14 +414,14 @@ def test_the_small_map_has_ahead_up_and_shows_way_and_traffic():
     ego, car, side = minimap._at(np.array([(20.0, 0.0), (20.0, 30.0), (50.0, 0.0)]))
     assert car[1] < ego[1]
     assert car[0] == pytest.approx(ego[0])
-    assert side[0] < ego[0]  # x is to the left of who drives towards y
+    assert side[0] < ego[0]  # x is to the left when driving towards y
     colours = {tuple(target.get_at((round(car[0]) + dx, round(car[1]))))[:3] for dx in range(-4, 5)}
     assert (250, 188, 64) in colours
     way = {tuple(target.get_at((round(ego[0]) + dx, round(ego[1]) - 16)))[:3] for dx in range(-4, 5)}
     assert (86, 156, 255) in way
 
 
-def test_what_was_chosen_is_kept_in_a_file_that_explains_itself(tmp_path: Path):
+def test_settings_are_saved_in_a_commented_file(tmp_path: Path):
     file = tmp_path / "deep" / "cockpit.yaml"
     assert settings.load(file) == CockpitSettings()
     wheel = Axes(steer=3, throttle=1, brake=5, rest=1.0, left=0.9, right=-0.95)

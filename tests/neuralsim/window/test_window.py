@@ -1,4 +1,4 @@
-"""Keys, wheel and gamepad, and a window of any shape."""
+"""Keys, wheel and gamepad, and windows of any shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pygame
 import pytest
-from helpers.frames import painted
+from helpers.frames import rendered
 
 from neuralsim.drive import driver_input as driving
 from neuralsim.drive.driver_input import approach, dead_zone
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Driver:
-    """Inputs fed by hand."""
+    """Inputs that receive simulated events."""
 
     def __init__(self, autopilot: bool = False) -> None:
         self.commands: list[str] = []
@@ -54,7 +54,7 @@ def driver() -> Iterator[Driver]:
     del os.environ["SDL_VIDEODRIVER"]
 
 
-def test_pedals_answer_at_once_and_ramp(driver: Driver):
+def test_pedals_respond_immediately_and_ramp(driver: Driver):
     driver.press(pygame.K_w)
     first = driver.inputs.control(0.016, 0.0)
     assert 0.05 < first.throttle < 0.2
@@ -67,20 +67,20 @@ def test_pedals_answer_at_once_and_ramp(driver: Driver):
     assert driver.inputs.control(0.01, 5.0).hand_brake
 
 
-def test_steering_ramps_turns_over_and_gives_less_at_speed(driver: Driver):
+def test_steering_ramps_reverses_and_is_limited_at_speed(driver: Driver):
     driver.press(pygame.K_d)
     slow = [driver.inputs.control(0.05, 2.0).steer for _ in range(30)]
     assert all(b >= a for a, b in pairwise(slow))
     assert 0.6 < slow[-1] <= 0.7
     driver.release(pygame.K_d)
     driver.press(pygame.K_LEFT)
-    assert -0.2 < driver.inputs.control(0.05, 2.0).steer < 0.0  # not through the middle first
+    assert -0.2 < driver.inputs.control(0.05, 2.0).steer < 0.0  # without ramping back through the centre first
     for _ in range(60):
         fast = driver.inputs.control(0.05, 30.0).steer
     assert -0.25 < fast <= -0.05
     across = [speed**2 * np.tan(driving._steer_limit(speed, 1.0) * driving._LOCK / (1.0 + (speed / 22.0) ** 2)) / 2.85
               for speed in (8.0, 12.0, 16.0, 20.0)]  # fmt: skip
-    assert across == pytest.approx([4.5] * 4, rel=0.05)  # m/s^2: as much at any speed
+    assert across == pytest.approx([4.5] * 4, rel=0.05)  # m/s^2, the same at any speed
     assert driving._steer_limit(14.0, 0.5) < 0.6 * driving._steer_limit(14.0, 1.0)
     driver.release(pygame.K_LEFT)
     assert driver.inputs.control(0.5, 30.0).steer == 0.0
@@ -89,61 +89,61 @@ def test_steering_ramps_turns_over_and_gives_less_at_speed(driver: Driver):
 def test_commands_reach_the_bridge_and_the_window(driver: Driver):
     for key in (pygame.K_q, pygame.K_p, pygame.K_c, pygame.K_c, pygame.K_BACKSPACE, pygame.K_f, pygame.K_h, pygame.K_r):
         driver.tap(key)
-    wanted = driver.inputs.control(0.01, 0.0)
-    assert (wanted.autopilot, wanted.weather, wanted.respawn, wanted.paused) == (True, 2, 1, True)
-    assert not wanted.reverse  # a respawned car stands in first gear
+    requested = driver.inputs.control(0.01, 0.0)
+    assert (requested.autopilot, requested.weather, requested.respawn, requested.paused) == (True, 2, 1, True)
+    assert not requested.reverse  # a respawned car is in first gear
     driver.tap(pygame.K_s, pygame.KMOD_LCTRL)
     assert driver.commands[-3:] == ["help", "record", "screenshot"]
     driver.tap(pygame.K_F12, pygame.KMOD_LSHIFT)
     driver.tap(pygame.K_RETURN, pygame.KMOD_LALT)
     driver.tap(pygame.K_ESCAPE)
-    assert driver.commands[-3:] == ["screenshot_dressed", "fullscreen", "menu"]
+    assert driver.commands[-3:] == ["screenshot_with_hud", "fullscreen", "menu"]
     assert driver.inputs.control(0.01, 0.0).brake == 0.0
     for key in (pygame.K_2, pygame.K_KP6):
         driver.tap(key)
     assert driver.views == [View.TAGS, View.SPLIT]
-    driver.press(pygame.K_w)  # whoever touches the pedals drives
+    driver.press(pygame.K_w)  # touching the pedals takes over
     assert not driver.inputs.control(0.01, 0.0).autopilot
     assert driver.commands[-1] == "take_over"
 
 
-def test_a_key_backs_up_gently(driver: Driver):
+def test_a_key_reverses_gently(driver: Driver):
     driver.tap(pygame.K_q)
     driver.press(pygame.K_w)
     assert 0.4 < driver.inputs.control(2.0, 0.0).throttle < 0.7
 
 
-def test_reverse_is_the_drivers_not_the_autopilots(driver: Driver):
+def test_reverse_is_for_the_driver_not_the_autopilot(driver: Driver):
     driver.tap(pygame.K_p)
     driver.tap(pygame.K_q)
-    assert not driver.inputs.control(0.01, 0.0).reverse  # the HUD shows what is wanted, and the ego drives forward
+    assert not driver.inputs.control(0.01, 0.0).reverse  # the HUD shows what is requested, and the ego drives forward
     driver.press(pygame.K_w)
-    wanted = driver.inputs.control(0.01, 0.0)
-    assert (wanted.autopilot, wanted.reverse) == (False, False)  # nor does taking over jerk it backward
+    requested = driver.inputs.control(0.01, 0.0)
+    assert (requested.autopilot, requested.reverse) == (False, False)  # nor does taking over put it in reverse
     driver.tap(pygame.K_q)
     assert driver.inputs.control(0.01, 0.0).reverse
     driver.tap(pygame.K_p)
     assert not driver.inputs.control(0.01, 0.0).reverse
 
 
-def test_keys_can_be_bound_anew(driver: Driver):
+def test_keys_can_be_rebound(driver: Driver):
     driver.inputs.bind({"throttle": "k", "camera": "w", "horn": "no such key"})
     assert driver.inputs.keys_of("throttle") == [pygame.K_k]
-    assert driver.inputs.keys_of("horn") == [pygame.K_n]  # as it was
+    assert driver.inputs.keys_of("horn") == [pygame.K_n]  # unchanged
     driver.press(pygame.K_k)
     assert driver.inputs.control(1.0, 0.0).throttle == 1.0
     driver.release(pygame.K_k)
     driver.tap(pygame.K_w)
     assert driver.commands[-1] == "camera"
-    driver.press(pygame.K_UP)  # it means nothing any more
+    driver.press(pygame.K_UP)  # no longer bound
     assert driver.inputs.control(1.0, 0.0).throttle == 0.0
     driver.inputs.bind({})
     driver.press(pygame.K_w)
     assert driver.inputs.control(1.0, 0.0).throttle == 1.0
 
 
-def test_cameras_are_chosen_and_looked_aside_from(driver: Driver):
-    assert [driver.inputs.next_camera() for _ in range(3)] == ["Bonnet", "Chase camera", "Driver's seat"]
+def test_cameras_can_be_chosen_and_held_keys_look_around(driver: Driver):
+    assert [driver.inputs.next_camera() for _ in range(3)] == ["Bonnet", "Chase camera", "Driver's view"]
     driver.inputs.next_camera()
     assert (driver.inputs.camera(False), driver.inputs.camera(True)) == ("bonnet", "reversing")
     driver.press(pygame.K_i)
@@ -152,11 +152,11 @@ def test_cameras_are_chosen_and_looked_aside_from(driver: Driver):
     assert driver.inputs.camera(False) == "bonnet"
 
 
-def test_a_wheel_is_calibrated_by_moving_everything_once(driver: Driver, monkeypatch: pytest.MonkeyPatch):
+def test_a_wheel_is_calibrated_by_moving_each_axis_once(driver: Driver, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pygame.joystick, "Joystick", lambda index: Joystick("Odd wheel"))
-    event, said, found = pygame.event.Event, [], []
+    event, prompts, calibrated = pygame.event.Event, [], []
     driver.inputs.handle(event(pygame.JOYDEVICEADDED, device_index=0))
-    calibration = Calibration(driver.inputs, said.append, found.append)
+    calibration = Calibration(driver.inputs, prompts.append, calibrated.append)
 
     def move(axis: int, *values: float) -> None:
         for value in values:
@@ -164,8 +164,8 @@ def test_a_wheel_is_calibrated_by_moving_everything_once(driver: Driver, monkeyp
 
     press = event(pygame.JOYBUTTONDOWN, instance_id=7, button=3)
     assert calibration.handle(press)
-    assert said[-1].startswith("Nothing moved")
-    move(3, 0.0, 0.4, 0.9)  # left is positive here, and it does not reach 1
+    assert prompts[-1].startswith("No movement")
+    move(3, 0.0, 0.4, 0.9)  # left is positive, and the range ends before 1
     calibration.handle(press)
     move(3, -0.95)
     calibration.handle(press)
@@ -173,7 +173,7 @@ def test_a_wheel_is_calibrated_by_moving_everything_once(driver: Driver, monkeyp
     calibration.handle(press)
     move(5, -1.0, 0.0, 0.8)
     assert not calibration.handle(press)
-    axes = found[0]
+    axes = calibrated[0]
     assert (axes.steer, axes.throttle, axes.brake) == (3, 1, 5)
     driver.inputs.calibrate(axes)
     for axis, value in ((3, -0.95), (1, -1.0), (5, 0.8)):
@@ -186,14 +186,14 @@ def test_a_wheel_is_calibrated_by_moving_everything_once(driver: Driver, monkeyp
     assert (now.steer, now.throttle, now.brake) == pytest.approx((-1.0, 0.0, 0.0))
 
 
-def test_losing_the_focus_lets_go_of_all_keys(driver: Driver):
+def test_losing_the_focus_releases_all_keys(driver: Driver):
     driver.press(pygame.K_w)
     driver.inputs.handle(pygame.event.Event(pygame.WINDOWFOCUSLOST))
     assert driver.inputs.control(1.0, 0.0).throttle == 0.0
 
 
 class Joystick:
-    """What `Inputs` asks of pygame's joystick; there is no device on a test machine."""
+    """The part of pygame's joystick that `Inputs` uses; test machines have no device."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -230,7 +230,7 @@ def test_gamepad_and_wheel(driver: Driver, monkeypatch: pytest.MonkeyPatch, name
 @pytest.mark.parametrize(
     ("name", "brake", "rest"), [("Xbox 360 Controller", 2, -1.0), ("Logitech G29 Racing Wheel", 3, 1.0)]
 )
-def test_a_pedal_takes_over_from_the_autopilot_when_pressed_not_when_let_go(
+def test_a_pedal_takes_over_from_the_autopilot_when_pressed_not_when_released(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, name: str, brake: int, rest: float
 ):
     monkeypatch.setattr(pygame.joystick, "Joystick", lambda index: Joystick(name))
@@ -250,7 +250,7 @@ def test_dead_zone_and_approach():
     assert approach(1.0, 0.0, 5.0) == 0.0
 
 
-def test_help_names_every_key_that_does_something():
+def test_help_lists_every_key_with_a_function():
     named = {key for _, rows in HELP for keys, _ in rows for key in keys}
     assert {"W", "S", "A", "D", "Up", "Down", "Left", "Right", "Space", "Q", "P", "C", "H", "F1", "Backspace"} <= named
     assert {"R", "F12", "Ctrl+S", "F", "Pause", "Tab", "G", "L", "Esc", *"123456"} <= named
@@ -275,7 +275,7 @@ def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[i
     window = Window((96, 48))
     pygame.display.set_mode(size, pygame.RESIZABLE)
     window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=size, w=size[0], h=size[1]))
-    shown, neural = painted()
+    shown, neural = rendered()
     state = HudState(model="street-rt", runtime="openvino bf16", place="oldtown", recording=3.0, paused=True)
     window.hud.visible = False
     state.recording, state.paused = None, False
@@ -290,7 +290,7 @@ def test_window_of_any_shape_shows_picture_and_hud(driver: Driver, size: tuple[i
     for view in View:
         window.choose(view)
         window.again(state)
-        absent = view in (View.RGB, View.MOTION)  # the neural picture stands in, and is not called what it is not
+        absent = view in (View.RGB, View.MOTION)  # the neural image stands in, and the title says so
         assert state.view.endswith("not in this frame") == absent
     window.hud.help.turn()
     window.hud.notify("Hello")
@@ -306,7 +306,7 @@ def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
     pygame.display.set_mode((1024, 512), pygame.RESIZABLE)
     window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(1024, 512), w=1024, h=512))
     window.hud.visible, window.hud.graph = False, True
-    shown, neural = painted(512, 256)
+    shown, neural = rendered(512, 256)
     state = HudState(graph=[(10.0, 1.0, 1.0, 20.0, 2.0)] * 119 + [(10.0, 1.0, 1.0, 46.0, 2.0)])
     window.show(shown, neural, state)
     pixels = pygame.surfarray.array3d(pygame.display.get_surface())
@@ -318,7 +318,7 @@ def test_frame_graph_shows_a_bar_for_each_frame(driver: Driver):
     window.close()
 
 
-def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
+def test_a_late_warp_is_drawn_if_possible(driver: Driver):
     from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
 
@@ -326,7 +326,7 @@ def test_a_late_warp_is_drawn_where_it_can_be_made(driver: Driver):
     pygame.display.set_mode((1024, 512), pygame.RESIZABLE)
     window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(1024, 512), w=1024, h=512))
     window.hud.visible = False
-    shown, neural = painted(512, 256)
+    shown, neural = rendered(512, 256)
 
     def black(pixels: np.ndarray, out: np.ndarray) -> bool:
         assert pixels.shape == out.shape == (256, 512)
@@ -361,7 +361,7 @@ def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
     window.hud.visible = False
     window.choose(View.SPLIT)
     assert not window.needs_rgb
-    shown, neural = painted()
+    shown, neural = rendered()
     window.show(shown, neural, HudState())
     event = pygame.event.Event
     window.handle(event(pygame.MOUSEBUTTONDOWN, button=1, pos=(203, 100)))

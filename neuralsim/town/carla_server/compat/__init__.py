@@ -1,1 +1,1 @@
-"""Sensors other than cameras: ray casting against the town's geometry, and the instruments built on it."""
+"""Parts of CARLA's behaviour that nothing but its clients needs: instruments, radios, recorder, navigation mesh."""

@@ -1,8 +1,7 @@
-"""Sensors that send numbers: place (GNSS), motion (IMU), distances (LiDAR, radar, obstacle detector);
-`v2x` has the radios.
+"""Sensors that send numbers: position (GNSS), motion (IMU), distances (LiDAR, radar, obstacle detector).
 
-Each is made for one actor and read once per picture; what it returns is the body of its message, packed as CARLA's
-serialisers do (``LibCarla``'s ``sensor/s11n``). Noise comes from a generator of the sensor's own, seeded by its
+Radios are in `v2x`. An instrument belongs to one actor; a measurement returns the body of its message, packed as by
+CARLA's serialisers (``LibCarla``'s ``sensor/s11n``). Each instrument has its own noise generator, seeded by its
 attribute ``noise_seed``, so that a drive can be repeated.
 """
 
@@ -22,12 +21,12 @@ from neuralsim.town.carla_server.compat.v2x import CooperativeAwareness, CustomM
 from neuralsim.town.core.types import Actor
 from neuralsim.town.raycasting.rays import Hits
 
-SWEEP = 8  # rays round the rim of the obstacle detector's sphere, beside the one in its middle
-MOST_POINTS = 500_000  # rays of one measurement
+RIM_RAYS = 8  # rays around the rim of the obstacle detector's sphere, in addition to the central one
+MAX_POINTS = 500_000  # rays of one measurement
 
 
 class Gnss(Instrument):
-    """Latitude and longitude (degrees), altitude (m), by the map's own geographic reference."""
+    """A GNSS receiver: latitude and longitude (degrees) and altitude (m) by the map's geographic reference."""
 
     def measure(self, delta: float) -> Measurement:
         place = self.actor.transform
@@ -38,11 +37,11 @@ class Gnss(Instrument):
 
 
 class Imu(Instrument):
-    """Acceleration with gravity (m/s^2), turn rate (rad/s) in the sensor's axes, and the angle to north (rad)."""
+    """An IMU: acceleration with gravity (m/s^2), turn rate (rad/s) in the sensor's axes, angle to north (rad)."""
 
     def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
-        self._last: np.ndarray | None = None  # velocity of the sensor's own place, m/s
+        self._last: np.ndarray | None = None  # velocity at the sensor, m/s
 
     def measure(self, delta: float) -> Measurement:
         pose, parent = self._pose(), self._parent() or self.actor
@@ -64,22 +63,22 @@ class Imu(Instrument):
 
 
 class Lidar(Instrument):
-    """A turning column of lasers: x, y, z (m, sensor) and intensity of each point, channel by channel."""
+    """A rotating column of lasers: x, y, z (m, sensor axes) and intensity of each point, channel by channel."""
 
     casts = True
 
     def __init__(self, scene: SensorContext, actor: Actor) -> None:
         super().__init__(scene, actor)
-        self.angle = 0.0  # degrees turned so far
+        self.angle = 0.0  # degrees, current rotation
         self.channels = int(self._number("channels", 32))
         if not 1 <= self.channels <= 512:
             raise ValueError(f"channels is {self.channels}: choose 1 to 512")
 
     def measure(self, delta: float) -> Measurement:
         cast, pose, before = self.scene.caster(), self._pose(), self.angle
-        wide = self._number("horizontal_fov", 360.0)
-        travelled = self._number("rotation_frequency", 10.0) * wide * delta
-        self.angle = (before + travelled) % wide if wide > 0.0 else 0.0
+        fov = self._number("horizontal_fov", 360.0)
+        rotation = self._number("rotation_frequency", 10.0) * fov * delta
+        self.angle = (before + rotation) % fov if fov > 0.0 else 0.0
         after = self.angle
 
         def finish() -> bytes:
@@ -90,19 +89,19 @@ class Lidar(Instrument):
         return finish
 
     def _scan(self, delta: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
-        """Unit directions f64 (N, 3) of a measurement that begins at ``angle``, and the channel of each, i64 (N,)."""
-        wide = self._number("horizontal_fov", 360.0)
-        each = round(self._number("points_per_second", 56000) * delta / self.channels)
-        each = min(max(each, 0), MOST_POINTS // self.channels)
-        travelled = self._number("rotation_frequency", 10.0) * wide * delta
-        steps = angle + travelled * np.arange(each) / max(each, 1)
-        across = np.radians(steps % wide - wide / 2.0 if wide > 0.0 else steps)
-        upright = np.radians(
+        """Return unit directions f64 (N, 3) and channels i64 (N,) of a scan that begins at ``angle`` (degrees)."""
+        fov = self._number("horizontal_fov", 360.0)
+        count = round(self._number("points_per_second", 56000) * delta / self.channels)
+        count = min(max(count, 0), MAX_POINTS // self.channels)
+        rotation = self._number("rotation_frequency", 10.0) * fov * delta
+        angles = angle + rotation * np.arange(count) / max(count, 1)
+        azimuths = np.radians(angles % fov - fov / 2.0 if fov > 0.0 else angles)
+        elevations = np.radians(
             np.linspace(self._number("upper_fov", 10.0), self._number("lower_fov", -30.0), self.channels)
         )
-        up, yaw = np.repeat(upright, each), np.tile(across, self.channels)
+        up, yaw = np.repeat(elevations, count), np.tile(azimuths, self.channels)
         directions = np.stack([np.cos(up) * np.cos(yaw), np.cos(up) * np.sin(yaw), np.sin(up)], axis=1)
-        return directions, np.repeat(np.arange(self.channels), each)
+        return directions, np.repeat(np.arange(self.channels), count)
 
     def _head(self, channel: np.ndarray, angle: float) -> bytes:
         counts = np.bincount(channel, minlength=self.channels).astype(np.uint32)
@@ -110,25 +109,25 @@ class Lidar(Instrument):
         return np.concatenate([first, np.array([self.channels], np.uint32), counts]).tobytes()
 
     def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
-        """The body of a message."""
+        """Return the body of a message."""
         intensity = np.exp(-self._number("atmosphere_attenuation_rate", 0.004) * hits.distance)
-        chance = self.rng.random((2, len(channel)))
-        keep = np.isfinite(hits.distance) & (chance[0] >= self._number("dropoff_general_rate", 0.45))
+        random = self.rng.random((2, len(channel)))
+        keep = np.isfinite(hits.distance) & (random[0] >= self._number("dropoff_general_rate", 0.45))
         zero, limit = self._number("dropoff_zero_intensity", 0.4), self._number("dropoff_intensity_limit", 0.8)
-        # Weak returns are lost the more often the weaker they are.
-        keep &= (intensity > limit) | (chance[1] < (1.0 - zero) * intensity / max(limit, 1e-9) + zero)
-        far = hits.distance[keep]
+        # The weaker a return, the more likely it is lost.
+        keep &= (intensity > limit) | (random[1] < (1.0 - zero) * intensity / max(limit, 1e-9) + zero)
+        distance = hits.distance[keep]
         deviation = self._number("noise_stddev", 0.0)
         if deviation > 0.0:
-            far = far + self.rng.normal(0.0, deviation, len(far))
-        points = np.column_stack([directions[keep] * far[:, None], intensity[keep]]).astype(np.float32)
+            distance = distance + self.rng.normal(0.0, deviation, len(distance))
+        points = np.column_stack([directions[keep] * distance[:, None], intensity[keep]]).astype(np.float32)
         return self._head(channel[keep], angle) + points.tobytes()
 
 
 class SemanticLidar(Lidar):
-    """As ``Lidar`` without losses: x, y, z (m), cosine of the angle of incidence, actor's id (0: none), tag."""
+    """A lossless ``Lidar``: x, y, z (m), cosine of the angle of incidence, id of the actor (0: none), tag."""
 
-    POINT = np.dtype([("xyz", "<f4", 3), ("cosine", "<f4"), ("who", "<u4"), ("tag", "<u4")])
+    POINT = np.dtype([("xyz", "<f4", 3), ("cosine", "<f4"), ("actor", "<u4"), ("tag", "<u4")])
 
     def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
         keep = np.isfinite(hits.distance)
@@ -136,31 +135,31 @@ class SemanticLidar(Lidar):
         points["xyz"] = directions[keep] * hits.distance[keep, None]
         world = directions[keep] @ pose[:3, :3].T
         points["cosine"] = -np.einsum("ni,ni->n", world, hits.normal[keep])
-        points["who"], points["tag"] = hits.actor[keep], hits.tag[keep]
+        points["actor"], points["tag"] = hits.actor[keep], hits.tag[keep]
         return self._head(channel[keep], angle) + points.tobytes()
 
 
 class Radar(Instrument):
-    """Random rays within a cone.
+    """A radar that casts random rays within a cone.
 
-    Velocity along the ray (m/s, towards the radar negative), azimuth, altitude (rad), distance (m).
+    It reports velocity along the ray (m/s, negative towards the radar), azimuth, altitude (rad) and distance (m).
     """
 
     casts = True
 
     def measure(self, delta: float) -> Measurement:
         cast, pose, parent = self.scene.caster(), self._pose(), self._parent()
-        own = parent.velocity.copy() if parent is not None else np.zeros(3)
+        own_velocity = parent.velocity.copy() if parent is not None else np.zeros(3)
         velocities = {ident: actor.velocity.copy() for ident, actor in self.world.actors.items()}
-        return lambda: self._body(cast, pose, own, velocities, delta)
+        return lambda: self._body(cast, pose, own_velocity, velocities, delta)
 
     def _body(
-        self, cast: Cast, pose: np.ndarray, own: np.ndarray, velocities: dict[int, np.ndarray], delta: float
+        self, cast: Cast, pose: np.ndarray, own_velocity: np.ndarray, velocities: dict[int, np.ndarray], delta: float
     ) -> bytes:
-        count = min(int(self._number("points_per_second", 1500) * delta + 0.5), MOST_POINTS)
-        radius, turn = np.sqrt(self.rng.random(count)), 2.0 * np.pi * self.rng.random(count)
-        across = np.radians(self._number("horizontal_fov", 30.0)) / 2.0 * radius * np.cos(turn)
-        up = np.radians(self._number("vertical_fov", 30.0)) / 2.0 * radius * np.sin(turn)
+        count = min(int(self._number("points_per_second", 1500) * delta + 0.5), MAX_POINTS)
+        radius, angle = np.sqrt(self.rng.random(count)), 2.0 * np.pi * self.rng.random(count)
+        across = np.radians(self._number("horizontal_fov", 30.0)) / 2.0 * radius * np.cos(angle)
+        up = np.radians(self._number("vertical_fov", 30.0)) / 2.0 * radius * np.sin(angle)
         directions = np.stack([np.cos(up) * np.cos(across), np.cos(up) * np.sin(across), np.sin(up)], axis=1)
         world = directions @ pose[:3, :3].T
         hits = cast(pose[:3, 3], world, self._number("range", 100.0), self.actor.parent)
@@ -168,39 +167,39 @@ class Radar(Instrument):
         moving = np.zeros((count, 3))
         for ident in np.unique(hits.actor[keep & (hits.actor > 0)]).tolist():
             moving[hits.actor == ident] = velocities[ident]
-        along = np.einsum("ni,ni->n", moving - own, world)
-        found = np.stack([along, across, up, hits.distance], axis=1)[keep]
-        return found.astype(np.float32).tobytes()
+        along = np.einsum("ni,ni->n", moving - own_velocity, world)
+        returns = np.stack([along, across, up, hits.distance], axis=1)[keep]
+        return returns.astype(np.float32).tobytes()
 
 
 class Obstacle(Instrument):
-    """The nearest thing that a sphere would meet on its way ahead: its parent, that thing, the distance (m)."""
+    """An obstacle detector: the first object that a sphere moving ahead would hit, as parent, object, distance (m)."""
 
     casts = True
 
     def measure(self, delta: float) -> Measurement:
         cast, pose = self.scene.caster(), self._pose()
-        # Actors may be destroyed before the rays are cast: they are described now.
-        known = {ident: self.scene.describe(ident, 0) for ident in self.world.actors}
-        return lambda: self._body(cast, pose, known)
+        # Described now, since actors may be destroyed before the rays are cast.
+        actors = {ident: self.scene.describe(ident, 0) for ident in self.world.actors}
+        return lambda: self._body(cast, pose, actors)
 
-    def _body(self, cast: Cast, pose: np.ndarray, known: dict[int, list[Any]]) -> bytes | None:
+    def _body(self, cast: Cast, pose: np.ndarray, actors: dict[int, list[Any]]) -> bytes | None:
         radius = max(self._number("hit_radius", 0.5), 0.0)
         reach = self._number("distance", 5.0)
-        only = self.actor.attributes.get("only_dynamics", "false").lower() == "true"
-        turn = 2.0 * np.pi * np.arange(SWEEP) / SWEEP
-        rim = np.stack([np.zeros(SWEEP), np.cos(turn), np.sin(turn)], axis=1) * radius
+        only_actors = self.actor.attributes.get("only_dynamics", "false").lower() == "true"
+        angle = 2.0 * np.pi * np.arange(RIM_RAYS) / RIM_RAYS
+        rim = np.stack([np.zeros(RIM_RAYS), np.cos(angle), np.sin(angle)], axis=1) * radius
         offsets = np.concatenate([np.zeros((1, 3)), rim])
         origins = offsets @ pose[:3, :3].T + pose[:3, 3]
         ahead = np.tile(pose[:3, 0], (len(origins), 1))
-        hits = cast(origins, ahead, reach, self.actor.parent, not only)
+        hits = cast(origins, ahead, reach, self.actor.parent, not only_actors)
         nearest = int(np.argmin(hits.distance))
         if not np.isfinite(hits.distance[nearest]):
             return None
         hit = int(hits.actor[nearest])
-        met = known[hit] if hit in known else self.scene.describe(0, int(hits.tag[nearest]))
-        own = known.get(self.actor.parent) or self.scene.describe(0, 0)
-        body: bytes = msgpack.packb([own, met, float(hits.distance[nearest])])
+        obstacle = actors[hit] if hit in actors else self.scene.describe(0, int(hits.tag[nearest]))
+        own = actors.get(self.actor.parent) or self.scene.describe(0, 0)
+        body: bytes = msgpack.packb([own, obstacle, float(hits.distance[nearest])])
         return body
 
 

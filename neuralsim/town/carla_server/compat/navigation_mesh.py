@@ -1,8 +1,8 @@
-"""The navigation mesh that CARLA's client leads its walkers by: pavements and crosswalks as one Detour tile.
+"""The navigation mesh that CARLA's client uses for its walkers: pavements and crosswalks as one Detour tile.
 
 The layout is that of Detour's ``DetourNavMesh.h`` (version 7, 32-bit references) inside the ``MSET`` file that the
-client reads (``LibCarla``'s ``nav/Navigation.cpp``). Recast's axes are x, height, y of ours. Areas and flags are those
-of ``nav/Navigation.h``.
+client reads (``LibCarla``'s ``nav/Navigation.cpp``). Recast's axes are x, height, y in our
+terms. Areas and flags are those of ``nav/Navigation.h``.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ import numpy as np
 
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset
 
-EDITION = 1  # of what is built from the same map: clients keep files by name
-LEAST = 1.2  # m, pavements narrower than that are not walked on
-MARGIN = 0.2  # m kept from the kerb and from the fronts
-STEP = 4.0  # m, longest edge along a pavement
-NEAREST = 0.4  # m, shortest
-REACH = 4.0  # m from the end of a crosswalk to its kerb, at most
-WIDEST = 14.0  # m, of a crosswalk
+EDITION = 1  # version of the mesh built from a map, since clients cache files by name
+MIN_PAVEMENT = 1.2  # m, narrower pavements are not walked on
+MARGIN = 0.2  # m kept from kerbs and facades
+MAX_EDGE = 4.0  # m, along a pavement
+MIN_EDGE = 0.4  # m, along a pavement
+MAX_KERB_DISTANCE = 4.0  # m from the end of a crosswalk to its kerb
+MAX_CROSSWALK_WIDTH = 14.0  # m
 
 SIDEWALK, CROSSWALK = 1, 2  # areas; the flag of area k is 1 << k
 CORNERS = 6  # DT_VERTS_PER_POLYGON
 VERSION = 7
-HEIGHT, RADIUS, CLIMB = 1.8, 0.3, 0.4  # m, of who walks
+HEIGHT, RADIUS, CLIMB = 1.8, 0.3, 0.4  # m, of a walker
 
 
 @dataclass
 class Polygons:
-    """``vertices`` (N, 3), m; ``polygons``: indices of at most six, convex; ``areas`` of each."""
+    """A mesh of convex polygons: ``vertices`` (N, 3), m; ``polygons``: at most six indices each; the area of each."""
 
     vertices: list[tuple[float, float, float]] = field(default_factory=list)
     polygons: list[list[int]] = field(default_factory=list)
     areas: list[int] = field(default_factory=list)
 
     def add(self, corners: Sequence[int], area: int) -> None:
-        """A polygon, wound as Detour wants it; what has no area is left out, what is not convex is cut in two."""
+        """Add a polygon in Detour's winding; skip it if it has no area, split a concave quadrilateral in two."""
         chosen = [a for a, b in zip(corners, [*corners[1:], corners[0]], strict=True) if a != b]
         points = [self.vertices[k][:2] for k in chosen]
         size = _area(points)
@@ -59,21 +59,24 @@ class Polygons:
 
 
 def walkable(ground: Ground) -> bool:
-    """Whether there are pavements at all."""
-    return any(ring.pavement >= LEAST for ring in ground.rings)
+    """Return whether there are any pavements to walk on."""
+    return any(ring.pavement >= MIN_PAVEMENT for ring in ground.rings)
 
 
 def build(ground: Ground, crosswalks: Iterable[Any]) -> bytes:
-    """The file for the client. ``crosswalks``: ``carla.Map.get_crosswalks()``, closed outlines one after the other."""
+    """Return the file for the client, empty without pavements.
+
+    ``crosswalks``: ``carla.Map.get_crosswalks()``, closed outlines one after the other.
+    """
     return pack(mesh(ground, crosswalks)) if walkable(ground) else b""
 
 
 def mesh(ground: Ground, crosswalks: Iterable[Any]) -> Polygons:
-    """Pavements as strips along the kerbs, and the crosswalks that join them edge to edge."""
-    rings = [_Strip(ring) for ring in ground.rings if ring.pavement >= LEAST]
+    """Return pavements as strips along the kerbs, joined edge to edge by crosswalks."""
+    rings = [_Strip(ring) for ring in ground.rings if ring.pavement >= MIN_PAVEMENT]
     bridges = []
     for outline in _outlines(crosswalks):
-        ends = _ends(outline, rings)
+        ends = _kerb_edges(outline, rings)
         if ends is not None and all(rings[ring].reserve(low, high) for ring, low, high in ends):
             bridges.append(ends)
     result = Polygons()
@@ -82,13 +85,13 @@ def mesh(ground: Ground, crosswalks: Iterable[Any]) -> Polygons:
     for (ring_a, low_a, high_a), (ring_b, low_b, high_b) in bridges:
         a, b = rings[ring_a].corners(low_a, high_a), rings[ring_b].corners(low_b, high_b)
         if a is not None and b is not None:
-            # Both kerbs have the asphalt on their right: seen from the road they run against each other.
+            # Both kerbs have the road on their right, so they run in opposite directions.
             result.add([a[0], a[1], b[0], b[1]], CROSSWALK)
     return result
 
 
 class _Strip:
-    """The pavement along one kerb line."""
+    """The pavement along a kerb line."""
 
     def __init__(self, ring: Ring) -> None:
         self.points = offset(ring.points, MARGIN)
@@ -97,12 +100,12 @@ class _Strip:
         self._at = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(closed[:, :2], axis=0), axis=1))])
         self._closed = closed
         self.length = float(self._at[-1])
-        self._low, self._high = closed[:, :2].min(0) - REACH, closed[:, :2].max(0) + REACH
+        self._low, self._high = closed[:, :2].min(0) - MAX_KERB_DISTANCE, closed[:, :2].max(0) + MAX_KERB_DISTANCE
         self._reserved: list[tuple[float, float]] = []
-        self._index: dict[float, int] = {}  # vertex by place along the line
+        self._index: dict[float, int] = {}  # vertex by position along the line
 
     def nearest(self, point: np.ndarray) -> tuple[float, float]:
-        """Distance (m) of a point from the kerb, inf where it is not near, and where along it."""
+        """Return the distance of a point from the kerb (m, inf if it is not near) and its position along it (m)."""
         if ((point < self._low) | (point > self._high)).any():
             return np.inf, 0.0
         a, b = self._closed[:-1, :2], self._closed[1:, :2]
@@ -113,8 +116,8 @@ class _Strip:
         return float(away[k]), float(self._at[k] + share[k] * (self._at[k + 1] - self._at[k]))
 
     def reserve(self, low: float, high: float) -> bool:
-        """Make one straight edge between two places, unless another crosswalk has taken one of them."""
-        if any(low < b + NEAREST and high > a - NEAREST for a, b in self._reserved):
+        """Reserve a straight edge between two positions; return False if it overlaps that of another crosswalk."""
+        if any(low < b + MIN_EDGE and high > a - MIN_EDGE for a, b in self._reserved):
             return (low, high) in self._reserved
         self._reserved.append((low, high))
         return True
@@ -124,62 +127,62 @@ class _Strip:
         fixed = sorted({place for pair in self._reserved for place in pair})
         places = list(fixed)
         for place in self._at[:-1].tolist():
-            inside = any(low - NEAREST < place < high + NEAREST for low, high in self._reserved)
-            if not inside and all(abs(place - other) > NEAREST for other in places[-3:] + fixed):
+            inside = any(low - MIN_EDGE < place < high + MIN_EDGE for low, high in self._reserved)
+            if not inside and all(abs(place - other) > MIN_EDGE for other in places[-3:] + fixed):
                 places.append(place)
         places.sort()
-        filled: list[float] = []
+        positions: list[float] = []
         for a, b in zip(places, [*places[1:], places[0] + self.length], strict=True):
-            filled.append(a)
+            positions.append(a)
             if not any(abs(a - low) < 1e-9 for low, _ in self._reserved):
-                parts = int(np.ceil((b - a) / STEP))
-                filled += [a + (b - a) * k / parts for k in range(1, parts)]
+                parts = int(np.ceil((b - a) / MAX_EDGE))
+                positions += [a + (b - a) * k / parts for k in range(1, parts)]
         outer = np.stack(
-            [np.interp(np.mod(filled, self.length), self._at, self._closed[:, k]) for k in range(3)], axis=1
+            [np.interp(np.mod(positions, self.length), self._at, self._closed[:, k]) for k in range(3)], axis=1
         )
-        inner = _untangled(outer, offset(outer, self.width))
+        inner = _without_loops(outer, offset(outer, self.width))
         first = len(result.vertices)
-        count = len(filled)
+        count = len(positions)
         for line in (outer, inner):
             result.vertices += [(float(x), float(y), float(z) + KERB) for x, y, z in line]
-        same = _same(inner)
+        merged = _merge_equal(inner)
         for k in range(count):
             after = (k + 1) % count
-            corners = [first + k, first + after, first + count + same[after], first + count + same[k]]
+            corners = [first + k, first + after, first + count + merged[after], first + count + merged[k]]
             result.add(corners, SIDEWALK)
-        self._index = {place: first + k for k, place in enumerate(filled)}
+        self._index = {place: first + k for k, place in enumerate(positions)}
 
     def corners(self, low: float, high: float) -> tuple[int, int] | None:
-        """The vertices at the ends of a reserved edge."""
+        """Return the vertices at the ends of a reserved edge, ``None`` if it was not reserved."""
         a, b = self._index.get(low), self._index.get(high)
         return None if a is None or b is None else (a, b)
 
 
-def _untangled(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """The inner line without the loops that it makes in tight bends: neighbours that have changed order are merged."""
+def _without_loops(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Return the inner line without loops in tight bends, by merging neighbours that are in the wrong order."""
     inner = inner.copy()
     for _ in range(8):
         along = np.roll(outer, -1, axis=0)[:, :2] - outer[:, :2]
-        back = ((np.roll(inner, -1, axis=0)[:, :2] - inner[:, :2]) * along).sum(1) < 0.0
-        if not back.any():
+        is_reversed = ((np.roll(inner, -1, axis=0)[:, :2] - inner[:, :2]) * along).sum(1) < 0.0
+        if not is_reversed.any():
             break
-        for k in np.flatnonzero(back).tolist():
+        for k in np.flatnonzero(is_reversed).tolist():
             after = (k + 1) % len(inner)
             inner[[k, after]] = (inner[k] + inner[after]) / 2.0
     return inner
 
 
-def _same(line: np.ndarray) -> list[int]:
-    """For every vertex the first of the run of equal ones that it belongs to."""
-    found = list(range(len(line)))
+def _merge_equal(line: np.ndarray) -> list[int]:
+    """Return for every vertex the first vertex of its run of equal ones."""
+    first = list(range(len(line)))
     for k in range(1, len(line)):
-        if np.linalg.norm(line[k, :2] - line[found[k - 1], :2]) < 1e-6:
-            found[k] = found[k - 1]
-    return found
+        if np.linalg.norm(line[k, :2] - line[first[k - 1], :2]) < 1e-6:
+            first[k] = first[k - 1]
+    return first
 
 
 def _outlines(crosswalks: Iterable[Any]) -> list[np.ndarray]:
-    """Outlines f64 (N, 2) of a list in which each ends with its first point."""
+    """Split a list of points into outlines of four corners, f64 (4, 2); each outline ends with its first point."""
     outlines: list[np.ndarray] = []
     points: list[tuple[float, float]] = []
     for place in crosswalks:
@@ -192,29 +195,30 @@ def _outlines(crosswalks: Iterable[Any]) -> list[np.ndarray]:
     return [outline for outline in outlines if len(outline) == 4]
 
 
-def _ends(outline: np.ndarray, rings: list[_Strip]) -> list[tuple[int, float, float]] | None:
-    """The two kerb edges that a crosswalk joins: ring, from, to. ``None`` when it does not reach from kerb to kerb."""
+def _kerb_edges(outline: np.ndarray, rings: list[_Strip]) -> list[tuple[int, float, float]] | None:
+    """Return the two kerb edges that a crosswalk joins (ring, from, to), ``None`` if it does not join two kerbs."""
     best: tuple[float, list[tuple[int, float, float]]] | None = None
     for turn in (0, 1):
         total, ends = 0.0, []
         for k in (turn, turn + 2):
             pair = outline[[k, (k + 1) % 4]]
-            found = _kerb(pair, rings)
-            if found is None:
+            nearest = _nearest_kerb_edge(pair, rings)
+            if nearest is None:
                 break
-            total += found[0]
-            ends.append(found[1])
+            total += nearest[0]
+            ends.append(nearest[1])
         if len(ends) == 2 and (best is None or total < best[0]):
             best = total, ends
     return None if best is None else best[1]
 
 
-def _kerb(pair: np.ndarray, rings: list[_Strip]) -> tuple[float, tuple[int, float, float]] | None:
+def _nearest_kerb_edge(pair: np.ndarray, rings: list[_Strip]) -> tuple[float, tuple[int, float, float]] | None:
+    """Return the kerb edge nearest to two corners f64 (2, 2): summed distance (m), and ring, from, to."""
     best = None
     for number, ring in enumerate(rings):
         (away_a, a), (away_b, b) = ring.nearest(pair[0]), ring.nearest(pair[1])
         low, high = min(a, b), max(a, b)
-        if max(away_a, away_b) > REACH or not NEAREST < high - low < WIDEST:
+        if max(away_a, away_b) > MAX_KERB_DISTANCE or not MIN_EDGE < high - low < MAX_CROSSWALK_WIDTH:
             continue
         if best is None or away_a + away_b < best[0]:
             best = away_a + away_b, (number, low, high)
@@ -230,18 +234,18 @@ def _area(points: Sequence[tuple[float, ...]]) -> float:
 
 
 def pack(polygons: Polygons) -> bytes:
-    """Detour's one-tile file. Raises ``ValueError`` for more vertices than a tile can have."""
+    """Return Detour's one-tile file. Raise ``ValueError`` for more vertices than a tile can hold."""
     vertices = np.array(polygons.vertices, np.float32)[:, [0, 2, 1]]
     if len(vertices) > 0xFFFE or len(polygons.polygons) > 0x7FFE:
-        raise ValueError(f"{len(vertices)} vertices of pavement: a navigation mesh holds 65534")
+        raise ValueError(f"{len(vertices)} vertices of pavement: a navigation mesh holds at most 65534")
     low, high = vertices.min(0) - 0.5, vertices.max(0) + 0.5
     neighbours = _neighbours(polygons.polygons)
     links = sum(other > 0 for row in neighbours for other in row)
     body, details, triangles = bytearray(), bytearray(), bytearray()
     for chosen, near, area in zip(polygons.polygons, neighbours, polygons.areas, strict=True):
         count = len(chosen)
-        rest = [0] * (CORNERS - count)
-        body += struct.pack("<I12HHBB", 0xFFFFFFFF, *chosen, *rest, *near, *rest, 1 << area, count, area)
+        padding = [0] * (CORNERS - count)
+        body += struct.pack("<I12HHBB", 0xFFFFFFFF, *chosen, *padding, *near, *padding, 1 << area, count, area)
         details += struct.pack("<IIBBxx", 0, len(triangles) // 4, 0, count - 2)
         for k in range(2, count):  # a fan; the last byte marks the edges that are the polygon's own
             edges = 1 << 2 | (1 if k == 2 else 0) | (1 << 4 if k == count - 1 else 0)
@@ -262,7 +266,7 @@ def pack(polygons: Polygons) -> bytes:
 
 
 def _neighbours(polygons: list[list[int]]) -> list[list[int]]:
-    """For every edge the polygon beyond it, counted from one; 0 where there is none."""
+    """Return for every edge the number of the neighbouring polygon, counted from one; 0 if there is none."""
     owner: dict[tuple[int, int], int] = {}
     for number, chosen in enumerate(polygons):
         for a, b in zip(chosen, [*chosen[1:], chosen[0]], strict=True):
@@ -273,7 +277,7 @@ def _neighbours(polygons: list[list[int]]) -> list[list[int]]:
 
 
 def _tree(vertices: np.ndarray, polygons: list[list[int]], low: np.ndarray, scale: float) -> bytes:
-    """Detour's tree of boxes, in order of descent: leaves carry their polygon, inner nodes how far to skip."""
+    """Return Detour's tree of boxes in depth-first order: leaves hold their polygon, inner nodes the skip offset."""
     boxes = np.array([[vertices[chosen].min(0), vertices[chosen].max(0)] for chosen in polygons])
     whole = np.clip((boxes - low) * scale, 0.0, 65535.0).astype(np.int64)
     whole[:, 1] += 1

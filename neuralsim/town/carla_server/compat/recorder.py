@@ -1,8 +1,8 @@
-"""Recordings of a town's vehicles and walkers, and their replay: CARLA's recorder with a file format of its own.
+"""Recording and replay of a town's vehicles and walkers: CARLA's recorder with its own file format.
 
-A file is a zlib stream of msgpack values: a header, then one value a frame: time (s), actors that have come (id,
-blueprint, attributes), ids that have gone, poses (f32 (N, 7): id's row is given by order of coming; x, y, z, pitch,
-yaw, roll, speed), collisions (actor, other). Only names are taken from clients, never paths: files lie in ``folder()``.
+A file is a zlib stream of msgpack values: a header, then one value per frame: time (s), spawned actors (id, blueprint,
+attributes), ids of destroyed actors, poses (f32 (N, 7), rows in order of spawning: x, y, z, pitch, yaw, roll, speed),
+collisions (actor, other). Clients give names, never paths: all files lie in ``folder()``.
 """
 
 from __future__ import annotations
@@ -30,32 +30,35 @@ MAX_FRAME_BYTES = 64 << 20
 
 
 def folder() -> Path:
-    """Where recordings lie."""
+    """Return the folder of all recordings."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "neuralsim" / "recorder"
 
 
 def path_of(name: str) -> Path:
-    """The file of a recording that a client names. Raises ``ValueError`` for what is no name."""
+    """Return the file of a recording named by a client. Raise ``ValueError`` for an unsuitable name."""
     last = re.split(r"[\\/]", name)[-1]
     if not re.fullmatch(r"[\w.\- ]{1,100}", last) or not last.strip(". "):
-        raise ValueError(f"{name!r} is no name for a recording: use letters, digits, dots and dashes")
+        raise ValueError(f"{name!r} is not a valid name for a recording: use letters, digits, dots and dashes")
     return folder() / last
 
 
 @dataclass
 class RecordedFrame:
-    """One moment: ``poses`` by actor id, f32 (7,)."""
+    """One frame of a recording; ``poses`` by actor id, f32 (7,)."""
 
     time: float
-    come: list[list[Any]]  # id, blueprint, attributes
-    gone: list[int]
+    spawned: list[list[Any]]  # id, blueprint, attributes
+    destroyed: list[int]
     poses: dict[int, np.ndarray]
     collisions: list[list[int]] = field(default_factory=list)
 
 
 def read(path: Path) -> tuple[dict[str, Any], Iterator[RecordedFrame]]:
-    """The header and the frames of a file. Raises ``ValueError`` for a missing or foreign file; a cut one just ends."""
+    """Return the header and the frames of a file; the frames of a truncated file end early.
+
+    Raise ``ValueError`` for a missing file or one in another format.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
@@ -64,7 +67,7 @@ def read(path: Path) -> tuple[dict[str, Any], Iterator[RecordedFrame]]:
     header = next(values, None)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         file.close()
-        raise ValueError(f"{path.name!r} is no recording of the town")
+        raise ValueError(f"{path.name!r} is not a recording of the town")
     return header, _frames(values)
 
 
@@ -82,33 +85,33 @@ def _values(file: BinaryIO) -> Iterator[Any]:
 
 def _frames(values: Iterator[Any]) -> Iterator[RecordedFrame]:
     order: list[int] = []
-    for time, come, gone, poses, collisions in values:
-        order = [ident for ident in order if ident not in gone] + [each[0] for each in come]
+    for time, spawned, destroyed, poses, collisions in values:
+        order = [ident for ident in order if ident not in destroyed] + [actor[0] for actor in spawned]
         rows = np.frombuffer(poses, "<f4").reshape(-1, 7)
-        yield RecordedFrame(time, come, gone, dict(zip(order, rows, strict=True)), collisions)
+        yield RecordedFrame(time, spawned, destroyed, dict(zip(order, rows, strict=True)), collisions)
 
 
 class Recorder:
-    """Records and replays one world. Both at once is possible; a second of either replaces the first."""
+    """Records and replays a world, possibly at the same time; starting either again replaces the previous one."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.speed, self.ignore_hero = 1.0, False
         self._file: BinaryIO | None = None
         self._deflate = zlib.compressobj(6)
-        self._known: dict[int, Actor] = {}
+        self._recorded: dict[int, Actor] = {}
         self._start = 0.0
         self._written = 0
         self._replay: Iterator[RecordedFrame] | None = None
         self._pair: tuple[RecordedFrame, RecordedFrame] | None = None
         self._now, self._end = 0.0, np.inf
-        self._cast: dict[int, int] = {}  # id in the recording -> id here
-        self._made: set[int] = set()  # actors that the replay has brought
+        self._replayed: dict[int, int] = {}  # id in the recording -> id in the world
+        self._spawned: set[int] = set()  # actors spawned by the replay
 
     # Recording ----------------------------------------------------------------------------------------------------
 
     def start(self, name: str) -> str:
-        """Begin a recording; returns where it lies."""
+        """Begin a recording; return its path."""
         self.stop()
         path = path_of(name)
         try:
@@ -116,47 +119,47 @@ class Recorder:
             self._file = path.open("wb")
         except OSError as error:
             raise ValueError(f"cannot write {path}: {(error.strerror or 'error').lower()}") from None
-        self._deflate, self._known, self._written = zlib.compressobj(6), {}, 0
+        self._deflate, self._recorded, self._written = zlib.compressobj(6), {}, 0
         self._start = self.world.time
-        self._put({"format": FORMAT, "map": self.world.name, "date": datetime.now().isoformat(" ", "seconds")})
+        self._write({"format": FORMAT, "map": self.world.name, "date": datetime.now().isoformat(" ", "seconds")})
         self.after()
         return str(path)
 
     def stop(self) -> None:
-        """End the recording, if there is one."""
+        """End the recording, if any."""
         if self._file is not None:
             file, self._file = self._file, None
             file.write(self._deflate.flush())
             file.close()
 
     def after(self) -> None:
-        """Write the frame that has just been made."""
+        """Record the frame after a tick."""
         if self._file is None:
             return
         actors = {k: a for k, a in self.world.actors.items() if a.blueprint.id.startswith(("vehicle.", "walker."))}
-        come = [[k, a.blueprint.id, a.attributes] for k, a in actors.items() if k not in self._known]
-        gone = [k for k in self._known if k not in actors]
-        order = [k for k in self._known if k in actors] + [k for k in actors if k not in self._known]
-        self._known = {k: actors[k] for k in order}
-        poses = np.array([_row(actor) for actor in self._known.values()], "<f4").reshape(-1, 7)
+        spawned = [[k, a.blueprint.id, a.attributes] for k, a in actors.items() if k not in self._recorded]
+        destroyed = [k for k in self._recorded if k not in actors]
+        order = [k for k in self._recorded if k in actors] + [k for k in actors if k not in self._recorded]
+        self._recorded = {k: actors[k] for k in order}
+        poses = np.array([_row(actor) for actor in self._recorded.values()], "<f4").reshape(-1, 7)
         collisions = [[int(event.actor), int(event.other)] for event in self.world.events()]
-        self._put([self.world.time - self._start, come, gone, poses.tobytes(), collisions])
+        self._write([self.world.time - self._start, spawned, destroyed, poses.tobytes(), collisions])
         if self._written > MAX_FILE_BYTES:
             self.stop()
 
-    def _put(self, value: Any) -> None:
+    def _write(self, value: Any) -> None:
         assert self._file is not None
         data = self._deflate.compress(msgpack.packb(value))
         self._written += len(data)
         try:
             self._file.write(data)
-        except OSError:  # the disk is full: what has been written can be replayed
+        except OSError:  # the disk is full: what was written so far can be replayed
             self._file = None
 
     # Replay -------------------------------------------------------------------------------------------------------
 
     def replay(self, name: str, start: float, duration: float) -> str:
-        """Move the recorded actors as they went; returns a line about it. Negative ``start``: from the end."""
+        """Replay recorded actors; return a message. ``start`` and ``duration`` in s, a negative start from the end."""
         self.stop_replay(keep=False)
         path = path_of(name)
         header, frames = read(path)
@@ -170,23 +173,23 @@ class Recorder:
         if first is None or second is None:
             raise ValueError(f"{path.name!r} is empty")
         self._replay, self._pair = frames, (first, second)
-        self._meet(first)
-        self._meet(second)
+        self._update_actors(first)
+        self._update_actors(second)
         return f"Replaying File: {path}\nFrom {self._now:g} s"
 
     def stop_replay(self, keep: bool) -> None:
-        """End the replay; ``keep``: its actors stay where they are, else those that it brought go."""
+        """End the replay. ``keep``: whether the actors that it spawned stay where they are; else they are destroyed."""
         self._replay, self._pair = None, None
-        for ident in self._cast.values():
+        for ident in self._replayed.values():
             if ident in self.world.actors:
                 self.world.set_physics(ident, True)
-                if not keep and ident in self._made:
+                if not keep and ident in self._spawned:
                     self.world.destroy(ident)
-        self._cast.clear()
-        self._made.clear()
+        self._replayed.clear()
+        self._spawned.clear()
 
     def before(self, delta: float) -> None:
-        """Put the replay's actors where they are at the end of the step that comes."""
+        """Move replayed actors to where they are at the end of the next step of ``delta`` s."""
         if self._replay is None or self._pair is None:
             return
         self._now += delta * self.speed
@@ -194,24 +197,24 @@ class Recorder:
         while later.time < self._now:
             following = next(self._replay, None)
             if following is None:
-                self._place(later, later, 1.0)
+                self._move_actors(later, later, 1.0)
                 self.stop_replay(keep=True)
                 return
             earlier, later = later, following
-            self._meet(later)
+            self._update_actors(later)
         self._pair = earlier, later
-        self._place(earlier, later, (self._now - earlier.time) / max(later.time - earlier.time, 1e-9))
+        self._move_actors(earlier, later, (self._now - earlier.time) / max(later.time - earlier.time, 1e-9))
         if self._now >= self._end:
             self.stop_replay(keep=True)
 
-    def _meet(self, frame: RecordedFrame) -> None:
-        """Find or spawn the actors that appear in this frame; destroy those that have disappeared."""
-        for ident in frame.gone:
-            here = self._cast.pop(ident, None)
-            if here in self._made:
-                self._made.discard(here)
+    def _update_actors(self, frame: RecordedFrame) -> None:
+        """Find or spawn the actors that appear in this frame; destroy those that disappear."""
+        for ident in frame.destroyed:
+            here = self._replayed.pop(ident, None)
+            if here in self._spawned:
+                self._spawned.discard(here)
                 self.world.destroy(here)
-        for ident, kind, attributes in frame.come:
+        for ident, kind, attributes in frame.spawned:
             if self.ignore_hero and attributes.get("role_name") == "hero":
                 continue
             actor = self.world.actors.get(ident)
@@ -219,15 +222,16 @@ class Recorder:
                 try:
                     actor = self.world.spawn(kind, attributes, _transform(frame.poses[ident]))
                 except ValueError:
-                    continue  # something solid is there now: this one is left out
-                self._made.add(actor.id)
-            self._cast[ident] = actor.id
+                    continue  # the place is occupied: this actor is left out
+                self._spawned.add(actor.id)
+            self._replayed[ident] = actor.id
             if kind.startswith("vehicle."):
                 self.world.drive_of(actor.id)
                 self.world.set_physics(actor.id, False)
 
-    def _place(self, earlier: RecordedFrame, later: RecordedFrame, share: float) -> None:
-        for ident, here in self._cast.items():
+    def _move_actors(self, earlier: RecordedFrame, later: RecordedFrame, share: float) -> None:
+        """Move actors to their poses ``share`` (0 to 1) of the way between two frames."""
+        for ident, here in self._replayed.items():
             a, b = earlier.poses.get(ident), later.poses.get(ident)
             if b is None or here not in self.world.actors:
                 continue

@@ -1,4 +1,4 @@
-"""What all sensors that are no cameras have in common, and what they ask of the world that they are in."""
+"""The common base of all sensors other than cameras, and the interface to the world that they measure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRAVITY = 9.81  # m/s^2
 
 
 class WorldView(Protocol):
-    """The part of ``World`` that instruments read; it stands above them."""
+    """The part of ``World`` that instruments read; they may not import ``World`` itself, which is in a higher layer."""
 
     time: float  # s, simulated
 
@@ -31,7 +31,7 @@ class WorldView(Protocol):
 
 
 class Cast(Protocol):
-    """``Rays.cast`` at a moment."""
+    """``Rays.cast`` bound to the state of the world at one moment."""
 
     def __call__(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
@@ -39,30 +39,30 @@ class Cast(Protocol):
 
 
 class SensorContext(Protocol):
-    """The queries that instruments make."""
+    """What instruments need to know about their surroundings."""
 
     gravity: float  # m/s^2
 
     @property
     def airwaves(self) -> Any:
-        """``v2x.Airwaves``: what is sent by radio during this tick."""
+        """The ``v2x.Airwaves``: all radio messages sent during this tick."""
 
     @property
     def world(self) -> WorldView:
         """The world that the sensors are in."""
 
     def caster(self) -> Cast:
-        """A function that casts rays at everything as it is now, whenever it is called."""
+        """Return a function that casts rays at the world as it is now, to be called at any time."""
 
     def describe(self, actor: int, tag: int) -> list[Any]:
-        """``rpc::Actor`` of what was hit: an actor, or scenery of some tag."""
+        """Return the ``rpc::Actor`` of what was hit: an actor, or scenery with a tag."""
 
 
 Measurement = Callable[[], bytes | None]
 
 
 class Instrument(ABC):
-    """A sensor's state between two measurements. ``casts``: whether it needs rays, which may take long."""
+    """A sensor with its state between measurements. ``casts``: whether it casts rays, which may take long."""
 
     casts = False
 
@@ -72,17 +72,20 @@ class Instrument(ABC):
 
     @abstractmethod
     def measure(self, delta: float) -> Measurement:
-        """Note what is to be measured now, ``delta`` seconds after the last time. What comes back measures it later,
-        without a look at the town, in the order of these calls: the body of a message, ``None``: nothing to tell."""
+        """Capture what is to be measured now, ``delta`` seconds after the last measurement.
+
+        The function returned does the measuring later, without access to the town and in the order of these calls. It
+        returns the body of a message, or ``None`` for no message.
+        """
 
     def read(self, delta: float) -> bytes | None:
-        """The body of a message about now."""
+        """Measure at once; return the body of a message or ``None``."""
         return self.measure(delta)()
 
     def _number(self, name: str, default: float) -> float:
         value = float(self.actor.attributes.get(name) or default)
         if not math.isfinite(value):
-            raise ValueError(f"{name} of {self.actor.blueprint.id} is {value}: choose a number")
+            raise ValueError(f"{name} of {self.actor.blueprint.id} is {value}: choose a finite number")
         return value
 
     def _noise(self, prefix: str, axis: str = "") -> float:
@@ -91,7 +94,7 @@ class Instrument(ABC):
         return bias + (float(self.rng.normal(0.0, deviation)) if deviation > 0.0 else 0.0)
 
     def _pose(self) -> np.ndarray:
-        """f64 (4, 4), world <- sensor."""
+        """Return the pose of the sensor, f64 (4, 4), world <- sensor."""
         return self.actor.transform.matrix()
 
     def _parent(self) -> Actor | None:

@@ -1,9 +1,10 @@
-"""Radios between vehicles: who hears whose messages, as ``sensor.other.v2x`` and ``v2x_custom`` of CARLA do.
+"""Vehicle-to-everything (V2X) radios: CARLA's ``sensor.other.v2x`` and ``v2x_custom``.
 
-A ``v2x`` sensor sends Cooperative Awareness Messages when ETSI EN 302 637-2 (V1.4.1, 6.1.3) says so: after a change of
-4 degrees, 4 m or 0.5 m/s, or when time is up; ``v2x_custom`` sends what a client gives it. What is received follows
-from the path loss of ETSI TR 103 257-1 (V1.1.1): WINNER+ B1, or a geometric model with two rays (Sommer and Dressler
-2011) and knife edges (ITU-R P.526). A message reaches the client as CARLA sends it: a C++ struct, byte by byte.
+A ``v2x`` sensor sends Cooperative Awareness Messages when ETSI EN 302 637-2 (V1.4.1, 6.1.3) requires it: after a change
+of 4 degrees, 4 m or 0.5 m/s, or after a maximum interval; ``v2x_custom`` sends what a client gives it. Which messages
+are received follows from the path loss of ETSI TR 103 257-1 (V1.1.1): WINNER+ B1, or a geometric model with two rays
+(Sommer and Dressler 2011) and knife edges (ITU-R P.526). Messages are sent to the client as in CARLA: a C++ struct,
+byte by byte.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from neuralsim.town.raycasting.rays import Hits
 LIGHT_SPEED = 299_792_458.0  # m/s
 ANTENNA = 0.02  # m above the roof
 PERMITTIVITY = 1.02  # of the ground, relative
-MOST_VEHICLES = 8  # that are looked for between two antennas
+MAX_VEHICLES = 8  # considered between two antennas
 FADING = {  # dB, deviation of the shadow fading by scenario; no figures are published for rural roads
     "clear": {"highway": 3.3, "urban": 5.2, "rural": 4.25},
     "vehicle": {"highway": 3.8, "urban": 5.3, "rural": 4.55},
@@ -38,17 +39,17 @@ FADING = {  # dB, deviation of the shadow fading by scenario; no figures are pub
 STATIONS = {"bicycle": 2, "motorcycle": 4, "car": 5, "bus": 6, "truck": 7, "van": 7}  # by base type
 EMERGENCY, ROADSIDE = 10, 15
 ROLES = {6: 1, EMERGENCY: 6}  # of stations that have one: public transport, emergency
-PROTOCOL, CAM, CUSTOM = 2, 2, 0  # protocol version and messages' ids
+PROTOCOL, CAM, CUSTOM = 2, 2, 0  # protocol version and message ids
 LENGTH = 100  # bytes of a custom message
 LOW_FREQUENCY = 0.5  # s between two low-frequency containers
-LEAST_DYNAMIC = 3  # messages in which little happened, after which the longest interval holds again
-TURNED, MOVED, FASTER = 4.0, 4.0, 0.5  # degrees, m, m/s since the last message that ask for another
+MAX_DYNAMIC_MESSAGES = 3  # messages without a change after which the maximum interval applies again
+TURNED, MOVED, ACCELERATED = 4.0, 4.0, 0.5  # degrees, m, m/s since the last message that trigger another
 #: ``carla.VehicleLightState`` bits in the order of ETSI's exterior lights, most significant first.
 LAMPS = (0x2, 0x4, 0x20, 0x10, 0, 0x40, 0x80, 0x1)
 
 
 def _struct(*fields: tuple[str, Any]) -> np.dtype[Any]:
-    """As a C++ compiler for x86-64 lays these fields out."""
+    """Return the layout that a C++ compiler for x86-64 gives these fields."""
     return np.dtype(list(fields), align=True)
 
 
@@ -60,16 +61,21 @@ _place = _struct(("latitude", "<i8"), ("longitude", "<i8"), ("ellipse", _ellipse
 _zone = _struct(("latitude", "<i8"), ("longitude", "<i8"), ("ident", "<i8"), ("has_ident", "?"))
 _vehicle = _struct(
     ("heading", _pair), ("speed", _pair), ("direction", "<i8"), ("length", _pair), ("width", "<i8"),
-    ("ahead", _pair), ("curvature", _pair), ("curvature_mode", "<i8"), ("yaw_rate", _pair),
+    ("longitudinal", _pair), ("curvature", _pair), ("curvature_mode", "<i8"), ("yaw_rate", _pair),
     ("has_pedals", "?"), ("pedals", "u1"), ("has_lane", "?"), ("lane", "<i8"), ("has_steering", "?"),
-    ("steering", _pair), ("has_aside", "?"), ("aside", _pair), ("has_up", "?"), ("up", _pair),
+    ("steering", _pair), ("has_lateral", "?"), ("lateral", _pair), ("has_vertical", "?"), ("vertical", _pair),
     ("has_class", "?"), ("performance", "<i8"), ("has_zone", "?"), ("zone", _zone),
 )  # fmt: skip
 _list = _struct(("count", "<i8"), ("items", _vector))
-_often = _struct(("present", "<i8"), ("vehicle", _vehicle), ("roadside", _list))
-_seldom = _struct(("present", "<i8"), ("role", "<i8"), ("lamps", "u1"), ("path", _list))
+_high_frequency = _struct(("present", "<i8"), ("vehicle", _vehicle), ("roadside", _list))
+_low_frequency = _struct(("present", "<i8"), ("role", "<i8"), ("lamps", "u1"), ("path", _list))
 _awareness = _struct(
-    ("header", _header), ("time", "<i8"), ("station", "<i8"), ("place", _place), ("often", _often), ("seldom", _seldom)
+    ("header", _header),
+    ("time", "<i8"),
+    ("station", "<i8"),
+    ("place", _place),
+    ("high_frequency", _high_frequency),
+    ("low_frequency", _low_frequency),
 )
 #: ``CAMData`` and ``CustomV2XData``: received power (dBm) and message.
 RECEIVED_CAM = _struct(("power", "<f4"), ("message", _awareness))
@@ -78,7 +84,7 @@ RECEIVED_CUSTOM = _struct(("power", "<f4"), ("message", _struct(("header", _head
 
 @dataclass(frozen=True)
 class Transmission:
-    """A message on air: from which actor's antenna (m, world) with what power (dBm), and the message."""
+    """A radio message: sending actor, place of its antenna (m, world), transmit power (dBm) and the message."""
 
     sender: int
     antenna: np.ndarray
@@ -87,14 +93,14 @@ class Transmission:
 
 
 class Airwaves:
-    """What all radios of a world send during a tick, by the kind of radio."""
+    """All radio messages of a world during a tick, by kind of radio."""
 
     def __init__(self) -> None:
         self.radios: dict[int, Radio] = {}
         self.on_air: dict[type[Radio], list[Transmission]] = {}
 
     def exchange(self, world: WorldView) -> None:
-        """Have every radio send what it has to send now, whether or not anybody listens to it."""
+        """Let every radio send what is due now, whether or not anyone receives it."""
         self.on_air = {}
         for ident, radio in list(self.radios.items()):
             if ident not in world.actors:
@@ -109,13 +115,13 @@ class Airwaves:
 
 
 def antenna_of(actor: Actor) -> np.ndarray:
-    """The place of an actor's antenna, f64 (3,), m: above the middle of its roof."""
+    """Return the place of an actor's antenna above the centre of its roof, f64 (3,), m."""
     up = actor.box_offset[2] + actor.extent[2] + ANTENNA
     return np.array([actor.transform.x, actor.transform.y, actor.transform.z + up])
 
 
 class Radio(Instrument):
-    """A sender and receiver on a vehicle (or roadside unit); without a parent it is silent and deaf."""
+    """A sender and receiver on a vehicle or roadside unit; without a parent it neither sends nor receives."""
 
     casts = True  # for the line of sight
     received: np.dtype[Any]
@@ -134,12 +140,12 @@ class Radio(Instrument):
         scene.airwaves.radios[actor.id] = self
 
     def number(self, name: str) -> float:
-        """An attribute of the sensor. Raises ``ValueError`` for what is none."""
+        """Return an attribute of the sensor. Raise ``ValueError`` if it is not a number."""
         return self._number(name, 0.0)
 
     @abstractmethod
     def send(self, owner: Actor, now: float) -> list[Any]:
-        """The messages that go out at ``now`` (s)."""
+        """Return the messages to send at ``now`` (s)."""
 
     def measure(self, delta: float) -> Measurement:
         owner = self._parent()
@@ -154,8 +160,8 @@ class Radio(Instrument):
         }
 
         def finish() -> bytes | None:
-            found = np.zeros(len(sent), self.received)
-            heard = 0
+            received = np.zeros(len(sent), self.received)
+            count = 0
             for each in sent:
                 away = float(np.linalg.norm(each.antenna - antenna))
                 if not 0.0 < away < self.number("filter_distance"):
@@ -164,14 +170,14 @@ class Radio(Instrument):
                 loss = self._loss(state, between, antenna, each.antenna) + self._fading(state)
                 power = each.power + self.number("combined_antenna_gain") - loss
                 if power >= self.number("receiver_sensitivity"):
-                    found[heard] = power, each.message
-                    heard += 1
-            return found[:heard].tobytes() if heard else None
+                    received[count] = power, each.message
+                    count += 1
+            return received[:count].tobytes() if count else None
 
         return finish
 
     def _loss(self, state: str, between: list[tuple[float, float, float]], a: np.ndarray, b: np.ndarray) -> float:
-        """Path loss between two antennas, dB; ``between``: places (x, y) and heights (z) of vehicles in the way."""
+        """Return the path loss between two antennas, dB; ``between``: roof centres (x, y, z) of vehicles in the way."""
         away = float(np.linalg.norm(a - b))
         wave = LIGHT_SPEED / (self.frequency * 1e9)
         ground = min(a[2], b[2]) - 2.0 * ANTENNA
@@ -187,13 +193,13 @@ class Radio(Instrument):
         return free + 20.0 * math.log10(near) + 10.0 * self.number("path_loss_exponent") * math.log10(away / near)
 
     def _fading(self, state: str) -> float:
-        own = self.actor.attributes.get("use_etsi_fading", "true").lower() != "true"
-        deviation = self.number("custom_fading_stddev") if own else FADING[state][self.scenario]
+        is_custom = self.actor.attributes.get("use_etsi_fading", "true").lower() != "true"
+        deviation = self.number("custom_fading_stddev") if is_custom else FADING[state][self.scenario]
         return float(self.rng.normal(0.0, deviation)) if deviation > 0.0 else 0.0
 
 
 def winner_loss(away: float, frequency: float, scenario: str, state: str) -> float:
-    """Path loss in dB over ``away`` m at ``frequency`` GHz (TR 103 257-1, table 5)."""
+    """Return the path loss in dB over ``away`` m at ``frequency`` GHz (TR 103 257-1, table 5)."""
     far, high = math.log10(away), math.log10(frequency)
     if state == "building":
         return 36.85 + 30.0 * far + 18.9 * high
@@ -203,7 +209,10 @@ def winner_loss(away: float, frequency: float, scenario: str, state: str) -> flo
 
 
 def two_ray_loss(away: float, high: float, other: float, wave: float) -> float:
-    """Path loss in dB between antennas ``away`` m apart, ``high`` above ground, with the ray it reflects."""
+    """Return the path loss in dB of a direct and a ground-reflected ray.
+
+    ``away``: distance of the antennas; ``high``, ``other``: their heights above ground; ``wave``: wavelength, all in m.
+    """
     level = math.sqrt(max(away**2 - (high - other) ** 2, 1e-6))
     reflected = math.sqrt(away**2 + 4.0 * high * other)
     sine, cosine = (high + other) / reflected, level / reflected
@@ -215,7 +224,7 @@ def two_ray_loss(away: float, high: float, other: float, wave: float) -> float:
 
 
 def _knife_edge(a: np.ndarray, b: np.ndarray, place: tuple[float, float, float], high: float, wave: float) -> float:
-    """Loss over the roof of a vehicle in dB; its height counts from the ground, as CARLA's does."""
+    """Return the diffraction loss over a vehicle's roof in dB; ``high``: its height above ground, as in CARLA."""
     one, other = (max(math.hypot(place[0] - end[0], place[1] - end[1]), 0.1) for end in (a, b))
     v = high * math.sqrt(2.0 * (one + other) / (wave * one * other))
     return 6.9 + 20.0 * math.log10(math.sqrt((v - 0.1) ** 2 + 1.0) + v - 0.1) if v >= -0.78 else 0.0
@@ -224,30 +233,37 @@ def _knife_edge(a: np.ndarray, b: np.ndarray, place: tuple[float, float, float],
 def line_of_sight(
     cast: Any, start: np.ndarray, end: np.ndarray, ends: set[int], vehicles: dict[int, tuple[float, float, float]]
 ) -> tuple[str, list[tuple[float, float, float]]]:
-    """What is between two antennas: "clear", "vehicle" or "building", and those of ``vehicles`` (by id) in the way.
+    """Return what blocks the line between two antennas ("clear", "vehicle", "building") and the vehicles in the way.
 
-    ``cast``: ``Rays.cast`` at that moment; ``ends``: ids of the actors that carry the antennas. People let it through.
+    Pedestrians do not block it.
+
+    Args:
+        cast: ``Rays.cast`` at that moment.
+        start: Place of one antenna, f64 (3,), m.
+        end: Place of the other.
+        ends: Ids of the actors that carry the antennas.
+        vehicles: Roof centres of all vehicles by id.
     """
-    found: dict[int, tuple[float, float, float]] = {}
+    blocking: dict[int, tuple[float, float, float]] = {}
     way, done = end - start, 0.0
     step = 0.05 / float(np.linalg.norm(way))
-    for _ in range(4 * MOST_VEHICLES):
+    for _ in range(4 * MAX_VEHICLES):
         hits: Hits = cast(start + done * way, way[None], 1.0 - done)
         if not np.isfinite(hits.distance[0]):
             break
-        who = int(hits.actor[0])
-        if who not in vehicles and who not in ends and who == 0:
+        hit = int(hits.actor[0])
+        if hit == 0 and hit not in vehicles and hit not in ends:
             return "building", []
-        if who in vehicles and who not in ends:
-            found[who] = vehicles[who]
+        if hit in vehicles and hit not in ends:
+            blocking[hit] = vehicles[hit]
         done += float(hits.distance[0]) + step
         if done >= 1.0:
             break
-    return ("vehicle" if found else "clear"), list(found.values())
+    return ("vehicle" if blocking else "clear"), list(blocking.values())
 
 
 class CooperativeAwareness(Radio):
-    """``sensor.other.v2x``: the radio that tells the others where its vehicle is."""
+    """The radio of ``sensor.other.v2x``, which broadcasts the state of its vehicle."""
 
     received = RECEIVED_CAM
 
@@ -255,8 +271,8 @@ class CooperativeAwareness(Radio):
         super().__init__(scene, actor)
         self._last: tuple[np.ndarray, float, float, float] | None = None  # place, heading, speed, time of a message
         self._interval = self.number("gen_cam_max")  # s
-        self._quiet = 0  # messages in a row that only time asked for
-        self._seldom = -math.inf  # s, when the last low-frequency container went out
+        self._quiet = 0  # consecutive messages without a change
+        self._last_low_frequency = -math.inf  # s, when the last low-frequency container went out
 
     def send(self, owner: Actor, now: float) -> list[Any]:
         return [self._message(owner, now)] if self._due(owner, now) else []
@@ -275,13 +291,13 @@ class CooperativeAwareness(Radio):
             due = False
         else:
             turned = abs((state[1] - heading + 180.0) % 360.0 - 180.0)
-            changed = turned > TURNED or np.linalg.norm(place - where) > MOVED or abs(state[2] - speed) > FASTER
+            changed = turned > TURNED or np.linalg.norm(place - where) > MOVED or abs(state[2] - speed) > ACCELERATED
             due = self.actor.attributes.get("fixed_rate", "false").lower() == "true"
             if not due and changed:
                 due, self._interval, self._quiet = True, min(since, self.number("gen_cam_max")), 0
             elif not due and since >= self._interval:
                 due, self._quiet = True, self._quiet + 1
-                if self._quiet >= LEAST_DYNAMIC:
+                if self._quiet >= MAX_DYNAMIC_MESSAGES:
                     self._interval = self.number("gen_cam_max")
         if due:
             self._last = state
@@ -302,18 +318,18 @@ class CooperativeAwareness(Radio):
         up = round(100.0 * (here.altitude + self._noise("noise_alt")))
         message["place"] = (*(10 * round(1e6 * value) for value in degrees), (4095, 4095, 3601), (up, 15))
         if station == ROADSIDE:
-            message["often"]["present"] = 2
+            message["high_frequency"]["present"] = 2
             return message
-        message["often"]["present"] = 1
-        self._write_motion(message["often"]["vehicle"], owner)
-        if now - self._seldom + 1e-6 >= LOW_FREQUENCY:
-            self._seldom = now
+        message["high_frequency"]["present"] = 1
+        self._write_motion(message["high_frequency"]["vehicle"], owner)
+        if now - self._last_low_frequency + 1e-6 >= LOW_FREQUENCY:
+            self._last_low_frequency = now
             lamps = sum(1 << (7 - k) for k, bit in enumerate(LAMPS) if owner.light_state & bit)
-            message["seldom"] = 1, ROLES.get(station, 0), lamps, (0, (0, 0, 0))
+            message["low_frequency"] = 1, ROLES.get(station, 0), lamps, (0, (0, 0, 0))
         return message
 
     def _write_motion(self, into: Any, owner: Actor) -> None:
-        """Heading, speed, size and accelerations, in ETSI's units with CARLA's signs (to the right positive)."""
+        """Write heading, speed, size and accelerations in ETSI's units with CARLA's signs (right is positive)."""
         speed = _forward(owner)
         felt = owner.transform.matrix()[:3, :3].T @ (owner.acceleration + np.array([0.0, 0.0, GRAVITY]))
         felt += [self._noise("noise_accel", f"_{axis}") for axis in "xyz"]
@@ -324,20 +340,20 @@ class CooperativeAwareness(Radio):
         into["heading"], into["speed"] = (round(10.0 * heading), 10), (round(100.0 * shown), 3)
         into["direction"] = int(speed < 0.0)
         into["length"], into["width"] = (round(20.0 * owner.body[0]), 4), round(20.0 * owner.body[1])
-        into["ahead"], into["curvature"] = (tenths[0], 102), (30001, 7)
+        into["longitudinal"], into["curvature"] = (tenths[0], 102), (30001, 7)
         into["yaw_rate"] = turn if abs(turn) <= 32766 else 32767, 8
-        into["has_aside"], into["aside"] = True, (tenths[1], 102)
-        into["has_up"], into["up"] = True, (tenths[2], 102)
+        into["has_lateral"], into["lateral"] = True, (tenths[1], 102)
+        into["has_vertical"], into["vertical"] = True, (tenths[2], 102)
 
 
 def _forward(actor: Actor) -> float:
-    """Speed ahead, m/s."""
+    """Return the forward speed, m/s."""
     yaw = math.radians(actor.transform.yaw)
     return float(actor.velocity[0] * math.cos(yaw) + actor.velocity[1] * math.sin(yaw))
 
 
 class CustomMessages(Radio):
-    """``sensor.other.v2x_custom``: the radio that sends what a client asks it to."""
+    """The radio of ``sensor.other.v2x_custom``, which sends messages for a client."""
 
     received = RECEIVED_CUSTOM
 
@@ -346,12 +362,12 @@ class CustomMessages(Radio):
         self._waiting: list[bytes] = []
 
     def queue(self, text: str) -> None:
-        """Send a message with the next tick. Raises ``ValueError`` for one that is too long."""
+        """Send a message with the next tick. Raise ``ValueError`` if it is too long or too many are queued."""
         data = text.encode()
         if len(data) >= LENGTH:
-            raise ValueError(f"a message of {len(data)} bytes: {LENGTH - 1} are sent at most")
+            raise ValueError(f"the message has {len(data)} bytes: at most {LENGTH - 1} can be sent")
         if len(self._waiting) >= LENGTH:
-            raise ValueError(f"{LENGTH} messages wait for the next tick already")
+            raise ValueError(f"{LENGTH} messages are already queued for the next tick")
         self._waiting.append(data)
 
     def send(self, owner: Actor, now: float) -> list[Any]:

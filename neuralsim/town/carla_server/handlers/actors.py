@@ -1,4 +1,4 @@
-"""CARLA's server functions that concern the life of single actors."""
+"""CARLA's server functions for single actors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.core.types import Actor, Transform
 
-MOST_IDS = 10_000  # in one question
-#: A vehicle's lamps by CARLA's names, in halves of its box from its middle: forward, right, up.
+MAX_IDS = 10_000  # in one call
+#: Positions of a vehicle's lamps by CARLA's names, in half sizes from the centre of its box: forward, right, up.
 COMPONENTS = {
     f"{end}-{kind}-{side}-1": (ahead, aside if side == "r" else -aside, up)
     for end, ahead in (("front", 1.0), ("back", -1.0))
@@ -33,38 +33,38 @@ RIGID = 0  # carla.AttachmentType; the others are spring arms
 def spawn(
     town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = RIGID
 ) -> Actor:
-    """A new actor, watched if it is a sensor. Raises ``ValueError`` for what cannot be."""
-    _, kind, given = description
+    """Spawn an actor and, if it is a sensor, open its stream. Raise ``ValueError`` if that is impossible."""
+    _, kind, values = description
     if parent:
         find(town, parent)
-    attributes = structs.attributes(given)
+    attributes = structs.attributes(values)
     if kind.startswith("sensor.camera."):
         _check_camera(attributes)
     arm = {"arm": True} if attachment != RIGID else {}
     actor: Actor = town.world.spawn(kind, attributes, structs.transform(transform), parent, **arm)
     try:
-        town.sensing.watch(actor)
+        town.sensing.add(actor)
     except ValueError:
         town.world.destroy(actor.id)
         raise
     return actor
 
 
-def _check_camera(given: dict[str, str]) -> None:
-    width, height = int(given.get("image_size_x", "800")), int(given.get("image_size_y", "600"))
+def _check_camera(attributes: dict[str, str]) -> None:
+    width, height = int(attributes.get("image_size_x", "800")), int(attributes.get("image_size_y", "600"))
     if not (1 <= width <= MOST and 1 <= height <= MOST):
         raise ValueError(f"image_size is {width}x{height}: choose 1 to {MOST} pixels each way")
-    if not 1.0 <= structs.finite(given.get("fov", "90")) <= 170.0:
-        raise ValueError(f"fov is {given['fov']}: choose 1 to 170 degrees")
-    structs.finite(given.get("sensor_tick", "0") or 0)
+    if not 1.0 <= structs.finite(attributes.get("fov", "90")) <= 170.0:
+        raise ValueError(f"fov is {attributes['fov']}: choose 1 to 170 degrees")
+    structs.finite(attributes.get("sensor_tick", "0") or 0)
 
 
 @function
 def get_actors_by_id(town: TownServer, call: Call, idents: list[int]) -> list[Any]:
-    if len(idents) > MOST_IDS:
-        raise ValueError(f"{len(idents)} actors are asked for; {MOST_IDS} can be at once")
-    known = (town.world.actors.get(ident) or town.world.signs.get(ident) for ident in idents)
-    return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in known if actor is not None]
+    if len(idents) > MAX_IDS:
+        raise ValueError(f"{len(idents)} actors were requested: at most {MAX_IDS} can be at once")
+    actors = (town.world.actors.get(ident) or town.world.signs.get(ident) for ident in idents)
+    return [structs.pack_actor(actor, town.sensing.token(actor.id)) for actor in actors if actor is not None]
 
 
 @function
@@ -92,17 +92,17 @@ def spawn_actor_with_parent(
 
 @function
 def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
-    done = bool(town.world.destroy(ident))
+    was_destroyed = bool(town.world.destroy(ident))
     town.vehicle_commands.forget(ident)
     town.sensing.close_removed()
-    return done
+    return was_destroyed
 
 
 @function
 def get_actor_bounding_box(town: TownServer, call: Call, ident: int) -> list[Any]:
-    """Empty for a destroyed actor, as CARLA's server answers.
+    """Return the box of an actor, empty if it was destroyed, as CARLA's server does.
 
-    Its Traffic Manager asks for every vehicle at every step, and an error for one that was destroyed a moment ago would
+    The Traffic Manager asks for every vehicle in every step, and an error for a vehicle that was just destroyed would
     end the client.
     """
     return structs.pack_box(town.world.actors.get(ident) or town.world.signs.get(ident))
@@ -141,18 +141,18 @@ def set_actor_collisions(town: TownServer, call: Call, ident: int, enabled: bool
 @function
 def apply_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     actor = find(town, ident, "vehicle")
-    given = structs.vehicle_control(control)
-    town.world.drive_of(ident)  # from now on its control applies
+    vehicle_control = structs.vehicle_control(control)
+    town.world.drive_of(ident)  # from now on it obeys its control
     town.vehicle_commands.targets.pop(ident, None)
-    actor.control = given
+    actor.control = vehicle_control
 
 
 @function
 def send(town: TownServer, call: Call, ident: int, message: str) -> None:
-    """A message for the other ``sensor.other.v2x_custom`` to hear in the next tick."""
+    """Send a message to the other ``sensor.other.v2x_custom`` in the next tick."""
     sensor = town.sensing.sensors.get(find(town, ident, "sensor").id)
     if sensor is None or not isinstance(sensor.instrument, CustomMessages):
-        raise ValueError(f"actor {ident} sends no messages of clients: spawn a sensor.other.v2x_custom")
+        raise ValueError(f"actor {ident} cannot send messages: use a sensor.other.v2x_custom")
     sensor.instrument.queue(str(message))
 
 
@@ -163,21 +163,21 @@ def apply_control_to_walker(town: TownServer, call: Call, ident: int, control: l
 
 
 def _component(town: TownServer, ident: int, name: str) -> np.ndarray:
-    """Where a lamp of a vehicle is in its own axes, f64 (4, 4)."""
+    """Return the pose of a vehicle's lamp in the vehicle's axes, f64 (4, 4)."""
     actor = find(town, ident, "vehicle")
-    found = COMPONENTS.get(name)
-    if found is None:
-        raise ValueError(f"actor {ident} has no component {name!r}; there are {', '.join(COMPONENTS)}")
+    offset = COMPONENTS.get(name)
+    if offset is None:
+        raise ValueError(f"actor {ident} has no component {name!r}: choose one of {', '.join(COMPONENTS)}")
     length, width, height = actor.body
     pose = np.eye(4)
-    pose[:3, 3] = np.array(actor.box_offset) + np.array(found) * (length, width, height)
-    if found[0] < 0.0:
-        pose[0, 0] = pose[1, 1] = -1.0  # lamps look away from the vehicle
+    pose[:3, 3] = np.array(actor.box_offset) + np.array(offset) * (length, width, height)
+    if offset[0] < 0.0:
+        pose[0, 0] = pose[1, 1] = -1.0  # lamps face away from the vehicle
     return pose
 
 
 def _pose(matrix: np.ndarray) -> list[list[float]]:
-    """``carla.Transform`` of something that stands as upright as its vehicle."""
+    """Return the ``carla.Transform`` of a pose, f64 (4, 4)."""
     pitch = float(np.degrees(np.arcsin(np.clip(matrix[2, 0], -1.0, 1.0))))
     roll = float(np.degrees(np.arctan2(-matrix[2, 1], matrix[2, 2])))
     yaw = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
@@ -185,8 +185,10 @@ def _pose(matrix: np.ndarray) -> list[list[float]]:
 
 
 def _bones(town: TownServer, ident: int) -> list[tuple[str, Transform, Transform, Transform]]:
-    """Name of each bone of a walker, and it in the world, in the walker, and to the bone that it hangs on; others have
-    none."""
+    """Return each bone of a walker: name and transforms in the world, in the walker and relative to its parent bone.
+
+    Actors other than walkers have no bones.
+    """
     actor = find(town, ident)
     if not actor.blueprint.id.startswith("walker."):
         return []
@@ -217,7 +219,7 @@ def get_bones_transform(town: TownServer, call: Call, ident: int) -> list[Any]:
 
 @function
 def blend_pose(town: TownServer, call: Call, ident: int, part: float) -> None:
-    """Nothing to see: there is no other pose than the animation's."""
+    """Do nothing but check the arguments: the animation's pose is the only one."""
     find(town, ident, "walker")
     structs.finite(part)
 

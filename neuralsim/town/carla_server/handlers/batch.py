@@ -1,4 +1,4 @@
-"""CARLA's batches: many commands in one message, each with an answer of its own."""
+"""CARLA's batches: many commands in one message, each with its own answer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from neuralsim.town.carla_server.registry import FUNCTIONS, function
 from neuralsim.town.carla_server.rpc import Call, Raw, RpcError
 from neuralsim.town.carla_server.town_server import TownServer
 
-TURN = 0.5  # s that a batch holds the world at most
+MAX_HOLD = 0.5  # s that a batch holds the world's lock at a time
 
 
 def _batch_spawn(town: TownServer, call: Call, arguments: list[Any]) -> int:
     description, transform, parent, *attachment, then = arguments
-    how = int(attachment[0]) if attachment and isinstance(attachment[0], int) else actors.RIGID
-    actor = actors.spawn(town, description, transform, int(parent[1]) if parent[0] else 0, how)
+    kind = int(attachment[0]) if attachment and isinstance(attachment[0], int) else actors.RIGID
+    actor = actors.spawn(town, description, transform, int(parent[1]) if parent[0] else 0, kind)
     for command in then:
         index, rest = command[0]
-        # A future actor is 0: what follows the spawn means the one just made. The answer is the spawn's own.
+        # Id 0 is the future actor, the one just spawned. The answer reports the spawn only, whatever follows it.
         with suppress(Exception):
             _command(town, call, [index, [rest[0] or actor.id, *rest[1:]]])
     return actor.id
@@ -49,21 +49,21 @@ def _batch_lights(town: TownServer, call: Call, arguments: list[Any]) -> int:
 
 
 def _batch_autopilot(town: TownServer, call: Call, arguments: list[Any]) -> int:
-    traffic_manager.set_actor_autopilot(town, call, arguments[0], arguments[1])  # the port is the client's own affair
+    traffic_manager.set_actor_autopilot(town, call, arguments[0], arguments[1])  # the port concerns the client only
     return int(arguments[0])
 
 
 def _batch_destroy(town: TownServer, call: Call, arguments: list[Any]) -> int:
     if not actors.destroy_actor(town, call, arguments[0]):
-        raise RpcError(f"unable to destroy actor {arguments[0]}: there is none that could be")
+        raise RpcError(f"unable to destroy actor {arguments[0]}: there is no such actor, or it is a fixed one")
     return int(arguments[0])
 
 
 def _batch_walker_state(town: TownServer, call: Call, arguments: list[Any]) -> int:
-    ident, transform, speed = arguments  # from CARLA's own walker navigation: where it is, and how fast it goes there
+    ident, transform, speed = arguments  # from CARLA's walker navigation: where the walker is and its speed
     actor = find(town, ident, "walker")
     pose = structs.transform(transform)
-    pose.z = town.world.ground.level(pose.x, pose.y, pose.z)
+    pose.z = town.world.ground.surface_height(pose.x, pose.y, pose.z)
     town.world.set_transform(ident, pose)
     yaw = np.radians(pose.yaw)
     town.world.walk(ident, (float(np.cos(yaw)), float(np.sin(yaw)), 0.0), structs.finite(speed), carried=True)
@@ -75,7 +75,7 @@ def _batch_traffic_light(town: TownServer, call: Call, arguments: list[Any]) -> 
     return int(arguments[0])
 
 
-#: By index in ``rpc::Command``'s variant.
+#: Implementations by index in the variant of ``rpc::Command``.
 COMMANDS: tuple[Callable[..., int], ...] = (
     _batch_spawn,
     _batch_destroy,
@@ -111,24 +111,24 @@ def _command(town: TownServer, call: Call, command: list[Any]) -> int:
 
 @function
 def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -> Raw:
-    """Every command gets its own answer: the actor's id, or an error. ``tick``: and then a tick.
+    """Execute commands; each gets its own answer, the actor's id or an error. ``tick``: whether to tick afterwards.
 
-    A long batch lets others have the world now and then.
+    A long batch releases the world's lock every ``MAX_HOLD`` seconds.
     """
     answers: list[Any] = []
-    waiting = iter(commands)
+    remaining = iter(commands)
     while len(answers) < len(commands):
         with town.lock, town.world.together():
-            until = time.monotonic() + TURN
-            for command in waiting:
+            deadline = time.monotonic() + MAX_HOLD
+            for command in remaining:
                 try:
                     answers.append([[1, _command(town, call, command[0])]])
-                except Exception as error:  # one bad command leaves the others alone
+                except Exception as error:  # one bad command does not affect the others
                     answers.append([[0, [str(error)]]])
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     break
-        time.sleep(0.0)  # a thread that waits for the lock gets it before this asks again
+        time.sleep(0.0)  # lets a thread that waits for the lock take it first
     if tick and town.settings.synchronous_mode:
-        town.streams.settle(call.connection)
+        town.streams.await_subscriptions(call.connection)
         town.tick(lambda _: call.answer(answers))
     return Raw(answers)

@@ -7,7 +7,7 @@ from neuralsim.town.core.types import Actor
 
 
 def find(town: TownServer, ident: int, type_prefix: str = "") -> Actor:
-    """An actor, whose blueprint id begins with ``type_prefix`` ("vehicle", "walker"). Raises ``ValueError``."""
+    """Return an actor. Raise ``ValueError`` if there is none or it is no ``type_prefix`` ("vehicle", "walker")."""
     actor: Actor | None = town.world.actors.get(ident)
     if actor is None:
         raise ValueError(f"there is no actor {ident}")

@@ -1,4 +1,4 @@
-"""CARLA's recorder: its server functions and the text reports about a recording."""
+"""CARLA's server functions for recording and replay, and text reports about a recording."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from neuralsim.town.carla_server.town_server import TownServer
 
 accept("set_replayer_ignore_spectator")  # a recording has no spectator
 
-#: CARLA's numbers of the kinds of recorded actors.
+#: CARLA's numbers for the kinds of recorded actors.
 KINDS = {"vehicle": 1, "walker": 2}
-#: The letters by which ``show_recorder_collisions`` picks actors.
+#: The letters by which ``show_recorder_collisions`` filters actors.
 TYPE_PREFIXES = {"v": "vehicle.", "w": "walker.", "h": "", "t": "traffic.", "o": "", "a": ""}
 
 
@@ -34,7 +34,7 @@ def stop_recorder(town: TownServer, call: Call) -> None:
 def replay_file(
     town: TownServer, call: Call, name: str, start: float, duration: float, follow: int = 0, *more: Any
 ) -> str:
-    """In the town that it was recorded in, which is loaded if it is another one."""
+    """Replay a recording in the town where it was made, which is loaded if necessary."""
     recorded = str(recorder.read(recorder.path_of(name))[0]["map"])
     if recorded != town.world.name:
         town.load(recorded)
@@ -59,18 +59,18 @@ def set_replayer_ignore_hero(town: TownServer, call: Call, ignore: bool) -> None
 
 @function
 def show_recorder_file_info(town: TownServer, call: Call, name: str, show_all: bool = False) -> str:
-    """In the words of CARLA's server, which programs take apart: ScenarioRunner's metrics do."""
+    """Describe a recording in the format of CARLA's server, which programs such as ScenarioRunner's metrics parse."""
     header, frames = recorder.read(recorder.path_of(name))
     lines = ["Version: 1", f"Map: {header['map']}", f"Date: {header['date']}", ""]
     count, before = 0, None
     for count, frame in enumerate(frames, 1):
-        if show_all or frame.come or frame.gone or frame.collisions:
+        if show_all or frame.spawned or frame.destroyed or frame.collisions:
             lines.append(f"Frame {count} at {frame.time:.6g} seconds")
-            for ident, kind, attributes in frame.come:
+            for ident, kind, attributes in frame.spawned:
                 place = _centimetres(frame.poses[ident])
                 lines.append(f" Create {ident}: {kind} ({KINDS[kind.partition('.')[0]]}) at {place}")
                 lines += [f"  {attribute} = {value}" for attribute, value in attributes.items()]
-            lines += [f" Destroy {ident}" for ident in frame.gone]
+            lines += [f" Destroy {ident}" for ident in frame.destroyed]
             lines += [f" Collision id {k} between {pair[0]} with {pair[1]}" for k, pair in enumerate(frame.collisions)]
         if show_all:
             lines += _states(frame, before)
@@ -84,7 +84,7 @@ def _centimetres(pose: np.ndarray) -> str:
 
 
 def _states(frame: recorder.RecordedFrame, before: recorder.RecordedFrame | None) -> list[str]:
-    """Where all actors of a frame are and how they move."""
+    """Return lines about positions and velocities of all actors of a frame."""
     lines = [f" Positions: {len(frame.poses)}"]
     moving = [f" Dynamic actors: {len(frame.poses)}"]
     for ident, pose in frame.poses.items():
@@ -101,16 +101,16 @@ def _states(frame: recorder.RecordedFrame, before: recorder.RecordedFrame | None
 @function
 def show_recorder_collisions(town: TownServer, call: Call, name: str, first: Any = "a", second: Any = "a") -> str:
     header, frames = recorder.read(recorder.path_of(name))
-    wanted = [TYPE_PREFIXES.get(_letter(letter), "") for letter in (first, second)]
+    prefixes = [TYPE_PREFIXES.get(_letter(letter), "") for letter in (first, second)]
     kinds: dict[int, str] = {0: "scenery"}
     lines = [f"Map: {header['map']}", f"Date: {header['date']}", "", f"{'Time':>10}  {'Id':>6} Actor 1 / Id Actor 2"]
     last = 0.0
     for frame in frames:
         last = frame.time
-        kinds.update({ident: kind for ident, kind, _ in frame.come})
+        kinds.update({ident: kind for ident, kind, _ in frame.spawned})
         for actor, other in frame.collisions:
             pair = kinds.get(actor, ""), kinds.get(other, "")
-            if all(kind.startswith(want) for kind, want in zip(pair, wanted, strict=True)):
+            if all(kind.startswith(prefix) for kind, prefix in zip(pair, prefixes, strict=True)):
                 lines.append(f"{frame.time:>9.1f}s  {actor:>6} {pair[0]} / {other} {pair[1]}")
     return "\n".join([*lines, "", f"Duration: {last:.4g} seconds"])
 
@@ -119,35 +119,35 @@ def show_recorder_collisions(town: TownServer, call: Call, name: str, first: Any
 def show_recorder_actors_blocked(
     town: TownServer, call: Call, name: str, least_time: float, least_distance: float
 ) -> str:
-    """Vehicles that stayed within ``least_distance`` (cm, as CARLA's) for ``least_time`` (s) or longer."""
+    """Report vehicles that stayed within ``least_distance`` (cm, as in CARLA) for ``least_time`` (s) or longer."""
     header, frames = recorder.read(recorder.path_of(name))
     reach = max(structs.finite(least_distance), 0.0) / 100.0
     kinds: dict[int, str] = {}
-    rest: dict[int, tuple[float, np.ndarray]] = {}
-    found: list[tuple[float, int, float]] = []
+    resting: dict[int, tuple[float, np.ndarray]] = {}  # since when and where
+    blocked: list[tuple[float, int, float]] = []
     last = 0.0
 
     def leave(ident: int, now: float) -> None:
-        since, _ = rest.pop(ident)
+        since, _ = resting.pop(ident)
         if now - since >= least_time:
-            found.append((since, ident, now - since))
+            blocked.append((since, ident, now - since))
 
     for frame in frames:
         last = frame.time
-        kinds.update({ident: kind for ident, kind, _ in frame.come})
-        for ident in frame.gone:
-            if ident in rest:
+        kinds.update({ident: kind for ident, kind, _ in frame.spawned})
+        for ident in frame.destroyed:
+            if ident in resting:
                 leave(ident, last)
         for ident, pose in frame.poses.items():
             if not kinds[ident].startswith("vehicle."):
                 continue
-            if ident in rest and float(np.linalg.norm(pose[:3] - rest[ident][1])) > reach:
+            if ident in resting and float(np.linalg.norm(pose[:3] - resting[ident][1])) > reach:
                 leave(ident, last)
-            rest.setdefault(ident, (last, pose[:3].copy()))
-    for ident in list(rest):
+            resting.setdefault(ident, (last, pose[:3].copy()))
+    for ident in list(resting):
         leave(ident, last)
     lines = [f"Map: {header['map']}", f"Date: {header['date']}", "", f"{'Time':>10}  {'Id':>6} Actor  Duration"]
-    lines += [f"{since:>9.1f}s  {ident:>6} {kinds[ident]}  {time:.1f}s" for since, ident, time in sorted(found)]
+    lines += [f"{since:>9.1f}s  {ident:>6} {kinds[ident]}  {time:.1f}s" for since, ident, time in sorted(blocked)]
     return "\n".join([*lines, "", f"Duration: {last:.4g} seconds"])
 
 

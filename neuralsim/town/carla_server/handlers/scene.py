@@ -7,35 +7,35 @@ from typing import Any
 import numpy as np
 
 from neuralsim.town.carla_server import structs
-from neuralsim.town.carla_server.compat.level_objects import ANY, wanted
+from neuralsim.town.carla_server.compat.level_objects import ANY, matches
 from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY
 from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 
-MOST_HITS = 32  # of one ray
+MAX_HITS = 32  # of one ray
 
-accept("enable_gbuffers")  # they are there for who listens to them
+accept("enable_gbuffers")  # they are always available to subscribers
 
 
 @function
 def get_gbuffer_token(town: TownServer, call: Call, ident: int, texture: int) -> bytes:
-    return town.sensing.gbuffer_token(ident, texture)
+    return town.sensing.gbuffer_token(ident, texture, call.connection)
 
 
 @function
 def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]:
     return [
-        [thing.place, thing.box, thing.ident, thing.name, thing.tag]
-        for thing in town.static_scene.things
-        if wanted(thing.tag, tag)
+        [each.place, each.box, each.ident, each.name, each.tag]
+        for each in town.static_scene.objects
+        if matches(each.tag, tag)
     ]
 
 
 @function
 def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
-    """Boxes in the world: of what stands, and of the actors now."""
-    boxes = [thing.box for thing in town.static_scene.things if wanted(thing.tag, tag)]
+    """Return the boxes, in the world, of static objects and of the current actors."""
+    boxes = [each.box for each in town.static_scene.objects if matches(each.tag, tag)]
     with town.lock:
         actors = list(town.world.actors.values())
     for actor in actors:
@@ -50,30 +50,30 @@ def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
 
 @function
 def get_names_of_all_objects(town: TownServer, call: Call) -> list[str]:
-    return [thing.name for thing in town.static_scene.things]
+    return [each.name for each in town.static_scene.objects]
 
 
 @function
 def cast_ray(town: TownServer, call: Call, start: list[Any], end: list[Any]) -> list[Any]:
-    """Everything on the way from one place to another, nearest first: place and label."""
+    """Return everything between two places, nearest first: place and label."""
     origin, target = np.array(structs.vector(start)), np.array(structs.vector(end))
     way = target - origin
     length = float(np.linalg.norm(way))
-    found: list[Any] = []
-    at = 0.0
-    while length > 0.0 and len(found) < MOST_HITS:
+    points: list[Any] = []
+    at = 0.0  # share of the way covered so far
+    while length > 0.0 and len(points) < MAX_HITS:
         hits = town.sensing.cast(origin + way * at, way, 1.0 - at)
         if not np.isfinite(hits.distance[0]):
             break
         at += float(hits.distance[0])
-        found.append([(origin + way * at).tolist(), int(hits.tag[0])])
-        at += 0.01 / length  # on through its surface
-    return found
+        points.append([(origin + way * at).tolist(), int(hits.tag[0])])
+        at += 0.01 / length  # step through the surface that was hit
+    return points
 
 
 @function
 def project_point(town: TownServer, call: Call, location: list[Any], direction: list[Any], reach: float) -> list[Any]:
-    """The first thing in a direction: whether there is one, its place and label."""
+    """Return the first hit in a direction: whether there is one, its place and label."""
     origin, way = np.array(structs.vector(location)), np.array(structs.vector(direction))
     size = float(np.linalg.norm(way))
     if size < 1e-9:
@@ -86,7 +86,7 @@ def project_point(town: TownServer, call: Call, location: list[Any], direction: 
 
 @function
 def get_required_files(town: TownServer, call: Call, folder: str = "") -> list[str]:
-    """Files that the client keeps a copy of: the navigation mesh, for those who ask for that folder."""
+    """Return the files that the client caches: the navigation mesh, if the client asks for its folder."""
     name = town.static_scene.navigation_file
     return [name] if name and folder.strip("/").endswith("Nav") else []
 
@@ -94,7 +94,7 @@ def get_required_files(town: TownServer, call: Call, folder: str = "") -> list[s
 @function
 def request_file(town: TownServer, call: Call, name: str) -> bytes:
     if not name or name != town.static_scene.navigation_file:
-        raise ValueError(f"there is no file {name!r}: ask get_required_files for those there are")
+        raise ValueError(f"there is no file {name!r}: get_required_files lists those available")
     return town.static_scene.navigation_mesh
 
 
@@ -110,11 +110,18 @@ def query_lights_state(town: TownServer, call: Call, client: str) -> list[Any]:
 
 @function
 def update_lights_state(town: TownServer, call: Call, client: str, lights: list[Any], discard: bool) -> None:
-    """Keep what scripts set; the pictures show lamps by daylight only."""
+    """Store the lamps' states; they do not show, since images are rendered in daylight only."""
     for ident, place, intensity, group, colour, active in lights:
         if ident in town.static_scene.lamps:
-            tint = [min(max(int(value), 0), 255) for value in colour[:3]]
-            state = [ident, list(structs.vector(place)), structs.finite(intensity), int(group) & 7, tint, bool(active)]
+            clamped = [min(max(int(value), 0), 255) for value in colour[:3]]
+            state = [
+                ident,
+                list(structs.vector(place)),
+                structs.finite(intensity),
+                int(group) & 7,
+                clamped,
+                bool(active),
+            ]
             town.static_scene.lamps[ident] = state
 
 

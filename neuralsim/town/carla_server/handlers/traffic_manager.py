@@ -1,4 +1,4 @@
-"""CARLA's server functions of the Traffic Manager, which runs in a client: its port, and which vehicles it drives."""
+"""CARLA's server functions for the Traffic Manager, which runs in a client: its port and its vehicles."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def get_traffic_manager_running(town: TownServer, call: Call, port: int) -> list
 
 
 @function
-def add_traffic_manager_running(town: TownServer, call: Call, where: list[Any]) -> bool:
-    """Register a client's Traffic Manager for other clients, until its own client disconnects."""
-    host, port = str(where[0]), int(where[1])
+def add_traffic_manager_running(town: TownServer, call: Call, address: list[Any]) -> bool:
+    """Register a client's Traffic Manager for other clients until that client disconnects."""
+    host, port = str(address[0]), int(address[1])
     if port in town.traffic_managers or len(town.traffic_managers) >= 64:
         return False
     town.traffic_managers[port] = (host, call.connection)
@@ -38,7 +38,7 @@ def destroy_traffic_manager(town: TownServer, call: Call, port: int) -> bool:
 
 @function
 def set_actor_autopilot(town: TownServer, call: Call, ident: int, enabled: bool) -> None:
-    """The client's own Traffic Manager drives: what it sends are controls. When it stops, the vehicle does."""
+    """Stop a vehicle that is released; otherwise the client's Traffic Manager drives it with ordinary controls."""
     actor = find(town, ident, "vehicle")
     if not enabled and ident in town.world.drives:
         actor.control = type(actor.control)()

@@ -1,4 +1,4 @@
-"""CARLA's server functions that only vehicles have, and the forces that act on any actor."""
+"""CARLA's server functions for vehicles, and for forces on any actor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.carla_server.vehicle_commands import ACKERMANN, Ackermann
 
-# Pictures of the town have no doors that open and no overlay; there is one model of motion.
+# Vehicles in the town have no opening doors, no telemetry overlay and no separately steered wheels.
 accept("open_vehicle_door", "close_vehicle_door", "show_vehicle_debug_telemetry", "set_wheel_steer_direction")
 
 
@@ -47,8 +47,8 @@ def get_vehicle_light_states(town: TownServer, call: Call) -> list[list[int]]:
 def apply_ackermann_control_to_vehicle(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     find(town, ident, "vehicle")
     steer, steer_speed, speed, acceleration, *_ = (structs.finite(value) for value in control)
-    before = town.vehicle_commands.targets.get(ident)
-    wheel = before.wheel if before is not None else 0.0
+    previous = town.vehicle_commands.targets.get(ident)
+    wheel = previous.wheel if previous is not None else 0.0
     town.vehicle_commands.targets[ident] = Ackermann(steer, steer_speed, speed, acceleration, wheel)
 
 
@@ -60,10 +60,10 @@ def get_ackermann_controller_settings(town: TownServer, call: Call, ident: int) 
 
 @function
 def apply_ackermann_controller_settings(town: TownServer, call: Call, ident: int, settings: list[float]) -> None:
-    find(town, ident, "vehicle")  # kept and given back: the town's controller needs no gains
+    find(town, ident, "vehicle")  # stored for the getter only: the town's controller needs no gains
     gains = [structs.finite(value) for value in settings]
     if len(gains) != len(ACKERMANN):
-        raise ValueError(f"{len(gains)} gains came, there are {len(ACKERMANN)}")
+        raise ValueError(f"expected {len(ACKERMANN)} gains, got {len(gains)}")
     town.vehicle_commands.gains[ident] = gains
 
 
@@ -120,7 +120,7 @@ def add_actor_impulse_at_location(
 
 @function
 def add_actor_force(town: TownServer, call: Call, ident: int, force: list[Any]) -> None:
-    """A force acts for one tick, as Unreal's does."""
+    """Apply a force (N) for one tick, as Unreal does."""
     town.vehicle_commands.push(find(town, ident), np.array(structs.vector(force)) * town.delta)
 
 

@@ -1,4 +1,4 @@
-"""CARLA's server functions that concern the whole world: episode, map, settings, weather, traffic lights."""
+"""CARLA's server functions for the whole world: episode, map, settings, weather, traffic lights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.dynamics.traffic_lights import TrafficLight
 
-# Debug drawings are for a spectator's window, which the town does not have. Its scenery is one layer.
+# Debug shapes are drawn in the spectator's window, which the town does not have. Its scenery is a single layer.
 accept(
     "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "load_map_layer", "unload_map_layer",
     "set_annotations_traverse_translucency", "update_day_night_cycle",
@@ -32,7 +32,7 @@ def get_episode_info(town: TownServer, call: Call) -> list[Any]:
 @function
 def get_sensor_token(town: TownServer, call: Call, stream: int) -> list[Any]:
     token = town.streams.token(stream, call.connection)
-    town.subscribes(call.connection, stream)
+    town.note_token(call.connection, stream)
     return [token]
 
 
@@ -53,20 +53,20 @@ def get_episode_settings(town: TownServer, call: Call) -> list[Any]:
 def set_episode_settings(town: TownServer, call: Call, data: list[Any]) -> int:
     kinds = get_type_hints(type(town.settings))
     if len(data) != len(kinds):
-        raise ValueError(f"{len(data)} settings came, there are {len(kinds)}")
+        raise ValueError(f"expected {len(kinds)} settings, got {len(data)}")
     values = [_setting(name, kind, value) for (name, kind), value in zip(kinds.items(), data, strict=True)]
     return town.set_settings(type(town.settings)(*values), call.connection)
 
 
 def _setting(name: str, kind: Any, value: Any) -> Any:
-    """A setting as it is kept, checked: what one client sets, every other one reads. Raises ``ValueError``."""
+    """Return a validated setting, since all other clients will read it. Raise ``ValueError`` if it is invalid."""
     if kind is bool:
         if not isinstance(value, bool):
-            raise ValueError(f"{name} is {value!r:.40}: true or false")
+            raise ValueError(f"{name} is {value!r:.40}: choose true or false")
         return value
     if kind is int:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
-            raise ValueError(f"{name} is {value!r:.40}: a whole number from 0 to 1000")
+            raise ValueError(f"{name} is {value!r:.40}: choose a whole number from 0 to 1000")
         return value
     if kind is float:
         return structs.finite(value)
@@ -184,7 +184,7 @@ def get_group_traffic_lights(town: TownServer, call: Call, ident: int) -> list[i
 
 @function
 def get_light_boxes(town: TownServer, call: Call, ident: int) -> list[Any]:
-    """World boxes of the light's heads, each around its lamps."""
+    """Return the boxes of the light's heads in the world, each around its lamps."""
     lamps = np.stack([np.reshape(places, (-1, 3)) for places in _light(town, ident).bulbs.values()])
     low, high = lamps.min(axis=0) - 0.15, lamps.max(axis=0) + 0.15
     heads = zip((low + high) / 2, (high - low) / 2, strict=True)

@@ -1,6 +1,6 @@
-"""CARLA's wire: the official client against the town's server over TCP.
+"""CARLA's wire protocol: the official client and the town's server over TCP.
 
-Every client is a process of its own: a wrong layout would crash it, and not the tests.
+Every client is a process of its own, since a wrong layout would crash it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.wire_client import Bare, finish, run_client, serving, start_client
+from helpers.wire_client import RawClient, finish, run_client, serving, start_client
 from helpers.wire_world import OneRoad, road
 
 from neuralsim.town.assets.templates import templates
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture
 def town() -> Iterator[TownServer]:
-    templates()  # which a real town has built when it says that it is ready
+    templates()  # a real town has built them by the time it is ready
     with serving(TownServer(OneRoad, "oneroad", ["oneroad", "longroad"], port=0)) as server:
         yield server
 
@@ -39,11 +39,11 @@ def test_connect_world_map_and_library(town: TownServer) -> None:
         client.set_timeout(2.0)  # as CARLA's own examples do
         world = client.get_world()
         client.set_timeout(10.0)
-        chart = world.get_map()
-        assert chart.name == "Carla/Maps/oneroad" and len(chart.get_spawn_points()) == 7
-        assert chart.get_spawn_points()[0].location.x == 20.0
-        waypoint = chart.get_waypoint(carla.Location(100, 1.75, 0))
-        assert waypoint.lane_type == carla.LaneType.Driving and "<OpenDRIVE" in chart.to_opendrive()
+        town_map = world.get_map()
+        assert town_map.name == "Carla/Maps/oneroad" and len(town_map.get_spawn_points()) == 7
+        assert town_map.get_spawn_points()[0].location.x == 20.0
+        waypoint = town_map.get_waypoint(carla.Location(100, 1.75, 0))
+        assert waypoint.lane_type == carla.LaneType.Driving and "<OpenDRIVE" in town_map.to_opendrive()
         library = world.get_blueprint_library()
         assert len(library.filter("sensor.camera.*")) == 5
         car = library.find("vehicle.tesla.model3")
@@ -72,13 +72,13 @@ def test_synchronous_drive_and_snapshot(town: TownServer) -> None:
         synchronous(world)
         frame = world.get_snapshot().frame
         time.sleep(0.3)
-        assert world.get_snapshot().frame == frame, "the town ticks by itself"
+        assert world.get_snapshot().frame == frame, "the town still ticks by itself"
         car = world.get_blueprint_library().find("vehicle.tesla.model3")
         car.set_attribute("role_name", "hero")
         place = world.get_map().get_spawn_points()[0]
         hero = world.spawn_actor(car, place)
         assert world.try_spawn_actor(car, place) is None
-        says(lambda: world.spawn_actor(car, place), "Spawn failed because of collision at spawn position")
+        raises(lambda: world.spawn_actor(car, place), "Spawn failed because of collision at spawn position")
         assert hero.attributes["role_name"] == "hero" and list(hero.semantic_tags) == [14]
         assert abs(hero.bounding_box.extent.x - 2.4) < 1e-6 and abs(hero.bounding_box.location.z - 0.75) < 1e-6
         hero.apply_control(carla.VehicleControl(throttle=0.5, steer=-0.25, gear=2, manual_gear_shift=True))
@@ -113,11 +113,11 @@ def test_synchronous_drive_and_snapshot(town: TownServer) -> None:
         assert len(world.get_actors().filter("vehicle.*")) == 0
         """,
     )
-    # The Traffic Manager asks for those that have just gone, and an error would end its process.
-    assert Bare(town.port).call("get_actor_bounding_box", 999) == [[1, [[0.0] * 3] * 3 + [0]]]
+    # The Traffic Manager asks for actors that were just destroyed; an error would end its process.
+    assert RawClient(town.port).call("get_actor_bounding_box", 999) == [[1, [[0.0] * 3] * 3 + [0]]]
 
 
-def test_a_slow_machine_takes_longer_steps_not_slow_motion(town: TownServer) -> None:
+def test_a_slow_machine_takes_longer_steps_instead_of_slow_motion(town: TownServer) -> None:
     tick = town.world.tick
 
     def slow(delta: float) -> None:
@@ -156,7 +156,7 @@ def test_five_cameras_of_one_frame(town: TownServer) -> None:
             images = {kind: images.get(timeout=5) for kind, (_, images) in rig.items()}
             assert {image.frame for image in images.values()} == {frame}
             return images
-        images = tick()  # the very first: nothing is lost between listen() and tick()
+        images = tick()  # the very first frame: nothing is lost between listen() and tick()
         row, column = np.indices((H, W))
         depth = images["depth"]
         assert (depth.width, depth.height, depth.fov) == (W, H, 70.0) and depth.transform.location.z == 1.5
@@ -172,25 +172,25 @@ def test_five_cameras_of_one_frame(town: TownServer) -> None:
         assert (bgra["rgb"][..., 2::-1] == np.stack([row % 256, column % 256, (row + column) % 256], -1)).all()
         flow = images["optical_flow"]
         assert type(flow).__name__ == "OpticalFlowImage"
-        # CARLA's scales (issue 4795): how far the surface has come since the previous frame.
-        come = pixels(flow, np.float32) * (W / 2, -H / 2)
-        assert np.abs(come - np.stack([-row, 2.0 * column], -1)).max() < 1e-3
+        # CARLA's scales (issue 4795): how far the surface has moved since the previous frame.
+        moved = pixels(flow, np.float32) * (W / 2, -H / 2)
+        assert np.abs(moved - np.stack([-row, 2.0 * column], -1)).max() < 1e-3
         start = time.perf_counter()
         for _ in range(100):
             tick()
         print(100 / (time.perf_counter() - start))
-        slow, pictures = camera(world, "depth", hero, image_size_x=64, image_size_y=32, sensor_tick=0.2)
-        frames = [tick()["rgb"].frame for _ in range(8)]  # nothing is on its way when the sensors stop
-        got = [pictures.get(timeout=5).frame, pictures.get(timeout=5).frame]
-        assert got == [frames[0], frames[4]], (got, frames)
+        slow, slow_images = camera(world, "depth", hero, image_size_x=64, image_size_y=32, sensor_tick=0.2)
+        frames = [tick()["rgb"].frame for _ in range(8)]  # nothing is in flight when the sensors stop
+        received = [slow_images.get(timeout=5).frame, slow_images.get(timeout=5).frame]
+        assert received == [frames[0], frames[4]], (received, frames)
         assert type(slow).__name__ == "ServerSideSensor" and slow.parent.id == hero.id
         for sensor, _ in rig.values():
             sensor.stop()
             assert sensor.destroy()
-        says(lambda: camera(world, "rgb", hero, image_size_x=100000), "image_size")
+        raises(lambda: camera(world, "rgb", hero, image_size_x=100000), "image_size")
         """,
     )
-    assert float(out.split()[-1]) > 60.0  # ticks/s, the render apart
+    assert float(out.split()[-1]) > 60.0  # ticks/s without rendering
 
 
 def test_traffic_light_and_weather(town: TownServer) -> None:
@@ -265,12 +265,12 @@ def test_batches_collision_and_walker(town: TownServer) -> None:
 
 
 def test_a_town_without_traffic_of_its_own_ticks_at_once() -> None:
-    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0, patient=False)) as server:
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0, is_patient=False)) as server:
         run_client(
             server.port,
             """
             world = client.get_world()
-            for _ in range(20):  # calls all the while, which would keep the town waiting
+            for _ in range(20):  # continuous calls, which would keep a patient town waiting
                 client.get_server_version(), world.get_weather()
                 time.sleep(0.05)
             assert world.get_snapshot().frame >= 5, world.get_snapshot().frame
@@ -278,16 +278,16 @@ def test_a_town_without_traffic_of_its_own_ticks_at_once() -> None:
         )
 
 
-def test_load_reload_and_own_map(town: TownServer, tmp_path: Path) -> None:
+def test_load_reload_and_uploaded_map(town: TownServer, tmp_path: Path) -> None:
     (tmp_path / "own.xodr").write_text(road(120.0))
     run_client(
         town.port,
         f"""
         world = client.get_world()
-        old, pictures = camera(world, "rgb", image_size_x=64, image_size_y=32)
-        pictures.get(timeout=5)
+        old, images = camera(world, "rgb", image_size_x=64, image_size_y=32)
+        images.get(timeout=5)
         first = world.id
-        says(lambda: client.load_world("Atlantis"), "Atlantis", "oneroad, longroad")
+        raises(lambda: client.load_world("Atlantis"), "Atlantis", "oneroad, longroad")
         world = client.load_world("longroad")
         assert world.id != first and world.get_map().name == "Carla/Maps/longroad"
         assert world.get_map().get_waypoint(carla.Location(450, 1.75, 0)).transform.location.x > 449
@@ -295,7 +295,7 @@ def test_load_reload_and_own_map(town: TownServer, tmp_path: Path) -> None:
         assert again.id != world.id and again.get_map().name == "Carla/Maps/longroad"
         world = client.generate_opendrive_world(open({str(tmp_path / "own.xodr")!r}).read())
         assert world.get_map().name == "Carla/Maps/OpenDriveMap" and len(world.get_actors()) == 2
-        says(lambda: client.generate_opendrive_world("noise"), "OpenDRIVE")
+        raises(lambda: client.generate_opendrive_world("noise"), "OpenDRIVE")
         assert client.get_world().id == world.id
         synchronous(world)
         world.tick()
@@ -309,7 +309,7 @@ def test_load_reload_and_own_map(town: TownServer, tmp_path: Path) -> None:
     )
 
 
-def test_a_town_from_a_file_is_known_by_its_name(tmp_path: Path) -> None:
+def test_a_town_from_a_file_is_available_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "village.xodr").write_text(road(90.0))
     with serving(TownServer(OneRoad, str(tmp_path / "village.xodr"), ["oneroad"], port=0)) as server:
         run_client(
@@ -324,22 +324,22 @@ def test_a_town_from_a_file_is_known_by_its_name(tmp_path: Path) -> None:
         )
 
 
-def test_every_missing_function_is_named(town: TownServer) -> None:
+def test_errors_name_the_missing_function(town: TownServer) -> None:
     run_client(
         town.port,
         """
         world = client.get_world()
         hero = world.spawn_actor(world.get_blueprint_library().find("vehicle.tesla.model3"), carla.Transform())
         missing = "not supported by the town: "
-        says(lambda: hero.get_socket_names(), missing + "get_actor_socket_names")
+        raises(lambda: hero.get_socket_names(), missing + "get_actor_socket_names")
         world.enable_environment_objects({1}, False)  # the client does not wait for an answer
         world.wait_for_tick()
         """,
     )
 
 
-def test_documented_calls_are_the_served_ones() -> None:
-    table = (ROOT / "docs" / "carla_calls.md").read_text(encoding="utf-8")
+def test_the_documented_calls_are_those_served() -> None:
+    table = (ROOT / "docs" / "reference" / "carla_calls.md").read_text(encoding="utf-8")
     served, _, missing = table.partition("## Not supported")
     names = {name for name in re.findall(r"`([a-zA-Z_]+)`", served) if "_" in name or name in ("version", "send")}
     assert set(FUNCTIONS) <= names
@@ -347,7 +347,7 @@ def test_documented_calls_are_the_served_ones() -> None:
 
 
 def test_several_clients(town: TownServer) -> None:
-    """One drives in synchronous mode, another watches the same frames; when the driver has gone, time goes on."""
+    """One drives in synchronous mode and another watches the same frames; when the driver leaves, the town ticks on."""
     watcher = start_client(
         town.port,
         """
@@ -385,7 +385,7 @@ def test_several_clients(town: TownServer) -> None:
     assert 8 <= town.world.frame - frame <= 17  # 30 Hz
 
 
-def test_depth_keeps_its_24_bits() -> None:
+def test_depth_uses_all_24_bits() -> None:
     class Planes:
         tag = np.zeros((1, 5), np.uint8)
         depth = np.array([[0.0, 0.05, 123.456, 999.9999, 5000.0]], np.float32)

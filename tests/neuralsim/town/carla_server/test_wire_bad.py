@@ -1,4 +1,4 @@
-"""CARLA's wire when things go wrong: clients that send noise, die or never read; ports in use; signals."""
+"""CARLA's wire protocol under faults: clients that send noise, die or never read; ports in use; signals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
-from helpers.wire_client import Bare, is_dropped, run_client, serving, start_client
+from helpers.wire_client import RawClient, is_dropped, run_client, serving, start_client
 from helpers.wire_world import OneRoad
 
 from neuralsim.town.carla_server import rpc, streams
@@ -40,24 +40,26 @@ def town() -> Iterator[TownServer]:
         b"GET / HTTP/1.1\r\nHost: town\r\n\r\n",
         b"\x94\x00\x01\xa7version\xc6\xff\xff\xff\xff",  # an argument of 4 GB
         b"\xdd\xff\xff\xff\xff" + b"\x00" * 64,  # an array of 4 G elements
-        b"\x91" * 5000,  # nested without end
+        b"\x91" * 5000,  # nested too deeply
         msgpack.packb([0, "seven", "version", []]),
         msgpack.packb([9, 1, "version", []]),
         msgpack.packb({"version": 1}),
     ],
     ids=["random", "http", "4GB", "4G-array", "nested", "bad-id", "bad-type", "map"],
 )
-def test_noise_drops_that_client_only(town: TownServer, noise: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_drops_only_the_client_that_sent_it(
+    town: TownServer, noise: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rpc, "PARTIAL_MESSAGE_TIMEOUT", 0.5)
-    other = Bare(town.port)
+    other = RawClient(town.port)
     with socket.create_connection(("127.0.0.1", town.port), timeout=10.0) as sock:
         sock.sendall(noise)
         assert is_dropped(sock)
     assert other.call("version") == [[1, "0.9.16"]]
 
 
-def test_wrong_arguments_are_errors(town: TownServer) -> None:
-    client = Bare(town.port)
+def test_invalid_arguments_are_errors(town: TownServer) -> None:
+    client = RawClient(town.port)
     for name, *args in (
         ("no_such_function",),
         ("version", 1, 2, 3),
@@ -75,27 +77,30 @@ def test_wrong_arguments_are_errors(town: TownServer) -> None:
     ):
         result = client.call(name, *args)
         assert isinstance(result, list)
-        code, text = result[0]
+        code, (message,) = result[0]
         assert code == 0, (name, result)
-        assert text[0]
-        assert "\n" not in text[0]
+        assert message
+        assert "\n" not in message
     assert client.call("version") == [[1, "0.9.16"]]
 
 
-def test_half_a_message_and_a_dying_client(town: TownServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_message_and_a_killed_client_affect_nobody_else(
+    town: TownServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rpc, "PARTIAL_MESSAGE_TIMEOUT", 0.5)
-    half = Bare(town.port)
-    half.sock.sendall(msgpack.packb([0, 7, "version", [[False]]])[:6])
-    assert is_dropped(half.sock)
-    half = Bare(town.port)
-    assert half.call("version") == [[1, "0.9.16"]]
-    time.sleep(0.8)  # between messages a client may rest
-    for byte in msgpack.packb([0, 7, "version", [[False]]]):
-        half.sock.sendall(bytes([byte]))
+    request = msgpack.packb([0, 7, "version", [[False]]])
+    client = RawClient(town.port)
+    client.sock.sendall(request[:6])
+    assert is_dropped(client.sock)
+    client = RawClient(town.port)
+    assert client.call("version") == [[1, "0.9.16"]]
+    time.sleep(0.8)  # between messages a client may be silent
+    for byte in request:
+        client.sock.sendall(bytes([byte]))
         time.sleep(0.01)
-    assert half.answer() == [[1, "0.9.16"]]
-    half.sock.sendall(msgpack.packb([0, 7, "version", [[False]]])[:6])
-    half.sock.close()
+    assert client.answer() == [[1, "0.9.16"]]
+    client.sock.sendall(request[:6])
+    client.sock.close()
     process = start_client(
         town.port,
         """
@@ -111,37 +116,37 @@ def test_half_a_message_and_a_dying_client(town: TownServer, monkeypatch: pytest
     process.kill()
     process.communicate()
     deadline = time.monotonic() + 5.0
-    while any(town.streams.listeners(sensor.stream) for sensor in town.sensing.sensors.values()):
+    while any(town.streams.subscriber_count(sensor.stream) for sensor in town.sensing.sensors.values()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert Bare(town.port).call("version") == [[1, "0.9.16"]]
+    assert RawClient(town.port).call("version") == [[1, "0.9.16"]]
 
 
 @pytest.mark.alone
-def test_subscriber_that_never_reads(town: TownServer) -> None:
-    """It loses pictures; the others' rate and the server's memory stay as they were."""
-    given = [["image_size_x", 2, "512"], ["image_size_y", 2, "256"], ["fov", 3, "90"]]
-    client = Bare(town.port)
+def test_a_subscriber_that_never_reads_loses_images_and_costs_nothing(town: TownServer) -> None:
+    """The rate of other subscribers and the server's memory stay the same."""
+    attributes = [["image_size_x", 2, "512"], ["image_size_y", 2, "256"], ["fov", 3, "90"]]
+    client = RawClient(town.port)
     client.call("set_episode_settings", [True, False, [True, 0.05], True, 0.01, 10, 0.0, True, 3e3, 2e3, True])
-    actor = client.call("spawn_actor", [1, "sensor.camera.rgb", given], [[0, 0, 2], [0, 0, 0]])
+    actor = client.call("spawn_actor", [1, "sensor.camera.rgb", attributes], [[0, 0, 2], [0, 0, 0]])
     assert isinstance(actor, list)
     stream, port = struct.unpack("<IH", actor[0][1][5][:6])
-    lazy = []
+    stalled = []
     for ident in (stream, stream, 1):
         sock = socket.create_connection(("127.0.0.1", port), timeout=10.0)
         sock.sendall(struct.pack("<I", ident))
-        lazy.append(sock)
+        stalled.append(sock)
     reader = socket.create_connection(("127.0.0.1", port), timeout=10.0)
     reader.sendall(struct.pack("<I", stream))
     deadline = time.monotonic() + 5.0
-    while town.streams.listeners(stream) < 3 and time.monotonic() < deadline:
+    while town.streams.subscriber_count(stream) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     frames: list[int] = []
 
     def read() -> None:
         with reader.makefile("rb") as file, suppress(ConnectionError):
-            while head := file.read(4):
-                payload = file.read(struct.unpack("<I", head)[0])
+            while length := file.read(4):
+                payload = file.read(struct.unpack("<I", length)[0])
                 frames.append(struct.unpack_from("<Q", payload, 8)[0])
 
     thread = threading.Thread(target=read, daemon=True)
@@ -156,26 +161,26 @@ def test_subscriber_that_never_reads(town: TownServer) -> None:
     for _ in range(200):
         client.call("tick_cue")
     rate = 200 / (time.perf_counter() - start)
-    grown = memory() - before
+    growth = memory() - before
     reader.shutdown(socket.SHUT_RDWR)
     thread.join(5.0)
     assert rate > 60.0, rate
-    assert grown < 40 << 20, grown
+    assert growth < 40 << 20, growth
     assert len(frames) > 150
     assert frames == sorted(frames)
-    for sock in lazy:
+    for sock in stalled:
         sock.close()
 
 
-def test_streaming_port_refuses_noise(town: TownServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_streaming_port_refuses_noise(town: TownServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "HANDSHAKE_TIMEOUT", 0.5)
-    for said in (b"x" * 100, b"\x01\x00\x00\x00more"):
+    for noise in (b"x" * 100, b"\x01\x00\x00\x00more"):
         with socket.create_connection(("127.0.0.1", town.streams.port), timeout=10.0) as sock:
-            sock.sendall(said)
+            sock.sendall(noise)
             assert is_dropped(sock)
     with socket.create_connection(("127.0.0.1", town.streams.port), timeout=10.0) as sock:
-        sock.sendall(b"\x01\x00")  # half an id, and then nothing: nobody waits for it
-        assert Bare(town.port).call("version") == [[1, "0.9.16"]]
+        sock.sendall(b"\x01\x00")  # half an id and then nothing: nobody waits for it
+        assert RawClient(town.port).call("version") == [[1, "0.9.16"]]
         assert is_dropped(sock)
 
 
@@ -183,23 +188,14 @@ def test_streaming_port_refuses_noise(town: TownServer, monkeypatch: pytest.Monk
 
 
 def start_town(*options: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "neuralsim.town.carla_server",
-        "--town",
-        "hamlet",
-        "--vehicles",
-        "2",
-        "--walkers",
-        "1",
-    ]
+    command = [sys.executable, "-m", "neuralsim.town.carla_server"]
+    command += ["--town", "hamlet", "--vehicles", "2", "--walkers", "1"]
     pipe = subprocess.PIPE
     return subprocess.Popen([*command, *options], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.mark.slow
-def test_process_says_one_line_and_ends_on_a_signal() -> None:
+def test_the_process_prints_one_line_and_ends_on_a_signal() -> None:
     process = start_town("--port", "0")
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -218,7 +214,7 @@ def test_process_says_one_line_and_ends_on_a_signal() -> None:
     assert (process.returncode, out, error) == (0, "", "")
 
 
-def test_unknown_town_is_one_line() -> None:
+def test_an_unknown_town_is_an_error_of_one_line() -> None:
     process = start_town("--port", "0", "--town", "atlantis")
     out, error = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -227,7 +223,7 @@ def test_unknown_town_is_one_line() -> None:
     assert "atlantis" in error
 
 
-def test_ends_with_its_parent() -> None:
+def test_the_process_ends_with_its_parent() -> None:
     code = (
         "import subprocess, sys\n"
         "p = subprocess.Popen([sys.executable, '-m', 'neuralsim.town.carla_server', '--port', '0',"

@@ -1,4 +1,4 @@
-"""The whole public face of the official client: every method works or is refused by name, and none hangs."""
+"""The complete public API of the official client: every method works or is refused by name, and none hangs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuralsim.town.carla_server.process import TownServer
 from neuralsim.town.world import World
 
 ROOT = Path(__file__).resolve().parents[4]
-MISSING = (ROOT / "docs" / "carla_calls.md").read_text(encoding="utf-8").partition("## Not supported")[2]
+MISSING = (ROOT / "docs" / "reference" / "carla_calls.md").read_text(encoding="utf-8").partition("## Not supported")[2]
 
 
 @pytest.fixture(scope="module")
@@ -26,27 +26,27 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TownServer]:
             yield server
 
 
-#: Calls every name that the classes have (``seen`` notes what Python itself offers), prints what was refused.
-TRY = """
+#: Functions that call every public name of a class and record which were refused.
+ATTEMPT = """
 client.set_timeout(60.0)
 world = client.get_world()
 synchronous(world)
-library, chart = world.get_blueprint_library(), world.get_map()
-points = chart.get_spawn_points()
+library, town_map = world.get_blueprint_library(), world.get_map()
+points = town_map.get_spawn_points()
 V, L, T = carla.Vector3D, carla.Location, carla.Transform
 refused, done = set(), set()
 def names(kind):
     return {name for name in vars(kind) if not name.startswith("_")}
-def attempt(thing, kind, **calls):
+def attempt(instance, kind, **calls):
     assert names(kind) == set(calls), names(kind) ^ set(calls)
     for name, call in calls.items():
         try:
-            call() if callable(call) else getattr(thing, name)
+            call() if callable(call) else getattr(instance, name)
             done.add(name)
         except RuntimeError as error:
-            found = str(error).partition("not supported by the town: ")[2]
-            assert found, (name, str(error))
-            refused.add(found)
+            function = str(error).partition("not supported by the town: ")[2]
+            assert function, (name, str(error))
+            refused.add(function)
     world.tick()
 def first(kind, places):
     return next(filter(None, (world.try_spawn_actor(library.find(kind), place) for place in places)))
@@ -55,15 +55,15 @@ world.tick()
 """
 
 
-def attempts(town: TownServer, script: str) -> None:
-    out = run_client(town.port, TRY + script + "\nprint('REFUSED', *sorted(refused))", timeout=90.0)
+def run_attempts(town: TownServer, script: str) -> None:
+    out = run_client(town.port, ATTEMPT + script + "\nprint('REFUSED', *sorted(refused))", timeout=90.0)
     refused = set(re.findall(r"REFUSED(.*)", out)[0].split())
     unlisted = {name for name in refused if f"`{name}`" not in MISSING}
-    assert not unlisted, "refused, but the docs do not say so"
+    assert not unlisted, "refused, but not listed as such in the documentation"
 
 
 def test_actors(town: TownServer) -> None:
-    attempts(
+    run_attempts(
         town,
         """
 A = car
@@ -119,7 +119,7 @@ assert not any(name.startswith(("apply_", "get_physics", "set_target", "add_")) 
 
 
 def test_client_and_world(town: TownServer) -> None:
-    attempts(
+    run_attempts(
         town,
         """
 C, W = client, world
@@ -139,13 +139,13 @@ attempt(C, carla.Client, set_timeout=lambda: C.set_timeout(60.0), get_client_ver
     apply_batch=lambda: C.apply_batch([]), apply_batch_sync=lambda: C.apply_batch_sync([], True),
     get_trafficmanager=0)
 here, up = points[0].location, V(0, 0, -1)
-signs = chart.get_all_landmarks()
+signs = town_map.get_all_landmarks()
 lamp = world.get_actors().filter("traffic.traffic_light")
 texture, colours = "wall", carla.TextureColor(2, 2)
 floats = carla.TextureFloatColor(2, 2)
 kind = carla.MaterialParameter.Diffuse
-waypoint = chart.get_waypoint(here)
-junction = next(w.get_junction() for w, _ in chart.get_topology() if w.is_junction)
+waypoint = town_map.get_waypoint(here)
+junction = next(w.get_junction() for w, _ in town_map.get_topology() if w.is_junction)
 tick = lambda snapshot: None
 attempt(W, carla.World, id=0, debug=0, load_map_layer=lambda: W.load_map_layer(carla.MapLayer.All),
     unload_map_layer=lambda: W.unload_map_layer(carla.MapLayer.Props), get_blueprint_library=W.get_blueprint_library,
@@ -160,8 +160,8 @@ attempt(W, carla.World, id=0, debug=0, load_map_layer=lambda: W.load_map_layer(c
     wait_for_tick=0, on_tick=lambda: W.on_tick(tick), remove_on_tick=lambda: W.remove_on_tick(W.on_tick(tick)),
     tick=W.tick, set_pedestrians_cross_factor=lambda: W.set_pedestrians_cross_factor(0.1),
     set_pedestrians_seed=lambda: W.set_pedestrians_seed(1), get_traffic_sign=lambda: [
-        W.get_traffic_sign(one) for one in signs[:3]],
-    get_traffic_light=lambda: [W.get_traffic_light(one) for one in signs[:3]],
+        W.get_traffic_sign(sign) for sign in signs[:3]],
+    get_traffic_light=lambda: [W.get_traffic_light(sign) for sign in signs[:3]],
     get_traffic_light_from_opendrive_id=lambda: W.get_traffic_light_from_opendrive_id("1"),
     get_traffic_lights_from_waypoint=lambda: W.get_traffic_lights_from_waypoint(waypoint, 50.0),
     get_traffic_lights_in_junction=lambda: W.get_traffic_lights_in_junction(junction.id),
@@ -189,8 +189,10 @@ assert any(box.contains(car.get_location() + L(0, 0, 0.7), T()) for box in W.get
     )
 
 
-def test_a_light_triggers_on_the_lanes_that_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CARLA's agents look for a light's lane under its trigger volume, its map viewer for the car inside it."""
+def test_a_traffic_lights_trigger_volume_is_on_the_lanes_that_it_controls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CARLA's agents look up a light's lane under its trigger volume; its map viewer looks for the car inside it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with serving(TownServer(lambda town: World(town, seed=1), "oldtown", ["oldtown"], port=0)) as server:
         run_client(
@@ -198,13 +200,13 @@ def test_a_light_triggers_on_the_lanes_that_it_stops(tmp_path: Path, monkeypatch
             """
             client.set_timeout(60.0)
             world = client.get_world()
-            chart = world.get_map()
+            town_map = world.get_map()
             lights = world.get_actors().filter("traffic.traffic_light*")
             assert len(lights) > 10
             for light in lights:
                 volume = light.trigger_volume
                 centre = carla.Location(light.get_transform().transform(volume.location))
-                under = chart.get_waypoint(centre)  # to the nearest lane: between two lanes is none
+                under = town_map.get_waypoint(centre)  # the nearest lane
                 stopped = light.get_affected_lane_waypoints()
                 assert (under.road_id, under.lane_id) in {(lane.road_id, lane.lane_id) for lane in stopped}, light.id
                 assert under.transform.location.distance_2d(centre) < volume.extent.y, (light.id, centre)

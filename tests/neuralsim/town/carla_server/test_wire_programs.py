@@ -1,4 +1,4 @@
-"""What programs written for CARLA take for granted: heights, falling, tyres, batches, names of maps and of things."""
+"""Behaviour that programs written for CARLA rely on: heights, falling, tyres, batches, names of maps and objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.wire_client import empty_town, run_client
+from helpers.wire_client import empty_town, run_client, run_traffic_manager
 
 from neuralsim.town.carla_server.process import TownServer
 from neuralsim.town.core.types import Transform
@@ -22,8 +22,8 @@ def town() -> Iterator[TownServer]:
         yield server
 
 
-#: A car and what one needs to drive it, on open ground: the road lies along x, y = 0.
-OPEN = """
+#: Helpers for driving on open ground; the road lies along x at y = 0.
+OPEN_GROUND = """
 client.set_timeout(60.0)
 world = client.get_world()
 synchronous(world)
@@ -33,21 +33,21 @@ command = carla.command
 def ticks(count):
     for _ in range(count):
         world.tick()
-def near(value, wanted, by=1e-3):
-    assert abs(value - wanted) < by, (value, wanted)
-def spawn(kind, x, y=0.0, z=0.2, yaw=0.0, **given):
+def near(value, expected, tolerance=1e-3):
+    assert abs(value - expected) < tolerance, (value, expected)
+def spawn(kind, x, y=0.0, z=0.2, yaw=0.0, **attributes):
     blueprint = library.find(kind)
-    for name, value in given.items():
+    for name, value in attributes.items():
         blueprint.set_attribute(name, str(value))
     return world.spawn_actor(blueprint, T(L(x, y, z), R(yaw=yaw)))
 car = "vehicle.tesla.model3"
 """
 
 
-def test_actors_stay_where_they_are_put_and_fall_when_nothing_holds_them(town: TownServer) -> None:
+def test_actors_stay_where_they_are_placed_and_fall_without_support(town: TownServer) -> None:
     run_client(
         town.port,
-        OPEN
+        OPEN_GROUND
         + """
 high, low = spawn(car, 0, z=10.0), spawn(car, 30, z=0.2)
 held, light, hidden = spawn(car, 60, z=5.0), spawn(car, 90, z=5.0), spawn(car, 120)
@@ -69,12 +69,12 @@ near(before - high.get_location().z, 0.5 * 9.81 * (0.55**2 - 0.05**2), 0.3)  # f
 near(high.get_velocity().z, -9.81 * 0.55, 0.1)
 ticks(40)
 for actor in (high, low, prop):
-    near(actor.get_location().z, ground, 0.15)  # a prop may lie beside the road, a kerb higher
+    near(actor.get_location().z, ground, 0.15)  # a prop may lie next to the road, a kerb higher
 near(walker.get_location().z, ground, 0.2)
 near(held.get_location().z, 5.0)
 near(light.get_location().z, 5.0)
 near(hidden.get_location().z, -200.0)
-# Walkers go as fast as they are told to.
+# Walkers go at the requested speed.
 walker.apply_control(carla.WalkerControl(V(1, 0, 0), 10.0, False))
 ticks(20)
 near(walker.get_velocity().x, 10.0)
@@ -95,12 +95,12 @@ there = low.get_transform().transform(low.get_component_relative_transform("fron
 near(lamp.location.distance(there), 0.0)
 near(there.x - low.get_location().x, low.bounding_box.extent.x, 0.1)
 assert "back-light-l-1" in low.get_component_names()
-# Who is far above or below is in nobody's way.
+# Actors far above or below do not block.
 crossing = spawn(car, 120)
 under = spawn(car, 60)
 hidden.set_simulate_physics(True)
 ticks(20)
-assert hidden.get_location().z < -203.0, "what is below the ground falls on"
+assert hidden.get_location().z < -203.0, "it must keep falling below the ground"
 for actor in world.get_actors().filter("vehicle.*"):
     actor.destroy()
 walker.destroy(), led.destroy(), prop.destroy()
@@ -110,10 +110,10 @@ world.tick()
     )
 
 
-def test_tyres_controls_and_velocities_are_those_that_were_asked_for(town: TownServer) -> None:
+def test_tyres_controls_and_velocities_are_as_requested(town: TownServer) -> None:
     run_client(
         town.port,
-        OPEN
+        OPEN_GROUND
         + """
 slippery, other = spawn(car, -300), spawn(car, -300, 40)
 physics = slippery.get_physics_control()
@@ -142,20 +142,20 @@ patch.destroy()
 near(slippery.get_physics_control().wheels[0].tire_friction, 0.0)
 other.set_target_velocity(V(10, 1, 0))
 world.tick()
-aside = other.get_velocity().y / other.get_velocity().x  # its tyres turn it back into its own direction
-assert 0.03 < aside < 0.1, aside
-# Two-wheelers have four wheels in the list, as in CARLA.
+drift = other.get_velocity().y / other.get_velocity().x  # its tyres turn it back into its own direction
+assert 0.03 < drift < 0.1, drift
+# Two-wheelers list four wheels, as in CARLA.
 bike = spawn("vehicle.kawasaki.ninja", 0, 30)
 assert len(bike.get_physics_control().wheels) == 4
-# A control that does not stick holds for a tick.
-once, stuck = spawn(car, 0, 60, sticky_control=False), spawn(car, 0, 90)
+# A control that is not sticky holds for one tick.
+once, sticky = spawn(car, 0, 60, sticky_control=False), spawn(car, 0, 90)
 ticks(10)
-for each in (once, stuck):
+for each in (once, sticky):
     each.apply_control(carla.VehicleControl(throttle=1.0))
 ticks(20)
-assert once.get_control().throttle == 0.0 and stuck.get_control().throttle == 1.0
-assert once.get_velocity().x < 0.5 < 3.0 < stuck.get_velocity().x
-# An Ackermann target is reached with the acceleration that was asked for.
+assert once.get_control().throttle == 0.0 and sticky.get_control().throttle == 1.0
+assert once.get_velocity().x < 0.5 < 3.0 < sticky.get_velocity().x
+# An Ackermann target is reached with the requested acceleration.
 once.set_target_velocity(V(0, 0, 0))
 once.apply_ackermann_control(carla.VehicleAckermannControl(speed=5.0, acceleration=2.0))
 ticks(20)
@@ -169,10 +169,10 @@ for actor in world.get_actors().filter("vehicle.*"):
     )
 
 
-def test_an_error_after_a_spawn_is_not_the_spawns(town: TownServer) -> None:
+def test_an_error_in_a_command_after_a_spawn_is_not_reported_for_the_spawn(town: TownServer) -> None:
     run_client(
         town.port,
-        OPEN
+        OPEN_GROUND
         + """
 future = command.FutureActor
 wrong = command.SpawnActor(library.find("static.prop.barrel"), T(L(0, 50, 0))).then(
@@ -207,42 +207,42 @@ sensor.stop(), sensor.destroy()
     )
 
 
-SLOW = {
+SLOW_SENSORS = {
     "sensor.lidar.ray_cast": {"channels": 128, "points_per_second": 3000000, "range": 120, "rotation_frequency": 20},
     "sensor.camera.rgb": {"image_size_x": 1920, "image_size_y": 1080},
 }
 
 
-@pytest.mark.parametrize("kind", SLOW)
-def test_sensors_that_take_long_keep_nobody_waiting(town: TownServer, kind: str) -> None:
+@pytest.mark.parametrize("kind", SLOW_SENSORS)
+def test_slow_sensors_do_not_block_other_calls(town: TownServer, kind: str) -> None:
     run_client(
         town.port,
-        OPEN
+        OPEN_GROUND
         + f"""
 blueprint = library.find({kind!r})
-for name, value in {SLOW[kind]}.items():
+for name, value in {SLOW_SENSORS[kind]}.items():
     blueprint.set_attribute(name, str(value))
 sensors = [world.spawn_actor(blueprint, T(L(0, 0, 2), R(yaw=yaw))) for yaw in (0, 120, 240)]
 """
         + """
-found = queue.Queue()
+measurements = queue.Queue()
 for sensor in sensors:
-    sensor.listen(found.put)
-frames = lambda: {found.get(timeout=60).frame for _ in sensors}
+    sensor.listen(measurements.put)
+frames = lambda: {measurements.get(timeout=60).frame for _ in sensors}
 world.tick()
 frames()
-begun = time.perf_counter()
+start = time.perf_counter()
 frame = world.tick()
-asked = time.perf_counter()
-world.get_spectator(), world.get_weather()  # while three clouds of 150,000 points are measured, or three pictures drawn
+ticked = time.perf_counter()
+world.get_spectator(), world.get_weather()  # while three clouds of 150,000 points are measured or three images rendered
 answered = time.perf_counter()
 assert frames() == {frame}
-made = time.perf_counter()
-assert answered - asked < 0.5 * (made - begun), (answered - asked, made - begun)
+finished = time.perf_counter()
+assert answered - ticked < 0.5 * (finished - start), (answered - ticked, finished - start)
 walker = world.spawn_actor(library.find("walker.pedestrian.0001"), T(L(20, 20, 2)))
 for _ in range(3):
     frame = world.tick()
-    walker.set_location(L(20, 20 + frame % 7, 2))  # what changes meanwhile is no matter of theirs
+    walker.set_location(L(20, 20 + frame % 7, 2))  # changes meanwhile do not affect the measurement
     assert frames() == {frame}
 for sensor in sensors:
     sensor.stop(), sensor.destroy()
@@ -253,10 +253,10 @@ walker.destroy()
 
 
 def test_a_traffic_manager_outlives_its_world() -> None:
-    with empty_town("plain") as again:
-        run_client(
-            again.port,
-            OPEN
+    with empty_town("plain") as server:
+        run_traffic_manager(
+            server.port,
+            OPEN_GROUND
             + """
 manager = client.get_trafficmanager(int(sys.argv[1]) - 7)
 manager.set_synchronous_mode(True)
@@ -269,39 +269,39 @@ for _ in range(2):
     ticks(40)
     assert driven.get_velocity().length() > 1.0
 """,
-            timeout=90.0,
+            timeout=60.0,
         )
 
 
-def test_a_sensor_keeps_the_time_of_its_own_first_tick() -> None:
-    with empty_town("plain") as young:
+def test_sensor_tick_counts_from_the_sensors_own_first_tick() -> None:
+    with empty_town("plain") as server:
         run_client(
-            young.port,
-            OPEN
+            server.port,
+            OPEN_GROUND
             + """
 start = world.get_snapshot().timestamp.elapsed_seconds
 ticks(max(1, round((0.3 - start) / 0.05)))  # the world is younger than the period
 blueprint = library.find("sensor.other.gnss")
 blueprint.set_attribute("sensor_tick", "1.0")
-gnss, found = world.spawn_actor(blueprint, T()), queue.Queue()
+gnss, measurements = world.spawn_actor(blueprint, T()), queue.Queue()
 born = world.get_snapshot().frame
 ticks(3)
-gnss.listen(found.put)  # too late for the first
+gnss.listen(measurements.put)  # too late for the first
 ticks(40)
-assert [found.get(timeout=5).frame - born for _ in range(2)] == [21, 41]
+assert [measurements.get(timeout=5).frame - born for _ in range(2)] == [21, 41]
 """,
         )
 
 
-def test_recordings_are_told_of_in_the_words_of_carlas_server(
+def test_recordings_are_described_in_the_format_of_carlas_server(
     town: TownServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ScenarioRunner's metrics take them apart at these very places."""
+    """ScenarioRunner's metrics parse these parts."""
     with tempfile.TemporaryDirectory() as cache:
         monkeypatch.setenv("XDG_CACHE_HOME", cache)
         run_client(
             town.port,
-            OPEN
+            OPEN_GROUND
             + """
 import re
 client.start_recorder("any/where/drive.log", True)
@@ -311,14 +311,14 @@ hero.set_target_velocity(V(5, 0, 0))
 ticks(3)
 client.stop_recorder()
 there = hero.get_transform()
-told = client.show_recorder_file_info("drive.log", True)
-head, *frames, foot = told.split("Frame")
+report = client.show_recorder_file_info("drive.log", True)
+head, *frames, foot = report.split("Frame")
 assert head.splitlines() == ["Version: 1", "Map: " + world.get_map().name.split("/")[-1], head.splitlines()[2], ""]
 count, duration = foot.splitlines()
 assert int(count[3:]) == len(frames) == 5 and abs(float(duration[10:-8]) - 0.2) < 1e-6, foot
 numbers = r"\\(([-\\d.e]+), ([-\\d.e]+), ([-\\d.e]+)\\)"
-[made] = re.findall(rf"^ Create {hero.id}: vehicle.tesla.model3 \\(1\\) at {numbers}$", told, re.M)
-assert abs(float(made[0]) - 1000.0) < 100.0 and "\\n  role_name = hero\\n" in told
+[made] = re.findall(rf"^ Create {hero.id}: vehicle.tesla.model3 \\(1\\) at {numbers}$", report, re.M)
+assert abs(float(made[0]) - 1000.0) < 100.0 and "\\n  role_name = hero\\n" in report
 row = re.findall(rf"^  Id: {hero.id} Location: {numbers} Rotation: {numbers}$", frames[-1], re.M)[0]
 near(float(row[0]) / 100.0, there.location.x, 0.01)
 near(float(row[5]), there.rotation.yaw, 0.01)
@@ -330,32 +330,32 @@ hero.destroy()
         )
 
 
-def test_a_camera_gives_its_g_buffer(town: TownServer) -> None:
+def test_a_camera_sends_its_g_buffer(town: TownServer) -> None:
     run_client(
         town.port,
-        OPEN
+        OPEN_GROUND
         + """
 lens = dict(image_size_x="64", image_size_y="32")
 camera, depth, tags, normals = (
     spawn(f"sensor.camera.{kind}", 0, z=3.0, **lens) for kind in ("rgb", "depth", "semantic_segmentation", "normals")
 )
 T = carla.GBufferTextureID
-wanted = (T.SceneColor, T.SceneDepth, T.CustomStencil, T.GBufferA, T.Velocity, T.GBufferB)
-found = [queue.Queue() for _ in range(4 + len(wanted))]
-for sensor, into in zip((camera, depth, tags, normals), found):
+textures = (T.SceneColor, T.SceneDepth, T.CustomStencil, T.GBufferA, T.Velocity, T.GBufferB)
+queues = [queue.Queue() for _ in range(4 + len(textures))]
+for sensor, into in zip((camera, depth, tags, normals), queues):
     sensor.listen(into.put)
 camera.enable_gbuffers(True)
-for texture, into in zip(wanted, found[4:]):
+for texture, into in zip(textures, queues[4:]):
     camera.listen_to_gbuffer(texture, into.put)
 world.tick()
-[into.get(timeout=60) for into in found[:4]]
-world.tick()  # by now all of them listen
-own = [pixels(into.get(timeout=60)).astype(int)[..., :3] for into in found[:4]]
-for into in found[4:]:
+[into.get(timeout=60) for into in queues[:4]]
+world.tick()  # by now all of them are subscribed
+own = [pixels(into.get(timeout=60)).astype(int)[..., :3] for into in queues[:4]]
+for into in queues[4:]:
     while (image := into.get(timeout=60)).frame != world.get_snapshot().frame:
         pass
     into.put(image)
-color, far, stencil, facing, moved, rough = (pixels(into.get(timeout=60)).astype(int)[..., :3] for into in found[4:])
+color, far, stencil, facing, moved, rough = (pixels(into.get(timeout=60)).astype(int)[..., :3] for into in queues[4:])
 assert (color == own[0]).all() and color.max() > 0
 metres = (own[1] @ (65536, 256, 1)) / (2**24 - 1) * 1000.0
 assert np.abs(far[..., 0] - 255 * np.minimum(metres / 160.0, 1.0)).max() <= 1.0
@@ -369,22 +369,22 @@ for sensor in (camera, depth, tags, normals):
     )
 
 
-def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
+def test_maps_are_loaded_by_their_own_and_carlas_names(tmp_path: Path) -> None:
     for name in ("Town01", "Other"):
         (tmp_path / f"{name}.xodr").write_text(towns.generate("plain"), encoding="utf-8")
     more = tmp_path / "more"
     more.mkdir()
     shutil.copy(tmp_path / "Other.xodr", more / "Third.xodr")
-    known = towns.maps([str(more), str(tmp_path / "Town01.xodr")], as_carla=True)
-    assert list(known)[:2] == ["Third", "Town01"]
-    assert known["Town01_Opt"] == known["Town01"] == str(tmp_path / "Town01.xodr")
-    assert set(towns.AS_CARLA) <= set(known)
+    available = towns.maps([str(more), str(tmp_path / "Town01.xodr")], as_carla=True)
+    assert list(available)[:2] == ["Third", "Town01"]
+    assert available["Town01_Opt"] == available["Town01"] == str(tmp_path / "Town01.xodr")
+    assert set(towns.AS_CARLA) <= set(available)
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(ValueError, match=r"no \.xodr file in this folder"):
+    with pytest.raises(ValueError, match=r"no \.xodr files in this folder"):
         towns.maps([str(tmp_path / "nothing")])
     first = next(iter(towns.maps([], as_carla=True)))
-    assert first == "Town10HD_Opt", "as CARLA's own server begins"
-    with empty_town("Third", known) as server:
+    assert first == "Town10HD_Opt", "the first map of CARLA's own server"
+    with empty_town("Third", available) as server:
         run_client(
             server.port,
             """
@@ -394,7 +394,7 @@ def test_maps_answer_to_their_names_and_to_carlas(tmp_path: Path) -> None:
             for name in ("Town01", "/Game/Carla/Maps/Town01_Opt", "Third_Opt"):
                 world = client.load_world(name)
                 assert world.get_map().name.split("/")[-1] == name.split("/")[-1]
-            says(lambda: client.load_world("Town99"), "no town", "Town01")
+            raises(lambda: client.load_world("Town99"), "no town", "Town01")
             """,
             timeout=90.0,
         )
@@ -413,13 +413,13 @@ def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() ->
             kinds = {actor.type_id.split(".")[1] for actor in signs}
             assert kinds == {"stop", "yield", "speed_limit"}, kinds
             marks = {"205": "traffic.yield", "206": "traffic.stop"}
-            found = [mark for mark in town.get_all_landmarks() if mark.type in ("205", "206", "274")]
-            assert len(found) == len(signs)
-            for mark in found:
+            landmarks = [mark for mark in town.get_all_landmarks() if mark.type in ("205", "206", "274")]
+            assert len(landmarks) == len(signs)
+            for mark in landmarks:
                 sign = world.get_traffic_sign(mark)
                 assert sign.type_id == marks.get(mark.type, f"traffic.speed_limit.{mark.value:.0f}")
                 assert sign.get_location().distance(mark.transform.location) < 1.5
-                # Where it applies there is a lane, which leads towards those who can read it.
+                # Where it applies there is a lane, whose traffic can read it.
                 place = sign.get_transform().transform(sign.trigger_volume.location)
                 way = town.get_waypoint(place)
                 assert way.transform.location.distance(place) < 2.0
@@ -427,7 +427,7 @@ def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() ->
                 assert away < 20.0, away
                 assert not sign.destroy()
             labels = carla.CityObjectLabel
-            def holds(box, place):  # the client's own `contains` leaves a box's rotation out
+            def holds(box, place):  # the client's own `contains` ignores a box's rotation
                 whole = carla.BoundingBox(carla.Location(), box.extent)
                 return whole.contains(place, carla.Transform(box.location, box.rotation))
             roads = world.get_level_bbs(labels.Roads)
@@ -443,9 +443,8 @@ def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() ->
 
 
 @pytest.mark.parametrize("name", ["crossways", "squares"])
-def test_stand_ins_have_room_where_carlas_tests_put_vehicles(name: str) -> None:
-    """Places written down in ``PythonAPI/test/smoke`` and ``PythonAPI/util``; a lorry has room at the former, a car at
-    the latter."""
+def test_stand_in_towns_have_room_where_carlas_tests_spawn_vehicles(name: str) -> None:
+    """Positions from ``PythonAPI/test/smoke`` (room for a lorry) and ``PythonAPI/util`` (room for a car)."""
     world = World(name, vehicles=0, walkers=0)
     places = {
         "crossways": [(30.0, -6.0, -90.0), (140.0, -256.0, 180.0), (40.0, -255.0, 0.0), (85.0, -230.0, -90.0)],

@@ -1,4 +1,4 @@
-"""OpenDRIVE as other programs write it: read, mended where that is safe, driven by sensible traffic lights."""
+"""OpenDRIVE files of other programs: they are read, repaired where that is safe, and get sensible traffic lights."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def network_of(root: ET.Element, tmp_path: Path) -> Network:
     return Network(*towns.load(str(path)))
 
 
-def test_what_carlas_reader_does_not_survive_is_mended(root: ET.Element, tmp_path: Path) -> None:
+def test_errors_that_crash_carlas_reader_are_repaired(root: ET.Element, tmp_path: Path) -> None:
     whole = Network("hamlet", ET.tostring(root, encoding="unicode"))
     for road in root.iter("road"):
-        for crosswalk in [thing for thing in road.iter("object") if thing.get("type") == "crosswalk"][:1]:
+        for crosswalk in [element for element in road.iter("object") if element.get("type") == "crosswalk"][:1]:
             crosswalk.set("s", str(float(road.get("length", "0")) + 1e-4))
     controller = root.find("controller")
     assert controller is not None
@@ -39,7 +39,7 @@ def test_what_carlas_reader_does_not_survive_is_mended(root: ET.Element, tmp_pat
     assert [signal.id for signal in theirs.signals] == [signal.id for signal in whole.signals]
 
 
-def test_a_light_that_stands_before_the_lane_it_is_for_has_a_stop_line(tmp_path: Path) -> None:
+def test_a_light_before_the_start_of_its_lane_has_a_stop_line(tmp_path: Path) -> None:
     path = tmp_path / "theirs.xodr"
     light = '<signal s="0" t="4" id="7" name="" dynamic="yes" orientation="+" zOffset="2" type="1000001" subtype="-1"/>'
     path.write_text(roads(1).replace("</lanes>", f"</lanes><signals>{light}</signals>"), encoding="utf-8")
@@ -48,10 +48,10 @@ def test_a_light_that_stands_before_the_lane_it_is_for_has_a_stop_line(tmp_path:
     assert ActorStates(world).lights
 
 
-def test_lights_above_the_lanes_stand_beside_the_road_and_only_one_way_has_green(
+def test_lights_above_the_lanes_are_moved_to_the_kerb_and_only_one_direction_is_green(
     root: ET.Element, tmp_path: Path
 ) -> None:
-    """As SUMO's netconvert writes them: a light per lane or arrow, above it, one controller for the whole junction."""
+    """SUMO's netconvert writes a light per lane or arrow, above it, and one controller for the whole junction."""
     for controller in root.findall("controller"):
         root.remove(controller)
     box = ET.SubElement(root, "controller", id="box")

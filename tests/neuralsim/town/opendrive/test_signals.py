@@ -1,4 +1,4 @@
-"""Traffic lights as other programs write them."""
+"""Traffic lights in files of other programs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from neuralsim.town.opendrive.network import Network
 from neuralsim.town.world import World
 
 
-def test_lights_of_roadrunner_stop_whom_their_references_name() -> None:
-    """Its signals stand on a road that need not be theirs and are valid for no lane there; the connecting roads that
-    they stop refer to them, by an orientation that is turned round."""
+def test_lights_of_roadrunner_control_the_lanes_that_reference_them() -> None:
+    """RoadRunner's signals may be on another road and are valid for no lane there; the connecting roads that they
+    control reference them, with reversed orientation."""
     text = towns.generate("hamlet")
     ours = Network("hamlet", text)
-    wanted = {signal.id: signal.lanes for signal in ours.signals}
-    assert len(wanted) == 4
+    expected = {signal.id: signal.lanes for signal in ours.signals}
+    assert len(expected) == 4
     root = ET.fromstring(text)
     roads = {road.get("id"): road for road in root.findall("road")}
     for element in root.iter("signal"):
@@ -33,15 +33,15 @@ def test_lights_of_roadrunner_stop_whom_their_references_name() -> None:
                     holder = road.find("signals")
                     holder = ET.SubElement(road, "signals") if holder is None else holder
                     ET.SubElement(holder, "signalReference", id=signal.id, s="0.5", t="0", orientation="-")
-    found = Network("roadrunner", ET.tostring(root, encoding="unicode"))
-    assert {signal.id: signal.lanes for signal in found.signals} == wanted
-    for before, after in zip(ours.signals, found.signals, strict=True):
+    theirs = Network("roadrunner", ET.tostring(root, encoding="unicode"))
+    assert {signal.id: signal.lanes for signal in theirs.signals} == expected
+    for before, after in zip(ours.signals, theirs.signals, strict=True):
         assert abs(before.yaw - after.yaw) < 1e-6
         assert before.cycle == after.cycle
 
 
 def test_a_light_away_from_junctions_stops_traffic_where_it_stands(tmp_path: Path) -> None:
-    """As at a crossing for pedestrians in the middle of a road: one light for each way, in phase with each other."""
+    """A pedestrian crossing in the middle of a road has one light per direction, in phase with each other."""
     root = ET.fromstring(straight(300.0))
     road = root.find("road")
     assert road is not None
@@ -72,7 +72,7 @@ def test_a_light_away_from_junctions_stops_traffic_where_it_stands(tmp_path: Pat
 
 
 def passed(world: World, state: str) -> bool:
-    """Whether anybody of the town's own passes the lights within 30 s while they stay as they are."""
+    """Return whether any vehicle of the background traffic passes the lights within 30 s in this state."""
     for light in world.lights.all:
         world.set_light(light.actor, state)
         light.frozen = True

@@ -1,4 +1,4 @@
-"""Generated towns are whole CARLA maps; any OpenDRIVE file is dressed, or refused in a line."""
+"""Generated towns are complete CARLA maps; any OpenDRIVE file gets scenery or is refused with a one-line message."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_generated_town_is_a_complete_carla_map(name: str, seed: int) -> None:
             assert np.linalg.norm(network.lanes[k].centre[0] - lane.centre[-1]) < 0.02
 
 
-def test_traffic_is_right_handed_and_oldtown_has_what_a_town_has() -> None:
+def test_traffic_drives_on_the_right_and_oldtown_is_complete() -> None:
     text = towns.generate("oldtown", 0)
     town = carla.Map("oldtown", text)
     network = Network("oldtown", text)
@@ -67,7 +67,7 @@ def test_traffic_is_right_handed_and_oldtown_has_what_a_town_has() -> None:
     assert network.signals
     assert network.crosswalks
     assert {round(lane.speed * 3.6) for lane in network.lanes} == {30, 50}
-    kinds = {lane.kind for lane in network.others}
+    kinds = {lane.kind for lane in network.other_lanes}
     assert {"parking", "sidewalk"} <= kinds
     assert max(abs(lane.id) for lane in network.lanes) == 2
     turns = [
@@ -113,14 +113,14 @@ def test_damaged_map_is_one_clear_line(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("length", ["nan", "inf", "1e9"])
-def test_map_with_a_road_without_end_is_refused_before_it_fills_the_memory(tmp_path: Path, length: str) -> None:
+def test_map_with_an_endless_road_is_refused_before_it_exhausts_the_memory(tmp_path: Path, length: str) -> None:
     path = tmp_path / "endless.xodr"
     path.write_text(re.sub(r'length="[^"]*"', f'length="{length}"', towns.generate("hamlet", 0)))
     with pytest.raises(ValueError, match=r"endless\.xodr is damaged: a <road> has length"):
         World(str(path))
 
 
-def test_map_that_kills_the_native_reader_does_not_kill_the_town(tmp_path: Path) -> None:
+def test_map_that_crashes_the_native_reader_does_not_crash_the_town(tmp_path: Path) -> None:
     path = tmp_path / "orphan.xodr"
     path.write_text(towns.generate("oldtown", 0).replace('connectingRoad="', 'connectingRoad="9'))
     with pytest.raises(ValueError, match="orphan"):
@@ -135,12 +135,12 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
         World(str(tmp_path / "noise.xodr"))
 
 
-def test_any_opendrive_file_is_dressed(tmp_path: Path) -> None:
-    """A plain road of somebody else's: no parking, no pavement lanes, no signals, a hill."""
+def test_any_opendrive_file_gets_scenery(tmp_path: Path) -> None:
+    """The file is a plain road on a hill, without parking lanes, pavements or signals."""
     path = tmp_path / "lane.xodr"
     path.write_text(HILL)
     world = World(str(path), vehicles=3, walkers=2)
-    for place in world.spawn_points():  # who begins there has road ahead
+    for place in world.spawn_points():  # there is road ahead
         assert world.map.get_waypoint(carla.Location(place.x, place.y, place.z)).next(25.0)
     ego, camera = with_camera(world)
     for _ in range(20):
@@ -152,7 +152,7 @@ def test_any_opendrive_file_is_dressed(tmp_path: Path) -> None:
 
 
 def test_solid_lines_end_where_others_cross_them(tmp_path: Path) -> None:
-    """Connecting roads of other people's junctions are lined like roads, which nobody paints across each other."""
+    """Connecting roads in files of other programs are marked like roads, whose lines do not cross in reality."""
     roads = [xodr.create_road([xodr.Line(40.0)], id=k, left_lanes=1, right_lanes=1, lane_width=3.5) for k in range(3)]
     maker = xodr.CommonJunctionCreator(id=100, name="three", startnum=200)
     for k, road in enumerate(roads):
@@ -174,4 +174,4 @@ def test_solid_lines_end_where_others_cross_them(tmp_path: Path) -> None:
     above = world.spawn("sensor.camera.semantic_segmentation", lens, Transform(middle[0], middle[1], 12.0, -90.0))
     tag = world.capture(above.id).tag
     assert (tag[67:133, 67:133] == Tag.ROAD).all(), "8 m across the middle of the junction"
-    assert (tag == Tag.ROAD_LINE).mean() > 0.01, "the kerbs' lines are there"
+    assert (tag == Tag.ROAD_LINE).mean() > 0.01, "the lines along the kerbs remain"

@@ -1,4 +1,4 @@
-"""Rays find what a search through all triangles finds; trees of boxes hold everything and are never deep."""
+"""Rays hit what a brute-force search hits; bounding volume hierarchies are complete and not deep."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from neuralsim.town.world import World
 
 
 def leaves(tree: Bvh) -> tuple[list[tuple[np.ndarray, list[int]]], int]:
-    """Box and items of each leaf, and how many levels the tree has."""
-    found, deepest, waiting = [], 1, [(0, 1)]
+    """Return the box and items of each leaf, and the number of levels of the tree."""
+    boxes, deepest, waiting = [], 1, [(0, 1)]
     while waiting:
         node, level = waiting.pop()
         deepest = max(deepest, level)
@@ -22,14 +22,14 @@ def leaves(tree: Bvh) -> tuple[list[tuple[np.ndarray, list[int]]], int]:
             first, count = tree.link[node, 2 * side : 2 * side + 2].tolist()
             box = tree.bounds[node, 6 * side : 6 * side + 6]
             if count:
-                found.append((box, tree.order[first : first + count].tolist()))
+                boxes.append((box, tree.order[first : first + count].tolist()))
             elif box[0] < 1e29:
                 waiting.append((first, level + 1))
-    return found, deepest
+    return boxes, deepest
 
 
 @pytest.mark.parametrize("case", ["none", "one", "few", "many", "the same", "one in the other"])
-def test_a_tree_holds_every_box_once_and_is_not_deep(case: str) -> None:
+def test_tree_holds_every_box_once_and_is_not_deep(case: str) -> None:
     rng = np.random.default_rng(1)
     count = {"none": 0, "one": 1, "few": 6, "many": 3000, "the same": 900, "one in the other": 500}[case]
     low = rng.uniform(-600.0, 600.0, (count, 3))
@@ -38,16 +38,16 @@ def test_a_tree_holds_every_box_once_and_is_not_deep(case: str) -> None:
         low[:], high[:] = 1.0, 2.0
     if case == "one in the other":
         low[:], high[:] = 0.0, 1.1 ** np.arange(count)[:, None] * 1e-9
-    found, deepest = leaves(build_bvh(low, high))
-    assert sorted(item for _, items in found for item in items) == list(range(count))
-    for box, items in found:
+    boxes, deepest = leaves(build_bvh(low, high))
+    assert sorted(item for _, items in boxes for item in items) == list(range(count))
+    for box, items in boxes:
         assert (box[:3] <= low[items]).all()
         assert (box[3:] >= high[items]).all()
     assert deepest <= DEEP + np.log2(max(count, 1)) + 1
 
 
 def all_triangles(scene: Scene, props: Placements, poses: Poses) -> tuple[np.ndarray, np.ndarray]:
-    """Corners in the world, f64 (N, 3, 3), and the id of the actor that each belongs to, 0 for scenery."""
+    """Return the corners of all triangles in the world, f64 (N, 3, 3), and the ids of their actors, 0 for scenery."""
     corners = scene.vertices.T.astype(np.float64)
     still = scene.finest_static()
     groups, owners = [corners[scene.triangles[still]]], [np.zeros(len(still), int)]
@@ -71,9 +71,10 @@ def nearest_of_all(
     origin: np.ndarray,
     direction: np.ndarray,
 ) -> tuple[float, int]:
-    """Distance along one ray to the nearest of all triangles, in directions, and whose it is (inf, 0: nothing).
+    """Return the distance along one ray to the nearest triangle, in directions, and its actor (inf, 0: none).
 
-    Solves the three equations of each triangle instead of following Moeller and Trumbore."""
+    It solves the three equations of each triangle, unlike the algorithm of Moeller and Trumbore.
+    """
     ahead = (middle - origin) @ direction / (direction @ direction)
     near = np.linalg.norm(origin + ahead[:, None] * direction - middle, axis=1) <= radius + 1e-6
     points, who = points[near], who[near]

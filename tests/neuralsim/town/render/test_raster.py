@@ -1,4 +1,4 @@
-"""The rasteriser against a brute-force ray caster and plain geometry: what is seen, how far, where it was before."""
+"""The rasteriser's tag, depth and motion planes agree with a brute-force ray caster and plain geometry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ W, H, FOV = 128, 64, 90.0
 
 
 def street() -> Mesh:
-    """Ground, houses, a leaning slab and a lump, around the origin."""
+    """Return ground, houses, a leaning slab and a lump around the origin."""
     ground = [quad([(x, y, 0), (x + 20, y, 0), (x + 20, y + 20, 0), (x, y + 20, 0)], Tag.ROAD, (80, 80, 80))
               for x in range(-60, 60, 20) for y in range(-60, 60, 20)]  # fmt: skip
     house = prism([(0, 0), (9, 0), (9, 7), (4, 7), (4, 12), (0, 12)], 0, 8, Tag.BUILDING, (180, 120, 90))
@@ -49,14 +49,14 @@ def camera(
 
 
 def rays(width: int = W, height: int = H, fov: float = FOV) -> np.ndarray:
-    """(H, W, 3), camera space, x = 1."""
+    """Return the rays of all pixels, f64 (H, W, 3), camera space, x = 1."""
     focal = width / (2.0 * np.tan(np.radians(fov) / 2.0))
     i, j = np.mgrid[0:height, 0:width] + 0.5
     return np.stack([np.ones_like(i), (j - width / 2) / focal, -(i - height / 2) / focal], -1)
 
 
 def project(points: np.ndarray, pose: np.ndarray, width: int = W, height: int = H, fov: float = FOV) -> np.ndarray:
-    """Pixel positions (..., 2) of world points; nan behind the camera."""
+    """Return the pixel positions (..., 2) of world points, nan behind the camera."""
     focal = width / (2.0 * np.tan(np.radians(fov) / 2.0))
     p = (points - pose[:3, 3]) @ pose[:3, :3]
     ahead = np.where(p[..., 0] > 0.05, p[..., 0], np.nan)
@@ -64,7 +64,7 @@ def project(points: np.ndarray, pose: np.ndarray, width: int = W, height: int = 
 
 
 def cast(corners: np.ndarray, pose: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nearest triangle of each ray (-1: none), its depth and barycentric weights; Moeller and Trumbore (1997)."""
+    """Return the nearest triangle of each ray (-1: none), depth and barycentric weights (Moeller and Trumbore 1997)."""
     d = directions.reshape(-1, 3) @ pose[:3, :3].T
     best, depth, weights = np.full(len(d), -1), np.full(len(d), 1000.0), np.zeros((len(d), 3))
     for t, (a, b, c) in enumerate(corners.astype(np.float64)):
@@ -85,7 +85,7 @@ def cast(corners: np.ndarray, pose: np.ndarray, directions: np.ndarray) -> tuple
 
 
 def level(mesh: Mesh, other: int) -> np.ndarray:
-    """Triangle indices drawn near the camera (``other`` FAR) or far from it (``other`` NEAR)."""
+    """Return the indices of triangles drawn near the camera (``other`` FAR) or far from it (``other`` NEAR)."""
     return np.flatnonzero(mesh.levels != other)
 
 
@@ -114,7 +114,7 @@ def one(
     ids=["level", "turned", "beside a wall", "inside a lump", "grazing a wall"],
 )
 def test_tags_and_depth_are_those_of_a_ray_caster(pose: np.ndarray) -> None:
-    """Also where triangles pass through the camera's near plane: each pose has ground or walls on both sides of it."""
+    """Each pose has ground or walls on both sides of the near plane, so that triangles are clipped."""
     mesh = street()
     two_sided = Mesh(mesh.vertices, mesh.triangles, mesh.tags, mesh.colours, mesh.instances)
     planes = Rasteriser(W, H, FOV).render(Scene(two_sided, []), Placements.empty(), pose, pose)
@@ -129,7 +129,7 @@ def test_tags_and_depth_are_those_of_a_ray_caster(pose: np.ndarray) -> None:
 def check_static_motion(
     planes: Planes, pose: np.ndarray, before: np.ndarray, where: np.ndarray, moved: np.ndarray | None = None
 ) -> float:
-    """Largest error of the motion plane, in pixels, against reprojection with depth and both poses."""
+    """Return the largest error (px) of the motion plane, compared with reprojection by depth and both poses."""
     points = (rays() * planes.depth[..., None].astype(np.float64)) @ pose[:3, :3].T + pose[:3, 3]
     if moved is not None:
         points = points @ moved[:3, :3].T + moved[:3, 3]
@@ -192,13 +192,13 @@ def test_sky_turns_with_the_camera_and_stays_when_it_moves() -> None:
     assert np.abs(planes.motion - expected)[sky].max() < 0.01
 
 
-def test_motion_of_what_was_behind_the_camera_stays_finite_in_half_precision() -> None:
+def test_motion_of_points_once_behind_the_camera_stays_finite_in_half_precision() -> None:
     scene = Scene(street(), [])
     planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), camera(), camera(yaw=180.0))
     assert np.isfinite(planes.motion.astype(np.float16)).all()
 
 
-def test_a_surface_of_many_triangles_has_no_holes() -> None:
+def test_surface_of_many_triangles_has_no_holes() -> None:
     rng = np.random.default_rng(1)
     n = 60
     x, y = np.meshgrid(np.linspace(-30, 30, n), np.linspace(-30, 30, n), indexing="ij")
@@ -373,7 +373,7 @@ def test_polygons_with_notches_are_filled_exactly() -> None:
         assert abs(np.abs(area).sum() - 20.0) < 1e-9
 
 
-def test_wrong_input_says_what_to_do() -> None:
+def test_wrong_input_raises_a_helpful_error() -> None:
     with pytest.raises(ValueError, match="one per triangle"):
         Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]]), np.zeros(2), np.zeros((1, 3)))
     with pytest.raises(ValueError, match="indices"):
@@ -381,7 +381,7 @@ def test_wrong_input_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="fov"):
         Rasteriser(64, 32, 180.0)
     scene = Scene(street(), [box((1, 1, 1), (0, 0, 0), 14, (1, 1, 1)), cylinder(1, 0, 1, 14, (1, 1, 1))])
-    with pytest.raises(ValueError, match="the scene has 2"):
+    with pytest.raises(ValueError, match="templates 0 to 1"):
         Rasteriser(64, 32, 90.0).render(scene, one(2), camera(), camera())
     with pytest.raises(ValueError, match="topology"):
         Rasteriser(64, 32, 90.0).render(scene, one(1, previous=0), camera(), camera())
@@ -417,8 +417,8 @@ def test_foliage_is_leaves_with_gaps_between_them_and_stays_within_its_triangle(
     assert (leaves & outline).sum() < 0.2 * outline.sum(), "no straight edge is left"
 
 
-def test_leaves_go_with_their_triangle() -> None:
-    """A step to the side of whole pixels moves every leaf by as many; twice as near, they are twice as large."""
+def test_leaves_move_with_their_triangle() -> None:
+    """A sideways step of whole pixels moves every leaf by as many. At half the distance, leaves are twice as large."""
     focal = 512 / 2.0
     first = leaves_of(sprig(), camera(), (512, 256))
     aside = leaves_of(sprig(), camera(y=-12.0 * AHEAD / focal), (512, 256))
@@ -428,18 +428,18 @@ def test_leaves_go_with_their_triangle() -> None:
     assert (near != far).sum() < 0.12 * far.sum()
 
 
-def test_a_wood_is_whole() -> None:
+def test_large_triangles_of_foliage_have_no_gaps() -> None:
     wood = Mesh(sprig().vertices * 4.0 - [0, 0, 4.5], sprig().triangles, sprig().tags, sprig().colours)
     assert leaves_of(wood, camera(), (512, 256)).sum() == pytest.approx(
         0.5 * 1.2 * 0.75 * (256.0 / AHEAD) ** 2, rel=0.02
     )
 
 
-def test_what_is_small_needs_no_leaves() -> None:
+def test_small_triangles_have_no_leaves() -> None:
     area = 0.5 * 1.2 * 0.75 * (0.08 * 64.0 / AHEAD) ** 2  # px
     assert leaves_of(sprig(0.08), camera()).sum() == pytest.approx(area, abs=3)
 
 
-def test_a_triangle_without_an_area_has_no_leaves_and_fails_nothing() -> None:
+def test_triangle_without_area_draws_no_leaves() -> None:
     flat_one = Mesh(sprig().vertices * [1, 1, 0], sprig().triangles, sprig().tags, sprig().colours)
     assert not leaves_of(flat_one, camera(z=0.0)).any()

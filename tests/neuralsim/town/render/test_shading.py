@@ -1,4 +1,4 @@
-"""The shaded view: shadows, mirrors and lamps where they belong."""
+"""Shading puts shadows, reflections and lamps where they belong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
+from neuralsim.base.colour import LUMA
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import box, flat, merge, quad
 from neuralsim.town.assets.templates import templates
@@ -16,19 +17,19 @@ from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.static_lighting import Backdrops
 
 W, H, FOV = 192, 96, 70.0
-LUMA = np.array((0.299, 0.587, 0.114))
+
 GROUND = flat([(-80, -80), (120, -80), (120, 80), (-80, 80)], 0.0, Tag.ROAD, (84, 84, 86))
 CAR = "vehicle.seat.leon body"
 
 
 def eye(x: float = 0.0, z: float = 1.5, pitch: float = 0.0) -> np.ndarray:
-    """A camera's pose that looks along x, ``pitch`` degrees down."""
+    """Return the pose of a camera that looks along x, ``pitch`` degrees down."""
     c, s = np.cos(np.radians(pitch)), np.sin(np.radians(pitch))
     return np.array([[c, 0, s, x], [0, 1, 0, 0], [-s, 0, c, z], [0, 0, 0, 1.0]])
 
 
 def car(ahead: float, lights: int = 0) -> Placements:
-    """One car, seen from behind, ``ahead`` m along x."""
+    """Return one car, seen from behind, ``ahead`` m along x."""
     one = Placements.empty(1)
     one.template[:] = one.previous_template[:] = templates().index[CAR]
     one.pose[0, 0, 3] = one.previous_pose[0, 0, 3] = ahead
@@ -47,7 +48,7 @@ def brightness(planes: Planes) -> np.ndarray:
     return planes.rgb @ LUMA
 
 
-def test_a_car_darkens_the_ground_under_it_and_away_from_the_sun() -> None:
+def test_car_darkens_the_ground_under_it_and_away_from_the_sun() -> None:
     overhead = eye(10.0, 14.0, 90.0)
     sun_to_the_right = view(car(10.0), (35.0, 90.0), overhead)
     seen, road = brightness(sun_to_the_right), sun_to_the_right.tag == Tag.ROAD
@@ -58,11 +59,11 @@ def test_a_car_darkens_the_ground_under_it_and_away_from_the_sun() -> None:
     assert seen[rows, left - 5 : left - 1].mean() < 0.8 * plain, "its shadow falls to the left"
     assert seen[rows, right + 8 : right + 14].mean() > 0.9 * plain
     overcast = brightness(view(car(10.0), (35.0, 90.0, 100.0), overhead))
-    assert overcast[rows, right + 1 : right + 3].mean() < 0.9 * np.median(overcast[road]), "less of the sky beside it"
+    assert overcast[rows, right + 1 : right + 3].mean() < 0.9 * np.median(overcast[road]), "ambient occlusion"
 
 
 def lane() -> Lane:
-    """A straight lane along x."""
+    """Return a straight lane along x."""
     x = np.arange(-60.0, 100.0, 4.0)
     zero = np.zeros_like(x)
     line = np.column_stack([x, zero, zero])
@@ -73,7 +74,7 @@ def lane() -> Lane:
     )  # fmt: skip
 
 
-def test_what_stands_still_has_a_shadow_on_the_side_away_from_the_sun() -> None:
+def test_static_objects_cast_a_shadow_away_from_the_sun() -> None:
     tower = box((2.0, 2.0, 10.0), (20.0, 0.0, 5.0), Tag.STATIC, (90, 90, 90))
     scene = Scene(merge([GROUND, tower]), [])
     drop = Backdrops(scene, Placements.empty(), [lane()], {}, np.zeros((0, 3)), 0)
@@ -88,10 +89,10 @@ def test_what_stands_still_has_a_shadow_on_the_side_away_from_the_sun() -> None:
     near = round(5.0 * metre)
     assert ground[90.0][:, middle - near].mean() < 0.75 * ground[90.0][:, middle + near].mean()
     assert ground[270.0][:, middle + near].mean() < 0.75 * ground[270.0][:, middle - near].mean()
-    assert drop.at(45.0, 90.4) is drop.at(44.8, 89.6), "the sun moves by steps"
+    assert drop.at(45.0, 90.4) is drop.at(44.8, 89.6), "the sun's position is rounded"
 
 
-def test_wet_ground_mirrors_what_stands_behind_it() -> None:
+def test_wet_ground_reflects_what_is_behind_it() -> None:
     wall = quad([(30, -60, 0), (30, 60, 0), (30, 60, 9), (30, -60, 9)], Tag.WALL, (240, 40, 40))
     scene = Scene(merge([GROUND, wall]), [])
     red = []
@@ -128,8 +129,8 @@ def test_lamps_shine_on_their_side_of_a_car_and_headlamps_light_the_road() -> No
 
 
 @pytest.mark.parametrize("facing", [0.9, 0.5, 0.2])
-def test_a_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
-    """A plane in its own shadow map is lit all over, and would not be with the slack of one that faces the sun."""
+def test_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
+    """A plane in its own shadow map is fully lit, and would not be with the bias of one that faces the sun."""
     texel, steep = 0.3, float(np.sqrt(1.0 - facing**2)) / facing
     sun = np.array([[1 / texel, 0.0, 0.0, 0.0], [0.0, 1 / texel, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
     shadow = np.tile(np.arange(64, dtype=np.float32) * texel * steep, (64, 1))  # highest towards the sun on the right
@@ -144,7 +145,7 @@ def test_a_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
 
 @pytest.mark.parametrize("normal", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.6, -0.4, 0.2)])
 def test_leaves_have_no_direction(normal: tuple[float, float, float]) -> None:
-    """Strokes all over a crown, as of a texture that is drawn out, are painted as strokes."""
+    """A stretched texture would give strokes all over a crown, which the generator would render as strokes."""
     across = np.cross(normal, (0.3, 0.5, 0.8))
     axes = np.array([normal, across, np.cross(normal, across)])
     axes /= np.linalg.norm(axes, axis=1)[:, None]

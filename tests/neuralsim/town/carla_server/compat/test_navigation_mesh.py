@@ -1,4 +1,4 @@
-"""The navigation mesh: pavements and crosswalks, read back and walked on by the official client."""
+"""The navigation mesh: pavements and crosswalks, parsed back and used by the official client."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def mesh(world: World) -> navigation_mesh.Polygons:
     return navigation_mesh.mesh(world.ground, world.map.get_crosswalks())
 
 
-def test_pavements_lie_beside_the_asphalt(world: World, mesh: navigation_mesh.Polygons) -> None:
+def test_pavements_lie_next_to_the_road(world: World, mesh: navigation_mesh.Polygons) -> None:
     corners = np.array(mesh.vertices)
     assert len(corners) > 1000
     used = {k for chosen, area in zip(mesh.polygons, mesh.areas, strict=True) for k in chosen if area == 1}
     lanes = carla.LaneType.Driving | carla.LaneType.Shoulder | carla.LaneType.Parking | carla.LaneType.Biking
     for place in corners[sorted(used)[::3]]:
         # Asked of the map, for the mask of the asphalt is coarser than the margin that is kept from the kerb.
-        met = world.map.get_waypoint(carla.Location(*map(float, place)), project_to_road=False, lane_type=lanes)
-        assert met is None, (place, met)
+        waypoint = world.map.get_waypoint(carla.Location(*map(float, place)), project_to_road=False, lane_type=lanes)
+        assert waypoint is None, (place, waypoint)
 
 
-def test_polygons_are_convex_and_turn_as_detour_wants(mesh: navigation_mesh.Polygons) -> None:
+def test_polygons_are_convex_with_detours_winding(mesh: navigation_mesh.Polygons) -> None:
     corners = np.array(mesh.vertices)[:, :2]
     for chosen in mesh.polygons:
         assert 3 <= len(chosen) <= navigation_mesh.CORNERS
@@ -44,7 +44,7 @@ def test_polygons_are_convex_and_turn_as_detour_wants(mesh: navigation_mesh.Poly
         assert (edge[:, 0] * after[:, 1] - edge[:, 1] * after[:, 0] < 1e-5).all()
 
 
-def test_crosswalks_join_the_pavements_of_the_town(world: World, mesh: navigation_mesh.Polygons) -> None:
+def test_crosswalks_connect_the_pavements(world: World, mesh: navigation_mesh.Polygons) -> None:
     assert mesh.areas.count(navigation_mesh.CROSSWALK) >= len(world.map.get_crosswalks()) / 5 * 0.8
     near = navigation_mesh._neighbours(mesh.polygons)
     for k, area in enumerate(mesh.areas):
@@ -59,7 +59,7 @@ def test_crosswalks_join_the_pavements_of_the_town(world: World, mesh: navigatio
     assert len(reached) > 0.9 * len(mesh.polygons), "one can walk from nearly everywhere to nearly everywhere"
 
 
-def test_file_is_one_detour_tile(mesh: navigation_mesh.Polygons) -> None:
+def test_the_file_is_one_detour_tile(mesh: navigation_mesh.Polygons) -> None:
     data = navigation_mesh.pack(mesh)
     magic, version, tiles = struct.unpack_from("<3i", data)
     assert (magic.to_bytes(4, "big"), version, tiles) == (b"MSET", 1, 1)
@@ -72,7 +72,7 @@ def test_file_is_one_detour_tile(mesh: navigation_mesh.Polygons) -> None:
     assert (polygons, vertices) == (len(mesh.polygons), len(mesh.vertices))
 
 
-def test_official_client_leads_its_walkers_over_it(world: World) -> None:
+def test_the_official_client_navigates_its_walkers_on_it(world: World) -> None:
     with serving(TownServer(lambda _: world, "oldtown", port=0)) as server:
         run_client(
             server.port,

@@ -1,4 +1,4 @@
-"""Sensors that are no cameras: rays against the town, and the instruments that use them."""
+"""Sensors other than cameras: ray casting in the town, and the instruments based on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEP = 0.05
 
 
 class Bench:
-    """A town, and what its instruments ask of it."""
+    """A town with the ``SensorContext`` of its instruments."""
 
     gravity = 9.81
     airwaves = Airwaves()
@@ -58,7 +58,7 @@ def bench() -> Bench:
 
 @pytest.fixture
 def pair(bench: Bench) -> Iterator[tuple[Actor, Actor]]:
-    """A car, and another one 20 m ahead of it in the same direction."""
+    """A car, and another one 20 m ahead in the same direction."""
     start = straight(bench.world)
     yaw = np.radians(start.yaw)
     ahead = Transform(start.x + 20.0 * np.cos(yaw), start.y + 20.0 * np.sin(yaw), start.z, 0.0, start.yaw)
@@ -69,7 +69,7 @@ def pair(bench: Bench) -> Iterator[tuple[Actor, Actor]]:
 
 
 def straight(world: World) -> Transform:
-    """A spawn point with 60 m of straight road before it."""
+    """Return a spawn point with 60 m of straight road ahead."""
     for point in world.spawn_points():
         waypoint = world.map.get_waypoint(carla.Location(point.x, point.y, point.z))
         far = waypoint.next(40.0)
@@ -79,7 +79,7 @@ def straight(world: World) -> Transform:
 
 
 @pytest.mark.usefixtures("whole_leaves")
-def test_rays_meet_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor]) -> None:
+def test_rays_hit_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor]) -> None:
     # So narrow that everything within 60 m is drawn in its finest level of detail, as rays see it.
     lens = {"image_size_x": "960", "image_size_y": "480", "fov": "90"}
     camera = bench.world.spawn("sensor.camera.depth", lens, Transform(2.0, 0.0, 1.4), pair[0].id)
@@ -104,7 +104,7 @@ def test_rays_meet_what_the_camera_sees(bench: Bench, pair: tuple[Actor, Actor])
     bench.world.destroy(camera.id)
 
 
-def test_lidar_turns_and_counts_its_points(bench: Bench, pair: tuple[Actor, Actor]) -> None:
+def test_lidar_rotates_and_sends_the_right_number_of_points(bench: Bench, pair: tuple[Actor, Actor]) -> None:
     given = {"channels": "16", "range": "40", "points_per_second": "64000", "rotation_frequency": "10"}
     lidar = bench.make("sensor.lidar.ray_cast_semantic", Transform(0.0, 0.0, 2.4), pair[0], **given)
     around, ids = np.zeros(0), set()
@@ -124,10 +124,10 @@ def test_lidar_turns_and_counts_its_points(bench: Bench, pair: tuple[Actor, Acto
         assert np.allclose(rows[: head[2]], 10.0, atol=0.01)
         assert np.allclose(rows[-int(head[17]) :], -30.0, atol=0.01)
         around = np.concatenate([around, np.degrees(np.arctan2(points["xyz"][:, 1], points["xyz"][:, 0]))])
-        ids |= set(points["who"][points["tag"] == Tag.CAR].tolist())
+        ids |= set(points["actor"][points["tag"] == Tag.CAR].tolist())
         for car in pair:  # as CARLA's check_lidar_bb.py looks at it, mirrors and all
             centre, half, *_ = structs.pack_box(car)
-            at = points["xyz"][points["who"] == car.id].astype(float)
+            at = points["xyz"][points["actor"] == car.id].astype(float)
             to_car = np.linalg.inv(car.transform.matrix()) @ lidar.actor.transform.matrix()
             assert (np.abs(at @ to_car[:3, :3].T + to_car[:3, 3] - centre) < np.array(half) + 0.1).all()
     assert np.histogram(around, 36, (-180, 180))[0].min() > 5, "all around"
@@ -135,7 +135,7 @@ def test_lidar_turns_and_counts_its_points(bench: Bench, pair: tuple[Actor, Acto
     bench.world.destroy(lidar.actor.id)
 
 
-def test_lidar_loses_points_as_told_and_the_same_ones_again(bench: Bench, pair: tuple[Actor, Actor]) -> None:
+def test_lidar_drops_points_as_configured_and_reproducibly(bench: Bench, pair: tuple[Actor, Actor]) -> None:
     def points(**given: str) -> bytes:
         lidar = bench.make("sensor.lidar.ray_cast", Transform(0.0, 0.0, 2.4), pair[0], range="40", **given)
         body = lidar.read(STEP)
@@ -156,7 +156,7 @@ def test_lidar_loses_points_as_told_and_the_same_ones_again(bench: Bench, pair: 
     assert again == noisy
 
 
-def test_radar_measures_how_fast_things_approach(bench: Bench, pair: tuple[Actor, Actor]) -> None:
+def test_radar_measures_approach_speed(bench: Bench, pair: tuple[Actor, Actor]) -> None:
     ego, other = pair
     bench.world.set_velocity(ego.id, np.array([10.0, 0.0, 0.0]) @ ego.transform.matrix()[:3, :3].T)
     bench.world.set_velocity(other.id, np.array([4.0, 0.0, 0.0]) @ ego.transform.matrix()[:3, :3].T)
@@ -176,17 +176,17 @@ def test_radar_measures_how_fast_things_approach(bench: Bench, pair: tuple[Actor
     bench.world.destroy(radar.actor.id)
 
 
-def test_obstacle_detector_names_the_nearest_thing(bench: Bench, pair: tuple[Actor, Actor]) -> None:
+def test_obstacle_detector_reports_the_nearest_object(bench: Bench, pair: tuple[Actor, Actor]) -> None:
     ego, other = pair
-    found = bench.make("sensor.other.obstacle", Transform(2.5, 0.0, 0.8), ego, distance="30", only_dynamics="true")
-    body = found.read(STEP)
+    detector = bench.make("sensor.other.obstacle", Transform(2.5, 0.0, 0.8), ego, distance="30", only_dynamics="true")
+    body = detector.read(STEP)
     assert body is not None
-    own, met, distance = msgpack.unpackb(body)
-    assert (own[0], met[0]) == (ego.id, other.id)
+    own, obstacle, distance = msgpack.unpackb(body)
+    assert (own[0], obstacle[0]) == (ego.id, other.id)
     assert distance == pytest.approx(20.0 - 2.5 - other.extent[0], abs=0.3)
     short = bench.make("sensor.other.obstacle", Transform(2.5, 0.0, 0.8), ego, distance="5", only_dynamics="true")
     assert short.read(STEP) is None
-    for sensor in (found, short):
+    for sensor in (detector, short):
         bench.world.destroy(sensor.actor.id)
 
 
@@ -243,7 +243,7 @@ def test_event_camera_reports_changes_of_brightness() -> None:
 
 
 @pytest.mark.parametrize(("kind", "given"), [("sensor.lidar.ray_cast", {"channels": "0"})])
-def test_impossible_attributes_are_refused(
+def test_invalid_attributes_are_refused(
     bench: Bench, pair: tuple[Actor, Actor], kind: str, given: dict[str, str]
 ) -> None:
     actor = bench.world.spawn(kind, given, Transform(), pair[0].id)
@@ -252,7 +252,7 @@ def test_impossible_attributes_are_refused(
     bench.world.destroy(actor.id)
 
 
-def test_the_official_client_reads_them_all() -> None:
+def test_the_official_client_reads_all_instruments() -> None:
     with empty_town("hamlet") as server:
         run_client(
             server.port,
@@ -279,10 +279,10 @@ def test_the_official_client_reads_them_all() -> None:
             for _ in range(50):
                 frame = world.tick()
             def last(kind):
-                found = queues[kind].get(timeout=20)
-                while found.frame != frame:
-                    found = queues[kind].get(timeout=20)
-                return found
+                data = queues[kind].get(timeout=20)
+                while data.frame != frame:
+                    data = queues[kind].get(timeout=20)
+                return data
             assert last("sensor.other.gnss").altitude > 1.0
             upwards = [queues["sensor.other.imu"].get(timeout=20).accelerometer.z for _ in range(50)]
             # Dropped from 0.2 m it falls, lands and drives on the level, before it climbs the kerb and meets a wall.

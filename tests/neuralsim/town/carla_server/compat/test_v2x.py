@@ -1,4 +1,4 @@
-"""Radios between vehicles: what the official client reads of them, who hears whom, and when they speak."""
+"""V2X radios: what the official client reads, which messages are received, and when they are sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from neuralsim.town.core.types import Actor, Transform
 from neuralsim.town.raycasting.rays import Hits
 
 
-def test_the_official_client_hears_them() -> None:
+def test_the_official_client_receives_messages() -> None:
     with empty_town("plain") as server:
         run_client(
             server.port,
@@ -38,23 +38,23 @@ def test_the_official_client_hears_them() -> None:
                     blueprint.set_attribute(name, value)
                 return world.spawn_actor(blueprint, carla.Transform(carla.Location(x, 0, 0.2 * (to is None))), to)
             cars = [spawn("vehicle.tesla.model3", 20.0 * k) for k in range(3)]
-            told = {"use_etsi_fading": "false"}
-            radios = [spawn("sensor.other.v2x", to=car, **told) for car in cars]
-            senders = [spawn("sensor.other.v2x_custom", to=car, **told) for car in cars]
+            options = {"use_etsi_fading": "false"}
+            radios = [spawn("sensor.other.v2x", to=car, **options) for car in cars]
+            senders = [spawn("sensor.other.v2x_custom", to=car, **options) for car in cars]
             aware, custom = queue.Queue(), queue.Queue()
             radios[0].listen(aware.put)
             senders[0].listen(custom.put)
             senders[1].send("brake ahead")
             cars[1].set_target_velocity(carla.Vector3D(8, 0, 0))
             frame = world.tick()
-            heard = aware.get(timeout=30)
-            assert heard.frame == frame and heard.get_message_count() == 2
-            powers = [message.power for message in heard]
+            received = aware.get(timeout=30)
+            assert received.frame == frame and received.get_message_count() == 2
+            powers = [message.power for message in received]
             # EIRP less the loss of WINNER+ on a highway; the nearer one is louder
             away = cars[1].get_location().x - cars[0].get_location().x
             loss = 32.4 + 20 * np.log10(away) + 20 * np.log10(5.9)
             assert abs(powers[0] - (21.5 + 10.0 - loss)) < 0.1, (powers, loss)
-            first = [message.get()["Message"] for message in heard][0]
+            first = [message.get()["Message"] for message in received][0]
             assert first["Header"] == {"Protocol Version": 2, "Message ID": "CAM", "Station ID": cars[1].id}
             parts = first["Message"]["CAM Parameters"]
             assert parts["Basic Container"]["Station Type"] == "Passenger Car"
@@ -80,7 +80,7 @@ def test_the_official_client_hears_them() -> None:
 
 
 class Scene:
-    """What a radio asks of the world that it is in: one vehicle in it, nothing in the way."""
+    """The ``SensorContext`` of a radio: one vehicle, nothing in the way."""
 
     gravity = 9.81
 
@@ -102,7 +102,7 @@ class Scene:
         return [actor, tag]
 
     def sent(self, seconds: float, delta: float = 0.05) -> list[float]:
-        """The times at which the vehicle speaks."""
+        """Return the times at which the vehicle sends."""
         times = []
         for _ in range(round(seconds / delta)):
             self.world.time += delta
@@ -117,10 +117,10 @@ def _defaults(blueprint: Any) -> dict[str, str]:
     return {each.id: each.value for each in blueprint.attributes}
 
 
-def test_who_stands_speaks_every_second_and_who_moves_every_four_metres() -> None:
+def test_a_parked_vehicle_sends_every_second_and_a_moving_one_every_four_metres() -> None:
     scene = Scene()
     assert scene.sent(4.0) == [0.05, 1.05, 2.05, 3.05]
-    scene.car.velocity[0] = 20.0  # 4 m are 0.2 s; the change of speed is told at once
+    scene.car.velocity[0] = 20.0  # 4 m take 0.2 s; the change of speed is sent at once
     times = scene.sent(2.0)
     assert times[0] == 4.05
     assert np.allclose(np.diff(times), 0.25), "more than 4 m, in steps of 0.05 s"
@@ -131,7 +131,7 @@ def test_who_stands_speaks_every_second_and_who_moves_every_four_metres() -> Non
     assert not scene.airwaves.radios
 
 
-def test_path_loss_is_the_published_one() -> None:
+def test_path_loss_matches_published_values() -> None:
     # Free space: 4 pi d / wavelength; on a highway WINNER+'s line of sight is that (32.4 dB at 1 m and 1 GHz).
     free = 20.0 * math.log10(4.0 * math.pi * 100.0 * 5.9e9 / 299_792_458.0)
     assert winner_loss(100.0, 5.9, "highway", "clear") == pytest.approx(free, abs=0.1)
@@ -145,7 +145,7 @@ def test_path_loss_is_the_published_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("things", "state", "count"),
+    ("objects", "state", "count"),
     [
         ([], "clear", 0),
         ([(0.3, 7)], "vehicle", 1),
@@ -154,15 +154,15 @@ def test_path_loss_is_the_published_one() -> None:
         ([(0.0001, 1), (0.4, 9)], "clear", 0),  # its own roof, and somebody on foot
     ],
 )
-def test_what_is_between_two_antennas(things: list[tuple[float, int]], state: str, count: int) -> None:
+def test_line_of_sight_between_two_antennas(objects: list[tuple[float, int]], state: str, count: int) -> None:
     start, end = np.zeros(3), np.array([100.0, 0.0, 0.0])
 
     def cast(origin: np.ndarray, direction: np.ndarray, reach: float) -> Hits:
         done = float(origin[0]) / 100.0
-        ahead = [(at - done, who) for at, who in things if done < at <= done + reach]
+        ahead = [(at - done, who) for at, who in objects if done < at <= done + reach]
         away, who = min(ahead, default=(np.inf, 0))
         return Hits(np.array([away]), np.zeros(1, np.uint8), np.array([who]), np.zeros((1, 3)))
 
     vehicles = {7: (30.0, 0.0, 2.0), 8: (50.0, 0.0, 2.0)}
-    found = line_of_sight(cast, start, end, {1, 2}, vehicles)
-    assert (found[0], len(found[1])) == (state, count)
+    result_state, blocking = line_of_sight(cast, start, end, {1, 2}, vehicles)
+    assert (result_state, len(blocking)) == (state, count)

@@ -1,0 +1,103 @@
+"""The ego vehicle: spawning, its state at the last tick, and its pedals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import carla
+
+from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.routing.spawn_points import SpawnPoints
+from bridge.messages import Ego
+from bridge.process.lifetime import BridgeError
+
+
+class EgoVehicle:
+    """The driven vehicle ``actor`` on ``town``; call ``update`` after every tick."""
+
+    def __init__(self, actor: Any, town: carla.Map) -> None:
+        self.actor, self._map = actor, town
+        self._pedals = carla.VehicleControl()
+        self._snapshot: Any = None
+
+    @property
+    def actors(self) -> list[Any]:
+        """The actors to be destroyed."""
+        return [self.actor]
+
+    def stop(self) -> None:
+        """Do nothing: a vehicle has nothing to stop before it is destroyed."""
+
+    def update(self, snapshot: carla.WorldSnapshot) -> None:
+        """Update to the tick of ``snapshot``."""
+        self._snapshot = snapshot
+
+    @property
+    def half(self) -> tuple[float, float]:
+        """Half length and half width, m."""
+        extent = self.actor.bounding_box.extent
+        return extent.x, extent.y
+
+    @property
+    def transform(self) -> carla.Transform:
+        """The pose at the last tick."""
+        return self._state.get_transform()
+
+    @property
+    def speed(self) -> float:
+        """m/s along the vehicle."""
+        state = self._state
+        forward, velocity = state.get_transform().get_forward_vector(), state.get_velocity()
+        return float(forward.x * velocity.x + forward.y * velocity.y + forward.z * velocity.z)
+
+    def apply(self, pedals: carla.VehicleControl) -> None:
+        """Send ``pedals`` to the server."""
+        self._pedals = pedals
+        self.actor.apply_control(pedals)
+
+    def move_to(self, place: carla.Transform) -> None:
+        """Put the vehicle at ``place``, at rest."""
+        self.actor.set_target_velocity(carla.Vector3D())
+        self.actor.set_transform(place)
+
+    def describe(self, is_autopilot: bool) -> Ego:
+        """Return the state for a frame, without collisions."""
+        pose = self.transform
+        lane = self._map.get_waypoint(pose.location)
+        return Ego(
+            speed=self.speed,
+            steer=self._pedals.steer,
+            throttle=self._pedals.throttle,
+            brake=self._pedals.brake,
+            hand_brake=self._pedals.hand_brake,
+            gear=self.actor.get_control().gear,
+            road_id=lane.road_id if lane else -1,
+            lane_id=lane.lane_id if lane else 0,
+            autopilot=is_autopilot,
+            pose=matrix(pose),
+        )
+
+    @property
+    def _state(self) -> Any:
+        state = self._snapshot.find(self.actor.id)
+        if state is None:
+            raise BridgeError("the ego vehicle no longer exists: it was destroyed or another map was loaded")
+        return state
+
+
+def spawn_ego(world: carla.World, spawn_points: SpawnPoints) -> Any:
+    """Spawn a car at the first free spawn point, a Tesla Model 3 if available. Raises ``BridgeError``."""
+    cars = [
+        blueprint
+        for blueprint in world.get_blueprint_library().filter("vehicle.*")
+        if blueprint.has_attribute("number_of_wheels") and int(blueprint.get_attribute("number_of_wheels")) == 4
+    ]
+    if not cars:
+        raise BridgeError("this server has no car to drive")
+    blueprint = next((car for car in cars if car.id == "vehicle.tesla.model3"), cars[0])
+    if blueprint.has_attribute("role_name"):
+        blueprint.set_attribute("role_name", "hero")
+    for point in spawn_points:
+        if (ego := world.try_spawn_actor(blueprint, point)) is not None:
+            return ego
+    raise BridgeError(f"none of the map's {len(spawn_points.points)} spawn points is free; restart the server")

@@ -1,0 +1,115 @@
+"""All sensors of the ego that produce images: the cameras a driver chooses from, the further ones, the rear mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import carla
+import numpy as np
+
+from bridge.carla_client.camera_rig import CameraRig, RigSpec
+from bridge.carla_client.connection import CALL_TIMEOUT
+from bridge.carla_client.ego_cameras import EgoCameras
+from bridge.carla_client.mirror_camera import RearMirror
+from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
+from bridge.messages import Camera, Control
+from bridge.process.lifetime import BridgeError
+
+MAX_WARM_UP_TICKS = 60  # within which all cameras must deliver
+WARM_UP_TICKS = 12  # ticks before a drive's first frame
+FIRST_IMAGE_TIMEOUT = 0.5  # s to wait for the first image of a camera, which may arrive with a later tick
+
+Images = dict[str, dict[str, Any]]  # by view, then by sensor; the view "" is the driver's
+
+
+class SensorRigs:
+    """The camera rigs of ``vehicle``: one that the driver chooses, and a further one per name in ``extra_cameras``.
+
+    No sensor is spawned before :meth:`warm_up`. ``planes``: those always published; ``delta``: seconds per tick.
+    """
+
+    def __init__(
+        self,
+        world: carla.World,
+        vehicle: carla.Vehicle,
+        camera: RigSpec,
+        extra_cameras: Mapping[str, RigSpec],
+        planes: Sequence[str],
+        jitter: bool,
+        delta: float,
+    ) -> None:
+        self.planes = tuple(planes)
+        self._cameras = EgoCameras(world, vehicle, camera, jitter)
+        self._extra_rigs = {name: CameraRig(world, vehicle, spec, jitter) for name, spec in extra_cameras.items()}
+        self.mirror = RearMirror(world, vehicle, delta)
+
+    @property
+    def actors(self) -> list[Any]:
+        """All sensor actors, to be destroyed with the vehicle."""
+        extra = (actor for rig in self._extra_rigs.values() for actor in rig.actors)
+        return [*self.mirror.actors, *self._cameras.actors, *extra]
+
+    @property
+    def mount(self) -> str:
+        """Name of the camera that the driver looks through, "" for the configured one."""
+        return self._cameras.name
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._cameras.stop()
+        self.mirror.stop()
+        for rig in self._extra_rigs.values():
+            rig.stop()
+
+    def warm_up(self, clock: WorldClock) -> Any:
+        """Tick ``WARM_UP_TICKS`` times, and further until every camera delivers; return the last tick's snapshot.
+
+        The number of ticks is fixed where possible: the arrival of the first image depends on the machine's load, but
+        the town must be in the same state at every drive's first frame.
+        """
+        rigs = (self._cameras.rig, *self._extra_rigs.values())
+        for rig in rigs:
+            rig.select_planes(self.planes)
+        for tick in range(1, MAX_WARM_UP_TICKS + 1):
+            frame = clock.tick(STARTUP_TIMEOUT)
+            images = [rig.gather(frame, STARTUP_TIMEOUT, FIRST_IMAGE_TIMEOUT) for rig in rigs]
+            if all(rig.is_delivering() for rig in rigs) and tick >= WARM_UP_TICKS:
+                for rig, images_of_rig in zip(rigs, images, strict=True):
+                    rig.decode(images_of_rig)
+                return clock.snapshot()
+        raise BridgeError("the server's cameras send nothing; is it running without rendering?")
+
+    def gather(self, frame: int) -> Images:
+        """Return the images of tick ``frame``. Raises ``SensorTimeout``."""
+        return {view: rig.gather(frame, CALL_TIMEOUT) for view, rig in self._rigs().items()}
+
+    def decode(self, view: str, images: Images) -> tuple[Camera, dict[str, np.ndarray]]:
+        """Return camera and planes of a view, which are valid until the next call."""
+        return self._rigs()[view].decode(images[view])
+
+    def select_planes(self, control: Control) -> None:
+        """Select the planes of the driver's camera that ``control`` requests."""
+        self._cameras.rig.select_planes(self._requested(control))
+
+    def look_through(self, camera: str, control: Control, clock: WorldClock) -> None:
+        """Change the driver's camera, ticking until it delivers."""
+        if not self._cameras.choose(camera, self._requested(control)):
+            return
+        rig = self._cameras.rig
+        for _ in range(MAX_WARM_UP_TICKS):
+            frame = clock.tick(CALL_TIMEOUT)
+            images = rig.gather(frame, CALL_TIMEOUT, FIRST_IMAGE_TIMEOUT)
+            for extra in self._extra_rigs.values():
+                extra.gather(frame, CALL_TIMEOUT)
+            if rig.is_delivering():
+                rig.decode(images)
+                return
+
+    def _rigs(self) -> dict[str, CameraRig]:
+        return {"": self._cameras.rig, **self._extra_rigs}
+
+    def _requested(self, control: Control) -> tuple[str, ...]:
+        optional = {"rgb": control.rgb, "rgb_half": control.rgb_half}
+        more = (name for name, is_requested in optional.items() if is_requested and name not in self.planes)
+        return (*self.planes, *more)

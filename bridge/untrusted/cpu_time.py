@@ -1,0 +1,58 @@
+"""A limit on the CPU time that a thread may spend on untrusted input."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+import time
+from collections.abc import Iterator
+
+CHECK_INTERVAL = 0.1  # s between two checks of the thread's clock
+RAISE_INTERVAL = 1.0  # s until the exception is raised once more in a thread that has not ended
+
+
+class CpuTimeExceeded(BaseException):
+    """A thread has used up its CPU time. Not an ``Exception``, so that no handler inside the limit swallows it."""
+
+
+@contextlib.contextmanager
+def cpu_time_limit(seconds: float) -> Iterator[None]:
+    """Let this thread use up to ``seconds`` of CPU time; beyond that, ``CpuTimeExceeded`` is raised inside.
+
+    Other threads and processes, and waiting, do not count. The exception is raised between two bytecode instructions,
+    so not before a long call into compiled code returns. Has no effect where threads have no clocks.
+    """
+    if not hasattr(time, "pthread_getcpuclockid"):
+        yield
+        return
+    thread = threading.get_ident()
+    done = threading.Event()
+    lock = threading.Lock()
+    watchdog = threading.Thread(target=_watch, args=(thread, seconds, done, lock), name="cpu time", daemon=True)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        with lock:
+            done.set()
+            _raise_in(thread, None)  # withdraw an exception that would come too late
+        watchdog.join()
+
+
+def _watch(thread: int, seconds: float, done: threading.Event, lock: threading.Lock) -> None:
+    clock = time.pthread_getcpuclockid(thread)
+    until = time.clock_gettime(clock) + seconds
+    while not done.wait(CHECK_INTERVAL):
+        if time.clock_gettime(clock) < until:
+            continue
+        with lock:
+            if not done.is_set():
+                _raise_in(thread, CpuTimeExceeded)
+        done.wait(RAISE_INTERVAL)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise ``error`` in a thread; None withdraws one that has not been raised yet."""
+    exception = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)

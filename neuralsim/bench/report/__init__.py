@@ -1,0 +1,1 @@
+"""What is made of measurements: statistics, tables, charts, budgets and comparisons."""

@@ -1,0 +1,100 @@
+"""The simulator image as a guide for the generator: the colours of objects, and where they are dark or bright.
+
+In training the generator is given a tint and a sketch of photographs (``training/data/conditioning.py``). Taken from
+the simulator image in the same way, they make its blue car a blue car. Exposure and light of that image are divided out
+by the means of its classes, so that night in the simulator does not darken the result twice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from neuralsim.base.colour import LUMA
+from neuralsim.guide import guide_kernels
+from neuralsim.guide.guide_kernels import Pixels, Sums, Tables
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+
+_LUMA = np.array(LUMA)
+_EXPOSURE_CLASSES = [Channel.ROAD, Channel.SIDEWALK, Channel.BUILDING, Channel.VEGETATION, Channel.TERRAIN]
+_LEAST, _MOST = 0.4, 2.5  # of the exposure
+_SETTLING_TIME = 0.5  # s in which 1 - 1/e of the way to another exposure is gone
+
+
+class ImageGuide:
+    """Computes the graph's ``guide`` u8 (H, W, 4) from the simulator image of one frame after another."""
+
+    def __init__(self) -> None:
+        self._tables = Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(), guide_kernels.SKETCH_OF_STEP)
+        self._objects = np.zeros(((1 << 16) + CHANNELS, 4), np.int32)
+        self._known = np.zeros(1 + len(self._objects), np.int32)
+        self._classes = np.zeros((CHANNELS, 4), np.int64)
+        self._gain: float | None = None
+        self._time = 0.0
+        self._resize((0, 0), (0, 0))
+
+    def reset(self) -> None:
+        """Forget the exposure, as after a jump of the camera."""
+        self._gain = None
+
+    def follow(
+        self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float
+    ) -> np.ndarray:
+        """Return the guide of a frame, valid until the next one.
+
+        Its channels are the tint 1..255 (0: the surface's own), then the sketch 1..255 (128: as bright as the tint; 0:
+        the surface's own).
+
+        Args:
+            tag: u8 (H, W), C-contiguous, as the others.
+            instance: u16 (H, W).
+            rgb: u8 (H, W, 3), or half as high and wide (``bridge.messages.Frame``).
+            style: f32 (CHANNELS, 3), mean colours -0.5..0.5 of the image to generate.
+            time: s, simulated.
+        """
+        if (self._out.shape, self._half.shape) != (tag.shape, rgb.shape[:2]):
+            self._resize(tag.shape, rgb.shape[:2])
+        if rgb.shape[:2] == tag.shape:
+            self._write(tag, instance, rgb, style, time, self._out)
+        else:
+            halved = np.ascontiguousarray(tag[::2, ::2]), np.ascontiguousarray(instance[::2, ::2])
+            self._write(*halved, rgb, style, time, self._half)
+            guide_kernels.upsample_guide(tag, instance, self._half, self._out)
+        return self._out.view(np.uint8).reshape(*self._out.shape, 4)
+
+    def _write(
+        self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float, out: np.ndarray
+    ) -> None:
+        """Write the guide ``out`` u32 (H, W) of an image of the size of the tags."""
+        pixels, dense = Pixels(tag, instance, rgb), out is self._half
+        guide_kernels.sum_colours(self._tables, pixels, self._sums, self._cell)
+        guide_kernels.smooth_walls(self._sums.cells, self._walls)
+        guide_kernels.write_guide(
+            self._tables, pixels, self._sums, self._walls, self._cell, self._exposure(style, time), self._luma,
+            self._filtered, dense, out,
+        )  # fmt: skip
+
+    def _exposure(self, style: np.ndarray, time: float) -> float:
+        """Return how much brighter the style's surfaces are than the image's, changing slowly."""
+        counts = self._classes[_EXPOSURE_CLASSES, 3].astype(np.float64)
+        present = float((self._classes[_EXPOSURE_CLASSES, :3] @ _LUMA).sum()) / 255.0
+        target = float(((style[_EXPOSURE_CLASSES] + 0.5) @ _LUMA) @ counts)
+        seconds, self._time = max(time - self._time, 0.0), time
+        if present > 0.0:
+            gain = min(max(target / present, _LEAST), _MOST)
+            kept = 0.0 if self._gain is None else math.exp(-seconds / _SETTLING_TIME)
+            self._gain = gain + kept * ((self._gain or gain) - gain)
+        return 1.0 if self._gain is None else self._gain
+
+    def _resize(self, whole: tuple[int, ...], read: tuple[int, ...]) -> None:
+        """Allocate for guides of the size ``whole`` (height, width) from images of the size ``read``."""
+        self._cell = guide_kernels.CELL if read == whole else guide_kernels.CELL // 2
+        height, width = read
+        cells = height // self._cell + 1, width // self._cell + 1, 4
+        self._walls = np.zeros((*cells[:2], 3), np.float32)
+        self._luma, self._filtered = np.zeros((4, width + 3), np.int32), np.zeros((5, width), np.int32)
+        runs = np.zeros((height, width + 2), np.int32)
+        self._sums = Sums(self._objects, self._known, np.zeros(cells, np.int32), self._classes, runs)
+        self._out = np.zeros(whole, "<u4")
+        self._half = np.zeros(read, "<u4")  # of every second pixel, where the image has no others

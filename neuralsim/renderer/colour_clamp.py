@@ -1,0 +1,86 @@
+"""Colour clamp: generated pixels stay near the colour and the brightness that was requested of them.
+
+A generator that was trained on few streets leaves a red or blue patch on asphalt now and then, which no street has, a
+white disc in a dark window, or a white stripe on a car's black pillar. A pixel with a guide has its tint requested and,
+by its sketch, its luminance; ground without a guide has its style's tint requested. The graph's state is not touched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from neuralsim.base.colour import LUMA
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+
+#: Tolerated error of red and blue minus green, of 255: on ground, and elsewhere.
+_GROUND_TOLERANCE, _TOLERANCE = 6.0, 24.0
+_SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns
+_LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
+_KEPT = 0.1  # share of the error beyond the tolerance that stays
+_IS_GROUND = np.isin(CARLA_TO_CHANNEL, (Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK))
+
+
+def clamp_colour(image: np.ndarray, tag: np.ndarray, guide: np.ndarray | None, style: np.ndarray) -> None:
+    """Clamp the colours of ``image`` to what was requested, in place.
+
+    Hue is clamped on ground and where the guide has a tint; the luminance stays. Luminance is clamped where the guide
+    has a sketch as well.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W), the tags that the image was generated from.
+        guide: u8, at least (H, W, 4): the tint and, at every other pixel, the sketch of the generator's guide, 0: none.
+            None: no guide.
+        style: f32 (CHANNELS, 3), -0.5..0.5: the tints without a guide.
+    """
+    has_guide = guide is not None
+    tints = (255.0 * (style[CARLA_TO_CHANNEL] + 0.5)).astype(np.float32)
+    _clamp(image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND)
+
+
+def compile_kernels() -> None:
+    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    image, tag, guide = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), np.zeros((1, 1, 4), np.uint8)
+    for writable in (True, False):
+        tag.flags.writeable = writable
+        for each in (guide, None):
+            clamp_colour(image, tag, each, np.zeros((CHANNELS, 3), np.float32))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _clamp(image, tag, guide, has_guide, tints, is_ground):  # type: ignore[no-untyped-def]
+    """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, and ``is_ground`` bool (tags,) by tag."""
+    on_ground, elsewhere = np.float32(_GROUND_TOLERANCE), np.float32(_TOLERANCE)
+    removed, slope = np.float32(1.0 - _KEPT), np.float32(_SKETCH_SLOPE)
+    luminance_tolerance = np.float32(_LUMINANCE_TOLERANCE)
+    weights = np.float32(LUMA[0]), np.float32(LUMA[1]), np.float32(LUMA[2])
+    zero, half, most = np.float32(0.0), np.float32(0.5), np.float32(255.0)
+    height, width = image.shape[:2]
+    for i in range(height):
+        for j in range(width):
+            here = tag[i, j]
+            has_tint = has_guide and (guide[i, j, 0] | guide[i, j, 1] | guide[i, j, 2]) != 0
+            if not (has_tint or is_ground[here]):
+                continue
+            r, g, b = np.float32(image[i, j, 0]), np.float32(image[i, j, 1]), np.float32(image[i, j, 2])
+            if has_tint:
+                x, y, z = np.float32(guide[i, j, 0]), np.float32(guide[i, j, 1]), np.float32(guide[i, j, 2])
+            else:
+                x, y, z = tints[here, 0], tints[here, 1], tints[here, 2]
+            red, blue = (r - g) - (x - y), (b - g) - (z - y)
+            tolerance = on_ground if is_ground[here] else elsewhere
+            error = max(abs(red), abs(blue))
+            share = removed * (error - tolerance) / error if error > tolerance else zero
+            red, blue = share * red, share * blue
+            shift = weights[0] * red + weights[2] * blue  # of all three channels, so that the luminance stays
+            if has_tint and guide[i & ~1, j & ~1, 3]:
+                requested = slope * (np.float32(guide[i & ~1, j & ~1, 3]) - np.float32(128.0))
+                lighter = weights[0] * (r - x) + weights[1] * (g - y) + weights[2] * (b - z) - requested
+                if abs(lighter) > luminance_tolerance:
+                    beyond = lighter - luminance_tolerance if lighter > zero else lighter + luminance_tolerance
+                    shift -= removed * beyond
+            if shift or share:
+                image[i, j, 0] = np.uint8(min(max(r - red + shift + half, zero), most))
+                image[i, j, 1] = np.uint8(min(max(g + shift + half, zero), most))
+                image[i, j, 2] = np.uint8(min(max(b - blue + shift + half, zero), most))

@@ -1,0 +1,53 @@
+"""Fog over generated images: the photographs that generators learn from were taken in clear air.
+
+What is ``d`` metres away keeps exp(-k d) of its colour and takes the air's for the rest (Koschmieder 1924; Middleton,
+"Vision Through the Atmosphere", 1952), with the depth of every pixel from the simulator. The graph's state has no fog.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from neuralsim.models.classes import Channel
+
+# Distance at which half of the light is the air's, m, as in neuralsim.town.render.daylight.
+_CLEAR, _THICKEST = 700.0, 28.0
+_LEAST = 2e-6  # 1/m, half a grey level a kilometre away: a fog that blends out falls below it at some time
+_AIR_LIGHT = 0.85  # of the sky's: the sky is seen through all of the fog, objects in it through a part
+
+
+NO_FOG: np.ndarray = np.zeros(2)
+
+
+def fog_of_weather(weather: Mapping[str, float]) -> np.ndarray:
+    """Return the fog of ``weather`` (carla.WeatherParameters by name), f64 (2,).
+
+    The values are k beyond that of clear air, 1/m, and the distance at which the fog starts, m. Their mean is the fog
+    of a weather halfway between two.
+    """
+    share = max(
+        weather.get("fog_density", 0.0), 0.35 * weather.get("precipitation", 0.0), weather.get("dust_storm", 0.0)
+    )
+    half = _CLEAR * (_THICKEST / _CLEAR) ** min(max(share / 100.0, 0.0), 1.0)
+    return np.array([math.log(2.0) * (1.0 / half - 1.0 / _CLEAR), max(weather.get("fog_distance", 0.0), 0.0)])
+
+
+def apply_fog(image: np.ndarray, depth: np.ndarray, fog: np.ndarray, style: np.ndarray) -> None:
+    """Blend ``image`` towards the colour of the air by depth, in place.
+
+    Args:
+        image: u8 (H, W, 3) RGB, as generated.
+        depth: f32 (H, W), m.
+        fog: As from ``fog_of_weather``; invisible fog is left out.
+        style: f32 (CHANNELS, 3), -0.5..0.5: the colours that the image was generated in, the sky's among them.
+    """
+    k, start = fog.tolist()
+    if k < _LEAST:
+        return
+    air = np.clip(255.0 * _AIR_LIGHT * (style[Channel.SKY] + 0.5), 0.0, 255.0).astype(np.uint8)
+    kept = cv2.exp(np.minimum(np.float32(k * start) - np.float32(k) * depth, np.float32(0.0)))
+    cv2.blendLinear(image, np.broadcast_to(air, image.shape).copy(), kept, 1.0 - kept, dst=image)

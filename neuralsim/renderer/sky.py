@@ -1,0 +1,228 @@
+"""The sky of a rendered image, computed from the weather instead of generated.
+
+A generator has nothing to hold on to in the sky: what it gives is texture on its own stride grid. This sky is a
+function of the viewing direction, the weather and the time alone: a gradient about the style's colour, the glow
+around the sun, and clouds on a plane above the town that drift with the wind. It needs no picture of the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numba
+import numpy as np
+
+from bridge.messages import Camera
+from bridge.tags import Tag
+from neuralsim.models.classes import Channel
+
+_TILE = 256  # texels, side of the noise, which repeats
+_OCTAVES = 5
+_STEP = 3  # px at 512 columns: the sky is evaluated at that distance and interpolated between
+_SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no wind and at 100 % of it
+_GRAIN = 1.5  # of 255: less, and the gradient shows its steps
+_NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a moon, of 1
+_SUNSET = np.array((1.0, 0.62, 0.36), np.float32)  # the sun's light at the horizon, of 1
+_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
+
+
+class SkyState(NamedTuple):
+    """What the sky looks like at one moment.
+
+    Attributes:
+        zenith, horizon, sunset: f32 (3,), colours of the clear sky, 0..1; ``sunset`` is the horizon below the sun.
+        cloud, shade: f32 (3,), colours of a cloud's sunlit and shaded sides, 0..1.
+        sun: f32 (3,), direction to the sun in the world.
+        glow: f32 (3,), light around the sun, 0..1.
+        cover: Share of the sky that clouds cover, 0..1.
+        drift: How far clouds have moved, in tiles of the noise.
+    """
+
+    zenith: np.ndarray
+    horizon: np.ndarray
+    sunset: np.ndarray
+    cloud: np.ndarray
+    shade: np.ndarray
+    sun: np.ndarray
+    glow: np.ndarray
+    cover: float
+    drift: float
+
+
+def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float) -> SkyState:
+    """Return the sky under ``weather``.
+
+    Args:
+        weather: ``carla.WeatherParameters`` by name; missing ones are those of a fair day.
+        style: f32 (CHANNELS, 3), mean colours of the classes, -0.5..0.5; the sky's mean is about that of its class.
+        time: Simulated seconds.
+    """
+    get = weather.get
+    altitude, azimuth = np.radians(get("sun_altitude_angle", 45.0)), np.radians(get("sun_azimuth_angle", 40.0))
+    rain = get("precipitation", 0.0) / 100.0
+    cover = float(np.clip(max(get("cloudiness", 20.0) / 100.0, 1.6 * rain, get("fog_density", 0.0) / 50.0), 0.0, 1.0))
+    day = float(np.clip((np.degrees(altitude) + 6.0) / 12.0, 0.0, 1.0))
+    low = float(np.clip(1.0 - np.degrees(altitude) / 22.0, 0.0, 1.0)) * day
+    mean = np.clip(style[Channel.SKY] + 0.5, 0.0, 1.0).astype(np.float32)
+    blue = (1.0 - cover) ** 0.7
+    zenith = mean * (1.0 - blue * (1.0 - 0.35 * low) * np.array((0.30, 0.17, 0.05), np.float32))
+    horizon = mean * (1.0 + blue * np.array((0.05, 0.04, 0.02), np.float32))
+    sunset = horizon + low * (0.25 + 0.75 * blue) * (0.35 * horizon + 0.65 * _SUNSET - horizon)
+    warm = 1.0 + low * (_SUNSET - 1.0) * 0.6
+    cloud = np.minimum(mean * 1.10 * warm + 0.03, 1.0)
+    shade = mean * (0.86 - 0.16 * cover) * np.array((0.97, 0.98, 1.0), np.float32)
+    dark = 1.0 - day
+    zenith, horizon, sunset, cloud, shade = (
+        (colour + dark * (_NIGHT * factor - colour)).astype(np.float32)
+        for colour, factor in ((zenith, 0.8), (horizon, 1.25), (sunset, 1.25), (cloud, 1.5), (shade, 1.1))
+    )
+    sun = np.array((np.cos(altitude) * np.cos(azimuth), np.cos(altitude) * np.sin(azimuth), np.sin(altitude)))
+    glow = (1.0 - cover) ** 2 * day * (1.0 + low * (_SUNSET - 1.0))
+    wind = float(np.clip(get("wind_intensity", 10.0) / 100.0, 0.0, 1.0))
+    drift = time * (_SLOWEST + wind * (_FASTEST - _SLOWEST))
+    return SkyState(
+        zenith, horizon, sunset, cloud, shade, sun.astype(np.float32), glow.astype(np.float32), cover, float(drift)
+    )
+
+
+def draw_sky(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) -> None:
+    """Replace the sky of ``image`` in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8 (H, W), or larger: CARLA's tags.
+        camera: That sees it.
+        sky: Of this moment.
+    """
+    height, width = image.shape[:2]
+    rows = _rows_with_sky(tag, height, width)
+    if rows == 0:
+        return
+    step = max(1, round(_STEP * width / 512))
+    right, down = camera.jitter
+    lens = np.array((camera.focal, width / 2.0 + right, height / 2.0 + down), np.float32)
+    grid = np.empty((rows // step + 2, (width - 1) // step + 2, 3), np.float32)
+    _evaluate(noise(), np.ascontiguousarray(camera.pose, np.float32), lens, step, sky, grid)
+    _fill(image, tag, grid, step, rows, _dither())
+
+
+def compile_kernels() -> None:
+    """Compile what a frame would wait for."""
+    tag = np.full((8, 8), Tag.SKY, np.uint8)
+    tag.flags.writeable = False
+    style = np.zeros((len(Channel), 3), np.float32)
+    draw_sky(np.zeros((8, 8, 3), np.uint8), tag, Camera(8, 8, 70.0, np.eye(4)), sky_of({}, style, 0.0))
+
+
+@lru_cache(maxsize=1)
+def noise() -> np.ndarray:
+    """Return fractal noise, f32 (256, 256) in 0..1, that repeats at its sides: octaves of smoothed white noise."""
+    rng = np.random.default_rng(11)
+    total = np.zeros((_TILE, _TILE), np.float32)
+    for octave in range(_OCTAVES):
+        cells = 4 << octave
+        coarse = np.pad(rng.standard_normal((cells, cells)).astype(np.float32), 2, mode="wrap")
+        side = _TILE // cells
+        fine = cv2.resize(coarse, None, fx=side, fy=side, interpolation=cv2.INTER_CUBIC)
+        total += fine[2 * side : 2 * side + _TILE, 2 * side : 2 * side + _TILE] * 0.55**octave
+    order = total.ravel().argsort().argsort().reshape(total.shape)  # even: the cover is a share of the sky
+    return (order / order.size).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _dither() -> np.ndarray:
+    """f32 (64, 64): what is added before rounding, of 255."""
+    return (np.random.default_rng(3).normal(0.0, _GRAIN / 2.0, (64, 64)) + 0.5).astype(np.float32)
+
+
+@numba.njit(**_JIT)
+def _rows_with_sky(tag: np.ndarray, height: int, width: int) -> int:
+    """How many rows from the top hold all of the sky."""
+    for y in range(height - 1, -1, -1):
+        for x in range(width):
+            if tag[y, x] == 11:
+                return y + 1
+    return 0
+
+
+@numba.njit(inline="always")
+def _sample(texture: np.ndarray, u: float, v: float) -> float:
+    """Bilinear sample at ``u``, ``v`` in tiles; the texture repeats."""
+    side = texture.shape[0]
+    x, y = u * side, v * side
+    fx, fy = np.floor(x), np.floor(y)
+    i, j = int(fx) & (side - 1), int(fy) & (side - 1)
+    right, down = (i + 1) & (side - 1), (j + 1) & (side - 1)
+    a, b = x - fx, y - fy
+    above = texture[j, i] + (texture[j, right] - texture[j, i]) * a
+    below = texture[down, i] + (texture[down, right] - texture[down, i]) * a
+    return above + (below - above) * b  # type: ignore[no-any-return]
+
+
+@numba.njit(inline="always")
+def _smooth(low: float, high: float, value: float) -> float:
+    """Smoothstep from 0 at ``low`` to 1 at ``high``."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@numba.njit(**_JIT)
+def _evaluate(
+    texture: np.ndarray, pose: np.ndarray, lens: np.ndarray, step: int, sky: SkyState, grid: np.ndarray
+) -> None:
+    """The sky's colour, 0..255, at every ``step``-th pixel, f32 (h, w, 3)."""
+    focal, cx, cy = lens
+    edge = 1.0 - sky.cover
+    overcast = _smooth(0.6, 1.0, sky.cover)
+    for i in range(grid.shape[0]):
+        up = -(i * step + 0.5 - cy) / focal
+        for j in range(grid.shape[1]):
+            right = (j * step + 0.5 - cx) / focal
+            length = 1.0 / np.sqrt(1.0 + right * right + up * up)
+            east = (pose[0, 0] + pose[0, 1] * right + pose[0, 2] * up) * length
+            north = (pose[1, 0] + pose[1, 1] * right + pose[1, 2] * up) * length
+            high = max((pose[2, 0] + pose[2, 1] * right + pose[2, 2] * up) * length, 0.0)
+            share = np.exp(-4.0 * high)
+            toward = max(east * sky.sun[0] + north * sky.sun[1] + high * sky.sun[2], 0.0)
+            wide = toward**8
+            narrow = wide**8
+            halo = 0.5 * narrow**16 + 0.24 * narrow + 0.16 * wide
+            scale = 0.22 / (high + 0.10)
+            u, v = east * scale + sky.drift, north * scale + 0.35 * sky.drift
+            detail = _smooth(0.0, 0.35, high)  # towards the horizon clouds are too small to be told apart
+            broad = 0.5 + (_sample(texture, u, v) - 0.5) * (0.25 + 0.75 * detail) * _smooth(0.0, 0.05, high)
+            fine = 0.5 + (_sample(texture, u * 3.7 + 0.3, v * 3.7 + 0.6) - 0.5) * detail
+            thick = 0.76 * broad + 0.24 * fine
+            density = _smooth(edge - 0.14, edge + 0.40, thick) * _smooth(0.0, 0.12, high)
+            density = max(density, overcast)
+            beyond = 0.5 + (_sample(texture, u + 0.04 * sky.sun[0], v + 0.04 * sky.sun[1]) - 0.5) * detail
+            lit = 0.70 + (0.9 * (broad - beyond) - 0.35 * (density - 0.5) * detail) * (1.0 - 0.6 * overcast)
+            lit = min(max(lit + 0.35 * (fine - 0.5), 0.0), 1.0)
+            warm = 0.15 + 0.85 * toward * toward
+            for c in range(3):
+                low = sky.horizon[c] + (sky.sunset[c] - sky.horizon[c]) * warm
+                clear = sky.zenith[c] + (low - sky.zenith[c]) * share + halo * sky.glow[c]
+                cloud = sky.shade[c] + (sky.cloud[c] - sky.shade[c]) * lit + 0.4 * halo * sky.glow[c]
+                grid[i, j, c] = 255.0 * (clear + (cloud - clear) * density)
+
+
+@numba.njit(**_JIT)
+def _fill(image: np.ndarray, tag: np.ndarray, grid: np.ndarray, step: int, rows: int, dither: np.ndarray) -> None:
+    """Write the interpolated ``grid`` to the pixels of the sky."""
+    per = np.float32(1.0 / step)
+    for y in range(rows):
+        i, b = y // step, np.float32(y % step) * per
+        for x in range(image.shape[1]):
+            if tag[y, x] == 11:
+                j, a = x // step, np.float32(x % step) * per
+                for c in range(3):
+                    above = grid[i, j, c] + (grid[i, j + 1, c] - grid[i, j, c]) * a
+                    below = grid[i + 1, j, c] + (grid[i + 1, j + 1, c] - grid[i + 1, j, c]) * a
+                    value = above + (below - above) * b + dither[y & 63, x & 63]
+                    image[y, x, c] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
+
+
+assert Tag.SKY == 11  # as the kernels have it
