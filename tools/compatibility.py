@@ -1,6 +1,7 @@
 """Runs CARLA's own programs and others' scenarios against the embedded town; writes docs/reference/compatibility.md.
 
-    python tools/compatibility.py --carla CARLA/PythonAPI --runner scenario_runner [older ...] --esmini esmini --maps DIR
+    python tools/compatibility.py --carla CARLA/PythonAPI --runner scenario_runner [older ...]
+        --esmini esmini --maps DIR
 
 Each suite is a checkout of its own: ``carla-simulator/carla`` (its ``PythonAPI`` folder), ``carla-simulator/
 scenario_runner``, ``esmini/esmini``. ``--maps`` is a folder with CARLA's ``Town01.xodr`` and so on: programs are tried
@@ -194,7 +195,7 @@ def _play(
     """One scenario in a town of its own, its ego driven in the ``manner`` of these arguments of ``hero.py``."""
     roots = os.pathsep.join(map(str, (folder, agents)))
     with town("--town", str(maps / "Town01.xodr"), str(maps)) as port:
-        hero = [sys.executable, str(ROOT / "docs" / "hero.py"), "--port", str(port), *manner]
+        hero = [sys.executable, str(ROOT / "tools" / "hero.py"), "--port", str(port), *manner]
         with subprocess.Popen(hero, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL) as driver:
             command = [
                 python,
@@ -223,7 +224,7 @@ def esmini(folder: Path, seconds: float, known: Results) -> Results:
     files = sorted(path for path in (folder / "resources" / "xosc").glob("*.xosc") if due(path.name, known))
     found: Results = {}
     with town("--town", str(folder / "resources" / "xodr"), PLAIN) as port:
-        command = [sys.executable, str(ROOT / "docs" / "esmini.py"), "--port", str(port), *map(str, files)]
+        command = [sys.executable, str(ROOT / "tools" / "esmini.py"), "--port", str(port), *map(str, files)]
         _, out = run(command, folder, seconds * len(files), PYTHONPATH=str(ROOT))
     played = {each["file"]: each for each in map(json.loads, re.findall(r"^\{.*\}$", out, re.M))}
     expected = ends((folder / "test" / "smoke_test.py").read_text(encoding="utf-8"))
@@ -272,7 +273,7 @@ def main() -> None:
         "--seconds", type=float, default=20.0, help="for each program; tests and scenarios get 15 times it"
     )
     parser.add_argument("--results", type=Path, default=ROOT / "compatibility.json", help="what has been seen so far")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "compatibility.md")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "reference" / "compatibility.md")
     options = parser.parse_args()
     results = json.loads(options.results.read_text(encoding="utf-8")) if options.results.exists() else {}
     short, long = options.seconds, 15.0 * options.seconds

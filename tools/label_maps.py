@@ -22,7 +22,7 @@ from bridge.tags import COLOURS
 from neuralsim import classmaps
 from neuralsim.imaging.image_files import list_images, read_ids, read_image
 
-OUT = Path(__file__).parent / "img" / "label_maps.jpg"
+OUT = Path(__file__).resolve().parents[1] / "docs" / "img" / "label_maps.jpg"
 CLASSES = ("camvid", "cityscapes")  # of the first folder and of the second
 MODELS = ("street", "street-rt")
 WIDTH = 384  # px of each picture

@@ -3,7 +3,7 @@
 Writes docs/img/towns/TOWN_map.png (lanes with road ids) and TOWN.png (tags above, the shaded view below): small palette
 images. With ``--neural`` also what the shipped model paints there, TOWN_neural.jpg, and for all towns
 docs/img/painted.jpg, tags and pictures of one place in three lights. ``--control`` writes docs/img/guided.jpg,
-weathers.jpg and edits.jpg alone: what ``control.md`` shows.
+weathers.jpg, presets.jpg and edits.jpg alone: what ``control.md`` shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bridge.carla_client.weather import preset_values
 from bridge.messages import Camera, Frame
+from bridge.process.presets import WEATHERS as WEATHERS_OF_CARLA
 from bridge.tags import COLOURS
 from neuralsim.guide import Guide
 from neuralsim.renderer.remap import Remap
@@ -32,7 +34,7 @@ from neuralsim.town.opendrive.towns import TOWNS, load
 from neuralsim.town.render.daylight import DEFAULT_WEATHER
 from neuralsim.town.world import World
 
-OUT = Path(__file__).parent / "img" / "towns"
+OUT = Path(__file__).resolve().parents[1] / "docs" / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
 LEAD = 10  # frames before the one that is kept: the painter remembers what it painted
 STEP = 0.35  # m that the camera moves a frame
@@ -62,7 +64,7 @@ def main() -> int:
     parser.add_argument("--control", action="store_true", help="only the pictures of control.md")
     options = parser.parse_args()
     if options.control:
-        for name, picture in {"guided": guided, "weathers": weathers, "edits": edits}.items():
+        for name, picture in {"guided": guided, "weathers": weathers, "presets": presets, "edits": edits}.items():
             write_jpg(OUT.parent / f"{name}.jpg", picture())
         return 0
     unknown = sorted(set(options.towns) - set(TOWNS))
@@ -136,15 +138,25 @@ def weathers() -> np.ndarray:
     return tiled(shown)
 
 
+def presets() -> np.ndarray:
+    """A contact sheet: one place in every one of CARLA's presets."""
+    shown = []
+    for name in WEATHERS_OF_CARLA:
+        weather = preset_values(name)
+        shown.append(captioned(painted(shoot("oldtown", *PLACES["oldtown"][0], weather), None), name))
+    blank = np.zeros_like(shown[0])
+    return tiled(shown + [blank] * (-len(shown) % 4), 4)
+
+
 def edits() -> np.ndarray:
     """One place with things painted as others, by each of ``REMAPS``."""
     frames = shoot("hamlet", *PLACES["hamlet"][0])
     return tiled([captioned(painted(frames, None, remap=remap), remap or "as it is") for remap in REMAPS])
 
 
-def tiled(pictures: list[np.ndarray]) -> np.ndarray:
-    """Two in a row."""
-    return np.vstack([np.hstack(pictures[k : k + 2]) for k in range(0, len(pictures), 2)])
+def tiled(images: list[np.ndarray], columns: int = 2) -> np.ndarray:
+    """That many in a row."""
+    return np.vstack([np.hstack(images[k : k + columns]) for k in range(0, len(images), columns)])
 
 
 def captioned(picture: np.ndarray, words: str) -> np.ndarray:

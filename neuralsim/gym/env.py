@@ -37,7 +37,31 @@ _STEERING_LOCK = float(np.radians(38.0))  # largest angle of the front wheels
 
 @dataclass(frozen=True)
 class DriveSettings:
-    """The arguments of :class:`DriveEnv`, except ``render_mode``. Raises ``ValueError`` for values out of range."""
+    """The arguments of :class:`DriveEnv`, except ``render_mode``.
+
+    Args:
+        observation: "tags", "picture" or "both".
+        size: (width, height), px; by default 128x64 for tags, 256x128 with a picture.
+        state: Also observe speed, steering and the way ahead.
+        town: Name of a town, or an OpenDRIVE file.
+        town_seed: Seed of its scenery.
+        vehicles: Number of other vehicles.
+        walkers: Number of pedestrians.
+        weather: One of CARLA's presets; None: the town's own.
+        fps: Ticks, which are steps, per simulated second, 1 .. 120.
+        route_length: Length of an episode's route, m, at least 20.
+        duration: Simulated seconds after which an episode is truncated; a scenario's own where that is shorter.
+        scenario: Scenario of all episodes unless ``reset`` is given another.
+        reward: Weights of the reward's terms.
+        model: Name or folder of the model to render with.
+        runtime: Runtime of the model.
+        style: Style to render in; None: by the weather.
+        guide: What the model follows, as ``neuralsim drive --guide``: "picture", "surface" (faster) or "exemplars".
+        threads: CPU threads to render with; None: all. With one environment per process: 1.
+
+    Raises:
+        ValueError: For values out of range.
+    """
 
     observation: Observation = "tags"
     size: tuple[int, int] | None = None
@@ -124,25 +148,8 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
     **Determinism**: equal arguments, seeds and actions give equal observations, byte for byte.
 
     Args:
-        observation: "tags", "picture" or "both".
-        size: (width, height), px; by default 128x64 for tags, 256x128 with a picture.
-        state: Also observe speed, steering and the way ahead.
-        town: Name of a town, or an OpenDRIVE file.
-        town_seed: Seed of its scenery.
-        vehicles: Number of other vehicles.
-        walkers: Number of pedestrians.
-        weather: One of CARLA's presets; None: the town's own.
-        fps: Ticks, which are steps, per simulated second, 1 .. 120.
-        route_length: Length of an episode's route, m, at least 20.
-        duration: Simulated seconds after which an episode is truncated; a scenario's own where that is shorter.
-        scenario: Scenario of all episodes unless ``reset`` is given another.
-        reward: Weights of the reward's terms.
-        model: Name or folder of the model to render with.
-        runtime: Runtime of the model.
-        style: Style to render in; None: by the weather.
-        guide: What the model follows, as ``neuralsim drive --guide``: "picture", "surface" (faster) or "exemplars".
-        threads: CPU threads to render with; None: all. With one environment per process: 1.
         render_mode: "rgb_array", "human" (a window; pygame) or None.
+        **settings: The fields of :class:`DriveSettings`.
 
     Raises ``ValueError`` for arguments out of range, ``ModelError`` and ``RuntimeUnavailable`` from the renderer.
     """
