@@ -25,13 +25,13 @@ from bridge.carla_client.weather import preset_values
 from bridge.messages import Camera, Frame
 from bridge.process.presets import WEATHERS as WEATHERS_OF_CARLA
 from bridge.tags import COLOURS
+from bridge.weather import FAIR_WEATHER
 from neuralsim.guide import Guide
 from neuralsim.renderer.remap import Remap
 from neuralsim.town.core.types import Transform
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import Network
 from neuralsim.town.opendrive.towns import TOWNS, load
-from neuralsim.town.render.daylight import DEFAULT_WEATHER
 from neuralsim.town.world import World
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "img" / "towns"
@@ -132,7 +132,7 @@ def weathers() -> np.ndarray:
     shown = []
     for name, more in WEATHERS.items():
         preset = getattr(carla.WeatherParameters, name.partition(",")[0])
-        weather = {field: float(getattr(preset, field)) for field in DEFAULT_WEATHER} | more
+        weather = {field: float(getattr(preset, field)) for field in FAIR_WEATHER} | more
         picture = painted(shoot("oldtown", *PLACES["oldtown"][1], weather), None)
         shown.append(captioned(picture, name))
     return tiled(shown)

@@ -94,6 +94,9 @@ class CarlaBridge:
         self.extra_frames: list[Frame] = []
         self._director = director
         self._is_directed = director is not None and director.drives_ego
+        self._weather_interval = max(
+            1, round(settings.fps)
+        )  # frames between two looks at the server's
         self._notice = ("", 0)  # and the sequence number at which it expires
         self._parts: list[_Part] = []
         self._is_closed = False
@@ -156,6 +159,8 @@ class CarlaBridge:
     def drive(self) -> None:
         """Send the pedals of the scenario, the autopilot or the driver to the server."""
         pedals = None if self._director is None else self._director.drive(self._surroundings, self.delta)
+        if self._director is not None or self.sequence % self._weather_interval == 0:
+            self._weather.refresh()
         if pedals is None:
             pedals = self._autopilot_pedals() if self.control.autopilot else self._driver_pedals()
         self._ego.apply(pedals)

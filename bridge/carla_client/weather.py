@@ -25,6 +25,7 @@ class WeatherControl:
     def __init__(self, world: carla.World, preset: str) -> None:
         self._world = world
         self.name, self.values = "", dict[str, float]()
+        self._noted: carla.WeatherParameters | None = None
         self._set(preset, 0)
 
     def apply(self, control: Control, old: Control) -> None:
@@ -36,6 +37,10 @@ class WeatherControl:
             is_new = control.preset in WEATHERS and control.preset != old.preset
             self._set((control.preset if is_new else "") or self.name, control.minutes)
 
+    def refresh(self) -> None:
+        """Take over what somebody else has set: a scenario, or another client."""
+        self._note(self._world.get_weather())
+
     def _set(self, preset: str, minutes: int) -> None:
         """Set a preset ("": keep the current weather), with the sun at ``minutes`` after midnight (0: the preset's)."""
         if preset or minutes:
@@ -43,6 +48,10 @@ class WeatherControl:
             if minutes:
                 parameters.sun_azimuth_angle, parameters.sun_altitude_angle = sun_at(minutes)
             self._world.set_weather(parameters)
-        current = self._world.get_weather()
-        self.name = preset or next((n for n in WEATHERS if getattr(carla.WeatherParameters, n) == current), "")
-        self.values = weather_values(current)
+        self._note(self._world.get_weather(), preset)
+
+    def _note(self, current: carla.WeatherParameters, preset: str = "") -> None:
+        if preset or current != self._noted:
+            self.name = preset or next((n for n in WEATHERS if getattr(carla.WeatherParameters, n) == current), "")
+            self.values = weather_values(current)
+        self._noted = current

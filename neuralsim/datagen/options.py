@@ -36,7 +36,7 @@ class RecordOptions(Options):
     out: Folder
     """Folder; each scenario goes into DIR/<stem of its file>/."""
     planes: Annotated[tuple[str, ...], subset_of(PLANES), Arg("LIST")] = Field(
-        default=("tag", "instance", "depth", "motion", "neural"),
+        default=("tag", "instance", "depth", "motion", "rgb", "neural"),
         description=f"Planes to record, of {','.join(PLANES)}.",
     )
     formats: Annotated[tuple[str, ...], subset_of(FORMATS), Arg("LIST", flag="format")] = Field(
@@ -64,8 +64,8 @@ class RecordOptions(Options):
 
     @property
     def guide(self) -> Guide:
-        """What the model follows: the simulator image only where that is recorded too, for replays to follow it."""
-        return "picture" if "rgb" in self.planes else "surface"
+        """What the model follows: the simulator image, as a drive does."""
+        return "picture"
 
     @property
     def model_path(self) -> str:

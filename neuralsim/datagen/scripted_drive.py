@@ -71,7 +71,7 @@ class ScenarioRecorder:
     def digest(self) -> str:
         """SHA-256 of everything that determines the recording: the scenario and the options."""
         options = self.options
-        model = (options.model_path, options.runtime, options.style) if options.has_neural else TAGS
+        model = (options.model_path, options.runtime, options.style, options.guide) if options.has_neural else TAGS
         settings = (
             self.loaded.digest, self.size, options.planes, options.formats, options.carla, model, str(self.remap),
             __version__,
@@ -130,7 +130,7 @@ class ScenarioRecorder:
 
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
-        planes = {*options.planes, "tag", *(RENDER_PLANES if options.has_neural else ())}
+        planes = {*options.planes, "tag", *((*RENDER_PLANES, "rgb") if options.has_neural else ())}
         return DriveOptions(
             carla=options.carla,
             model=options.model_path if options.has_neural else TAGS,

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bridge.weather import FAIR_WEATHER
 from neuralsim import classmaps
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.content import TOWNS
@@ -21,7 +22,6 @@ from neuralsim.evaluation.town_realism import SIZE, fitted, ride_frames
 from neuralsim.imaging.image_files import ImageError, find_image, list_images, read_ids, read_image
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.town.render.daylight import DEFAULT_WEATHER
 
 #: Classes that are compared, by their names in the results.
 CLASSES = {
@@ -109,7 +109,7 @@ def realism(
     network = MetricNetwork(HERE / "features.onnx", threads)
     sets = [_real_cells(network, classes, folder) for classes, folder in real]
     renderer = NeuralRenderer(model, runtime, guide=guide)
-    renderer.follow(DEFAULT_WEATHER)
+    renderer.follow(FAIR_WEATHER)
     samples: dict[str, Cells] = {name: {each: [] for each in CLASSES} for name in ("model", "simulator")}
     per_town, done = max(1, frames // len(TOWNS)), 0
     for town in TOWNS:

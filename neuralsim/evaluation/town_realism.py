@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from bridge.messages import Frame
+from bridge.weather import FAIR_WEATHER
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.content import TOWNS
 from neuralsim.evaluation.metric_networks import FEATURE_LAYERS, HERE, MetricNetwork
@@ -19,7 +20,6 @@ from neuralsim.imaging.image_files import list_images, read_image
 from neuralsim.recording import RecordingError
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.town.render.daylight import DEFAULT_WEATHER
 from neuralsim.town.town_drive import TownDrive
 
 SIZE = 512, 256  # width and height at which all images are compared, px
@@ -82,7 +82,7 @@ def realism(
     for file in files:
         _look(network, fitted(cv2.cvtColor(read_image(file), cv2.COLOR_BGR2RGB)), features["real"])
     renderer = NeuralRenderer(model, runtime, guide=guide)
-    renderer.follow(DEFAULT_WEATHER)
+    renderer.follow(FAIR_WEATHER)
     each, done = max(1, frames // len(towns)), 0
     with tempfile.TemporaryDirectory() as folder:
         for name in towns:

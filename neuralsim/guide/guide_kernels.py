@@ -381,17 +381,18 @@ def _matching_mark(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: i
     return numba.uint32(0)  # type: ignore[no-any-return]
 
 
-def guide_kinds() -> np.ndarray:
+def guide_kinds(lit: bool = False) -> np.ndarray:
     """Return how each class follows the simulator image, u8 (CHANNELS,).
 
-    The ground follows only in what is darker or brighter than its mean: its colour is the style's. The sky does not
-    follow: a simulator's is plainer than its surface noise.
+    The ground follows only in what is darker or brighter than its mean: its colour is the style's. Where the ground
+    is ``lit`` by lamps or mirrors what is above it, it follows in colour as well. The sky does not follow.
     """
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (*MOVERS, Channel.SIGN, Channel.BARRIER, Channel.POLE, Channel.OTHER):
         out[channel] = OBJECT
     out[Channel.BUILDING] = WALL
-    out[[Channel.VEGETATION, Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK, Channel.TERRAIN]] = TEXTURE
+    ground = [Channel.VEGETATION, Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK, Channel.TERRAIN]
+    out[ground] = WALL if lit else TEXTURE
     return out
 
 

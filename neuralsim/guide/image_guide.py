@@ -26,7 +26,11 @@ class ImageGuide:
     """Computes the graph's ``guide`` u8 (H, W, 4) from the simulator image of one frame after another."""
 
     def __init__(self) -> None:
-        self._tables = Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(), guide_kernels.SKETCH_OF_STEP)
+        self._plain, self._lit = (
+            Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(lit), guide_kernels.SKETCH_OF_STEP)
+            for lit in (False, True)
+        )
+        self._tables = self._plain
         self._objects = np.zeros(((1 << 16) + CHANNELS, 4), np.int32)
         self._known = np.zeros(1 + len(self._objects), np.int32)
         self._classes = np.zeros((CHANNELS, 4), np.int64)
@@ -39,7 +43,7 @@ class ImageGuide:
         self._gain = None
 
     def follow(
-        self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float
+        self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float, lit: bool = False
     ) -> np.ndarray:
         """Return the guide of a frame, valid until the next one.
 
@@ -52,7 +56,9 @@ class ImageGuide:
             rgb: u8 (H, W, 3), or half as high and wide (``bridge.messages.Frame``).
             style: f32 (CHANNELS, 3), mean colours -0.5..0.5 of the image to generate.
             time: s, simulated.
+            lit: Whether the ground is lit by lamps or mirrors what is above it, so that it has their colours.
         """
+        self._tables = self._lit if lit else self._plain
         if (self._out.shape, self._half.shape) != (tag.shape, rgb.shape[:2]):
             self._resize(tag.shape, rgb.shape[:2])
         if rgb.shape[:2] == tag.shape:

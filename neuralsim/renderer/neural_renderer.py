@@ -13,12 +13,13 @@ import numpy as np
 
 from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame, plane_shape
 from bridge.tags import Tag
+from bridge.weather import darkness, effective_weather, wetness
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
-from neuralsim.renderer import antialiasing, colour_clamp, fog, upscaling, weather_style
+from neuralsim.renderer import antialiasing, colour_clamp, fog, glow, rain, sky, upscaling, weather_style
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import sharpen
@@ -254,7 +255,7 @@ class NeuralRenderer:
         return GeneratedImage(self._generate(inputs.tensors, inputs.style, height, width), inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
-        """Sharpen an image, add fog and anti-alias its edges, in place: u8 (H, W, 3) RGB, the caller's to keep.
+        """Sharpen an image, draw sky, fog, rain and glow, and anti-alias its edges, in place: u8 (H, W, 3) RGB.
 
         Safe on another thread while further frames are generated. ``antialias`` False leaves the edges.
         """
@@ -264,10 +265,17 @@ class NeuralRenderer:
         planes, tag = inputs.frame.planes, inputs.tensors["tag"]
         if self.card.sharpening:
             sharpen(image, tag, self.card.sharpening)
+        weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
+        if weather is not None:
+            now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
+            sky.draw_sky(image, tag, inputs.frame.camera, now)
         if "depth" in planes:
             fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
         if antialias:
             antialiasing.antialias_edges(image, tag, inputs.tensors.get("instance", planes["instance"]))
+        if weather is not None:
+            rain.draw_rain(image, weather, inputs.frame.sim_time)
+            glow.add_glow(image, darkness(weather))
         return image
 
     def seconds_per_step(self, steps: int = 10) -> float:
@@ -379,7 +387,8 @@ class NeuralRenderer:
             return self._empty_guide
         name = "rgb" if image.shape[:2] == frame.planes["tag"].shape else "rgb_half"
         rgb = _padded(image, *plane_shape(name, *tag.shape)[:2])
-        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time)
+        lit = bool(frame.weather) and max(darkness(frame.weather), wetness(frame.weather)) > 0.5
+        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, lit)
         if self._remap:  # the simulator image shows the original object
             guide[tag != self._whole(frame.planes["tag"])] = 0
         return guide
@@ -396,6 +405,7 @@ class NeuralRenderer:
         if self._has_postprocessing:
             antialiasing.compile_kernels()
             colour_clamp.compile_kernels()
+            sky.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

@@ -24,6 +24,13 @@ _OCTAVES = 5
 _STEP = 3  # px at 512 columns: the sky is evaluated at that distance and interpolated between
 _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no wind and at 100 % of it
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
+#: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
+_HEADROOM, _CHROMA = 0.4, 0.6
+#: px from everything else over which the generated sky, which meets its surroundings softly, fades out: by day, where
+#: both have about the same colour, and else.
+_SEAM = 12.0, 2.0
+_DETAIL = 0.2  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
+_BLUR = 6.0  # px, standard deviation of that mean
 _NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a moon, of 1
 _SUNSET = np.array((1.0, 0.62, 0.36), np.float32)  # the sun's light at the horizon, of 1
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
@@ -38,6 +45,7 @@ class SkyState(NamedTuple):
         sun: f32 (3,), direction to the sun in the world.
         glow: f32 (3,), light around the sun, 0..1.
         cover: Share of the sky that clouds cover, 0..1.
+        seam: Pixels over which the generated sky fades out.
         drift: How far clouds have moved, in tiles of the noise.
     """
 
@@ -49,6 +57,7 @@ class SkyState(NamedTuple):
     sun: np.ndarray
     glow: np.ndarray
     cover: float
+    seam: float
     drift: float
 
 
@@ -75,6 +84,9 @@ def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float) -> SkyS
     cloud = np.minimum(mean * 1.10 * warm + 0.03, 1.0)
     shade = mean * (0.86 - 0.16 * cover) * np.array((0.97, 0.98, 1.0), np.float32)
     dark = 1.0 - day
+    kept = 1.0 - (1.0 - _HEADROOM) * day * (1.0 - 0.5 * low)
+    zenith, horizon, sunset, cloud = (_overexposed(colour, kept) for colour in (zenith, horizon, sunset, cloud))
+    shade = _overexposed(shade, 0.5 + 0.5 * kept)
     zenith, horizon, sunset, cloud, shade = (
         (colour + dark * (_NIGHT * factor - colour)).astype(np.float32)
         for colour, factor in ((zenith, 0.8), (horizon, 1.25), (sunset, 1.25), (cloud, 1.5), (shade, 1.1))
@@ -84,12 +96,28 @@ def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float) -> SkyS
     wind = float(np.clip(get("wind_intensity", 10.0) / 100.0, 0.0, 1.0))
     drift = time * (_SLOWEST + wind * (_FASTEST - _SLOWEST))
     return SkyState(
-        zenith, horizon, sunset, cloud, shade, sun.astype(np.float32), glow.astype(np.float32), cover, float(drift)
+        zenith,
+        horizon,
+        sunset,
+        cloud,
+        shade,
+        sun.astype(np.float32),
+        glow.astype(np.float32),
+        cover,
+        _SEAM[1] + (_SEAM[0] - _SEAM[1]) * day * (1.0 - low),
+        float(drift),
     )
 
 
+def _overexposed(colour: np.ndarray, kept: float) -> np.ndarray:
+    """Return ``colour``, 0..1, with ``kept`` of its distance from white, and paler by day."""
+    grey = colour.mean()
+    pale = grey + (colour - grey) * (1.0 - (1.0 - _CHROMA) * (1.0 - kept))
+    return np.asarray(1.0 - (1.0 - np.minimum(pale, 1.0)) * kept)
+
+
 def draw_sky(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) -> None:
-    """Replace the sky of ``image`` in place.
+    """Replace the sky of ``image`` in place, but for a soft seam at everything else.
 
     Args:
         image: u8 (H, W, 3), RGB.
@@ -106,7 +134,9 @@ def draw_sky(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) 
     lens = np.array((camera.focal, width / 2.0 + right, height / 2.0 + down), np.float32)
     grid = np.empty((rows // step + 2, (width - 1) // step + 2, 3), np.float32)
     _evaluate(noise(), np.ascontiguousarray(camera.pose, np.float32), lens, step, sky, grid)
-    _fill(image, tag, grid, step, rows, _dither())
+    mask = (tag[: min(rows + 1, height), :width] == Tag.SKY).view(np.uint8)
+    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_3)
+    _fill(image, inside, _local_mean(image[: len(mask)], mask), grid, step, rows, sky.seam, _dither())
 
 
 def compile_kernels() -> None:
@@ -115,6 +145,18 @@ def compile_kernels() -> None:
     tag.flags.writeable = False
     style = np.zeros((len(Channel), 3), np.float32)
     draw_sky(np.zeros((8, 8, 3), np.uint8), tag, Camera(8, 8, 70.0, np.eye(4)), sky_of({}, style, 0.0))
+
+
+def _local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the local mean of the sky, f32 (H, W, 3), at a quarter of the resolution, of its own pixels alone."""
+    height, width = mask.shape
+    size = max(1, width // 4), max(1, height // 4)
+    covered = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    masked = cv2.resize(cv2.bitwise_and(image, image, mask=mask), size, interpolation=cv2.INTER_AREA)
+    total = cv2.GaussianBlur(masked.astype(np.float32), (0, 0), _BLUR / 4.0)
+    share = cv2.GaussianBlur(covered, (0, 0), _BLUR / 4.0)
+    mean = np.asarray(total / np.maximum(share, 1e-3)[..., None], np.float32)
+    return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 @lru_cache(maxsize=1)
@@ -210,18 +252,31 @@ def _evaluate(
 
 
 @numba.njit(**_JIT)
-def _fill(image: np.ndarray, tag: np.ndarray, grid: np.ndarray, step: int, rows: int, dither: np.ndarray) -> None:
-    """Write the interpolated ``grid`` to the pixels of the sky."""
+def _fill(
+    image: np.ndarray,
+    inside: np.ndarray,
+    mean: np.ndarray,
+    grid: np.ndarray,
+    step: int,
+    rows: int,
+    seam: float,
+    dither: np.ndarray,
+) -> None:
+    """Blend the interpolated ``grid`` into the pixels of the sky, by their distance ``inside`` it, px; ``mean`` is that
+    of the generated sky around each pixel."""
     per = np.float32(1.0 / step)
     for y in range(rows):
         i, b = y // step, np.float32(y % step) * per
         for x in range(image.shape[1]):
-            if tag[y, x] == 11:
+            if inside[y, x] > 0.0:
+                share = min((inside[y, x] - np.float32(0.5)) * np.float32(1.0 / seam), np.float32(1.0))
                 j, a = x // step, np.float32(x % step) * per
                 for c in range(3):
                     above = grid[i, j, c] + (grid[i, j + 1, c] - grid[i, j, c]) * a
                     below = grid[i + 1, j, c] + (grid[i + 1, j + 1, c] - grid[i + 1, j, c]) * a
-                    value = above + (below - above) * b + dither[y & 63, x & 63]
+                    old = np.float32(image[y, x, c])
+                    new = above + (below - above) * b + np.float32(_DETAIL) * (old - mean[y, x, c])
+                    value = old + (new - old) * share + dither[y & 63, x & 63]
                     image[y, x, c] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bridge.weather import effective_weather
 from neuralsim.models.classes import Channel
 
 _LEARNED = ("day", "overcast", "dusk")
@@ -24,6 +25,8 @@ _BLUE_HOUR = (0.50, 0.56, 0.68)
 _EVENING_EXPOSURE = 0.45  # share of the way to the exposure of an overcast day: without it an evening is black
 _WARM = (1.06, 0.98, 0.90)  # low sun
 _NIGHT = (0.74, 0.80, 0.95)  # of the evening's light
+_NIGHT_EXPOSURE = 0.35  # longer than that of an evening, so that lamps light the street
+_NIGHT_SKY = np.array((0.04, 0.045, 0.065)) - 0.5
 _DUST = np.array((0.78, 0.66, 0.50)) - 0.5
 _WET_BRIGHTNESS = {Channel.ROAD: 0.40, Channel.SIDEWALK: 0.50, Channel.TERRAIN: 0.75, Channel.ROAD_LINE: 0.85}  # of dry
 _REFLECTED = 0.07  # share of the sky in a wet road
@@ -55,11 +58,12 @@ def style_of_weather(weather: Mapping[str, float], styles: Mapping[str, np.ndarr
     """Return the style f32 (CHANNELS, 3) of ``weather`` (carla.WeatherParameters by name).
 
     The height of the sun leads from night over dusk to day, clouds from clear to overcast; rain darkens and wets, dust
-    tints. Without a weather, or in CARLA's ``Default``, which leaves it to the map, it is ``default``. A style that is
-    not among ``styles`` is replaced by the nearest one that is.
+    tints. CARLA's ``Default``, which leaves it to the map, is a fair day; no weather at all is ``default``. A style
+    that is not among ``styles`` is replaced by the nearest one that is.
     """
-    if weather.get("cloudiness", -1.0) < 0.0 and weather.get("sun_altitude_angle", -1.0) < 0.0:
+    if not weather:
         return styles[default]
+    weather = effective_weather(weather)
     get = weather.get
     rain = _fraction(get("precipitation", 0.0), 0.0, 100.0)
     clouds = _fraction(max(get("cloudiness", 0.0), 100.0 * rain, 2.0 * get("fog_density", 0.0)), 10.0, 60.0)
@@ -72,6 +76,10 @@ def style_of_weather(weather: Mapping[str, float], styles: Mapping[str, np.ndarr
     altitude = get("sun_altitude_angle", 45.0)
     light = _mix(low, high, _fraction(altitude, 13.0, 35.0))
     light = _mix(night, light, _fraction(altitude, -8.0, 4.0))
+    if altitude < 0.0 and "night" in styles:
+        night_share = _fraction(-altitude, 0.0, 9.0)
+        light = np.clip((light + 0.5) * (1.0 + night_share * _NIGHT_EXPOSURE), 0.0, 1.0) - 0.5
+        light[Channel.SKY] += night_share * (_NIGHT_SKY - light[Channel.SKY])
     light = _mix(light, _relight(light, (0.80, 0.81, 0.83), None), rain)
     water = max(get("wetness", 0.0), get("precipitation_deposits", 0.0))
     light = wet_style(light, max(rain, _fraction(water, 0.0, 60.0)))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from bridge.jitter import Jitter
+from bridge.weather import FAIR_WEATHER
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.core.sensor_blueprints import ColourPlane
@@ -23,7 +24,7 @@ from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState
 from neuralsim.town.raycasting.rays import Rays
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.cameras import Cameras
-from neuralsim.town.render.daylight import DEFAULT_WEATHER, needs_headlamps
+from neuralsim.town.render.daylight import needs_headlamps
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.view_cache import ViewCache
@@ -57,7 +58,7 @@ class World:
         self.network, self.ground = self.static_town.network, self.static_town.ground
         self.props, self.map = self.static_town.props, self.network.map
         self.frame, self.time, self.delta = 0, 0.0, 0.0
-        self.weather = dict(DEFAULT_WEATHER)
+        self.weather = dict(FAIR_WEATHER)
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
         self._rng = np.random.default_rng([seed if traffic is None else traffic, 1])
         self._steps = 0  # parts of ticks so far

@@ -8,18 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bridge.weather import FAIR_WEATHER, darkness, effective_weather
 from neuralsim.town.render.shading_kernels import Light
 
 #: Colours of surfaces that emit light: always, and in the dark.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))
 LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18))
-#: ``carla.WeatherParameters`` of a town until others are set.
-DEFAULT_WEATHER = {
-    "cloudiness": 20.0, "precipitation": 0.0, "precipitation_deposits": 0.0, "wind_intensity": 10.0,
-    "sun_azimuth_angle": 40.0, "sun_altitude_angle": 48.0, "fog_density": 0.0, "fog_distance": 0.75, "fog_falloff": 0.1,
-    "wetness": 0.0, "scattering_intensity": 1.0, "mie_scattering_scale": 0.03, "rayleigh_scattering_scale": 0.0331,
-    "dust_storm": 0.0,
-}  # fmt: skip
 CLEAR, THICK = 700.0, 28.0  # m at which fog makes up half of the light: in clear air, in the densest fog
 
 
@@ -35,6 +29,7 @@ class Atmosphere(NamedTuple):
     @staticmethod
     def of(weather: Mapping[str, float]) -> Atmosphere:
         """Return the atmosphere of ``carla.WeatherParameters`` by name. The sun's angles are required."""
+        weather = effective_weather(weather)
         rain = weather.get("precipitation", 0.0)
         wet = max(weather.get("wetness", 0.0), weather.get("precipitation_deposits", 0.0), 0.8 * rain)
         haze = max(weather.get("fog_density", 0.0), 0.35 * rain, weather.get("dust_storm", 0.0))
@@ -45,11 +40,12 @@ class Atmosphere(NamedTuple):
 
 def needs_headlamps(weather: Mapping[str, float]) -> bool:
     """Return whether vehicles drive with their lamps on: at dusk, in fog, in heavy rain."""
+    weather = effective_weather(weather)
     return weather["sun_altitude_angle"] < 4.0 or weather["fog_density"] > 35.0 or weather["precipitation"] > 55.0
 
 
 #: Altitude and azimuth of the sun in a new town, degrees.
-FIRST_SUN = DEFAULT_WEATHER["sun_altitude_angle"], DEFAULT_WEATHER["sun_azimuth_angle"]
+FIRST_SUN = FAIR_WEATHER["sun_altitude_angle"], FAIR_WEATHER["sun_azimuth_angle"]
 
 
 @lru_cache(maxsize=4)
@@ -61,13 +57,16 @@ def daylight(air: Atmosphere) -> Light:
     warmth = float(np.clip(1.0 - air.altitude / 25.0, 0.0, 1.0)) * (1.0 - 0.8 * clouds)  # a low sun is redder
     direction = np.array([np.cos(altitude) * np.cos(azimuth), np.cos(altitude) * np.sin(azimuth), np.sin(altitude)])
     covered = clouds**2
-    shine = 0.62 * day * (air.altitude > 0.0) * (1.0 - 0.9 * max(covered, fog))
-    sun = shine * np.array([1.0, 0.96 - 0.2 * warmth, 0.9 - 0.4 * warmth])
-    ambient = 0.66 * day * (1.0 + 0.12 * covered) * np.array([0.94, 1.0, 1.08 - 0.08 * covered])
+    clear = 1.0 - 0.9 * max(covered, fog)
+    risen = float(np.clip((air.altitude + 1.0) / 9.0, 0.0, 1.0))
+    direct = clear * risen * day  # the sun gives three times as much light as a clear sky, none below clouds
+    sun = 0.95 * direct * np.array([1.0, 0.96 - 0.26 * warmth, 0.9 - 0.52 * warmth])
+    skylight = 0.66 * (1.0 - 0.36 * clear * risen) * day * (1.0 + 0.12 * covered)
+    ambient = skylight * np.array([0.94, 1.0, 1.08 - 0.08 * covered])
     horizon = day * np.array([205.0 + 30.0 * warmth, 214.0 - 20.0 * warmth, 224.0 - 50.0 * warmth])
     zenith = day * np.array([104.0, 150.0, 210.0])
     grey = day * np.array([186.0, 190.0, 196.0])
     horizon += (grey - horizon) * max(covered, fog)
     zenith += (grey * (0.92 - 0.12 * covered) - zenith) * max(covered, fog**0.5)
-    dark = float(np.clip((6.0 - air.altitude) / 8.0, 0.0, 1.0))
+    dark = darkness({"cloudiness": 0.0, "sun_altitude_angle": air.altitude})
     return Light(direction, sun, ambient, horizon, zenith, CLEAR * (THICK / CLEAR) ** fog, wet, dark)

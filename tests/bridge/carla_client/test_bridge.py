@@ -133,6 +133,13 @@ class TestDriving:
             assert frame.weather["sun_altitude_angle"] == pytest.approx(preset.sun_altitude_angle, abs=1e-3)
         assert len(set(names)) == 3
 
+    def test_weather_of_another_client_is_noticed_within_a_second(self, bridge, town):
+        advance(bridge)
+        connect(town).get_world().set_weather(carla.WeatherParameters.ClearNight)
+        frame = advance(bridge, 31)
+        assert frame.weather_name == "ClearNight"
+        assert frame.weather["sun_altitude_angle"] < 0.0
+
     def test_weather_is_set_by_preset_and_sun_by_time_of_day(self, bridge):
         bridge.apply_control(Control(1, preset="WetCloudySunset"))
         assert advance(bridge).weather_name == "WetCloudySunset"

@@ -12,6 +12,7 @@ from helpers.frames import street
 
 from bridge.messages import Frame, Lamp
 from bridge.tags import COUNT, Tag, tag_by_name
+from bridge.weather import FAIR_WEATHER
 from neuralsim import zoo
 from neuralsim.cli import main
 from neuralsim.models.classes import Channel
@@ -194,7 +195,8 @@ def test_every_carla_weather_has_its_light() -> None:
     for name, style in of.items():
         assert (style.dtype, style.shape) == (np.float32, (len(Channel), 3)), name
         assert np.abs(style).max() <= 0.5, name
-    assert (of["Default"] == card.styles[card.default_style]).all()
+    fair = weather_style.style_of_weather(FAIR_WEATHER, card.styles, card.default_style)
+    assert (of["Default"] == fair).all()
     assert (weather_style.style_of_weather({}, card.styles, "dusk") == card.styles["dusk"]).all()
     road, wall, sky = (
         {name: style[channel] for name, style in of.items()}

@@ -1,0 +1,89 @@
+"""The sky is a function of weather, direction and time: smooth, in the style's colour, dark by night."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.carla_client.weather import preset_values
+from bridge.messages import Camera
+from bridge.tags import Tag
+from bridge.weather import FAIR_WEATHER
+from neuralsim import zoo
+from neuralsim.models.classes import Channel
+from neuralsim.renderer.sky import draw_sky, noise, sky_of
+from neuralsim.renderer.weather_style import style_of_weather
+
+CARD = zoo.load(zoo.DEFAULT)
+
+
+def sky(preset: str, time: float = 0.0, yaw: float = 1.0, below: int = 0) -> np.ndarray:
+    """The upper half of a level camera's image under a preset, f32 (128, 512, 3)."""
+    weather = preset_values(preset)
+    image, tag = np.zeros((256, 512, 3), np.uint8), np.full((256, 512), Tag.SKY, np.uint8)
+    tag[256 - below :] = Tag.ROAD
+    pose = np.eye(4)
+    pose[:2, :2] = (np.cos(yaw), -np.sin(yaw)), (np.sin(yaw), np.cos(yaw))
+    style = style_of_weather(weather, CARD.styles, CARD.default_style)
+    draw_sky(image, tag, Camera(512, 256, 70.0, pose), sky_of(weather, style, time))
+    return image[:128].astype(np.float32)
+
+
+@pytest.mark.parametrize("preset", ["ClearNight", "CloudyNight", "WetNight", "HardRainNight"])
+def test_night_is_dark(preset: str) -> None:
+    assert sky(preset).mean() < 25.0
+
+
+@pytest.mark.parametrize("preset", ["ClearNoon", "CloudyNoon", "HardRainNoon", "ClearSunset"])
+def test_it_has_the_style_s_colour_overexposed(preset: str) -> None:
+    style = style_of_weather(preset_values(preset), CARD.styles, CARD.default_style)[Channel.SKY] + 0.5
+    mean = sky(preset).mean((0, 1)) / 255.0
+    assert (mean >= style - 0.06).all()
+    assert (mean <= 1.0 - 0.3 * (1.0 - style)).all()
+
+
+def test_a_clear_sky_is_smooth_and_bluer_above() -> None:
+    image = sky("ClearNoon")
+    steps = np.abs(np.diff(image, axis=1))
+    assert np.percentile(steps, 99) <= 6.0
+    top, low = image[:16].mean((0, 1)), image[112:].mean((0, 1))
+    assert top[2] - top[0] > low[2] - low[0] + 6.0
+
+
+def test_clouds_cover_more_of_a_cloudy_sky_and_drift_with_the_wind() -> None:
+    still = sky("CloudyNoon")
+    assert still[:64].std() > 1.5 * sky("HardRainNoon")[100:].std()
+    assert np.abs(sky("CloudyNoon", time=20.0) - still).mean() > 1.0
+    assert np.array_equal(sky("CloudyNoon", time=20.0), sky("CloudyNoon", time=20.0))
+
+
+def test_the_sun_is_where_it_is_and_overexposed() -> None:
+    azimuth = np.radians(preset_values("ClearSunset")["sun_azimuth_angle"])
+    towards, away = sky("ClearSunset", yaw=azimuth), sky("ClearSunset", yaw=azimuth + np.pi)
+    assert (towards.min(2) == 255.0).sum() > 100
+    assert not (away.min(2) == 255.0).any()
+
+
+def test_nothing_but_the_sky_is_touched() -> None:
+    image, tag = np.full((64, 96, 3), 7, np.uint8), np.full((64, 96), Tag.BUILDING, np.uint8)
+    tag[:20, 30:] = Tag.SKY
+    style = CARD.styles[CARD.default_style]
+    draw_sky(image, tag, Camera(96, 64, 70.0, np.eye(4)), sky_of(FAIR_WEATHER, style, 0.0))
+    assert (image[tag != Tag.SKY] == 7).all()
+    assert (image[:12, 42:] > 100).all()
+
+
+def test_it_meets_what_stands_before_it_softly() -> None:
+    image, tag = np.full((64, 96, 3), 7, np.uint8), np.full((64, 96), Tag.SKY, np.uint8)
+    tag[:, 60:] = Tag.BUILDING
+    draw_sky(image, tag, Camera(96, 64, 70.0, np.eye(4)), sky_of(FAIR_WEATHER, CARD.styles[CARD.default_style], 0.0))
+    row = image[10, 40:62].mean(1)
+    assert (np.diff(row) <= 2.0).all()
+    assert np.abs(np.diff(row)).max() < 60.0
+
+
+def test_the_noise_repeats_and_covers_the_share_that_is_asked_for() -> None:
+    texture = noise()
+    assert abs(float((texture < 0.3).mean()) - 0.3) < 0.01
+    inside, across = np.abs(np.diff(texture, axis=1)).mean(), np.abs(texture[:, 0] - texture[:, -1]).mean()
+    assert across < 1.5 * inside
