@@ -94,9 +94,7 @@ class CarlaBridge:
         self.extra_frames: list[Frame] = []
         self._director = director
         self._is_directed = director is not None and director.drives_ego
-        self._weather_interval = max(
-            1, round(settings.fps)
-        )  # frames between two looks at the server's
+        self._weather_interval = max(1, round(settings.fps))  # frames between two looks at the server's
         self._notice = ("", 0)  # and the sequence number at which it expires
         self._parts: list[_Part] = []
         self._is_closed = False
