@@ -78,6 +78,15 @@ def _metres(words: np.ndarray, depth: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _name_sky(tag: np.ndarray, depth: np.ndarray) -> None:
+    """Tag what is untagged at the far plane as sky: an instance camera shows meshes with a tag, and CARLA's sky dome
+    may be none."""
+    for k in range(tag.size):
+        if tag[k] == 0 and depth[k] > 999.0:
+            tag[k] = 11
+
+
+@njit(cache=True, nogil=True)
 def _colours(words: np.ndarray, rgb: np.ndarray) -> None:
     for k in range(words.size):
         word = words[k]
@@ -95,6 +104,7 @@ def compile_kernels() -> None:
     depth, pose = np.zeros((8, 8), np.float32), np.eye(4)
     _split(words, np.zeros(64, np.uint8), np.zeros(64, np.uint16))
     _metres(words, depth.reshape(-1))
+    _name_sky(np.zeros(64, np.uint8), depth.reshape(-1))
     _colours(words, np.zeros((64, 3), np.uint8))
     from_flow(flow, depth, Camera(8, 8, 70.0, pose), pose, np.zeros((8, 8, 2), np.float16))
 
@@ -208,6 +218,8 @@ class CameraRig:
             _split(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
         if "depth" in images:
             _metres(np.frombuffer(images["depth"].raw_data, "<u4"), buffers["depth"].reshape(-1))
+            if "instance_segmentation" in images:
+                _name_sky(buffers["tag"].reshape(-1), buffers["depth"].reshape(-1))
         if "optical_flow" in images:
             flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
             old_pose = camera.pose if self._old_pose is None else self._old_pose

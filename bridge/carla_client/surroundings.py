@@ -231,7 +231,10 @@ def describe_actor(actor: carla.Actor | None) -> str:
     if actor is None:
         return "something"
     if actor.type_id.startswith(("vehicle.", "walker.")):
-        return Tag(_tag(actor)).name.lower().replace("_", " ")
+        try:
+            return Tag(_tag(actor)).name.lower().replace("_", " ")
+        except ValueError:  # of a newer CARLA
+            return "something"
     return actor.type_id.rpartition(".")[2].replace("_", " ")
 
 

@@ -20,6 +20,9 @@ class WorldClock:
     def __init__(self, client: carla.Client, world: carla.World, delta: float) -> None:
         self._client, self._world, self._delta = client, world, delta
         self._old_settings = world.get_settings()
+        if self._old_settings.synchronous_mode and not self._is_ticking():
+            # A killed master has left the mode behind: a CARLA server never leaves it by itself.
+            self._old_settings.synchronous_mode, self._old_settings.fixed_delta_seconds = False, None
 
     def start(self) -> None:
         """Enter synchronous mode, remove leftovers, and advance to a fixed multiple of frames.
@@ -43,8 +46,14 @@ class WorldClock:
         return self._world.get_snapshot()
 
     def restore(self) -> None:
-        """Restore the settings that the server had before."""
+        """Restore the settings that the server had before; asynchronous ones if nobody ticked then."""
         self._world.apply_settings(self._old_settings)
+
+    def _is_ticking(self) -> bool:
+        """Return whether another client ticks."""
+        before = self.snapshot().frame
+        time.sleep(LIVENESS_WAIT)
+        return bool(self.snapshot().frame != before)
 
     def _advance_to_multiple(self) -> None:
         while self.tick(STARTUP_TIMEOUT) % START_FRAME_MULTIPLE:
@@ -58,11 +67,8 @@ class WorldClock:
         sensors = [each for each in self._world.get_actors() if each.attributes.get("role_name") == SENSOR_ROLE]
         if not sensors:
             return
-        if self._old_settings.synchronous_mode:
-            before = self.snapshot().frame
-            time.sleep(LIVENESS_WAIT)
-            if self.snapshot().frame != before:
-                return
+        if self._old_settings.synchronous_mode and self._is_ticking():
+            return
         hosts = {each.parent.id for each in sensors if each.parent is not None}
         commands = [carla.command.DestroyActor(ident) for ident in (*(each.id for each in sensors), *hosts)]
         self._client.apply_batch_sync(commands)

@@ -20,6 +20,7 @@ import numpy as np
 
 from bridge.process.user_cache import cache_folder
 from neuralsim.base import machine
+from neuralsim.base.failure import reason
 from neuralsim.runtimes import activation_ranges, cache, cuda_driver
 from neuralsim.runtimes.candidates import candidates, installed
 from neuralsim.runtimes.interface import ModelSession, NotCalibrated, RuntimeUnavailable
@@ -139,8 +140,8 @@ def measure_fastest(
             session = future.result()
             session.step(example)  # fills caches
             sessions[name] = session
-        except RuntimeUnavailable as error:
-            failed[name] = str(error)
+        except Exception as error:  # each library has its own
+            failed[name] = failure_of(name, error)
     if not sessions:
         raise RuntimeUnavailable("; ".join(failed.values()))
     samples = race({name: _stepper(session, example) for name, session in sessions.items()})
@@ -164,6 +165,11 @@ def measure_fastest(
     except OSError as error:
         chosen.note += f"; cannot be stored: {error.strerror or error}"
     return chosen
+
+
+def failure_of(name: str, error: Exception) -> str:
+    """Return why a runtime was passed over, in one line."""
+    return str(error) if isinstance(error, RuntimeUnavailable) else f"{name}: {reason(error)[:120]}"
 
 
 def _loaders() -> int:

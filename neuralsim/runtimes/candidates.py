@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from neuralsim.runtimes import activation_ranges, cuda_driver
@@ -45,13 +47,25 @@ def on_gpu(graph: Path, height: int, width: int) -> bool:
 
 def _no_gpu() -> str:
     """Return why PyTorch would run on the processor; "" if it would not."""
-    if installed("torch").endswith("+cpu"):
+    needed = torch_cuda()
+    if needed is None:
         return "this PyTorch is for processors only: for comparison, with --runtime torch"
     try:
-        cuda_driver.check(cuda_driver.gpu())
+        cuda_driver.check(cuda_driver.gpu(), needed)
     except cuda_driver.NoGpu as error:
         return f"{error}; on the processor it is for comparison only, with --runtime torch"
     return ""
+
+
+def torch_cuda() -> tuple[int, int] | None:
+    """Return the CUDA that the installed PyTorch is built for, None for a build without; it is not imported."""
+    package = find_spec("torch")
+    folders = package.submodule_search_locations if package else None
+    for folder in folders or ():
+        text = (Path(folder) / "version.py").read_text(encoding="utf-8")
+        if match := re.search(r"^cuda\b.*?=\s*'(\d+)\.(\d+)'", text, re.MULTILINE):
+            return int(match[1]), int(match[2])
+    return None
 
 
 def _no_ranges(graph: Path) -> str:

@@ -63,11 +63,15 @@ def gpu() -> Gpu:
     return Gpu(name.value.decode(errors="replace"), memory.value, driver, version)
 
 
-def check(gpu: Gpu) -> Gpu:
-    """Return ``gpu``. Raises NoGpu if its driver is too old for the pinned packages."""
-    if gpu.cuda < CUDA:
-        has, needs = (".".join(map(str, pair)) for pair in (gpu.cuda, CUDA))
-        raise NoGpu(f"driver {gpu.driver} serves CUDA {has}, {needs} is needed: install driver {_DRIVER} or newer")
+def check(gpu: Gpu, needed: tuple[int, int] = CUDA) -> Gpu:
+    """Return ``gpu``. Raises NoGpu if its driver is too old for ``needed``, by default the CUDA of pinned packages.
+
+    A package runs on every driver of its CUDA's major version (minor version compatibility, from CUDA 11 on).
+    """
+    if gpu.cuda[0] < needed[0]:
+        has, needs = (".".join(map(str, pair)) for pair in (gpu.cuda, needed))
+        remedy = f"install driver {_DRIVER} or newer" if needed >= CUDA else "install a newer driver"
+        raise NoGpu(f"driver {gpu.driver} serves CUDA {has}, {needs} is needed: {remedy}")
     return gpu
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
-from neuralsim.runtimes.autotune import load_measurement, measure_fastest
+from neuralsim.runtimes.autotune import failure_of, load_measurement, measure_fastest
 from neuralsim.runtimes.candidates import candidates
 from neuralsim.runtimes.interface import RUNTIMES, ModelSession, RuntimeUnavailable
 from neuralsim.runtimes.loading import load
@@ -100,6 +100,6 @@ def _first_that_loads(
     for name in names:
         try:
             return load(name, graph, height, width, threads)
-        except RuntimeUnavailable as error:
-            failed[name] = str(error)
+        except Exception as error:  # each library has its own
+            failed[name] = failure_of(name, error)
     raise RuntimeUnavailable("; ".join(failed.values()))

@@ -225,6 +225,7 @@ class TorchStateless:
 def _on_device(module: fx.GraphModule, device: torch.device, compiled: bool) -> Any:
     module = module.to(device).eval()
     if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 is the reference
         torch.backends.cudnn.benchmark = True  # sizes are fixed: searching for the fastest convolution pays off
         for name, value in module.named_buffers():
             if value.dim() == 4:

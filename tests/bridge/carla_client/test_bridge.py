@@ -18,7 +18,7 @@ import pytest
 from helpers.bridge_processes import advance, end, free_port, start, start_bridge, start_town, wait_for
 
 from bridge import carla_bridge
-from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.camera_rig import _name_sky, matrix
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
@@ -276,6 +276,23 @@ class TestDriving:
         while {actor.id for actor in client.get_world().get_actors()} != before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_mode_that_a_killed_master_has_left_behind_is_not_restored(town):
+    """A CARLA server stays synchronous for ever when its master is killed; the town needs one that stays connected."""
+    master = connect(town)
+    settings = master.get_world().get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+    master.get_world().apply_settings(settings)
+    with CarlaBridge(connect(town), BridgeSettings(SIZE)) as bridge:
+        assert advance(bridge).planes["tag"].any()
+    assert not master.get_world().get_settings().synchronous_mode
+
+
+def test_what_has_no_tag_at_the_far_plane_is_sky():
+    tag = np.array([0, 0, 1, 11], np.uint8)
+    _name_sky(tag, np.array([1000.0, 40.0, 1000.0, 1000.0], np.float32))
+    assert tag.tolist() == [Tag.SKY, 0, 1, Tag.SKY]
 
 
 def reprojected(new: Frame, old: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

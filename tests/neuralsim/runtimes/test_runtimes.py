@@ -23,8 +23,16 @@ from helpers.tensorrt_operators import unsupported
 from neuralsim import runtimes, zoo
 from neuralsim.cli import main
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, autotune, cache, cuda_driver, graph_variants, openvino_
-from neuralsim.runtimes.candidates import candidates
+from neuralsim.runtimes import (
+    RuntimeUnavailable,
+    autotune,
+    cache,
+    cuda_driver,
+    fallback,
+    graph_variants,
+    openvino_,
+)
+from neuralsim.runtimes.candidates import candidates, torch_cuda
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
@@ -239,6 +247,8 @@ def test_without_a_driver_tensorrt_is_never_imported(own_cache: Path, tmp_path: 
 def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(cuda_driver.NoGpu, match=r"serves CUDA 12\.4, 13\.0 is needed: install driver 580"):
         cuda_driver.check(cuda_driver.Gpu("any", 8 << 30, "550.54", (12, 4)))
+    old = cuda_driver.Gpu("any", 8 << 30, "535.1", (12, 2))
+    assert cuda_driver.check(old, (12, 8)) is old, "a driver runs every CUDA of its major version"
 
     class Library:
         def __init__(self, status: int) -> None:
@@ -267,6 +277,43 @@ def test_auto_measures_once_and_remembers_the_result(own_cache: Path, monkeypatc
     assert NeuralRenderer(size=(96, 64), threads=1).runtime.startswith(slower), "what is remembered is believed"
     kept.write_text("{")
     assert NeuralRenderer(size=(96, 64), threads=1).note, "what cannot be read is measured again"
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_auto_passes_over_a_runtime_that_fails_in_its_own_way(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, remembered: bool
+) -> None:
+    """ONNX Runtime raises its own ``Fail``, PyTorch an out-of-memory error, TensorRT an ImportError."""
+    if remembered:
+        NeuralRenderer(size=(96, 64), threads=1)
+    whole = fallback.load
+
+    def load(name: str, *arguments: Any) -> Any:
+        if name.startswith("openvino"):
+            raise MemoryError("out of memory on the device")
+        return whole(name, *arguments)
+
+    monkeypatch.setattr(autotune, "load", load)
+    monkeypatch.setattr(fallback, "load", load)
+    renderer = NeuralRenderer(size=(96, 64), threads=1)
+    assert renderer.runtime.startswith("onnxruntime")
+    if "openvino" in renderer.warning or not remembered:
+        assert "out of memory on the device" in renderer.warning
+        assert "\n" not in renderer.warning
+
+
+@pytest.mark.parametrize(
+    ("line", "cuda"), [("cuda: Optional[str] = '12.8'", (12, 8)), ("cuda = '13.0'", (13, 0)), ("cuda = None", None)]
+)
+def test_the_cuda_of_pytorch_is_read_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, cuda: tuple[int, int] | None
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise RuntimeError")
+    (tmp_path / "torch" / "version.py").write_text(f"__version__ = '2.13.0'\n{line}\ngit_version = '1'\n")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert torch_cuda() == cuda
 
 
 def test_auto_drops_clearly_slower_runtimes() -> None:
