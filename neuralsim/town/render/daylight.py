@@ -59,9 +59,9 @@ def daylight(air: Atmosphere) -> Light:
     covered = clouds**2
     clear = 1.0 - 0.9 * max(covered, fog)
     risen = float(np.clip((air.altitude + 1.0) / 9.0, 0.0, 1.0))
-    direct = clear * risen * day  # the sun gives three times as much light as a clear sky, none below clouds
-    sun = 0.95 * direct * np.array([1.0, 0.96 - 0.26 * warmth, 0.9 - 0.52 * warmth])
-    skylight = 0.66 * (1.0 - 0.36 * clear * risen) * day * (1.0 + 0.12 * covered)
+    direct = clear * risen * day  # the sun gives twice as much light as a clear sky, none below clouds
+    sun = 0.82 * direct * np.array([1.0, 0.96 - 0.26 * warmth, 0.9 - 0.52 * warmth])
+    skylight = 0.66 * (1.0 - 0.28 * clear * risen) * day * (1.0 + 0.12 * covered)
     ambient = skylight * np.array([0.94, 1.0, 1.08 - 0.08 * covered])
     horizon = day * np.array([205.0 + 30.0 * warmth, 214.0 - 20.0 * warmth, 224.0 - 50.0 * warmth])
     zenith = day * np.array([104.0, 150.0, 210.0])
