@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 
-import openvino as ov
+from neuralsim.base.quiet_openvino import ov
 
 
 def gflop(graph: Path, height: int, width: int) -> float:

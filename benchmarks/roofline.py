@@ -48,9 +48,8 @@ def profile(model: str, size: tuple[int, int]) -> dict[str, Any] | None:
     "precision"}, ...] of those with operations, the longest first}. Raises ``ModelError``.
     """
     try:
-        import openvino as ov
-
         from benchmarks.flops import operations
+        from neuralsim.base.quiet_openvino import ov
         from neuralsim.runtimes.openvino_ import fix_size
     except ModuleNotFoundError:
         return None

@@ -75,7 +75,7 @@ def peaks(seconds: float = 1.0) -> dict[str, float]:
     """
     rates = {"copy_gb_per_s": _copy_rate(seconds), "numpy_gflops": _numpy_rate(seconds)}
     try:
-        import openvino as ov
+        from neuralsim.base.quiet_openvino import ov
     except ModuleNotFoundError:
         return rates
     capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -102,8 +102,9 @@ def _numpy_rate(seconds: float) -> float:
 
 
 def _openvino_rate(precision: str, seconds: float) -> float:
-    import openvino as ov
     from openvino import opset13 as ops
+
+    from neuralsim.base.quiet_openvino import ov
 
     values = np.random.default_rng(0).random((2, _SIDE, _SIDE), np.float32)
     left = ops.parameter([_SIDE, _SIDE], np.float32)

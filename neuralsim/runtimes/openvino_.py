@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
 from bridge.process.user_cache import cache_folder
+from neuralsim.base.quiet_openvino import ov
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 
