@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import carla
 import numpy as np
-from numba import njit
 
+from bridge.carla_client.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.geometry import pose_matrix
 from bridge.jitter import NONE, frame_jitter
 from bridge.link.motion import from_flow
@@ -54,59 +54,6 @@ def matrix(transform: carla.Transform) -> np.ndarray:
     return pose_matrix(
         (position.x, position.y, position.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll))
     )
-
-
-@njit(cache=True, nogil=True)
-def _split(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
-    """Decode instance segmentation: the tag is in R, the id is G + 256 B."""
-    for k in range(words.size):
-        word = words[k]
-        tag[k] = np.uint8(word >> np.uint32(16))
-        instance[k] = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
-            (word & np.uint32(0xFF)) << np.uint32(8)
-        )
-
-
-@njit(cache=True, nogil=True)
-def _metres(words: np.ndarray, depth: np.ndarray) -> None:
-    """Decode depth: 1000 m * (R + 256 G + 65536 B) / (2^24 - 1)."""
-    scale = np.float32(1000.0 / 16777215.0)
-    for k in range(words.size):
-        word = words[k]
-        red, blue = (word >> np.uint32(16)) & np.uint32(0xFF), (word & np.uint32(0xFF)) << np.uint32(16)
-        depth[k] = np.float32(np.int32(red | (word & np.uint32(0xFF00)) | blue)) * scale
-
-
-@njit(cache=True, nogil=True)
-def _name_sky(tag: np.ndarray, depth: np.ndarray) -> None:
-    """Tag what is untagged at the far plane as sky: an instance camera shows meshes with a tag, and CARLA's sky dome
-    may be none."""
-    for k in range(tag.size):
-        if tag[k] == 0 and depth[k] > 999.0:
-            tag[k] = 11
-
-
-@njit(cache=True, nogil=True)
-def _colours(words: np.ndarray, rgb: np.ndarray) -> None:
-    for k in range(words.size):
-        word = words[k]
-        rgb[k, 0] = np.uint8(word >> np.uint32(16))
-        rgb[k, 1] = np.uint8(word >> np.uint32(8))
-        rgb[k, 2] = np.uint8(word)
-
-
-def compile_kernels() -> None:
-    """Compile the kernels, or load them from the cache, so that the first images need not wait.
-
-    The arguments are of the types that occur later: CARLA's buffers are read-only.
-    """
-    words, flow = np.frombuffer(bytes(256), "<u4"), np.frombuffer(bytes(512), "<f4").reshape(8, 8, 2)
-    depth, pose = np.zeros((8, 8), np.float32), np.eye(4)
-    _split(words, np.zeros(64, np.uint8), np.zeros(64, np.uint16))
-    _metres(words, depth.reshape(-1))
-    _name_sky(np.zeros(64, np.uint8), depth.reshape(-1))
-    _colours(words, np.zeros((64, 3), np.uint8))
-    from_flow(flow, depth, Camera(8, 8, 70.0, pose), pose, np.zeros((8, 8, 2), np.float16))
 
 
 class _Sensor:
@@ -215,18 +162,18 @@ class CameraRig:
         buffers = self._buffers
         if "instance_segmentation" in images:
             words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
-            _split(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
+            split_instance(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
         if "depth" in images:
-            _metres(np.frombuffer(images["depth"].raw_data, "<u4"), buffers["depth"].reshape(-1))
+            decode_depth(np.frombuffer(images["depth"].raw_data, "<u4"), buffers["depth"].reshape(-1))
             if "instance_segmentation" in images:
-                _name_sky(buffers["tag"].reshape(-1), buffers["depth"].reshape(-1))
+                name_sky(buffers["tag"].reshape(-1), buffers["depth"].reshape(-1))
         if "optical_flow" in images:
             flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
             old_pose = camera.pose if self._old_pose is None else self._old_pose
             from_flow(flow, buffers["depth"], camera, old_pose, buffers["motion"])
         for kind in ("rgb", _HALF):
             if kind in images:
-                _colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
+                decode_colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
         self._old_pose = camera.pose
         return camera, {name: buffers[name] for name in self._planes if set(SENSORS[name]) <= images.keys()}
 
@@ -249,7 +196,7 @@ class CameraRig:
             "sensor_tick": 0.0,
         }
         if kind in ("rgb", _HALF):
-            settings["motion_blur_intensity"] = 0.0
+            settings |= {"motion_blur_intensity": 0.0, "neuralsim_style": "off"}  # the simulator's own image
         if kind == _HALF:
             settings["half_size"] = "true"
         if self._jitter:

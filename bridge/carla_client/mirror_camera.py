@@ -66,6 +66,8 @@ class RearMirror:
         settings = {"image_size_x": width, "image_size_y": height, "fov": _FOV, "sensor_tick": interval}
         for name, value in settings.items():
             blueprint.set_attribute(name, str(value))
+        if blueprint.has_attribute("neuralsim_style"):
+            blueprint.set_attribute("neuralsim_style", "off")
         set_sensor_role(blueprint)
         half = self._ego.bounding_box.extent
         location = carla.Location(-1.02 * half.x, 0.0, 1.2 * half.z / CAR_HALF_HEIGHT)

@@ -115,8 +115,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "town": Command(
         "run the embedded town alone, a CARLA 0.9.16-compatible server",
-        "neuralsim.town.carla_server.options:TownOptions",
-        "neuralsim.town.carla_server.process:run",
+        "neuralsim.lens.options:PaintedTownOptions",
+        "neuralsim.lens.painted_town:run",
+    ),
+    "lens": Command(
+        "show any CARLA program generated images from its own cameras",
+        "neuralsim.lens.options:LensOptions",
+        "neuralsim.lens.run:run",
     ),
     "bridge": Command(
         "run the bridge alone, on the simulator's machine",

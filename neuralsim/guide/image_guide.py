@@ -8,6 +8,7 @@ by the means of its classes, so that night in the simulator does not darken the 
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 
@@ -22,10 +23,56 @@ _LEAST, _MOST = 0.4, 2.5  # of the exposure
 _SETTLING_TIME = 0.5  # s in which 1 - 1/e of the way to another exposure is gone
 
 
-class ImageGuide:
-    """Computes the graph's ``guide`` u8 (H, W, 4) from the simulator image of one frame after another."""
+class Exposure:
+    """How much brighter the generated surfaces are than the simulator's, changing slowly.
+
+    Cameras of one rig share it, so that a surface that several of them see is equally bright in all. Thread-safe.
+    """
 
     def __init__(self) -> None:
+        self._gain: float | None = None
+        self._time = 0.0
+        self._seen: dict[int, tuple[float, float]] = {}  # by user: brightness of its last image, wanted and present
+        self._lock = threading.Lock()
+
+    def reset(self, user: int) -> None:
+        """Forget what ``user`` saw; and the exposure if nobody else uses it."""
+        with self._lock:
+            self._seen.pop(user, None)
+            if not self._seen:
+                self._gain = None
+
+    def follow(self, user: int, wanted: float, present: float, time: float) -> float:
+        """Return the exposure at ``time``, s, simulated, when ``user`` sees surfaces of these total brightnesses.
+
+        One user's is that of its own image; several users' is that of all their last images, once per moment.
+        """
+        with self._lock:
+            is_alone = self._seen.keys() <= {user}
+            if is_alone:
+                self._seen[user] = wanted, present
+            if is_alone or time != self._time:
+                self._settle(max(time - self._time, 0.0))
+                self._time = time
+            self._seen[user] = wanted, present
+            return 1.0 if self._gain is None else self._gain
+
+    def _settle(self, seconds: float) -> None:
+        wanted, present = (sum(each[place] for each in self._seen.values()) for place in (0, 1))
+        if present > 0.0:
+            gain = min(max(wanted / present, _LEAST), _MOST)
+            kept = 0.0 if self._gain is None else math.exp(-seconds / _SETTLING_TIME)
+            self._gain = gain + kept * ((self._gain or gain) - gain)
+
+
+class ImageGuide:
+    """Computes the graph's ``guide`` u8 (H, W, 4) from the simulator image of one frame after another.
+
+    ``exposure``: that of the rig the camera belongs to, None: its own.
+    """
+
+    def __init__(self, exposure: Exposure | None = None) -> None:
+        self.exposure = exposure or Exposure()
         self._plain, self._lit = (
             Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(lit), guide_kernels.SKETCH_OF_STEP)
             for lit in (False, True)
@@ -34,13 +81,11 @@ class ImageGuide:
         self._objects = np.zeros(((1 << 16) + CHANNELS, 4), np.int32)
         self._known = np.zeros(1 + len(self._objects), np.int32)
         self._classes = np.zeros((CHANNELS, 4), np.int64)
-        self._gain: float | None = None
-        self._time = 0.0
         self._resize((0, 0), (0, 0))
 
     def reset(self) -> None:
         """Forget the exposure, as after a jump of the camera."""
-        self._gain = None
+        self.exposure.reset(id(self))
 
     def follow(
         self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float, lit: bool = False
@@ -82,16 +127,11 @@ class ImageGuide:
         )  # fmt: skip
 
     def _exposure(self, style: np.ndarray, time: float) -> float:
-        """Return how much brighter the style's surfaces are than the image's, changing slowly."""
+        """Return how much brighter the style's surfaces are than the image's."""
         counts = self._classes[_EXPOSURE_CLASSES, 3].astype(np.float64)
         present = float((self._classes[_EXPOSURE_CLASSES, :3] @ _LUMA).sum()) / 255.0
-        target = float(((style[_EXPOSURE_CLASSES] + 0.5) @ _LUMA) @ counts)
-        seconds, self._time = max(time - self._time, 0.0), time
-        if present > 0.0:
-            gain = min(max(target / present, _LEAST), _MOST)
-            kept = 0.0 if self._gain is None else math.exp(-seconds / _SETTLING_TIME)
-            self._gain = gain + kept * ((self._gain or gain) - gain)
-        return 1.0 if self._gain is None else self._gain
+        wanted = float(((style[_EXPOSURE_CLASSES] + 0.5) @ _LUMA) @ counts)
+        return self.exposure.follow(id(self), wanted, present, time)
 
     def _resize(self, whole: tuple[int, ...], read: tuple[int, ...]) -> None:
         """Allocate for guides of the size ``whole`` (height, width) from images of the size ``read``."""

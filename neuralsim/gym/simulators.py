@@ -17,7 +17,7 @@ from neuralsim.gym.route import Route
 from neuralsim.session.processes import Processes
 from neuralsim.town.carla_server.options import TownOptions
 from neuralsim.town.core.types import Transform, VehicleControl
-from neuralsim.town.frames import frame_of, visible_lamps
+from neuralsim.town.frames import frame_of, lit_lamps, visible_lamps
 from neuralsim.town.world import World
 from scenarios.engine.director import Director
 
@@ -132,7 +132,7 @@ class EmbeddedTown:
             pose=actor.transform.matrix(),
         )
         if self._lamps:
-            frame.lamps = visible_lamps(self._world, frame, excluded=self._ego)
+            frame.lamps = visible_lamps(lit_lamps(self._world, self._ego), frame)
         return frame
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Collection, Mapping
@@ -24,12 +25,12 @@ from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import sharpen
 from neuralsim.renderer.upscaling import TemporalUpscaler
-from neuralsim.runtimes import RuntimeUnavailable
+from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
-_LEGIBLE = 360.0  # px of focal length: 512 pixels across 70 degrees; a lamp 40 m away is two pixels then
+LEGIBLE = 360.0  # px of focal length: 512 pixels across 70 degrees; a lamp 40 m away is two pixels then
 _BLEND_TIME = 0.4  # s, simulated, in which 1 - 1/e of the way to the chosen style is gone
 _NOT_PREPARED = "no size yet: pass one to the constructor or to prepare()"
 
@@ -98,6 +99,33 @@ class NeuralRenderer:
         else:
             runtimes.check(runtime)  # raises: an unusable runtime is reported now
 
+    def fork(self) -> NeuralRenderer:
+        """Return the renderer of another camera of one rig: one loaded graph and one exposure, a state of its own.
+
+        ``set_streams`` says how many of the forks render at the same time. Raises RuntimeUnavailable for a runtime
+        whose loaded graph cannot be shared and that fails to load it again.
+        """
+        assert self._size is not None, _NOT_PREPARED
+        assert self._session is not None, _NOT_PREPARED
+        other = copy.copy(self)
+        if isinstance(self._session, ForkableSession):
+            other._session = self._session.fork()
+        else:
+            graph = _graph(self.card, self._pixels)
+            other._session = runtimes.create(self._requested, graph, *self._padded, self._threads)
+        other._image_guide = ImageGuide(self._image_guide.exposure)
+        other._exemplars = _exemplars(self.card)
+        other._failed = set()
+        if self._upscaler is not None:
+            other._upscaler = TemporalUpscaler(self._size, self._upscaler.window)
+        other.reset()
+        return other
+
+    def set_streams(self, streams: int) -> None:
+        """Let ``streams`` forks render at the same time, from the next frame on, where the runtime can."""
+        if isinstance(self._session, ForkableSession):
+            self._session.streams = streams
+
     @property
     def runtime(self) -> str:
         """Return the runtime and precision in use, e.g. "openvino bf16"; the requested one until the size is known."""
@@ -134,7 +162,7 @@ class NeuralRenderer:
         They do where the simulator image is followed and they are large enough in it to be read at 40 m.
         """
         image = self._simulator_image(frame)
-        return image is not None and frame.camera.focal * image.shape[1] >= _LEGIBLE * frame.camera.width
+        return image is not None and frame.camera.focal * image.shape[1] >= LEGIBLE * frame.camera.width
 
     def _simulator_image(self, frame: Frame) -> np.ndarray | None:
         """Return the simulator image to follow, u8 of the frame's size or of half of it; None if there is none."""

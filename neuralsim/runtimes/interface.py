@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -54,6 +54,20 @@ class ModelSession(Protocol):
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from what ``state`` returned, here or in another runtime."""
+
+
+@runtime_checkable
+class ForkableSession(ModelSession, Protocol):
+    """A session that several cameras share: one loaded graph, a state for each.
+
+    ``streams``, which may be set between two steps, is how many of the forks step at the same time, each on its share
+    of the threads: slower for one of them, faster for all.
+    """
+
+    streams: int
+
+    def fork(self) -> ForkableSession:
+        """Return a session of the same loaded graph with no past."""
 
 
 class StatelessSession(Protocol):

@@ -21,8 +21,9 @@ class OnnxRuntimeSession:
     warning = note = ""
 
     def __init__(self, session: ort.InferenceSession, name: str, height: int, width: int) -> None:
-        self.name = name
+        self.name, self.streams = name, 1
         self._session, self._device = session, _device(session)
+        self._size = height, width
         frames = next(port.shape[1] for port in session.get_inputs() if port.name == "past_label")
         self._shapes = state_shapes(height, width, frames)
         self._states = [
@@ -33,6 +34,9 @@ class OnnxRuntimeSession:
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_output("rgb", self._rgb)
         self.reset()
+
+    def fork(self) -> OnnxRuntimeSession:
+        return OnnxRuntimeSession(self._session, self.name, *self._size)
 
     def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         binding = self._binding

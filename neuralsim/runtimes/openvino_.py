@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from bridge.process.user_cache import cache_folder
+from neuralsim.base.machine import cores
 from neuralsim.base.quiet_openvino import ov
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
@@ -18,33 +22,67 @@ _HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = (*_HINTS, "int8")
 
 
+class InferRequests:
+    """The infer requests of one graph, which is compiled once for each number of streams that is asked for."""
+
+    def __init__(self, compile_: Callable[[int], ov.CompiledModel]) -> None:
+        self._compile, self._lock = compile_, threading.Lock()
+        self._idle: dict[int, queue.SimpleQueue[ov.InferRequest]] = {}  # by number of streams
+        self.past_frames: int = self._add(1).input("past_label").shape[1]
+
+    def idle(self, streams: int) -> queue.SimpleQueue[ov.InferRequest]:
+        """Return the idle requests for ``streams`` steps at a time."""
+        with self._lock:
+            if streams not in self._idle:
+                self._add(streams)
+            return self._idle[streams]
+
+    def _add(self, streams: int) -> ov.CompiledModel:
+        compiled = self._compile(streams)
+        self._idle[streams] = queue.SimpleQueue()
+        for _ in range(streams):
+            self._idle[streams].put(compiled.create_infer_request())
+        return compiled
+
+
 class OpenVinoSession:
     """A compiled graph with two sets of state tensors that take turns, so that no state is ever copied."""
 
     warning = note = ""
 
-    def __init__(self, compiled: ov.CompiledModel, name: str, height: int, width: int) -> None:
-        self.name = name
-        self._request = compiled.create_infer_request()
-        self._shapes = state_shapes(height, width, compiled.input("past_label").shape[1])
+    def __init__(self, requests: InferRequests, name: str, height: int, width: int) -> None:
+        self.name, self.streams = name, 1
+        self._requests, self._size = requests, (height, width)
+        self._shapes = state_shapes(height, width, requests.past_frames)
         self._states = [
             {key: ov.Tensor(np.zeros(shape, np.float32)) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
         ]
         self._rgb = np.empty((height, width, 3), np.uint8)
-        self._request.set_tensor("rgb", ov.Tensor(self._rgb, shared_memory=True))
+        self._image = ov.Tensor(self._rgb, shared_memory=True)
         self.reset()
 
+    def fork(self) -> OpenVinoSession:
+        return OpenVinoSession(self._requests, self.name, *self._size)
+
     def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        request = self._request
+        idle = self._requests.idle(self.streams)
+        request = idle.get()
+        try:
+            self._infer(request, inputs)
+        finally:
+            idle.put(request)
+        return self._rgb
+
+    def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
         for key, value in inputs.items():
             request.set_tensor(key, _input(value))
         past, following = self._states
         for key, output in STATE_OUTPUTS.items():
             request.set_tensor(key, past[key])
             request.set_tensor(output, following[key])
+        request.set_tensor("rgb", self._image)
         request.infer()
         self._states.reverse()
-        return self._rgb
 
     def reset(self) -> None:
         for key, (_, nothing) in self._shapes.items():
@@ -99,8 +137,15 @@ def load(
         threads: CPU threads, None = all.
         precision: One of ``PRECISIONS``; None: bf16 where the processor has it.
     """
-    compiled, name = _compile(graph, (height, width), threads, precision)
-    return OpenVinoSession(compiled, name, height, width)
+    name = ""
+
+    def compile_(streams: int) -> ov.CompiledModel:
+        nonlocal name
+        compiled, name = _compile(graph, (height, width), threads, precision, streams)
+        return compiled
+
+    requests = InferRequests(compile_)
+    return OpenVinoSession(requests, name, height, width)
 
 
 def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoStateless:
@@ -109,7 +154,7 @@ def load_stateless(graph: Path, threads: int | None = None, precision: str | Non
 
 
 def _compile(
-    graph: Path, size: tuple[int, int] | None, threads: int | None, precision: str | None
+    graph: Path, size: tuple[int, int] | None, threads: int | None, precision: str | None, streams: int = 1
 ) -> tuple[ov.CompiledModel, str]:
     if precision not in (None, *PRECISIONS):
         raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
@@ -131,8 +176,10 @@ def _compile(
             "INFERENCE_PRECISION_HINT": _HINTS[best if precision == "int8" else precision],
             "ENABLE_CPU_PINNING": False,
         }
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if threads or streams > 1:
+            options["INFERENCE_NUM_THREADS"] = threads or cores()
+        if streams > 1:
+            options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
         compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise RuntimeUnavailable(f"openvino cannot load {graph}: {str(error).strip().splitlines()[-1]}") from error

@@ -27,7 +27,7 @@ from neuralsim.town.render.cameras import Cameras
 from neuralsim.town.render.daylight import needs_headlamps
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.scene import Placements, Scene
-from neuralsim.town.render.view_cache import ViewCache
+from neuralsim.town.render.view_cache import Instant, ViewCache
 from neuralsim.town.static_town import load_static_town
 
 BLOCKED = "Spawn failed because of collision at spawn position"  # CARLA's own message, which its programs look for
@@ -300,12 +300,18 @@ class World:
         """
         return self.exposure(camera_id, picture, shift)()
 
-    def exposure(self, camera_id: int, picture: ColourPlane = "", shift: Jitter | None = None) -> Callable[[], Planes]:
-        """Return a deferred ``capture`` of this moment.
+    def exposure(
+        self, camera_id: int, picture: ColourPlane = "", shift: Jitter | None = None, since: Instant | None = None
+    ) -> Callable[[], Planes]:
+        """Return a deferred ``capture`` of this moment, with the motion since another one (None: the previous tick).
 
         It may be called in any thread, one image at a time, until the next tick.
         """
-        return self._cameras.exposure(self._get(camera_id), picture, shift, self.frame, self.weather)
+        return self._cameras.exposure(self._get(camera_id), picture, shift, self.frame, self.weather, since)
+
+    def instant(self) -> Instant:
+        """Return this moment, for ``exposure`` in a later tick."""
+        return self._cameras.instant()
 
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         """Return what rays can hit: the scene, its props, and the poses of all actors now."""

@@ -126,4 +126,9 @@ def encode(kind: str, planes: Planes, out: np.ndarray, fov: float, pose: np.ndar
     elif planes.rgb is None:
         pixels.fill(OPAQUE)
     else:
-        _rgb(planes.rgb.reshape(-1, 3), pixels)
+        encode_rgb(planes.rgb, out)
+
+
+def encode_rgb(rgb: np.ndarray, out: np.ndarray) -> None:
+    """Write the image ``rgb`` u8 (H, W, 3) into a send buffer, u8 (4 H W)."""
+    _rgb(rgb.reshape(-1, 3), out.view(np.uint32))

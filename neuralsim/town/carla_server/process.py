@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -20,6 +20,7 @@ from bridge.untrusted.memory import memory_limit
 from neuralsim.town.carla_server import handlers, structs
 from neuralsim.town.carla_server.clock import RATE
 from neuralsim.town.carla_server.compile_stamp import CompiledStamp
+from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.options import TownOptions
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.ground.blocks import points_in_polygon
@@ -40,8 +41,11 @@ def _compile(world: World) -> None:
     world.rays().cast(np.zeros(3), np.eye(3)[:1], 1.0, world.shapes()[2])
 
 
-def serve(options: TownOptions) -> int:
-    """Serve the town until asked to stop; return the exit code. Print one line when ready."""
+def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | None = None) -> int:
+    """Serve the town until asked to stop; return the exit code. Print one line when ready.
+
+    ``make_generator``: returns what generates the images of rgb cameras, or raises ValueError; None: nothing does.
+    """
     lifetime = Lifetime(options.with_parent)
     # A thread that waits for the lock of another gets it within half a millisecond rather than five.
     sys.setswitchinterval(0.0005)
@@ -72,9 +76,9 @@ def serve(options: TownOptions) -> int:
         first = next(iter(available))
         options.announce_step(f"Building {first}: the first time takes longer", console)
         has_traffic = bool(options.vehicles or options.walkers)
-        server = TownServer(
-            make_world, first, available, options.host, options.port, options.streaming_port, has_traffic
-        )
+        address = options.host, options.port, options.streaming_port
+        generator = make_generator() if make_generator is not None else None
+        server = TownServer(make_world, first, available, *address, has_traffic, generator)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1
@@ -82,17 +86,17 @@ def serve(options: TownOptions) -> int:
         print(f"town: {error}", file=sys.stderr)
         return 1
     server.start()
-    address, name = f"{options.host}:{server.port}", server.world.name
-    options.announce("ready", {"server": address, "town": name}, f"town: {name} ready on {address}", console)
+    where, name = f"{options.host}:{server.port}", server.world.name
+    options.announce("ready", {"server": where, "town": name}, f"town: {name} ready on {where}", console)
     lifetime.wait()
     server.close()
     return 0
 
 
-def run(options: TownOptions) -> NoReturn:
+def run(options: TownOptions, make_generator: Callable[[], ImageGenerator] | None = None) -> NoReturn:
     """Call :func:`serve`, then end this process without waiting for a thread that is still rendering an image."""
     try:
-        code = serve(options)
+        code = serve(options, make_generator)
     except BrokenPipeError:  # the process that started this one is gone before it was ready
         code = 1
     end(code)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.messages import Camera, Frame
 from bridge.tags import Tag
+from neuralsim.town import frames
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.actor_states import ActorStates
 from neuralsim.town.carla_server.compat import gbuffers
@@ -20,11 +22,19 @@ from neuralsim.town.carla_server.compat.event_camera import EventCamera
 from neuralsim.town.carla_server.compat.instruments import INSTRUMENTS
 from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY, Cast, Instrument, Measurement
 from neuralsim.town.carla_server.compat.v2x import Airwaves
+from neuralsim.town.carla_server.generated_cameras import (
+    AUTO,
+    STYLE,
+    GeneratedCamera,
+    ImageGenerator,
+    is_generated,
+)
 from neuralsim.town.carla_server.streams import StreamServer
 from neuralsim.town.core.sensor_blueprints import colour_plane_of
 from neuralsim.town.core.types import Actor
 from neuralsim.town.raycasting.rays import Hits
 from neuralsim.town.render.raster import Planes
+from neuralsim.town.render.view_cache import Instant
 
 if TYPE_CHECKING:
     from neuralsim.town.world import World
@@ -43,6 +53,8 @@ class Sensor:
     instrument: Instrument | None = None
     event_camera: EventCamera | None = None
     gbuffers: dict[int, int] = field(default_factory=dict)  # requested streams of a camera's G-buffer, by texture
+    generated: GeneratedCamera | None = None  # what makes the images of a camera that are not the simulator's own
+    since: Instant | None = None  # when it took its last frame
 
     @property
     def streams(self) -> list[int]:
@@ -54,9 +66,15 @@ class Sensing:
     """All sensors of ``world``; also the ``SensorContext`` of its instruments."""
 
     def __init__(
-        self, world: World, actor_states: ActorStates, streams: StreamServer, warn: Callable[[str], None]
+        self,
+        world: World,
+        actor_states: ActorStates,
+        streams: StreamServer,
+        warn: Callable[[str], None],
+        generator: ImageGenerator | None = None,
     ) -> None:
         self.world, self.actor_states, self.streams = world, actor_states, streams
+        self.generator = generator
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
         self.airwaves = Airwaves()
@@ -76,9 +94,13 @@ class Sensing:
         make = INSTRUMENTS.get(kind)
         instrument = None if make is None else make(self, actor)
         event_camera = EventCamera(attributes) if kind == "sensor.camera.dvs" else None
+        generated = None
+        if self.generator is not None and is_generated(actor):
+            width, height = int(attributes["image_size_x"]), int(attributes["image_size_y"])
+            generated = self.generator.open(width, height, fov, attributes.get(STYLE, AUTO))
         stream, now = self.streams.open(), self.world.time
         self.sensors[actor.id] = Sensor(
-            kind, stream, period, fov, last=now, instrument=instrument, event_camera=event_camera
+            kind, stream, period, fov, last=now, instrument=instrument, event_camera=event_camera, generated=generated
         )
 
     def close(self) -> None:
@@ -95,6 +117,8 @@ class Sensing:
             self._drop(self.sensors.pop(ident))
 
     def _drop(self, sensor: Sensor) -> None:
+        if sensor.generated is not None:
+            sensor.generated.close()
         for stream in sensor.streams:
             self.streams.drop(stream)
 
@@ -201,19 +225,52 @@ class Sensing:
         except Exception as error:
             self._warn(f"{name} failed: {type(error).__name__}: {error}")
 
-    def publish_images(self) -> None:
-        """Begin to render the images that are due; each is sent once it is rendered."""
-        jobs = []
-        for ident, sensor in self._due("sensor.camera."):
+    def publish_images(self, complete: bool) -> None:
+        """Begin to render the images that are due; each is sent once it is rendered.
+
+        ``complete``: whether each image is generated of exactly this tick, and the next one waits; else a camera whose
+        generator is busy takes a later tick.
+        """
+        jobs, later = [], []
+        for ident, sensor in self._due("sensor.camera.", complete=complete):
             with self._isolated(f"camera {ident}"):
+                if sensor.generated is not None:
+                    later.append(self._generation(ident, sensor, sensor.generated))
+                    continue
                 actor, exposure = (
                     self.world.actors[ident],
                     self.world.exposure(ident, "rgb" if sensor.event_camera else ""),
                 )
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
                 jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposure))
-        if jobs:
-            self._pending.append(self._image_worker.submit(_run_all, jobs))
+        if jobs or later:  # the simulator's own images do not wait for the generator
+            self._pending.append(self._image_worker.submit(_run_all, jobs + later))
+
+    def _generation(self, ident: int, sensor: Sensor, generated: GeneratedCamera) -> Callable[[], None]:
+        """Return what renders the frame of a camera of now and passes it on to its generator."""
+        world, actor = self.world, self.world.actors[ident]
+        exposure, sensor.since = world.exposure(ident, "rgb", since=sensor.since), world.instant()
+        camera, tick, now, weather = frames.camera_of(world, ident), world.frame, world.time, dict(world.weather)
+        header, lit = self._header(sensor, actor), frames.lit_lamps(world, actor.parent)
+
+        def generate() -> None:
+            with self._isolated(sensor.kind):
+                planes = exposure()
+                frame = frames.as_frame(planes, camera, tick, now, weather, "rgb")
+                if generated.needs_lamps:
+                    frame.lamps = frames.visible_lamps(lit, frame)
+                self._publish_gbuffers(sensor, header, planes, camera)
+                generated.submit(frame, partial(self._publish_generated, sensor, header, frame))
+
+        return generate
+
+    def _publish_generated(self, sensor: Sensor, header: bytes, frame: Frame, image: np.ndarray) -> None:
+        """Send the image u8 (H, W, 3) that was generated of a camera's ``frame``."""
+        with self._isolated(sensor.kind):
+            height, width = image.shape[:2]
+            pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))
+            camera_images.encode_rgb(image, pixels)
+            self.streams.publish(sensor.stream, (header, structs.IMAGE_HEADER.pack(width, height, sensor.fov)), pixels)
 
     def _publish_image(
         self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposure: Callable[[], Planes]
@@ -232,18 +289,24 @@ class Sensing:
             pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))
             camera_images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
             self.streams.publish(sensor.stream, (header, size), pixels)
-            header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
-            for texture, stream in list(sensor.gbuffers.items()):
-                if self.streams.subscriber_count(stream):
-                    pixels = self.streams.borrow(height * width * 4)
-                    if texture in gbuffers.CAMERAS:
-                        camera_images.encode(gbuffers.CAMERAS[texture], planes, pixels, sensor.fov, pose)
-                    else:
-                        gbuffers.encode(texture, planes, pixels)
-                    self.streams.publish(stream, (header, size), pixels)
+            self._publish_gbuffers(sensor, header, planes, Camera(width, height, sensor.fov, pose))
 
-    def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
+    def _publish_gbuffers(self, sensor: Sensor, header: bytes, planes: Planes, camera: Camera) -> None:
+        size = structs.IMAGE_HEADER.pack(camera.width, camera.height, sensor.fov)
+        header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
+        for texture, stream in list(sensor.gbuffers.items()):
+            if self.streams.subscriber_count(stream):
+                pixels = self.streams.borrow(camera.height * camera.width * 4)
+                if texture in gbuffers.CAMERAS:
+                    camera_images.encode(gbuffers.CAMERAS[texture], planes, pixels, sensor.fov, camera.pose)
+                else:
+                    gbuffers.encode(texture, planes, pixels)
+                self.streams.publish(stream, (header, size), pixels)
+
+    def _due(self, *type_prefixes: str, casting: bool = False, complete: bool = True) -> list[tuple[int, Sensor]]:
         """Return the sensors of these kinds, with or without rays, that are due and have subscribers.
+
+        Unless ``complete``, cameras whose generator is busy stay due.
 
         It also sets when each is due next. As in CARLA, that is counted from the sensor's own first tick, whether or
         not anyone subscribed by then.
@@ -252,6 +315,8 @@ class Sensing:
         due = []
         for ident, sensor in self.sensors.items():
             if casting != (sensor.instrument is not None and sensor.instrument.casts):
+                continue
+            if not complete and sensor.generated is not None and not sensor.generated.is_ready():
                 continue
             if sensor.kind.startswith(type_prefixes) and sensor.due <= now:
                 if self.streams.subscriber_count(sensor.stream):

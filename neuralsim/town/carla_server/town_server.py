@@ -20,6 +20,7 @@ from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
 from neuralsim.town.carla_server.clock import RATE, Clock
 from neuralsim.town.carla_server.compat.recorder import Recorder
+from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
 from neuralsim.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
 from neuralsim.town.carla_server.sensing import Sensing
@@ -83,6 +84,7 @@ class TownServer:
         streaming_port: Port for sensor data, 0: any free port.
         is_patient: Whether a first client that becomes synchronous at once finds the town in its initial state; of no
             use if nothing moves by itself.
+        generator: What makes the images of rgb cameras that do not choose the simulator's own.
     """
 
     def __init__(
@@ -94,7 +96,9 @@ class TownServer:
         port: int = 2000,
         streaming_port: int = 0,
         is_patient: bool = True,
+        generator: ImageGenerator | None = None,
     ) -> None:
+        self.generator = generator
         self.lock = threading.RLock()
         self._ticking = threading.Lock()  # held while waiting for the sensors; taken before ``lock``
         self.rpc = RpcServer(host, port, self._dispatch, self._closed)
@@ -186,7 +190,7 @@ class TownServer:
             self.sensing.close()
         self.world = world
         self.actor_states = ActorStates(world)
-        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn)
+        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn, self.generator)
         self.vehicle_commands = VehicleCommands(world)
         self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
@@ -243,7 +247,7 @@ class TownServer:
         then(self.world.frame)
         self.sensing.publish_rays()
         if not self.settings.no_rendering_mode:
-            self.sensing.publish_images()
+            self.sensing.publish_images(self.settings.synchronous_mode)
 
     def tick_for(self, call: Call) -> None:
         """Tick at a client's request and answer as soon as the client can continue; if asynchronous, answer at once."""

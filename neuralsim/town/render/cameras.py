@@ -13,7 +13,7 @@ from neuralsim.town.dynamics.vehicle_dynamics import VehicleState
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.daylight import Atmosphere
 from neuralsim.town.render.raster import Planes
-from neuralsim.town.render.view_cache import ViewCache, ViewKey
+from neuralsim.town.render.view_cache import Instant, ViewCache, ViewKey
 
 
 class Cameras:
@@ -35,7 +35,13 @@ class Cameras:
         return self._views.poses
 
     def exposure(
-        self, camera: Actor, colour_plane: ColourPlane, shift: Jitter | None, frame: int, weather: Mapping[str, float]
+        self,
+        camera: Actor,
+        colour_plane: ColourPlane,
+        shift: Jitter | None,
+        frame: int,
+        weather: Mapping[str, float],
+        since: Instant | None = None,
     ) -> Callable[[], Planes]:
         """Return what renders a camera's planes: see ``World.exposure``. Raises ValueError for other actors."""
         view = self._view(camera, frame)
@@ -47,7 +53,12 @@ class Cameras:
         # a vehicle is not seen from its own seat or bonnet, but from a camera that follows it
         hide = 0 if not camera.parent or self._mounts.follows(camera) else camera.parent
         colour_plane = colour_plane or colour_plane_of(camera)
-        return self._views.exposure(self.poses(), camera.id, view, Atmosphere.of(weather), hide, lit, colour_plane)
+        light = Atmosphere.of(weather)
+        return self._views.exposure(self.poses(), camera.id, view, light, hide, lit, colour_plane, since)
+
+    def instant(self) -> Instant:
+        """Return what ``exposure`` takes as ``since`` in a later tick."""
+        return self._views.instant(self.poses())
 
     def _view(self, actor: Actor, frame: int) -> ViewKey | None:
         """Return the view of a camera, None for other actors."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,13 @@ VEHICLE = 7.0  # m, radius around the centre of any vehicle
 ViewKey = tuple[int, int, float, bytes, Jitter]  # width, height, field of view, pose, shift
 
 
+class Instant(NamedTuple):
+    """Where everything was at the end of a tick."""
+
+    poses: Poses
+    rolled: WheelAngles  # of the actors
+
+
 @dataclass
 class _Seen:
     """A view that was drawn. Its image is shaded on demand."""
@@ -35,9 +43,10 @@ class _Seen:
 
 @dataclass
 class _Moment:
-    """The views of one moment by view and hidden instance, and the number of rasterisers in use by lens."""
+    """The views of one moment by view, hidden instance and the id of the instant that motion leads to (None: the
+    previous tick), and the number of rasterisers in use by lens."""
 
-    seen: dict[tuple[ViewKey, int], _Seen] = field(default_factory=dict)
+    seen: dict[tuple[ViewKey, int, int], _Seen] = field(default_factory=dict)
     used: dict[tuple[int, int, float], int] = field(default_factory=dict)
 
 
@@ -86,6 +95,10 @@ class ViewCache:
         self._last, self._advanced = poses, None
         self.changed()
 
+    def instant(self, poses: Poses) -> Instant:
+        """Return what ``exposure`` takes as ``since`` in a later tick. ``poses``: those of now."""
+        return Instant(poses, self._since(poses)[1])
+
     def exposure(
         self,
         poses: Poses,
@@ -95,6 +108,7 @@ class ViewCache:
         hide: int,
         lit: bool,
         picture: ColourPlane,
+        since: Instant | None = None,
     ) -> Callable[[], Planes]:
         """Return what renders the planes of a view, once per moment: cameras with the same view share them.
 
@@ -108,8 +122,11 @@ class ViewCache:
             hide: Instance that is not drawn.
             lit: Whether a camera with the same view may ask for an image.
             picture: The image that this camera gets.
+            since: When the motion began, None: the previous tick.
         """
-        return partial(self._planes, self._moment, poses, camera, view, sun, hide, lit, picture)
+        if since is not None and self._last is not None and since.poses is self._last:
+            since = None
+        return partial(self._planes, self._moment, poses, camera, view, sun, hide, lit, picture, since)
 
     def _planes(
         self,
@@ -121,10 +138,13 @@ class ViewCache:
         hide: int,
         lit: bool,
         picture: ColourPlane,
+        since: Instant | None,
     ) -> Planes:
-        seen = moment.seen.get((view, hide))
+        key = view, hide, id(since)
+        seen = moment.seen.get(key)
         if seen is None or (picture and not seen.lit):
-            seen = moment.seen[view, hide] = self._draw(moment, poses, camera, view, sun, hide, lit or bool(picture))
+            is_lit = lit or bool(picture)
+            seen = moment.seen[key] = self._draw(moment, poses, camera, view, sun, hide, is_lit, since)
         if picture == "rgb_half" and seen.half is None:
             rgb = seen.rasteriser.shade(self._backdrops().at(sun[0], sun[1]), half=True)
             seen.half = seen.planes._replace(rgb=rgb)
@@ -133,7 +153,15 @@ class ViewCache:
         return seen.half if picture == "rgb_half" and seen.half else seen.planes
 
     def _draw(
-        self, moment: _Moment, poses: Poses, camera: int, view: ViewKey, sun: tuple[float, ...], hide: int, lit: bool
+        self,
+        moment: _Moment,
+        poses: Poses,
+        camera: int,
+        view: ViewKey,
+        sun: tuple[float, ...],
+        hide: int,
+        lit: bool,
+        since: Instant | None,
     ) -> _Seen:
         lens = view[:3]
         slots, used = self._slots.setdefault(lens, []), moment.used.get(lens, 0)
@@ -141,9 +169,9 @@ class ViewCache:
             slots.append(Rasteriser(*lens))
         moment.used[lens] = used + 1
         pose = poses.matrix[poses.row[camera]]
-        last = self._last or poses
+        last = since.poses if since else self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
-        placed, jitter = self._placements(poses, pose, slots[used]), view[4]
+        placed, jitter = self._placements(poses, pose, slots[used], since), view[4]
         planes = slots[used].draw(self.scene, placed, pose, before, sun=sun, hide=hide, lit=lit, jitter=jitter)
         return _Seen(slots[used], planes, lit)
 
@@ -162,10 +190,17 @@ class ViewCache:
             self._advanced = poses, row, rolled
         return self._advanced[1], self._advanced[2]
 
-    def _placements(self, poses: Poses, camera: np.ndarray, rasteriser: Rasteriser) -> Placements:
+    def _placements(
+        self, poses: Poses, camera: np.ndarray, rasteriser: Rasteriser, since: Instant | None
+    ) -> Placements:
         """Return what is placed before a camera at f64 (4, 4): actors, their wheels, and props."""
         book = templates().wheels
         row, rolled = self._since(poses)
+        last, last_rolled = (self._last, self._rolled) if since is None else since
+        if since is not None and not np.array_equal(since.poses.ids, poses.ids):
+            row = np.array([since.poses.row.get(ident, -1) for ident in poses.ids.tolist()], np.int64)
+        elif since is not None:
+            row = np.arange(len(poses.ids))
         seen = np.flatnonzero(poses.template >= 0)
         matrix, template = poses.matrix[seen], book.body[poses.template[seen]]
         previous, before = matrix, template
@@ -175,13 +210,13 @@ class ViewCache:
         owner = rolling[owner]
         metres, steer = rolled.rolled[seen], rolled.steer[seen]
         was, steered = metres, steer
-        if self._last is not None:
+        if last is not None:
             old = row[seen]
             known = old >= 0
-            previous = np.where(known[:, None, None], self._last.matrix[old], matrix)
-            before = np.where(known, book.body[self._last.template[old]], template)
-            was = np.where(known, self._rolled.rolled[old], metres)
-            steered = np.where(known, self._rolled.steer[old], steer)
+            previous = np.where(known[:, None, None], last.matrix[old], matrix)
+            before = np.where(known, book.body[last.template[old]], template)
+            was = np.where(known, last_rolled.rolled[old], metres)
+            steered = np.where(known, last_rolled.steer[old], steer)
         near = self._in_view(self._places, self._radius, self._reach, camera, rasteriser)
         now, then = np.split(  # of the wheels
             book.poses(

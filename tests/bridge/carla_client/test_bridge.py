@@ -18,9 +18,10 @@ import pytest
 from helpers.bridge_processes import advance, end, free_port, start, start_bridge, start_town, wait_for
 
 from bridge import carla_bridge
-from bridge.carla_client.camera_rig import _name_sky, matrix
+from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
+from bridge.carla_client.image_decoding import name_sky
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
 from bridge.messages import MIRROR, Control, Frame
@@ -291,7 +292,7 @@ def test_a_mode_that_a_killed_master_has_left_behind_is_not_restored(town):
 
 def test_what_has_no_tag_at_the_far_plane_is_sky():
     tag = np.array([0, 0, 1, 11], np.uint8)
-    _name_sky(tag, np.array([1000.0, 40.0, 1000.0, 1000.0], np.float32))
+    name_sky(tag, np.array([1000.0, 40.0, 1000.0, 1000.0], np.float32))
     assert tag.tolist() == [Tag.SKY, 0, 1, Tag.SKY]
 
 

@@ -11,7 +11,7 @@ from bridge.size import MOST
 from neuralsim.town.assets.people_meshes import PHASES
 from neuralsim.town.assets.skeleton import bones
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server import generated_cameras, structs
 from neuralsim.town.carla_server.compat.v2x import CustomMessages
 from neuralsim.town.carla_server.handlers.lookup import find
 from neuralsim.town.carla_server.registry import function
@@ -37,7 +37,7 @@ def spawn(
     _, kind, values = description
     if parent:
         find(town, parent)
-    attributes = structs.attributes(values)
+    attributes = generated_cameras.chosen(kind, structs.attributes(values), town.generator)
     if kind.startswith("sensor.camera."):
         _check_camera(attributes)
     arm = {"arm": True} if attachment != RIGID else {}

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.generated_cameras import with_style
 from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
@@ -119,7 +120,10 @@ def set_weather_parameters(town: TownServer, call: Call, values: list[float]) ->
 
 @function
 def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
-    return [structs.pack_blueprint(number, each) for number, each in enumerate(town.world.blueprints(), 1)]
+    library = town.world.blueprints()
+    if town.generator is not None:
+        library = [with_style(each, town.generator.styles) for each in library]
+    return [structs.pack_blueprint(number, each) for number, each in enumerate(library, 1)]
 
 
 def _light(town: TownServer, ident: int) -> TrafficLight:

@@ -1,0 +1,63 @@
+"""Decoding of CARLA's camera images, BGRA read as little-endian u32 words, into the planes of a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from bridge.link.motion import from_flow
+from bridge.messages import Camera
+
+
+@njit(cache=True, nogil=True)
+def split_instance(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
+    """Decode instance segmentation: the tag is in R, the id is G + 256 B."""
+    for k in range(words.size):
+        word = words[k]
+        tag[k] = np.uint8(word >> np.uint32(16))
+        instance[k] = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
+            (word & np.uint32(0xFF)) << np.uint32(8)
+        )
+
+
+@njit(cache=True, nogil=True)
+def decode_depth(words: np.ndarray, depth: np.ndarray) -> None:
+    """Decode depth: 1000 m * (R + 256 G + 65536 B) / (2^24 - 1)."""
+    scale = np.float32(1000.0 / 16777215.0)
+    for k in range(words.size):
+        word = words[k]
+        red, blue = (word >> np.uint32(16)) & np.uint32(0xFF), (word & np.uint32(0xFF)) << np.uint32(16)
+        depth[k] = np.float32(np.int32(red | (word & np.uint32(0xFF00)) | blue)) * scale
+
+
+@njit(cache=True, nogil=True)
+def name_sky(tag: np.ndarray, depth: np.ndarray) -> None:
+    """Tag what is untagged at the far plane as sky: an instance camera shows meshes with a tag, and CARLA's sky dome
+    may be none."""
+    for k in range(tag.size):
+        if tag[k] == 0 and depth[k] > 999.0:
+            tag[k] = 11
+
+
+@njit(cache=True, nogil=True)
+def decode_colours(words: np.ndarray, rgb: np.ndarray) -> None:
+    """Decode the colours of ``words`` u32 (N,) into ``rgb`` u8 (N, 3)."""
+    for k in range(words.size):
+        word = words[k]
+        rgb[k, 0] = np.uint8(word >> np.uint32(16))
+        rgb[k, 1] = np.uint8(word >> np.uint32(8))
+        rgb[k, 2] = np.uint8(word)
+
+
+def compile_kernels() -> None:
+    """Compile the kernels, or load them from the cache, so that the first images need not wait.
+
+    The arguments are of the types that occur later: CARLA's buffers are read-only.
+    """
+    words, flow = np.frombuffer(bytes(256), "<u4"), np.frombuffer(bytes(512), "<f4").reshape(8, 8, 2)
+    depth, pose = np.zeros((8, 8), np.float32), np.eye(4)
+    split_instance(words, np.zeros(64, np.uint8), np.zeros(64, np.uint16))
+    decode_depth(words, depth.reshape(-1))
+    name_sky(np.zeros(64, np.uint8), depth.reshape(-1))
+    decode_colours(words, np.zeros((64, 3), np.uint8))
+    from_flow(flow, depth, Camera(8, 8, 70.0, pose), pose, np.zeros((8, 8, 2), np.float16))

@@ -1,0 +1,177 @@
+"""CARLA's wire from the client's side: calls, stream tokens and stream messages of a server."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.rpc import MAX_MESSAGE_BYTES, RpcError
+from neuralsim.town.carla_server.streams import LENGTH, TOKEN
+
+CALL_TIMEOUT = 20.0  # s
+MAX_STREAM_MESSAGE = 256 << 20  # bytes
+_IPV4 = 1  # address type of a token
+_CHUNK = 1 << 20  # bytes
+#: Offset of the first actor in a message of the snapshot stream.
+RECORDS = structs.SENSOR_HEADER.size + structs.EPISODE_HEADER.size
+
+
+class Address(NamedTuple):
+    """Where a server is."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Token(NamedTuple):
+    """A stream's id, and where it is served."""
+
+    stream: int
+    address: Address
+
+    @classmethod
+    def read(cls, data: bytes, server: Address) -> Token:
+        """Read the 24 bytes of a token that came from ``server``. Raises ValueError."""
+        if len(data) != TOKEN.size:
+            raise ValueError(f"a stream token has {TOKEN.size} bytes, not {len(data)}")
+        stream, port, _, kind, raw = TOKEN.unpack(data)
+        host = socket.inet_ntoa(raw[:4]) if kind == _IPV4 and any(raw[:4]) else server.host
+        return cls(stream, Address(host, port))
+
+    def at(self, port: int) -> bytes:
+        """Return the token of the same stream at ``port`` of the server that the client called."""
+        return TOKEN.pack(self.stream, port, 1, 0, b"")
+
+
+def connect(address: Address) -> socket.socket:
+    """Return a connection. Raises OSError, whose text names the address."""
+    try:
+        sock = socket.create_connection(address, timeout=CALL_TIMEOUT)
+    except OSError as error:
+        raise OSError(
+            f"no CARLA server at {address}: {error.strerror or error}".lower().replace("carla", "CARLA")
+        ) from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def close(*sockets: socket.socket) -> None:
+    """Close sockets, and wake up the threads that wait for them."""
+    for sock in sockets:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        sock.close()
+
+
+def unpacker() -> msgpack.Unpacker:
+    """Return a decoder of CARLA's messages, which have no limits but that of their size."""
+    return msgpack.Unpacker(max_buffer_size=MAX_MESSAGE_BYTES, strict_map_key=False, unicode_errors="surrogateescape")
+
+
+class RpcClient:
+    """Calls a server's functions, one at a time, from any thread. Raises OSError if the server is gone."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._sock, self._unpacker = connect(address), unpacker()
+        self._lock, self._ident = threading.Lock(), 0
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Return the function's result. Raises ``RpcError`` with the server's message."""
+        with self._lock:
+            self._ident += 1
+            self._sock.sendall(msgpack.packb([0, self._ident, name, [[False], *args]]))
+            while True:
+                for message in self._unpacker:
+                    if message[1] == self._ident:
+                        return unwrap(message[3])
+                data = self._sock.recv(_CHUNK)
+                if not data:
+                    raise OSError(f"the CARLA server at {self.address} has closed the connection")
+                self._unpacker.feed(data)
+
+    def token(self, stream: int) -> Token:
+        """Return the token of a stream."""
+        return Token.read(self.call("get_sensor_token", stream)[0], self.address)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._sock.close()
+
+
+def unwrap(result: Any) -> Any:
+    """Return the value in CARLA's ``Response<T>``. Raises ``RpcError`` for an error."""
+    inner = result[0] if isinstance(result, list) and len(result) == 1 else [1, result]
+    if is_error(result):
+        raise RpcError(str(inner[1][0]))
+    return None if inner[0] is False else inner[1]
+
+
+def is_error(result: Any) -> bool:
+    """Return whether a ``Response<T>`` is an error: [[0, [text]]], or [[True, [text]]] of a function without result."""
+    inner = result[0] if isinstance(result, list) and len(result) == 1 else None
+    return (
+        isinstance(inner, list) and len(inner) == 2 and (inner[0] is True or (inner[0] == 0 and inner[0] is not False))
+    )
+
+
+class StreamReader:
+    """The messages of one stream, read one after another."""
+
+    def __init__(self, token: Token) -> None:
+        self.sock = connect(token.address)
+        self.sock.settimeout(None)
+        self.sock.sendall(LENGTH.pack(token.stream))
+
+    def wait(self, timeout: float) -> bool:
+        """Return whether ``read`` finds something within ``timeout`` seconds. Raises ValueError once it is closed."""
+        return bool(select.select([self.sock], [], [], timeout)[0])
+
+    def read(self) -> bytearray:
+        """Wait for the next message. Raises OSError when the server closes the stream, or ``close`` was called."""
+        (length,) = LENGTH.unpack(self._receive(LENGTH.size))
+        if length > MAX_STREAM_MESSAGE:
+            raise OSError(f"a stream's message of {length} bytes")
+        return self._receive(length)
+
+    def _receive(self, length: int) -> bytearray:
+        data = bytearray(length)
+        view, received = memoryview(data), 0
+        while received < length:
+            count = self.sock.recv_into(view[received:])
+            if not count:
+                raise OSError("the server has closed the stream")
+            received += count
+        return data
+
+    def close(self) -> None:
+        """Wake up ``read`` and disconnect."""
+        close(self.sock)
+
+
+def snapshot_actors(message: bytes | bytearray) -> np.ndarray:
+    """Return the ids u32 (N,) of the actors in a message of the snapshot stream."""
+    count = max(len(message) - RECORDS, 0) // structs.RECORD
+    records = np.frombuffer(message, np.uint8, count * structs.RECORD, RECORDS).reshape(count, structs.RECORD)
+    ids: np.ndarray = np.ascontiguousarray(records[:, :4]).view("<u4").reshape(-1)
+    return ids
+
+
+def without_actors(message: bytearray, hidden: set[int]) -> bytearray:
+    """Return a message of the snapshot stream without the actors ``hidden``."""
+    ids = snapshot_actors(message)
+    kept = ~np.isin(ids, np.fromiter(hidden, np.uint32, len(hidden)))
+    if kept.all():
+        return message
+    records = np.frombuffer(message, np.uint8, len(ids) * structs.RECORD, RECORDS).reshape(-1, structs.RECORD)
+    return message[:RECORDS] + bytearray(records[kept].tobytes())

@@ -1,0 +1,321 @@
+"""Hands the calls of one client through to the server, and changes those that concern rgb cameras and streams.
+
+Everything else is passed on byte by byte.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgpack
+
+from neuralsim.lens.carla_wire import RpcClient, close, connect, is_error, unpacker
+from neuralsim.lens.leftovers import is_companion
+from neuralsim.lens.lens import Lens
+from neuralsim.lens.lens_camera import Mount
+from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERA, OFF, STYLE, GeneratedCamera
+from neuralsim.town.carla_server.rpc import RpcError, wrap_error
+
+_CHUNK = 1 << 18  # bytes
+_SPAWN, _DESTROY = 0, 1  # index in the variant of ``rpc::Command``
+#: Commands that move an actor: the call that does the same.
+_MOVES = {6: "set_actor_transform", 19: "set_actor_location"}
+#: Calls after which the actors are others.
+_NEW_EPISODES = ("load_new_episode", "copy_opendrive_to_file")
+
+Change = Callable[[Any], Any]  # of a result
+
+
+class ClientRelay:
+    """The connection of one client, with one of its own to the server."""
+
+    def __init__(self, lens: Lens, sock: socket.socket) -> None:
+        self.lens, self.sock = lens, sock
+        self._server: socket.socket | None = None
+        self._pending: dict[int, Change] = {}  # by request: what is changed in its result
+        self._sending = threading.Lock()
+
+    def serve(self) -> None:
+        """Serve the client until it or the server is gone."""
+        try:
+            self._server = connect(self.lens.server)
+            self._server.settimeout(None)
+            threading.Thread(target=self._answer, args=(self._server,), name="lens-answers", daemon=True).start()
+        except OSError as error:
+            self._refuse(str(error))
+            return
+        try:
+            for raw, message in _messages(self.sock):
+                self._request(self._server, raw, message)
+        except (OSError, ValueError, msgpack.UnpackException):
+            pass  # disconnected, or no client of CARLA's
+        finally:
+            close(self.sock, self._server)
+
+    def _refuse(self, why: str) -> None:
+        """Answer every call with an error: there is no server."""
+        with suppress(OSError, ValueError, msgpack.UnpackException):
+            for _, message in _messages(self.sock):
+                self._reply(message[1], wrap_error(f"lens: {why}"))
+        close(self.sock)
+
+    def _reply(self, ident: int, result: Any) -> None:
+        with self._sending:
+            self.sock.sendall(msgpack.packb([1, ident, None, result], unicode_errors="surrogateescape"))
+
+    def _request(self, server: socket.socket, raw: bytes, message: Any) -> None:
+        """Pass a request on, as it came or changed."""
+        if not (isinstance(message, list) and len(message) == 4 and message[0] == 0):
+            server.sendall(raw)
+            return
+        _, ident, name, (metadata, *arguments) = message
+        handler = _HANDLERS.get(name)
+        try:
+            changed = handler(self, ident, arguments) if handler is not None else None
+        except RpcError as error:
+            self._reply(ident, wrap_error(str(error)))
+            return
+        if changed is not None:
+            raw = msgpack.packb([0, ident, name, [metadata, *changed]], unicode_errors="surrogateescape")
+        server.sendall(raw)
+
+    def _answer(self, server: socket.socket) -> None:
+        """Pass answers on, as they came or changed."""
+        try:
+            for raw, message in _messages(server):
+                change = self._pending.pop(message[1], None)
+                if change is None or is_error(message[3]):
+                    if change is not None:
+                        _discard(change)
+                    with self._sending:
+                        self.sock.sendall(raw)
+                else:
+                    self._reply(message[1], change(message[3]))
+        except (OSError, ValueError, msgpack.UnpackException):
+            pass
+        finally:
+            close(self.sock, server)
+
+    # Requests: each returns the arguments to pass on, None for those that came ----------------------------------------
+
+    def spawn_actor(self, ident: int, arguments: list[Any]) -> list[Any] | None:
+        description, transform, *attachment = arguments
+        if description[1] != CAMERA:
+            return None
+        given, generated = self._open(description)
+        arguments[0] = _without_style(description)
+        mount = Mount(transform, attachment)
+        self._pending[ident] = _Spawned(self.lens, given, mount, generated)
+        return arguments
+
+    def _open(self, description: list[Any]) -> tuple[dict[str, str], GeneratedCamera | None]:
+        """Return the attributes that a client gives an rgb camera, and what generates its images, None for "off"."""
+        given = {str(name): str(value) for name, _, value in description[2]}
+        style = given.setdefault(STYLE, AUTO)
+        if style == OFF or given.get("half_size") == "true":
+            return given, None
+        size = int(given.get("image_size_x", 800)), int(given.get("image_size_y", 600))
+        try:
+            return given, self.lens.generator.open(*size, float(given.get("fov", 90.0)), style)
+        except ValueError as error:
+            raise RpcError(str(error)) from None
+
+    def apply_batch(self, ident: int, arguments: list[Any]) -> list[Any] | None:
+        changes: dict[int, Change] = {}
+        for place, ((index, command),) in enumerate(arguments[0]):
+            if index == _SPAWN and command[0][1] == CAMERA:
+                given, generated = self._open(command[0])
+                parent, *attachment = command[2:-1]
+                mount = Mount(command[1], [parent[1], *attachment] if parent[0] else [])
+                changes[place] = _Spawned(self.lens, given, mount, generated)
+                command[0] = _without_style(command[0])
+            elif index == _DESTROY:
+                changes[place] = _Destroyed(self.lens, command[0])
+            elif index in _MOVES:
+                self._move(_MOVES[index], command)
+        if len(arguments) > 1 and arguments[1]:
+            self.lens.await_subscribers()
+        if not changes:
+            return None
+        self._pending[ident] = _Batch(changes, self.lens.rpc)
+        return arguments
+
+    def destroy_actor(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = _Destroyed(self.lens, arguments[0])
+
+    def set_actor_transform(self, ident: int, arguments: list[Any]) -> None:
+        self._move("set_actor_transform", arguments)
+
+    def set_actor_location(self, ident: int, arguments: list[Any]) -> None:
+        self._move("set_actor_location", arguments)
+
+    def _move(self, name: str, arguments: list[Any]) -> None:
+        camera = self.lens.cameras.get(arguments[0])
+        if camera is not None:
+            camera.follow(self.lens.rpc, name, arguments[1:])
+
+    def tick_cue(self, ident: int, arguments: list[Any]) -> None:
+        self.lens.await_subscribers()
+
+    def set_episode_settings(self, ident: int, arguments: list[Any]) -> None:
+        self.lens.is_synchronous = bool(arguments[0][0])
+
+    def set_weather_parameters(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = lambda result: self.lens.renew_weather() or result
+
+    def new_episode(self, ident: int, arguments: list[Any]) -> None:
+        self.lens.forget_all()
+
+    # Results ---------------------------------------------------------------------------------------------------------
+
+    def get_actor_definitions(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = self._with_styles
+
+    def _with_styles(self, result: Any) -> Any:
+        for definition in result[0][1]:
+            if definition[1] == CAMERA and all(each[0] != STYLE for each in definition[3]):
+                choices = [AUTO, OFF, *self.lens.generator.styles]
+                definition[3].append([STYLE, 4, AUTO, choices, True, False])
+        return result
+
+    def get_actors_by_id(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = self._visible
+
+    def _visible(self, result: Any) -> Any:
+        result[0][1] = [_shown(self.lens, actor) for actor in result[0][1] if not is_companion(actor)]
+        return result
+
+    def get_episode_info(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = self._with_snapshots
+
+    def _with_snapshots(self, result: Any) -> Any:
+        token = result[0][1][1]
+        token[0] = self.lens.through(token[0], is_snapshot=True)
+        return result
+
+    def get_sensor_token(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = self._with_token
+
+    def _with_token(self, result: Any) -> Any:
+        token = result[0][1]
+        camera = self.lens.camera_of(int.from_bytes(token[0][:4], "little"))
+        token[0] = self.lens.through(token[0])
+        if camera is not None:
+            try:
+                self.lens.expect(camera)
+            except (RpcError, OSError) as error:
+                return wrap_error(f"lens: no images of camera {camera.ident}: {error}")
+        return result
+
+    def get_gbuffer_token(self, ident: int, arguments: list[Any]) -> None:
+        self._pending[ident] = self._with_bare_token
+
+    def _with_bare_token(self, result: Any) -> Any:
+        result[0][1] = self.lens.through(result[0][1])
+        return result
+
+
+class _Spawned:
+    """A camera whose spawning is under way."""
+
+    def __init__(self, lens: Lens, given: dict[str, str], mount: Mount, generated: GeneratedCamera | None) -> None:
+        self.lens, self.given, self.mount, self.generated = lens, given, mount, generated
+
+    def __call__(self, result: Any) -> Any:
+        self.add(result[0][1])
+        result[0][1] = _shown(self.lens, result[0][1], self.given[STYLE])
+        return result
+
+    def add(self, actor: list[Any]) -> None:
+        """Hand the camera over to the lens."""
+        if self.generated is not None:
+            self.lens.add(actor, self.given, self.mount, self.generated)
+
+    def discard(self) -> None:
+        """Forget the camera: the server has refused it."""
+        if self.generated is not None:
+            self.generated.close()
+
+
+class _Destroyed:
+    """An actor whose destruction is under way."""
+
+    def __init__(self, lens: Lens, actor: int) -> None:
+        self.lens, self.actor = lens, actor
+
+    def __call__(self, result: Any) -> Any:
+        self.lens.forget(self.actor)
+        return result
+
+
+class _Batch:
+    """A batch that is under way, with changes by the place of their command."""
+
+    def __init__(self, changes: dict[int, Change], server: RpcClient) -> None:
+        self.changes, self.server = changes, server
+
+    def __call__(self, result: Any) -> Any:
+        for place, change in self.changes.items():
+            answer = result[place]
+            if is_error(answer):
+                _discard(change)
+            elif isinstance(change, _Spawned):  # a batch answers with the id alone
+                change.add(self.server.call("get_actors_by_id", [answer[0][1]])[0])
+            else:
+                change(answer)
+        return result
+
+
+def _discard(change: Change) -> None:
+    for each in change.changes.values() if isinstance(change, _Batch) else (change,):
+        if isinstance(each, _Spawned):
+            each.discard()
+
+
+def _without_style(description: list[Any]) -> list[Any]:
+    number, kind, values = description
+    return [number, kind, [each for each in values if each[0] != STYLE]]
+
+
+def _shown(lens: Lens, actor: list[Any], style: str = "") -> list[Any]:
+    """Return an ``rpc::Actor`` as clients of the lens see it."""
+    camera = lens.cameras.get(actor[0])
+    style = style or (camera.attributes[STYLE] if camera is not None else "")
+    if style and all(each[0] != STYLE for each in actor[2][2]):
+        actor[2][2].append([STYLE, 4, style])
+    if actor[5]:
+        actor[5] = lens.through(actor[5])
+    return actor
+
+
+def _messages(sock: socket.socket) -> Iterator[tuple[bytes, Any]]:
+    """Yield each message of a connection, as it came and decoded, until it is closed."""
+    decoder, kept, start = unpacker(), bytearray(), 0
+    buffer = bytearray(_CHUNK)
+    view = memoryview(buffer)
+    while count := sock.recv_into(buffer):
+        decoder.feed(view[:count])
+        kept += view[:count]
+        for message in decoder:
+            end = decoder.tell()
+            raw = bytes(kept[: end - start])
+            del kept[: end - start]
+            start = end
+            yield raw, message
+
+
+_HANDLERS: dict[str, Callable[[ClientRelay, int, list[Any]], list[Any] | None]] = {
+    "spawn_actor": ClientRelay.spawn_actor,
+    "spawn_actor_with_parent": ClientRelay.spawn_actor,
+} | {
+    name: getattr(ClientRelay, name)
+    for name in (
+        "apply_batch", "destroy_actor", "set_actor_transform", "set_actor_location", "tick_cue",
+        "set_episode_settings", "set_weather_parameters", "get_actor_definitions", "get_actors_by_id",
+        "get_episode_info", "get_sensor_token", "get_gbuffer_token",
+    )
+} | dict.fromkeys(_NEW_EPISODES, ClientRelay.new_episode)  # fmt: skip

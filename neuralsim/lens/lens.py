@@ -1,0 +1,225 @@
+"""What all clients of a lens share: its cameras on the server, its streams and what is to be hidden."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from neuralsim.lens import leftovers
+from neuralsim.lens.carla_wire import (
+    Address,
+    RpcClient,
+    StreamReader,
+    Token,
+    close,
+    snapshot_actors,
+    without_actors,
+)
+from neuralsim.lens.lens_camera import LensCamera, Mount, stream_of
+from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.generated_cameras import GeneratedCamera, ImageGenerator
+from neuralsim.town.carla_server.rpc import RpcError, listen
+from neuralsim.town.carla_server.streams import LENGTH, SUBSCRIBE_TIMEOUT, StreamSubscriber
+
+_WEATHER_AGE = 0.5  # s after which the weather is asked for again
+_UNUSED = 5.0  # s that companions stand without a subscriber
+_CHUNK = 1 << 18  # bytes
+
+
+class Lens:
+    """The cameras and streams of a lens in front of ``server``. Raises OSError if it is not there.
+
+    Streams of generated cameras are served here; all others are handed through, one connection for each of a client's.
+    """
+
+    def __init__(self, server: Address, generator: ImageGenerator, host: str, port: int = 0) -> None:
+        self.server, self.generator = server, generator
+        self.role = leftovers.new_role()
+        self.rpc = RpcClient(server)
+        self.version = str(self.rpc.call("version"))
+        settings = self.rpc.call("get_episode_settings")
+        self.is_synchronous = bool(settings[0])
+        self.cameras: dict[int, LensCamera] = {}  # by actor id
+        self.hidden: set[int] = set()  # ids of companions, gone ones included
+        self._seen: set[int] = set()  # ids of cameras that a snapshot has shown
+        self._snapshots: set[int] = set()  # ids of the streams of snapshots
+        self._tokens: dict[int, Token] = {}  # of streams that are handed through
+        self._weather: dict[str, float] = {}
+        self._weather_time = -_WEATHER_AGE
+        self._changed = threading.Condition(threading.RLock())
+        self._closed = False
+        self._listener = listen(host, port)
+        self.port: int = self._listener.getsockname()[1]
+
+    def start(self) -> None:
+        """Accept subscribers."""
+        threading.Thread(target=self._accept, name="lens-streams", daemon=True).start()
+        threading.Thread(target=self._stop_unused, name="lens-unused", daemon=True).start()
+
+    def close(self) -> None:
+        """Take all companions away."""
+        self._closed = True
+        close(self._listener)
+        self.forget_all()
+        self.rpc.close()
+
+    # Cameras -----------------------------------------------------------------------------------------------------
+
+    def add(self, actor: list[Any], attributes: dict[str, str], mount: Mount, generated: GeneratedCamera) -> None:
+        """Add a camera that a client has spawned: an ``rpc::Actor``, with the attributes that the client gave."""
+        values = {name: str(value) for name, _, value in actor[2][2]} | attributes
+        stream = stream_of(actor)
+        camera = LensCamera(actor[0], stream, values, mount, generated, lambda: self.is_synchronous, self.weather)
+        with self._changed:
+            self.cameras[actor[0]] = camera
+
+    def camera_of(self, stream: int) -> LensCamera | None:
+        """Return the generated camera of a stream, None for other streams."""
+        return next((camera for camera in list(self.cameras.values()) if camera.stream == stream), None)
+
+    def expect(self, camera: LensCamera) -> None:
+        """Start a camera to whose stream a client is about to subscribe. Raises RpcError or OSError."""
+        with self._changed:
+            if not camera.is_running:
+                camera.start(self.rpc, self.role, self.hidden.add)
+            camera.expected += 1
+
+    def await_subscribers(self) -> None:
+        """Wait until those that asked for a stream have subscribed, at most ``SUBSCRIBE_TIMEOUT`` s."""
+        cameras = list(self.cameras.values())
+        if any(camera.expected for camera in cameras):
+            with self._changed:
+                self._changed.wait_for(lambda: not any(each.expected for each in cameras), SUBSCRIBE_TIMEOUT)
+                for camera in cameras:
+                    camera.expected = 0
+
+    def forget(self, ident: int) -> None:
+        """Take the companions of a camera away that was destroyed; do nothing for other actors."""
+        with self._changed:
+            camera = self.cameras.pop(ident, None)
+            self._seen.discard(ident)
+            if camera is not None:
+                camera.generated.close()
+                camera.stop(self.rpc)
+
+    def forget_all(self) -> None:
+        """Forget all cameras, as after a change of the map."""
+        for ident in list(self.cameras):
+            self.forget(ident)
+
+    def weather(self) -> dict[str, float]:
+        """Return ``carla.WeatherParameters`` by name, at most ``_WEATHER_AGE`` s old."""
+        now = time.monotonic()
+        if now - self._weather_time > _WEATHER_AGE:
+            self._weather_time = now
+            with suppress(RpcError, OSError):
+                values = self.rpc.call("get_weather_parameters")
+                self._weather = {name: float(value) for name, value in zip(structs.WEATHER, values, strict=False)}
+        return self._weather
+
+    def renew_weather(self) -> None:
+        """Ask for the weather with the next frame: a client has changed it."""
+        self._weather_time = -_WEATHER_AGE
+
+    # Streams -----------------------------------------------------------------------------------------------------
+
+    def through(self, data: bytes, is_snapshot: bool = False) -> bytes:
+        """Return the token of a stream that clients get instead of the server's, ``data``."""
+        if not data:
+            return data
+        token = Token.read(data, self.server)
+        self._tokens[token.stream] = token
+        if is_snapshot:
+            self._snapshots.add(token.stream)
+        return token.at(self.port)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), name="lens-stream", daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(_UNUSED)
+            data = sock.recv(LENGTH.size, socket.MSG_WAITALL)
+            sock.settimeout(None)
+            if len(data) == LENGTH.size:
+                stream = LENGTH.unpack(data)[0]
+                camera = self.camera_of(stream)
+                if camera is not None and camera.is_running:
+                    self._subscribe(camera, sock)
+                elif stream in self._tokens:
+                    self._hand_through(self._tokens[stream], sock)
+        except OSError:
+            pass  # the client or the server is gone
+        finally:
+            close(sock)
+
+    def _subscribe(self, camera: LensCamera, sock: socket.socket) -> None:
+        """Serve a subscriber to a generated camera until it is gone."""
+        subscriber = StreamSubscriber(sock, camera.stream)
+        with self._changed:
+            camera.subscribers += (subscriber,)
+            camera.expected = max(0, camera.expected - 1)
+            self._changed.notify_all()
+        with suppress(OSError):
+            sock.recv(1)  # returns when the client disconnects: it sends nothing
+        subscriber.close()
+        subscriber.join()
+        with self._changed:
+            camera.subscribers = tuple(each for each in camera.subscribers if each is not subscriber)
+            if not camera.subscribers and not camera.expected:
+                camera.stop(self.rpc)
+
+    def _hand_through(self, token: Token, sock: socket.socket) -> None:
+        """Copy a stream to a subscriber until one side is gone."""
+        reader = StreamReader(token)
+        threading.Thread(target=_close_with, args=(sock, reader), name="lens-stream", daemon=True).start()
+        try:
+            if token.stream in self._snapshots:
+                while True:
+                    message = self._visible(reader.read())
+                    sock.sendall(LENGTH.pack(len(message)) + message)
+            buffer = bytearray(_CHUNK)
+            view = memoryview(buffer)
+            while count := reader.sock.recv_into(buffer):
+                sock.sendall(view[:count])
+        finally:
+            reader.close()
+
+    def _visible(self, message: bytearray) -> bytearray:
+        """Return a snapshot without companions; cameras that it no longer shows are forgotten."""
+        if self.cameras:
+            present = self.cameras.keys() & set(snapshot_actors(message).tolist())
+            gone = (self._seen & self.cameras.keys()) - present
+            self._seen |= present
+            for ident in gone:
+                self.forget(ident)
+        return without_actors(message, self.hidden) if self.hidden else message
+
+    def _stop_unused(self) -> None:
+        """Take companions away whose client asked for the stream but never subscribed."""
+        since: dict[int, float] = {}
+        while not self._closed:
+            time.sleep(1.0)
+            for ident, camera in list(self.cameras.items()):
+                if camera.subscribers or not camera.is_running:
+                    since.pop(ident, None)
+                elif time.monotonic() - since.setdefault(ident, time.monotonic()) > _UNUSED:
+                    with self._changed:
+                        if not camera.subscribers:
+                            camera.stop(self.rpc)
+
+
+def _close_with(sock: socket.socket, reader: StreamReader) -> None:
+    """Close ``reader`` when the client behind ``sock`` disconnects: a client sends nothing on a stream."""
+    with suppress(OSError):
+        sock.recv(1)
+    reader.close()

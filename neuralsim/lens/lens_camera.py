@@ -1,0 +1,224 @@
+"""One rgb camera of a client, seen through the lens: the cameras next to it on the server, and its generated images."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from math import cos, radians, sin
+from typing import Any
+
+import numpy as np
+
+from bridge.carla_client.image_decoding import decode_colours, decode_depth, name_sky, split_instance
+from bridge.geometry import pose_matrix
+from bridge.link.motion import compose, from_flow, reproject
+from bridge.messages import Camera, Frame
+from neuralsim.lens.carla_wire import RpcClient, StreamReader
+from neuralsim.town.carla_server import camera_images, structs
+from neuralsim.town.carla_server.generated_cameras import GeneratedCamera
+from neuralsim.town.carla_server.rpc import RpcError
+from neuralsim.town.carla_server.streams import Message, StreamSubscriber
+
+#: What is spawned next to an rgb camera.
+COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth", "sensor.camera.optical_flow")
+_COPIED = ("image_size_x", "image_size_y", "fov", "sensor_tick")  # attributes of the rgb camera that they get
+_HEADER = structs.SENSOR_HEADER.size
+_PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
+_PATIENCE = 2.0  # s that an image waits for the messages of the companions
+_MOST_SKIPPED = 4  # frames whose motion is composed; after more, everything counts as static
+
+
+@dataclass
+class Mount:
+    """Where a camera was spawned, in the arguments of the call that spawned it: pose, and parent and attachment."""
+
+    transform: list[Any]
+    attachment: list[Any] = field(default_factory=list)  # of ``spawn_actor_with_parent``, empty: free-standing
+
+
+class LensCamera:
+    """A client's rgb camera whose images are generated.
+
+    While someone subscribes to it, cameras for tag, instance, depth and motion stand at the same place, and a thread
+    reads their messages, tick by tick, and has images generated of them.
+    """
+
+    def __init__(
+        self,
+        ident: int,
+        stream: int,
+        attributes: Mapping[str, str],
+        mount: Mount,
+        generated: GeneratedCamera,
+        waits: Callable[[], bool],
+        weather: Callable[[], dict[str, float]],
+    ) -> None:
+        """``waits``: whether every frame is generated (of a synchronous world), or those that the generator can take;
+        ``weather``: ``carla.WeatherParameters`` by name."""
+        self.ident, self.stream, self.mount = ident, stream, mount
+        self.attributes = dict(attributes)
+        self.generated = generated
+        self.companions: list[int] = []
+        self.expected = 0  # clients that asked for the stream's token and have not subscribed yet
+        self.subscribers: tuple[StreamSubscriber, ...] = ()
+        self._waits, self._weather = waits, weather
+        self._readers: list[StreamReader] = []
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its companions are on the server."""
+        return bool(self._readers)
+
+    def start(self, server: RpcClient, role: str, known: Callable[[int], None]) -> None:
+        """Spawn the companions with a ``role`` and begin to read; each one's id is reported to ``known``.
+
+        Raises RpcError or OSError; nothing is left on the server then.
+        """
+        try:
+            actors = []
+            for kind in COMPANIONS:
+                actor = self._spawn(server, kind, role)
+                self.companions.append(actor[0])
+                known(actor[0])
+                actors.append(actor)
+            streams = [int.from_bytes(actor[5][:4], "little") for actor in actors]
+            self._readers = [StreamReader(server.token(stream)) for stream in (*streams, self.stream)]
+        except (RpcError, OSError):
+            self.stop(server)
+            raise
+        self._thread = threading.Thread(target=self._run, args=(self._readers,), name=f"lens-{self.ident}", daemon=True)
+        self._thread.start()
+
+    def stop(self, server: RpcClient) -> None:
+        """End the thread and destroy the companions."""
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.close()
+        for ident in self.companions:
+            with suppress(RpcError, OSError):
+                server.call("destroy_actor", ident)
+        self.companions.clear()
+
+    def follow(self, server: RpcClient, name: str, arguments: Sequence[Any]) -> None:
+        """Do to the companions what a client did to the camera with ``set_actor_transform`` or the like."""
+        for ident in self.companions:
+            with suppress(RpcError):
+                server.call(name, ident, *arguments)
+
+    def _spawn(self, server: RpcClient, kind: str, role: str) -> list[Any]:
+        values = [[name, 4, self.attributes[name]] for name in _COPIED if name in self.attributes]
+        description = [0, kind, [*values, ["role_name", 4, role]]]
+        name = "spawn_actor_with_parent" if self.mount.attachment else "spawn_actor"
+        actor: list[Any] = server.call(name, description, self.mount.transform, *self.mount.attachment)
+        return actor
+
+    def _run(self, readers: list[StreamReader]) -> None:
+        *companions, camera = readers
+        held: list[bytearray | None] = [None] * len(companions)
+        frames = _Frames()
+        with suppress(OSError, ValueError):  # the stream was closed, by the server or by `stop`
+            while True:
+                rgb = camera.read()
+                for place, reader in enumerate(companions):
+                    held[place] = _of_tick(_tick(rgb), held[place], reader)
+                of_tick = [message for message in held if message is not None and _tick(message) == _tick(rgb)]
+                if len(of_tick) < len(companions):
+                    self._offer(Message([bytes(rgb)]))  # rather the simulator's image than none of this tick
+                elif self.subscribers:
+                    instance, depth, flow = of_tick
+                    frame = frames.add(instance, depth, flow, rgb, self._weather())
+                    if self._waits() or self.generated.is_ready():
+                        self.generated.submit(frames.delivered(frame), partial(self._deliver, rgb))
+
+    def _deliver(self, rgb: bytearray, image: np.ndarray) -> None:
+        """Send an image u8 (H, W, 3) with the headers of the message ``rgb`` that it replaces."""
+        pixels = np.empty(len(rgb) - _PIXELS, np.uint8)
+        camera_images.encode_rgb(image, pixels)
+        self._offer(Message([bytes(rgb[:_PIXELS])], pixels))
+
+    def _offer(self, message: Message) -> None:
+        for subscriber in self.subscribers:
+            subscriber.offer(message)
+
+
+class _Frames:
+    """Makes frames of messages, and their motion that since the last delivered one."""
+
+    def __init__(self) -> None:
+        self._last: Frame | None = None  # delivered
+        self._skipped: list[Frame] = []
+        self._previous: Frame | None = None  # delivered or not
+
+    def add(
+        self, instance: bytearray, depth: bytearray, flow: bytearray, rgb: bytearray, weather: dict[str, float]
+    ) -> Frame:
+        """Return the frame of one tick, with the motion since the previous message."""
+        _, tick, now, x, y, z, pitch, yaw, roll = structs.SENSOR_HEADER.unpack_from(rgb)
+        width, height, fov = structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
+        if any(
+            structs.IMAGE_HEADER.unpack_from(each, _HEADER)[:2] != (width, height) for each in (instance, depth, flow)
+        ):
+            raise ValueError("the cameras differ in size")
+        angles = radians(pitch), radians(yaw), radians(roll)
+        pose = pose_matrix((x, y, z), tuple(map(cos, angles)), tuple(map(sin, angles)))
+        camera = Camera(width, height, fov, pose)
+        planes = {
+            "tag": np.empty((height, width), np.uint8),
+            "instance": np.empty((height, width), np.uint16),
+            "depth": np.empty((height, width), np.float32),
+            "motion": np.empty((height, width, 2), np.float16),
+            "rgb": np.empty((height, width, 3), np.uint8),
+        }
+        tag, metres = planes["tag"].reshape(-1), planes["depth"].reshape(-1)
+        split_instance(_words(instance), tag, planes["instance"].reshape(-1))
+        decode_depth(_words(depth), metres)
+        name_sky(tag, metres)
+        decode_colours(_words(rgb), planes["rgb"].reshape(-1, 3))
+        before = self._previous
+        if before is not None and tick > before.sim_frame + 1:  # the flow is that of the last tick only
+            planes["motion"] = reproject(planes["depth"], camera, before.camera.pose)
+        else:
+            old_pose = pose if before is None else before.camera.pose
+            displacement = np.frombuffer(flow, "<f4", offset=_PIXELS).reshape(height, width, 2)
+            from_flow(displacement, planes["depth"], camera, old_pose, planes["motion"])
+        frame = Frame(tick, tick, now, camera, planes, weather=weather)
+        self._skipped = [*self._skipped[-_MOST_SKIPPED:], frame]
+        self._previous = frame
+        return frame
+
+    def delivered(self, frame: Frame) -> Frame:
+        """Return the newest frame with the motion since the last one that was delivered."""
+        skipped, self._skipped = self._skipped[:-1], []
+        if self._last is not None and skipped:
+            if len(skipped) >= _MOST_SKIPPED:
+                motion = reproject(frame.planes["depth"], frame.camera, self._last.camera.pose)
+            else:
+                motion = compose(frame, skipped, self._last.camera)
+            frame.planes = frame.planes | {"motion": motion}
+        self._last = frame
+        return frame
+
+
+def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> bytearray | None:
+    """Return the first message from ``message`` on that is not older than ``tick``, if one comes in time."""
+    while (message is None or _tick(message) < tick) and reader.wait(_PATIENCE):
+        message = reader.read()
+    return message
+
+
+def _tick(message: bytearray) -> int:
+    tick: int = structs.SENSOR_HEADER.unpack_from(message)[1]
+    return tick
+
+
+def _words(message: bytearray) -> np.ndarray:
+    return np.frombuffer(message, "<u4", offset=_PIXELS)
+
+
+def stream_of(actor: Sequence[Any]) -> int:
+    """Return the stream id in an ``rpc::Actor``, 0 if it is no sensor."""
+    return int.from_bytes(actor[5][:4], "little") if actor[5] else 0

@@ -1,0 +1,91 @@
+"""``neuralsim lens``: CARLA's wire on both sides, with generated images in between."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import suppress
+
+from bridge.process.lifetime import Lifetime
+from neuralsim.base.failure import fail
+from neuralsim.lens import leftovers
+from neuralsim.lens.carla_wire import Address, close
+from neuralsim.lens.client_relay import ClientRelay
+from neuralsim.lens.lens import Lens
+from neuralsim.lens.options import LensOptions
+from neuralsim.lens.rig_renderer import RigRenderer
+from neuralsim.runtimes import RuntimeUnavailable
+from neuralsim.town.carla_server.generated_cameras import ImageGenerator
+from neuralsim.town.carla_server.rpc import RpcError, listen
+from neuralsim.town.carla_server.structs import VERSION
+from neuralsim.zoo import ModelError
+
+
+class LensServer:
+    """A lens in front of ``server`` that listens on ``host:port`` (0: any free port).
+
+    Raises OSError if the server is not there or the port is taken, RpcError if it is none of CARLA's.
+    """
+
+    def __init__(
+        self,
+        server: Address,
+        generator: ImageGenerator,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        streaming_port: int = 0,
+    ) -> None:
+        self.removed = leftovers.remove(server)
+        self.lens = Lens(server, generator, host, streaming_port)
+        try:
+            if self.lens.version != VERSION:
+                raise RpcError(f"the CARLA server at {server} has version {self.lens.version}: {VERSION} is needed")
+            self._listener = listen(host, port)
+        except BaseException:
+            self.lens.close()
+            raise
+        self.port: int = self._listener.getsockname()[1]
+        self._watchdog = leftovers.start_watchdog(server, self.lens.role)
+
+    def start(self) -> None:
+        """Accept clients."""
+        self.lens.start()
+        threading.Thread(target=self._accept, name="lens-clients", daemon=True).start()
+
+    def close(self) -> None:
+        """Take everything away from the server."""
+        close(self._listener)
+        self.lens.close()
+        assert self._watchdog.stdin is not None
+        with suppress(OSError):
+            self._watchdog.stdin.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            relay = ClientRelay(self.lens, sock)
+            threading.Thread(target=relay.serve, name="lens-client", daemon=True).start()
+
+
+def run(options: LensOptions) -> int:
+    """Serve until asked to stop; return the exit code."""
+    lifetime = Lifetime(options.with_parent, grace=5.0)
+    sys.setswitchinterval(0.0005)  # a thread with a message waits less for one that computes
+    host, _, port = options.carla.rpartition(":")
+    server = Address(host, int(port))
+    try:
+        generator = RigRenderer(options.model, options.runtime, options.style)
+        lens = LensServer(server, generator, options.host, options.port, options.streaming_port)
+    except (OSError, RpcError, ValueError, ModelError, RuntimeUnavailable) as error:
+        return fail(error)
+    lens.start()
+    address = f"{options.host}:{lens.port}"
+    options.announce("ready", {"server": address}, f"lens: {address} shows {server} in generated images")
+    lifetime.wait()
+    lens.close()
+    signal.set_wakeup_fd(-1)
+    return 0

@@ -1,0 +1,66 @@
+"""What the server needs from an image generator, which whoever starts the server passes in: the town knows none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from bridge.messages import Frame
+from neuralsim.town.core.sensor_blueprints import colour_plane_of
+from neuralsim.town.core.types import Actor, Attribute, Blueprint
+
+CAMERA = "sensor.camera.rgb"  # the blueprint whose images are generated
+STYLE = "neuralsim_style"  # its attribute
+AUTO, OFF = "auto", "off"  # values of that attribute besides the styles: that of the weather; the simulator's image
+
+
+class GeneratedCamera(Protocol):
+    """One camera, whose images are generated one after another: the generator keeps its past."""
+
+    needs_lamps: bool  # whether frames must list their lit lamps
+
+    def is_ready(self) -> bool:
+        """Return whether ``submit`` takes a frame without waiting."""
+
+    def submit(self, frame: Frame, deliver: Callable[[np.ndarray], None]) -> None:
+        """Have the image of ``frame`` generated, which keeps its planes; wait while others are before it.
+
+        ``deliver`` gets the image, u8 (H, W, 3) RGB, in another thread: the simulator's own where generating failed.
+        """
+
+    def close(self) -> None:
+        """Forget the camera. Nothing is delivered any more."""
+
+
+class ImageGenerator(Protocol):
+    """Generates the images of cameras of any size."""
+
+    styles: Collection[str]
+
+    def open(self, width: int, height: int, fov: float, style: str) -> GeneratedCamera:
+        """Return a new camera of ``width`` x ``height`` px and ``fov`` degrees.
+
+        ``style``: ``AUTO`` or one of ``styles``. Raises ValueError, in one line, for what cannot be generated.
+        """
+
+
+def is_generated(actor: Actor) -> bool:
+    """Return whether a camera asks for generated images; those of half the size are guides of other renderers."""
+    return colour_plane_of(actor) == "rgb" and actor.attributes.get(STYLE, OFF) != OFF
+
+
+def with_style(blueprint: Blueprint, styles: Collection[str]) -> Blueprint:
+    """Return the blueprint of a camera with the attribute ``STYLE``; any other blueprint is returned unchanged."""
+    if blueprint.id != CAMERA:
+        return blueprint
+    style = Attribute(STYLE, "string", AUTO, (AUTO, OFF, *styles))
+    return replace(blueprint, attributes=(*blueprint.attributes, style))
+
+
+def chosen(kind: str, attributes: Mapping[str, str], generator: ImageGenerator | None) -> dict[str, str]:
+    """Return the attributes of an actor of blueprint ``kind``, with the default style where there is a generator."""
+    default = {STYLE: AUTO} if kind == CAMERA and generator is not None else {}
+    return default | dict(attributes)
