@@ -64,12 +64,13 @@ class ClientHangsError(AssertionError):
     """The client did not end in time."""
 
 
-def start_client(port: int, script: str) -> subprocess.Popen[str]:
+def start_client(port: int, script: str, stdin: int | None = None) -> subprocess.Popen[str]:
     """Start a process of the official client that runs ``script`` after ``PRELUDE``."""
     # At exit the official client may abort in its streaming threads while a sensor still listens: exit at once.
     code = PRELUDE + textwrap.dedent(script) + "\nsys.stdout.flush()\nos._exit(0)\n"
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", code, str(port)], stdout=pipe, stderr=pipe, text=True)
+    command = [sys.executable, "-c", code, str(port)]
+    return subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 30.0) -> str:

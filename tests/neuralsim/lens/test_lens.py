@@ -1,0 +1,173 @@
+"""The lens in front of a town, with the unmodified official client: what it changes, and that it leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from helpers.wire_client import RawClient, finish, run_client, serving, start_client
+
+from neuralsim.lens import leftovers
+from neuralsim.lens.carla_wire import Address
+from neuralsim.lens.rig_renderer import RigRenderer
+from neuralsim.lens.run import LensServer
+from neuralsim.town.carla_server.process import TownServer
+from neuralsim.town.world import World
+
+DRIVE = """
+client.set_timeout(30.0)
+world = client.get_world()
+synchronous(world)
+library = world.get_blueprint_library()
+model3, places = library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()
+car = next(filter(None, (world.try_spawn_actor(model3, place) for place in places)))
+small = {"image_size_x": 96, "image_size_y": 64}
+def sensors():
+    return sorted(actor.type_id for actor in world.get_actors().filter("sensor.*"))
+"""
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[TownServer]:
+    with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "hamlet", port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def lens(town: TownServer, rig: RigRenderer) -> Iterator[LensServer]:
+    server = LensServer(Address("127.0.0.1", town.port), rig)
+    server.start()
+    yield server
+    server.close()
+
+
+def sensors_of(town: TownServer) -> list[str]:
+    with town.lock:
+        return sorted(actor.blueprint.id for actor in town.world.actors.values() if "sensor" in actor.blueprint.id)
+
+
+def wait_for_sensors(town: TownServer, count: int) -> None:
+    deadline = time.monotonic() + 15.0
+    while len(sensors_of(town)) != count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(sensors_of(town)) == count
+
+
+def test_a_client_sees_generated_images_and_nothing_else_that_is_new(town: TownServer, lens: LensServer) -> None:
+    client = start_client(
+        lens.port,
+        DRIVE
+        + """
+sensor, images = camera(world, "rgb", car, **small)
+plain, own = camera(world, "rgb", car, **small, neuralsim_style="off")
+labelled, tags = camera(world, "semantic_segmentation", car, **small)
+assert sensor.attributes["neuralsim_style"] == "auto" and plain.attributes["neuralsim_style"] == "off"
+for k in range(5):
+    frame = world.tick()
+    views = [each.get(timeout=20) for each in (images, own, tags)]
+    assert [view.frame for view in views] == [frame] * 3
+    generated, simulated, labels = (pixels(view).astype(int)[..., :3] for view in views)
+    assert abs(generated - simulated).mean() > 4 and labels[..., 2].max() > 0
+    assert views[0].transform == views[1].transform == sensor.get_transform()
+assert sensors() == ["sensor.camera.rgb"] * 2 + ["sensor.camera.semantic_segmentation"], sensors()
+print("seen", flush=True); sys.stdin.readline()
+# the cameras next to it follow: a free-standing one that is moved sees what the simulator's own image shows
+for actor in (sensor, plain): actor.stop(); actor.destroy()
+labelled.stop(); labelled.destroy()
+blueprint = library.find("sensor.camera.rgb")
+for name, value in small.items(): blueprint.set_attribute(name, str(value))
+place = world.get_map().get_spawn_points()[0]; place.location.z += 40
+done = client.apply_batch_sync([carla.command.SpawnActor(blueprint, place)])
+free = world.get_actor(done[0].actor_id); images = queue.Queue(); free.listen(images.put)
+frame = world.tick(); high = pixels(images.get(timeout=20)).astype(int)
+place.location.z -= 38; free.set_transform(place)
+world.tick(); images.get(timeout=20); world.tick(); low = pixels(images.get(timeout=20)).astype(int)
+assert abs(high - low).mean() > 10
+raises(lambda: camera(world, "rgb", car, neuralsim_style="baroque"), "choose one of auto, off")
+assert client.apply_batch_sync([carla.command.DestroyActor(free.id)])[0].error == ""
+car.destroy(); world.tick()
+assert sensors() == []
+""",
+        stdin=subprocess.PIPE,
+    )
+    assert client.stdout is not None
+    assert client.stdout.readline() == "seen\n"
+    companions = [actor for actor in sensors_of(town) if actor not in ("sensor.camera.rgb",)]
+    assert len(companions) == 4  # the client's labels, and the three cameras of the lens
+    assert client.stdin is not None
+    client.stdin.write("\n")
+    client.stdin.flush()
+    finish(client)
+    wait_for_sensors(town, 0)
+
+
+def test_calls_that_concern_no_camera_pass_unchanged(town: TownServer, lens: LensServer) -> None:
+    direct, through = RawClient(town.port), RawClient(lens.port)
+    for name, *arguments in (
+        ("version",), ("get_available_maps",), ("get_map_data",), ("get_weather_parameters",), ("nonsense", 1, [2]),
+        ("get_actor_bounding_box", 1), ("get_actors_by_id", []), ("apply_batch", [], False),
+    ):  # fmt: skip
+        assert through.call(name, *arguments) == direct.call(name, *arguments), name
+
+
+LISTENING = (
+    DRIVE
+    + """
+sensor, images = camera(world, "rgb", car, **small)
+world.tick(); images.get(timeout=20)
+print("seen", flush=True); sys.stdin.readline()
+"""
+)
+
+
+def test_a_killed_lens_leaves_no_camera_on_the_server(town: TownServer) -> None:
+    command = [sys.executable, "-m", "neuralsim", "lens", "--carla", f"127.0.0.1:{town.port}", "--port", "0"]
+    for kills_watchdog in (False, True):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        ready = re.search(r":(\d+) shows", process.stdout.readline())
+        assert ready is not None
+        client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
+        assert client.stdout is not None
+        assert client.stdout.readline() == "seen\n"
+        assert len(sensors_of(town)) == 4
+        if kills_watchdog:
+            children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+            for child in children.stdout.split():
+                os.kill(int(child), signal.SIGKILL)
+        process.kill()
+        client.kill()
+        process.wait()
+        client.communicate()
+        if kills_watchdog:
+            assert len(sensors_of(town)) == 4
+            assert leftovers.remove(Address("127.0.0.1", town.port)) == 3
+        wait_for_sensors(town, 1)  # the client's own, which CARLA keeps
+        with town.lock:
+            for ident in [ident for ident, actor in town.world.actors.items() if "sensor" in actor.blueprint.id]:
+                town.world.destroy(ident)
+
+
+def test_without_a_server_there_is_one_line() -> None:
+    command = [sys.executable, "-m", "neuralsim", "lens", "--carla", "127.0.0.1:1", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "no CARLA server at 127.0.0.1:1: connection refused" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_server_that_goes_away_is_an_error_of_the_client_and_not_of_the_lens(rig: RigRenderer) -> None:
+    with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=0)) as town:
+        lens = LensServer(Address("127.0.0.1", town.port), rig)
+        lens.start()
+        run_client(lens.port, "client.get_world()")
+    try:
+        run_client(lens.port, 'raises(client.get_world, "no CARLA server at 127.0.0.1")')
+    finally:
+        lens.close()

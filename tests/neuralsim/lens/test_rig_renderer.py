@@ -1,0 +1,87 @@
+"""Cameras of one rig: one graph, a past for each, and images that agree where their views overlap."""
+
+from __future__ import annotations
+
+import queue
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from helpers.frames import street
+
+from bridge.messages import Frame
+from neuralsim import zoo
+from neuralsim.lens.rig_renderer import RigCamera, RigRenderer
+from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.core.types import Transform
+from neuralsim.town.frames import frame_of
+from neuralsim.town.world import World
+
+SIZE = (256, 128)
+
+
+def test_forks_share_a_graph_and_not_their_past() -> None:
+    alone = NeuralRenderer(zoo.DEFAULT, "openvino", SIZE, guide="surface")
+    frames = [street(number, *SIZE) for number in range(4)]
+    others = [street(10 + 3 * number, *SIZE) for number in range(4)]
+    expected, expected_others = ([alone.render(frame) for frame in each] for each in (frames, others))
+    alone.reset()
+    first, second = alone.fork(), alone.fork()
+    for fork in (first, second):
+        fork.set_streams(2)
+    with ThreadPoolExecutor(2) as pool:  # both at the same time
+        images = pool.map(lambda job: [job[0].render(frame) for frame in job[1]], ((first, frames), (second, others)))
+    for actual, wanted in zip(images, (expected, expected_others), strict=True):
+        for image, reference in zip(actual, wanted, strict=True):
+            assert np.abs(image.astype(int) - reference).mean() < 0.5
+    assert np.abs(expected[3].astype(int) - expected_others[3]).mean() > 2
+
+
+def rendered(cameras: list[RigCamera], frames: list[Frame]) -> list[np.ndarray]:
+    """Return the images that cameras of a rig make of one frame each."""
+    queues: list[queue.SimpleQueue[np.ndarray]] = [queue.SimpleQueue() for _ in cameras]
+    for camera, frame, images in zip(cameras, frames, queues, strict=True):
+        camera.submit(frame, images.put)
+    return [images.get(timeout=60.0) for images in queues]
+
+
+def overlap(one: Frame, other: Frame, image: np.ndarray, other_image: np.ndarray) -> np.ndarray:
+    """Return the CIELAB distances of the surface points that both cameras see."""
+    camera, second = one.camera, other.camera
+    rows, columns = np.mgrid[: camera.height, : camera.width]
+    depth = one.planes["depth"].astype(np.float64)
+    right = (columns + 0.5 - camera.width / 2) / camera.focal * depth
+    up = (camera.height / 2 - rows - 0.5) / camera.focal * depth
+    points = np.stack([depth, right, up, np.ones_like(depth)], axis=-1) @ (np.linalg.inv(second.pose) @ camera.pose).T
+    ahead = np.maximum(points[..., 0], 1e-3)
+    x = points[..., 1] / ahead * second.focal + second.width / 2 - 0.5
+    y = second.height / 2 - 0.5 - points[..., 2] / ahead * second.focal
+    at = x.astype(np.float32), y.astype(np.float32)
+    there = cv2.remap(other.planes["depth"], *at, cv2.INTER_NEAREST, borderValue=0.0)
+    same = (depth < 100.0) & (np.abs(there - points[..., 0]) < 0.02 * ahead) & (points[..., 0] > 0.5)
+    lab = [cv2.cvtColor(each.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB) for each in (image, other_image)]
+    distance = np.linalg.norm(lab[0] - cv2.remap(lab[1], *at, cv2.INTER_LINEAR), axis=-1)
+    distances: np.ndarray = distance[same]
+    return distances
+
+
+def test_neighbouring_cameras_generate_what_both_see_in_the_same_colours(rig: RigRenderer) -> None:
+    world = World("hamlet", seed=0, vehicles=6, walkers=4)
+    car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[2])
+    car.control.throttle = 0.5
+    world.drive_of(car.id)
+    size = {"image_size_x": "400", "image_size_y": "224", "fov": "70"}
+    mounts = [Transform(x=0.6, z=1.7, yaw=yaw) for yaw in (-25.0, 25.0)]
+    idents = [world.spawn("sensor.camera.rgb", size, mount, car.id).id for mount in mounts]
+    cameras = [rig.open(400, 224, 70.0, "auto") for _ in idents]
+    distances = []
+    for tick in range(12):
+        world.tick(0.1)
+        frames = [frame_of(world, ident, "rgb") for ident in idents]
+        images = rendered(cameras, frames)
+        if tick >= 2:
+            distances.append(overlap(frames[0], frames[1], images[0], images[1]))
+    for camera in cameras:
+        camera.close()
+    assert min(map(len, distances)) > 2000
+    assert np.concatenate(distances).mean() <= 4.0, np.concatenate(distances).mean()
