@@ -13,9 +13,10 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.camera_rig import SensorTimeout, compile_kernels
+from bridge.carla_client.camera_rig import SensorTimeout
 from bridge.carla_client.connection import VERSION, connect, lost_server_message, watch_server
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
+from bridge.carla_client.image_decoding import compile_kernels
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.scenario_hooks import ScenarioHooks
 from bridge.carla_client.tick_loop import run
