@@ -27,6 +27,9 @@ _MOVES = {6: "set_actor_transform", 19: "set_actor_location"}
 #: Calls after which the actors are others.
 _NEW_EPISODES = ("load_new_episode", "copy_opendrive_to_file")
 
+#: What malformed arguments and results raise.
+_MALFORMED = (TypeError, ValueError, LookupError, AttributeError)
+
 Change = Callable[[Any], Any]  # of a result
 
 
@@ -79,6 +82,8 @@ class ClientRelay:
         except RpcError as error:
             self._reply(ident, wrap_error(str(error)))
             return
+        except _MALFORMED:
+            changed = None  # the server says what is wrong with it
         if changed is not None:
             raw = msgpack.packb([0, ident, name, [metadata, *changed]], unicode_errors="surrogateescape")
         server.sendall(raw)
@@ -93,8 +98,11 @@ class ClientRelay:
                         _discard(change)
                     with self._sending:
                         self.sock.sendall(raw)
-                else:
+                    continue
+                try:
                     self._reply(message[1], change(message[3]))
+                except _MALFORMED:  # not as the client expects it either
+                    self.sock.sendall(raw)
         except (OSError, ValueError, msgpack.UnpackException):
             pass
         finally:
@@ -165,7 +173,11 @@ class ClientRelay:
         self.lens.is_synchronous = bool(arguments[0][0])
 
     def set_weather_parameters(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = lambda result: self.lens.renew_weather() or result
+        self._pending[ident] = self._with_weather
+
+    def _with_weather(self, result: Any) -> Any:
+        self.lens.renew_weather()
+        return result
 
     def new_episode(self, ident: int, arguments: list[Any]) -> None:
         self.lens.forget_all()

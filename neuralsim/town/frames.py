@@ -71,7 +71,7 @@ def lit_lamps(world: World, excluded: int = 0) -> LitLamps:
         for light in world.lights.all
         for bulb in light.bulbs.get(light.state, ())
     ]
-    brakes = []
+    brakes: list[tuple[np.ndarray, tuple[float, float, float], int]] = []
     for actor in world.actors.values():
         if actor.light_state & BRAKE and actor.id != excluded and actor.blueprint.id.startswith("vehicle."):
             pose = actor.transform.matrix()

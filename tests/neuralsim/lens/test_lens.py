@@ -112,6 +112,8 @@ def test_calls_that_concern_no_camera_pass_unchanged(town: TownServer, lens: Len
     for name, *arguments in (
         ("version",), ("get_available_maps",), ("get_map_data",), ("get_weather_parameters",), ("nonsense", 1, [2]),
         ("get_actor_bounding_box", 1), ("get_actors_by_id", []), ("apply_batch", [], False),
+        ("apply_batch", [[[1]]], False), ("get_sensor_token", "x"), ("spawn_actor", 5),
+        ("spawn_actor", [0, "sensor.camera.rgb", [["fov", 2, "x"]]], []),
     ):  # fmt: skip
         assert through.call(name, *arguments) == direct.call(name, *arguments), name
 
