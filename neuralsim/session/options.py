@@ -32,7 +32,7 @@ from neuralsim.renderer.options import RemapText
 
 TAGS = "tags"  # as a model: show every pixel in its class's colour, without a network
 AUTO = "auto"  # as a model: the best one that runs in real time on this machine
-_TOWN_ONLY = ("town", "vehicles", "walkers")
+_TOWN_ONLY = ("town", "vehicles", "walkers", "strict")
 
 
 class DriveOptions(Options):
@@ -61,6 +61,8 @@ class DriveOptions(Options):
     """Number of moving vehicles."""
     walkers: Crowd = 12
     """Number of pedestrians."""
+    strict: bool = False
+    """Let the embedded town be no kinder to its clients than a CARLA server."""
     autopilot: bool = False
     """Start with the autopilot on."""
 
