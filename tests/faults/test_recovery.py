@@ -83,13 +83,13 @@ def _load() -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize("which", ["town", "bridge"])
-def test_windowed_drive_restarts_killed_processes(which: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("which", "options"), [("town", ()), ("bridge", ()), ("bridge", ("--strict",))])
+def test_windowed_drive_restarts_killed_processes(which: str, options: tuple[str, ...], tmp_path: Path) -> None:
     took: list[float] = []
     for first in range(0, CYCLES, MAX_RESTARTS):  # more within a minute are too many, by rule
         folder = tmp_path / str(first)
         folder.mkdir()
-        with window(folder, "--town", "hamlet", *EMPTY) as drive:
+        with window(folder, "--town", "hamlet", *EMPTY, *options) as drive:
             drive.shows(120)
             for _ in range(min(CYCLES - first, MAX_RESTARTS)):
                 killed = time.monotonic()
@@ -101,7 +101,7 @@ def test_windowed_drive_restarts_killed_processes(which: str, tmp_path: Path) ->
             assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
             gone, alive = psutil.wait_procs(children, 3.0)
             assert not alive, gone
-    report(f"a killed {which} under a drive in a window", took)
+    report(" ".join((f"a killed {which} under a drive in a window", *options)), took)
 
 
 def test_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:

@@ -209,8 +209,10 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
     assert videos[0] == videos[1]
 
 
-def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
-    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "new/r.json")
+@pytest.mark.parametrize("options", [(), pytest.param(("--strict",), marks=pytest.mark.slow)])
+def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path, options: tuple[str, ...]):
+    files = "--record", "d.mp4", "--report", "new/r.json"
+    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", *files, *options)
     output, errors = driven.process.communicate(timeout=120)
     assert driven.process.returncode == 0, errors
     created, summary = output.splitlines()
