@@ -113,7 +113,8 @@ def compile_kernels() -> None:
     _colours(words, np.zeros((64, 3), np.uint8))
     camera, motion = Camera(8, 8, 70.0, pose), np.zeros((8, 8, 2), np.float16)
     from_flow(flow, depth, camera, pose, motion)
-    planes = {"tag": np.zeros((8, 8), np.uint8), "instance": np.zeros((8, 8), np.uint16), "depth": depth}
+    planes: dict[str, np.ndarray] = {"tag": np.zeros((8, 8), np.uint8), "instance": np.zeros((8, 8), np.uint16)}
+    planes["depth"] = depth
     mover = Movers(np.ones(1, np.uint16), pose[None], pose[None], np.ones((1, 3)), np.zeros((1, 4, 4)))
     PoseMotion()(planes, camera, pose, mover, motion)
 

@@ -49,9 +49,11 @@ class _Mover:
     braking: bool = False
     wheels: np.ndarray | None = None  # f64 (4, 4), see ``Movers``; None = not asked for yet
 
-    def move_to(self, transform: carla.Transform) -> None:
-        """Take a transform of the actor as that of this tick."""
-        self.previous, self.pose = self.pose, matrix(transform) @ self.offset
+    def move_to(self, transform: carla.Transform) -> np.ndarray:
+        """Take a transform of the actor as that of this tick; return the pose of its box."""
+        pose = matrix(transform) @ self.offset
+        self.previous, self.pose = self.pose, pose
+        return pose
 
 
 @dataclass
@@ -88,11 +90,11 @@ class Surroundings:
             if state is None:
                 del self._movers[ident]
                 continue
-            mover.move_to(state.get_transform())
+            pose = mover.move_to(state.get_transform())
             velocity, acceleration = state.get_velocity(), state.get_acceleration()
             mover.velocity = velocity.x, velocity.y
             if not mover.walks:
-                forward = mover.pose[:2, 0]
+                forward = pose[:2, 0]
                 slowing = forward[0] * acceleration.x + forward[1] * acceleration.y < -0.8
                 standing = abs(velocity.x) + abs(velocity.y) < 0.1
                 mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)

@@ -135,7 +135,7 @@ class DriveOptions(Options):
         if self.carla is not None and (town_options := [name for name in _TOWN_ONLY if name in given]):
             raise ValueError(f"--{town_options[0]} is for the embedded town; a CARLA server has its own")
         if self.sumo is not None:
-            conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given]
+            conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given - {"strict"}]
             if conflicts:
                 raise ValueError(f"--{conflicts[0]} cannot go with --sumo: network and traffic come from SUMO")
         if self.keys is not None and self.connect is None:
