@@ -106,28 +106,26 @@ def static_motion(
     return cx + y * scale - j, cy - z * scale - i
 
 
-@njit(**_JIT)
-def _moved(right: float, up: float, depth: float, row: int, movers: _MoverMaps) -> tuple[bool, float, float, float]:
-    """Return whether the point ``depth`` * (1, ``right``, ``up``) is a mover's, and its place in the old camera, m."""
-    box, reach, old = movers.box[row], movers.reach[row], movers.old[row]
-    x = (box[0, 0] + box[0, 1] * right + box[0, 2] * up) * depth + box[0, 3]
-    y = (box[1, 0] + box[1, 1] * right + box[1, 2] * up) * depth + box[1, 3]
-    z = (box[2, 0] + box[2, 1] * right + box[2, 2] * up) * depth + box[2, 3]
-    if abs(x) > reach[0] or abs(y) > reach[1] or abs(z) > reach[2]:
-        return False, 0.0, 0.0, 0.0
+@njit(inline="always")
+def _apply(maps: np.ndarray, n: int, x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
+    """Return the point (x, y, z, w) under the map n of ``maps``, (N, 4, 4)."""
+    return (
+        maps[n, 0, 0] * x + maps[n, 0, 1] * y + maps[n, 0, 2] * z + maps[n, 0, 3] * w,
+        maps[n, 1, 0] * x + maps[n, 1, 1] * y + maps[n, 1, 2] * z + maps[n, 1, 3] * w,
+        maps[n, 2, 0] * x + maps[n, 2, 1] * y + maps[n, 2, 2] * z + maps[n, 2, 3] * w,
+    )
+
+
+@njit(inline="always")
+def _roll_back(x: float, y: float, z: float, row: int, movers: _MoverMaps) -> tuple[float, float]:
+    """Return x and z, in its box, of a mover's point before its wheels rolled: the same if it is on none."""
     for k in range(4):
         radius = movers.wheels[row, k, 3] * TYRE_SCALE
-        dx, dy, dz = x - movers.wheels[row, k, 0], y - movers.wheels[row, k, 1], z - movers.wheels[row, k, 2]
-        if dx * dx + dz * dz < radius * radius and abs(dy) < TYRE_WIDTH:
+        dx, dz = x - movers.wheels[row, k, 0], z - movers.wheels[row, k, 2]
+        if dx * dx + dz * dz < radius * radius and abs(y - movers.wheels[row, k, 1]) < TYRE_WIDTH:
             cos, sin = movers.turned[row, k, 0], movers.turned[row, k, 1]
-            x, z = x - dx + dx * cos - dz * sin, z - dz + dx * sin + dz * cos
-            break
-    return (
-        True,
-        old[0, 0] * x + old[0, 1] * y + old[0, 2] * z + old[0, 3],
-        old[1, 0] * x + old[1, 1] * y + old[1, 2] * z + old[1, 3],
-        old[2, 0] * x + old[2, 1] * y + old[2, 2] * z + old[2, 3],
-    )
+            return x - dx + dx * cos - dz * sin, z - dz + dx * sin + dz * cos
+    return x, z
 
 
 @njit(**_JIT)
@@ -147,8 +145,12 @@ def _from_poses(
             row = movers.row[instance[i, j]]
             if row >= 0:
                 if _MOVES[tag[i, j]]:
-                    is_mover, x, y, z = _moved((j - cx) / focal, (cy - i) / focal, depth[i, j], row, movers)
-                    if is_mover:
+                    d = depth[i, j]
+                    x, y, z = _apply(movers.box, row, d, d * (j - cx) / focal, d * (cy - i) / focal, 1.0)
+                    reach = movers.reach
+                    if abs(x) <= reach[row, 0] and abs(y) <= reach[row, 1] and abs(z) <= reach[row, 2]:
+                        x, z = _roll_back(x, y, z, row, movers)
+                        x, y, z = _apply(movers.old, row, x, y, z, 1.0)
                         scale = focal / max(1e-4, x)
                         out[i, j, 0], out[i, j, 1] = _to_half(cx + y * scale - j), _to_half(cy - z * scale - i)
                         continue

@@ -83,7 +83,9 @@ def _load() -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize(("which", "options"), [("town", ()), ("bridge", ()), ("bridge", ("--strict",))])
+@pytest.mark.parametrize(
+    ("which", "options"), [("town", ()), ("bridge", ()), ("bridge", ("--strict",))], ids=["town", "bridge", "strict"]
+)
 def test_windowed_drive_restarts_killed_processes(which: str, options: tuple[str, ...], tmp_path: Path) -> None:
     took: list[float] = []
     for first in range(0, CYCLES, MAX_RESTARTS):  # more within a minute are too many, by rule
