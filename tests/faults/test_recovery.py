@@ -94,8 +94,9 @@ def test_windowed_drive_restarts_killed_processes(which: str, options: tuple[str
         with window(folder, "--town", "hamlet", *EMPTY, *options) as drive:
             drive.shows(120)
             for _ in range(min(CYCLES - first, MAX_RESTARTS)):
+                victim = working(drive.process.pid)[which]
                 killed = time.monotonic()
-                working(drive.process.pid)[which].kill()
+                victim.kill()
                 drive.shows(120)
                 took.append(drive.recovered(killed))
             children = psutil.Process(drive.process.pid).children(recursive=True)
