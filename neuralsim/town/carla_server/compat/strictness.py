@@ -32,6 +32,8 @@ In ``town_server`` and ``sensing``:
   ``PythonAPI/util/config.py`` sets for it.
 * Images are read back from the GPU in tasks of their own (``Sensor/PixelReader.cpp``, ``AsyncTask``), so that those of
   one tick arrive in any order.
+* Sensors outlive the vehicle that they are attached to (``Actor/ActorDispatcher.cpp``, ``DestroyActor``: of what
+  belongs to an actor it destroys the controller only).
 * A camera renders until it is destroyed, whether or not anybody listens (``Sensor/Sensor.cpp`` of the branch ue5-dev,
   ``ASensor::Tick``; 0.9.16's returns early).
 """

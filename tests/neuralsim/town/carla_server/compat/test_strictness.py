@@ -159,6 +159,33 @@ def test_cameras_render_until_they_are_destroyed(town: TownServer, monkeypatch: 
     assert rendered.count(int(out)) == 8
 
 
+def test_sensors_outlive_their_vehicle(town: TownServer) -> None:
+    run_client(
+        town.port,
+        """
+        world = client.get_world()
+        synchronous(world)
+        library = world.get_blueprint_library()
+        car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
+        sensor, images = camera(world, "depth", car, image_size_x=32, image_size_y=16)
+        world.tick()
+        place = sensor.get_transform().location
+        car.destroy()
+        for _ in range(2):
+            world.tick()
+        time.sleep(0.3)
+        frame = world.tick()
+        while images.get(timeout=10).frame < frame:
+            pass
+        assert sensor.get_transform().location.distance(place) < 0.01
+        ident = sensor.id
+        assert sensor.destroy()
+        world.tick()
+        assert ident not in [actor.id for actor in world.get_actors()]
+        """,
+    )
+
+
 def test_images_of_a_tick_come_in_any_order() -> None:
     orders = {tuple(any_order("abcd", frame)) for frame in range(40)}
     assert len(orders) > 10
