@@ -18,18 +18,22 @@ from numba import njit
 
 from bridge.geometry import pose_matrix
 from bridge.jitter import NONE, frame_jitter
-from bridge.link.motion import from_flow
+from bridge.link.motion import Movers, PoseMotion, from_flow
 from bridge.messages import Camera, plane_shape
+from bridge.tags import Tag
 
-#: The sensors from which each plane is computed. The motion of the sky needs the depth.
+#: The sensors from which each plane is computed.
 SENSORS: dict[str, tuple[str, ...]] = {
     "tag": ("instance_segmentation",),
     "instance": ("instance_segmentation",),
     "depth": ("depth",),
-    "motion": ("optical_flow", "depth"),
+    "motion": ("instance_segmentation", "depth"),
     "rgb": ("rgb",),
     "rgb_half": ("rgb_half",),
 }
+_FLOW_SENSORS = ("optical_flow", "depth")  # for the plane "motion" from a flow camera; the sky's needs the depth
+_UNCOUNTED = np.zeros(256, np.bool_)  # by tag: surfaces that are no things; a server's pieces of road have ids, too
+_UNCOUNTED[[Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER]] = True
 _HALF = "rgb_half"  # an rgb camera of half the size
 CAR_HALF_HEIGHT = 0.75  # m, of a car; mounts on other vehicles are scaled by their height
 SENSOR_ROLE = "neuralsim"  # role name of this project's sensors
@@ -58,13 +62,14 @@ def matrix(transform: carla.Transform) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _split(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
-    """Decode instance segmentation: the tag is in R, the id is G + 256 B."""
+    """Decode instance segmentation: the tag is in R, the id is G + 256 B; 0 for surfaces that are no things."""
     for k in range(words.size):
         word = words[k]
         tag[k] = np.uint8(word >> np.uint32(16))
-        instance[k] = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
+        ident = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
             (word & np.uint32(0xFF)) << np.uint32(8)
         )
+        instance[k] = np.uint16(0) if _UNCOUNTED[tag[k]] else ident
 
 
 @njit(cache=True, nogil=True)
@@ -106,7 +111,22 @@ def compile_kernels() -> None:
     _metres(words, depth.reshape(-1))
     _name_sky(np.zeros(64, np.uint8), depth.reshape(-1))
     _colours(words, np.zeros((64, 3), np.uint8))
-    from_flow(flow, depth, Camera(8, 8, 70.0, pose), pose, np.zeros((8, 8, 2), np.float16))
+    camera, motion = Camera(8, 8, 70.0, pose), np.zeros((8, 8, 2), np.float16)
+    from_flow(flow, depth, camera, pose, motion)
+    planes: dict[str, np.ndarray] = {"tag": np.zeros((8, 8), np.uint8), "instance": np.zeros((8, 8), np.uint16)}
+    planes["depth"] = depth
+    mover = Movers(np.ones(1, np.uint16), pose[None], pose[None], np.ones((1, 3)), np.zeros((1, 4, 4)))
+    PoseMotion()(planes, camera, pose, mover, motion)
+
+
+def flow_is_exact(world: carla.World) -> bool:
+    """Return whether a server says that its optical flow is exact.
+
+    The embedded town does; CARLA's own passes through half floats (``OpticalFlowCamera.cpp``): steps of up to half a
+    pixel in an image of 512 pixels.
+    """
+    blueprint = world.get_blueprint_library().find("sensor.camera.optical_flow")
+    return bool(blueprint.has_attribute("exact"))
 
 
 class _Sensor:
@@ -139,8 +159,9 @@ class CameraRig:
     """The sensors at one mount of a vehicle, all with the size and field of view of ``spec``.
 
     ``jitter``: shift each frame's image by a fraction of a pixel, if the server's cameras support it (the embedded
-    town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay.
-    ``select_planes`` selects the planes; the sensors are spawned when first needed and stopped while not needed.
+    town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay. ``uses_flow``:
+    take motion from a flow camera. ``select_planes`` selects the planes; sensors exist only while they are needed:
+    servers may go on rendering for one that nobody listens to.
     """
 
     def __init__(
@@ -150,15 +171,19 @@ class CameraRig:
         spec: RigSpec,
         jitter: bool = False,
         spring_arm: bool = False,
+        uses_flow: bool = False,
     ) -> None:
         self._world, self._vehicle, self._mount = world, vehicle, spec.mount
         self._width, self._height = spec.size
         self._fov = spec.fov
         self._jitter, self._spring_arm = jitter, spring_arm
+        self._sources = SENSORS | ({"motion": _FLOW_SENSORS} if uses_flow else {})
         self._sensors: dict[str, _Sensor] = {}
         self._spawned: dict[str, carla.Sensor] = {}
         self._planes: tuple[str, ...] = ()
-        self._old_pose: np.ndarray | None = None
+        self._pose: np.ndarray | None = None  # of the last image
+        self._previous_pose: np.ndarray | None = None
+        self._move = PoseMotion()
         shape = self._height, self._width
         self._buffers: dict[str, np.ndarray] = {
             "tag": np.zeros(shape, np.uint8),
@@ -177,12 +202,12 @@ class CameraRig:
     def select_planes(self, planes: Iterable[str]) -> None:
         """Listen to exactly the sensors that these planes are computed from."""
         self._planes = tuple(planes)
-        needed = {kind for plane in self._planes for kind in SENSORS[plane]}
+        needed = {kind for plane in self._planes for kind in self._sources[plane]}
         for kind in self._sensors.keys() - needed:
             self._sensors.pop(kind).actor.stop()
+            self._spawned.pop(kind).destroy()
         for kind in sorted(needed - self._sensors.keys()):
-            if kind not in self._spawned:
-                self._spawned[kind] = self._spawn(kind)
+            self._spawned[kind] = self._spawn(kind)
             self._sensors[kind] = _Sensor(self._spawned[kind])
 
     def is_delivering(self) -> bool:
@@ -208,10 +233,14 @@ class CameraRig:
         return images
 
     def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:
-        """Return the camera with its pose at that tick, and the selected planes, valid until the next call."""
+        """Return the camera with its pose at that tick, and the selected planes, valid until the next call.
+
+        Without a flow camera, ``motion`` is what ``add_motion`` writes after that.
+        """
         any_image = next(iter(images.values()))
         shift = frame_jitter(any_image.frame) if self._jitter else NONE
         camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform), shift)
+        self._previous_pose, self._pose = camera.pose if self._pose is None else self._pose, camera.pose
         buffers = self._buffers
         if "instance_segmentation" in images:
             words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
@@ -222,19 +251,28 @@ class CameraRig:
                 _name_sky(buffers["tag"].reshape(-1), buffers["depth"].reshape(-1))
         if "optical_flow" in images:
             flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
-            old_pose = camera.pose if self._old_pose is None else self._old_pose
-            from_flow(flow, buffers["depth"], camera, old_pose, buffers["motion"])
+            from_flow(flow, buffers["depth"], camera, self._previous_pose, buffers["motion"])
         for kind in ("rgb", _HALF):
             if kind in images:
                 _colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
-        self._old_pose = camera.pose
-        return camera, {name: buffers[name] for name in self._planes if set(SENSORS[name]) <= images.keys()}
+        return camera, {name: buffers[name] for name in self._planes if set(self._sources[name]) <= images.keys()}
+
+    def add_motion(self, camera: Camera, planes: dict[str, np.ndarray], movers: Movers) -> None:
+        """Compute the motion of decoded planes from depth and poses, unless they have that of a flow camera."""
+        if "motion" in planes and self._sources["motion"] is not _FLOW_SENSORS:
+            assert self._previous_pose is not None
+            self._move(self._buffers, camera, self._previous_pose, movers, planes["motion"])
 
     def stop(self) -> None:
         """Stop listening."""
         for sensor in self._sensors.values():
             sensor.actor.stop()
         self._sensors.clear()
+
+    def remove(self) -> None:
+        """Stop listening and destroy the sensors; the next ``select_planes`` spawns them again."""
+        self.select_planes(())
+        self._pose = None
 
     def _spawn(self, kind: str) -> carla.Sensor:
         blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind.removesuffix('_half')}")
@@ -248,8 +286,8 @@ class CameraRig:
             "fov": self._fov,
             "sensor_tick": 0.0,
         }
-        if kind in ("rgb", _HALF):
-            settings["motion_blur_intensity"] = 0.0
+        if kind in ("rgb", _HALF):  # the generator has a camera of its own; glare would be taken for paint
+            settings |= dict.fromkeys(("motion_blur_intensity", "bloom_intensity", "lens_flare_intensity"), 0.0)
         if kind == _HALF:
             settings["half_size"] = "true"
         if self._jitter:

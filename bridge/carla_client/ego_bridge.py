@@ -55,6 +55,7 @@ class BridgeSettings:
     scenario: str = ""  # its name in the frames
     more_cameras: Mapping[str, RigSpec] = field(default_factory=dict)  # further cameras by name
     jitter: bool = False  # shift all images by a fraction of a pixel, if the server supports it
+    motion: str = "auto"  # where it comes from: ``BridgeOptions.motion``
 
 
 class _Part(Protocol):
@@ -113,8 +114,11 @@ class CarlaBridge:
             self._collisions = self._add(CollisionCounter(world, vehicle))
             camera = RigSpec(settings.size, settings.fov, settings.mount)
             self._sensors = self._add(
-                SensorRigs(world, vehicle, camera, settings.more_cameras, settings.planes, settings.jitter, self.delta)
-            )
+                SensorRigs(
+                    world, vehicle, camera, settings.more_cameras, settings.planes, settings.jitter, settings.motion,
+                    self.delta,
+                )
+            )  # fmt: skip
             self._snapshot = self._sensors.warm_up(self._clock)
             client.set_timeout(CALL_TIMEOUT)
             self._surroundings = Surroundings(world, vehicle)
@@ -148,6 +152,8 @@ class CarlaBridge:
         self._weather.apply(control, old)
         if control.camera != old.camera:
             self._sensors.look_through(control.camera, control, self._clock)
+            self._snapshot = self._clock.snapshot()
+            self._update_actors()  # motion is relative to the last tick, and there were some
         elif (control.rgb, control.rgb_half) != (old.rgb, old.rgb_half):
             self._sensors.select_planes(control)
         self._sensors.mirror.show(control.mirror)
@@ -273,6 +279,8 @@ class CarlaBridge:
         self, view: str, images: Images, ego: Ego, stamps: dict[str, int], traffic: np.ndarray, play: str
     ) -> Frame:
         camera, planes = self._sensors.decode(view, images)
+        objects = self._surroundings.objects(camera, planes)
+        self._sensors.add_motion(view, camera, planes, self._surroundings.movers())
         frame = Frame(
             sequence=self.sequence,
             sim_frame=self._snapshot.frame,
@@ -284,7 +292,7 @@ class CarlaBridge:
             stamps=stamps,
             weather=self._weather.values,
             weather_name=self._weather.name,
-            objects=self._surroundings.objects(camera, planes),
+            objects=objects,
             lamps=self._surroundings.lamps(camera, planes),
             scenario=self.settings.scenario,
             seed=self.settings.seed,

@@ -23,6 +23,7 @@ class WorldClock:
         if self._old_settings.synchronous_mode and not self._is_ticking():
             # A killed master has left the mode behind: a CARLA server never leaves it by itself.
             self._old_settings.synchronous_mode, self._old_settings.fixed_delta_seconds = False, None
+            self.tick(STARTUP_TIMEOUT)  # brings the first snapshot, for which applying settings would wait a second
 
     def start(self) -> None:
         """Enter synchronous mode, remove leftovers, and advance to a fixed multiple of frames.

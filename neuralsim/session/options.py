@@ -32,7 +32,7 @@ from neuralsim.renderer.options import RemapText
 
 TAGS = "tags"  # as a model: show every pixel in its class's colour, without a network
 AUTO = "auto"  # as a model: the best one that runs in real time on this machine
-_TOWN_ONLY = ("town", "vehicles", "walkers")
+_TOWN_ONLY = ("town", "vehicles", "walkers", "strict")
 
 
 class DriveOptions(Options):
@@ -61,6 +61,8 @@ class DriveOptions(Options):
     """Number of moving vehicles."""
     walkers: Crowd = 12
     """Number of pedestrians."""
+    strict: bool = False
+    """Let the embedded town be no kinder to its clients than a CARLA server."""
     autopilot: bool = False
     """Start with the autopilot on."""
 
@@ -133,7 +135,7 @@ class DriveOptions(Options):
         if self.carla is not None and (town_options := [name for name in _TOWN_ONLY if name in given]):
             raise ValueError(f"--{town_options[0]} is for the embedded town; a CARLA server has its own")
         if self.sumo is not None:
-            conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given]
+            conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given - {"strict"}]
             if conflicts:
                 raise ValueError(f"--{conflicts[0]} cannot go with --sumo: network and traffic come from SUMO")
         if self.keys is not None and self.connect is None:

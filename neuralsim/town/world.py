@@ -132,13 +132,19 @@ class World:
         self._place_sensors()
         return actor
 
-    def destroy(self, actor_id: int) -> bool:
-        """Remove an actor and what is attached to it; return whether there was one. Lights and the spectator stay."""
+    def destroy(self, actor_id: int, with_attached: bool = True) -> bool:
+        """Remove an actor; return whether there was one. Lights and the spectator stay.
+
+        ``with_attached``: also what is attached to it, which else stays where it is.
+        """
         actor = self.actors.get(actor_id)
         if actor is None or actor_id in self.light_of or actor is self.spectator:
             return False
-        for child in [other.id for other in self.actors.values() if other.parent == actor_id]:
-            self.destroy(child)
+        for child in [other for other in self.actors.values() if other.parent == actor_id]:
+            if with_attached:
+                self.destroy(child.id)
+            else:
+                self._mounts.detach(child)
         self.background_actors.release(actor_id)
         self._driven.remove(actor_id)
         self._client_walkers.remove(actor_id)

@@ -19,6 +19,7 @@ from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit
 from bridge.untrusted.memory import memory_limit
 from neuralsim.town.carla_server import handlers, structs
 from neuralsim.town.carla_server.clock import RATE
+from neuralsim.town.carla_server.compat.strictness import Strictness
 from neuralsim.town.carla_server.compile_stamp import CompiledStamp
 from neuralsim.town.carla_server.options import TownOptions
 from neuralsim.town.carla_server.town_server import TownServer
@@ -72,8 +73,9 @@ def serve(options: TownOptions) -> int:
         first = next(iter(available))
         options.announce_step(f"Building {first}: the first time takes longer", console)
         has_traffic = bool(options.vehicles or options.walkers)
+        strict = Strictness(options.loading) if options.strict else None
         server = TownServer(
-            make_world, first, available, options.host, options.port, options.streaming_port, has_traffic
+            make_world, first, available, options.host, options.port, options.streaming_port, has_traffic, strict
         )
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)

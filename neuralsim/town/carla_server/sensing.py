@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.geometry import focal_length
 from bridge.tags import Tag
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.actor_states import ActorStates
-from neuralsim.town.carla_server.compat import gbuffers
+from neuralsim.town.carla_server.compat import gbuffers, strictness
 from neuralsim.town.carla_server.compat.event_camera import EventCamera
 from neuralsim.town.carla_server.compat.instruments import INSTRUMENTS
 from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY, Cast, Instrument, Measurement
@@ -51,12 +52,17 @@ class Sensor:
 
 
 class Sensing:
-    """All sensors of ``world``; also the ``SensorContext`` of its instruments."""
+    """All sensors of ``world``; also the ``SensorContext`` of its instruments. ``is_strict``: ``compat.strictness``."""
 
     def __init__(
-        self, world: World, actor_states: ActorStates, streams: StreamServer, warn: Callable[[str], None]
+        self,
+        world: World,
+        actor_states: ActorStates,
+        streams: StreamServer,
+        warn: Callable[[str], None],
+        is_strict: bool = False,
     ) -> None:
-        self.world, self.actor_states, self.streams = world, actor_states, streams
+        self.world, self.actor_states, self.streams, self._is_strict = world, actor_states, streams, is_strict
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
         self.airwaves = Airwaves()
@@ -212,6 +218,8 @@ class Sensing:
                 )
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
                 jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposure))
+        if self._is_strict:
+            jobs = strictness.any_order(jobs, self.world.frame)
         if jobs:
             self._pending.append(self._image_worker.submit(_run_all, jobs))
 
@@ -231,6 +239,8 @@ class Sensing:
                 return
             pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))
             camera_images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
+            if self._is_strict:
+                strictness.degrade(sensor.kind, planes, pixels, focal_length(width, sensor.fov), pose)
             self.streams.publish(sensor.stream, (header, size), pixels)
             header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
             for texture, stream in list(sensor.gbuffers.items()):
@@ -243,7 +253,7 @@ class Sensing:
                     self.streams.publish(stream, (header, size), pixels)
 
     def _due(self, *type_prefixes: str, casting: bool = False) -> list[tuple[int, Sensor]]:
-        """Return the sensors of these kinds, with or without rays, that are due and have subscribers.
+        """Return the sensors of these kinds, with or without rays, that are due and have subscribers or render anyway.
 
         It also sets when each is due next. As in CARLA, that is counted from the sensor's own first tick, whether or
         not anyone subscribed by then.
@@ -254,7 +264,8 @@ class Sensing:
             if casting != (sensor.instrument is not None and sensor.instrument.casts):
                 continue
             if sensor.kind.startswith(type_prefixes) and sensor.due <= now:
-                if self.streams.subscriber_count(sensor.stream):
+                is_camera = sensor.kind.startswith("sensor.camera.")
+                if self.streams.subscriber_count(sensor.stream) or (self._is_strict and is_camera):
                     due.append((ident, sensor))
                 sensor.due += sensor.period
                 if sensor.due <= now:  # its first tick, or ticks are longer than its period

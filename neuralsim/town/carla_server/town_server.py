@@ -2,7 +2,8 @@
 
 One lock guards the world. Functions run under it in the thread of their connection, and so does a tick: it sends the
 snapshot, lets the client continue, then starts casting the rays and rendering the images of that same frame in threads
-of their own, for which only the next tick waits. While no client is synchronous, ``Clock`` ticks the town.
+of their own, for which only the next tick waits. While no client is synchronous, ``Clock`` ticks the town. A strict
+town gives clients less help, as CARLA's own server does: ``compat.strictness``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
 from neuralsim.town.carla_server.clock import RATE, Clock
 from neuralsim.town.carla_server.compat.recorder import Recorder
+from neuralsim.town.carla_server.compat.strictness import ASYNCHRONOUS, FRAME_TIMEOUT, Strictness
 from neuralsim.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
 from neuralsim.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
 from neuralsim.town.carla_server.sensing import Sensing
@@ -82,7 +84,8 @@ class TownServer:
         port: Port for clients, 0: any free port.
         streaming_port: Port for sensor data, 0: any free port.
         is_patient: Whether a first client that becomes synchronous at once finds the town in its initial state; of no
-            use if nothing moves by itself.
+            use if nothing moves by itself. A strict town is not.
+        strict: How strict to be, None for a kind town.
     """
 
     def __init__(
@@ -94,8 +97,11 @@ class TownServer:
         port: int = 2000,
         streaming_port: int = 0,
         is_patient: bool = True,
+        strict: Strictness | None = None,
     ) -> None:
+        self.strict = strict
         self.lock = threading.RLock()
+        self._ticked = threading.Condition()  # notified after each tick and change of settings
         self._ticking = threading.Lock()  # held while waiting for the sensors; taken before ``lock``
         self.rpc = RpcServer(host, port, self._dispatch, self._closed)
         try:
@@ -117,8 +123,9 @@ class TownServer:
         self._master: Connection | None = None  # the client that is in synchronous mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._clock = Clock(
-            self._tick_freely, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock, is_patient
-        )
+            self._tick_freely, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock,
+            is_patient and strict is None,
+        )  # fmt: skip
         self._warnings: set[str] = set()
         self.episode = 0
         self._pending: PendingWorld | None = None
@@ -131,10 +138,12 @@ class TownServer:
         return self.rpc.port
 
     def start(self) -> None:
-        """Accept clients and begin to tick."""
+        """Accept clients and begin to tick: a strict town at once, a kind one with the first client."""
         self.streams.start()
         self.rpc.start()
         self._clock.start()
+        if self.strict is not None:
+            self._clock.note_call(is_probe=False)
 
     def close(self) -> None:
         """Drop every client and stop ticking."""
@@ -186,7 +195,7 @@ class TownServer:
             self.sensing.close()
         self.world = world
         self.actor_states = ActorStates(world)
-        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn)
+        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn, self.strict is not None)
         self.vehicle_commands = VehicleCommands(world)
         self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
@@ -208,7 +217,14 @@ class TownServer:
             self.settings = settings
             self._master = connection if settings.synchronous_mode else None
             (self._clock.pause if settings.synchronous_mode else self._clock.resume)()
-            return int(self.world.frame)
+            frame = int(self.world.frame)
+        self._notify_ticked()
+        return frame
+
+    def reset_settings(self, connection: Connection) -> None:
+        """Reset the settings for a new episode: a kind town those of a synchronous client, a strict one all."""
+        if self.strict is not None or self.settings.synchronous_mode:
+            self.set_settings(Settings(), connection)
 
     @property
     def delta(self) -> float:
@@ -225,11 +241,14 @@ class TownServer:
             self.sensing.finish()
             with self.lock:
                 self._tick(then)
+        self._notify_ticked()
 
     def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """Do the work of ``tick``, with both locks held and the sensors finished."""
         if self._pending is not None:
             world, self._pending = self._pending.world, None
+            if self.strict is not None:
+                time.sleep(self.strict.loading)
             self._adopt(world)
             then(world.frame)
             return
@@ -250,16 +269,22 @@ class TownServer:
         if not self.settings.synchronous_mode:
             call.answer(wrap(self.world.frame + 1))
             return
-        self.streams.await_subscriptions(call.connection)
-        self.tick(lambda frame: call.answer(wrap(frame)))
+        if self.strict is None:
+            self.streams.await_subscriptions(call.connection)
+            self.tick(lambda frame: call.answer(wrap(frame)))
+        else:
+            with self._ticking:
+                call.answer(wrap(self.world.frame + 1))
+            self.tick()
 
     def _publish_snapshot(self, delta: float, state: int = 0) -> None:
         world = self.world
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
         episode = (self.episode, time.monotonic(), delta, 0, 0, 0)
-        welcome, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
-        self.streams.publish(self.snapshots, (header, current, records), welcome=(header, welcome, records))
+        first, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
+        welcome = (header, first, records) if self.strict is None else None
+        self.streams.publish(self.snapshots, (header, current, records), welcome=welcome)
 
     def _dispatch(self, call: Call) -> Any:
         self._clock.note_call(is_probe=call.name == "version")
@@ -268,6 +293,8 @@ class TownServer:
             # Printed here as well: for many functions the client does not wait for the answer.
             self._warn(f"not supported: {call.name[:80]!r}")
             raise RpcError(f"not supported by the town: {call.name}")
+        if self.strict is not None and call.name not in ASYNCHRONOUS:
+            self._await_tick()
         try:
             if call.name in WITHOUT_LOCK:
                 return function(self, call, *call.args)
@@ -280,6 +307,21 @@ class TownServer:
         except Exception as error:  # whatever a client sends, the server keeps running for the others
             raise RpcError(f"{call.name}: invalid arguments ({type(error).__name__}: {error})") from None
 
+    def _await_tick(self) -> None:
+        """Wait for the end of the current tick, which begins without a client in a town that is asynchronous."""
+        with self._ticked:
+            frame = self.world.frame
+            if not self.settings.synchronous_mode:
+                over = FRAME_TIMEOUT + time.monotonic()
+                while self.world.frame == frame and not self.settings.synchronous_mode and time.monotonic() < over:
+                    self._ticked.wait(0.05)
+        with self.lock:
+            pass
+
+    def _notify_ticked(self) -> None:
+        with self._ticked:
+            self._ticked.notify_all()
+
     def _warn(self, text: str) -> None:
         """Print a warning to standard error, once."""
         if text not in self._warnings and len(self._warnings) < 100:
@@ -287,13 +329,13 @@ class TownServer:
             print(f"town: {text}", file=sys.stderr, flush=True)
 
     def _closed(self, connection: Connection) -> None:
-        """Leave synchronous mode when the client that requested it has disconnected."""
+        """Leave synchronous mode when the client that requested it has disconnected; a strict town stays."""
         with self.lock:
             for number in [number for number, (_, owner) in self.traffic_managers.items() if owner is connection]:
                 del self.traffic_managers[number]
             if self._pending is not None and connection is self._pending.requester:
                 self._pending.resubscribed.set()
-            if connection is self._master:
+            if connection is self._master and self.strict is None:
                 self._master = None
                 self.settings = Settings()
                 self._clock.resume()
@@ -318,3 +360,4 @@ class TownServer:
                     self._warn(f"a tick failed: {type(error).__name__}: {error}")
                 finally:
                     self._delta = 1.0 / RATE
+        self._notify_ticked()

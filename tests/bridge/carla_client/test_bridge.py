@@ -30,11 +30,11 @@ SIZE = (256, 128)
 SCENERY = 10000  # instance values above are the town's scenery
 
 
-@pytest.fixture(scope="module")
-def towns() -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
-    """Start two towns with the same seed in parallel."""
+@pytest.fixture(scope="module", params=["kind", pytest.param("strict", marks=pytest.mark.slow)])
+def towns(request) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
+    """Start two towns with the same seed in parallel, kind ones or as strict as a CARLA server."""
     with ThreadPoolExecutor(2) as pool:
-        started = list(pool.map(lambda _: start_town(), range(2)))
+        started = list(pool.map(lambda _: start_town(strict=request.param == "strict"), range(2)))
     yield started
     for process, _ in started:
         end(process)
@@ -234,14 +234,17 @@ class TestDriving:
             bridge.apply_control(Control(sequence + 1))
             assert "rgb" not in advance(bridge).planes
 
-    def test_at_half_the_size_it_is_every_second_pixel(self, bridge):
+    def test_at_half_the_size_it_is_every_second_pixel(self, bridge, client):
+        camera = client.get_world().get_blueprint_library().find("sensor.camera.rgb")
+        same = 0.9 if camera.has_attribute("half_size") else 0.2  # else a camera of half the size must do
         for sequence in (1, 3):
             bridge.apply_control(Control(sequence, rgb=True, rgb_half=True))
             assert any({"rgb", "rgb_half"} <= advance(bridge).planes.keys() for _ in range(20))
             planes = advance(bridge).planes
             whole = planes["rgb"][::2, ::2].astype(int)
             assert planes["rgb_half"].shape == whole.shape
-            assert (np.abs(planes["rgb_half"] - whole).max(-1) <= 2).mean() > 0.9
+            assert (np.abs(planes["rgb_half"] - whole).max(-1) <= 2).mean() > same
+            assert np.corrcoef(planes["rgb_half"].reshape(-1), whole.reshape(-1))[0, 1] > 0.9
             bridge.apply_control(Control(sequence + 1))
             assert not {"rgb", "rgb_half"} & advance(bridge).planes.keys()
 
