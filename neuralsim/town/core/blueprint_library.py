@@ -74,7 +74,7 @@ STREET_COLOURS = tuple(
 )
 #: How many of each type of car there are on the streets, over the usual ones: others are 1.
 TYPE_SHARES = {
-    "vehicle.tesla.cybertruck": 0.1, "vehicle.ford.crown": 0.2, "vehicle.jeep.wrangler_rubicon": 0.3,
+    "vehicle.tesla.cybertruck": 0.1, "vehicle.ford.crown": 0.05, "vehicle.jeep.wrangler_rubicon": 0.3,
     "vehicle.ford.mustang": 0.2, "vehicle.dodge.charger_2020": 0.3, "vehicle.volkswagen.t2": 0.4,
     "vehicle.nissan.patrol": 0.5, "vehicle.audi.tt": 0.4, "vehicle.mercedes.coupe": 0.5,
     "vehicle.citroen.c3": 1.6, "vehicle.seat.leon": 2.2, "vehicle.audi.a2": 1.2, "vehicle.nissan.micra": 1.2,

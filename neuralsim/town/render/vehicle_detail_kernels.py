@@ -134,7 +134,16 @@ def details(body, x, y, z, nx, ny, footprint):
     left, black, plate, tone = 1.0, 0.0, 0.0, 1.0
     half, sill, nose, belt, style = body[HALF_WIDTH], body[SILL], body[NOSE], body[BELT], body[STYLE]
     ahead, behind = body[LENGTH] - x, body[LENGTH] + x
-    if behind < 0.42 and abs(ny) < 0.75 and z < belt + 0.1:  # the tail
+    if z > belt and body[GLASS_END] > body[TAIL] + 0.4:  # the box of a van
+        if behind < 0.42 and abs(ny) < 0.75:  # doors with windows
+            left = 1.0 - 0.5 * max(_seam(y, footprint), _seam(abs(y) - half + 0.13, footprint))
+            pane = inside(abs(y), 0.12, half - 0.28, soft) * inside(z, belt + 0.22, belt + 0.8, soft)
+            black = 0.85 * pane
+        elif abs(ny) > 0.5:
+            door = max(_seam(x - body[PILLAR] + 0.02, footprint), _seam(x - body[PILLAR] + 1.25, footprint))
+            left = 1.0 - 0.45 * door * inside(z, belt, body[TALL] - 0.25, soft)
+            left *= 1.0 - 0.35 * _seam(z - (belt + 0.12), footprint) * inside(x, body[TAIL], body[PILLAR], soft)
+    elif behind < 0.42 and abs(ny) < 0.75 and z < belt + 0.1:  # the tail
         lamp = body[LAMP_Z]
         on_bumper = style < 0.4
         low = sill + 0.22 if on_bumper else min(lamp - 0.2, sill + 0.52)
@@ -189,7 +198,7 @@ def relief(body, z, ny):
 @njit(forceinline=True, **options)
 def occlusion(body, x, y, z):
     """Return the share of the sky's light that reaches a point of a car: little between the wheels and under it."""
-    low = min(max(0.25 + 1.1 * (z - 0.5 * body[SILL]), 0.3), 1.0)
+    low = min(max(0.45 + 1.1 * (z - 0.5 * body[SILL]), 0.4), 1.0)
     for axle in (body[FRONT_AXLE], body[REAR_AXLE]):
         dx, dz = x - axle, z - body[RADIUS]
         near = dx * dx + dz * dz
@@ -278,3 +287,13 @@ def through_glass(body, x, y, z, dx, dy, dz):
         if body[PILLAR + k] > NONE and abs(ex - body[PILLAR + k]) < 0.06 and side == 1:
             return 0.12
     return 0.8 if side == 1 else 0.62
+
+
+@njit(forceinline=True, **options)
+def through_windscreen(y, z, footprint):
+    """Return how bright (0..1) the inside of a lorry's cab is behind its windscreen: driver, seats, daylight."""
+    soft = footprint + 0.05
+    seat = inside(abs(abs(y) - 0.62), -1.0, 0.26, soft) * inside(z, 0.0, 2.15, soft)
+    head = inside(np.sqrt((y + 0.62) ** 2 + 0.6 * (z - 2.22) ** 2), -1.0, 0.13, soft)
+    tone = 0.2 + 0.3 * inside(z, 1.9, 2.6, 0.3) * inside(abs(y), -1.0, 1.0, 0.4)
+    return tone + (0.14 - tone) * seat + (0.6 - tone) * head

@@ -18,6 +18,7 @@ from neuralsim.town.assets.lit_bodies import (
     NOSE,
     RADIUS,
     RIGHT,
+    SILL,
 )
 from neuralsim.town.render.raster_kernels import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_kernels import lean_options as options
@@ -28,6 +29,7 @@ from neuralsim.town.render.vehicle_detail_kernels import (
     relief,
     smooth_normal,
     through_glass,
+    through_windscreen,
     wheel_tone,
 )
 
@@ -36,23 +38,34 @@ _PLASTIC, _PLATE = 26.0, (212.0, 210.0, 196.0)  # albedo
 
 @njit(forceinline=True, **options)
 def _reflection(rx, ry, rz, place, light):
-    """Return the RGB that a ray in the world's direction ``rx``, ``ry``, ``rz`` hits: sky over a skyline, street below.
+    """Return the RGB that a ray in the world's direction ``rx``, ``ry``, ``rz`` hits: sky over houses, street below.
 
-    ``place``: shifts the skyline; ``light``: ``Light``.
+    ``place``: shifts the houses; ``light``: ``Light``.
     """
     sun, ambient, horizon, zenith = light.sun, light.ambient, light.horizon, light.zenith
-    skyline = 0.17 + 0.07 * np.sin(5.0 * rx + 0.23 * place) + 0.05 * np.sin(9.0 * ry - 0.31 * place)
+    around = np.arctan2(ry, rx) * 4.0 + 0.13 * place
+    house = np.floor(around)
+    inner = around - house
+    chance = np.sin(house * 12.9898) * 43758.5453
+    chance -= np.floor(chance)
+    skyline = 0.1 + 0.3 * chance - 0.05 * abs(inner - 0.5)
     share = min(max((rz - skyline) * 9.0, 0.0), 1.0)
     high = min(max(rz * 1.6, 0.0), 1.0)
-    near = 62.0 if rz > 0.0 else 62.0 - 14.0 * min(-4.0 * rz, 1.0)
+    near = 58.0 - 16.0 * min(-4.0 * rz, 1.0)
+    if rz > 0.0:  # a front with windows
+        front = 2.0 * chance - np.floor(2.0 * chance)
+        near = 38.0 + 62.0 * front
+        pane = np.sin(inner * 18.85) * np.sin(rz * 50.0)
+        near *= 1.0 - 0.35 * min(max(3.0 * pane, 0.0), 1.0)
     c0 = near * ambient[0] * 1.1 + sun[0] * 12.0
     c1 = near * ambient[1] * 1.08 + sun[1] * 12.0
     c2 = near * ambient[2] * 1.02 + sun[2] * 11.0
     s0 = horizon[0] + (zenith[0] - horizon[0]) * high
     s1 = horizon[1] + (zenith[1] - horizon[1]) * high
     s2 = horizon[2] + (zenith[2] - horizon[2]) * high
-    grey = 0.45 * (0.3 * s0 + 0.6 * s1 + 0.1 * s2)  # clouds and haze, which the gradient lacks
-    s0, s1, s2 = 0.55 * s0 + 1.1 * grey, 0.55 * s1 + 1.1 * grey, 0.55 * s2 + 1.1 * grey
+    # clouds and haze, which the gradient lacks, make it greyer; and it is brighter than an image can show
+    grey = 0.68 * (0.3 * s0 + 0.6 * s1 + 0.1 * s2)
+    s0, s1, s2 = 0.72 * s0 + grey, 0.72 * s1 + grey, 0.72 * s2 + grey
     return c0 + (s0 - c0) * share, c1 + (s1 - c1) * share, c2 + (s2 - c2) * share
 
 
@@ -125,9 +138,10 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
     gloss, open_ = 0.0, 1.0
     if finish == WINDOW:
         gloss = 0.1
-        tone = 30.0
         if body[BELT] > 0.0:
             tone = 105.0 * through_glass(body, x, y, z, way[0], way[1], way[2])
+        else:  # a lorry's cab
+            tone = 105.0 * through_windscreen(y, z, footprint)
         c0, c1, c2 = 0.1 * c0, 0.1 * c1, 0.1 * c2
         h0, h1, h2 = tone * ambient[0] * 0.94, tone * ambient[1], tone * ambient[2] * 0.98
     elif finish == CLOTH:
@@ -144,6 +158,8 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
         gloss = 0.06
         if body[BELT] > 0.0:
             left, black, plate, bright = details(body, x, y, z, normal[0], normal[1], footprint)
+            dust = 0.3 * min(max(1.0 - 3.0 * (z - body[SILL]), 0.0), 1.0)
+            c0, c1, c2 = c0 + dust * (84.0 - c0), c1 + dust * (80.0 - c1), c2 + dust * (74.0 - c2)
             open_ = occlusion(body, x, y, z)
             kept = left * (1.0 - black)
             c0, c1, c2 = c0 * kept + _PLASTIC * black, c1 * kept + _PLASTIC * black, c2 * kept + _PLASTIC * black
@@ -232,6 +248,6 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, light, shone, aro
         h1 += m1 * gloss + highlight * sun[1]
         h2 += m2 * gloss + highlight * sun[2]
     shone *= max(wx * to_sun[0] + wy * to_sun[1] + wz * to_sun[2], 0.0)
-    around *= 0.62 + 0.38 * wz
+    around *= 0.7 + 0.3 * wz  # the street, too, is bright
     c0, c1, c2 = albedo
     return (c0 * kept, c1 * kept, c2 * kept), shone, around, (h0, h1, h2)
