@@ -324,7 +324,7 @@ def gait(phase: int) -> Posture:
     t = (phase - 1) / (PHASES - 1)
     turns = t, (t + 0.5) % 1.0
     hip, knee, foot = (tuple(float(np.interp(turn, _CYCLE, curve)) for turn in turns) for curve in (_HIP, _KNEE, _FOOT))
-    arm = [4.0 - 0.85 * (angle - 8.0) for angle in hip]
+    arm = [4.0 - 26.0 * float(np.cos(2.0 * np.pi * turn)) for turn in turns]
     elbow = tuple(14.0 + 0.5 * max(angle, 0.0) for angle in arm)
     pose = Posture(
         (0.0, 0.0, 0.93), 4.0, (hip[0], hip[1]), (knee[0], knee[1]), (arm[0], arm[1]), (elbow[0], elbow[1]), 5.0, 1.0,
