@@ -14,8 +14,8 @@ from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
 #: Tolerated error of red and blue minus green, of 255: on ground, on what is grey and dark of vehicles and people (the
-#: side of a silver car would be as red as a lamp), and elsewhere. Grey is a tint with less red and blue minus green than
-#: ``_GREY``, dark a luminance below ``_DARK``: what is brighter may be the glow of a lamp.
+#: side of a silver car would be as red as a lamp), and elsewhere. A tint with less red and blue minus green than
+#: ``_GREY`` is grey, a luminance below ``_DARK`` dark: what is brighter may be the glow of a lamp.
 _GROUND_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 12.0, 24.0
 _GREY, _DARK = np.float32(24.0), np.float32(80.0)
 _SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns

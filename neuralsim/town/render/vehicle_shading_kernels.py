@@ -105,7 +105,7 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         if strength > 0.0:
             h0, h1, h2 = rear * strength, 0.16 * rear * strength, 0.1 * rear * strength
         if is_blinking and abs(y) > body[LAMP_Y] + 0.03:
-            h0, h1, h2 = 255.0 * rear, 150.0 * rear, 20.0 * rear
+            h0, h1, h2 = 255.0 * rear, 170.0 * rear, 20.0 * rear
     if front > 0.0:
         rim = 0.6 + 0.4 * front
         c0 = c0 + (205.0 * rim - c0) * front
