@@ -19,8 +19,8 @@ from neuralsim.town.render.finishes import finishes
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
 #: Over the distances of the lens, the ones at which levels of detail end are shorter by this for vehicles and people.
-_DETAIL = {Tag.CAR: 1.6, Tag.TRUCK: 1.6, Tag.BUS: 1.6} | dict.fromkeys(
-    (Tag.PEDESTRIAN, Tag.RIDER, Tag.MOTORCYCLE, Tag.BICYCLE), 2.2
+_DETAIL = {Tag.CAR: 1.9, Tag.TRUCK: 1.7, Tag.BUS: 1.7} | dict.fromkeys(
+    (Tag.PEDESTRIAN, Tag.RIDER, Tag.MOTORCYCLE, Tag.BICYCLE), 2.5
 )
 
 

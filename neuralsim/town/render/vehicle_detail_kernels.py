@@ -192,7 +192,15 @@ def relief(body, z, ny):
     if abs(ny) < 0.7:
         return 0.0
     upper, lower = (z - body[BELT] + 0.24) * 26.0, (z - body[SILL] - 0.2) * 18.0
-    return -0.30 * upper * np.exp(-upper * upper) - 0.22 * lower * np.exp(-lower * lower)
+    # (1 - x2 / 4)4 is nearly exp(-x2)
+    result = 0.0
+    if abs(upper) < 2.0:
+        high = 1.0 - 0.25 * upper * upper
+        result -= 0.3 * upper * high * high * high * high
+    if abs(lower) < 2.0:
+        low = 1.0 - 0.25 * lower * lower
+        result -= 0.22 * lower * low * low * low * low
+    return result
 
 
 @njit(forceinline=True, **options)

@@ -43,10 +43,11 @@ def _reflection(rx, ry, rz, place, light):
     ``place``: shifts the houses; ``light``: ``Light``.
     """
     sun, ambient, horizon, zenith = light.sun, light.ambient, light.horizon, light.zenith
-    around = np.arctan2(ry, rx) * 4.0 + 0.13 * place
+    turn = ry / (abs(rx) + abs(ry) + 1e-9)  # -1..1 forwards, 1..3 backwards: like an angle, but cheaper
+    around = 6.0 * (turn if rx > 0.0 else 2.0 - turn) + 0.13 * place
     house = np.floor(around)
     inner = around - house
-    chance = np.sin(house * 12.9898) * 43758.5453
+    chance = 0.754877666 * house  # a low-discrepancy sequence (Roberts 2018)
     chance -= np.floor(chance)
     skyline = 0.1 + 0.3 * chance - 0.05 * abs(inner - 0.5)
     share = min(max((rz - skyline) * 9.0, 0.0), 1.0)
@@ -55,8 +56,9 @@ def _reflection(rx, ry, rz, place, light):
     if rz > 0.0:  # a front with windows
         front = 2.0 * chance - np.floor(2.0 * chance)
         near = 38.0 + 62.0 * front
-        pane = np.sin(inner * 18.85) * np.sin(rz * 50.0)
-        near *= 1.0 - 0.35 * min(max(3.0 * pane, 0.0), 1.0)
+        across, up = 3.0 * inner, 8.0 * rz
+        pane = min(0.3 - abs(across - np.floor(across) - 0.5), 0.3 - abs(up - np.floor(up) - 0.5))
+        near *= 1.0 - 0.35 * min(max(8.0 * pane, 0.0), 1.0)
     c0 = near * ambient[0] * 1.1 + sun[0] * 12.0
     c1 = near * ambient[1] * 1.08 + sun[1] * 12.0
     c2 = near * ambient[2] * 1.02 + sun[2] * 11.0
