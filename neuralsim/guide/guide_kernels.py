@@ -216,13 +216,36 @@ def _sketch(of_step: np.ndarray, total: int, tone: float, scale: float, relief: 
 
 
 @numba.njit(**_JIT)
+def _own_luminance(pixels: Pixels, y: int, x: int, luma: np.ndarray, total: int, dense: bool) -> int:
+    """Return the filter's sum at a pixel from its own object alone; ``total``: that from all pixels.
+
+    Else objects would have a rim of the luminance of what is behind them. ``luma``: that of ``write_guide``.
+    """
+    tag, instance = pixels.tag, pixels.instance
+    height, width = tag.shape
+    key, number = tag[y, x], instance[y, x]
+    last = 1 if dense else 2
+    part, weights = 0, 0
+    for j in range(y - 1, y + last + 1):
+        row = min(max(j, 0), height - 1)
+        down = (6 if j == y else 1) if dense else (3 if j == y or j == y + 1 else 1)
+        for i in range(x - 1, x + last + 1):
+            column = min(max(i, 0), width - 1)
+            if tag[row, column] == key and instance[row, column] == number:
+                weight = down * ((6 if i == x else 1) if dense else (3 if i == x or i == x + 1 else 1))
+                part += weight * luma[row & 3, column + 1]
+                weights += weight
+    return total if weights == 64 else part * 64 // weights
+
+
+@numba.njit(**_JIT)
 def _write_row(  # type: ignore[no-untyped-def]
-    y, tables, pixels, sums, wall, cell, gain, luma, filtered, has_sketches, dense, out
+    y, tables, pixels, sums, wall, cell, gain, lumas, filtered, has_sketches, dense, out
 ):
     """Write one row of ``write_guide``, ``out`` u32 (W,).
 
-    ``wall`` f32 (w, 3) of the row, ``luma`` and ``filtered`` of ``_filter_row``; ``has_sketches``: of rows with
-    sketches.
+    ``wall`` f32 (w, 3) of the row, ``lumas`` i32 (4, W + 3) and ``filtered`` of ``_filter_row``; ``has_sketches``: of
+    rows with sketches.
     """
     channel_of_tag, kind_of_channel, sketch_of_step = (
         tables.channel_of_tag,
@@ -231,6 +254,7 @@ def _write_row(  # type: ignore[no-untyped-def]
     )
     tag, instance, rgb = pixels.tag[y], pixels.instance[y], pixels.rgb[y]
     objects, classes, runs = sums.objects, sums.classes, sums.runs[y]
+    luma = lumas[y & 3]
     odd = 0 if dense else 1  # the bit of columns without a sketch
     one = np.float32(1.0)
     fixed = numba.int32(gain * _CHROMA * np.float32(1 << _POINT))
@@ -266,7 +290,10 @@ def _write_row(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
                 sketch = 0
                 if has_sketches and k & odd == 0:
-                    sketch = _sketch(sketch_of_step, filtered[k >> odd], bright, scale, one)
+                    total = filtered[k >> odd]
+                    if _IS_MOVER[channel]:
+                        total = _own_luminance(pixels, y, k, lumas, total, odd == 0)
+                    sketch = _sketch(sketch_of_step, total, bright, scale, one)
                 out[k] = _pack(red, green, blue, sketch)
         else:
             rim = wall.shape[0] - 1
@@ -343,7 +370,7 @@ def write_guide(
             for n in range(3):
                 wall[k, n] = walls[i, k, n] + (walls[j, k, n] - walls[i, k, n]) * v
         has_sketches = dense or y & 1 == 0
-        _write_row(y, tables, pixels, sums, wall, cell, gain_, luma[y & 3], blurred, has_sketches, dense, out[y])
+        _write_row(y, tables, pixels, sums, wall, cell, gain_, luma, blurred, has_sketches, dense, out[y])
 
 
 @numba.njit(**_JIT)

@@ -87,6 +87,7 @@ class NeuralRenderer:
         self._image_guide = ImageGuide()
         self._exemplars = _exemplars(self.card)
         self._empty_guide = np.zeros((0, 0, 4), np.uint8)
+        self._no_instances = np.zeros((0, 0), np.uint16)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target_style = self.card.styles[self.card.default_style]
         self._fog = self._target_fog = fog.NO_FOG
@@ -252,7 +253,7 @@ class NeuralRenderer:
         if self._upscaler is not None:
             return self._composite_windows(inputs, self._upscaler)
         height, width = inputs.frame.planes["tag"].shape
-        return GeneratedImage(self._generate(inputs.tensors, inputs.style, height, width), inputs)
+        return GeneratedImage(self._generate(self._without_outlines(inputs), inputs.style, height, width), inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
         """Sharpen an image, draw sky, fog, rain and glow, and anti-alias its edges, in place: u8 (H, W, 3) RGB.
@@ -337,8 +338,8 @@ class NeuralRenderer:
         for left in lefts:
             since = time.perf_counter()
             columns = slice(left, left + upscaler.window)
-            part = dict(tensors, camera=tensors["camera"].copy())
-            part |= {name: self._fit(tensors[name][:, columns]) for name in (*PLANES, "guide") if name in tensors}
+            part = dict(self._without_outlines(inputs), camera=tensors["camera"].copy())
+            part |= {name: self._fit(part[name][:, columns]) for name in (*PLANES, "guide") if name in part}
             part["camera"][18] -= left
             assert self._session is not None
             self._session.reset()  # the upscaler keeps the past, at full size
@@ -347,6 +348,18 @@ class NeuralRenderer:
             upscaler.accumulate(window, left)
         image = upscaler.image()
         return GeneratedImage(image, inputs, time.perf_counter() - begun - generating)
+
+    def _without_outlines(self, inputs: FrameInputs) -> dict[str, np.ndarray]:
+        """Return the tensors of a frame, without instances if the simulator image is followed: it shows them.
+
+        Where the graph sees that an instance ends, it draws a bright contour, four times as bright as real ones.
+        """
+        tensors = inputs.tensors
+        if "instance" not in tensors or self._remap or self._simulator_image(inputs.frame) is None:
+            return tensors
+        if self._no_instances.shape != tensors["instance"].shape:
+            self._no_instances = np.zeros_like(tensors["instance"])
+        return tensors | {"instance": self._no_instances}
 
     def _check_planes(self, frame: Frame) -> None:
         """Raise ModelError if ``frame`` lacks a plane."""

@@ -56,7 +56,7 @@ class StaticTown:
         scenery = placement.place_scenery(self.network, self.ground, rng, FIRST_SCENERY, style)
         self.solid = Obstacles(scenery.boxes, scenery.levels)
         static = merge([ground_mesh(self.network, self.ground), scenery.mesh])
-        self.scene = Scene(static, templates().meshes, templates().bodies)
+        self.scene = Scene(static, templates().meshes, templates().bodies, templates().normals)
         self.props = scenery.props
         self._solid_triangles = _SolidTriangles(scenery.mesh)
         self._tags: dict[int, Tag] = {}  # of obstacles, by their index

@@ -15,17 +15,20 @@ from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.town.render.raster_kernels import (
     ASPHALT,
     BODY,
+    CLOTH,
     GRASS,
     LEAF,
     MARKING,
     PAVING,
     PLAIN,
     ROOF,
+    TRIM,
     WALL,
     WINDOW,
     Lens,
     lean_options,
 )
+from neuralsim.town.render.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.vehicle_shading_kernels import bodywork
 
 options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
@@ -437,11 +440,12 @@ def _sky(row, start, stop, pose, lens, light, noise):
 
 
 @njit(**options)
-def _vehicle(row, start, stop, is_glass, surface, body, inverse, shot, backdrop):
-    """Write a vehicle's paint or glass at pixels ``start`` <= x < ``stop`` of a ``_Row``.
+def _body(row, start, stop, finish, surface, patch, body, inverse, shot, backdrop):
+    """Write a vehicle or a person at pixels ``start`` <= x < ``stop`` of a ``_Row``.
 
-    ``surface`` f32 (9,): the triangle's row of ``VisibilityBuffer.surface``; ``body``, ``inverse``: the vehicle's rows
-    of ``Shot``; ``shot``: ``Shot``; ``backdrop``: ``Backdrop``.
+    ``finish``: BODY, WINDOW, TRIM or CLOTH; ``surface`` f32 (9,): the triangle's row of ``VisibilityBuffer.surface``;
+    ``patch``: its ``Patch``; ``body``, ``inverse``: the object's rows of ``Shot``; ``shot``: ``Shot``; ``backdrop``:
+    ``Backdrop``.
     """
     pose, lens, light = shot.pose, shot.lens, shot.light
     depth, shares, beams, out = row.depth, row.shares, row.beams, row.out
@@ -461,7 +465,7 @@ def _vehicle(row, start, stop, is_glass, surface, body, inverse, shot, backdrop)
         shone = reached * shares[x >> 1, 0] * (1.0 / 255.0)
         around = shares[x >> 1, 1] * (1.0 / 255.0)
         albedo, shone, around, added = bodywork(
-            is_glass, body, inverse, pose, (d, ry, rz), surface, light, shone, around, point.footprint
+            finish, body, inverse, pose, (d, ry, rz), surface, patch, light, shone, around, point.footprint
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
@@ -476,13 +480,14 @@ def _vehicle(row, start, stop, is_glass, surface, body, inverse, shot, backdrop)
 
 
 @njit(**options)
-def shade(ids, buffer, shot, textures, backdrop, moving, is_fine, first, last, planes):
+def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first, last, planes):
     """Write the rows ``first`` <= i < ``last`` of ``planes.rgb``.
 
     Args:
         ids: i32 (H, W), triangle of each pixel.
         buffer: ``VisibilityBuffer`` that was drawn.
         shot: ``Shot``.
+        smooth: ``Smooth``.
         textures: ``Textures``.
         backdrop: ``Backdrop``.
         moving: ``MovingLight``.
@@ -525,10 +530,10 @@ def shade(ids, buffer, shot, textures, backdrop, moving, is_fine, first, last, p
             else:
                 mark, surface = label[n], attributes[n]
                 finish, code = mark >> np.uint32(24), np.uint64(mark & np.uint32(0xFFFF))
-                if finish in (BODY, WINDOW):
-                    o = owner[n]
-                    _vehicle(
-                        row, start, stop, finish == WINDOW, surface, shot.bodies[o], shot.inverses[o], shot, backdrop
+                if finish in (BODY, WINDOW, TRIM, CLOTH):
+                    o, patch = owner[n], patch_of(smooth, buffer.source[n])
+                    _body(
+                        row, start, stop, finish, surface, patch, shot.bodies[o], shot.inverses[o], shot, backdrop
                     )  # fmt: skip
                 else:
                     east, north, high = surface[6], surface[7], surface[8]

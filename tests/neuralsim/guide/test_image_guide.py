@@ -84,6 +84,17 @@ def test_a_sketch_shows_where_an_object_is_darker_than_its_mean() -> None:
     assert (out[:, 1::2, 3] == 0).all()
 
 
+@pytest.mark.parametrize("step", [1, 2])
+def test_the_outline_of_a_dark_car_is_not_as_bright_as_what_is_behind_it(step: int) -> None:
+    tag, instance = np.full((H, W), Tag.BUILDING, np.uint8), np.zeros((H, W), np.uint16)
+    tag[20:44, 31:63], instance[20:44, 31:63] = Tag.CAR, 7
+    rgb = np.full((H, W, 3), 220, np.uint8)
+    rgb[tag == Tag.CAR] = 30
+    out = ImageGuide().follow(tag, instance, np.ascontiguousarray(rgb[::step, ::step]), lit_as(rgb, tag), 0.0)
+    sketch = out[::2, ::2, 3][tag[::2, ::2] == Tag.CAR]
+    assert np.ptp(sketch.astype(int)) <= 2
+
+
 def test_a_lamp_keeps_its_own_hue_and_a_red_car_its_brightness() -> None:
     tag, instance, rgb = scene()
     rgb[32:38, 12:18] = (250, 150, 130)
@@ -199,6 +210,26 @@ def test_a_model_with_a_guide_follows_the_simulator_image() -> None:
     halved = render("picture", rgb_half=np.ascontiguousarray(rgb[::2, ::2]))
     assert np.abs(halved - followed)[car].mean() < 0.2 * np.abs(halved - ignored)[car].mean()
     assert np.abs(followed - ignored)[tag == Tag.ROAD].mean() < 0.25 * np.abs(followed - ignored)[blue].mean()
+
+
+def test_outlines_of_instances_draw_no_contours_where_the_simulator_image_shows_them() -> None:
+    """A single car gets the same guide with an instance as without; the graph alone would outline it."""
+    from neuralsim.renderer import NeuralRenderer
+
+    tag, _, rgb = scene()
+    tag[30:50, 10:50] = Tag.CAR
+    camera = Camera(W, H, 70.0, np.eye(4))
+
+    def render(number: int, **more: np.ndarray) -> np.ndarray:
+        planes = {
+            "tag": tag, "instance": np.where(tag == Tag.CAR, number, 0).astype(np.uint16),
+            "motion": np.zeros((H, W, 2), np.float16), "depth": np.full((H, W), 20.0, np.float32),
+        }  # fmt: skip
+        renderer = NeuralRenderer("street-rt", "onnxruntime", threads=1, postprocess=False)
+        return renderer.render(Frame(1, 1, 0.0, camera, planes | more)).astype(int)
+
+    assert (render(7, rgb=rgb) == render(0, rgb=rgb)).all()
+    assert (render(7) != render(0)).any()
 
 
 def test_the_option_accepts_all_guides() -> None:
