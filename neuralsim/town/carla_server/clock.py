@@ -1,7 +1,7 @@
 """The thread that ticks the town while no client is in synchronous mode.
 
-A drive or a recording must find the town in the same state however busy the machine is. So nothing moves until the first
-client has had time to become synchronous; a client that waits for a tick meanwhile gets one in which nothing moves.
+A drive or a recording must find the town in the same state however busy the machine is. So nothing moves until the
+first client has had time to become synchronous; if it waits for a tick meanwhile, it gets one in which nothing moves.
 """
 
 from __future__ import annotations

@@ -262,8 +262,8 @@ class TownServer:
             call.answer(wrap(self.world.frame + 1))
             return
         if call.connection is self._loader and self._asked_settings:
-            # While it waits for the world that it loads, CARLA's client asks for the settings and then for a tick, twenty
-            # times a second. How often depends on the machine's load, so the new world must not move by that.
+            # While it waits for the world that it loads, CARLA's client asks for the settings and then for a tick,
+            # again and again. How often depends on the machine's load, so the new world must not move by that.
             call.answer(wrap(self.world.frame))
             return
         self.streams.await_subscriptions(call.connection)
