@@ -34,19 +34,24 @@ def run(options: RecordOptions) -> int:
     if twice:
         return fail(f"two scenarios are named {min(twice)}: they would be recorded into the same folder")
     with Shared() as shared:
-        failed = _record_missing([ScenarioRecorder(each, options, shared) for each in loaded], shared, options)
+        failed = record_missing([ScenarioRecorder(each, options, shared) for each in loaded], shared, options)
     return exit_if_compiling(1 if failed else 0)
 
 
-def _record_missing(recorders: Sequence[ScenarioRecorder], shared: Shared, options: RecordOptions) -> int:
-    """Record what is not recorded yet, and evaluate everything if requested; return the number of failures."""
+def record_missing(
+    recorders: Sequence[ScenarioRecorder], shared: Shared, options: RecordOptions, quiet: bool = False
+) -> int:
+    """Record what is not recorded yet, and evaluate everything if requested; return the number of failures.
+
+    ``quiet``: say nothing about what is recorded already.
+    """
     failed = 0
     todo = []
     for recorder in recorders:
         result = None if options.again else recorder.finished()
         if result is None:
             todo.append(recorder)
-        else:
+        elif not quiet:
             failed += not _report(result, "already recorded; --again records it again")
     if options.ray is not None:
         failed += _record_on_cluster(todo, shared, options)
