@@ -33,6 +33,7 @@ TABLES = (
     "sample_data", "scene", "sensor", "visibility",
 )  # fmt: skip
 LIDAR = "LIDAR_TOP"
+_APART = 3_600_000_000  # µs from the beginning of one scene to that of the next
 _CELL = 0.1  # m, of the map: the devkit's default
 _GAP = 15  # cells between two pixels of the road that are closed
 _MARGIN = 130.0  # m around the drive that the map covers
@@ -112,7 +113,7 @@ class _Writer:
         if not track:
             raise RecordingError(f"{source} holds no complete frame")
         self._scenes += 1
-        scene = _Scene(self, f"scene-{self._scenes:04d}", np.array(track))
+        scene = _Scene(self, self._scenes, np.array(track))
         for frame in frames:
             scene.add(frame)
             self.frames += 1
@@ -130,9 +131,10 @@ class _Writer:
 class _Scene:
     """One scene: its samples, its map, and what links one frame to the next."""
 
-    def __init__(self, writer: _Writer, name: str, track: np.ndarray) -> None:
+    def __init__(self, writer: _Writer, number: int, track: np.ndarray) -> None:
         """``track`` f64 (N, 2): where the ego drives; the map's origin is beyond its lower left."""
-        self.writer, self.name = writer, name
+        self.writer, self.name = writer, f"scene-{number:04d}"
+        self.begin = number * _APART  # µs: the devkit sorts scenes by their time
         self.offset = _MARGIN - track.min(0)
         wide, high = np.ceil((np.ptp(track, axis=0) + 2 * _MARGIN) / _CELL).astype(int).tolist()
         self.road = np.zeros((high, wide), np.uint8)  # row 0 is y = 0
@@ -146,7 +148,7 @@ class _Scene:
 
     def add(self, frame: Surround) -> None:
         """Write a frame."""
-        now = round(frame.time * 1e6)
+        now = self.begin + round(frame.time * 1e6)
         is_key = frame.time >= self._due - 1e-6
         if is_key:
             self._due = frame.time + INTERVAL
