@@ -51,6 +51,7 @@ EXCEPTIONS = {
     "neuralsim/recording/exporting/rosbag2.py": "export",
     "neuralsim/evaluation/stability.py": "train",
     "research/train_segmenter.py": "train",
+    "research/transfer.py": "train",
     "neuralsim/cli/app.py": "train",
     "bridge/sumo/sumo_network.py": "sumo",
     "bridge/sumo/sumo_traffic.py": "sumo",
