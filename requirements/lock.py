@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-EXTRAS = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench", "dev", "docs")
+EXTRAS = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "export", "bench", "dev", "docs")
 PLATFORM = ("implementation_name == 'cpython'", "platform_machine == 'x86_64'", "sys_platform == 'linux'")
 CUDA = re.compile(r"^(torch|triton|cuda-|nvidia-)")  # in train.txt; tensorrt.txt does pin CUDA's Python packages
 HEADER = """\

@@ -6,6 +6,7 @@ from __future__ import annotations
 _ONLY = {
     "bench": ("matplotlib",),
     "cluster": ("ray",),
+    "export": ("rosbags",),
     "gym": ("gymnasium",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
-from neuralsim.town.carla_server.clock import RATE, Clock
+from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE, Clock
 from neuralsim.town.carla_server.compat.recorder import Recorder
 from neuralsim.town.carla_server.compat.strictness import ASYNCHRONOUS, FRAME_TIMEOUT, Strictness
 from neuralsim.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     from neuralsim.town.world import World
 
 MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
+#: Calls of CARLA's client while it waits for a world: in a loop, and of its own accord for each snapshot.
+_LOADING = (
+    "get_episode_info", "get_episode_settings", "get_sensor_token", "query_lights_state", "tick_cue", "version",
+)  # fmt: skip
 UPLOADED = "OpenDriveMap"  # CARLA's name for a map sent by a client
+FIRST_FRAME_MULTIPLE = 60  # of the shifts of ``bridge.jitter`` and of the frames at which a bridge begins
 RESUBSCRIBE_TIMEOUT = 1.0  # s that a new world waits for the client that requested it to subscribe again
 
 
@@ -83,8 +88,8 @@ class TownServer:
         host: Address to listen on.
         port: Port for clients, 0: any free port.
         streaming_port: Port for sensor data, 0: any free port.
-        is_patient: Whether a first client that becomes synchronous at once finds the town in its initial state; of no
-            use if nothing moves by itself. A strict town is not.
+        patience: Seconds without a call that the first client gets to become synchronous, so that it finds the town in
+            its initial state; 0: none, as in a strict town.
         strict: How strict to be, None for a kind town.
     """
 
@@ -96,7 +101,7 @@ class TownServer:
         host: str = "127.0.0.1",
         port: int = 2000,
         streaming_port: int = 0,
-        is_patient: bool = True,
+        patience: float = FIRST_CLIENT_TIMEOUT,
         strict: Strictness | None = None,
     ) -> None:
         self.strict = strict
@@ -123,12 +128,14 @@ class TownServer:
         self._master: Connection | None = None  # the client that is in synchronous mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
         self._clock = Clock(
-            self._tick_freely, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock,
-            is_patient and strict is None,
+            self._tick_freely, self._tick_idly, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock,
+            0.0 if strict else patience,
         )  # fmt: skip
         self._warnings: set[str] = set()
         self.episode = 0
         self._pending: PendingWorld | None = None
+        self._loader: Connection | None = None  # the client that may not have noticed yet that its world is there
+        self._asked_settings = False  # whether its last call was for the settings
         self.sensing: Sensing
         self._adopt(self.world)
 
@@ -216,6 +223,8 @@ class TownServer:
         with self.lock:
             self.settings = settings
             self._master = connection if settings.synchronous_mode else None
+            if settings.synchronous_mode and self.world.time == 0.0:  # however many ticks it has been idle
+                self.world.frame += -self.world.frame % FIRST_FRAME_MULTIPLE
             (self._clock.pause if settings.synchronous_mode else self._clock.resume)()
             frame = int(self.world.frame)
         self._notify_ticked()
@@ -246,10 +255,11 @@ class TownServer:
     def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """Do the work of ``tick``, with both locks held and the sensors finished."""
         if self._pending is not None:
-            world, self._pending = self._pending.world, None
+            world, requester, self._pending = self._pending.world, self._pending.requester, None
             if self.strict is not None:
                 time.sleep(self.strict.loading)
             self._adopt(world)
+            self._loader = requester
             then(world.frame)
             return
         self.vehicle_commands.before(self.delta)
@@ -269,13 +279,17 @@ class TownServer:
         if not self.settings.synchronous_mode:
             call.answer(wrap(self.world.frame + 1))
             return
-        if self.strict is None:
-            self.streams.await_subscriptions(call.connection)
-            self.tick(lambda frame: call.answer(wrap(frame)))
-        else:
+        if self.strict is not None:
             with self._ticking:
                 call.answer(wrap(self.world.frame + 1))
             self.tick()
+        elif call.connection is self._loader and self._asked_settings:
+            # While it waits for the world that it loads, CARLA's client asks for the settings and then for a tick,
+            # again and again. How often depends on the machine's load, so the new world must not move by that.
+            call.answer(wrap(self.world.frame))
+        else:
+            self.streams.await_subscriptions(call.connection)
+            self.tick(lambda frame: call.answer(wrap(frame)))
 
     def _publish_snapshot(self, delta: float, state: int = 0) -> None:
         world = self.world
@@ -288,6 +302,8 @@ class TownServer:
 
     def _dispatch(self, call: Call) -> Any:
         self._clock.note_call(is_probe=call.name == "version")
+        if call.connection is self._loader and call.name not in _LOADING:
+            self._loader = None
         function = FUNCTIONS.get(call.name)
         if function is None:
             # Printed here as well: for many functions the client does not wait for the answer.
@@ -306,6 +322,9 @@ class TownServer:
             raise RpcError(f"{call.name}: {error}") from None
         except Exception as error:  # whatever a client sends, the server keeps running for the others
             raise RpcError(f"{call.name}: invalid arguments ({type(error).__name__}: {error})") from None
+        finally:
+            if call.connection is self._loader and call.name in ("get_episode_settings", "tick_cue"):
+                self._asked_settings = call.name == "get_episode_settings"
 
     def _await_tick(self) -> None:
         """Wait for the end of the current tick, which begins without a client in a town that is asynchronous."""
@@ -339,6 +358,13 @@ class TownServer:
                 self._master = None
                 self.settings = Settings()
                 self._clock.resume()
+
+    def _tick_idly(self) -> None:
+        """Tick while nothing moves, not even the time: a new frame for a client that waits for one."""
+        with self._ticking, self.lock:
+            if not self.settings.synchronous_mode:
+                self.world.frame += 1
+                self._publish_snapshot(self.delta)
 
     def _tick_freely(self, elapsed: float) -> None:
         """Tick, unless a client is in synchronous mode.

@@ -112,6 +112,8 @@ PROPS = {
 } | {f"static.prop.{name}": f"box {name}" for name in BOXES}
 FRICTION = "static.trigger.friction"
 SPECTATOR = Blueprint("spectator", "spectator")
+#: Whether the parked cars and the furniture at its place go when it is spawned. CARLA's blueprints do not have it.
+CLEARS_PLACE = Attribute("clears_place", "bool", "false")
 TRAFFIC_LIGHT = Blueprint("traffic.traffic_light", "traffic,traffic_light")
 EMPTY = Blueprint("util.actor.empty", "util,actor,empty", (Attribute("role_name", "string", "front"),))
 WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
@@ -172,6 +174,7 @@ def _vehicle(name: str) -> Blueprint:
             Attribute("has_dynamic_doors", "bool", str(has_doors).lower(), (), False),
             Attribute("sticky_control", "bool", "true"),
             Attribute("terramechanics", "bool", "false"),
+            CLEARS_PLACE,
         ),
     )
 
@@ -189,6 +192,7 @@ def _walker(name: str, kind: str) -> Blueprint:
             Attribute("speed", "float", "1.4", ("0.0", "1.4", "2.8")),
             Attribute("can_use_wheelchair", "bool", "false", (), False),
             Attribute("use_wheelchair", "bool", "false"),
+            CLEARS_PLACE,
         ),
     )
 

@@ -53,6 +53,10 @@ class Placements:
             zeros.copy(),
         )  # fmt: skip
 
+    def chosen(self, rows: np.ndarray) -> Placements:
+        """Return the placements in ``rows``, bool (N,) or indices."""
+        return Placements(*(values[rows] for values in vars(self).values()))
+
     def __len__(self) -> int:
         return len(self.template)
 
