@@ -27,7 +27,9 @@ _LAMP_PURITY_RATIO, _LAMP_PURITY, _LAMP_RED, _LAMP_AMBER = np.float32(1.6), np.f
 #: simulator's.
 _CHROMA = np.float32(0.6)
 _LAMP_SATURATION = np.float32(1.5)  # distance of a lamp's tint from white, over the simulator image's
-_WALL_RELIEF = np.float32(1.35)  # of the sketches of walls: those of a simulator are plainer than real façades
+#: f32 (CHANNELS,): contrast of the sketches of each class, over the simulator image's.
+RELIEF = np.ones(CHANNELS, np.float32)
+RELIEF[Channel.BUILDING] = 1.35  # a simulator's walls are plainer than real façades
 _IS_MOVER = np.isin(np.arange(CHANNELS), MOVERS)
 _STEPS = 1020  # between differences of luminance of -255 and 255, in halves
 SKETCH_OF_STEP = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
@@ -49,6 +51,7 @@ class Tables(NamedTuple):
     channel_of_tag: np.ndarray  # u8 (256,)
     kind_of_channel: np.ndarray  # u8 (CHANNELS,), of ``guide_kinds``
     sketch_of_step: np.ndarray  # u8 (1021,)
+    relief: np.ndarray  # f32 (CHANNELS,): contrast of the sketches, over the simulator image's
 
 
 class Pixels(NamedTuple):
@@ -252,6 +255,7 @@ def _write_row(  # type: ignore[no-untyped-def]
         tables.kind_of_channel,
         tables.sketch_of_step,
     )
+    relief = tables.relief
     tag, instance, rgb = pixels.tag[y], pixels.instance[y], pixels.rgb[y]
     objects, classes, runs = sums.objects, sums.classes, sums.runs[y]
     luma = lumas[y & 3]
@@ -274,7 +278,7 @@ def _write_row(  # type: ignore[no-untyped-def]
                     np.float32(classes[channel, 0]), np.float32(classes[channel, 1]), np.float32(classes[channel, 2])
                 )
                 for k in range(start + (start & odd), x, 1 + odd):
-                    out[k] = _pack(0, 0, 0, _sketch(sketch_of_step, filtered[k >> odd], tone, scale, one))
+                    out[k] = _pack(0, 0, 0, _sketch(sketch_of_step, filtered[k >> odd], tone, scale, relief[channel]))
         elif kind == OBJECT:
             row = numba.int64(number) if number else _IDS + channel
             part = one / np.float32(objects[row, 3])
@@ -293,7 +297,7 @@ def _write_row(  # type: ignore[no-untyped-def]
                     total = filtered[k >> odd]
                     if _IS_MOVER[channel]:
                         total = _own_luminance(pixels, y, k, lumas, total, odd == 0)
-                    sketch = _sketch(sketch_of_step, total, bright, scale, one)
+                    sketch = _sketch(sketch_of_step, total, bright, scale, relief[channel])
                 out[k] = _pack(red, green, blue, sketch)
         else:
             rim = wall.shape[0] - 1
@@ -318,7 +322,7 @@ def _write_row(  # type: ignore[no-untyped-def]
                     )  # fmt: skip
                     sketch = 0
                     if has_sketches and column & odd == 0:
-                        sketch = _sketch(sketch_of_step, filtered[column >> odd], bright, scale, _WALL_RELIEF)
+                        sketch = _sketch(sketch_of_step, filtered[column >> odd], bright, scale, relief[channel])
                     out[column] = _pack(red, green, blue, sketch)
                 k = end
 
@@ -411,15 +415,14 @@ def _matching_mark(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: i
 def guide_kinds(lit: bool = False) -> np.ndarray:
     """Return how each class follows the simulator image, u8 (CHANNELS,).
 
-    The ground follows only in what is darker or brighter than its mean: its colour is the style's. Where the ground
-    is ``lit`` by lamps or mirrors what is above it, it follows in colour as well. The sky does not follow.
+    Roads and pavements follow only in what is darker or brighter than their mean: their colour is the style's. Where
+    the ground is ``lit`` by lamps or mirrors what is above it, it follows in colour as well. The sky does not follow.
     """
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (*MOVERS, Channel.SIGN, Channel.BARRIER, Channel.POLE, Channel.OTHER):
         out[channel] = OBJECT
-    out[Channel.BUILDING] = WALL
-    ground = [Channel.VEGETATION, Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK, Channel.TERRAIN]
-    out[ground] = WALL if lit else TEXTURE
+    out[[Channel.BUILDING, Channel.VEGETATION, Channel.TERRAIN]] = WALL
+    out[[Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK]] = WALL if lit else TEXTURE
     return out
 
 

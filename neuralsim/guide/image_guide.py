@@ -27,7 +27,7 @@ class ImageGuide:
 
     def __init__(self) -> None:
         self._plain, self._lit = (
-            Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(lit), guide_kernels.SKETCH_OF_STEP)
+            Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(lit), guide_kernels.SKETCH_OF_STEP, guide_kernels.RELIEF)
             for lit in (False, True)
         )
         self._tables = self._plain
