@@ -7,6 +7,7 @@ _ONLY = {
     "bench": ("matplotlib",),
     "cluster": ("ray",),
     "gym": ("gymnasium",),
+    "rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),

@@ -149,6 +149,7 @@ class TorchSession:
     def _capture(self) -> None:
         """Record a step in each direction, after a few on a side stream, which let libraries allocate and choose."""
         side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())  # which fills the buffers
         with torch.cuda.stream(side):
             for turn in (0, 1, 0):
                 self._run(turn)
@@ -199,7 +200,9 @@ class TorchStateless:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._module = _on_device(module, self._device, name.endswith(_COMPILED))
         self._values: list[Tensor] = []
+        self._host: list[Tensor] = []  # pinned, as in TorchSession
         self._results: tuple[Tensor, ...] = ()
+        self._images: list[Tensor] = []  # pinned
         self._graph: torch.cuda.CUDAGraph | None = None
 
     @torch.inference_mode()
@@ -208,18 +211,27 @@ class TorchStateless:
         if self._device.type == "cpu":
             self._results = self._module(*arrays)
         elif self._graph is None:
+            self._host = [array.pin_memory() for array in arrays]
             self._values = [array.to(self._device) for array in arrays]
-            with torch.cuda.stream(torch.cuda.Stream()):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
                 self._module(*self._values)
             torch.cuda.synchronize()
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
                 self._results = self._module(*self._values)
+            self._images = [torch.zeros_like(value, device="cpu").pin_memory() for value in self._results]
         if self._graph is not None:
-            for value, array in zip(self._values, arrays, strict=True):
-                value.copy_(array)
+            for value, host, array in zip(self._values, self._host, arrays, strict=True):
+                host.copy_(array)
+                value.copy_(host, non_blocking=True)
             self._graph.replay()
-        return {name: value.cpu().numpy() for name, value in zip(self._outputs, self._results, strict=True)}
+            for image, value in zip(self._images, self._results, strict=True):
+                image.copy_(value, non_blocking=True)
+            torch.cuda.current_stream().synchronize()
+        images = self._results if self._graph is None else self._images
+        return {name: value.numpy() for name, value in zip(self._outputs, images, strict=True)}
 
 
 def _on_device(module: fx.GraphModule, device: torch.device, compiled: bool) -> Any:

@@ -228,7 +228,8 @@ def test_without_a_driver_tensorrt_is_never_imported(own_cache: Path, tmp_path: 
     """Creating TensorRT's runtime without a driver crashes the process, so importing it here is fatal as well."""
     (tmp_path / "tensorrt").mkdir()
     (tmp_path / "tensorrt" / "__init__.py").write_text("import os; os.abort()")
-    (tmp_path / "cuda").mkdir()
+    (tmp_path / "cuda" / "bindings").mkdir(parents=True)
+    (tmp_path / "cuda" / "bindings" / "runtime.py").touch()
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[3]}"}
     for arguments, code, message in (
         (("doctor",), 0, "no NVIDIA driver"),
@@ -521,7 +522,8 @@ def test_every_tensorrt_name_and_signature_in_use_exists() -> None:
 
 
 CUDA_CALLS = {
-    "cudaMalloc": "size_t size", "cudaFree": "devPtr", "cudaHostAlloc": "size_t size, unsigned int flags",
+    "cudaMemset": "devPtr, int value, size_t count", "cudaMalloc": "size_t size",
+    "cudaFree": "devPtr", "cudaHostAlloc": "size_t size, unsigned int flags",
     "cudaFreeHost": "ptr", "cudaStreamCreateWithFlags": "unsigned int flags", "cudaStreamDestroy": "stream",
     "cudaEventCreateWithFlags": "unsigned int flags", "cudaEventDestroy": "event", "cudaEventRecord": "event, stream",
     "cudaStreamWaitEvent": "stream, event, unsigned int flags", "cudaStreamSynchronize": "stream",
