@@ -11,8 +11,6 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 
-from neuralsim.base.machine import nvml
-
 _LIBRARY = "libcuda.so.1"
 _NOT_CONNECTED = 100  # CUDA_ERROR_NO_DEVICE
 CUDA = (13, 0)  # that the pinned packages are built for
@@ -97,6 +95,10 @@ def check(gpu: Gpu, needed: tuple[int, int] = CUDA) -> Gpu:
 
 
 def _driver_version() -> str:
+    try:
+        from neuralsim.base.machine import nvml  # psutil, which a bare PyTorch image lacks
+    except ImportError:
+        return ""
     library = nvml()
     if library is None:
         return ""

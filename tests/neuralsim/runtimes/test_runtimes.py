@@ -95,19 +95,6 @@ def test_other_graphs_run_on_every_runtime(gpu: cuda_driver.Gpu, tmp_path: Path)
     assert all(np.abs(other - images[0]).max() < 1e-3 for other in images[1:])
 
 
-def test_the_gpu_comparison_measures_available_runtimes_and_names_the_others(
-    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from neuralsim.bench import gpu as comparison
-
-    monkeypatch.setattr(comparison, "RUNTIMES", ("tensorrt:fp16", "tensorrt:int3"))
-    monkeypatch.setattr(comparison, "_WARM_UP", 1)
-    report = comparison.compare(zoo.DEFAULT, (64, 64), steps=3, peers=False)
-    assert report["device"] == gpu.name
-    assert report["ms"]["tensorrt fp16"]["p50"] > 0  # type: ignore[index]
-    assert "known: fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
-
-
 def test_an_engine_is_built_once_and_again_when_anything_changes(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
