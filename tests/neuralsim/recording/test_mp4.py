@@ -64,3 +64,25 @@ def test_mp4_errors_are_one_line(tmp_path: Path):
         writer.close()
         assert writer.error is not None
         assert "disk is full" in writer.error
+
+
+def test_the_first_encoder_that_opens_is_used_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a GPU, NVENC is in PyAV's wheel but does not open; another encoder stands in for one that does."""
+    if not Path("/dev/nvidia0").exists():
+        mp4.working_encoder.cache_clear()
+        assert mp4.working_encoder()[0] == "libx264"
+    stand_in = "mpeg4", {"qscale": "5"}
+    monkeypatch.setattr(mp4, "_ENCODERS", (("h264_none", {}), stand_in, *mp4._ENCODERS[1:]))
+    mp4.working_encoder.cache_clear()
+    try:
+        for name in ("first.mp4", "second.mp4"):
+            writer = Mp4Writer(tmp_path / name, (256, 256))
+            assert writer.write(np.zeros((256, 256, 3), np.uint8), 0.0)
+            writer.close()
+            with av.open(str(tmp_path / name)) as file:
+                assert file.streams.video[0].codec_context.name == "mpeg4"
+        assert capsys.readouterr().err.count("encoded on the GPU, by mpeg4") == 1
+    finally:
+        mp4.working_encoder.cache_clear()
