@@ -406,9 +406,12 @@ class InteractiveDrive(DriveLoop):
     def _resolved(self, options: DriveOptions) -> DriveOptions:
         """Return ``options`` with the size that "auto" stands for here; ``size_line`` says which."""
         options, self.size_line = size_choice.resolve(options)
+        return options
+
+    def log_runtime_messages(self) -> None:
         if self.size_line:
             logger().info(self.size_line)
-        return options
+        super().log_runtime_messages()
 
     def restart(self, options: DriveOptions) -> None:
         """Replace the drive by one with these options."""
