@@ -212,8 +212,10 @@ def _measure(write: Print) -> None:
     from neuralsim import zoo
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.runtimes import RuntimeUnavailable, autotune
+    from neuralsim.session import size_choice
     from neuralsim.session.renderer_loading import render_threads
 
+    size_choice.forget()
     for threads in dict.fromkeys((render_threads(cores()), None)):
         try:
             autotune.delete_measurement(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from bridge.process.user_cache import cache_folder
 from bridge.size import Size
@@ -40,7 +41,7 @@ class SizeChoice:
 
     def __str__(self) -> str:
         if not self.milliseconds:
-            return f"size {self.size}: more is not in time on {machine.cores()} cores without a GPU (--size changes it)"
+            return f"size {self.size}: more would not be in time here, on {machine.cores()} cores (--size changes it)"
         return (
             f"size {self.size}, model {self.model}: the most that holds 30 frames a second here "
             f"({self.milliseconds:.3g} ms a step; --size changes it)"
@@ -77,17 +78,31 @@ def _choose(options: DriveOptions) -> SizeChoice:
         on_gpu = candidates.on_gpu(zoo.load(models[-1]).file, smallest.height, smallest.width)
     if machine.cores() < MANY_CORES and not on_gpu:
         return SizeChoice(*smallest, models[-1], 0.0)
-    from neuralsim.runtimes import cache
+    from neuralsim.runtimes import autotune, cache
 
-    path = cache_folder() / "choices" / f"size-{cache.key(_facts(models, options))}.json"
+    path = _folder() / f"size-{cache.key(_facts(models, options))}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         stored = json.loads(path.read_text(encoding="utf-8"))
         return SizeChoice(**{name: stored[name] for name in SizeChoice.__dataclass_fields__})
     logger().info("measuring the size that this machine renders in time; once, some seconds")
+    busy = autotune.disturbance()
     choice = _measure(models, options, on_gpu)
+    if busy:
+        logger().info(f"the machine is busy ({busy}): the size is measured again when it is not")
+        return choice
     with suppress(OSError):
         cache.write(path, json.dumps(asdict(choice), indent=2).encode() + b"\n")
     return choice
+
+
+def forget() -> None:
+    """Delete all remembered choices, so that the next drive measures. Raises OSError if a file cannot go."""
+    for path in _folder().glob("size-*.json"):
+        path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return cache_folder() / "choices"
 
 
 def _facts(models: list[str], options: DriveOptions) -> dict[str, object]:

@@ -10,7 +10,7 @@ from bridge.process.options import parse
 from bridge.size import Size
 from neuralsim import zoo
 from neuralsim.drive.settings import CockpitSettings
-from neuralsim.runtimes import candidates
+from neuralsim.runtimes import autotune, candidates
 from neuralsim.session import size_choice
 from neuralsim.session.options import DriveOptions
 
@@ -26,6 +26,7 @@ class Measured:
         patch.setattr(size_choice.machine, "cores", lambda: cores)
         patch.setattr(candidates, "on_gpu", lambda *_: on_gpu)
         patch.setattr(size_choice, "_seconds", self)
+        patch.setattr(autotune, "disturbance", lambda samples=(): "")
 
     def __call__(self, model: str, runtime: str, size: Size) -> float:
         self.calls.append((model, size))
@@ -74,6 +75,20 @@ def test_the_largest_size_in_time_is_chosen_and_then_the_better_model(
     monkeypatch.setattr(size_choice.machine, "cpu", lambda: ("another processor", frozenset()))
     resolved(*arguments)
     assert len(measured.calls) == 2 * count, "another machine is measured"
+
+
+def test_a_busy_machine_is_measured_again_and_doctor_forgets(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Measured(monkeypatch, 8, False, street_rt=0.005, street=0.05)
+    monkeypatch.setattr(autotune, "disturbance", lambda samples=(): "load 9.0 on 8 cores")
+    resolved()
+    count = len(measured.calls)
+    monkeypatch.setattr(autotune, "disturbance", lambda samples=(): "")
+    for times in (2, 2):
+        resolved()
+        assert len(measured.calls) == times * count
+    size_choice.forget()
+    resolved()
+    assert len(measured.calls) == 3 * count
 
 
 def test_what_was_requested_is_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
