@@ -116,7 +116,7 @@ def read(model: Graph, half: torch.dtype = torch.float16) -> fx.GraphModule:
             for name, value in node.attributes.items()
         }
         if node.operator == "Cast":
-            to = TYPES[attributes["to"]]
+            to = TYPES[int(attributes["to"])]
             attributes["to"] = half if to == torch.float16 else to
         sizes = SIZES.get(node.operator, ())
         arguments: list[Any] = []

@@ -9,6 +9,7 @@ import io
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -257,12 +258,31 @@ def latency(machine: Machine) -> dict[str, Any]:
 
             results[f"{model} {width}x{height}"] = each(list(machine.runtimes), timed)
         results[f"around the graph {width}x{height}"] = each(
-            ["encode and postprocess"], lambda name, w=width, h=height: _around(w, h, machine.steps)
+            ["copies", "encode and postprocess"],
+            partial(_around, inputs=inputs[0], device=machine.device, steps=machine.steps),
         )
     return results
 
 
-def _around(width: int, height: int, steps: int) -> dict[str, Any]:
+def _around(name: str, inputs: packed.Inputs, device: str, steps: int) -> dict[str, Any]:
+    """Measure the copies of a step by themselves, from and to pinned memory, or what precedes and follows the graph."""
+    height, width = inputs["tag"].shape
+    if name == "copies":
+        pin = device == "cuda"
+        sources = [
+            torch.from_numpy(value).pin_memory() if pin else torch.from_numpy(value) for value in inputs.values()
+        ]
+        image = torch.zeros((height, width, 3), dtype=torch.uint8, device=device)
+        target = torch.zeros_like(image, device="cpu").pin_memory() if pin else torch.zeros_like(image)
+        places = [value.to(device) for value in sources]
+
+        def up() -> None:
+            for place, source in zip(places, sources, strict=True):
+                place.copy_(source, non_blocking=True)
+            if pin:
+                torch.cuda.synchronize()
+
+        return {"inputs up": milliseconds(up, steps), "image down": milliseconds(lambda: target.copy_(image), steps)}
     try:
         from neuralsim.renderer.neural_renderer import NeuralRenderer
         from neuralsim.town.town_drive import TownDrive

@@ -119,7 +119,7 @@ def write(path: Path, width: int = WIDTH, height: int = HEIGHT, count: int = FRA
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     size = path.stat().st_size
     if size > MOST:
         raise ValueError(f"{path} has {size >> 20} MiB, more than {MOST >> 20}: pack fewer or smaller frames")
