@@ -8,6 +8,7 @@ _ONLY = {
     "cluster": ("ray",),
     "export": ("rosbags",),
     "gym": ("gymnasium",),
+    "rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),

@@ -21,6 +21,7 @@ from neuralsim.drive.late_warp import LateWarp, compile_kernels
 from neuralsim.drive.settings import CockpitSettings, Units
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.remap import Remap, next_remap
+from neuralsim.session import size_choice
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
@@ -86,7 +87,7 @@ class InteractiveDrive(DriveLoop):
         self._command_line = options  # without the settings
         self._wake_up = wake
         self.settings = chosen
-        options = chosen.applied(options)
+        options = self._resolved(chosen.applied(options))
         super().__init__(options, wake)
         self.state = HudState(model=options.model)
         self.begun = time.monotonic()
@@ -398,9 +399,19 @@ class InteractiveDrive(DriveLoop):
 
     def apply_choices(self) -> None:
         """Restart the simulator if a choice requires it; the window or page stays."""
-        options = self.settings.applied(self._command_line)
+        options = self._resolved(self.settings.applied(self._command_line))
         if any(getattr(options, name) != getattr(self.options, name) for name in _RESTART_OPTIONS):
             self.restart(options)
+
+    def _resolved(self, options: DriveOptions) -> DriveOptions:
+        """Return ``options`` with the size that "auto" stands for here; ``size_line`` says which."""
+        options, self.size_line = size_choice.resolve(options)
+        return options
+
+    def log_runtime_messages(self) -> None:
+        if self.size_line:
+            logger().info(self.size_line)
+        super().log_runtime_messages()
 
     def restart(self, options: DriveOptions) -> None:
         """Replace the drive by one with these options."""

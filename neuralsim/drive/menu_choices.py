@@ -61,9 +61,13 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
     choices.append(Choice("Model", "model", models, models, _RESTARTS))
     if local:
-        shown = [f"as started, {drive.options.size}", *(f"{name}, {size}" for name, size in QUALITIES.items())]
-        choices.append(Choice("Quality", "quality", [None, *QUALITIES], shown, f"Resolution to render at. {_RESTARTS}"))
-        choices.append(switch("Upscaling", "upscaling", f"Doubles the width and height, a part per frame. {_RESTARTS}"))
+        started = f"automatic, {drive.options.size}" if drive.size_line else f"as started, {drive.options.size}"
+        shown = [started, *(f"{name}, {size}" for name, size in QUALITIES.items())]
+        hint = f"{drive.size_line or 'Resolution to render at'}. {_RESTARTS}"
+        choices.append(Choice("Quality", "quality", [None, *QUALITIES], shown, hint))
+        if zoo.BEST not in (drive.options.model, drive.settings.model):  # its windows leave seams
+            hint = f"Doubles the width and height, a part per frame; not with {zoo.BEST}. {_RESTARTS}"
+            choices.append(switch("Upscaling", "upscaling", hint))
     guides = list(dict.fromkeys([drive.options.guide, *GUIDES]))
     choices.append(Choice("Guide", "guide", guides, guides, "What objects look like. Effective immediately. Also: G."))
     return choices

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bridge.process import settings
 from bridge.process.option_types import integer, number
 from bridge.size import Size
+from neuralsim import zoo
 from neuralsim.drive.driver_input import Axes
 from neuralsim.guide import Guide
 from neuralsim.runtimes import cache
@@ -98,7 +99,8 @@ class CockpitSettings(BaseModel):
             chosen["size"] = None if self.quality is None else QUALITIES[self.quality]
         chosen["model"], chosen["guide"] = self.model, self.guide
         chosen = {name: value for name, value in chosen.items() if value is not None and name not in given}
-        if self.upscaling and "show" not in given and options.connect is None:
+        is_seamless = chosen.get("model", options.model) != zoo.BEST
+        if self.upscaling and is_seamless and "show" not in given and options.connect is None:
             size = chosen.get("size", options.size)
             chosen["show"] = Size(2 * size.width, 2 * size.height)
         return options.model_copy(update=chosen)
