@@ -198,8 +198,8 @@ class ViewCache:
             before = np.where(known, book.body[self._last.template[old]], template)
             was = np.where(known, self._rolled.rolled[old], metres)
             steered = np.where(known, self._rolled.steer[old], steer)
-        props, *balls = self._props
-        near = self._in_view(*balls, camera, rasteriser)
+        props, places, radius, reach = self._props
+        near = self._in_view(places, radius, reach, camera, rasteriser)
         now, then = np.split(  # of the wheels
             book.poses(
                 np.concatenate([matrix[owner], previous[owner]]), np.concatenate([wheel, wheel]),
