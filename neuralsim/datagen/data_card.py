@@ -33,9 +33,10 @@ def measure(recording: Path, thumbnail: Path) -> dict[str, Any]:
     images: list[bytes] = []
     for frame in McapRecording(recording).frames():
         for camera in (frame, *frame.views.values()):
-            for name, content in sorted({**camera.planes, **camera.images}.items()):
+            contents = {**{name: plane.tobytes() for name, plane in camera.planes.items()}, **camera.images}
+            for name, content in sorted(contents.items()):
                 digest.update(name.encode())
-                digest.update(content if isinstance(content, bytes) else content.tobytes())
+                digest.update(content)
             if frames % _SAMPLED == 0 and {"tag", "instance"} <= camera.planes.keys():
                 pixels += np.bincount(camera.planes["tag"].ravel(), minlength=256)
                 boxes.update(
@@ -50,9 +51,9 @@ def measure(recording: Path, thumbnail: Path) -> dict[str, Any]:
         if frame.images:
             images = [*images[-1:], frame.images.get("neural") or frame.images["rgb"]]
         frames += 1
-    if images:
+    image = cv2.imdecode(np.frombuffer(images[0], np.uint8), cv2.IMREAD_COLOR) if images else None
+    if image is not None:
         thumbnail.parent.mkdir(parents=True, exist_ok=True)
-        image = cv2.imdecode(np.frombuffer(images[0], np.uint8), cv2.IMREAD_COLOR)
         height = round(_THUMBNAIL * image.shape[0] / image.shape[1])
         cv2.imwrite(str(thumbnail), cv2.resize(image, (_THUMBNAIL, height), interpolation=cv2.INTER_AREA))
     shown = {Tag(k).name.lower(): int(n) for k, n in enumerate(pixels.tolist()) if n and k < len(Tag)}

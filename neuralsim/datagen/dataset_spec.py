@@ -23,7 +23,6 @@ from pydantic import Field, field_validator, model_validator
 
 from bridge.process import presets, settings
 from bridge.process.presets import Preset
-from neuralsim.datagen.options import PLANES
 from scenarios.language.conditions import Model
 from scenarios.language.schema import CameraSpec, ExtraCameraSpec
 
@@ -65,7 +64,9 @@ class DatasetSpec(Model):
     """The first camera."""
     cameras: list[ExtraCameraSpec] = Field(default_factory=list, max_length=7)
     """Further cameras."""
-    planes: list[Literal["tag", "instance", "depth", "motion", "rgb", "neural"]] = Field(default=list(PLANES))
+    planes: list[Literal["tag", "instance", "depth", "motion", "rgb", "neural"]] = Field(
+        default=["tag", "instance", "depth", "motion", "rgb", "neural"]
+    )
     """What is recorded."""
     splits: dict[Annotated[str, Field(pattern=r"^[a-z]{1,20}$")], Share] = Field(default={"train": 0.8, "val": 0.2})
     """Shares of the drives; no town with one seed is in two splits where there are enough of them."""

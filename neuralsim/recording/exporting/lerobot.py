@@ -67,7 +67,9 @@ class _Writer:
         number = len(self._episodes)
         recording, frames = surround_frames(source)
         videos: dict[str, Mp4Writer] = {}
-        states, actions, values = [], [], dict[str, list[np.ndarray]]()
+        states: list[list[float]] = []
+        actions: list[list[float]] = []
+        values: dict[str, list[np.ndarray]] = {}
         before: tuple[float, float] | None = None
         try:
             for frame in frames:

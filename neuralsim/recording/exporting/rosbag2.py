@@ -112,7 +112,8 @@ class _Bag:
         return self._new("geometry_msgs/msg/Quaternion", *Rotation.from_matrix(pose[:3, :3]).as_quat().tolist())
 
     def _pose(self, pose: np.ndarray) -> Message:
-        return self._new("geometry_msgs/msg/Pose", self._vector(*pose[:3, 3], "Point"), self._quaternion(pose))
+        x, y, z = pose[:3, 3].tolist()
+        return self._new("geometry_msgs/msg/Pose", self._vector(x, y, z, "Point"), self._quaternion(pose))
 
     def _messages(self, frame: Surround, stamp: Message) -> Iterator[tuple[str, str, Message]]:
         yield "/clock", "rosgraph_msgs/msg/Clock", self._new("rosgraph_msgs/msg/Clock", stamp)
@@ -170,7 +171,9 @@ class _Bag:
     def _camera(self, shot: Shot, stamp: Message) -> Iterator[tuple[str, str, Message]]:
         header = self._header(stamp, f"ego_vehicle/rgb_{shot.name}")
         bgr = cv2.imdecode(np.frombuffer(shot.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        images = {f"rgb_{shot.name}": ("bgr8", bgr)}
+        if bgr is None:
+            raise RecordingError(f"an image of the camera {shot.name} is damaged")
+        images: dict[str, tuple[str, np.ndarray]] = {f"rgb_{shot.name}": ("bgr8", bgr)}
         for name, plane, encoding in (("semantic_segmentation", "tag", "mono8"), ("depth", "depth", "32FC1")):
             if plane in shot.planes:
                 images[f"{name}_{shot.name}"] = encoding, shot.planes[plane]
