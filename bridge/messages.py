@@ -121,8 +121,8 @@ class MovingObject:
 class Lamp:
     """A lit lamp in view, which the tag plane cannot express."""
 
-    kind: str  # "traffic_light" | "brake"
-    state: str  # "red" | "yellow" | "green" | "on"
+    kind: str  # "traffic_light" | "brake" | "tail" | "indicator" | "head" | "reverse" | "street"
+    state: str  # of a traffic light "red" | "yellow" | "green"; "on", of headlamps also "high"
     box: tuple[Number, Number, Number, Number]  # left, top, right, bottom in pixels
     depth: Number  # metres
 

@@ -269,9 +269,8 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             previous.close()
         settings = self.settings
         if file is None:
-            rendering = settings.needs_simulator_image, settings.has_image
             town = settings.town, settings.town_seed, settings.vehicles, settings.walkers
-            return EmbeddedTown(*town, self.size, settings.fps, rendering, settings.weather)
+            return EmbeddedTown(*town, self.size, settings.fps, settings.needs_simulator_image, settings.weather)
         planes = (
             (*RENDER_PLANES, *(("rgb",) if settings.needs_simulator_image else ())) if settings.has_image else ("tag",)
         )
