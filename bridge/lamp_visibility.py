@@ -20,6 +20,7 @@ BULB = 0.11  # m, radius of a traffic light's lamp
 STREET_LAMP = 0.3, 0.12  # m, half width and half height of a street lamp's head
 ALL_AROUND = 0.0, 0.0, 0.0
 _ANY_TAG = -1
+_PROTRUDES = 0.35  # of a traffic light's lamp, which is a dome
 _NEAREST = 0.5  # m
 _LEAST_COSINE = 0.25  # of the angle that a lamp is seen at: its glass is curved
 _AROUND = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # px: a small lamp may fall between pixels
@@ -36,6 +37,7 @@ class Bulb(NamedTuple):
     facing: tuple[float, float, float] = ALL_AROUND  # unit vector in which it shines
     tag: int = _ANY_TAG  # of the surface that carries it
     slack: float = 0.8  # m, tolerance of the depth test
+    behind: float = 0.0  # cosine beyond a right angle to ``facing`` within which it is still seen
 
 
 class _Fitting(NamedTuple):
@@ -115,7 +117,7 @@ def vehicle_bulbs(
 def traffic_bulb(state: str, place: np.ndarray, facing: tuple[float, float, float] = ALL_AROUND) -> Bulb:
     """Return the lamp of a traffic light that is ``state``: "red", "yellow" or "green"; ``place`` f64 (3,), m."""
     x, y, z = place.tolist()
-    return Bulb("traffic_light", state, (x, y, z), (BULB, BULB), facing, Tag.TRAFFIC_LIGHT, 0.6)
+    return Bulb("traffic_light", state, (x, y, z), (BULB, BULB), facing, Tag.TRAFFIC_LIGHT, 0.6, _PROTRUDES)
 
 
 def street_bulbs(places: np.ndarray, camera: np.ndarray) -> list[Bulb]:
@@ -144,8 +146,10 @@ def visible_lamps(bulbs: Sequence[Bulb], camera: Camera, planes: Mapping[str, np
     with np.errstate(divide="ignore", invalid="ignore"):
         u = camera.width / 2 + camera.focal * y / x + right
         v = camera.height / 2 - camera.focal * z / x + down
-    inside = (u >= 0.0) & (u < camera.width) & (v >= 0.0) & (v < camera.height)
-    here = np.flatnonzero((x > _NEAREST) & (x < LAMP_RANGE) & (cosine > 0.0) & inside)
+    half = np.array([bulb.half for bulb in bulbs]).T * camera.focal / np.maximum(x, _NEAREST)  # px
+    inside = (u + half[0] > 0.0) & (u - half[0] < camera.width) & (v + half[1] > 0.0) & (v - half[1] < camera.height)
+    behind = np.array([bulb.behind for bulb in bulbs])
+    here = np.flatnonzero((x > _NEAREST) & (x < LAMP_RANGE) & (cosine > -behind) & inside)
     if not len(here):
         return []
     here = here[np.argsort(x[here], kind="stable")]
@@ -157,8 +161,8 @@ def visible_lamps(bulbs: Sequence[Bulb], camera: Camera, planes: Mapping[str, np
     is_on_it = (tags == _ANY_TAG) | (planes["tag"][rows, columns] == tags)
     lamps = []
     for k in here[(is_near & is_on_it).any(1)][:MAX_LAMPS].tolist():
-        bulb, scale = bulbs[k], camera.focal / x[k]
-        w, h = bulb.half[0] * scale * max(cosine[k], _LEAST_COSINE), bulb.half[1] * scale
+        bulb, (w, h) = bulbs[k], half[:, k]
+        w *= max(cosine[k], _LEAST_COSINE)
         box = float(u[k] - w), float(v[k] - h), float(u[k] + w), float(v[k] + h)
         lamps.append(Lamp(bulb.kind, bulb.state, box, float(x[k])))
     return lamps

@@ -89,6 +89,9 @@ def test_traffic_and_street_lamps_are_seen_in_range_the_nearest_first() -> None:
     (lamp,) = visible_lamps([light], CAMERA, planes)
     assert (lamp.kind, lamp.state, lamp.depth) == ("traffic_light", "green", pytest.approx(30.0))
     assert not visible_lamps([light._replace(facing=(1.0, 0.0, 0.0))], CAMERA, planes)
+    assert visible_lamps([light._replace(facing=(0.1, -1.0, 0.0))], CAMERA, planes), "a dome is seen from the side"
+    edge = np.array((30.0, 30.0 * W / 2 / CAMERA.focal + 0.05, 3.0))
+    assert visible_lamps([traffic_bulb("red", edge)], CAMERA, planes), "half of it is in the image"
     every = [(30.0 + k * 1e-3, 0.0, 0.0) for k in range(2 * MAX_LAMPS)]
     far = [(LAMP_RANGE + 1.0, 0.0, 0.0), (2 * LAMP_RANGE, 0.0, 0.0)]
     lamps = visible_lamps(street_bulbs(np.array(far + every[::-1]), CAMERA.pose[:3, 3]), CAMERA, planes)
