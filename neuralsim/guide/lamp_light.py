@@ -34,7 +34,7 @@ class _Look(NamedTuple):
 _SIGNAL = (0.95, 0.95), (0.45, 0.75), (0.9, 1.6), (0.35, 0.7)
 _LOOKS = {
     ("traffic_light", "red"): _Look((255, 38, 24), *_SIGNAL),
-    ("traffic_light", "yellow"): _Look((255, 178, 28), *_SIGNAL),
+    ("traffic_light", "yellow"): _Look((255, 190, 36), *_SIGNAL),
     ("traffic_light", "green"): _Look((46, 255, 150), *_SIGNAL),
     ("brake", "on"): _Look((255, 28, 18), (0.85, 0.95), (0.25, 0.6), (0.8, 1.5), (0.28, 0.65)),
     ("tail", "on"): _Look((215, 18, 14), (0.5, 0.8), (0.0, 0.15), (0.6, 1.2), (0.1, 0.4)),
