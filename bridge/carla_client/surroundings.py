@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import atan2
+from math import atan2, cos, sin
 
 import carla
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
-from bridge.lamp_visibility import brake_lamps, traffic_lamp
+from bridge.lamp_visibility import ALL_AROUND, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.link.motion import Movers
-from bridge.messages import Camera, Lamp, MovingObject
+from bridge.messages import Camera, Lamp, Lights, MovingObject
 from bridge.tags import Tag
 
 MAX_OBJECTS = 64  # per frame
@@ -22,6 +22,7 @@ RANGE = 120.0  # m, maximum distance of objects
 REFRESH = 30  # ticks between two queries of the list of actors
 WHEELS_RANGE = 30.0  # m from the ego, beyond which nobody sees wheels turn
 _NO_WHEELS = np.zeros((4, 4))
+LIGHTS_EVERY = 3  # ticks between two queries of the vehicles' light states
 _GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's bounding box in the image
 
 _TRAFFIC = {
@@ -62,7 +63,7 @@ class _Head:
 
     light: carla.TrafficLight
     bulbs: dict[str, np.ndarray]
-    facing: np.ndarray | None  # f64 (2,), None = unknown
+    facing: tuple[float, float, float]  # ``ALL_AROUND`` where unknown
 
 
 class Surroundings:
@@ -76,11 +77,20 @@ class Surroundings:
         lights = list(world.get_actors().filter("traffic.traffic_light*"))
         self._stops = [(light, *line) for light in lights for line in stop_lines(light)]
         self._heads = [head for light in lights for head in _heads(light, self._stops)]
+        self._light_states: dict[int, int] = {}
+        self._tells_braking = False  # whether the server's light states have brake lights
+        self._street_lamps = np.zeros((0, 3))  # f64 (N, 3), m, those that are on
+        self._time = 0.0  # s, simulated
 
     def update(self, snapshot: carla.WorldSnapshot) -> None:
         """Update to the tick of ``snapshot``."""
         if self._ticks % REFRESH == 0 or len(snapshot) != self._actors:
             self._find_movers()
+            self._street_lamps = _street_lamps(self._world)
+        if self._ticks % LIGHTS_EVERY == 0:
+            self._light_states = {key: int(bits) for key, bits in self._world.get_vehicles_light_states().items()}
+            self._tells_braking |= any(bits & Lights.BRAKE for bits in self._light_states.values())
+        self._time = snapshot.timestamp.elapsed_seconds
         self._ticks, self._actors = self._ticks + 1, len(snapshot)
         own = snapshot.find(self._ego.id)
         if own is not None:
@@ -178,26 +188,25 @@ class Surroundings:
         return visible[:MAX_OBJECTS]
 
     def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
-        """Return the lit traffic lights and brake lights that face the camera and are not occluded."""
-        if "depth" not in planes or "tag" not in planes:
-            return []
-        to_camera = np.linalg.inv(camera.pose)
-        lit = []
+        """Return the lit lamps that face the camera and are not occluded: the simulator's truth.
+
+        Where no light state has a brake light, as on a server whose traffic manager leaves lamps alone, they follow
+        from how vehicles move.
+        """
+        place = camera.pose[:3, 3]
+        bulbs = street_bulbs(self._street_lamps, place)
         for head in self._heads:
             state = _TRAFFIC.get(head.light.get_state())
-            if state is None or state not in head.bulbs:
+            if state in head.bulbs and is_near(head.bulbs[state], place):
+                bulbs.append(traffic_bulb(state, head.bulbs[state], head.facing))
+        for ident, mover in (*self._movers.items(), (self._ego.id, self._own)):
+            if mover.walks or mover.pose is None or not is_near(mover.pose[:3, 3], place):
                 continue
-            bulb = head.bulbs[state]
-            if head.facing is not None and head.facing @ (camera.pose[:2, 3] - bulb[:2]) <= 0.0:
-                continue
-            lamp = traffic_lamp(state, bulb, to_camera, camera, planes)
-            if lamp is not None:
-                lit.append(lamp)
-        for mover in self._movers.values():
-            if not mover.braking or mover.pose is None or mover.tag == Tag.BICYCLE:
-                continue
-            lit += brake_lamps(mover.pose, mover.extent, mover.tag, to_camera, camera, planes)
-        return lit
+            lights = self._light_states.get(ident, 0)
+            if mover.braking and not self._tells_braking and mover.tag != Tag.BICYCLE:
+                lights |= Lights.BRAKE
+            bulbs += vehicle_bulbs(mover.pose, mover.extent, mover.tag, lights, self._time)
+        return visible_lamps(bulbs, camera, planes)
 
     def _find_movers(self) -> None:
         for actor in self._world.get_actors():
@@ -208,11 +217,22 @@ class Surroundings:
 
 
 def _mover(actor: carla.Actor) -> _Mover:
+    """Return an actor's constant properties."""
     box, kind = actor.bounding_box, actor.type_id
     offset = matrix(carla.Transform(box.location, box.rotation))
     extent = (box.extent.x, box.extent.y, box.extent.z)
     color = actor.attributes.get("color", "")
     return _Mover(actor, _tag(actor), offset, extent, kind.startswith("walker."), kind[:64], color[:64])
+
+
+def _street_lamps(world: carla.World) -> np.ndarray:
+    """Return the places f64 (N, 3), m, of the street lamps that are on; none where there is no light manager."""
+    try:
+        lights = world.get_lightmanager().get_all_lights(carla.LightGroup.Street)
+    except RuntimeError:
+        return np.zeros((0, 3))
+    places = [light.location for light in lights if light.is_on]
+    return np.array([(place.x, place.y, place.z) for place in places]).reshape(-1, 3)
 
 
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T
@@ -301,7 +321,7 @@ def _heads(light: carla.TrafficLight, stops: list[tuple[carla.TrafficLight, floa
     except RuntimeError:
         return []
     yaws = [yaw for other, _, _, yaw in stops if other.id == light.id]
-    facing = -np.array([np.cos(yaws[0]), np.sin(yaws[0])]) if yaws else None
+    facing = (-cos(yaws[0]), -sin(yaws[0]), 0.0) if yaws else ALL_AROUND
     heads = []
     for box in boxes:
         centre = np.array([box.location.x, box.location.y, box.location.z])

@@ -340,6 +340,8 @@ class InteractiveDrive(DriveLoop):
             self.interrupted = True
         elif command == "camera":
             self.notify(self.inputs.next_camera())
+        elif command == "headlamps":
+            self.notify(f"Headlamps: {self.inputs.next_headlamps()}")
         elif command == "guide":
             self.notify(self.session.next_guide())
         elif command == "late_warp":

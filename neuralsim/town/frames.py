@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import cos, radians, sin
+
 import numpy as np
 
 from bridge.jitter import NONE, Jitter
-from bridge.lamp_visibility import brake_lamps, traffic_lamp
+from bridge.lamp_visibility import is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.messages import Camera, Frame, Lamp
-from neuralsim.town.assets.lit_bodies import BRAKE
+from bridge.weather import darkness
 from neuralsim.town.core.blueprint_library import vehicle_tag
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.core.types import Actor
@@ -35,38 +37,41 @@ def frame_of(world: World, camera: int, colour: ColourPlane = "", shift: Jitter 
         assert captured.rgb is not None
         planes[colour] = captured.rgb.copy()
     width, height, fov = (float(actor.attributes[name]) for name in ("image_size_x", "image_size_y", "fov"))
+    lens = Camera(int(width), int(height), fov, actor.transform.matrix(), shift)
     return Frame(
         sequence=world.frame,
         sim_frame=world.frame,
         sim_time=world.time,
-        camera=Camera(int(width), int(height), fov, actor.transform.matrix(), shift),
+        camera=lens,
         planes=planes,
         weather=world.weather,
+        lamps=lit_lamps(world, lens, planes),
     )
 
 
-def visible_lamps(world: World, frame: Frame, excluded: int = 0) -> list[Lamp]:
-    """Return the lit lamps in view of ``frame``, which must be of this tick.
-
-    They belong to traffic lights and to braking vehicles other than the actor ``excluded``.
-    """
-    camera, planes = frame.camera, frame.planes
-    to_camera = np.linalg.inv(camera.pose)
-    lit: list[Lamp | None] = []
+def lit_lamps(world: World, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
+    """Return the lit lamps in view of a camera whose ``planes`` are of this tick, as a bridge derives them."""
+    bulbs, here = [], camera.pose[:3, 3]
     for light in world.lights.all:
-        facing = _heading(world.actors[light.actor])
-        for bulb in light.bulbs.get(light.state, ()):
-            if facing @ (camera.pose[:2, 3] - bulb[:2]) > 0.0:
-                lit.append(traffic_lamp(light.state, bulb, to_camera, camera, planes))
+        places = light.bulbs.get(light.state, ())
+        if any(is_near(place, here) for place in places):
+            facing = _heading(world.actors[light.actor])
+            bulbs += [traffic_bulb(light.state, place, facing) for place in places]
     for actor in world.actors.values():
-        if actor.light_state & BRAKE and actor.id != excluded and actor.blueprint.id.startswith("vehicle."):
-            pose = actor.transform.matrix()
+        place = actor.transform
+        if actor.light_state and is_near((place.x, place.y), here) and actor.blueprint.id.startswith("vehicle."):
+            pose = place.matrix()
             pose[:3, 3] = (pose @ (*actor.box_offset, 1.0))[:3]
-            lit += brake_lamps(pose, actor.body, vehicle_tag(actor.attributes), to_camera, camera, planes)
-    return [lamp for lamp in lit if lamp is not None]
+            tag = vehicle_tag(actor.attributes)
+            bulbs += vehicle_bulbs(pose, actor.body, tag, actor.light_state, world.time)
+    if darkness(world.weather) > 0.0:
+        bulbs += street_bulbs(
+            np.array([place for _, place in world.static_town.street_lamps.values()]).reshape(-1, 3), here
+        )
+    return visible_lamps(bulbs, camera, planes)
 
 
-def _heading(actor: Actor) -> np.ndarray:
-    """Return the unit vector f64 (2,) of an actor's heading."""
-    yaw = np.radians(actor.transform.yaw)
-    return np.array([np.cos(yaw), np.sin(yaw)])
+def _heading(actor: Actor) -> tuple[float, float, float]:
+    """Return the unit vector of an actor's heading."""
+    yaw = radians(actor.transform.yaw)
+    return cos(yaw), sin(yaw), 0.0

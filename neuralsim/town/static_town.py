@@ -15,6 +15,7 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import Mesh, merge
+from neuralsim.town.assets.prop_meshes import LAMP_HEADS
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.types import Transform, matrices_of
 from neuralsim.town.disk_cache import cached
@@ -136,9 +137,19 @@ class StaticTown:
         return self._tags[obstacle]
 
     @cached_property
+    def street_lamps(self) -> dict[int, tuple[str, tuple[float, float, float]]]:
+        """The template and the centre of the shining head (m) of every street lamp, by its number among the props."""
+        lamps: dict[int, tuple[str, tuple[float, float, float]]] = {}
+        for kind, head in LAMP_HEADS.items():
+            for k in np.flatnonzero(self.placements.template == templates().index[kind]).tolist():
+                x, y, z, _ = (self.placements.pose[k] @ (*head, 1.0)).tolist()
+                lamps[k] = kind, (x, y, z)
+        return lamps
+
+    @cached_property
     def backdrops(self) -> Backdrops:
         """The precomputed lighting of the shaded view."""
-        lamps = np.array([(p.x, p.y, p.z) for p in self.props if p.kind in ("lamp", "lantern")]).reshape(-1, 3)
+        lamps = np.array([place for _, place in self.street_lamps.values()]).reshape(-1, 3)
 
         def build() -> Backdrops:
             backdrops = Backdrops(self.scene, self.placements, self.network.lanes, self._fronts, lamps, self._seed)

@@ -18,7 +18,7 @@ LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE,
 LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, COLUMNS = 14, 15, 16, 17, 18, 19
 NONE = -99.0
 #: Bits of ``LIT``, as in ``carla.VehicleLightState``.
-LOW_BEAM, BRAKE, RIGHT, LEFT = 2, 8, 16, 32
+LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32
 
 
 def body_row(name: str, mesh: Mesh) -> np.ndarray:

@@ -183,6 +183,10 @@ def street_lamp(height: float = 7.5, arm: float = 1.6) -> Mesh:
     )
 
 
+#: Centres of the shining heads of ``street_lamp()`` and ``lantern()`` by the names of their templates, metres.
+LAMP_HEADS = {"lamp": (1.85, 0.0, 7.6), "lantern": (0.0, 0.0, 4.3)}
+
+
 def lantern(height: float = 4.0) -> Mesh:
     """Return an old-town lantern: a post with a lamp housing on top."""
     post = tube([(0, 0, 0), (0, 0, 0.8), (0, 0, 0.85), (0, 0, height)], [0.12, 0.1, 0.06, 0.05], Tag.POLE, DARK, 8)

@@ -55,6 +55,7 @@ SENSOR_TYPES = {
 WORLD_OBSERVER = 17
 GBUFFER = 18
 MAP_CHANGED = 1  # bit of the snapshot's state that makes a client reload the map
+LAMPS_CHANGED = 2  # bit of it that makes a client query the street lamps
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
 IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)

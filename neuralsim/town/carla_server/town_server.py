@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.weather import darkness
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
 from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE, Clock
@@ -122,6 +123,7 @@ class TownServer:
             self.rpc.close()
             raise
         self.snapshots = self.streams.open()
+        self._was_dark = False
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
         self.traffic_managers: dict[int, tuple[str, Connection]] = {}  # port -> its host, its client
@@ -293,6 +295,9 @@ class TownServer:
 
     def _publish_snapshot(self, delta: float, state: int = 0) -> None:
         world = self.world
+        is_dark = darkness(world.weather) > 0.0
+        if is_dark != self._was_dark:
+            self._was_dark, state = is_dark, state | structs.LAMPS_CHANGED
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
         episode = (self.episode, time.monotonic(), delta, 0, 0, 0)

@@ -14,7 +14,7 @@ from bridge.bands import run_in_bands
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
-from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
+from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE
 from neuralsim.town.render import raster_kernels as kernels
@@ -163,7 +163,9 @@ class Rasteriser:
         colours[1:] = palettes(placements.colour, placements.instance)
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
-        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances)
+        lights = np.zeros(count + 1, np.int32)
+        lights[1:] = placements.lights
+        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances, lights)
         lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
         kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
         order = np.argsort(self._keys[:kept], kind="stable")
@@ -181,9 +183,7 @@ class Rasteriser:
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
-            bodies[1:, LIT] = placements.lights
-            if hide and light.dark > 0.0:  # the driver has no key for headlamps, so the hidden vehicle's are on
-                bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
+            bodies[:, LIT] = lights
         shot = Shot(pose.copy(), lens, light, bodies, inverses)
         self._drawn = (
             _Drawn(listed, shot, towards[:3], Smooth(arrays.vertices, arrays.triangles, arrays.normals))

@@ -42,7 +42,7 @@ class SceneArrays(NamedTuple):
     solid: np.ndarray  # bool (T,): part of a closed body, whose back faces are culled
     colours: np.ndarray  # u8 (T, 3), RGB
     paint: np.ndarray  # u8 (T,): 1 + the placement's colour that it takes, 0: its own
-    glow: np.ndarray  # u8 (T,): 1 emits light, 2 emits light in the dark
+    glow: np.ndarray  # u8 (T,): 1 emits light, 2 in the dark, 3 and 4 as tail lamp and headlamp that is switched on
     finish: np.ndarray  # u8 (T,)
     vertex_spans: np.ndarray  # i32 (P, 6): first vertex of each level of detail of a part, and its END
     triangle_spans: np.ndarray  # i32 (P, 6): first triangle of each level of detail of a part, and its END
@@ -59,6 +59,7 @@ class DrawList(NamedTuple):
     matrices: np.ndarray  # f64 (N, 3, 4), camera <- local
     colours: np.ndarray  # u8 (N, 5, 3), RGB of the triangles that take one of the object's colours
     instances: np.ndarray  # u16 (N,)
+    lights: np.ndarray  # i32 (N,), bits of ``carla.VehicleLightState``
 
 
 class Motions(NamedTuple):
@@ -542,7 +543,10 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):
             )
             if with_rgb:
                 rgb = listed.colours[o, scene.paint[t] - 1] if scene.paint[t] else scene.colours[t]
-                _write_surface(buffer.surface[used], facet, rgb, scene.glow[t], light)
+                glow = scene.glow[t]
+                if glow > 2:  # position lamps, low and high beams, brakes
+                    glow = 2 if listed.lights[o] & (15 if glow == 3 else 6) else 0
+                _write_surface(buffer.surface[used], facet, rgb, glow, light)
             used += 1
     return used
 

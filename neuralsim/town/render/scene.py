@@ -14,7 +14,7 @@ from bridge.tags import Tag
 from neuralsim.town.assets.lit_bodies import COLUMNS
 from neuralsim.town.assets.meshes import ALWAYS, END, FAR, NEAR, PALETTE, Mesh
 from neuralsim.town.render import raster_kernels as kernels
-from neuralsim.town.render.daylight import LAMPS, SIGNALS
+from neuralsim.town.render.daylight import HEADLAMPS, LAMPS, SIGNALS, TAIL_LAMPS
 from neuralsim.town.render.finishes import finishes
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
@@ -104,8 +104,8 @@ class Scene:
         self.instances = np.concatenate([block.instances for block in stacked])
         self.solid = np.concatenate([block.solid for block in stacked])
         self.colours = np.concatenate([block.colours for block in stacked])
-        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 in the dark
-        for kind, shining in ((1, SIGNALS), (2, LAMPS)):
+        self.glow = np.zeros(len(self.colours), np.uint8)
+        for kind, shining in enumerate((SIGNALS, LAMPS, TAIL_LAMPS, HEADLAMPS), 1):
             for colour in shining:
                 self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
         self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)

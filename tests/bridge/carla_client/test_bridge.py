@@ -23,7 +23,7 @@ from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
-from bridge.messages import MIRROR, Control, Frame
+from bridge.messages import MIRROR, Control, Frame, Lights
 from bridge.tags import Tag
 
 SIZE = (256, 128)
@@ -114,6 +114,48 @@ class TestDriving:
         assert abs(advance(bridge, 60).ego.speed) < 0.2
         bridge.apply_control(Control(9, throttle=0.6, reverse=True))
         assert advance(bridge, 40).ego.speed < -0.5
+
+    def test_lamps_follow_the_driver_the_pedals_and_the_night(self, bridge):
+        def lit(**control) -> int:
+            bridge.apply_control(Control(bridge.control.sequence + 1, **control))
+            frame = advance(bridge, 2)
+            assert frame.ego.lights == int(bridge._ego.actor.get_light_state())
+            return frame.ego.lights
+
+        low = Lights.POSITION | Lights.LOW_BEAM
+        assert lit(preset="ClearNoon") == 0
+        assert lit(preset="ClearNoon", lights=low) == low
+        assert lit(preset="ClearNoon", lights=Lights.LEFT_BLINKER, brake=0.5) == Lights.LEFT_BLINKER | Lights.BRAKE
+        assert lit(preset="ClearNoon", reverse=True) == Lights.REVERSE
+        assert lit(preset="ClearNight") == low
+        assert lit(preset="ClearNight", lights_auto=False) == 0
+        assert lit(preset="ClearNight", lights=low | Lights.HIGH_BEAM, lights_auto=False) == low | Lights.HIGH_BEAM
+        assert lit(preset="ClearNoon") == 0
+
+    def test_street_lamps_come_with_the_night(self, bridge):
+        for preset, lit in (("ClearNoon", False), ("ClearNight", True), ("ClearNoon", False)):
+            bridge.apply_control(Control(bridge.control.sequence + 1, preset=preset))
+            advance(bridge, 31)  # the list of lamps is refreshed once per second
+            assert bool(len(bridge._surroundings._street_lamps)) == lit, preset
+
+    def test_lamps_of_a_car_ahead_are_those_that_a_client_has_set(self, bridge, client):
+        world, ego = client.get_world(), bridge._ego.actor
+        place = ego.get_transform()
+        place.location += 9.0 * place.get_forward_vector()
+        place.location.z += 0.3
+        car = world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.a2"), place)
+        try:
+            for bits, brake, kinds in (
+                (Lights.POSITION, 0.0, {"tail"}),
+                (Lights.POSITION | Lights.REVERSE, 1.0, {"brake", "reverse"}),
+            ):
+                bridge._surroundings._ticks = 0  # it takes note of new actors once per second
+                car.set_light_state(carla.VehicleLightState(int(bits)))
+                car.apply_control(carla.VehicleControl(brake=brake))
+                frame = advance(bridge, 4)
+                assert {lamp.kind for lamp in frame.lamps if lamp.depth < 9.0} >= kinds
+        finally:
+            car.destroy()
 
     def test_respawn(self, bridge):
         before = advance(bridge).ego.pose[:2, 3]

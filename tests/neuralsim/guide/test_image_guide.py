@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge.messages import Camera, Frame
+from bridge.messages import Camera, Frame, Lamp
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
-from neuralsim.guide import GUIDES, guide_kernels
+from neuralsim.guide import GUIDES, guide_kernels, lamp_light
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import CHANNELS
 
@@ -95,35 +95,54 @@ def test_the_outline_of_a_dark_car_is_not_as_bright_as_what_is_behind_it(step: i
     assert np.ptp(sketch.astype(int)) <= 2
 
 
-def test_a_lamp_keeps_its_own_hue_and_a_red_car_its_brightness() -> None:
-    tag, instance, rgb = scene()
-    rgb[32:38, 12:18] = (250, 150, 130)
-    out = ImageGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
-    assert (out[32:38, 12:18, :3] == (250, 100, 70)).all(), "purer, since the generator whitens bright colours"
-    assert np.abs(out[34, 14, 3].astype(int) - 128) < 6, "as bright as its tint"
-    red = out[(tag == Tag.CAR) & (instance == 65535)][:, :3]
-    assert np.ptp(red @ LUMA) < 1.5
-    rgb[32:38, 12:18] = (252, 200, 57)
-    out = ImageGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)
-    assert np.abs(out[34, 14, :3].astype(int) - (252, 185, 1)).max() <= 1, "as pure as yellow can be, and yellow still"
-
-
-def test_a_sunlit_car_is_no_lamp_but_its_brake_light_is() -> None:
+def test_paint_in_the_sun_is_no_lamp() -> None:
     tag, instance, rgb = scene()
     car = (tag == Tag.CAR) & (instance == 65535)
     rows, columns = np.nonzero(car)
-    rgb[car] = (70, 25, 30)
-    roof, brake = (rows[:8], columns[:8]), (rows[-4:], columns[-4:])
-    rgb[roof], rgb[brake] = (140, 50, 60), (230, 30, 25)
-    out = ImageGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)[..., :3].astype(int)
-    assert np.ptp(out[roof] @ LUMA) < 1.5, "the car's brightness"
-    assert np.ptp(out[roof][0]) < 70, "and a street's chroma"
-    assert np.ptp(out[brake][0]) > 200
-    glassy = (80, 85, 100), (109, 148, 194)  # more panes and tyres than paint are visible
-    for paint, sunlit in (((75, 95, 130), (160, 200, 240)), ((130, 115, 45), (240, 215, 110)), glassy):
+    roof = rows[:8], columns[:8]
+    for paint, sunlit in (
+        ((70, 25, 30), (255, 40, 30)),
+        ((75, 95, 130), (160, 200, 240)),
+        ((130, 115, 45), (255, 200, 50)),
+    ):
         rgb[car], rgb[roof] = paint, sunlit
         out = ImageGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0)[..., :3].astype(int)
-        assert np.ptp(out[roof][0]) < np.ptp(sunlit), "as bright as a lamp, but no purer than the car"
+        assert np.ptp(out[roof] @ LUMA) < 1.5, "as bright as its car"
+        assert np.ptp(out[roof][0]) < np.ptp(sunlit), "and no purer than paint"
+
+
+def test_a_lamp_gives_the_guide_its_colour_where_nothing_hides_it() -> None:
+    tag, instance, rgb = scene()
+    depth = np.full((H, W), 20.0, np.float32)
+    depth[:, 40:] = 5.0
+    before = ImageGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0).copy()
+    guide = before.copy()
+    lamp = Lamp("brake", "on", (36.0, 40.0, 44.0, 46.0), 20.0)
+    lamp_light.tint_lamps(lamp_light.lamp_rows([lamp], W, 0.0), depth, guide)
+    red, green, blue = guide[42, 38, :3].astype(int)
+    assert red > 200
+    assert max(green, blue) < 60
+    assert abs(int(guide[42, 38, 3]) - 128) < abs(int(before[42, 38, 3]) - 128) or before[42, 38, 3] == 128
+    assert (guide[:, 40:] == before[:, 40:]).all(), "hidden"
+    changed = (guide != before).any(-1)
+    assert changed[43, 37], "the lamp"
+    assert not changed[:34].any(), "and nothing far from it"
+    assert 60 < guide[43, 35, 0] < red, "its edge is soft"
+    empty = np.zeros_like(guide)
+    lamp_light.tint_lamps(lamp_light.lamp_rows([lamp], W, 0.0), depth, empty)
+    assert not empty.any(), "where the guide is empty the surface keeps its own colour"
+
+
+def test_lit_windows_are_bright_in_the_dark_only() -> None:
+    tag, instance, rgb = scene()
+    rgb[tag == Tag.BUILDING] = 20
+    rgb[20:26, 50:56] = (236, 186, 110)
+    by_day, by_night = (
+        ImageGuide().follow(tag, instance, rgb, lit_as(rgb, tag), 0.0, True, dark)[..., :3].astype(float) @ LUMA
+        for dark in (0.0, 1.0)
+    )
+    assert by_night[23, 53] > by_day[23, 53] + 40.0
+    assert by_night[20, 4] < by_day[20, 4] + 10.0
 
 
 def test_exposure_follows_the_style_slowly() -> None:
