@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "dataset": Command(
         "make a data set: many drives, splits, exports, a data card",
-        "neuralsim.datagen.dataset:DatasetOptions",
+        "neuralsim.datagen.options:DatasetOptions",
         "neuralsim.datagen.dataset:run",
     ),
     "replay": Command(

@@ -13,41 +13,20 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from bridge.process.option_types import Folder, Positive
-from bridge.process.options import Arg, Options
 from bridge.process.settings import SettingsError
 from neuralsim.base.failure import fail, reason
-from neuralsim.base.machine import cores
 from neuralsim.base.progress import ProgressLine
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
 from neuralsim.datagen.data_card import measure, write_card
 from neuralsim.datagen.dataset_spec import MERGED, DatasetSpec, Drive, load_spec, plan
-from neuralsim.datagen.options import PLANES, RecordOptions
+from neuralsim.datagen.options import PLANES, DatasetOptions, RecordOptions
 from neuralsim.datagen.run import record_missing
 from neuralsim.datagen.scripted_drive import ScenarioRecorder, Shared
 from neuralsim.drive.drive_loop import exit_if_compiling
 from neuralsim.recording import RecordingError
 from neuralsim.recording.exporting.formats import export, function_of
 from scenarios.engine.loader import ScenarioError, load
-
-
-class DatasetOptions(Options):
-    """A data set to make."""
-
-    spec: Annotated[Path, Arg("SPEC.yaml", positional=True)]
-    """Its specification."""
-    out: Folder
-    """Folder of the data set."""
-    jobs: Positive = max(1, cores() // 2)
-    """Number of drives at the same time; each keeps two cores busy."""
-    ray: Annotated[str, Arg("ADDRESS")] | None = None
-    """Record on a Ray cluster, one drive per task (cluster extra)."""
-    model: Model = DEFAULT_MODEL
-    runtime: Runtime = "openvino"
-    plan: bool = False
-    """Only write the plan, and say what it contains."""
 
 
 def run(options: DatasetOptions) -> int:
