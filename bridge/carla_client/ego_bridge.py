@@ -29,11 +29,16 @@ from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
 from bridge.carla_client.weather import WeatherControl
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
 from bridge.ego_camera import EGO_CAMERA
-from bridge.messages import Control, Ego, Frame
+from bridge.messages import Control, Ego, Frame, Lights
+from bridge.weather import needs_headlamps
 
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some frames may be skipped
 CLOSE_TIMEOUT = 1.0  # s per call while closing
+BRAKE_LIGHT_FROM = 0.02  # position of the brake pedal that turns the brake lights on
 SPAWN_CLEARANCE = 10.0  # m, Manhattan distance to other road users at a respawn
+
+_HEADLAMPS = Lights.POSITION | Lights.LOW_BEAM | Lights.HIGH_BEAM
+_ALL_LIGHTS = (1 << 32) - 1
 
 
 def _default_mount() -> carla.Transform:
@@ -162,6 +167,7 @@ class CarlaBridge:
         if pedals is None:
             pedals = self._autopilot_pedals() if self.control.autopilot else self._driver_pedals()
         self._ego.apply(pedals)
+        self._switch_lights(pedals)
 
     def tick(self) -> Frame:
         """Advance the simulation by one step and return its frame; the planes are valid until the next call."""
@@ -250,6 +256,18 @@ class CarlaBridge:
     def _notify_if(self, notice: str) -> None:
         if notice:
             self.notify(notice)
+
+    def _switch_lights(self, pedals: carla.VehicleControl) -> None:
+        """Switch the ego's lamps: those of the driver, and those that follow from ``pedals`` and the weather."""
+        lights = self.control.lights
+        if self.control.lights_auto and needs_headlamps(self._weather.values):
+            lights |= Lights.POSITION | Lights.LOW_BEAM
+        if pedals.brake > BRAKE_LIGHT_FROM:
+            lights |= Lights.BRAKE
+        if pedals.reverse:
+            lights |= Lights.REVERSE
+        # A scenario switches its own ego's other lamps.
+        self._ego.switch_lights(lights, _HEADLAMPS if self._is_directed else _ALL_LIGHTS)
 
     def _driver_pedals(self) -> carla.VehicleControl:
         control = self.control

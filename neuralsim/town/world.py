@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from bridge.jitter import Jitter
-from bridge.weather import FAIR_WEATHER
+from bridge.weather import FAIR_WEATHER, needs_headlamps
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.core.sensor_blueprints import ColourPlane
@@ -24,7 +24,6 @@ from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState
 from neuralsim.town.raycasting.rays import Rays
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.cameras import Cameras
-from neuralsim.town.render.daylight import needs_headlamps
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.view_cache import ViewCache

@@ -38,12 +38,6 @@ class Atmosphere(NamedTuple):
         )
 
 
-def needs_headlamps(weather: Mapping[str, float]) -> bool:
-    """Return whether vehicles drive with their lamps on: at dusk, in fog, in heavy rain."""
-    weather = effective_weather(weather)
-    return weather["sun_altitude_angle"] < 4.0 or weather["fog_density"] > 35.0 or weather["precipitation"] > 55.0
-
-
 #: Altitude and azimuth of the sun in a new town, degrees.
 FIRST_SUN = FAIR_WEATHER["sun_altitude_angle"], FAIR_WEATHER["sun_azimuth_angle"]
 

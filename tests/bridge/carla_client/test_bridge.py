@@ -23,7 +23,7 @@ from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
-from bridge.messages import MIRROR, Control, Frame
+from bridge.messages import MIRROR, Control, Frame, Lights
 from bridge.tags import Tag
 
 SIZE = (256, 128)
@@ -114,6 +114,23 @@ class TestDriving:
         assert abs(advance(bridge, 60).ego.speed) < 0.2
         bridge.apply_control(Control(9, throttle=0.6, reverse=True))
         assert advance(bridge, 40).ego.speed < -0.5
+
+    def test_lamps_follow_the_driver_the_pedals_and_the_night(self, bridge):
+        def lit(**control) -> int:
+            bridge.apply_control(Control(bridge.control.sequence + 1, **control))
+            frame = advance(bridge, 2)
+            assert frame.ego.lights == int(bridge._ego.actor.get_light_state())
+            return frame.ego.lights
+
+        low = Lights.POSITION | Lights.LOW_BEAM
+        assert lit(preset="ClearNoon") == 0
+        assert lit(preset="ClearNoon", lights=low) == low
+        assert lit(preset="ClearNoon", lights=Lights.LEFT_BLINKER, brake=0.5) == Lights.LEFT_BLINKER | Lights.BRAKE
+        assert lit(preset="ClearNoon", reverse=True) == Lights.REVERSE
+        assert lit(preset="ClearNight") == low
+        assert lit(preset="ClearNight", lights_auto=False) == 0
+        assert lit(preset="ClearNight", lights=low | Lights.HIGH_BEAM, lights_auto=False) == low | Lights.HIGH_BEAM
+        assert lit(preset="ClearNoon") == 0
 
     def test_respawn(self, bridge):
         before = advance(bridge).ego.pose[:2, 3]
