@@ -230,6 +230,7 @@ class Control:
     rgb: bool = False  # the window shows the simulator image: send that plane
     rgb_half: bool = False  # the renderer uses the simulator image as a guide: send it at half the size
     paused: bool = False  # hold the simulation
+    real_time: bool = True  # keep real speed where frames are slow, by longer steps; else the world slows down
     quit: bool = False  # the driver has left; the bridge may end
     driver: Name = ""  # id of the sender, the same in all controls of a window
     leaving: bool = False  # the last control of this driver: another one may drive

@@ -95,6 +95,7 @@ class CarlaBridge:
         self.settings = settings = settings or BridgeSettings()
         self.delta = 1.0 / settings.fps
         self.control = Control(0, autopilot=settings.autopilot)
+        self._follows_real_time = False
         self.sequence = 0
         #: Frames of the further cameras at the last tick, to be published before the first camera's.
         self.extra_frames: list[Frame] = []
@@ -144,6 +145,17 @@ class CarlaBridge:
         return part
 
     # Called by the loop
+
+    def follow_real_time(self, follow: bool) -> bool:
+        """Let steps last as long as real time demands, or all equally long; return whether they do the former.
+
+        A director's actors need equal steps, and only the embedded town has others.
+        """
+        follow = follow and self._director is None and self._clock.can_follow_real_time
+        if follow != self._follows_real_time:
+            self._clock.follow_real_time(follow)
+            self._follows_real_time = follow
+        return follow
 
     def notify(self, notice: str) -> None:
         """Show this notice on all screens for a moment."""
@@ -284,7 +296,7 @@ class CarlaBridge:
         position = pose.location
         pedals = self._autopilot.drive(
             position.x, position.y, position.z, radians(pose.rotation.yaw), self._ego.speed,
-            self._surroundings.bodies(), self._surroundings.halts(), self.delta,
+            self._surroundings.bodies(), self._surroundings.halts(), self._snapshot.timestamp.delta_seconds,
         )  # fmt: skip
         if self._autopilot.has_arrived and not self._navigator.is_active and not self._is_directed:
             self.respawn()

@@ -55,7 +55,7 @@ class ScenarioFromOptions(Options):
     file: Annotated[McapFile, Arg(positional=True)]
     """A recording, complete or truncated."""
     out: Folder
-    """Folder for the scenario, and for its map where that is a file."""
+    """Folder for the scenario, and for its map where that is a file; or the scenario's file, .yaml."""
 
 
 def scenario_from(options: ScenarioFromOptions) -> int:
@@ -64,9 +64,11 @@ def scenario_from(options: ScenarioFromOptions) -> int:
     from neuralsim.recording.scenario_from_recording import scenario_from as write
 
     try:
-        file, others = write(options.file, options.out)
+        file, others, missing = write(options.file, options.out)
     except RecordingError as error:
         return fail(error)
+    if missing:
+        log_line(f"{options.file}: {missing}; the ego is interpolated there")
     print(f"{file}: the drive and {others} others; neuralsim record {file} plays it")
     return 0
 

@@ -55,6 +55,8 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
         times = sorted({*range(0, 1440 + 1, _MINUTES), drive.settings.minutes})
         shown = [f"{at // 60 % 24:02d}:{at % 60:02d}" if at else "set by the weather" for at in times]
         choices.append(Choice("Time of day", "minutes", times, shown, "Position of the sun. Effective immediately."))
+    hint = "Where frames are slow: longer steps at real speed, or slow motion. Effective immediately."
+    choices.append(Choice("Time", "real_time", (True, False), ("real speed", "slow motion"), hint))
     if drive.has_own_town:
         shown = [f"{crowd}: {vehicles} vehicles" for crowd, (vehicles, _) in CROWDS.items()]
         choices.append(Choice("Traffic", "traffic", list(CROWDS), shown, _RESTARTS))

@@ -54,6 +54,8 @@ class CockpitSettings(BaseModel):
     """CARLA's weather preset, such as WetSunset; null: that of the town."""
     minutes: Annotated[int, integer(0, 1440)] = 0
     """Time of day for the position of the sun, minutes after midnight; 0: set by the weather."""
+    real_time: bool = True
+    """Keep the world at real speed where frames are slow; false: slow motion, but every step is shown."""
     traffic: Traffic = "usual"
     """Amount of traffic: none, light, usual or dense."""
     model: str | None = None

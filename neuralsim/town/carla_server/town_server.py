@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from neuralsim.town.world import World
 
 MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
+MAX_REAL_STEP = 0.4  # s, longest step of a synchronous town without a fixed one; slower machines see slow motion
+PAUSE = 1.0  # s between two ticks after which that client has paused rather than been slow
 #: Calls of CARLA's client while it waits for a world: in a loop, and of its own accord for each snapshot.
 _LOADING = (
     "get_episode_info", "get_episode_settings", "get_sensor_token", "query_lights_state", "tick_cue", "version",
@@ -129,6 +131,7 @@ class TownServer:
         self.traffic_managers: dict[int, tuple[str, Connection]] = {}  # port -> its host, its client
         self._master: Connection | None = None  # the client that is in synchronous mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
+        self._last_tick = 0.0  # monotonic time at which the last tick began
         self._clock = Clock(
             self._tick_freely, self._tick_idly, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock,
             0.0 if strict else patience,
@@ -245,17 +248,25 @@ class TownServer:
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """Advance everything by one step.
 
-        ``then`` is called with the frame number once the snapshot is sent and before rays and images are begun.
+        Without a fixed step, a step is the real time since the last one, as in CARLA; ``World`` divides it where it is
+        long. ``then`` is called with the frame number once the snapshot is sent and before rays and images are begun.
         """
         self._await_requester()
         with self._ticking:
             self.sensing.finish()
             with self.lock:
-                self._tick(then)
+                elapsed = time.monotonic() - self._last_tick
+                if not self.settings.fixed_delta_seconds and elapsed < PAUSE:
+                    self._delta = min(max(elapsed, 0.001), MAX_REAL_STEP)
+                try:
+                    self._tick(then)
+                finally:
+                    self._delta = 1.0 / RATE
         self._notify_ticked()
 
     def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """Do the work of ``tick``, with both locks held and the sensors finished."""
+        self._last_tick = time.monotonic()
         if self._pending is not None:
             world, requester, self._pending = self._pending.world, self._pending.requester, None
             if self.strict is not None:

@@ -420,7 +420,7 @@ def test_a_recording_on_request_can_be_read_back(tmp_path: Path):
         frame = Frame(n, n, n / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
         rendered = RenderedFrame(frame, np.full((32, 64, 3), 20 * n, np.uint8))
         recording = recording or DriveRecording(tmp_path / "drive-1", rendered, session)
-        recording.write(rendered, n / 30.0)
+        recording.write(rendered)
         planes["tag"][:] = n  # the bridge reuses the memory
         time.sleep(0.02)
     assert recording is not None
