@@ -1,79 +1,168 @@
-"""Visibility of lit lamps (traffic lights and brake lights), which the tag plane cannot express."""
+"""Lit lamps in view, which the tag plane cannot express: of traffic lights, vehicles and streets.
+
+A simulator tells which lamps are on (``carla.VehicleLightState``, the state of a traffic light, CARLA's light
+manager), but not where a vehicle has them: that follows from its bounding box.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from bridge.messages import Camera, Lamp
+from bridge.messages import Camera, Lamp, Lights
 from bridge.tags import Tag
 
-LAMP_RANGE = 70.0  # m
+LAMP_RANGE = 90.0  # m
+MAX_LAMPS = 128  # of a frame, the nearest ones
 BULB = 0.11  # m, radius of a traffic light's lamp
-_BRAKE_LIGHT = (0.12, 0.07)  # m, half width and half height
+STREET_LAMP = 0.3, 0.12  # m, half width and half height of a street lamp's head
+ALL_AROUND = 0.0, 0.0, 0.0
+_ANY_TAG = -1
+_PROTRUDES = 0.35  # of a traffic light's lamp, which is a dome
+_NEAREST = 0.5  # m
+_LEAST_COSINE = 0.25  # of the angle that a lamp is seen at: its glass is curved
+_AROUND = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # px: a small lamp may fall between pixels
+_FLASHES = 1.5  # per second, of indicators (UN R48: 1 to 2)
 
 
-def traffic_lamp(
-    state: str, bulb: np.ndarray, to_camera: np.ndarray, camera: Camera, planes: Mapping[str, np.ndarray]
-) -> Lamp | None:
-    """Return the lamp of a traffic light, or None if it is out of view or occluded.
+class Bulb(NamedTuple):
+    """A lit lamp in the world, whether in view or not."""
 
-    ``state``: "red", "yellow" or "green"; ``bulb``: centre of the lamp, f64 (3,), m; ``to_camera``: f64 (4, 4),
-    camera <- world; ``planes``: tag and depth of ``camera``.
+    kind: str  # as in ``Lamp``
+    state: str
+    place: tuple[float, float, float]  # its centre, m
+    half: tuple[float, float]  # half width and half height, m
+    facing: tuple[float, float, float] = ALL_AROUND  # unit vector in which it shines
+    tag: int = _ANY_TAG  # of the surface that carries it
+    slack: float = 0.8  # m, tolerance of the depth test
+    behind: float = 0.0  # cosine beyond a right angle to ``facing`` within which it is still seen
+
+
+class _Fitting(NamedTuple):
+    """A lamp of a vehicle, in units of its bounding box's half sizes."""
+
+    kind: str
+    needs: int  # one of these bits of the light state
+    along: float  # 1 the front, -1 the rear
+    aside: float
+    up: float
+    half: tuple[float, float]  # m
+    state: str = "on"
+
+
+def _fittings(rear: float, front: float, sides: tuple[float, ...]) -> tuple[_Fitting, ...]:
+    """Return the lamps at heights ``rear`` and ``front``; ``sides``: (-1, 1), or (0,) for a single track."""
+    low, high = Lights.LOW_BEAM, Lights.HIGH_BEAM
+    blinkers = {-1.0: Lights.LEFT_BLINKER, 1.0: Lights.RIGHT_BLINKER, 0.0: Lights.LEFT_BLINKER | Lights.RIGHT_BLINKER}
+    out = []
+    for side in sides:
+        out += [
+            _Fitting("tail", Lights.POSITION | low | high, -1.0, 0.77 * side, rear, (0.16, 0.08)),
+            _Fitting("brake", Lights.BRAKE, -1.0, 0.77 * side, rear, (0.16, 0.08)),
+            _Fitting("reverse", Lights.REVERSE, -1.0, 0.55 * side, rear - 0.08, (0.07, 0.05)),
+            _Fitting("indicator", blinkers[side], -1.0, 0.9 * side, rear, (0.07, 0.08)),
+            _Fitting("indicator", blinkers[side], 1.0, 0.88 * side, front, (0.08, 0.06)),
+            _Fitting("head", low | high, 1.0, 0.72 * side, front, (0.15, 0.08)),
+        ]
+    return tuple(out)
+
+
+_CAR, _TALL, _NARROW = (
+    _fittings(0.13, -0.17, (-1.0, 1.0)), _fittings(-0.3, -0.35, (-1.0, 1.0)), _fittings(0.05, 0.15, (0.0,)),
+)  # fmt: skip
+_TALL_FROM = 1.2  # m, half height of a van, lorry or bus
+_NARROW_TO = 0.5  # m, half width of a two-wheeler
+
+
+def is_near(place: Sequence[float] | np.ndarray, camera: np.ndarray) -> bool:
+    """Return whether lamps at ``place`` may be in range of a camera at f64 (3,), m: a quick test before the others."""
+    return bool(abs(place[0] - camera[0]) + abs(place[1] - camera[1]) < 1.5 * LAMP_RANGE)
+
+
+def vehicle_bulbs(
+    pose: np.ndarray, extent: tuple[float, float, float], tag: int, lights: int, time: float
+) -> list[Bulb]:
+    """Return the lamps of a vehicle that are on.
+
+    Args:
+        pose: f64 (4, 4), world <- centre of its bounding box.
+        extent: Half sizes of that box, m.
+        tag: The vehicle's.
+        lights: Bits of ``carla.VehicleLightState``.
+        time: Simulated seconds: indicators flash.
     """
-    return _lamp("traffic_light", state, bulb, (BULB, BULB), 0.6, to_camera, camera, planes, Tag.TRAFFIC_LIGHT)
+    if time * _FLASHES % 1.0 > 0.55:
+        lights &= ~(Lights.LEFT_BLINKER | Lights.RIGHT_BLINKER)
+    if not lights:
+        return []
+    fittings = _NARROW if extent[1] < _NARROW_TO else _TALL if extent[2] > _TALL_FROM else _CAR
+    lit = [each for each in fittings if lights & each.needs]
+    if lights & Lights.BRAKE:
+        lit = [each for each in lit if each.kind != "tail"]
+    if not lit:
+        return []
+    local = np.array([(each.along, each.aside, each.up) for each in lit]) * extent
+    places = (local @ pose[:3, :3].T + pose[:3, 3]).tolist()
+    ahead = pose[:3, 0].tolist()
+    ways = {1.0: tuple(ahead), -1.0: tuple(-value for value in ahead)}
+    return [
+        Bulb(each.kind, "high" if each.kind == "head" and lights & Lights.HIGH_BEAM else each.state,
+             tuple(place), each.half, ways[each.along], tag)
+        for each, place in zip(lit, places, strict=True)
+    ]  # fmt: skip
 
 
-def brake_lamps(
-    pose: np.ndarray,
-    extent: tuple[float, float, float],
-    tag: int,
-    to_camera: np.ndarray,
-    camera: Camera,
-    planes: Mapping[str, np.ndarray],
-) -> list[Lamp]:
-    """Return a braking vehicle's brake lights that are in view.
+def traffic_bulb(state: str, place: np.ndarray, facing: tuple[float, float, float] = ALL_AROUND) -> Bulb:
+    """Return the lamp of a traffic light that is ``state``: "red", "yellow" or "green"; ``place`` f64 (3,), m."""
+    x, y, z = place.tolist()
+    return Bulb("traffic_light", state, (x, y, z), (BULB, BULB), facing, Tag.TRAFFIC_LIGHT, 0.6, _PROTRUDES)
 
-    ``pose``: f64 (4, 4), world <- centre of the vehicle's box; ``extent``: half sizes, m; ``tag``: of the vehicle; the
-    others as in ``traffic_lamp``.
+
+def street_bulbs(places: np.ndarray, camera: np.ndarray) -> list[Bulb]:
+    """Return those street lamps, of f64 (N, 3), that may be in range of a camera at f64 (3,), m.
+
+    Servers differ in which surface carries them.
     """
-    if pose[:3, 0] @ (pose[:3, 3] - camera.pose[:3, 3]) <= 0.0:
-        return []  # the rear faces away from the camera
-    length, width, height = extent
-    places = [(-length, side * width, 0.15 * height, 1.0) for side in ((-0.78, 0.78) if width > 0.5 else (0.0,))]
-    lamps = [
-        _lamp("brake", "on", (pose @ place)[:3], _BRAKE_LIGHT, 0.7, to_camera, camera, planes, tag) for place in places
-    ]
-    return [lamp for lamp in lamps if lamp is not None]
+    near = np.abs(places[:, :2] - camera[:2]).sum(1) < 1.5 * LAMP_RANGE
+    return [Bulb("street", "on", (x, y, z), STREET_LAMP, slack=1.2) for x, y, z in places[near].tolist()]
 
 
-def _lamp(
-    kind: str,
-    state: str,
-    place: np.ndarray,
-    half: tuple[float, float],
-    slack: float,
-    to_camera: np.ndarray,
-    camera: Camera,
-    planes: Mapping[str, np.ndarray],
-    tag: int,
-) -> Lamp | None:
-    """Return the lamp of ``kind`` and ``state`` at ``place`` (f64 (3,), world, metres), None if not visible.
+def visible_lamps(bulbs: Sequence[Bulb], camera: Camera, planes: Mapping[str, np.ndarray]) -> list[Lamp]:
+    """Return the lamps that face ``camera`` and are not occluded, nearest first, at most ``MAX_LAMPS``.
 
-    ``half``: its half width and half height, metres; ``slack``: tolerance of the depth test, metres; ``to_camera``: f64
-    (4, 4), camera <- world; ``camera`` and its ``planes``; ``tag``: of the surface that carries the lamp.
+    ``planes``: tag u8 and depth f32 (m) of the camera, both (H, W). Without them nothing is known to be visible.
     """
-    x, y, z = to_camera[:3, :3] @ place + to_camera[:3, 3]
-    if not 0.5 < x < LAMP_RANGE:
-        return None
-    u, v = camera.width / 2 + camera.focal * y / x, camera.height / 2 - camera.focal * z / x
-    if not (0.0 <= u < camera.width and 0.0 <= v < camera.height):
-        return None
-    i, j = int(v), int(u)
-    around = np.s_[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]  # a small lamp may fall between pixels
-    visible = (planes["tag"][around] == tag) & (np.abs(planes["depth"][around] - x) < slack)
-    if not visible.any():
-        return None
-    w, h = camera.focal * half[0] / x, camera.focal * half[1] / x
-    return Lamp(kind, state, (float(u - w), float(v - h), float(u + w), float(v + h)), float(x))
+    if not bulbs or "depth" not in planes or "tag" not in planes:
+        return []
+    places = np.array([bulb.place for bulb in bulbs])
+    right, down = camera.jitter
+    to_bulb = places - camera.pose[:3, 3]
+    x, y, z = (to_bulb @ camera.pose[:3, :3]).T
+    distance = np.maximum(np.linalg.norm(to_bulb, axis=1), 1e-6)
+    facing = np.array([bulb.facing for bulb in bulbs])
+    cosine = np.where(facing.any(1), -np.einsum("ij,ij->i", facing, to_bulb) / distance, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = camera.width / 2 + camera.focal * y / x + right
+        v = camera.height / 2 - camera.focal * z / x + down
+    half = np.array([bulb.half for bulb in bulbs]).T * camera.focal / np.maximum(x, _NEAREST)  # px
+    inside = (u + half[0] > 0.0) & (u - half[0] < camera.width) & (v + half[1] > 0.0) & (v - half[1] < camera.height)
+    behind = np.array([bulb.behind for bulb in bulbs])
+    here = np.flatnonzero((x > _NEAREST) & (x < LAMP_RANGE) & (cosine > -behind) & inside)
+    if not len(here):
+        return []
+    here = here[np.argsort(x[here], kind="stable")]
+    rows = np.clip(v[here].astype(int)[:, None] + _AROUND[:, 0], 0, camera.height - 1)
+    columns = np.clip(u[here].astype(int)[:, None] + _AROUND[:, 1], 0, camera.width - 1)
+    tags = np.array([bulbs[k].tag for k in here])[:, None]
+    slack = np.array([bulbs[k].slack for k in here])[:, None]
+    is_near = np.abs(planes["depth"][rows, columns] - x[here][:, None]) < slack
+    is_on_it = (tags == _ANY_TAG) | (planes["tag"][rows, columns] == tags)
+    lamps = []
+    for k in here[(is_near & is_on_it).any(1)][:MAX_LAMPS].tolist():
+        bulb, (w, h) = bulbs[k], half[:, k]
+        w *= max(cosine[k], _LEAST_COSINE)
+        box = float(u[k] - w), float(v[k] - h), float(u[k] + w), float(v[k] + h)
+        lamps.append(Lamp(bulb.kind, bulb.state, box, float(x[k])))
+    return lamps

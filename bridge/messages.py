@@ -7,6 +7,7 @@ Every received message is checked against the types below, bounds included, befo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntFlag
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
@@ -40,11 +41,28 @@ Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # finite
 Shift = Annotated[float, Meta(ge=-1.0, le=1.0)]  # px
 Side = Annotated[int, Meta(ge=1, le=MOST)]  # px
 Name = Annotated[str, Meta(max_length=64)]
+LightBits = Annotated[int, Meta(ge=0, le=0xFFFF)]  # sum of ``Lights``
 AtMostMaxItems = Meta(max_length=MAX_ITEMS)
 
 
 class ProtocolError(ValueError):
     """A message violates the protocol: truncated, of another version, or noise. The message is one line."""
+
+
+class Lights(IntFlag):
+    """The lamps of a vehicle, as the bits of ``carla.VehicleLightState``."""
+
+    POSITION = 0x1
+    LOW_BEAM = 0x2
+    HIGH_BEAM = 0x4
+    BRAKE = 0x8
+    RIGHT_BLINKER = 0x10
+    LEFT_BLINKER = 0x20
+    REVERSE = 0x40
+    FOG = 0x80
+    INTERIOR = 0x100
+    SPECIAL1 = 0x200
+    SPECIAL2 = 0x400
 
 
 def plane_shape(name: str, height: int, width: int) -> tuple[int, ...]:
@@ -83,6 +101,7 @@ class Ego:
     lane_id: int = 0
     autopilot: bool = False
     collisions: int = 0  # since spawn
+    lights: LightBits = 0  # its lamps that are on
     pose: np.ndarray = field(default_factory=lambda: np.eye(4))  # f64 (4, 4), world <- vehicle
 
 
@@ -102,8 +121,8 @@ class MovingObject:
 class Lamp:
     """A lit lamp in view, which the tag plane cannot express."""
 
-    kind: str  # "traffic_light" | "brake"
-    state: str  # "red" | "yellow" | "green" | "on"
+    kind: str  # "traffic_light" | "brake" | "tail" | "indicator" | "head" | "reverse" | "street"
+    state: str  # of a traffic light "red" | "yellow" | "green"; "on", of headlamps also "high"
     box: tuple[Number, Number, Number, Number]  # left, top, right, bottom in pixels
     depth: Number  # metres
 
@@ -211,6 +230,7 @@ class Control:
     rgb: bool = False  # the window shows the simulator image: send that plane
     rgb_half: bool = False  # the renderer uses the simulator image as a guide: send it at half the size
     paused: bool = False  # hold the simulation
+    real_time: bool = True  # keep real speed where frames are slow, by longer steps; else the world slows down
     quit: bool = False  # the driver has left; the bridge may end
     driver: Name = ""  # id of the sender, the same in all controls of a window
     leaving: bool = False  # the last control of this driver: another one may drive
@@ -223,3 +243,5 @@ class Control:
     mirror: bool = False  # the driver looks into the rear mirror: send its image
     preset: Name = ""  # weather preset to apply when this changes
     minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # solar time, minutes after midnight; 0: the weather's own sun
+    lights: LightBits = 0  # the lamps switched on by hand; the bridge adds brake and reversing lamps
+    lights_auto: bool = True  # position lamps and low beams are on by themselves while it is dark

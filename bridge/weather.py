@@ -30,3 +30,9 @@ def darkness(weather: Mapping[str, float]) -> float:
     """Return how dark it is, from 0 by day to 1 by night: lamps count from a sun 6 degrees above the horizon on."""
     altitude = effective_weather(weather).get("sun_altitude_angle", 45.0)
     return min(max((6.0 - altitude) / 8.0, 0.0), 1.0)
+
+
+def needs_headlamps(weather: Mapping[str, float]) -> bool:
+    """Return whether vehicles drive with their lamps on: at dusk, in fog, in heavy rain."""
+    get = effective_weather(weather).get
+    return get("sun_altitude_angle", 45.0) < 4.0 or get("fog_density", 0.0) > 35.0 or get("precipitation", 0.0) > 55.0

@@ -65,9 +65,9 @@ def label_rooms(strips: np.ndarray) -> np.ndarray:
 
 
 def _wall(rng: np.random.Generator) -> np.ndarray:
-    """Return f64 (HEIGHT, WIDTH): plaster or courses of brick."""
-    grain = rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1)
-    return np.asarray(0.2 + rng.uniform(0.02, 0.08) * grain)
+    """Return f64 (HEIGHT, WIDTH): plaster, or bricks four texels long."""
+    grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1), (0, 0), 1.0)
+    return np.asarray(0.2 + rng.uniform(0.03, 0.12) * grain)
 
 
 def _window(
@@ -105,22 +105,41 @@ def _storey(rng: np.random.Generator) -> np.ndarray:
     return front
 
 
+def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
+    """Return f64 (37, wide): goods and figures on a ledge before a dim room with lamps, or a blind."""
+    inside = np.tile(np.linspace(-0.45, -0.75, 37)[:, None], (1, wide))
+    if rng.random() < 0.15:
+        inside[: int(rng.integers(14, 34))] = 0.15  # a blind
+        return inside
+    inside[3:5, int(rng.integers(2, 6)) :: int(rng.integers(7, 12))] = 0.5  # lamps under the ceiling
+    x = int(rng.integers(1, 4))
+    while x < wide - 4:
+        broad, tall = int(rng.integers(4, 9)), int(rng.integers(6, 25))
+        tone, end = rng.uniform(-0.55, 0.35), min(x + broad, wide - 1)
+        inside[34 - tall : 34, x:end] = tone + np.linspace(0.1, -0.15, tall)[:, None]
+        if tall > 16:  # a figure has a head
+            middle = (x + end) // 2
+            inside[30 - tall : 34 - tall, middle - 1 : middle + 2] = tone + 0.1
+        x = end + int(rng.integers(2, 8))
+    inside[34:] = -0.2  # the ledge
+    return cv2.GaussianBlur(inside, (0, 0), 0.7)
+
+
 def _ground_floor(rng: np.random.Generator) -> np.ndarray:
     """Draw a shop below its signboard, or a door and windows."""
     front = _wall(rng)
     if rng.random() < 0.5:
-        board, ink = rng.choice([-0.7, -0.4, 0.1, 0.5]), rng.choice([-0.6, 0.7])
-        front[2:13] = board
-        start, length = int(rng.integers(12, 50)), int(rng.integers(20, 60))
-        letters = rng.random((1, length)).repeat(5, 0) < 0.6
-        front[5:10, start : start + length] = np.where(letters, ink, board)
+        front[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard; letters would be illegible
+        front[2], front[12] = front[2] + 0.25, front[12] - 0.25
         front[13] = -0.5
         count = int(rng.integers(2, 5))
         for pane in range(count):
             left, right = 3 + (WIDTH - 6) * pane // count, (WIDTH - 6) * (pane + 1) // count
             front[15:54, left:right] = 0.35
-            inside = rng.normal(-0.65, 0.25, (5, 4)).repeat(8, 0)[:37].repeat(-(-(right - left) // 4), 1)
-            front[16:53, left + 1 : right - 1] = inside[:37, : right - left - 2]
+            front[16:53, left + 1 : right - 1] = _shop_window(rng, right - left - 2)
+        if rng.random() < 0.4:  # an awning with its shadow
+            front[11:19] = rng.choice([-0.3, 0.0, 0.45]) + np.linspace(0.2, -0.1, 8)[:, None]
+            front[19:25] -= np.linspace(0.5, 0.1, 6)[:, None]
         front[54:] = rng.uniform(-0.3, 0.2)
         return front
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))

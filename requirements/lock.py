@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-EXTRAS = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench", "dev", "docs")
+EXTRAS = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "export", "bench", "dev", "docs")
 PLATFORM = ("implementation_name == 'cpython'", "platform_machine == 'x86_64'", "sys_platform == 'linux'")
 CUDA = re.compile(r"^(torch|triton|cuda-|nvidia-)")  # in train.txt; tensorrt.txt does pin CUDA's Python packages
 HEADER = """\
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         ranges = (FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8").split("[project]\n")[1]
+        ranges = re.sub(r"(?m)^rtx = .*$", "", ranges)  # needs a newer ONNX Runtime than Python 3.10 has
         ranges = ranges.split("\n[project.scripts]")[0].replace('dynamic = ["version"]', 'version = "0"')
         environments = " and ".join(PLATFORM)
         uv_settings = f"package = false\nenvironments = [{environments!r}]\nconstraint-dependencies = [\n"

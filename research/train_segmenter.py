@@ -141,10 +141,10 @@ def class_weights(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
 
 
 def train(
-    pairs: list[tuple[np.ndarray, np.ndarray]], minutes: float, batch: int = 4, seed: int = 0
+    pairs: list[tuple[np.ndarray, np.ndarray]], minutes: float, batch: int = 4, seed: int = 0, steps: int = 0
 ) -> tuple[SegmenterNetwork, int]:
-    """Train for ``minutes``; return the network and the number of steps. The learning rate rises for a twentieth of the
-    time and falls as a cosine."""
+    """Train for ``minutes``, or for ``steps`` unless 0; return the network and the number of steps. The learning rate
+    rises for a twentieth of the time and falls as a cosine."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = SegmenterNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -156,7 +156,7 @@ def train(
     weights = class_weights(pairs)
     began, step = time.monotonic(), 0
     order: np.ndarray = np.zeros(0, np.int64)
-    while (done := (time.monotonic() - began) / (60.0 * minutes)) < 1.0:
+    while (done := step / steps if steps else (time.monotonic() - began) / (60.0 * minutes)) < 1.0:
         if len(order) < batch:
             order = rng.permutation(len(pairs))
         picked, order = order[:batch], order[batch:]

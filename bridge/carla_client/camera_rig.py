@@ -18,18 +18,19 @@ import numpy as np
 from bridge.carla_client.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.geometry import pose_matrix
 from bridge.jitter import NONE, frame_jitter
-from bridge.link.motion import from_flow
+from bridge.link.motion import Movers, PoseMotion, from_flow
 from bridge.messages import Camera, plane_shape
 
-#: The sensors from which each plane is computed. The motion of the sky needs the depth.
+#: The sensors from which each plane is computed.
 SENSORS: dict[str, tuple[str, ...]] = {
     "tag": ("instance_segmentation",),
     "instance": ("instance_segmentation",),
     "depth": ("depth",),
-    "motion": ("optical_flow", "depth"),
+    "motion": ("instance_segmentation", "depth"),
     "rgb": ("rgb",),
     "rgb_half": ("rgb_half",),
 }
+_FLOW_SENSORS = ("optical_flow", "depth")  # for the plane "motion" from a flow camera; the sky's needs the depth
 _HALF = "rgb_half"  # an rgb camera of half the size
 CAR_HALF_HEIGHT = 0.75  # m, of a car; mounts on other vehicles are scaled by their height
 SENSOR_ROLE = "neuralsim"  # role name of this project's sensors
@@ -54,6 +55,16 @@ def matrix(transform: carla.Transform) -> np.ndarray:
     return pose_matrix(
         (position.x, position.y, position.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll))
     )
+
+
+def flow_is_exact(world: carla.World) -> bool:
+    """Return whether a server says that its optical flow is exact.
+
+    The embedded town does; CARLA's own passes through half floats (``OpticalFlowCamera.cpp``): steps of up to half a
+    pixel in an image of 512 pixels.
+    """
+    blueprint = world.get_blueprint_library().find("sensor.camera.optical_flow")
+    return bool(blueprint.has_attribute("exact"))
 
 
 class _Sensor:
@@ -86,8 +97,9 @@ class CameraRig:
     """The sensors at one mount of a vehicle, all with the size and field of view of ``spec``.
 
     ``jitter``: shift each frame's image by a fraction of a pixel, if the server's cameras support it (the embedded
-    town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay.
-    ``select_planes`` selects the planes; the sensors are spawned when first needed and stopped while not needed.
+    town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay. ``uses_flow``:
+    take motion from a flow camera. ``select_planes`` selects the planes; sensors exist only while they are needed:
+    servers may go on rendering for one that nobody listens to.
     """
 
     def __init__(
@@ -97,15 +109,19 @@ class CameraRig:
         spec: RigSpec,
         jitter: bool = False,
         spring_arm: bool = False,
+        uses_flow: bool = False,
     ) -> None:
         self._world, self._vehicle, self._mount = world, vehicle, spec.mount
         self._width, self._height = spec.size
         self._fov = spec.fov
         self._jitter, self._spring_arm = jitter, spring_arm
+        self._sources = SENSORS | ({"motion": _FLOW_SENSORS} if uses_flow else {})
         self._sensors: dict[str, _Sensor] = {}
         self._spawned: dict[str, carla.Sensor] = {}
         self._planes: tuple[str, ...] = ()
-        self._old_pose: np.ndarray | None = None
+        self._pose: np.ndarray | None = None  # of the last image
+        self._previous_pose: np.ndarray | None = None
+        self._move = PoseMotion()
         shape = self._height, self._width
         self._buffers: dict[str, np.ndarray] = {
             "tag": np.zeros(shape, np.uint8),
@@ -124,12 +140,12 @@ class CameraRig:
     def select_planes(self, planes: Iterable[str]) -> None:
         """Listen to exactly the sensors that these planes are computed from."""
         self._planes = tuple(planes)
-        needed = {kind for plane in self._planes for kind in SENSORS[plane]}
+        needed = {kind for plane in self._planes for kind in self._sources[plane]}
         for kind in self._sensors.keys() - needed:
             self._sensors.pop(kind).actor.stop()
+            self._spawned.pop(kind).destroy()
         for kind in sorted(needed - self._sensors.keys()):
-            if kind not in self._spawned:
-                self._spawned[kind] = self._spawn(kind)
+            self._spawned[kind] = self._spawn(kind)
             self._sensors[kind] = _Sensor(self._spawned[kind])
 
     def is_delivering(self) -> bool:
@@ -155,10 +171,14 @@ class CameraRig:
         return images
 
     def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:
-        """Return the camera with its pose at that tick, and the selected planes, valid until the next call."""
+        """Return the camera with its pose at that tick, and the selected planes, valid until the next call.
+
+        Without a flow camera, ``motion`` is what ``add_motion`` writes after that.
+        """
         any_image = next(iter(images.values()))
         shift = frame_jitter(any_image.frame) if self._jitter else NONE
         camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform), shift)
+        self._previous_pose, self._pose = camera.pose if self._pose is None else self._pose, camera.pose
         buffers = self._buffers
         if "instance_segmentation" in images:
             words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
@@ -169,19 +189,28 @@ class CameraRig:
                 name_sky(buffers["tag"].reshape(-1), buffers["depth"].reshape(-1))
         if "optical_flow" in images:
             flow = np.frombuffer(images["optical_flow"].raw_data, "<f4").reshape(self._height, self._width, 2)
-            old_pose = camera.pose if self._old_pose is None else self._old_pose
-            from_flow(flow, buffers["depth"], camera, old_pose, buffers["motion"])
+            from_flow(flow, buffers["depth"], camera, self._previous_pose, buffers["motion"])
         for kind in ("rgb", _HALF):
             if kind in images:
                 decode_colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
-        self._old_pose = camera.pose
-        return camera, {name: buffers[name] for name in self._planes if set(SENSORS[name]) <= images.keys()}
+        return camera, {name: buffers[name] for name in self._planes if set(self._sources[name]) <= images.keys()}
+
+    def add_motion(self, camera: Camera, planes: dict[str, np.ndarray], movers: Movers) -> None:
+        """Compute the motion of decoded planes from depth and poses, unless they have that of a flow camera."""
+        if "motion" in planes and self._sources["motion"] is not _FLOW_SENSORS:
+            assert self._previous_pose is not None
+            self._move(self._buffers, camera, self._previous_pose, movers, planes["motion"])
 
     def stop(self) -> None:
         """Stop listening."""
         for sensor in self._sensors.values():
             sensor.actor.stop()
         self._sensors.clear()
+
+    def remove(self) -> None:
+        """Stop listening and destroy the sensors; the next ``select_planes`` spawns them again."""
+        self.select_planes(())
+        self._pose = None
 
     def _spawn(self, kind: str) -> carla.Sensor:
         blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind.removesuffix('_half')}")
@@ -195,8 +224,9 @@ class CameraRig:
             "fov": self._fov,
             "sensor_tick": 0.0,
         }
-        if kind in ("rgb", _HALF):
-            settings |= {"motion_blur_intensity": 0.0, "neuralsim_style": "off"}  # the simulator's own image
+        if kind in ("rgb", _HALF):  # the generator has a camera of its own; glare would be taken for paint
+            settings |= dict.fromkeys(("motion_blur_intensity", "bloom_intensity", "lens_flare_intensity"), 0.0)
+            settings["neuralsim_style"] = "off"  # the simulator's own image
         if kind == _HALF:
             settings["half_size"] = "true"
         if self._jitter:

@@ -29,11 +29,16 @@ from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
 from bridge.carla_client.weather import WeatherControl
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
 from bridge.ego_camera import EGO_CAMERA
-from bridge.messages import Control, Ego, Frame
+from bridge.messages import Control, Ego, Frame, Lights
+from bridge.weather import needs_headlamps
 
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some frames may be skipped
 CLOSE_TIMEOUT = 1.0  # s per call while closing
+BRAKE_LIGHT_FROM = 0.02  # position of the brake pedal that turns the brake lights on
 SPAWN_CLEARANCE = 10.0  # m, Manhattan distance to other road users at a respawn
+
+_HEADLAMPS = Lights.POSITION | Lights.LOW_BEAM | Lights.HIGH_BEAM
+_ALL_LIGHTS = (1 << 32) - 1
 
 
 def _default_mount() -> carla.Transform:
@@ -55,6 +60,7 @@ class BridgeSettings:
     scenario: str = ""  # its name in the frames
     more_cameras: Mapping[str, RigSpec] = field(default_factory=dict)  # further cameras by name
     jitter: bool = False  # shift all images by a fraction of a pixel, if the server supports it
+    motion: str = "auto"  # where it comes from: ``BridgeOptions.motion``
 
 
 class _Part(Protocol):
@@ -89,6 +95,7 @@ class CarlaBridge:
         self.settings = settings = settings or BridgeSettings()
         self.delta = 1.0 / settings.fps
         self.control = Control(0, autopilot=settings.autopilot)
+        self._follows_real_time = False
         self.sequence = 0
         #: Frames of the further cameras at the last tick, to be published before the first camera's.
         self.extra_frames: list[Frame] = []
@@ -113,8 +120,11 @@ class CarlaBridge:
             self._collisions = self._add(CollisionCounter(world, vehicle))
             camera = RigSpec(settings.size, settings.fov, settings.mount)
             self._sensors = self._add(
-                SensorRigs(world, vehicle, camera, settings.more_cameras, settings.planes, settings.jitter, self.delta)
-            )
+                SensorRigs(
+                    world, vehicle, camera, settings.more_cameras, settings.planes, settings.jitter, settings.motion,
+                    self.delta,
+                )
+            )  # fmt: skip
             self._snapshot = self._sensors.warm_up(self._clock)
             client.set_timeout(CALL_TIMEOUT)
             self._surroundings = Surroundings(world, vehicle)
@@ -136,6 +146,17 @@ class CarlaBridge:
 
     # Called by the loop
 
+    def follow_real_time(self, follow: bool) -> bool:
+        """Let steps last as long as real time demands, or all equally long; return whether they do the former.
+
+        A director's actors need equal steps, and only the embedded town has others.
+        """
+        follow = follow and self._director is None and self._clock.can_follow_real_time
+        if follow != self._follows_real_time:
+            self._clock.follow_real_time(follow)
+            self._follows_real_time = follow
+        return follow
+
     def notify(self, notice: str) -> None:
         """Show this notice on all screens for a moment."""
         self._notice = (notice, self.sequence + round(NOTICE_SECONDS / self.delta))
@@ -148,6 +169,8 @@ class CarlaBridge:
         self._weather.apply(control, old)
         if control.camera != old.camera:
             self._sensors.look_through(control.camera, control, self._clock)
+            self._snapshot = self._clock.snapshot()
+            self._update_actors()  # motion is relative to the last tick, and there were some
         elif (control.rgb, control.rgb_half) != (old.rgb, old.rgb_half):
             self._sensors.select_planes(control)
         self._sensors.mirror.show(control.mirror)
@@ -162,6 +185,7 @@ class CarlaBridge:
         if pedals is None:
             pedals = self._autopilot_pedals() if self.control.autopilot else self._driver_pedals()
         self._ego.apply(pedals)
+        self._switch_lights(pedals)
 
     def tick(self) -> Frame:
         """Advance the simulation by one step and return its frame; the planes are valid until the next call."""
@@ -251,6 +275,18 @@ class CarlaBridge:
         if notice:
             self.notify(notice)
 
+    def _switch_lights(self, pedals: carla.VehicleControl) -> None:
+        """Switch the ego's lamps: those of the driver, and those that follow from ``pedals`` and the weather."""
+        lights = self.control.lights
+        if self.control.lights_auto and needs_headlamps(self._weather.values):
+            lights |= Lights.POSITION | Lights.LOW_BEAM
+        if pedals.brake > BRAKE_LIGHT_FROM:
+            lights |= Lights.BRAKE
+        if pedals.reverse:
+            lights |= Lights.REVERSE
+        # A scenario switches its own ego's other lamps.
+        self._ego.switch_lights(lights, _HEADLAMPS if self._is_directed else _ALL_LIGHTS)
+
     def _driver_pedals(self) -> carla.VehicleControl:
         control = self.control
         return carla.VehicleControl(control.throttle, control.steer, control.brake, control.hand_brake, control.reverse)
@@ -260,7 +296,7 @@ class CarlaBridge:
         position = pose.location
         pedals = self._autopilot.drive(
             position.x, position.y, position.z, radians(pose.rotation.yaw), self._ego.speed,
-            self._surroundings.bodies(), self._surroundings.halts(), self.delta,
+            self._surroundings.bodies(), self._surroundings.halts(), self._snapshot.timestamp.delta_seconds,
         )  # fmt: skip
         if self._autopilot.has_arrived and not self._navigator.is_active and not self._is_directed:
             self.respawn()
@@ -273,6 +309,8 @@ class CarlaBridge:
         self, view: str, images: Images, ego: Ego, stamps: dict[str, int], traffic: np.ndarray, play: str
     ) -> Frame:
         camera, planes = self._sensors.decode(view, images)
+        objects = self._surroundings.objects(camera, planes)
+        self._sensors.add_motion(view, camera, planes, self._surroundings.movers())
         frame = Frame(
             sequence=self.sequence,
             sim_frame=self._snapshot.frame,
@@ -284,7 +322,7 @@ class CarlaBridge:
             stamps=stamps,
             weather=self._weather.values,
             weather_name=self._weather.name,
-            objects=self._surroundings.objects(camera, planes),
+            objects=objects,
             lamps=self._surroundings.lamps(camera, planes),
             scenario=self.settings.scenario,
             seed=self.settings.seed,

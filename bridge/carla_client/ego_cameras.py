@@ -26,13 +26,16 @@ _ON_SPRING_ARM = "chase"  # follows the car's turns with a delay
 class EgoCameras:
     """Camera rigs on ``vehicle``, one of which is active; at first ``spec``'s, whose name is "".
 
-    The others have its size, field of view and jitter, at mounts of their own.
+    The others have its size, field of view, jitter and source of motion, at mounts of their own.
     """
 
-    def __init__(self, world: carla.World, vehicle: carla.Vehicle, spec: RigSpec, jitter: bool) -> None:
-        self._world, self._vehicle, self._spec, self._jitter = world, vehicle, spec, jitter
+    def __init__(
+        self, world: carla.World, vehicle: carla.Vehicle, spec: RigSpec, jitter: bool, uses_flow: bool
+    ) -> None:
+        self._world, self._vehicle, self._spec = world, vehicle, spec
+        self._jitter, self._uses_flow = jitter, uses_flow
         self.name = ""
-        self.rig = CameraRig(world, vehicle, spec, jitter)
+        self.rig = CameraRig(world, vehicle, spec, jitter, uses_flow=uses_flow)
         self._rigs = {"": self.rig}
 
     def choose(self, name: str, planes: Iterable[str]) -> bool:
@@ -41,8 +44,9 @@ class EgoCameras:
             return False
         if name not in self._rigs:
             spec = self._spec._replace(mount=self._mount(name))
-            self._rigs[name] = CameraRig(self._world, self._vehicle, spec, self._jitter, name == _ON_SPRING_ARM)
-        self.rig.stop()
+            arm = name == _ON_SPRING_ARM
+            self._rigs[name] = CameraRig(self._world, self._vehicle, spec, self._jitter, arm, self._uses_flow)
+        self.rig.remove()
         self.name, self.rig = name, self._rigs[name]
         self.rig.select_planes(planes)
         return True

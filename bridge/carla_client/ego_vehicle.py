@@ -18,6 +18,7 @@ class EgoVehicle:
     def __init__(self, actor: Any, town: carla.Map) -> None:
         self.actor, self._map = actor, town
         self._pedals = carla.VehicleControl()
+        self._lights, self._own_lights = 0, -1  # all of them, and those of ``switch_lights``
         self._snapshot: Any = None
 
     @property
@@ -55,6 +56,16 @@ class EgoVehicle:
         self._pedals = pedals
         self.actor.apply_control(pedals)
 
+    def switch_lights(self, lights: int, mask: int) -> None:
+        """Set those of the vehicle's lamps that are in ``mask``, bits of ``carla.VehicleLightState``, if they change.
+
+        A server leaves all of them to its clients: not even braking turns a lamp on.
+        """
+        if lights & mask != self._own_lights:
+            self._own_lights = lights & mask
+            self._lights = int(self.actor.get_light_state()) & ~mask | self._own_lights
+            self.actor.set_light_state(carla.VehicleLightState(self._lights))
+
     def move_to(self, place: carla.Transform) -> None:
         """Put the vehicle at ``place``, at rest."""
         self.actor.set_target_velocity(carla.Vector3D())
@@ -74,6 +85,7 @@ class EgoVehicle:
             road_id=lane.road_id if lane else -1,
             lane_id=lane.lane_id if lane else 0,
             autopilot=is_autopilot,
+            lights=self._lights,
             pose=matrix(pose),
         )
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from bridge.link.motion import from_flow
+from bridge.link.motion import Movers, PoseMotion, from_flow
 from bridge.messages import Camera
+from bridge.tags import Tag
+
+_UNCOUNTED = np.zeros(256, np.bool_)  # by tag: surfaces that are no things; a server's pieces of road have ids, too
+_UNCOUNTED[[Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER]] = True
 
 
 @njit(cache=True, nogil=True)
 def split_instance(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
-    """Decode instance segmentation: the tag is in R, the id is G + 256 B."""
+    """Decode instance segmentation: the tag is in R, the id is G + 256 B; 0 for surfaces that are no things."""
     for k in range(words.size):
         word = words[k]
         tag[k] = np.uint8(word >> np.uint32(16))
-        instance[k] = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
+        ident = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
             (word & np.uint32(0xFF)) << np.uint32(8)
         )
+        instance[k] = np.uint16(0) if _UNCOUNTED[tag[k]] else ident
 
 
 @njit(cache=True, nogil=True)
@@ -60,4 +65,9 @@ def compile_kernels() -> None:
     decode_depth(words, depth.reshape(-1))
     name_sky(np.zeros(64, np.uint8), depth.reshape(-1))
     decode_colours(words, np.zeros((64, 3), np.uint8))
-    from_flow(flow, depth, Camera(8, 8, 70.0, pose), pose, np.zeros((8, 8, 2), np.float16))
+    camera, motion = Camera(8, 8, 70.0, pose), np.zeros((8, 8, 2), np.float16)
+    from_flow(flow, depth, camera, pose, motion)
+    planes: dict[str, np.ndarray] = {"tag": np.zeros((8, 8), np.uint8), "instance": np.zeros((8, 8), np.uint16)}
+    planes["depth"] = depth
+    mover = Movers(np.ones(1, np.uint16), pose[None], pose[None], np.ones((1, 3)), np.zeros((1, 4, 4)))
+    PoseMotion()(planes, camera, pose, mover, motion)

@@ -18,7 +18,7 @@ _INTERVAL = 3  # ticks
 
 
 class RearMirror:
-    """A camera at the rear of ``ego`` in a world of ``delta`` seconds per tick, spawned on first use."""
+    """A camera at the rear of ``ego`` in a world of ``delta`` seconds per tick; it exists while it is on."""
 
     def __init__(self, world: carla.World, ego: carla.Vehicle, delta: float) -> None:
         self._world, self._ego, self._delta = world, ego, delta
@@ -37,10 +37,12 @@ class RearMirror:
             return
         self._is_on = is_on
         if is_on:
-            self._camera = self._camera or self._spawn()
+            self._camera = self._spawn()
             self._camera.listen(self._on_image)
         else:
             self.stop()
+            self._camera.destroy()
+            self._camera = None
 
     def newest(self) -> bytes:
         """Return the image that has arrived since the last call, RGB, flipped horizontally; b"" for none."""
@@ -64,6 +66,7 @@ class RearMirror:
         # Half a tick less, so that rounding in the sum of steps cannot miss the tick.
         interval = (_INTERVAL - 0.5) * self._delta
         settings = {"image_size_x": width, "image_size_y": height, "fov": _FOV, "sensor_tick": interval}
+        settings |= {"bloom_intensity": 0.0, "lens_flare_intensity": 0.0}
         for name, value in settings.items():
             blueprint.set_attribute(name, str(value))
         if blueprint.has_attribute("neuralsim_style"):

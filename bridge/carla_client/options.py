@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,9 @@ class BridgeOptions(ProcessOptions):
     planes: Planes = Field(
         default=("tag", "instance", "depth", "motion"), description=f"Planes to send, of {','.join(presets.PLANES)}."
     )
+    motion: Annotated[Literal["auto", "poses", "flow"], Arg("auto|poses|flow")] = "auto"
+    """Compute the plane "motion" from depth and poses, or take it from the server's optical-flow camera; auto uses that
+    camera only where it is exact, in the embedded town."""
     jitter: bool = False
     """Shift each frame by a fraction of a pixel, for receivers that accumulate frames (embedded town only)."""
     scenario: Annotated[Path, Arg("FILE")] | None = None

@@ -8,11 +8,12 @@ from typing import Any
 import carla
 import numpy as np
 
-from bridge.carla_client.camera_rig import CameraRig, RigSpec
+from bridge.carla_client.camera_rig import CameraRig, RigSpec, flow_is_exact
 from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_cameras import EgoCameras
 from bridge.carla_client.mirror_camera import RearMirror
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
+from bridge.link.motion import Movers
 from bridge.messages import Camera, Control
 from bridge.process.lifetime import BridgeError
 
@@ -26,7 +27,8 @@ Images = dict[str, dict[str, Any]]  # by view, then by sensor; the view "" is th
 class SensorRigs:
     """The camera rigs of ``vehicle``: one that the driver chooses, and a further one per name in ``extra_cameras``.
 
-    No sensor is spawned before :meth:`warm_up`. ``planes``: those always published; ``delta``: seconds per tick.
+    No sensor is spawned before :meth:`warm_up`. ``planes``: those always published; ``motion``: where motion comes from
+    (``BridgeOptions.motion``); ``delta``: seconds per tick.
     """
 
     def __init__(
@@ -37,11 +39,15 @@ class SensorRigs:
         extra_cameras: Mapping[str, RigSpec],
         planes: Sequence[str],
         jitter: bool,
+        motion: str,
         delta: float,
     ) -> None:
         self.planes = tuple(planes)
-        self._cameras = EgoCameras(world, vehicle, camera, jitter)
-        self._extra_rigs = {name: CameraRig(world, vehicle, spec, jitter) for name, spec in extra_cameras.items()}
+        flow = "motion" in self.planes and (motion == "flow" or (motion == "auto" and flow_is_exact(world)))
+        self._cameras = EgoCameras(world, vehicle, camera, jitter, flow)
+        self._extra_rigs = {
+            name: CameraRig(world, vehicle, spec, jitter, uses_flow=flow) for name, spec in extra_cameras.items()
+        }
         self.mirror = RearMirror(world, vehicle, delta)
 
     @property
@@ -85,8 +91,12 @@ class SensorRigs:
         return {view: rig.gather(frame, CALL_TIMEOUT) for view, rig in self._rigs().items()}
 
     def decode(self, view: str, images: Images) -> tuple[Camera, dict[str, np.ndarray]]:
-        """Return camera and planes of a view, which are valid until the next call."""
+        """Return camera and planes of a view, which are valid until the next call and lack ``add_motion``."""
         return self._rigs()[view].decode(images[view])
+
+    def add_motion(self, view: str, camera: Camera, planes: dict[str, np.ndarray], movers: Movers) -> None:
+        """Compute the motion of a view's decoded planes, where no flow camera did."""
+        self._rigs()[view].add_motion(camera, planes, movers)
 
     def select_planes(self, control: Control) -> None:
         """Select the planes of the driver's camera that ``control`` requests."""

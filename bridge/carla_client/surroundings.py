@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import atan2
+from math import atan2, cos, sin
 
 import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
-from bridge.lamp_visibility import brake_lamps, traffic_lamp
-from bridge.messages import Camera, Lamp, MovingObject
+from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
+from bridge.lamp_visibility import ALL_AROUND, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
+from bridge.link.motion import Movers
+from bridge.messages import Camera, Lamp, Lights, MovingObject
 from bridge.tags import Tag
 
 MAX_OBJECTS = 64  # per frame
 RANGE = 120.0  # m, maximum distance of objects
 REFRESH = 30  # ticks between two queries of the list of actors
+WHEELS_RANGE = 30.0  # m from the ego, beyond which nobody sees wheels turn
+_NO_WHEELS = np.zeros((4, 4))
+LIGHTS_EVERY = 3  # ticks between two queries of the vehicles' light states
 _GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's bounding box in the image
 
 _TRAFFIC = {
@@ -40,8 +45,16 @@ class _Mover:
     color: str = ""  # R,G,B
     instance: int = 0  # its value in the instance plane, 0 = not known yet
     pose: np.ndarray | None = None  # f64 (4, 4), world <- centre of its box, of this tick
+    previous: np.ndarray | None = None  # the same at the tick before
     velocity: tuple[float, float] = (0.0, 0.0)
     braking: bool = False
+    wheels: np.ndarray | None = None  # f64 (4, 4), see ``Movers``; None = not asked for yet
+
+    def move_to(self, transform: carla.Transform) -> np.ndarray:
+        """Take a transform of the actor as that of this tick; return the pose of its box."""
+        pose = matrix(transform) @ self.offset
+        self.previous, self.pose = self.pose, pose
+        return pose
 
 
 @dataclass
@@ -50,7 +63,7 @@ class _Head:
 
     light: carla.TrafficLight
     bulbs: dict[str, np.ndarray]
-    facing: np.ndarray | None  # f64 (2,), None = unknown
+    facing: tuple[float, float, float]  # ``ALL_AROUND`` where unknown
 
 
 class Surroundings:
@@ -59,26 +72,39 @@ class Surroundings:
     def __init__(self, world: carla.World, ego: carla.Vehicle) -> None:
         self._world, self._ego = world, ego
         self._movers: dict[int, _Mover] = {}
-        self._ticks = 0
+        self._own = _mover(ego)  # seen from cameras that follow it
+        self._ticks = self._actors = 0
         lights = list(world.get_actors().filter("traffic.traffic_light*"))
         self._stops = [(light, *line) for light in lights for line in stop_lines(light)]
         self._heads = [head for light in lights for head in _heads(light, self._stops)]
+        self._light_states: dict[int, int] = {}
+        self._tells_braking = False  # whether the server's light states have brake lights
+        self._street_lamps = np.zeros((0, 3))  # f64 (N, 3), m, those that are on
+        self._time = 0.0  # s, simulated
 
     def update(self, snapshot: carla.WorldSnapshot) -> None:
         """Update to the tick of ``snapshot``."""
-        if self._ticks % REFRESH == 0:
+        if self._ticks % REFRESH == 0 or len(snapshot) != self._actors:
             self._find_movers()
-        self._ticks += 1
+            self._street_lamps = _street_lamps(self._world)
+        if self._ticks % LIGHTS_EVERY == 0:
+            self._light_states = {key: int(bits) for key, bits in self._world.get_vehicles_light_states().items()}
+            self._tells_braking |= any(bits & Lights.BRAKE for bits in self._light_states.values())
+        self._time = snapshot.timestamp.elapsed_seconds
+        self._ticks, self._actors = self._ticks + 1, len(snapshot)
+        own = snapshot.find(self._ego.id)
+        if own is not None:
+            self._own.move_to(own.get_transform())
         for ident, mover in list(self._movers.items()):
             state = snapshot.find(ident)
             if state is None:
                 del self._movers[ident]
                 continue
-            mover.pose = matrix(state.get_transform()) @ mover.offset
+            pose = mover.move_to(state.get_transform())
             velocity, acceleration = state.get_velocity(), state.get_acceleration()
             mover.velocity = velocity.x, velocity.y
             if not mover.walks:
-                forward = mover.pose[:2, 0]
+                forward = pose[:2, 0]
                 slowing = forward[0] * acceleration.x + forward[1] * acceleration.y < -0.8
                 standing = abs(velocity.x) + abs(velocity.y) < 0.1
                 mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)
@@ -103,6 +129,32 @@ class Surroundings:
             if states[light.id] in closed
         ]
 
+    def movers(self) -> Movers:
+        """Return everything that may have moved since the last tick, the ego included, with its instance.
+
+        Until ``objects`` has learnt it, that is taken to be the actor's id, as CARLA 0.9.16 has it (carla PR 8334).
+        """
+        movers = [mover for mover in (*self._movers.values(), self._own) if mover.pose is not None]
+        movers.sort(key=lambda mover: mover.instance != 0)  # of two with the same, the one that is known counts
+        self._ask_for_wheels(movers)
+        return Movers(
+            np.array([mover.instance or mover.actor.id & 0xFFFF for mover in movers], np.uint16),
+            np.array([mover.pose for mover in movers]).reshape(-1, 4, 4),
+            np.array([mover.pose if mover.previous is None else mover.previous for mover in movers]).reshape(-1, 4, 4),
+            np.array([mover.extent for mover in movers]).reshape(-1, 3),
+            np.array([_NO_WHEELS if mover.wheels is None else mover.wheels for mover in movers]).reshape(-1, 4, 4),
+        )
+
+    def _ask_for_wheels(self, movers: list[_Mover]) -> None:
+        """Ask for the wheels of one vehicle near the ego that is seen for the first time: such a call takes a while."""
+        own = self._own.pose
+        for mover in movers:
+            if mover.wheels is not None or mover.walks or mover.pose is None or own is None:
+                continue
+            if np.abs(mover.pose[:2, 3] - own[:2, 3]).max() < WHEELS_RANGE:
+                mover.wheels = wheels_of(read_physics(mover.actor), mover.pose, mover.extent)
+                return
+
     def objects(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[MovingObject]:
         """Return the moving objects visible in the planes, nearest first, at most ``MAX_OBJECTS``.
 
@@ -111,7 +163,7 @@ class Surroundings:
         """
         if "depth" not in planes or "instance" not in planes:
             return []
-        movers = [mover for mover in self._movers.values() if mover.pose is not None]
+        movers = [mover for mover in (*self._movers.values(), self._own) if mover.pose is not None]
         if not movers:
             return []
         poses = np.array([mover.pose for mover in movers])
@@ -130,45 +182,57 @@ class Surroundings:
                 instance, count = votes.most_common(1)[0]
                 if count > 1 or not mover.instance:
                     mover.instance = instance
-            if mover.instance in votes:
+            if mover.instance in votes and mover is not self._own:
                 look = mover.blueprint, mover.color
                 visible.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent, *look))
         return visible[:MAX_OBJECTS]
 
     def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
-        """Return the lit traffic lights and brake lights that face the camera and are not occluded."""
-        if "depth" not in planes or "tag" not in planes:
-            return []
-        to_camera = np.linalg.inv(camera.pose)
-        lit = []
+        """Return the lit lamps that face the camera and are not occluded: the simulator's truth.
+
+        Where no light state has a brake light, as on a server whose traffic manager leaves lamps alone, they follow
+        from how vehicles move.
+        """
+        place = camera.pose[:3, 3]
+        bulbs = street_bulbs(self._street_lamps, place)
         for head in self._heads:
             state = _TRAFFIC.get(head.light.get_state())
-            if state is None or state not in head.bulbs:
+            if state in head.bulbs and is_near(head.bulbs[state], place):
+                bulbs.append(traffic_bulb(state, head.bulbs[state], head.facing))
+        for ident, mover in (*self._movers.items(), (self._ego.id, self._own)):
+            if mover.walks or mover.pose is None or not is_near(mover.pose[:3, 3], place):
                 continue
-            bulb = head.bulbs[state]
-            if head.facing is not None and head.facing @ (camera.pose[:2, 3] - bulb[:2]) <= 0.0:
-                continue
-            lamp = traffic_lamp(state, bulb, to_camera, camera, planes)
-            if lamp is not None:
-                lit.append(lamp)
-        for mover in self._movers.values():
-            if not mover.braking or mover.pose is None or mover.tag == Tag.BICYCLE:
-                continue
-            lit += brake_lamps(mover.pose, mover.extent, mover.tag, to_camera, camera, planes)
-        return lit
+            lights = self._light_states.get(ident, 0)
+            if mover.braking and not self._tells_braking and mover.tag != Tag.BICYCLE:
+                lights |= Lights.BRAKE
+            bulbs += vehicle_bulbs(mover.pose, mover.extent, mover.tag, lights, self._time)
+        return visible_lamps(bulbs, camera, planes)
 
     def _find_movers(self) -> None:
         for actor in self._world.get_actors():
             kind = actor.type_id
             if actor.id in self._movers or actor.id == self._ego.id or not kind.startswith(("vehicle.", "walker.")):
                 continue
-            box = actor.bounding_box
-            offset = matrix(carla.Transform(box.location, box.rotation))
-            extent = (box.extent.x, box.extent.y, box.extent.z)
-            color = actor.attributes.get("color", "")
-            self._movers[actor.id] = _Mover(
-                actor, _tag(actor), offset, extent, kind.startswith("walker."), kind[:64], color[:64]
-            )
+            self._movers[actor.id] = _mover(actor)
+
+
+def _mover(actor: carla.Actor) -> _Mover:
+    """Return an actor's constant properties."""
+    box, kind = actor.bounding_box, actor.type_id
+    offset = matrix(carla.Transform(box.location, box.rotation))
+    extent = (box.extent.x, box.extent.y, box.extent.z)
+    color = actor.attributes.get("color", "")
+    return _Mover(actor, _tag(actor), offset, extent, kind.startswith("walker."), kind[:64], color[:64])
+
+
+def _street_lamps(world: carla.World) -> np.ndarray:
+    """Return the places f64 (N, 3), m, of the street lamps that are on; none where there is no light manager."""
+    try:
+        lights = world.get_lightmanager().get_all_lights(carla.LightGroup.Street)
+    except RuntimeError:
+        return np.zeros((0, 3))
+    places = [light.location for light in lights if light.is_on]
+    return np.array([(place.x, place.y, place.z) for place in places]).reshape(-1, 3)
 
 
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T
@@ -257,7 +321,7 @@ def _heads(light: carla.TrafficLight, stops: list[tuple[carla.TrafficLight, floa
     except RuntimeError:
         return []
     yaws = [yaw for other, _, _, yaw in stops if other.id == light.id]
-    facing = -np.array([np.cos(yaws[0]), np.sin(yaws[0])]) if yaws else None
+    facing = (-cos(yaws[0]), -sin(yaws[0]), 0.0) if yaws else ALL_AROUND
     heads = []
     for box in boxes:
         centre = np.array([box.location.x, box.location.y, box.location.z])

@@ -53,9 +53,14 @@ def run(
             bridge.tick()
     while not read_controls() and (count is None or bridge.sequence < count) and not bridge.over:
         if pace is not None:
+            real = bridge.control.real_time
+            pace.keep_time = real and not bridge.control.paused
+            pace.steps_vary = bridge.follow_real_time(real)
             pace.wait(frames, read_controls)
         if bridge.control.paused:
             time.sleep(0.02)
+            if pace is not None:
+                pace.restart()
             continue
         frames.wait(read_controls)
         bridge.drive()

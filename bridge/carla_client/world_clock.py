@@ -23,6 +23,7 @@ class WorldClock:
         if self._old_settings.synchronous_mode and not self._is_ticking():
             # A killed master has left the mode behind: a CARLA server never leaves it by itself.
             self._old_settings.synchronous_mode, self._old_settings.fixed_delta_seconds = False, None
+            self.tick(STARTUP_TIMEOUT)  # brings the first snapshot, for which applying settings would wait a second
 
     def start(self) -> None:
         """Enter synchronous mode, remove leftovers, and advance to a fixed multiple of frames.
@@ -36,6 +37,21 @@ class WorldClock:
         self._world.apply_settings(settings)
         self._advance_to_multiple()
         self._remove_leftovers()
+
+    @property
+    def can_follow_real_time(self) -> bool:
+        """Whether the server's steps may be as long as real time demands: the embedded town's, known by its cameras.
+
+        A CARLA server without a fixed step promises no stable physics, so it gets more ticks instead of longer ones.
+        """
+        camera = self._world.get_blueprint_library().find("sensor.camera.rgb")
+        return bool(camera.has_attribute("jitter"))
+
+    def follow_real_time(self, follow: bool) -> None:
+        """Let each step last as long as the real time since the last one, or ``delta`` seconds again."""
+        settings = self._world.get_settings()
+        settings.fixed_delta_seconds = None if follow else self._delta
+        self._world.apply_settings(settings)
 
     def tick(self, timeout: float) -> int:
         """Advance by one step; return the frame's number."""

@@ -1,4 +1,4 @@
-"""Pixel kernels for backward motion: decoding CARLA's optical flow, reprojection by depth, composition over frames.
+"""Pixel kernels for backward motion: from depth and poses, from CARLA's optical flow, composition over frames.
 
 ``motion`` of a frame is (dx, dy) in pixels from a pixel of this frame to where its surface point was in the previous
 frame; f16 (H, W, 2). numba has no f16 on the CPU, so the kernels get the plane's bits as u16 and convert them: values
@@ -7,13 +7,51 @@ below 2^-14 pixels become 0, values beyond +-32768 are clipped.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from bridge.messages import Camera, Frame
+from bridge.tags import MOVERS
 
 FAR = 999.0  # metres: a pixel at this depth or more is sky, a point at infinity
+SCENERY_BIT = 0x8000  # set in the instance of scenery that has the instance of a mover
+BOX_SCALE, BOX_MARGIN = 1.25, 0.4  # of half a box, m: limbs, mirrors and loads stick out of an actor's bounding box
+TYRE_SCALE, TYRE_WIDTH = 1.05, 0.25  # of a wheel's radius; m from its middle
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+_MOVES = np.zeros(256, np.bool_)  # by tag
+_MOVES[list(MOVERS)] = True
+
+
+class Movers(NamedTuple):
+    """N objects that move by themselves, each a rigid box that may have rolling wheels.
+
+    Of equal instances the last one counts.
+    """
+
+    instance: np.ndarray  # u16 (N,), value in the instance plane
+    pose: np.ndarray  # f64 (N, 4, 4), world <- centre of the box
+    previous: np.ndarray  # f64 (N, 4, 4), the same one tick before
+    half: np.ndarray  # f64 (N, 3), half sizes, m
+    wheels: np.ndarray  # f64 (N, 4, 4): x, y, z in the box and radius of each wheel, m; radius 0 for none
+
+
+class _Lens(NamedTuple):
+    focal: float  # px
+    cx: float  # px, column of the principal point, counted from the centre of the first pixel
+    cy: float
+
+
+class _MoverMaps(NamedTuple):
+    """What the kernel knows of N movers."""
+
+    row: np.ndarray  # i16 (65536,), of a mover by its instance, -1 for none
+    box: np.ndarray  # f64 (N, 4, 4), its box <- this camera
+    reach: np.ndarray  # f64 (N, 3), half sizes of the enlarged box, m
+    old: np.ndarray  # f64 (N, 4, 4), old camera <- its box
+    wheels: np.ndarray  # as in ``Movers``
+    turned: np.ndarray  # f64 (N, 4, 2), cosine and sine of the angle that each wheel has rolled forward
 
 
 @njit(inline="always")
@@ -66,6 +104,101 @@ def static_motion(
     z = m[2, 0] + m[2, 1] * right + m[2, 2] * up + m[2, 3] * w
     scale = focal / (max(1e-4, x))  # a point behind the old camera ends up far outside its image
     return cx + y * scale - j, cy - z * scale - i
+
+
+@njit(inline="always")
+def _apply(maps: np.ndarray, n: int, x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
+    """Return the point (x, y, z, w) under the map n of ``maps``, (N, 4, 4)."""
+    return (
+        maps[n, 0, 0] * x + maps[n, 0, 1] * y + maps[n, 0, 2] * z + maps[n, 0, 3] * w,
+        maps[n, 1, 0] * x + maps[n, 1, 1] * y + maps[n, 1, 2] * z + maps[n, 1, 3] * w,
+        maps[n, 2, 0] * x + maps[n, 2, 1] * y + maps[n, 2, 2] * z + maps[n, 2, 3] * w,
+    )
+
+
+@njit(inline="always")
+def _roll_back(x: float, y: float, z: float, row: int, movers: _MoverMaps) -> tuple[float, float]:
+    """Return x and z, in its box, of a mover's point before its wheels rolled: the same if it is on none."""
+    for k in range(4):
+        radius = movers.wheels[row, k, 3] * TYRE_SCALE
+        dx, dz = x - movers.wheels[row, k, 0], z - movers.wheels[row, k, 2]
+        if dx * dx + dz * dz < radius * radius and abs(y - movers.wheels[row, k, 1]) < TYRE_WIDTH:
+            cos, sin = movers.turned[row, k, 0], movers.turned[row, k, 1]
+            return x - dx + dx * cos - dz * sin, z - dz + dx * sin + dz * cos
+    return x, z
+
+
+@njit(**_JIT)
+def _from_poses(
+    tag: np.ndarray,
+    instance: np.ndarray,
+    depth: np.ndarray,
+    to_old: np.ndarray,
+    movers: _MoverMaps,
+    lens: _Lens,
+    out: np.ndarray,
+) -> None:
+    height, width = depth.shape
+    focal, cx, cy = lens.focal, lens.cx, lens.cy
+    for i in range(height):
+        for j in range(width):
+            row = movers.row[instance[i, j]]
+            if row >= 0:
+                if _MOVES[tag[i, j]]:
+                    d = depth[i, j]
+                    x, y, z = _apply(movers.box, row, d, d * (j - cx) / focal, d * (cy - i) / focal, 1.0)
+                    reach = movers.reach
+                    if abs(x) <= reach[row, 0] and abs(y) <= reach[row, 1] and abs(z) <= reach[row, 2]:
+                        x, z = _roll_back(x, y, z, row, movers)
+                        x, y, z = _apply(movers.old, row, x, y, z, 1.0)
+                        scale = focal / max(1e-4, x)
+                        out[i, j, 0], out[i, j, 1] = _to_half(cx + y * scale - j), _to_half(cy - z * scale - i)
+                        continue
+                instance[i, j] |= np.uint16(SCENERY_BIT)
+            dx, dy = static_motion(i, j, depth[i, j], to_old, focal, cx, cy)
+            out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
+
+
+class PoseMotion:
+    """Computes motion from depth and poses alone: exact for scenery and rigid objects on every server."""
+
+    def __init__(self) -> None:
+        self._row = np.full(1 << 16, -1, np.int16)
+
+    def __call__(
+        self, planes: dict[str, np.ndarray], camera: Camera, old_pose: np.ndarray, movers: Movers, out: np.ndarray
+    ) -> None:
+        """Write the motion since the tick of ``old_pose`` and ``movers.previous`` to ``out``, f16 (H, W, 2).
+
+        A pixel moves with the mover whose instance and box it has; everything else stands. Servers may give scenery the
+        same instance as a mover (carla PR 8334: an actor's id where there is one, else Unreal's): such a pixel is
+        outside the mover's box, and gets ``SCENERY_BIT`` in its instance.
+
+        Args:
+            planes: ``tag``, ``instance`` and ``depth`` of this tick.
+            camera: The camera of this tick.
+            old_pose: Its pose at the tick before, f64 (4, 4), world <- camera.
+            movers: The objects that may have moved.
+            out: The motion.
+        """
+        to_old = np.linalg.inv(old_pose)
+        inverse = np.linalg.inv(movers.pose)
+        # How far each wheel's centre has come along the mover, divided by its radius.
+        back = inverse @ movers.previous - np.eye(4)
+        angle = -(np.einsum("nk,nwk->nw", back[:, 0, :3], movers.wheels[..., :3]) + back[:, 0, 3, None])
+        angle /= np.maximum(movers.wheels[..., 3], 0.1)
+        maps = _MoverMaps(
+            self._row, inverse @ camera.pose, BOX_SCALE * movers.half + BOX_MARGIN, to_old @ movers.previous,
+            movers.wheels, np.stack([np.cos(angle), np.sin(angle)], -1),
+        )  # fmt: skip
+        self._row[movers.instance] = np.arange(len(movers.instance), dtype=np.int16)
+        self._row[0] = -1
+        centre = camera.width / 2.0 - 0.5 + camera.jitter[0], camera.height / 2.0 - 0.5 + camera.jitter[1]
+        _from_poses(
+            planes["tag"], planes["instance"], planes["depth"], to_old @ camera.pose,
+            maps, _Lens(camera.focal, *centre), out.view(np.uint16),
+        )  # fmt: skip
+        self._row[movers.instance] = -1
 
 
 @njit(**_JIT)

@@ -6,7 +6,9 @@ from __future__ import annotations
 _ONLY = {
     "bench": ("matplotlib",),
     "cluster": ("ray",),
+    "export": ("rosbags",),
     "gym": ("gymnasium",),
+    "rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),

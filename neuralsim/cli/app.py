@@ -42,6 +42,11 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.datagen.options:RecordOptions",
         "neuralsim.datagen.run:run",
     ),
+    "dataset": Command(
+        "make a data set: many drives, splits, exports, a data card",
+        "neuralsim.datagen.options:DatasetOptions",
+        "neuralsim.datagen.dataset:run",
+    ),
     "replay": Command(
         "view a recording, render it again, drive on from any frame",
         "neuralsim.replay.options:ReplayOptions",

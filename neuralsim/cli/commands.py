@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 def drive(options: DriveOptions) -> int:
     """Drive in a simulation, or on from a recording; return the exit code."""
+    if options.gpu is not None:
+        from neuralsim.runtimes import cuda_driver
+
+        try:
+            cuda_driver.choose(options.gpu)
+        except cuda_driver.NoGpu as error:
+            return fail(error)
     if options.replay is not None:
         from neuralsim.replay.run import play_or_drive_on
 

@@ -37,7 +37,10 @@ _PACKAGES = {  # import name -> (distribution, purpose)
     "cv2": ("opencv-python-headless", "the embedded town"),
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
-_DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where its name differs from the runtime's
+_DISTRIBUTION = {
+    "tensorrt": "tensorrt-cu13",
+    "rtx": "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+}  # where its name differs from the runtime's
 _SIZE = Size(512, 256)  # that `drive` renders by default
 _CARLA = "0.9.16"
 _PYTHONS = ((3, 10), (3, 12))
@@ -209,8 +212,10 @@ def _measure(write: Print) -> None:
     from neuralsim import zoo
     from neuralsim.renderer.neural_renderer import NeuralRenderer
     from neuralsim.runtimes import RuntimeUnavailable, autotune
+    from neuralsim.session import size_choice
     from neuralsim.session.renderer_loading import render_threads
 
+    size_choice.forget()
     for threads in dict.fromkeys((render_threads(cores()), None)):
         try:
             autotune.delete_measurement(zoo.load(zoo.DEFAULT).file, _SIZE.height, _SIZE.width, threads)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import Field
+
 from bridge.process.option_types import Folder, JsonFile, McapFile, XmlFile, subset_of
 from bridge.process.options import Arg, Options
 from neuralsim.base.failure import FAILED, fail, log_line
 from neuralsim.datagen.options import ScenarioFile
+from neuralsim.recording.exporting.formats import FORMATS
 
 
 class ExportRecordingOptions(Options):
@@ -15,10 +18,9 @@ class ExportRecordingOptions(Options):
 
     file: Annotated[McapFile, Arg(positional=True)]
     """A recording, complete or truncated."""
-    formats: Annotated[
-        tuple[str, ...], subset_of(("mp4", "frames", "coco", "kitti", "yolo")), Arg("LIST", flag="format")
-    ] = ("mp4",)
-    """Formats out of mp4,frames,coco,kitti,yolo."""
+    formats: Annotated[tuple[str, ...], subset_of(tuple(FORMATS)), Arg("LIST", flag="format")] = Field(
+        default=("mp4",), description=f"Formats out of {','.join(FORMATS)}."
+    )
     out: Folder
     """Folder for video.mp4 and one folder per other format."""
 
@@ -27,9 +29,7 @@ def export_recording(options: ExportRecordingOptions) -> int:
     """Write the formats; return the exit code."""
     from neuralsim.base.progress import ProgressLine
     from neuralsim.recording import RecordingError
-    from neuralsim.recording.detection import FORMATS, export_detection
-    from neuralsim.recording.export import export_mp4
-    from neuralsim.recording.image_folder import export_frames
+    from neuralsim.recording.exporting.formats import export
 
     written: list[str] = []
     problems: list[str] = []
@@ -37,11 +37,7 @@ def export_recording(options: ExportRecordingOptions) -> int:
     try:
         for name in options.formats:
             target = options.out / ("video.mp4" if name == "mp4" else name)
-            if name in FORMATS:
-                frames = export_detection(options.file, target, name, progress.show_written, problems.append)
-            else:
-                export = export_mp4 if name == "mp4" else export_frames
-                frames = export(options.file, target, progress.show_written, problems.append)
+            frames = export(options.file, target, name, progress.show_written, problems.append)
             written.append(f"{target}: {frames} frames")
     except RecordingError as error:
         return fail(error)
@@ -59,7 +55,7 @@ class ScenarioFromOptions(Options):
     file: Annotated[McapFile, Arg(positional=True)]
     """A recording, complete or truncated."""
     out: Folder
-    """Folder for the scenario, and for its map where that is a file."""
+    """Folder for the scenario, and for its map where that is a file; or the scenario's file, .yaml."""
 
 
 def scenario_from(options: ScenarioFromOptions) -> int:
@@ -68,9 +64,11 @@ def scenario_from(options: ScenarioFromOptions) -> int:
     from neuralsim.recording.scenario_from_recording import scenario_from as write
 
     try:
-        file, others = write(options.file, options.out)
+        file, others, missing = write(options.file, options.out)
     except RecordingError as error:
         return fail(error)
+    if missing:
+        log_line(f"{options.file}: {missing}; the ego is interpolated there")
     print(f"{file}: the drive and {others} others; neuralsim record {file} plays it")
     return 0
 

@@ -66,8 +66,9 @@ def _record(path: str, options: RecordOptions, folder: str) -> dict[str, Any] | 
 
     os.chdir(folder)
     try:
-        recorder = ScenarioRecorder(load(path), options, Shared())
-        return (None if options.again else recorder.finished()) or recorder.record()
+        with Shared() as shared:
+            recorder = ScenarioRecorder(load(path), options, shared)
+            return (None if options.again else recorder.finished()) or recorder.record()
     except EXPECTED as error:
         return _line(error)
 

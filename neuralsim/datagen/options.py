@@ -1,4 +1,4 @@
-"""The options of ``neuralsim record``."""
+"""The options of ``neuralsim record`` and ``neuralsim dataset``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from bridge.process.option_types import Address, Folder, Positive, XmlFile, subset_of
 from bridge.process.options import Arg, Options
 from bridge.size import Size
+from neuralsim.base.machine import cores
 from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Quality, Runtime, Style, model_of
 from neuralsim.guide import Guide
 from neuralsim.renderer.options import RemapText
@@ -88,3 +89,20 @@ class RecordOptions(Options):
             raise ValueError("--ray cannot go with --carla or --jobs: each task has a town of its own")
         if self.junit is not None and "mcap" not in self.formats:
             raise ValueError("--junit needs the format mcap")
+
+
+class DatasetOptions(Options):
+    """A data set to make."""
+
+    spec: Annotated[Path, Arg("SPEC.yaml", positional=True)]
+    """Its specification."""
+    out: Folder
+    """Folder of the data set."""
+    jobs: Positive = max(1, cores() // 2)
+    """Number of drives at the same time; each keeps two cores busy."""
+    ray: Annotated[str, Arg("ADDRESS")] | None = None
+    """Record on a Ray cluster, one drive per task (cluster extra)."""
+    model: Model = DEFAULT_MODEL
+    runtime: Runtime = "openvino"
+    plan: bool = False
+    """Only write the plan, and say what it contains."""

@@ -83,7 +83,8 @@ def _rate(path: Path, options: RecordOptions, rounds: int) -> int:
     rates: dict[str, list[float]] = {"driven": [], "recorded": []}
     for n in range(rounds):
         for name, each in (("driven", plain), ("recorded", options)):
-            fps = ScenarioRecorder(load(path), each, Shared()).record()["fps"]
+            with Shared() as shared:
+                fps = ScenarioRecorder(load(path), each, shared).record()["fps"]
             rates[name].append(fps)
             print(f"round {n + 1}: {name} at {fps:.2f} frames/s", flush=True)
     driven, recorded = (statistics.median(rates[name]) for name in ("driven", "recorded"))
@@ -106,7 +107,8 @@ def _memory(path: Path, options: RecordOptions) -> int:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     began = time.monotonic()
-    result = ScenarioRecorder(load(path), options, shared).record()
+    with shared:
+        result = ScenarioRecorder(load(path), options, shared).record()
     is_over.set()
     watcher.join()
     print(f"{result['frames']} frames in {time.monotonic() - began:.0f} s, all processes together:")

@@ -33,15 +33,25 @@ def run(options: RecordOptions) -> int:
     twice = {each.id for each in loaded if sum(other.id == each.id for other in loaded) > 1}
     if twice:
         return fail(f"two scenarios are named {min(twice)}: they would be recorded into the same folder")
-    shared = Shared()
-    recorders = [ScenarioRecorder(each, options, shared) for each in loaded]
+    with Shared() as shared:
+        failed = record_missing([ScenarioRecorder(each, options, shared) for each in loaded], shared, options)
+    return exit_if_compiling(1 if failed else 0)
+
+
+def record_missing(
+    recorders: Sequence[ScenarioRecorder], shared: Shared, options: RecordOptions, quiet: bool = False
+) -> int:
+    """Record what is not recorded yet, and evaluate everything if requested; return the number of failures.
+
+    ``quiet``: say nothing about what is recorded already.
+    """
     failed = 0
     todo = []
     for recorder in recorders:
         result = None if options.again else recorder.finished()
         if result is None:
             todo.append(recorder)
-        else:
+        elif not quiet:
             failed += not _report(result, "already recorded; --again records it again")
     if options.ray is not None:
         failed += _record_on_cluster(todo, shared, options)
@@ -49,8 +59,7 @@ def run(options: RecordOptions) -> int:
         failed += _record_all(todo, shared, options.jobs)
     if options.junit is not None:
         failed += not _evaluate(recorders, options.junit)
-    code = 1 if failed else 0
-    return exit_if_compiling(code)
+    return failed
 
 
 def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int) -> int:

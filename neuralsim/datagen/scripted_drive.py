@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.size import Size
@@ -23,6 +23,7 @@ from neuralsim.renderer.remap import Remap
 from neuralsim.session.child_options import RENDER_PLANES
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
+from neuralsim.session.processes import Templates
 from neuralsim.session.render_loop import RenderedFrame
 from scenarios.engine.loader import LoadedScenario, ScenarioError
 
@@ -33,14 +34,21 @@ class RecordingInterrupted(RuntimeError):
 
 @dataclass
 class Shared:
-    """State shared by the recorders of one call."""
+    """State shared by the recorders of one call, and the processes that theirs are forked from; a context manager."""
 
     frames: int = 0
     stop: bool = False
+    templates: Templates = field(default_factory=Templates)
 
     def end(self) -> None:
         """Stop all recorders; their files stay readable."""
         self.stop = True
+
+    def __enter__(self) -> Shared:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.templates.close()
 
 
 class ScenarioRecorder:
@@ -94,7 +102,7 @@ class ScenarioRecorder:
         if self._shared.stop:  # before it began
             raise RecordingInterrupted("interrupted")
         self._clear()
-        session = DriveSession(self._drive_options())
+        session = DriveSession(self._drive_options(), templates=self._shared.templates)
         begun = 0.0
         try:
             session.start()

@@ -96,7 +96,7 @@ class DriveLoop(ABC):
         self.controls = Controls(self.meter, options.keys)
         self.session = DriveSession(options, wake)
         self.recorder: Mp4Writer | None = None
-        self._recorded_since = 0.0
+        self._recorded_since = self._sim_time = 0.0  # s, simulated; of the newest frame
         self.interrupted = False
         self._size = options.shown  # of the frames; an external bridge decides it itself
         self._telemetry: Telemetry | None = None
@@ -135,6 +135,7 @@ class DriveLoop(ABC):
         """Account for a frame that is on the screen (or was given to the recorder)."""
         frame = rendered.frame
         frame.stamps["displayed"] = time.monotonic_ns()
+        self._sim_time = frame.sim_time
         self._size = Size(frame.camera.width, frame.camera.height)
         if not self.meter.frames:
             self.meter.start(self.session.rendering_since)
@@ -158,12 +159,12 @@ class DriveLoop(ABC):
         """Open ``path`` for frames of this size. Raises :class:`RecordingError`."""
         height, width = rendered.neural.shape[:2]
         self.recorder = Mp4Writer(path, (width, height), rate=self.session.fps, block=self.options.headless)
-        self._recorded_since = time.monotonic()
+        self._recorded_since = rendered.frame.sim_time
 
     @property
     def recorded_seconds(self) -> float:
-        """Wall-clock time since the recording began."""
-        return time.monotonic() - self._recorded_since
+        """Simulated seconds since the recording began."""
+        return self._sim_time - self._recorded_since
 
     def _sample_memory(self) -> None:
         memory = machine.memory_mb([os.getpid()])

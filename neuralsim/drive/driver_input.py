@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import atan
 from typing import Protocol
 
-from bridge.messages import Control
+from bridge.messages import Control, Lights
 from neuralsim.drive.keys import CAMERAS, LOOKS
 
 _THROTTLE_RATE = 5.0  # per second while pressed; manual_control: 0.1 per frame at 60 Hz
@@ -26,6 +26,12 @@ _LATERAL = 4.5  # m/s^2, lateral acceleration of a turn with a held key
 _LEAST_LIMIT = 0.05
 _WHEELBASE, _LOCK, _CURVE = 2.85, 0.66, 22.0  # m, radians, m/s: of the town's car and CARLA's steering curve
 _DEAD_ZONE = 0.06
+_LOW = Lights.POSITION | Lights.LOW_BEAM
+_BEAMS = _LOW | Lights.HIGH_BEAM
+#: The headlamps that a key cycles through, by title: the lamps switched on, and whether they switch themselves.
+_HEADLAMPS = {
+    "automatic": (Lights(0), True), "off": (Lights(0), False), "low beam": (_LOW, False), "high beam": (_BEAMS, False),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,21 @@ class DriverInput:
         names = list(CAMERAS)
         self.chosen_camera = names[(names.index(self.chosen_camera) + 1) % len(names)]
         return CAMERAS[self.chosen_camera]
+
+    @property
+    def headlamps(self) -> str:
+        """Which headlamps are chosen: "automatic", "off", "low beam" or "high beam"."""
+        chosen = Lights(self.requested.lights) & _BEAMS, self.requested.lights_auto
+        return next((name for name, lamps in _HEADLAMPS.items() if lamps == chosen), "low beam")
+
+    def next_headlamps(self) -> str:
+        """Switch the headlamps on to the next choice and return its title; other lamps stay."""
+        names = list(_HEADLAMPS)
+        name = names[(names.index(self.headlamps) + 1) % len(names)]
+        lamps, is_automatic = _HEADLAMPS[name]
+        lights = int(self.requested.lights & ~_BEAMS | lamps)
+        self.requested = replace(self.requested, lights=lights, lights_auto=is_automatic)
+        return name
 
     def camera(self, backwards: bool) -> str:
         """Return the current camera: that of a held key, the reversing view when ``backwards``, or the chosen one."""

@@ -19,8 +19,10 @@ from neuralsim.drive.drive_loop import Controls, DriveLoop
 from neuralsim.drive.driver_input import DriverInput
 from neuralsim.drive.late_warp import LateWarp, compile_kernels
 from neuralsim.drive.settings import CockpitSettings, Units
+from neuralsim.drive.time_ratio import TimeRatio
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.remap import Remap, next_remap
+from neuralsim.session import size_choice
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
@@ -65,6 +67,7 @@ class HudState:
     frames: int = 0
     skipped: int = 0
     paused: bool = False
+    time_ratio: float = 1.0  # simulated over real time
     recording: float | None = None  # seconds recorded so far
     recorded_to: str = ""  # file or folder
     reverse: bool = False
@@ -86,13 +89,12 @@ class InteractiveDrive(DriveLoop):
         self._command_line = options  # without the settings
         self._wake_up = wake
         self.settings = chosen
-        options = chosen.applied(options)
+        options = self._resolved(chosen.applied(options))
         super().__init__(options, wake)
         self.state = HudState(model=options.model)
         self.begun = time.monotonic()
         self._record_path = options.record  # where to start a recording; None: nowhere
         self._recording: DriveRecording | None = None  # started by R
-        self._recording_clock = 0.0  # seconds of pauses, taken out of the recording
         self._was_paused_since = False  # whether the simulation was paused since the last frame
         self._last: RenderedFrame | None = None
         self._town_chart: Chart | None = None  # of the map, once received
@@ -100,6 +102,7 @@ class InteractiveDrive(DriveLoop):
         self._late_warp = LateWarp()
         self._warping = options.late_warp
         self._speed = 1.0  # simulated seconds per second
+        self._time_ratio = TimeRatio()
         self._interval = 0.05  # s between frames
         self._cost = 0.0  # s per late warp
 
@@ -209,9 +212,9 @@ class InteractiveDrive(DriveLoop):
         self._last = rendered
         self._town_chart = rendered.frame.chart or self._town_chart
         if self._was_paused_since and self.meter.frames:
-            gap = time.monotonic_ns() - self.meter.last
-            self.meter.exclude_pause(gap)
-            self._recording_clock += gap / 1e9
+            self.meter.exclude_pause(time.monotonic_ns() - self.meter.last)
+            self._time_ratio.restart()
+        self._time_ratio.add(rendered.frame.sim_time, time.monotonic())
         self._was_paused_since = False
         self.fill_state()
         self._late_warp.set_frame(rendered.frame)
@@ -283,6 +286,7 @@ class InteractiveDrive(DriveLoop):
             state.latency_p95, state.input_latency, state.late_warp = meter.recent_tail()
             state.frames, state.skipped = meter.frames, meter.dropped
         state.warping = self._warping
+        state.time_ratio = self._time_ratio.value
         state.paused, state.reverse = requested.paused, requested.reverse
         recorder = self._recording or self.recorder
         state.recording = self.recorded_seconds if recorder is not None else None
@@ -300,20 +304,16 @@ class InteractiveDrive(DriveLoop):
         try:
             if self._record_path is not None:
                 path, self._record_path = self._record_path, None
-                self._recording_clock = 0.0
                 if path.suffix:
                     self.start_recording(path, rendered)
                 else:  # by R: everything, into a folder
-                    self._recording, self._recorded_since = (
-                        DriveRecording(path, rendered, self.session, self._town_chart),
-                        time.monotonic(),
-                    )
+                    self._recording = DriveRecording(path, rendered, self.session, self._town_chart)
+                    self._recorded_since = rendered.frame.sim_time
                 self.notify(f"Recording to {path}")
-            seconds = rendered.frame.stamps["displayed"] / 1e9 - self._recording_clock
             if self._recording is not None:
-                self._recording.write(rendered, seconds)
+                self._recording.write(rendered)
             elif self.recorder is not None:
-                self.recorder.write(rendered.neural, seconds)
+                self.recorder.write(rendered.neural, rendered.frame.sim_time)
             recorder = self._recording or self.recorder
             if recorder is not None and recorder.error is not None:
                 raise RecordingError(recorder.error)
@@ -322,13 +322,17 @@ class InteractiveDrive(DriveLoop):
             self.notify("Recording stopped: see the terminal")
             self._stop_recording()
 
-    def _stop_recording(self) -> Path | None:
+    def _stop_recording(self) -> str:
+        """Finish the recording, if any; return a message about it."""
         recorder = self._recording or self.recorder
         if recorder is None:
-            return None
+            return ""
         recorder.close()
         self._recording = self.recorder = None
-        return recorder.path
+        missing = recorder.missing if isinstance(recorder, DriveRecording) else ""
+        if missing:
+            logger().warning(f"{recorder.path}: {missing}")
+        return f"Saved {recorder.path}" + (f" ({missing})" if missing else "")
 
     # Commands
 
@@ -339,6 +343,8 @@ class InteractiveDrive(DriveLoop):
             self.interrupted = True
         elif command == "camera":
             self.notify(self.inputs.next_camera())
+        elif command == "headlamps":
+            self.notify(f"Headlamps: {self.inputs.next_headlamps()}")
         elif command == "guide":
             self.notify(self.session.next_guide())
         elif command == "late_warp":
@@ -354,7 +360,7 @@ class InteractiveDrive(DriveLoop):
             if self.recorder is None and self._recording is None:
                 self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S")
             else:
-                self.notify(f"Saved {self._stop_recording()}")
+                self.notify(self._stop_recording())
         elif command == "autopilot":
             self.notify("Autopilot on" if requested.autopilot else "Autopilot off: you are driving")
         elif command == "mirror":
@@ -394,13 +400,25 @@ class InteractiveDrive(DriveLoop):
         """Apply the settings that need no restart."""
         chosen, inputs = self.settings, self.inputs
         inputs.sensitivity = chosen.steering
-        inputs.requested = replace(inputs.requested, preset=chosen.weather or "", minutes=chosen.minutes)
+        inputs.requested = replace(
+            inputs.requested, preset=chosen.weather or "", minutes=chosen.minutes, real_time=chosen.real_time
+        )
 
     def apply_choices(self) -> None:
         """Restart the simulator if a choice requires it; the window or page stays."""
-        options = self.settings.applied(self._command_line)
+        options = self._resolved(self.settings.applied(self._command_line))
         if any(getattr(options, name) != getattr(self.options, name) for name in _RESTART_OPTIONS):
             self.restart(options)
+
+    def _resolved(self, options: DriveOptions) -> DriveOptions:
+        """Return ``options`` with the size that "auto" stands for here; ``size_line`` says which."""
+        options, self.size_line = size_choice.resolve(options)
+        return options
+
+    def log_runtime_messages(self) -> None:
+        if self.size_line:
+            logger().info(self.size_line)
+        super().log_runtime_messages()
 
     def restart(self, options: DriveOptions) -> None:
         """Replace the drive by one with these options."""
@@ -412,6 +430,7 @@ class InteractiveDrive(DriveLoop):
         self.session = DriveSession(options, self._wake_up)
         self.session.guide = options.guide
         self._last, self._late_warp, self.begun = None, LateWarp(), time.monotonic()
+        self._time_ratio.restart()
         self._town_chart = None
         self.inputs.navigate_to(None)
         self.session.start()

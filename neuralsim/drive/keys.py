@@ -30,6 +30,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Space",), "hand brake"),
             (("Q",), "reverse on / off"),
             (("N",), "horn"),
+            (("B",), "headlamps: auto, off, low, high"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
             (("Return",), "skip the tutorial"),
@@ -98,12 +99,13 @@ KEYS: dict[str, str] = {
     "backspace": "respawn", "r": "record", "f12": "screenshot", "f": "pause", "pause": "pause", "tab": "hud",
     "g": "guide", "f2": "graph", "v": "camera", "m": "map", "z": "mirror",
     "enter": "skip", "f3": "full_hud", "f11": "fullscreen",
-    "l": "late_warp", "escape": "menu",
+    "l": "late_warp", "b": "headlamps", "escape": "menu",
 }  # fmt: skip
 #: The actions that can be bound to other keys, with their titles.
 ACTIONS: dict[str, str] = {
     "throttle": "Throttle", "brake": "Brake", "left": "Steer left", "right": "Steer right", "hand_brake": "Hand brake",
-    "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "respawn": "Respawn",
+    "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "headlamps": "Headlamps",
+    "respawn": "Respawn",
     "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
     "map": "Map", "mirror": "Rear mirror",
     "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",

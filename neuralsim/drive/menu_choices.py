@@ -55,15 +55,21 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
         times = sorted({*range(0, 1440 + 1, _MINUTES), drive.settings.minutes})
         shown = [f"{at // 60 % 24:02d}:{at % 60:02d}" if at else "set by the weather" for at in times]
         choices.append(Choice("Time of day", "minutes", times, shown, "Position of the sun. Effective immediately."))
+    hint = "Where frames are slow: longer steps at real speed, or slow motion. Effective immediately."
+    choices.append(Choice("Time", "real_time", (True, False), ("real speed", "slow motion"), hint))
     if drive.has_own_town:
         shown = [f"{crowd}: {vehicles} vehicles" for crowd, (vehicles, _) in CROWDS.items()]
         choices.append(Choice("Traffic", "traffic", list(CROWDS), shown, _RESTARTS))
     models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
     choices.append(Choice("Model", "model", models, models, _RESTARTS))
     if local:
-        shown = [f"as started, {drive.options.size}", *(f"{name}, {size}" for name, size in QUALITIES.items())]
-        choices.append(Choice("Quality", "quality", [None, *QUALITIES], shown, f"Resolution to render at. {_RESTARTS}"))
-        choices.append(switch("Upscaling", "upscaling", f"Doubles the width and height, a part per frame. {_RESTARTS}"))
+        started = f"automatic, {drive.options.size}" if drive.size_line else f"as started, {drive.options.size}"
+        shown = [started, *(f"{name}, {size}" for name, size in QUALITIES.items())]
+        hint = f"{drive.size_line or 'Resolution to render at'}. {_RESTARTS}"
+        choices.append(Choice("Quality", "quality", [None, *QUALITIES], shown, hint))
+        if zoo.BEST not in (drive.options.model, drive.settings.model):  # its windows leave seams
+            hint = f"Doubles the width and height, a part per frame; not with {zoo.BEST}. {_RESTARTS}"
+            choices.append(switch("Upscaling", "upscaling", hint))
     guides = list(dict.fromkeys([drive.options.guide, *GUIDES]))
     choices.append(Choice("Guide", "guide", guides, guides, "What objects look like. Effective immediately. Also: G."))
     return choices

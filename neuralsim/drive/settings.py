@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bridge.process import settings
 from bridge.process.option_types import integer, number
 from bridge.size import Size
+from neuralsim import zoo
 from neuralsim.drive.driver_input import Axes
 from neuralsim.guide import Guide
 from neuralsim.runtimes import cache
@@ -53,6 +54,8 @@ class CockpitSettings(BaseModel):
     """CARLA's weather preset, such as WetSunset; null: that of the town."""
     minutes: Annotated[int, integer(0, 1440)] = 0
     """Time of day for the position of the sun, minutes after midnight; 0: set by the weather."""
+    real_time: bool = True
+    """Keep the world at real speed where frames are slow; false: slow motion, but every step is shown."""
     traffic: Traffic = "usual"
     """Amount of traffic: none, light, usual or dense."""
     model: str | None = None
@@ -98,7 +101,8 @@ class CockpitSettings(BaseModel):
             chosen["size"] = None if self.quality is None else QUALITIES[self.quality]
         chosen["model"], chosen["guide"] = self.model, self.guide
         chosen = {name: value for name, value in chosen.items() if value is not None and name not in given}
-        if self.upscaling and "show" not in given and options.connect is None:
+        is_seamless = chosen.get("model", options.model) != zoo.BEST
+        if self.upscaling and is_seamless and "show" not in given and options.connect is None:
             size = chosen.get("size", options.size)
             chosen["show"] = Size(2 * size.width, 2 * size.height)
         return options.model_copy(update=chosen)

@@ -8,12 +8,13 @@ which exposure and light do not change (Spearman 1904). And a traffic light has 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from bridge.messages import Frame
 from bridge.tags import Tag
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -99,6 +100,13 @@ def read_signals(planes: Mapping[str, np.ndarray], generated: np.ndarray, signal
             signals.read += signal(generated[head]) == shown
 
 
+def render_without_light(renderer: NeuralRenderer, frame: Frame) -> np.ndarray:
+    """Return the image of ``frame`` before the light of lamps is drawn: what the generator made of them is judged."""
+    generated = renderer.generate(frame)
+    generated.inputs.frame = replace(frame, lamps=[])
+    return renderer.postprocess(generated)
+
+
 def compare(planes: Mapping[str, np.ndarray], generated: np.ndarray, objects: Mapping[Channel, Compared]) -> None:
     """Add the objects of one frame: ``planes`` with tag, instance and rgb; ``generated`` u8 (H, W, 3)."""
     channel, instance = CARLA_TO_CHANNEL[planes["tag"]], planes["instance"].astype(np.int64)
@@ -141,7 +149,7 @@ def content(
         for approach in town.traffic_light_views(_APPROACH, each):
             renderer.reset()
             for frame in approach:
-                generated = renderer.render(frame)
+                generated = render_without_light(renderer, frame)
             read_signals(frame.planes, generated, signals)
         compared_here = 0
         for index in range(each * _EVERY):
@@ -149,7 +157,7 @@ def content(
                 town.ride()
                 renderer.reset()
             frame = town.next_frame(colour="rgb")
-            generated = renderer.render(frame)
+            generated = render_without_light(renderer, frame)
             if index % _EVERY == _EVERY - 1:
                 compare(frame.planes, generated, objects)
                 read_signals(frame.planes, generated, signals)

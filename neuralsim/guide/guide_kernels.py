@@ -16,18 +16,13 @@ NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
 CELL = 16  # px of the frame, side of the cells that the mean colours of walls are taken from
 _IDS = 1 << 16
 _SKETCH_GAIN = 4.5  # about the middle of the gains in training (``neuralsim/training/data/conditioning.py``)
-#: Least brightness of a lamp, of 255: of its brightest channel, of that over the darkest one, and of the sum of all
-#: three over that of its object.
-_LAMP_LEAST, _LAMP_CHROMA, _LAMP_CONTRAST = 130, 70, 90.0
-#: Least chroma of a lamp over its sum of RGB, as a multiple of its object's (whose grey panes and tyres count, if it
-#: moves by itself), and in any case: paint in the sun has a third. Red to amber (red at least the third number, and the
-#: fourth times as bright as green) is a lamp even so.
-_LAMP_PURITY_RATIO, _LAMP_PURITY, _LAMP_RED, _LAMP_AMBER = np.float32(1.6), np.float32(0.5), 230, np.float32(1.2)
 #: Chroma of a tint over the simulator image's: cars and façades of real streets have half to two thirds of a
 #: simulator's.
 _CHROMA = np.float32(0.6)
-_LAMP_SATURATION = np.float32(1.5)  # distance of a lamp's tint from white, over the simulator image's
-_WALL_RELIEF = np.float32(1.35)  # of the sketches of walls: those of a simulator are plainer than real façades
+_BRIGHTEST = np.float32(170.0)  # of 255, tint in the dark: what is exposed like the night around it keeps its hue
+#: f32 (CHANNELS,): contrast of the sketches of each class, over the simulator image's.
+RELIEF = np.ones(CHANNELS, np.float32)
+RELIEF[Channel.BUILDING] = 1.35  # a simulator's walls are plainer than real façades
 _IS_MOVER = np.isin(np.arange(CHANNELS), MOVERS)
 _STEPS = 1020  # between differences of luminance of -255 and 255, in halves
 SKETCH_OF_STEP = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
@@ -49,6 +44,7 @@ class Tables(NamedTuple):
     channel_of_tag: np.ndarray  # u8 (256,)
     kind_of_channel: np.ndarray  # u8 (CHANNELS,), of ``guide_kinds``
     sketch_of_step: np.ndarray  # u8 (1021,)
+    relief: np.ndarray  # f32 (CHANNELS,): contrast of the sketches, over the simulator image's
 
 
 class Pixels(NamedTuple):
@@ -125,9 +121,9 @@ def _add(rgb: np.ndarray, start: int, end: int, sums: np.ndarray) -> None:
 
 @numba.njit(**_JIT)
 def smooth_walls(cells: np.ndarray, out: np.ndarray) -> None:
-    """Write means over 3x3 ``cells`` into ``out`` f32 (h, w, 3): luminance, sum of RGB, and whether there is a wall.
+    """Write means over 3x3 ``cells`` into ``out`` f32 (h, w, 2): luminance, and whether there is a wall.
 
-    The first two are multiplied by the last one, which is 0 where there is no wall.
+    Both are 0 where there is none.
     """
     height, width = cells.shape[:2]
     for y in range(height):
@@ -142,8 +138,7 @@ def smooth_walls(cells: np.ndarray, out: np.ndarray) -> None:
                     count += weight * cells[j, i, 3]
             scale = np.float32(1.0) / count if count > 0.0 else np.float32(0.0)
             out[y, x, 0] = _luminance(red, green, blue) * scale
-            out[y, x, 1] = (red + green + blue) * scale
-            out[y, x, 2] = 1.0 if count > 0.0 else 0.0
+            out[y, x, 1] = 1.0 if count > 0.0 else 0.0
 
 
 @numba.njit(inline="always")
@@ -182,30 +177,13 @@ def _pack(red: int, green: int, blue: int, sketch: int) -> int:
 
 
 @numba.njit(inline="always")
-def _tint(
-    r: int, g: int, b: int, luma: int, tone: float, usual: float, paint: float, purer: float, gain: float, fixed: int
-) -> tuple[int, int, int, float]:
-    """Return the tint of a pixel and its luminance: as bright as its object (``tone``), in its own hue.
-
-    A lamp is bright, of a pure hue, brighter than its object, whose mean sum of RGB is ``usual``, and either very
-    bright red to amber or of more chroma than ``paint`` times its sum of RGB. It keeps its brightness: any brighter, it
-    would turn white. It is purer by ``purer``, since the generator whitens bright colours, but no purer than its hue
-    can be (yellow would turn to orange). ``gain`` multiplies its luminance; ``fixed``, fixed-point, all other chroma.
-    """
-    most, least = max(r, g, b), min(r, g, b)
-    total, chroma = r + g + b, most - least
-    lit = most >= _LAMP_LEAST and chroma >= _LAMP_CHROMA and total - usual > _LAMP_CONTRAST
-    if lit and ((r >= _LAMP_RED and r > _LAMP_AMBER * g) or chroma > paint * total):
-        pure = min(purer, (most - 1) / chroma)
-        red = max(1, int(most - pure * (most - r)))
-        green = max(1, int(most - pure * (most - g)))
-        blue = max(1, int(most - pure * (most - b)))
-        return red, green, blue, gain * luma * np.float32(1.0 / 256.0)  # type: ignore[return-value]
+def _tint(r: int, g: int, b: int, luma: int, tone: float, fixed: int) -> tuple[int, int, int]:
+    """Return the tint of a pixel: as bright as ``tone``, in its own hue. ``fixed``, fixed-point, multiplies chroma."""
     base = numba.int32(tone * np.float32(1 << _POINT)) + (1 << (_POINT - 1)) - ((fixed * luma) >> 8)
     red = max(1, min(255, (base + fixed * r) >> _POINT))
     green = max(1, min(255, (base + fixed * g) >> _POINT))
     blue = max(1, min(255, (base + fixed * b) >> _POINT))
-    return red, green, blue, tone
+    return red, green, blue
 
 
 @numba.njit(inline="always")
@@ -216,21 +194,46 @@ def _sketch(of_step: np.ndarray, total: int, tone: float, scale: float, relief: 
 
 
 @numba.njit(**_JIT)
+def _own_luminance(pixels: Pixels, y: int, x: int, luma: np.ndarray, total: int, dense: bool) -> int:
+    """Return the filter's sum at a pixel from its own object alone; ``total``: that from all pixels.
+
+    Else objects would have a rim of the luminance of what is behind them. ``luma``: that of ``write_guide``.
+    """
+    tag, instance = pixels.tag, pixels.instance
+    height, width = tag.shape
+    key, number = tag[y, x], instance[y, x]
+    last = 1 if dense else 2
+    part, weights = 0, 0
+    for j in range(y - 1, y + last + 1):
+        row = min(max(j, 0), height - 1)
+        down = (6 if j == y else 1) if dense else (3 if j == y or j == y + 1 else 1)
+        for i in range(x - 1, x + last + 1):
+            column = min(max(i, 0), width - 1)
+            if tag[row, column] == key and instance[row, column] == number:
+                weight = down * ((6 if i == x else 1) if dense else (3 if i == x or i == x + 1 else 1))
+                part += weight * luma[row & 3, column + 1]
+                weights += weight
+    return total if weights == 64 else part * 64 // weights
+
+
+@numba.njit(**_JIT)
 def _write_row(  # type: ignore[no-untyped-def]
-    y, tables, pixels, sums, wall, cell, gain, luma, filtered, has_sketches, dense, out
+    y, tables, pixels, sums, wall, cell, gain, own, lumas, filtered, has_sketches, dense, out
 ):
     """Write one row of ``write_guide``, ``out`` u32 (W,).
 
-    ``wall`` f32 (w, 3) of the row, ``luma`` and ``filtered`` of ``_filter_row``; ``has_sketches``: of rows with
-    sketches.
+    ``wall`` f32 (w, 2) of the row, ``own`` of ``write_guide``, ``lumas`` i32 (4, W + 3) and ``filtered`` of
+    ``_filter_row``; ``has_sketches``: of rows with sketches.
     """
     channel_of_tag, kind_of_channel, sketch_of_step = (
         tables.channel_of_tag,
         tables.kind_of_channel,
         tables.sketch_of_step,
     )
+    relief = tables.relief
     tag, instance, rgb = pixels.tag[y], pixels.instance[y], pixels.rgb[y]
     objects, classes, runs = sums.objects, sums.classes, sums.runs[y]
+    luma = lumas[y & 3]
     odd = 0 if dense else 1  # the bit of columns without a sketch
     one = np.float32(1.0)
     fixed = numba.int32(gain * _CHROMA * np.float32(1 << _POINT))
@@ -250,23 +253,22 @@ def _write_row(  # type: ignore[no-untyped-def]
                     np.float32(classes[channel, 0]), np.float32(classes[channel, 1]), np.float32(classes[channel, 2])
                 )
                 for k in range(start + (start & odd), x, 1 + odd):
-                    out[k] = _pack(0, 0, 0, _sketch(sketch_of_step, filtered[k >> odd], tone, scale, one))
+                    out[k] = _pack(0, 0, 0, _sketch(sketch_of_step, filtered[k >> odd], tone, scale, relief[channel]))
         elif kind == OBJECT:
             row = numba.int64(number) if number else _IDS + channel
             part = one / np.float32(objects[row, 3])
             r, g, b = np.float32(objects[row, 0]), np.float32(objects[row, 1]), np.float32(objects[row, 2])
-            tone, usual = gain * part * _luminance(r, g, b), part * (r + g + b)
-            paint = np.float32(0.0)
-            if _IS_MOVER[channel] and usual > paint:
-                paint = max(_LAMP_PURITY, _LAMP_PURITY_RATIO * (max(r, g, b) - min(r, g, b)) / (r + g + b))
+            tone = min(gain * part * _luminance(r, g, b), np.float32(255.0) - own * (np.float32(255.0) - _BRIGHTEST))
             for k in range(start, x):
-                red, green, blue, bright = _tint(
-                    numba.int32(rgb[k, 0]), numba.int32(rgb[k, 1]), numba.int32(rgb[k, 2]), luma[k + 1], tone, usual,
-                    paint, _LAMP_SATURATION, gain, fixed,
-                )  # fmt: skip
+                red, green, blue = _tint(
+                    numba.int32(rgb[k, 0]), numba.int32(rgb[k, 1]), numba.int32(rgb[k, 2]), luma[k + 1], tone, fixed
+                )
                 sketch = 0
                 if has_sketches and k & odd == 0:
-                    sketch = _sketch(sketch_of_step, filtered[k >> odd], bright, scale, one)
+                    total = filtered[k >> odd]
+                    if _IS_MOVER[channel]:
+                        total = _own_luminance(pixels, y, k, lumas, total, odd == 0)
+                    sketch = _sketch(sketch_of_step, total, tone, scale, relief[channel])
                 out[k] = _pack(red, green, blue, sketch)
         else:
             rim = wall.shape[0] - 1
@@ -275,31 +277,32 @@ def _write_row(  # type: ignore[no-untyped-def]
                 i = max(0, (k - cell // 2) // cell)
                 j = min(rim, i + 1)
                 end = min(x, cell * i + cell * 3 // 2)
-                is_mixed = min(wall[i, 2], wall[j, 2]) < one
+                is_mixed = min(wall[i, 1], wall[j, 1]) < one
                 step = np.float32(1.0 / cell)
                 for column in range(k, end):
                     u = max((np.float32(column - cell * i) + np.float32(0.5)) * step - np.float32(0.5), np.float32(0.0))
                     tone = wall[i, 0] + (wall[j, 0] - wall[i, 0]) * u
-                    usual = wall[i, 1] + (wall[j, 1] - wall[i, 1]) * u
                     if is_mixed:  # not all of it is wall
-                        part = one / max(wall[i, 2] + (wall[j, 2] - wall[i, 2]) * u, np.float32(1e-6))
-                        tone, usual = tone * part, usual * part
+                        tone /= max(wall[i, 1] + (wall[j, 1] - wall[i, 1]) * u, np.float32(1e-6))
                     tone *= gain
-                    red, green, blue, bright = _tint(
+                    if own > np.float32(0.0):
+                        lit = min(gain * luma[column + 1] * np.float32(1.0 / 256.0), _BRIGHTEST)
+                        tone += own * (lit - tone)
+                    red, green, blue = _tint(
                         numba.int32(rgb[column, 0]), numba.int32(rgb[column, 1]), numba.int32(rgb[column, 2]),
-                        luma[column + 1], tone, usual, np.float32(0.0), one, gain, fixed,
+                        luma[column + 1], tone, fixed,
                     )  # fmt: skip
                     sketch = 0
                     if has_sketches and column & odd == 0:
-                        sketch = _sketch(sketch_of_step, filtered[column >> odd], bright, scale, _WALL_RELIEF)
+                        sketch = _sketch(sketch_of_step, filtered[column >> odd], tone, scale, relief[channel])
                     out[column] = _pack(red, green, blue, sketch)
                 k = end
 
 
 @numba.njit(**_JIT)
 def write_guide(
-    tables: Tables, pixels: Pixels, sums: Sums, walls: np.ndarray, cell: int, gain: float, luma: np.ndarray,
-    filtered: np.ndarray, dense: bool, out: np.ndarray,
+    tables: Tables, pixels: Pixels, sums: Sums, walls: np.ndarray, cell: int, gain: float, own: float,
+    luma: np.ndarray, filtered: np.ndarray, dense: bool, out: np.ndarray,
 ) -> None:  # fmt: skip
     """Write the guide: tint and sketch of everything that follows the simulator image.
 
@@ -307,9 +310,11 @@ def write_guide(
         tables: As for ``sum_colours``.
         pixels: As for ``sum_colours``.
         sums: As ``sum_colours`` wrote them.
-        walls: f32 (h, w, 3), of ``smooth_walls``.
+        walls: f32 (h, w, 2), of ``smooth_walls``.
         cell: Side of a cell of wall, px.
         gain: Exposure of the generated image over that of the simulator image.
+        own: Share of each pixel's own brightness in the tint of walls, 0..1: in the dark, lit windows are no part of a
+            wall's mean.
         luma: i32 (4, W + 3), working space.
         filtered: i32 (5, W), working space.
         dense: Whether every pixel gets a sketch, not only those of even rows and columns.
@@ -318,7 +323,7 @@ def write_guide(
     """
     tag, rgb = pixels.tag, pixels.rgb
     height = tag.shape[0]
-    gain_ = np.float32(gain)
+    gain_, own_ = np.float32(gain), np.float32(own)
     wall = np.empty(walls.shape[1:], np.float32)
     blurred = filtered[4]
     ready = 0  # count of rows filtered so far
@@ -340,10 +345,10 @@ def write_guide(
         j = min(walls.shape[0] - 1, i + 1)
         v = min(max(at - np.float32(i), np.float32(0.0)), np.float32(1.0))
         for k in range(wall.shape[0]):
-            for n in range(3):
+            for n in range(2):
                 wall[k, n] = walls[i, k, n] + (walls[j, k, n] - walls[i, k, n]) * v
         has_sketches = dense or y & 1 == 0
-        _write_row(y, tables, pixels, sums, wall, cell, gain_, luma[y & 3], blurred, has_sketches, dense, out[y])
+        _write_row(y, tables, pixels, sums, wall, cell, gain_, own_, luma, blurred, has_sketches, dense, out[y])
 
 
 @numba.njit(**_JIT)
@@ -384,15 +389,14 @@ def _matching_mark(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: i
 def guide_kinds(lit: bool = False) -> np.ndarray:
     """Return how each class follows the simulator image, u8 (CHANNELS,).
 
-    The ground follows only in what is darker or brighter than its mean: its colour is the style's. Where the ground
-    is ``lit`` by lamps or mirrors what is above it, it follows in colour as well. The sky does not follow.
+    Roads and pavements follow only in what is darker or brighter than their mean: their colour is the style's. Where
+    the ground is ``lit`` by lamps or mirrors what is above it, it follows in colour as well. The sky does not follow.
     """
     out = np.full(CHANNELS, NONE, np.uint8)
     for channel in (*MOVERS, Channel.SIGN, Channel.BARRIER, Channel.POLE, Channel.OTHER):
         out[channel] = OBJECT
-    out[Channel.BUILDING] = WALL
-    ground = [Channel.VEGETATION, Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK, Channel.TERRAIN]
-    out[ground] = WALL if lit else TEXTURE
+    out[[Channel.BUILDING, Channel.VEGETATION, Channel.TERRAIN]] = WALL
+    out[[Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK]] = WALL if lit else TEXTURE
     return out
 
 

@@ -20,6 +20,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 _LUMA = np.array(LUMA)
 _EXPOSURE_CLASSES = [Channel.ROAD, Channel.SIDEWALK, Channel.BUILDING, Channel.VEGETATION, Channel.TERRAIN]
 _LEAST, _MOST = 0.4, 2.5  # of the exposure
+_OWN = 0.6  # share of its own brightness in the tint of each pixel of wall, by night
 _SETTLING_TIME = 0.5  # s in which 1 - 1/e of the way to another exposure is gone
 
 
@@ -74,13 +75,14 @@ class ImageGuide:
     def __init__(self, exposure: Exposure | None = None) -> None:
         self.exposure = exposure or Exposure()
         self._plain, self._lit = (
-            Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(lit), guide_kernels.SKETCH_OF_STEP)
+            Tables(CARLA_TO_CHANNEL, guide_kernels.guide_kinds(lit), guide_kernels.SKETCH_OF_STEP, guide_kernels.RELIEF)
             for lit in (False, True)
         )
         self._tables = self._plain
         self._objects = np.zeros(((1 << 16) + CHANNELS, 4), np.int32)
         self._known = np.zeros(1 + len(self._objects), np.int32)
         self._classes = np.zeros((CHANNELS, 4), np.int64)
+        self._own = 0.0
         self._resize((0, 0), (0, 0))
 
     def reset(self) -> None:
@@ -88,8 +90,9 @@ class ImageGuide:
         self.exposure.reset(id(self))
 
     def follow(
-        self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float, lit: bool = False
-    ) -> np.ndarray:
+        self, tag: np.ndarray, instance: np.ndarray, rgb: np.ndarray, style: np.ndarray, time: float,
+        lit: bool = False, darkness: float = 0.0,
+    ) -> np.ndarray:  # fmt: skip
         """Return the guide of a frame, valid until the next one.
 
         Its channels are the tint 1..255 (0: the surface's own), then the sketch 1..255 (128: as bright as the tint; 0:
@@ -102,7 +105,9 @@ class ImageGuide:
             style: f32 (CHANNELS, 3), mean colours -0.5..0.5 of the image to generate.
             time: s, simulated.
             lit: Whether the ground is lit by lamps or mirrors what is above it, so that it has their colours.
+            darkness: From 0, by day, to 1, by night, when walls are as bright as they are lit.
         """
+        self._own = _OWN * darkness
         self._tables = self._lit if lit else self._plain
         if (self._out.shape, self._half.shape) != (tag.shape, rgb.shape[:2]):
             self._resize(tag.shape, rgb.shape[:2])
@@ -122,8 +127,8 @@ class ImageGuide:
         guide_kernels.sum_colours(self._tables, pixels, self._sums, self._cell)
         guide_kernels.smooth_walls(self._sums.cells, self._walls)
         guide_kernels.write_guide(
-            self._tables, pixels, self._sums, self._walls, self._cell, self._exposure(style, time), self._luma,
-            self._filtered, dense, out,
+            self._tables, pixels, self._sums, self._walls, self._cell, self._exposure(style, time),
+            self._own, self._luma, self._filtered, dense, out,
         )  # fmt: skip
 
     def _exposure(self, style: np.ndarray, time: float) -> float:
@@ -138,7 +143,7 @@ class ImageGuide:
         self._cell = guide_kernels.CELL if read == whole else guide_kernels.CELL // 2
         height, width = read
         cells = height // self._cell + 1, width // self._cell + 1, 4
-        self._walls = np.zeros((*cells[:2], 3), np.float32)
+        self._walls = np.zeros((*cells[:2], 2), np.float32)
         self._luma, self._filtered = np.zeros((4, width + 3), np.int32), np.zeros((5, width), np.int32)
         runs = np.zeros((height, width + 2), np.int32)
         self._sums = Sums(self._objects, self._known, np.zeros(cells, np.int32), self._classes, runs)

@@ -18,7 +18,6 @@ from neuralsim.gym.route import Route
 from neuralsim.gym.simulators import EmbeddedTown, ScenarioTown, Simulator
 from neuralsim.renderer.remap import NO_REMAP
 from neuralsim.renderer.views import tag_image
-from neuralsim.session import lamp_drawing
 from neuralsim.session.child_options import RENDER_PLANES, follows_simulator_image
 from neuralsim.session.render_loop import apply_style
 from neuralsim.session.renderer_loading import make_renderer
@@ -269,9 +268,8 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
             previous.close()
         settings = self.settings
         if file is None:
-            rendering = settings.needs_simulator_image, settings.has_image
             town = settings.town, settings.town_seed, settings.vehicles, settings.walkers
-            return EmbeddedTown(*town, self.size, settings.fps, rendering, settings.weather)
+            return EmbeddedTown(*town, self.size, settings.fps, settings.needs_simulator_image, settings.weather)
         planes = (
             (*RENDER_PLANES, *(("rgb",) if settings.needs_simulator_image else ())) if settings.has_image else ("tag",)
         )
@@ -295,9 +293,7 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
         if self._renderer is None:
             self._renderer = make_renderer(settings.model, settings.runtime, self.size, settings.threads)
         apply_style(self._renderer, frame, settings.style, NO_REMAP, settings.guide)
-        image: np.ndarray = self._renderer.render(frame)
-        lamp_drawing.draw_if_missing(self._renderer, frame, image)
-        return image
+        return self._renderer.render(frame)
 
     def _state(self, frame: Frame, route: Route) -> np.ndarray:
         space = self.observation_space["state"]  # type: ignore[index]

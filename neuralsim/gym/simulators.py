@@ -17,7 +17,7 @@ from neuralsim.gym.route import Route
 from neuralsim.session.processes import Processes
 from neuralsim.town.carla_server.options import TownOptions
 from neuralsim.town.core.types import Transform, VehicleControl
-from neuralsim.town.frames import frame_of, lit_lamps, visible_lamps
+from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
 from scenarios.engine.director import Director
 
@@ -55,7 +55,7 @@ class EmbeddedTown:
         walkers: Number of pedestrians.
         size: Width and height of the camera's image, px.
         fps: Ticks per simulated second.
-        rendering: Whether frames have the simulator image and lit lamps, which rendering needs besides tags.
+        rgb: Whether frames have the simulator image.
         weather: Name of a preset; None for the town's own.
     """
 
@@ -67,13 +67,13 @@ class EmbeddedTown:
         walkers: int,
         size: tuple[int, int],
         fps: float,
-        rendering: tuple[bool, bool],
+        rgb: bool,
         weather: str | None,
     ) -> None:
         self._town, self._seed, self._crowd = town, town_seed, (vehicles, walkers)
         self._lens = {"image_size_x": str(size[0]), "image_size_y": str(size[1]), "fov": str(FOV)}
         self._delta = 1.0 / fps
-        self._rgb, self._lamps = rendering
+        self._rgb = rgb
         self._weather = {} if weather is None else preset_values(weather)
         self._world: World | None = None
         self._ego = self._camera = self._collisions = 0
@@ -131,8 +131,6 @@ class EmbeddedTown:
             collisions=self._collisions,
             pose=actor.transform.matrix(),
         )
-        if self._lamps:
-            frame.lamps = visible_lamps(lit_lamps(self._world, self._ego), frame)
         return frame
 
     def close(self) -> None:

@@ -13,15 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from bridge.geometry import focal_length
 from bridge.messages import Frame
 from bridge.size import LEAST
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import line, reason
 from neuralsim.base.log import logger
 from neuralsim.base.machine import cores
-from neuralsim.renderer.neural_renderer import LEGIBLE, NeuralRenderer
-from neuralsim.session.lamp_drawing import draw_lamps
+from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.carla_server.generated_cameras import AUTO, OFF
 
 MAX_CAMERAS = 32  # at a time
@@ -36,8 +34,7 @@ Deliver = Callable[[np.ndarray], None]
 class RigCamera:
     """A camera of a ``RigRenderer``; a ``GeneratedCamera``."""
 
-    def __init__(self, rig: RigRenderer, template: Future[NeuralRenderer], style: str, needs_lamps: bool) -> None:
-        self.needs_lamps = needs_lamps
+    def __init__(self, rig: RigRenderer, template: Future[NeuralRenderer], style: str) -> None:
         self.template, self.style = template, style
         self.renderer: NeuralRenderer | None = None
         self.waiting: tuple[Frame, Deliver] | None = None
@@ -105,7 +102,7 @@ class RigRenderer:
             if template.done() and (error := template.exception()) is not None:
                 raise ValueError(f"no image of {width}x{height} can be generated: {line(reason(error))}; {advice}")
             style = self._default_style if style == AUTO else style
-            camera = RigCamera(self, template, style, focal_length(width, fov) < LEGIBLE)
+            camera = RigCamera(self, template, style)
             self._cameras.add(camera)
         return camera
 
@@ -199,10 +196,7 @@ class RigRenderer:
                 renderer.follow(frame.weather)
             else:
                 renderer.set_style(camera.style)
-            image = renderer.render(frame)
-            if not renderer.shows_lamps(frame):
-                draw_lamps(frame, image)
-            return image
+            return renderer.render(frame)
         except Exception as error:  # each runtime has its own; the other cameras go on
             self._warn(f"no image of {frame.camera.width}x{frame.camera.height} generated: {line(reason(error))}")
             return frame.planes["rgb"]

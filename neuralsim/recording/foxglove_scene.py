@@ -12,6 +12,7 @@ import numpy as np
 
 from bridge.messages import Camera, Chart, Frame, MovingObject
 from bridge.tags import COLOURS, COUNT, Tag
+from neuralsim.guide.lamp_light import colour_of
 from neuralsim.recording import foxglove
 
 _NEAREST = 0.3  # m in front of the camera: least distance of a box to be projected
@@ -19,7 +20,6 @@ _OPACITY = 0.65  # of boxes
 _EDGE = 0.12  # m, width of a lane's edges
 _ASPHALT = foxglove.Color(r=0.62, g=0.66, b=0.72, a=0.9)
 _EGO = foxglove.Color(r=0.28, g=0.81, b=0.56, a=0.9)
-_LAMPS = {"red": (240, 82, 82), "yellow": (250, 188, 64), "green": (72, 207, 142), "on": (240, 82, 82)}
 _CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))  # of a box, in units of its half sizes
 #: Pairs of corners with an edge between them: they differ in one coordinate.
 _EDGES = np.array([(a, b) for a in range(8) for b in range(a) if (_CORNERS[a] != _CORNERS[b]).sum() == 1])
@@ -90,7 +90,7 @@ def outlines(frame: Frame, stamp: _Stamp) -> bytes:
         )  # fmt: skip
     for lamp in frame.lamps:
         left, top, right, bottom = lamp.box
-        red, green, blue = _LAMPS.get(lamp.state, (255, 255, 255))
+        red, green, blue = colour_of(lamp)
         rectangle = [(left, top), (right, top), (right, bottom), (left, bottom)]
         lines.append(
             foxglove.PointsAnnotation(

@@ -1,7 +1,8 @@
 """Turn a recorded drive into a scenario: the ego on its trajectory, and all road users in view where they were.
 
 Trajectories are given pose by pose (``follow_trajectory``). Other road users are known only while they are in view:
-they vanish while they are out of sight for long. Poses that interpolation reproduces are left out.
+they vanish while they are out of sight for long. The ego never does: across a hole of the recording it drives on. Poses
+that interpolation reproduces are left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bridge.tags import Tag
 from bridge.untrusted import limits, names
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError
+from neuralsim.recording.holes import describe, holes
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from scenarios.engine.loader import parse
@@ -56,24 +58,29 @@ class _Track:
     color: str = ""
     poses: list[tuple[float, float, float, float, float]] = field(default_factory=list)
 
-    def runs(self) -> list[np.ndarray]:
-        """Return f64 (N, 5) for each run without a gap or a jump; the longest ones if there are too many."""
+    def runs(self, gap: float = _GAP) -> list[np.ndarray]:
+        """Return f64 (N, 5) for each run without ``gap`` seconds or a jump; the longest ones if there are too many."""
         poses = np.array(self.poses)
         seconds = np.diff(poses[:, 0])
         metres = np.linalg.norm(np.diff(poses[:, 1:3], axis=0), axis=1)
-        ends = np.flatnonzero((seconds > _GAP) | (metres > _JUMP * np.maximum(seconds, 0.02))) + 1
+        ends = np.flatnonzero((seconds > gap) | (metres > _JUMP * np.maximum(seconds, 0.02))) + 1
         runs = np.split(poses, ends)
         longest = sorted(range(len(runs)), key=lambda k: -len(runs[k]))[:_RUNS]
         return [runs[k] for k in sorted(longest)]
 
 
-def scenario_from(file: Path, out: Path) -> tuple[Path, int]:
-    """Write the scenario of a recorded drive, and its map, into the folder ``out``.
+def scenario_from(file: Path, out: Path) -> tuple[Path, int, str]:
+    """Write the scenario of a recorded drive, and its map, into the folder ``out``, or as the file ``out`` (.yaml).
 
-    Returns its file and the number of other road users. Raises :class:`RecordingError`.
+    Returns its file, the number of other road users, and a line about holes of the recording, "" for none. Raises
+    :class:`RecordingError`.
     """
     recording = McapRecording(file)
     name = _name(file)
+    if out.suffix.lower() in (".yaml", ".yml"):
+        if not names.FILE_NAME.fullmatch(out.stem):
+            raise RecordingError(f"{out.name} is no name for a scenario: choose letters, digits, - and _")
+        name, out = out.stem, out.parent
     ego, others, first, weathers = _read(recording)
     town, seed, look = _town(recording)
     data = {
@@ -85,9 +92,9 @@ def scenario_from(file: Path, out: Path) -> tuple[Path, int]:
         "duration": round(max(ego.poses[-1][0], 1.0 / recording.fps), 3),
         "fps": min(max(recording.fps, 5.0), 120.0),
         "camera": _camera(first),
-        "ego": {**look, **_actor(ego)},
+        "ego": {**look, **_actor(ego, np.inf)},
         "actors": list(_others(others)),
-        "assert": [{"travels": {"least": round(0.9 * _length(ego), 1)}}],
+        "assert": [{"travels": _travels(ego)}],
     }
     try:
         text = _text(data)
@@ -101,7 +108,8 @@ def scenario_from(file: Path, out: Path) -> tuple[Path, int]:
         raise RecordingError(f"{file} cannot be turned into a scenario: {error}") from None
     except OSError as error:
         raise RecordingError(f"cannot write to {out}: {reason(error)}") from None
-    return target, len(data["actors"])
+    missing = describe(holes([pose[0] for pose in ego.poses]))
+    return target, len(data["actors"]), missing
 
 
 def _name(file: Path) -> str:
@@ -209,13 +217,13 @@ def _others(tracks: Sequence[_Track]) -> Iterator[dict[str, Any]]:
         yield {"name": f"{kind}_{count[kind]}", "blueprint": blueprint, **colour, **_actor(track)}
 
 
-def _actor(track: _Track) -> dict[str, Any]:
-    """Return an actor's spawn and steps: from each run to the next, vanished in between."""
+def _actor(track: _Track, gap: float = _GAP) -> dict[str, Any]:
+    """Return an actor's spawn and steps: from each run to the next, vanished in between if that takes ``gap`` s."""
     steps: list[dict[str, Any]] = []
-    runs = track.runs()
+    runs = track.runs(gap)
     for k, run in enumerate(runs):
         if run[0, 0] > 0.0:
-            is_away = k == 0 or run[0, 0] - runs[k - 1][-1, 0] > _GAP
+            is_away = k == 0 or run[0, 0] - runs[k - 1][-1, 0] > gap
             steps += [{"vanish": True}] if is_away else []
             steps.append({"when": {"time": float(run[0, 0])}, "teleport": _spawn(run[0])})
         steps.append({"follow_trajectory": {"points": _thin_out(run)}})
@@ -251,9 +259,11 @@ def _thin_out(run: np.ndarray, tolerance: float = _TOLERANCE) -> list[list[float
     return [[round(float(value), 3) for value in run[k, [0, 1, 2, 4]]] for k in sorted(keep)]
 
 
-def _length(track: _Track) -> float:
-    """Return the length of a track, m."""
-    return sum(float(np.linalg.norm(np.diff(run[:, 1:3], axis=0), axis=1).sum()) for run in track.runs())
+def _travels(ego: _Track) -> dict[str, float]:
+    """Return limits for the distance that the ego travels, m; a teleport counts as travelled."""
+    driven = sum(float(np.linalg.norm(np.diff(run[:, 1:3], axis=0), axis=1).sum()) for run in ego.runs(np.inf))
+    leaps = float(np.linalg.norm(np.diff(np.array(ego.poses)[:, 1:3], axis=0), axis=1).sum())
+    return {"least": round(0.9 * driven, 1), "most": round(1.1 * leaps + 2.0, 1)}
 
 
 def _text(data: dict[str, Any]) -> str:

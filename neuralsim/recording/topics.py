@@ -75,6 +75,11 @@ JSON: dict[str, tuple[str, dict[str, Any]]] = {
 LAST = "/objects"
 
 
+def json_topics(views: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return ``JSON`` with the topics of further cameras: what each of them sees."""
+    return {**{camera_topic(view, "objects"): JSON[LAST] for view in views}, **JSON}
+
+
 def protobuf_topics(planes: Sequence[str], view: str = "") -> dict[str, str]:
     """Return topic -> schema of one camera: its ``planes``, and its calibration."""
     kinds = {**dict.fromkeys(IMAGES, "foxglove.CompressedImage"), **dict.fromkeys(RAW, "foxglove.RawImage")}
@@ -131,6 +136,7 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
     ego = foxglove.right_handed(frame.ego.pose)
     yield "/tf", _transform(stamp, frame_id, foxglove.right_handed(camera.pose) @ OPTICAL)
     if view:
+        yield camera_topic(view, "objects"), _json(_seen(frame))
         return
     yield "/tf", _transform(stamp, "ego", ego)
     position, orientation = foxglove.decompose(ego)
@@ -141,7 +147,7 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
     if frame.chart is not None:
         yield "/scene/lanes", foxglove_scene.lanes(frame.chart, stamp)
     for topic, content in _json_messages(frame).items():
-        yield topic, content if isinstance(content, bytes) else json.dumps(content, separators=(",", ":")).encode()
+        yield topic, content if isinstance(content, bytes) else _json(content)
 
 
 def _image(name: str, image: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
@@ -205,7 +211,17 @@ def _json_messages(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
     }  # fmt: skip
     if frame.play:
         content["/scenario"] = frame.play.encode()
-    content[LAST] = {
+    content[LAST] = _seen(frame)
+    return content
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _seen(frame: Frame) -> dict[str, Any]:
+    """Return the message about the objects and lamps that a camera sees."""
+    return {
         "frame": frame.sequence,
         "objects": [
             {
@@ -219,4 +235,3 @@ def _json_messages(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
             for lamp in frame.lamps
         ],
     }  # fmt: skip
-    return content

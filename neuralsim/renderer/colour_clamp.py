@@ -11,14 +11,19 @@ import numpy as np
 from numba import njit
 
 from neuralsim.base.colour import LUMA
-from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
-#: Tolerated error of red and blue minus green, of 255: on ground, and elsewhere.
-_GROUND_TOLERANCE, _TOLERANCE = 6.0, 24.0
+#: Tolerated error of red and blue minus green, of 255: on ground, on what is grey and dark of vehicles and people (the
+#: side of a silver car would be as red as a lamp), and elsewhere. A tint with less red and blue minus green than
+#: ``_GREY`` is grey, a luminance below ``_DARK`` dark: what is brighter may be the glow of a lamp.
+_GROUND_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 12.0, 24.0
+_GREY, _DARK = np.float32(24.0), np.float32(80.0)
 _SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns
 _LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
 _KEPT = 0.1  # share of the error beyond the tolerance that stays
 _IS_GROUND = np.isin(CARLA_TO_CHANNEL, (Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK))
+_TOLERANCES = np.where(_IS_GROUND, _GROUND_TOLERANCE, _TOLERANCE).astype(np.float32)
+_GREY_TOLERANCES = np.where(np.isin(CARLA_TO_CHANNEL, MOVERS), _GREY_TOLERANCE, _TOLERANCES).astype(np.float32)
 
 
 def clamp_colour(image: np.ndarray, tag: np.ndarray, guide: np.ndarray | None, style: np.ndarray) -> None:
@@ -36,7 +41,7 @@ def clamp_colour(image: np.ndarray, tag: np.ndarray, guide: np.ndarray | None, s
     """
     has_guide = guide is not None
     tints = (255.0 * (style[CARLA_TO_CHANNEL] + 0.5)).astype(np.float32)
-    _clamp(image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND)
+    _clamp(image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND, (_TOLERANCES, _GREY_TOLERANCES))
 
 
 def compile_kernels() -> None:
@@ -49,9 +54,9 @@ def compile_kernels() -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _clamp(image, tag, guide, has_guide, tints, is_ground):  # type: ignore[no-untyped-def]
-    """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, and ``is_ground`` bool (tags,) by tag."""
-    on_ground, elsewhere = np.float32(_GROUND_TOLERANCE), np.float32(_TOLERANCE)
+def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances):  # type: ignore[no-untyped-def]
+    """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, ``is_ground`` bool (tags,) and
+    ``tolerances`` f32 (tags,) by tag, in general and for grey."""
     removed, slope = np.float32(1.0 - _KEPT), np.float32(_SKETCH_SLOPE)
     luminance_tolerance = np.float32(_LUMINANCE_TOLERANCE)
     weights = np.float32(LUMA[0]), np.float32(LUMA[1]), np.float32(LUMA[2])
@@ -69,7 +74,8 @@ def _clamp(image, tag, guide, has_guide, tints, is_ground):  # type: ignore[no-u
             else:
                 x, y, z = tints[here, 0], tints[here, 1], tints[here, 2]
             red, blue = (r - g) - (x - y), (b - g) - (z - y)
-            tolerance = on_ground if is_ground[here] else elsewhere
+            is_dull = max(abs(x - y), abs(z - y)) < _GREY and weights[0] * r + weights[1] * g + weights[2] * b < _DARK
+            tolerance = tolerances[1 if is_dull else 0][here]
             error = max(abs(red), abs(blue))
             share = removed * (error - tolerance) / error if error > tolerance else zero
             red, blue = share * red, share * blue

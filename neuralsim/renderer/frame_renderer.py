@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from bridge.messages import Frame
-from neuralsim.renderer.remap import Remap
+from neuralsim.renderer.remap import NO_REMAP, Remap
 
 
 @dataclass
@@ -20,6 +20,7 @@ class FrameInputs:
     tensors: dict[str, np.ndarray]  # the graph's inputs by name, all but its state
     style: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.float32))  # f32 (CHANNELS, 3), -0.5..0.5
     fog: np.ndarray = field(default_factory=lambda: np.zeros(2))  # as from ``fog.fog_of_weather``
+    remap: Remap = NO_REMAP  # that ``tensors`` were made with
 
 
 @dataclass
@@ -77,9 +78,6 @@ class FrameRenderer(Protocol):
 
     def follow(self, weather: Mapping[str, float]) -> None:
         """Blend over to the light of ``weather``, carla.WeatherParameters by name."""
-
-    def shows_lamps(self, frame: Frame) -> bool:
-        """Return whether the lamps of ``frame`` come out in the generated image by themselves."""
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the camera."""

@@ -1,13 +1,41 @@
-"""Glow around lamps and lit windows: light that scatters in a lens and in the air at night."""
+"""The light of lamps in an image, and the glow around them: light that scatters in a lens and in the air at night."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
+from numba import njit
+
+from bridge.messages import Frame, Lamp
+from bridge.weather import darkness
+from neuralsim.guide.lamp_light import (
+    COLUMNS,
+    GLOW,
+    HALF_X,
+    HALF_Y,
+    OPACITY,
+    REACH,
+    RED,
+    WHITE,
+    X,
+    Y,
+    core,
+    distance_to_rim,
+    is_clear,
+    lamp_rows,
+    span,
+    tint_lamps,
+)
+from neuralsim.renderer.remap import NO_REMAP, Remap
 
 _SCALE = 4  # the glow is computed at a quarter of the size
 _FROM, _FULL = 105.0, 200.0  # luminance of 255 from which a pixel glows, and from which all of it does
 _REACH = ((0.004, 0.45), (0.014, 0.30), (0.045, 0.16))  # standard deviation in image widths, and strength
+_TAIL = 2.4  # standard deviations of a lamp's glow that are drawn
+_BLURRED = 0.6  # px, what a lens adds to the standard deviation of any glow
+_OVEREXPOSED_FROM, _OVEREXPOSED = 1.2, 3.0  # px of radius from which a lamp has a white core, and from which all of it
 
 
 def add_glow(image: np.ndarray, darkness: float) -> None:
@@ -36,3 +64,86 @@ def add_glow(image: np.ndarray, darkness: float) -> None:
     # "Screen": light adds up and never overflows.
     np.subtract(255.5, cv2.multiply(255 - image, kept, dtype=cv2.CV_32F), out=kept)
     image[:] = kept
+
+
+def draw_lamps(image: np.ndarray, frame: Frame, remap: Remap = NO_REMAP) -> None:
+    """Add the light of the lit lamps of ``frame`` to ``image``, u8 (H, W, 3) RGB, in place.
+
+    A lamp has a soft edge, a core that may be overexposed, and a glow of its size. What is nearer occludes its core
+    pixel by pixel, and its glow in proportion. Lamps on objects that are remapped are out.
+    """
+    if not frame.lamps:
+        return
+    dark = darkness(frame.weather) if frame.weather else 0.0
+    rows = lamp_rows(kept_lamps(frame.lamps, frame.planes["tag"], remap), frame.camera.width, dark)
+    depth = frame.planes.get("depth")
+    _shine(rows, _OPEN if depth is None else depth, depth is not None, image)
+
+
+def compile_kernels() -> None:
+    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    depth = np.zeros((1, 1), np.float32)
+    for writable in (True, False):
+        depth.flags.writeable = writable
+        rows = np.zeros((0, COLUMNS), np.float32)
+        _shine(rows, depth, True, np.zeros((1, 1, 3), np.uint8))
+        tint_lamps(rows, depth, np.zeros((1, 1, 4), np.uint8))
+
+
+_OPEN = np.zeros((1, 1), np.float32)  # instead of an unknown depth
+
+
+def kept_lamps(lamps: Iterable[Lamp], tag: np.ndarray, remap: Remap = NO_REMAP) -> list[Lamp]:
+    """Return the lamps that are not on objects that are rendered as others; ``tag`` u8 (H, W)."""
+    if not remap:
+        return list(lamps)
+    height, width = tag.shape
+    kept = []
+    for lamp in lamps:
+        left, top, right, bottom = lamp.box
+        row, column = int((top + bottom) / 2.0), int((left + right) / 2.0)
+        if int(tag[min(max(row, 0), height - 1), min(max(column, 0), width - 1)]) not in remap:
+            kept.append(lamp)
+    return kept
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+def _shine(rows, depth, has_depth, image):  # type: ignore[no-untyped-def]
+    """Do what ``draw_lamps`` does, with ``rows`` f32 (N, COLUMNS) of ``lamp_rows``."""
+    height, width = image.shape[:2]
+    zero, one, half, most = np.float32(0.0), np.float32(1.0), np.float32(0.5), np.float32(255.0)
+    for n in range(rows.shape[0]):
+        row = rows[n]
+        radius = min(row[HALF_X], row[HALF_Y])
+        spread = row[REACH] * radius + np.float32(_BLURRED)
+        margin = np.float32(_TAIL) * spread + one
+        x0, x1 = span(row[X], row[HALF_X] + margin, width)
+        y0, y1 = span(row[Y], row[HALF_Y] + margin, height)
+        whole, visible = np.float32(1e-6), zero
+        for i in range(y0, y1):
+            for j in range(x0, x1):
+                share = core(row, distance_to_rim(row, np.float32(j), np.float32(i)))
+                whole += share
+                if not has_depth or is_clear(row, depth[i, j]):
+                    visible += share
+        visible /= whole
+        if visible <= zero:
+            continue
+        fade = np.float32(-0.5) / (spread * spread)
+        size = (radius - np.float32(_OVEREXPOSED_FROM)) / np.float32(_OVEREXPOSED - _OVEREXPOSED_FROM)
+        white = row[WHITE] * min(max(size, zero), one)
+        for i in range(y0, y1):
+            for j in range(x0, x1):
+                distance = distance_to_rim(row, np.float32(j), np.float32(i))
+                beyond = max(distance, zero)
+                glow = row[GLOW] * visible * np.exp(fade * beyond * beyond) / most
+                share = row[OPACITY] * core(row, distance)
+                if has_depth and not is_clear(row, depth[i, j]):
+                    share = zero
+                inside = min(max(-distance / radius, zero), one)
+                burnt = white * inside * (np.float32(2.0) - inside)
+                for c in range(3):
+                    light = row[RED + c]
+                    lit = image[i, j, c] + (most - image[i, j, c]) * glow * light  # "screen": it never overflows
+                    lit += (light + (most - light) * burnt - lit) * share
+                    image[i, j, c] = np.uint8(min(lit + half, most))

@@ -18,6 +18,7 @@ from bridge.weather import darkness, effective_weather, wetness
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
+from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.renderer import antialiasing, colour_clamp, fog, glow, rain, sky, upscaling, weather_style
@@ -30,7 +31,6 @@ from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
-LEGIBLE = 360.0  # px of focal length: 512 pixels across 70 degrees; a lamp 40 m away is two pixels then
 _BLEND_TIME = 0.4  # s, simulated, in which 1 - 1/e of the way to the chosen style is gone
 _NOT_PREPARED = "no size yet: pass one to the constructor or to prepare()"
 
@@ -88,6 +88,7 @@ class NeuralRenderer:
         self._image_guide = ImageGuide()
         self._exemplars = _exemplars(self.card)
         self._empty_guide = np.zeros((0, 0, 4), np.uint8)
+        self._no_instances = np.zeros((0, 0), np.uint16)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target_style = self.card.styles[self.card.default_style]
         self._fog = self._target_fog = fog.NO_FOG
@@ -155,14 +156,6 @@ class NeuralRenderer:
     def follows_simulator_image(self) -> bool:
         """Return whether the ``rgb`` or ``rgb_half`` plane of a frame is used as its guide, where there is one."""
         return self._guide_name == "picture" and "guide" in self.card.inputs
-
-    def shows_lamps(self, frame: Frame) -> bool:
-        """Return whether the lamps of ``frame`` come out in the generated image by themselves.
-
-        They do where the simulator image is followed and they are large enough in it to be read at 40 m.
-        """
-        image = self._simulator_image(frame)
-        return image is not None and frame.camera.focal * image.shape[1] >= LEGIBLE * frame.camera.width
 
     def _simulator_image(self, frame: Frame) -> np.ndarray | None:
         """Return the simulator image to follow, u8 of the frame's size or of half of it; None if there is none."""
@@ -273,17 +266,17 @@ class NeuralRenderer:
         """
         self._check_planes(frame)
         assert self._size == frame.planes["tag"].shape[::-1], _NOT_PREPARED
-        return FrameInputs(frame, self._tensors(frame), self._style, self._fog)
+        return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:
         """Run the network: the image as generated, of the frame's size, its colours clamped."""
         if self._upscaler is not None:
             return self._composite_windows(inputs, self._upscaler)
         height, width = inputs.frame.planes["tag"].shape
-        return GeneratedImage(self._generate(inputs.tensors, inputs.style, height, width), inputs)
+        return GeneratedImage(self._generate(self._without_outlines(inputs), inputs.style, height, width), inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
-        """Sharpen an image, draw sky, fog, rain and glow, and anti-alias its edges, in place: u8 (H, W, 3) RGB.
+        """Sharpen an image, draw sky, fog, rain and lamps, and anti-alias its edges, in place: u8 (H, W, 3) RGB.
 
         Safe on another thread while further frames are generated. ``antialias`` False leaves the edges.
         """
@@ -303,6 +296,8 @@ class NeuralRenderer:
             antialiasing.antialias_edges(image, tag, inputs.tensors.get("instance", planes["instance"]))
         if weather is not None:
             rain.draw_rain(image, weather, inputs.frame.sim_time)
+        glow.draw_lamps(image, inputs.frame, inputs.remap)
+        if weather is not None:
             glow.add_glow(image, darkness(weather))
         return image
 
@@ -365,8 +360,8 @@ class NeuralRenderer:
         for left in lefts:
             since = time.perf_counter()
             columns = slice(left, left + upscaler.window)
-            part = dict(tensors, camera=tensors["camera"].copy())
-            part |= {name: self._fit(tensors[name][:, columns]) for name in (*PLANES, "guide") if name in tensors}
+            part = dict(self._without_outlines(inputs), camera=tensors["camera"].copy())
+            part |= {name: self._fit(part[name][:, columns]) for name in (*PLANES, "guide") if name in part}
             part["camera"][18] -= left
             assert self._session is not None
             self._session.reset()  # the upscaler keeps the past, at full size
@@ -375,6 +370,18 @@ class NeuralRenderer:
             upscaler.accumulate(window, left)
         image = upscaler.image()
         return GeneratedImage(image, inputs, time.perf_counter() - begun - generating)
+
+    def _without_outlines(self, inputs: FrameInputs) -> dict[str, np.ndarray]:
+        """Return the tensors of a frame, without instances if the simulator image is followed: it shows them.
+
+        Where the graph sees that an instance ends, it draws a bright contour, four times as bright as real ones.
+        """
+        tensors = inputs.tensors
+        if "instance" not in tensors or self._remap or self._simulator_image(inputs.frame) is None:
+            return tensors
+        if self._no_instances.shape != tensors["instance"].shape:
+            self._no_instances = np.zeros_like(tensors["instance"])
+        return tensors | {"instance": self._no_instances}
 
     def _check_planes(self, frame: Frame) -> None:
         """Raise ModelError if ``frame`` lacks a plane."""
@@ -415,10 +422,13 @@ class NeuralRenderer:
             return self._empty_guide
         name = "rgb" if image.shape[:2] == frame.planes["tag"].shape else "rgb_half"
         rgb = _padded(image, *plane_shape(name, *tag.shape)[:2])
-        lit = bool(frame.weather) and max(darkness(frame.weather), wetness(frame.weather)) > 0.5
-        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, lit)
+        dark, wet = (darkness(frame.weather), wetness(frame.weather)) if frame.weather else (0.0, 0.0)
+        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, max(dark, wet) > 0.5, dark)
         if self._remap:  # the simulator image shows the original object
             guide[tag != self._whole(frame.planes["tag"])] = 0
+        if frame.lamps and "depth" in frame.planes:
+            rows = lamp_light.lamp_rows(frame.lamps, frame.camera.width, dark)
+            lamp_light.tint_lamps(rows, frame.planes["depth"], guide)
         return guide
 
     def _load(self, size: tuple[int, int]) -> None:
@@ -434,6 +444,7 @@ class NeuralRenderer:
             antialiasing.compile_kernels()
             colour_clamp.compile_kernels()
             sky.compile_kernels()
+            glow.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

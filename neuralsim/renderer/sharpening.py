@@ -14,11 +14,14 @@ import numpy as np
 from bridge.tags import Tag
 
 SIGMA = 0.7  # px
-#: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks.
-_SHARPENED = np.array([tag not in (Tag.SKY, Tag.VEGETATION) for tag in range(256)], np.uint8)
+#: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
+#: moves, which has as much detail as in photographs already.
+_SHARPENED = np.ones(256, np.uint8)
+_SHARPENED[[tag for tag in Tag if tag.moves or tag in (Tag.SKY, Tag.VEGETATION)]] = 0
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
-#: How much darker than all pixels around it a pixel may become, of 255 in each channel: lenses make no black dots.
-_DARKER = np.full(4, 8.0)
+#: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
+#: black dots, and no pale line along the outline of what is dark.
+_BEYOND = np.full(4, 8.0)
 
 
 def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
@@ -29,6 +32,7 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
     height, width = image.shape[:2]
     blurred = cv2.GaussianBlur(image, (3, 3), SIGMA)
     sharp = cv2.addWeighted(image, 1.0 + amount, blurred, -amount, 0.0)
-    darkest = cv2.erode(image, _NEIGHBOURHOOD)
-    cv2.max(sharp, cv2.subtract(darkest, _DARKER), sharp)
+    darkest, brightest = cv2.erode(image, _NEIGHBOURHOOD), cv2.dilate(image, _NEIGHBOURHOOD)
+    cv2.max(sharp, cv2.subtract(darkest, _BEYOND), sharp)
+    cv2.min(sharp, cv2.add(brightest, _BEYOND), sharp)
     cv2.copyTo(sharp, cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _SHARPENED), image)

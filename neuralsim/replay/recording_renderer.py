@@ -15,7 +15,6 @@ from neuralsim.renderer.frame_renderer import FrameRenderer
 from neuralsim.renderer.remap import Remap
 from neuralsim.renderer.views import tag_image
 from neuralsim.replay.options import RECORDED
-from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
 from neuralsim.session.render_loop import apply_style
 from neuralsim.session.renderer_loading import make_renderer
@@ -120,9 +119,7 @@ class RecordingRenderer:
 
     def _render_frame(self, frame: Frame) -> np.ndarray:
         apply_style(self._renderer, frame, self.style, self.remap)
-        image = self._renderer.render(frame)
-        lamp_drawing.draw_if_missing(self._renderer, frame, image, self.remap)
-        return image
+        return self._renderer.render(frame)
 
 
 _PLANES = {"tag", "instance", "depth", "motion"}

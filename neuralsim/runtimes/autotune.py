@@ -33,7 +33,9 @@ _SPREAD = 0.25  # of a candidate's quartiles, over its median: if larger, someth
 _VALID_FOR = 7 * 86400.0  # s
 Step = Callable[[], object]
 
-_DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13", "torch")
+DISTRIBUTIONS = (
+    "openvino", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13", "tensorrt-cu13", "torch",
+)  # fmt: skip
 
 
 @dataclass
@@ -219,7 +221,7 @@ def _path(graph: Path, height: int, width: int, threads: int | None) -> Path:
         "processor": machine.cpu()[0],
         "cores": machine.cores(),
         "candidates": candidates(graph, height, width),
-        "versions": {name: installed(name) for name in _DISTRIBUTIONS},
+        "versions": {name: installed(name) for name in DISTRIBUTIONS},
     }
     try:
         gpu = cuda_driver.gpu()

@@ -18,7 +18,7 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
     """Return "" for each runtime that ``auto`` measures, and for the others the reason not to, one line each.
 
     int8 is measured where it is prepared. TensorRT is skipped without an engine, which takes minutes to build, and
-    PyTorch without a GPU.
+    PyTorch without a GPU. ONNX Runtime is measured on CUDA by a name of its own, so that the processor's is known too.
     """
     reasons = {}
     for name in RUNTIMES:
@@ -30,6 +30,13 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
         reasons[name] = reason
     if not reasons["openvino"]:
         reasons["openvino:int8"] = _no_ranges(graph)
+    if installed("onnxruntime-gpu"):
+        from neuralsim.runtimes.onnxruntime_gpu import cuda  # imports ONNX Runtime
+
+        reasons["onnxruntime:cuda"] = cuda.unavailable_reason()
+        if not reasons["onnxruntime:cuda"]:
+            reasons["onnxruntime"] = "measured as onnxruntime:cuda and onnxruntime:fp32"
+            reasons["onnxruntime:fp32"] = ""
     if not reasons["tensorrt"] and not _no_engine(graph, height, width, "int8"):
         reasons["tensorrt:int8"] = ""
     return reasons
@@ -37,12 +44,8 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
 
 def on_gpu(graph: Path, height: int, width: int) -> bool:
     """Return whether one of the runtimes that ``auto`` measures renders on a GPU."""
-    try:
-        cuda_driver.check(cuda_driver.gpu())
-    except cuda_driver.NoGpu:
-        return False
     reasons = candidates(graph, height, width)
-    return bool(installed("onnxruntime-gpu")) or not (reasons["tensorrt"] and reasons["torch"])
+    return any(not reasons.get(name, "no") for name in ("tensorrt", "rtx", "torch", "onnxruntime:cuda"))
 
 
 def _no_gpu() -> str:

@@ -7,15 +7,17 @@ NVML (:func:`neuralsim.base.machine.gpu`) lists what is installed; only the CUDA
 from __future__ import annotations
 
 import ctypes
+import os
 from dataclasses import dataclass
 from functools import lru_cache
-
-from neuralsim.base.machine import nvml
 
 _LIBRARY = "libcuda.so.1"
 _NOT_CONNECTED = 100  # CUDA_ERROR_NO_DEVICE
 CUDA = (13, 0)  # that the pinned packages are built for
-_DRIVER = 580  # the first driver of CUDA 13.0
+#: The first driver for Linux of each major version of CUDA.
+_DRIVERS = {11: "450.80", 12: "525.60", 13: "580"}
+_DRIVER = _DRIVERS[CUDA[0]]
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, ..._MINOR
 
 
 class NoGpu(Exception):
@@ -30,6 +32,7 @@ class Gpu:
     memory: int  # bytes
     driver: str  # e.g. "580.65.06", or "for CUDA 13.0" where the system does not report it
     cuda: tuple[int, int]  # the newest CUDA that the driver supports
+    capability: tuple[int, int] = (0, 0)  # of computing, e.g. (8, 9) of an RTX 40; (0, 0): unknown
 
 
 @lru_cache(maxsize=1)
@@ -48,19 +51,35 @@ def gpu() -> Gpu:
     if status:
         raise NoGpu(f"the NVIDIA driver does not start (cuInit: error {status}): nvidia-smi says more")
     number, device, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    major, minor = ctypes.c_int(), ctypes.c_int()
     name = ctypes.create_string_buffer(256)
     calls = (
         lambda: cuda.cuDriverGetVersion(ctypes.byref(number)),
         lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
         lambda: cuda.cuDeviceGetName(name, len(name), device),
         lambda: cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device),
     )
     for call in calls:
         if status := call():
             raise NoGpu(f"the NVIDIA driver does not answer (error {status}): nvidia-smi says more")
     version = number.value // 1000, number.value % 1000 // 10
     driver = _driver_version() or f"for CUDA {version[0]}.{version[1]}"
-    return Gpu(name.value.decode(errors="replace"), memory.value, driver, version)
+    capability = major.value, minor.value
+    return Gpu(name.value.decode(errors="replace"), memory.value, driver, version, capability)
+
+
+def choose(number: int) -> None:
+    """Let this process and its children see the GPU ``number`` alone, counted as nvidia-smi does, from 0.
+
+    It is one of those that ``CUDA_VISIBLE_DEVICES`` allows. Call it before anything that uses a GPU.
+    """
+    visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    if visible and number >= len(visible):
+        raise NoGpu(f"--gpu {number}: CUDA_VISIBLE_DEVICES allows {len(visible)}, counted from 0")
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible[number] if visible else str(number)
 
 
 def check(gpu: Gpu, needed: tuple[int, int] = CUDA) -> Gpu:
@@ -70,12 +89,16 @@ def check(gpu: Gpu, needed: tuple[int, int] = CUDA) -> Gpu:
     """
     if gpu.cuda[0] < needed[0]:
         has, needs = (".".join(map(str, pair)) for pair in (gpu.cuda, needed))
-        remedy = f"install driver {_DRIVER} or newer" if needed >= CUDA else "install a newer driver"
+        remedy = f"install driver {_DRIVERS.get(needed[0], _DRIVER)} or newer"
         raise NoGpu(f"driver {gpu.driver} serves CUDA {has}, {needs} is needed: {remedy}")
     return gpu
 
 
 def _driver_version() -> str:
+    try:
+        from neuralsim.base.machine import nvml  # psutil, which a bare PyTorch image lacks
+    except ImportError:
+        return ""
     library = nvml()
     if library is None:
         return ""

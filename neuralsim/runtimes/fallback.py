@@ -43,8 +43,11 @@ def load_fastest(
     remembered = load_measurement(graph, height, width, threads)
     may_measure = example is not None and not without and len(usable) > 1
     failed: dict[str, str] = {}
-    if reasons["tensorrt"] and find_spec(RUNTIMES["tensorrt"].package):  # installed, so meant to be used
-        failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
+    for name in ("tensorrt", "rtx"):
+        if reasons[name] and find_spec(RUNTIMES[name].package):  # installed, so meant to be used
+            failed[name] = f"{name}: {reasons[name]}"
+    if reasons.get("onnxruntime:cuda"):
+        failed["onnxruntime:cuda"] = f"onnxruntime:cuda: {reasons['onnxruntime:cuda']}"
     if remembered is not None:
         usable.sort(key=lambda name: name != remembered.runtime)
     if may_measure and (remembered is None or remembered.is_due()):

@@ -1,4 +1,4 @@
-"""Variants of a model's graph: fp16 in the generator, without a past, and with TensorRT's input types.
+"""Variants of a model's graph: fp16 in the generator, without a past, for CUDA's operators and TensorRT's types.
 
 fp16 goes where values are colours and features: from the first convolution to the last, and there only into operators
 that round once. Everything before (world points, depth, sampling coordinates) and after (warp, bound, blend) stays
@@ -17,9 +17,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from neuralsim.runtimes import activation_ranges, cache
-from neuralsim.runtimes.interface import NotCalibrated
+from neuralsim.runtimes.interface import NotCalibrated, RuntimeUnavailable
 
 _F32, _F16 = TensorProto.FLOAT, TensorProto.FLOAT16
+_CONTRIBUTED = "com.microsoft"  # ONNX Runtime's own operators
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 #: Indices of an operator's inputs that are values (the others are sizes, scales, ...), None = all.
 _HALVED: dict[str, tuple[int, ...] | None] = {
@@ -41,6 +42,32 @@ def path(graph: Path, precision: str) -> Path:
     variant = cache.form(graph, f"{precision}.onnx")
     if not variant.is_file():
         cache.write(variant, half(onnx.load(str(graph))).SerializeToString())
+    return variant
+
+
+def sized(graph: Path, target: str, precision: str, size: tuple[int, int]) -> Path:
+    """Return the file of ``graph`` for frames of ``size`` (height, width), written on the first call.
+
+    Args:
+        graph: The model's ONNX file.
+        target: "cuda" or "tensorrt", whose restrictions it keeps.
+        precision: "fp16" or "fp32".
+        size: Ignored where the graph has fixed sizes.
+
+    Raises:
+        RuntimeUnavailable: It cannot be written.
+    """
+    variant = cache.form(graph, f"{target}-{precision}-{size[1]}x{size[0]}.onnx")
+    try:
+        if not variant.is_file():
+            model = onnx.load(str(graph))
+            model = half(model) if precision == "fp16" else model
+            model = (for_cuda if target == "cuda" else for_tensorrt)(model, *size)
+            cache.write(variant, model.SerializeToString())
+    except OSError as error:
+        raise RuntimeUnavailable(
+            f"the graph for {target} cannot be written: {error.filename}: {error.strerror}"
+        ) from error
     return variant
 
 
@@ -112,10 +139,14 @@ def for_tensorrt(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelP
     """Return a copy for frames of height x width whose input types TensorRT supports.
 
     TensorRT has no u16: ``instance`` is passed as its bytes, u8 (H, W, 2), low byte first, which is the same memory. It
-    converts u8 only to floating point, so that each u8 input is followed by a Cast to f32. It pads no booleans.
+    converts u8 only to floating point, so that each u8 input is followed by a Cast to f32. It pads no booleans. Weights
+    in int8 become floats that are rounded in the graph: its parser (onnx-tensorrt) gives stored integers zero points in
+    f32, which strongly typed networks refuse next to half scales.
     """
     graph = Editor(model)
     for node in graph.nodes:
+        if node.op_type == "DequantizeLinear":
+            graph.round_inside(node)
         if node.op_type == "Pad" and graph.type_of(node.input[0]) == TensorProto.BOOL:
             graph.pad_as_floats(node)
     _fix_sizes(graph.model.graph, height, width)
@@ -131,6 +162,23 @@ def for_tensorrt(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelP
             axis = graph.constant(np.array([-1], np.int64))
             graph.replace(port.name, graph.add("ReduceSum", [value, axis], keepdims=0))
     return graph.finish()
+
+
+def for_cuda(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
+    """Return a copy for frames of height x width that ONNX Runtime's CUDA provider runs whole.
+
+    It has GridSample, in fp32 and of the default layout, as an operator of ``com.microsoft`` alone
+    (onnxruntime/contrib_ops/cuda/grid_sample.cc); as ONNX's it would run on the processor, with copies around it, and
+    no CUDA graph could be captured. ONNX Runtime has that operator for processors too, and it computes the same bits.
+    With fixed sizes, shapes are constants.
+    """
+    fixed = of_size(model, height, width)
+    for node in fixed.graph.node:
+        if node.op_type == "GridSample":
+            node.domain = _CONTRIBUTED
+    if all(opset.domain != _CONTRIBUTED for opset in fixed.opset_import):
+        fixed.opset_import.append(helper.make_opsetid(_CONTRIBUTED, 1))
+    return fixed
 
 
 def of_size(model: onnx.ModelProto, height: int, width: int) -> onnx.ModelProto:
@@ -223,6 +271,16 @@ class Editor:
         node.output[0] = self._unused(output)
         cast = helper.make_node("Cast", [node.output[0]], [output], name=f"{output}_bool", to=TensorProto.BOOL)
         self._after[id(node)] = cast
+
+    def round_inside(self, node: onnx.NodeProto) -> None:
+        """Let a DequantizeLinear of stored integers read the floats that they stand for, by way of a QuantizeLinear."""
+        integers, scale = (self.constant_value(name) for name in node.input[:2])
+        if integers is None or scale is None:
+            return
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        shape = [-1 if place == axis else 1 for place in range(integers.ndim)] if scale.ndim else []
+        weight = self.constant(integers.astype(scale.dtype) * scale.reshape(shape))
+        node.input[0] = self.add("QuantizeLinear", [weight, *node.input[1:]], node, axis=axis)
 
     def between_convolutions(self) -> set[int]:
         """Return the ids of the nodes on a path from one convolution to another, these included."""

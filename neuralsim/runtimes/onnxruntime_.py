@@ -1,4 +1,7 @@
-"""ONNX Runtime: fp32 on any processor; fp16 on an NVIDIA GPU where its GPU package is installed."""
+"""ONNX Runtime: fp32 on any processor; fp16 on an NVIDIA GPU where its GPU package works.
+
+Which of the two runs is known before the precision is chosen: fp16 never comes to the processor in silence.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,35 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from bridge.process.user_cache import cache_folder
-from neuralsim.runtimes import cuda_driver
-from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.interface import (
+    STATE_OUTPUTS,
+    ModelSession,
+    RuntimeUnavailable,
+    StatelessSession,
+    state_shapes,
+)
+from neuralsim.runtimes.onnxruntime_gpu import cuda
 from neuralsim.runtimes.onnxruntime_session import quiet_session
 
 PRECISIONS = ("fp32", "fp16", "int8")
+CUDA = "cuda"  # in place of a precision, or before one: on a GPU or not at all
+_KNOWN = (*PRECISIONS, CUDA, *(f"{CUDA}-{precision}" for precision in cuda.PRECISIONS))
 
 
 class OnnxRuntimeSession:
-    """A session with bound inputs and outputs; the state stays on the device, in two sets of alternating buffers."""
+    """A session with bound inputs and outputs; the state has two sets of alternating buffers."""
 
     warning = note = ""
 
     def __init__(self, session: ort.InferenceSession, name: str, height: int, width: int) -> None:
         self.name, self.streams = name, 1
-        self._session, self._device = session, _device(session)
-        self._size = height, width
+        self._session, self._size = session, (height, width)
         frames = next(port.shape[1] for port in session.get_inputs() if port.name == "past_label")
         self._shapes = state_shapes(height, width, frames)
         self._states = [
             {key: self._zeros(shape, np.float32) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
         ]
-        self._rgb = ort.OrtValue.ortvalue_from_numpy(np.empty((height, width, 3), np.uint8))  # on the host
+        self._rgb = ort.OrtValue.ortvalue_from_numpy(np.empty((height, width, 3), np.uint8))
         self._image = self._rgb.numpy()
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_output("rgb", self._rgb)
@@ -61,7 +70,7 @@ class OnnxRuntimeSession:
             self._states[0][key].update_inplace(np.ascontiguousarray(value, np.float32))
 
     def _zeros(self, shape: tuple[int, ...], dtype: type) -> ort.OrtValue:
-        return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), self._device, 0)
+        return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype))
 
 
 class OnnxRuntimeStateless:
@@ -79,30 +88,58 @@ class OnnxRuntimeStateless:
 
 def load(
     graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
-) -> OnnxRuntimeSession:
-    """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it.
+) -> ModelSession:
+    """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it, or CUDA where it is named.
 
     Args:
         graph: The model's ONNX file.
         height: Of the frames, px.
         width: Of the frames, px.
         threads: CPU threads, None = all.
-        precision: One of ``PRECISIONS``, or "tensorrt"; None: the best for the provider.
+        precision: One of ``PRECISIONS`` on the processor; "cuda", "cuda-fp16" or "cuda-fp32" on a GPU; None: on a GPU
+            if it can be used, else on the processor, where ``warning`` says why if the GPU package is installed.
     """
-    return OnnxRuntimeSession(*_open(graph, threads, precision), height, width)
+    on_gpu, precision = _split(precision)
+    why = cuda.unavailable_reason() if on_gpu is None else ""
+    if on_gpu or (on_gpu is None and not why):
+        try:
+            return cuda.load(graph, height, width, precision)
+        except RuntimeUnavailable as error:
+            if on_gpu:
+                raise
+            why = str(error)
+    session = OnnxRuntimeSession(*_open(graph, threads, precision), height, width)
+    if on_gpu is None and cuda.PROVIDER in ort.get_available_providers():
+        session.warning = f"{why}; running on {session.name} instead"
+    return session
 
 
-def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OnnxRuntimeStateless:
+def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> StatelessSession:
     """Open a graph of fixed sizes. Raises RuntimeUnavailable when ONNX Runtime refuses it."""
+    on_gpu, precision = _split(precision)
+    if on_gpu or (on_gpu is None and not cuda.unavailable_reason()):
+        return cuda.load_stateless(graph, precision)
     return OnnxRuntimeStateless(*_open(graph, threads, precision))
 
 
+def _split(precision: str | None) -> tuple[bool | None, str | None]:
+    """Return whether to use the GPU (None: if possible), and the precision. Raises RuntimeUnavailable."""
+    if precision is None:
+        return None, None
+    if precision == "tensorrt":
+        raise RuntimeUnavailable(
+            "onnxruntime:tensorrt was removed, it needs TensorRT 10, we use 11: take --runtime rtx or tensorrt"
+        )
+    if precision not in _KNOWN:
+        raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {', '.join(_KNOWN)}")
+    if precision.startswith(CUDA):
+        return True, precision.removeprefix(CUDA).removeprefix("-") or None
+    return False, precision
+
+
 def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.InferenceSession, str]:
-    providers = _providers(precision)
-    precision = ("fp16" if len(providers) > 1 else "fp32") if precision in (None, "tensorrt") else precision
-    if precision not in PRECISIONS:
-        known = ", ".join((*PRECISIONS, "tensorrt"))
-        raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {known}")
+    """Return a session on the processor, and its name. Raises RuntimeUnavailable."""
+    precision = precision or "fp32"
     if precision == "int8":
         from neuralsim.runtimes import int8  # onnx: imported only where it is needed
 
@@ -112,37 +149,7 @@ def _open(graph: Path, threads: int | None, precision: str | None) -> tuple[ort.
             from neuralsim.runtimes import graph_variants
 
             graph = graph_variants.path(graph, precision)
-        session = quiet_session(str(graph), threads, providers)
+        session = quiet_session(str(graph), threads)
     except Exception as error:  # its exceptions share no base class but Exception
         raise RuntimeUnavailable(f"onnxruntime cannot load {graph}: {str(error).strip().splitlines()[0]}") from error
-    provider = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-    return session, f"onnxruntime {precision}" + ("" if provider == "cpu" else f" on {provider}")
-
-
-def _providers(precision: str | None) -> list[str | tuple[str, dict[str, object]]]:
-    """Return CUDA's provider before the processor's if there is a GPU.
-
-    TensorRT's comes only on request, since it builds for minutes. Raises RuntimeUnavailable.
-    """
-    available = ort.get_available_providers()
-    providers: list[str | tuple[str, dict[str, object]]] = ["CPUExecutionProvider"]
-    try:
-        cuda_driver.gpu()
-    except cuda_driver.NoGpu as error:
-        if precision == "tensorrt":
-            raise RuntimeUnavailable(f"onnxruntime: {error}") from error
-        return providers
-    if "CUDAExecutionProvider" in available:
-        providers.insert(0, "CUDAExecutionProvider")
-    if precision == "tensorrt":
-        if "TensorrtExecutionProvider" not in available:
-            raise RuntimeUnavailable("onnxruntime has no TensorRT here: pip install onnxruntime-gpu")
-        folder = cache_folder() / "engines"
-        folder.mkdir(parents=True, exist_ok=True)
-        settings = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
-        providers.insert(0, ("TensorrtExecutionProvider", settings))
-    return providers
-
-
-def _device(session: ort.InferenceSession) -> str:
-    return "cpu" if session.get_providers()[0] == "CPUExecutionProvider" else "cuda"
+    return session, f"onnxruntime {precision}"

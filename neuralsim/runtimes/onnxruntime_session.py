@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnxruntime as ort
 
 
-def quiet_session(
-    model: str | bytes,
-    threads: int | None = None,
-    providers: Sequence[str | tuple[str, dict[str, object]]] = ("CPUExecutionProvider",),
-) -> ort.InferenceSession:
+def quiet_session(model: str | bytes, threads: int | None = None) -> ort.InferenceSession:
     """Return a session of a file or a model's bytes on ``threads`` CPU threads (None: all) that logs only errors.
 
     Its worker threads do not spin on the cores that the simulator needs. Raises what ONNX Runtime raises.
@@ -21,4 +15,4 @@ def quiet_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
-    return ort.InferenceSession(model, options, providers=list(providers))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

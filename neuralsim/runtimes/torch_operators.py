@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional as F
 
+#: Element types by ONNX's number (onnx.proto, TensorProto.DataType), which needs no onnx.
 TYPES = {
-    TensorProto.FLOAT: torch.float32, TensorProto.FLOAT16: torch.float16, TensorProto.DOUBLE: torch.float64,
-    TensorProto.UINT8: torch.uint8, TensorProto.INT8: torch.int8, TensorProto.UINT16: torch.uint16,
-    TensorProto.INT32: torch.int32, TensorProto.INT64: torch.int64, TensorProto.BOOL: torch.bool,
+    1: torch.float32, 2: torch.uint8, 3: torch.int8, 4: torch.uint16, 6: torch.int32, 7: torch.int64, 9: torch.bool,
+    10: torch.float16, 11: torch.float64,
 }  # fmt: skip
 
 Numbers = Tensor | Sequence[float] | None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridge.messages import Chart
 from neuralsim import __version__
+from neuralsim.recording.holes import describe, holes
 from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.session.drive_session import DriveSession
@@ -17,14 +18,16 @@ _PLANES = ("tag", "instance", "depth", "motion", "neural")
 
 
 class DriveRecording:
-    """A recording in the folder ``path``. Frames that disk or CPU cannot keep up with are dropped from a file.
+    """A recording in the folder ``path``, at simulated speed.
 
+    Frames that disk or CPU cannot keep up with are dropped; ``missing`` says how many and where.
     Raises ``neuralsim.recording.RecordingError`` if the files cannot be opened. Later failures are in ``error``.
     """
 
     def __init__(self, path: Path, first: RenderedFrame, session: DriveSession, chart: Chart | None = None) -> None:
         """Open both files; ``chart`` is the map's chart, None if it is unknown."""
         self.path, self._chart = path, chart
+        self._times: list[float] = []  # s, simulated, of the recorded frames
         height, width = first.neural.shape[:2]
         options = session.options
         self._video = Mp4Writer(path / VIDEO, (width, height), rate=session.fps)
@@ -51,13 +54,19 @@ class DriveRecording:
         """The error, in one line, once writing either file has failed."""
         return self._video.error or self._data.error
 
-    def write(self, rendered: RenderedFrame, seconds: float) -> None:
-        """Add a frame that was displayed at ``seconds`` (increasing, any origin)."""
-        self._video.write(rendered.neural, seconds)
+    @property
+    def missing(self) -> str:
+        """A line about missing frames, "" for none."""
+        return describe(holes(self._times))
+
+    def write(self, rendered: RenderedFrame) -> None:
+        """Add a frame."""
+        self._video.write(rendered.neural, rendered.frame.sim_time)
         # The bridge reuses the planes' memory, and the stamps are still to be filled in.
         planes = {name: plane.copy() for name, plane in rendered.frame.planes.items() if name in _PLANES}
         frame = replace(rendered.frame, planes=planes, stamps=dict(rendered.frame.stamps), chart=self._chart)
-        self._data.write(frame, rendered.neural)
+        if self._data.write(frame, rendered.neural):
+            self._times.append(frame.sim_time)
         self._chart = None  # the chart is recorded once
 
     def close(self) -> None:

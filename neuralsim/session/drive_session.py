@@ -15,7 +15,7 @@ from bridge.link.transport import FrameSubscriber, control_endpoint
 from neuralsim.base.machine import cores
 from neuralsim.session.child_options import bridge_options, town_options
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.processes import GRACE, Child, ProcessError, Processes
+from neuralsim.session.processes import GRACE, Child, ProcessError, Processes, Templates
 from neuralsim.session.render_loop import DriveError, RenderLoop
 from neuralsim.session.renderer_loading import (
     MANY_CORES,
@@ -45,9 +45,14 @@ def _listens(server: str) -> bool:
 
 
 class DriveSession(RenderLoop):
-    """Starts everything, then renders frames until :meth:`stop`. ``wake`` is as in ``RenderLoop``."""
+    """Starts everything, then renders frames until :meth:`stop`.
 
-    def __init__(self, options: DriveOptions, wake: Callable[[], None] = lambda: None) -> None:
+    ``wake`` is as in ``RenderLoop``. ``templates``: those of a series of drives, whose processes then start fast.
+    """
+
+    def __init__(
+        self, options: DriveOptions, wake: Callable[[], None] = lambda: None, templates: Templates | None = None
+    ) -> None:
         self._shares_cores = options.connect is None  # the simulation runs on this machine
         concurrent = self._shares_cores and not options.headless
         super().__init__(options, render_threads(cores()) if concurrent else None, wake)
@@ -55,8 +60,9 @@ class DriveSession(RenderLoop):
         self.controls = ""  # endpoint for controls, once known
         self.fps = options.fps or RATE  # simulated ticks per second; final once there are frames
         self.verdict: dict[str, Any] = {}  # the scenario's result, once it is over
-        self.processes = Processes()
+        self.processes = Processes(templates)
         self._recovers = not options.headless and options.scenario is None  # those must be reproducible
+        self._forks = self._recovers or templates is not None
         self._restarts: list[float] = []  # times, s
         self._loader = RendererLoader(options, self._threads, self._step)
         self._bridge: Child | None = None
@@ -167,13 +173,11 @@ class DriveSession(RenderLoop):
             return self._ending.is_set() or self._loader.failed
 
         # It imports its modules while the town is built; its options are known only once the town is ready.
-        bridge = self._bridge = self.processes.start(
-            *self._bridge_process, "-", deferred=True, restartable=self._recovers
-        )
+        bridge = self._bridge = self.processes.start(*self._bridge_process, "-", deferred=True, restartable=self._forks)
         if options.carla is None and self._town is None:
             name = f"Town {options.town if options.sumo is None else options.sumo.stem}"
             self._step(name)
-            town = self.processes.start(*_TOWN, "-", deferred=True, restartable=self._recovers)
+            town = self.processes.start(*_TOWN, "-", deferred=True, restartable=self._forks)
             town.begin(town_options(options).to_json())
             ready = town.wait_ready(_TOWN_READY, cancelled, self._show_progress)
             if ready is None:

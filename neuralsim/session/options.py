@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WrapValidator
 
 from bridge.process import presets
 from bridge.process.option_types import (
@@ -26,13 +26,30 @@ from bridge.process.option_types import (
 )
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import Runtime, Style
+from neuralsim.base.shared_options import BEST_MODEL, DEFAULT_MODEL, Runtime, Style
 from neuralsim.guide import GUIDES, Guide
 from neuralsim.renderer.options import RemapText
 
 TAGS = "tags"  # as a model: show every pixel in its class's colour, without a network
 AUTO = "auto"  # as a model: the best one that runs in real time on this machine
-_TOWN_ONLY = ("town", "vehicles", "walkers")
+
+
+class AutoSize(Size):
+    """512x256, the size of ``auto`` until it is resolved (``size_choice.py``), and where it is not."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "auto"
+
+
+AUTO_SIZE = AutoSize(512, 256)
+DriveSize = Annotated[
+    Size,
+    WrapValidator(lambda value, parse: AUTO_SIZE if value == AUTO or isinstance(value, AutoSize) else parse(value)),
+    Arg("WxH|auto"),
+]
+_TOWN_ONLY = ("town", "vehicles", "walkers", "strict")
 
 
 class DriveOptions(Options):
@@ -61,20 +78,24 @@ class DriveOptions(Options):
     """Number of moving vehicles."""
     walkers: Crowd = 12
     """Number of pedestrians."""
+    strict: bool = False
+    """Let the embedded town be no kinder to its clients than a CARLA server."""
     autopilot: bool = False
     """Start with the autopilot on."""
 
     model: Annotated[str, Arg("NAME", group="picture")] = AUTO
     """Name of the model, or a folder with card.yaml; auto picks the best that runs in real time here."""
     runtime: Runtime = "auto"
+    gpu: Count | None = None
+    """Use this NVIDIA GPU alone, counted from 0 as nvidia-smi does (default: the first; $CUDA_VISIBLE_DEVICES)."""
     style: Style | None = None
     """Style of the light, such as dusk; `neuralsim doctor` lists them (default: what fits the weather)."""
     remap: RemapText | None = None
     """Render some of CARLA's classes as others, such as buildings=vegetation (default: none)."""
     guide: Annotated[Guide, Arg("|".join(GUIDES))] = "picture"
     """Take the appearance of objects from the simulator image, from real exemplars, or from the surfaces alone."""
-    size: Size = Size(512, 256)
-    """Resolution to render at."""
+    size: DriveSize = AUTO_SIZE
+    """Resolution to render at; auto measures once what holds 30 frames a second here (512x256 to 2048x1024)."""
     show: Size | None = None
     """Resolution to display; each frame renders --size's share of its pixels and reuses the rest."""
     fps: Rate | None = None
@@ -107,7 +128,7 @@ class DriveOptions(Options):
     @property
     def shown(self) -> Size:
         """Size of the frames that are displayed."""
-        return self.show or self.size
+        return self.show or Size(*self.size)
 
     @property
     def pixels(self) -> int | None:
@@ -133,11 +154,15 @@ class DriveOptions(Options):
         if self.carla is not None and (town_options := [name for name in _TOWN_ONLY if name in given]):
             raise ValueError(f"--{town_options[0]} is for the embedded town; a CARLA server has its own")
         if self.sumo is not None:
-            conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given]
+            conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given - {"strict"}]
             if conflicts:
                 raise ValueError(f"--{conflicts[0]} cannot go with --sumo: network and traffic come from SUMO")
         if self.keys is not None and self.connect is None:
             raise ValueError("--keys is for --connect; links within one machine need none")
+        if self.model == BEST_MODEL and self.show is not None and self.show.pixels > self.size.pixels:
+            raise ValueError(
+                f"upscaling with {BEST_MODEL} leaves seams: leave out --show, or use --model {DEFAULT_MODEL}"
+            )
         if self.replay is None:
             if self.from_frame is not None:
                 raise ValueError("--from-frame is for --replay")

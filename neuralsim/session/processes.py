@@ -155,13 +155,41 @@ class Child:
             self._errors.append(line)
 
 
-class Processes:
-    """The children of one drive and the folder of their sockets; :meth:`stop` ends and removes all of them."""
+class Templates:
+    """Processes that have done their imports and fork a child on request: one per module, started when first needed."""
 
     def __init__(self) -> None:
-        self.children: list[Child] = []
         self._templates: dict[str, Template] = {}  # by module
         self._guard = threading.Lock()
+
+    def fork(self, module: str) -> Fork:
+        """Return a new child of ``python -m module -``."""
+        with self._guard:
+            template = self._templates.get(module)
+            if template is not None:
+                with contextlib.suppress(OSError):  # the template has ended
+                    return template.fork()
+                template.close()
+            template = self._templates[module] = Template(module)
+            return template.first
+
+    def close(self) -> None:
+        """End all templates, and with them the children that end with their parent."""
+        with self._guard:
+            while self._templates:
+                self._templates.popitem()[1].close()
+
+
+class Processes:
+    """The children of one drive and the folder of their sockets; :meth:`stop` ends and removes all of them.
+
+    ``templates``: those that several drives share and that outlive them; None for its own.
+    """
+
+    def __init__(self, templates: Templates | None = None) -> None:
+        self.children: list[Child] = []
+        self._is_owner = templates is None
+        self._templates = Templates() if templates is None else templates
         self._folder: Path | None = None
 
     @property
@@ -178,20 +206,14 @@ class Processes:
         importing its modules meanwhile. ``restartable``: its successor, should it end, is forked, which is fast.
         """
         forks = deferred and restartable and AVAILABLE
-        process = self._forked(module) if forks else child_process([sys.executable, "-m", module, *arguments], deferred)
+        process = (
+            self._templates.fork(module)
+            if forks
+            else child_process([sys.executable, "-m", module, *arguments], deferred)
+        )
         child = Child(name, process)
         self.children.append(child)
         return child
-
-    def _forked(self, module: str) -> Fork:
-        with self._guard:
-            template = self._templates.get(module)
-            if template is not None:
-                with contextlib.suppress(OSError):  # the template has ended
-                    return template.fork()
-                template.close()
-            template = self._templates[module] = Template(module)
-            return template.first
 
     def check(self) -> None:
         """Raise :class:`ProcessError` with the one-line error of the first child that has ended."""
@@ -213,11 +235,10 @@ class Processes:
         return f"ipc://{self._folder}/frames"
 
     def stop(self) -> None:
-        """End all children and their templates, and remove the folder of their sockets."""
+        """End all children and its own templates, and remove the folder of their sockets."""
         self.end_children()
-        with self._guard:
-            while self._templates:
-                self._templates.popitem()[1].close()
+        if self._is_owner:
+            self._templates.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

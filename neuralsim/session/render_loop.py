@@ -18,7 +18,6 @@ from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.renderer.frame_renderer import FrameRenderer, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.session import lamp_drawing
 from neuralsim.session.child_options import follows_simulator_image
 from neuralsim.session.options import AUTO, DriveOptions
 from neuralsim.session.renderer_loading import make_renderer
@@ -154,7 +153,7 @@ class RenderLoop(threading.Thread, ABC):
                 active.reset()
                 mount = frame.mount
             self.newest = frame
-            job = active.generate(frame), active, active.shows_lamps(frame), remap
+            job = active.generate(frame), active, remap
             if pending is not None:
                 pending.result()  # raises its exception
             if self.lockstep:
@@ -164,11 +163,9 @@ class RenderLoop(threading.Thread, ABC):
             self.trouble = ""
             received = time.monotonic()
 
-    def _complete(self, generated: GeneratedImage, renderer: FrameRenderer, shows_lamps: bool, remap: Remap) -> None:
+    def _complete(self, generated: GeneratedImage, renderer: FrameRenderer, remap: Remap) -> None:
         """Postprocess an image and hand it over."""
         frame, neural = generated.inputs.frame, renderer.postprocess(generated)
-        if not shows_lamps:
-            lamp_drawing.draw_lamps(frame, neural, remap)
         frame.stamps["rendered"] = time.monotonic_ns()
         self._hand_over(RenderedFrame(frame, neural, remap, generated.compositing))
 

@@ -16,7 +16,7 @@ LEAST_RATE = 20.0  # at lower rates driving feels wrong, so slower machines skip
 MANY_CORES = 4  # from this number on, simulation and rendering do not slow each other down
 #: Seconds that a frame costs in addition to rendering on shared cores (tick, sensors, link, window): per frame and per
 #: pixel; 12 ms at 512x256, 21 ms at 1024x512.
-_TICK, _TICK_PIXEL = 0.009, 0.003 / (512 * 256)
+TICK, TICK_PIXEL = 0.009, 0.003 / (512 * 256)
 IN_TIME = 0.025  # s per frame up to which a better model is worthwhile: 30 FPS with everything else
 STRONG = 16  # cores from which this is possible without a GPU: two cores take seven times as long
 HANDOVER = 0.001  # seconds between two frames if a core is kept free for everything else
@@ -84,6 +84,8 @@ def make_renderer(
     from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
     *better, model = _choice(size) if model == AUTO else [model]
+    if size is not None and pixels is not None and pixels < size[0] * size[1]:
+        better = []  # windows of the better model leave seams
     for name in better:
         with suppress(RuntimeUnavailable):
             renderer = NeuralRenderer(name, runtime, size, threads, pixels=pixels)
@@ -119,7 +121,7 @@ def seconds_per_frame(step: float, cores: int, threads: int | None, pixels: int)
 
     On few cores the simulation's tick adds to it, unless ``threads`` leaves a core free for it.
     """
-    tick = _TICK + _TICK_PIXEL * pixels
+    tick = TICK + TICK_PIXEL * pixels
     return step + (0.0 if cores >= MANY_CORES else tick if threads is None else HANDOVER)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bridge.messages import Frame
+from neuralsim.renderer import glow
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.views import tag_image
@@ -34,10 +35,6 @@ class TagRenderer:
     def set_guide(self, guide: str) -> None:
         """Do nothing: there is no guide."""
 
-    def shows_lamps(self, frame: Frame) -> bool:
-        """Return False: tags tell where lamps are, not which of them are lit."""
-        return False
-
     def follow(self, weather: Mapping[str, float]) -> None:
         """Do nothing: tag colours do not depend on the weather."""
 
@@ -51,10 +48,11 @@ class TagRenderer:
     def generate(self, frame: Frame) -> GeneratedImage:
         """Return the image of ``frame``."""
         tag = frame.planes["tag"]
-        return GeneratedImage(tag_image(tag, self._remap), FrameInputs(frame, {"tag": tag}))
+        return GeneratedImage(tag_image(tag, self._remap), FrameInputs(frame, {"tag": tag}, remap=self._remap))
 
     def postprocess(self, generated: GeneratedImage) -> np.ndarray:
-        """Return the image unchanged."""
+        """Draw the lit lamps, which tags do not tell, in place."""
+        glow.draw_lamps(generated.rgb, generated.inputs.frame, generated.inputs.remap)
         return generated.rgb
 
     def seconds_per_step(self) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from math import cos, radians, sin
 
 import numpy as np
 
 from bridge.jitter import NONE, Jitter
-from bridge.lamp_visibility import brake_lamps, traffic_lamp
-from bridge.messages import Camera, Frame, Lamp
-from neuralsim.town.assets.lit_bodies import BRAKE
+from bridge.lamp_visibility import Bulb, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
+from bridge.messages import Camera, Frame
+from bridge.weather import darkness
 from neuralsim.town.core.blueprint_library import vehicle_tag
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.core.types import Actor
@@ -27,8 +27,8 @@ def frame_of(world: World, camera: int, colour: ColourPlane = "", shift: Jitter 
         colour: Name of the plane with the simulator image, "" for none.
         shift: Subpixel shift of the image.
     """
-    view = camera_of(world, camera, shift)
-    return as_frame(world.capture(camera, colour, shift), view, world.frame, world.time, world.weather, colour)
+    view, captured = camera_of(world, camera, shift), world.capture(camera, colour, shift)
+    return as_frame(captured, view, world.frame, world.time, world.weather, colour, lit_bulbs(world, view))
 
 
 def camera_of(world: World, camera: int, shift: Jitter = NONE) -> Camera:
@@ -39,11 +39,12 @@ def camera_of(world: World, camera: int, shift: Jitter = NONE) -> Camera:
 
 
 def as_frame(
-    captured: Planes, camera: Camera, tick: int, time: float, weather: Mapping[str, float], colour: ColourPlane = ""
-) -> Frame:
+    captured: Planes, camera: Camera, tick: int, time: float, weather: Mapping[str, float],
+    colour: ColourPlane = "", bulbs: Sequence[Bulb] = (),
+) -> Frame:  # fmt: skip
     """Return what was captured as the frame of tick number ``tick`` at ``time``, s, simulated; the planes are copies.
 
-    ``colour``: as in ``frame_of``.
+    ``colour``: as in ``frame_of``. ``bulbs``: what ``lit_bulbs`` returned at that tick.
     """
     planes = {
         "tag": captured.tag.copy(),
@@ -54,46 +55,32 @@ def as_frame(
     if colour:
         assert captured.rgb is not None
         planes[colour] = captured.rgb.copy()
-    return Frame(tick, tick, time, camera, planes, weather=dict(weather))
+    return Frame(tick, tick, time, camera, planes, weather=dict(weather), lamps=visible_lamps(bulbs, camera, planes))
 
 
-class LitLamps(NamedTuple):
-    """What is lit at one moment, whoever looks at it."""
-
-    lights: list[tuple[str, np.ndarray, np.ndarray]]  # state, centre of the bulb and heading of each traffic light
-    brakes: list[tuple[np.ndarray, tuple[float, float, float], int]]  # pose, half sizes and tag of each braking vehicle
-
-
-def lit_lamps(world: World, excluded: int = 0) -> LitLamps:
-    """Return the lit lamps of traffic lights and of braking vehicles other than the actor ``excluded``."""
-    lights = [
-        (light.state, bulb, _heading(world.actors[light.actor]))
-        for light in world.lights.all
-        for bulb in light.bulbs.get(light.state, ())
-    ]
-    brakes: list[tuple[np.ndarray, tuple[float, float, float], int]] = []
+def lit_bulbs(world: World, camera: Camera) -> list[Bulb]:
+    """Return the lamps that are lit now and may be in range of a camera, whether in view or not."""
+    bulbs, here = [], camera.pose[:3, 3]
+    for light in world.lights.all:
+        places = light.bulbs.get(light.state, ())
+        if any(is_near(place, here) for place in places):
+            facing = _heading(world.actors[light.actor])
+            bulbs += [traffic_bulb(light.state, place, facing) for place in places]
     for actor in world.actors.values():
-        if actor.light_state & BRAKE and actor.id != excluded and actor.blueprint.id.startswith("vehicle."):
-            pose = actor.transform.matrix()
+        place = actor.transform
+        if actor.light_state and is_near((place.x, place.y), here) and actor.blueprint.id.startswith("vehicle."):
+            pose = place.matrix()
             pose[:3, 3] = (pose @ (*actor.box_offset, 1.0))[:3]
-            brakes.append((pose, actor.body, vehicle_tag(actor.attributes)))
-    return LitLamps(lights, brakes)
+            tag = vehicle_tag(actor.attributes)
+            bulbs += vehicle_bulbs(pose, actor.body, tag, actor.light_state, world.time)
+    if darkness(world.weather) > 0.0:
+        bulbs += street_bulbs(
+            np.array([place for _, place in world.static_town.street_lamps.values()]).reshape(-1, 3), here
+        )
+    return bulbs
 
 
-def visible_lamps(lit: LitLamps, frame: Frame) -> list[Lamp]:
-    """Return those of the lamps that are in view of ``frame``, which must be of the same tick."""
-    camera, planes = frame.camera, frame.planes
-    to_camera = np.linalg.inv(camera.pose)
-    seen: list[Lamp | None] = []
-    for state, bulb, facing in lit.lights:
-        if facing @ (camera.pose[:2, 3] - bulb[:2]) > 0.0:
-            seen.append(traffic_lamp(state, bulb, to_camera, camera, planes))
-    for pose, body, tag in lit.brakes:
-        seen += brake_lamps(pose, body, tag, to_camera, camera, planes)
-    return [lamp for lamp in seen if lamp is not None]
-
-
-def _heading(actor: Actor) -> np.ndarray:
-    """Return the unit vector f64 (2,) of an actor's heading."""
-    yaw = np.radians(actor.transform.yaw)
-    return np.array([np.cos(yaw), np.sin(yaw)])
+def _heading(actor: Actor) -> tuple[float, float, float]:
+    """Return the unit vector of an actor's heading."""
+    yaw = radians(actor.transform.yaw)
+    return cos(yaw), sin(yaw), 0.0

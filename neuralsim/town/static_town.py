@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 import threading
@@ -14,6 +15,7 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import Mesh, merge
+from neuralsim.town.assets.prop_meshes import LAMP_HEADS
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.types import Transform, matrices_of
 from neuralsim.town.disk_cache import cached
@@ -37,6 +39,7 @@ MIN_SPACING = 8.0  # m, between two spawn points
 BOX_MARGIN = 0.3  # m around an obstacle's box in which the mesh may lie that it belongs to
 #: Tags of built objects that can be collided with.
 SOLID = (Tag.BUILDING, Tag.WALL, Tag.FENCE, Tag.POLE, Tag.GUARD_RAIL, Tag.BRIDGE, Tag.STATIC, Tag.VEGETATION, Tag.OTHER)
+CLEARANCE = 0.25  # m around a new actor that it claims for itself
 CACHED_TOWNS = 2  # in memory, so that a client that switches from one town to another and back does not wait
 
 
@@ -56,7 +59,7 @@ class StaticTown:
         scenery = placement.place_scenery(self.network, self.ground, rng, FIRST_SCENERY, style)
         self.solid = Obstacles(scenery.boxes, scenery.levels)
         static = merge([ground_mesh(self.network, self.ground), scenery.mesh])
-        self.scene = Scene(static, templates().meshes, templates().bodies)
+        self.scene = Scene(static, templates().meshes, templates().bodies, templates().normals)
         self.props = scenery.props
         self._solid_triangles = _SolidTriangles(scenery.mesh)
         self._tags: dict[int, Tag] = {}  # of obstacles, by their index
@@ -65,6 +68,7 @@ class StaticTown:
         self.placements = _placements(scenery.props, FIRST_SCENERY + scenery.buildings)
         self._fronts, self._seed = scenery.fronts, seed
         self._cache_key: tuple[object, ...] | None = None  # dependencies apart from our sources; None: not cached
+        self._whole: StaticTown | None = None  # this town before places were cleared in it
         self._rays: Rays | None = None
         self._building = threading.Lock()
 
@@ -133,19 +137,63 @@ class StaticTown:
         return self._tags[obstacle]
 
     @cached_property
+    def street_lamps(self) -> dict[int, tuple[str, tuple[float, float, float]]]:
+        """The template and the centre of the shining head (m) of every street lamp, by its number among the props."""
+        lamps: dict[int, tuple[str, tuple[float, float, float]]] = {}
+        for kind, head in LAMP_HEADS.items():
+            for k in np.flatnonzero(self.placements.template == templates().index[kind]).tolist():
+                x, y, z, _ = (self.placements.pose[k] @ (*head, 1.0)).tolist()
+                lamps[k] = kind, (x, y, z)
+        return lamps
+
+    @cached_property
     def backdrops(self) -> Backdrops:
         """The precomputed lighting of the shaded view."""
-        lamps = np.array([(p.x, p.y, p.z) for p in self.props if p.kind in ("lamp", "lantern")]).reshape(-1, 3)
+        lamps = np.array([place for _, place in self.street_lamps.values()]).reshape(-1, 3)
 
         def build() -> Backdrops:
             backdrops = Backdrops(self.scene, self.placements, self.network.lanes, self._fronts, lamps, self._seed)
             backdrops.at(*FIRST_SUN)
             return backdrops
 
+        if self._whole is not None:
+            return self._whole.backdrops.with_props(self.placements)
         if self._cache_key is None:
             return build()
         backdrops = cached(f"backdrop-{Path(str(self._cache_key[0])).stem[:40]}", self._cache_key, build)
         return backdrops.of(self.scene, self.placements)
+
+    def cleared(self, place: Transform, half: tuple[float, float]) -> StaticTown:
+        """Return this town without the parked cars and the furniture that stand where a new actor claims a place.
+
+        Everything else stays as it is, instance numbers and spawn points too; so do buildings and signs.
+
+        Args:
+            place: Pose of the actor.
+            half: Half its length and width, m.
+        """
+        boxes, levels = self.solid.boxes, self.solid.levels
+        x, y, yaw = place.x, place.y, float(np.radians(place.yaw))
+        length, width = (side + CLEARANCE for side in half)
+        near = self.solid.near(x, y, float(np.hypot(length, width)))
+        if levels is not None:
+            near = near[np.abs(levels[near] - place.z) < Obstacles.STOREY]
+        near = near[[overlap(x, y, yaw, length, width, *boxes[k])[0] > 0.0 for k in near.tolist()]]
+        positions = self.placements.pose[:, :2, 3]
+        gone_props, gone_boxes = np.zeros(len(self.props), bool), np.zeros(len(boxes), bool)
+        for k in near.tolist():
+            for prop in np.flatnonzero(np.abs(positions - boxes[k, :2]).max(axis=1) < 1e-6).tolist():
+                if self.props[prop].kind not in SIGNS:
+                    gone_props[prop] = gone_boxes[k] = True
+        if not gone_boxes.any():
+            return self
+        town = copy.copy(self)  # without its rays and backdrops, which are of these props
+        town._whole = self._whole or self
+        town.props = [prop for prop, is_gone in zip(self.props, gone_props.tolist(), strict=True) if not is_gone]
+        town.placements = self.placements.chosen(~gone_props)
+        town.solid = Obstacles(boxes[~gone_boxes], None if levels is None else levels[~gone_boxes])
+        town._tags = {}
+        return town
 
     @property
     def rays(self) -> Rays:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from bridge.jitter import Jitter
-from bridge.weather import FAIR_WEATHER
+from bridge.weather import FAIR_WEATHER, needs_headlamps
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
+from neuralsim.town.core.blueprint_library import CLEARS_PLACE
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.core.types import Actor, Blueprint, Transform
 from neuralsim.town.dynamics.actor_registry import ActorRegistry
@@ -24,10 +25,10 @@ from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState
 from neuralsim.town.raycasting.rays import Rays
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.cameras import Cameras
-from neuralsim.town.render.daylight import needs_headlamps
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.view_cache import Instant, ViewCache
+from neuralsim.town.scenery.site import Prop
 from neuralsim.town.static_town import load_static_town
 
 BLOCKED = "Spawn failed because of collision at spawn position"  # CARLA's own message, which its programs look for
@@ -56,7 +57,7 @@ class World:
         self.seed, self.static_town = seed, load_static_town(town, seed)
         self.name, self.opendrive = self.static_town.name, self.static_town.opendrive
         self.network, self.ground = self.static_town.network, self.static_town.ground
-        self.props, self.map = self.static_town.props, self.network.map
+        self.map = self.network.map
         self.frame, self.time, self.delta = 0, 0.0, 0.0
         self.weather = dict(FAIR_WEATHER)
         self._blueprints = blueprint_library.blueprints(list(templates().vehicles))
@@ -68,8 +69,7 @@ class World:
         self._registry = ActorRegistry(self._views.changed)
         self.actors = self._registry.actors
         self._mounts = Mounts(self.actors)
-        self._solid = self.static_town.solid
-        self._driven = DrivenVehicles(self.actors, self.ground, self._solid)
+        self._driven = DrivenVehicles(self.actors, self.ground, self.static_town.solid)
         self._drives = self._driven.drives
         self._client_walkers = ClientWalkers(
             self.actors, self.ground, self._driven.no_physics, self._driven.no_gravity
@@ -85,6 +85,11 @@ class World:
         self.traffic, self.walkers = self.background_actors.traffic, self.background_actors.walkers
         self._refresh()
         self._views.remember(self._cameras.poses())
+
+    @property
+    def props(self) -> list[Prop]:
+        """Parked cars, trees and furniture."""
+        return self.static_town.props
 
     # Actors -------------------------------------------------------------------------------------------------------
 
@@ -132,13 +137,19 @@ class World:
         self._place_sensors()
         return actor
 
-    def destroy(self, actor_id: int) -> bool:
-        """Remove an actor and what is attached to it; return whether there was one. Lights and the spectator stay."""
+    def destroy(self, actor_id: int, with_attached: bool = True) -> bool:
+        """Remove an actor; return whether there was one. Lights and the spectator stay.
+
+        ``with_attached``: also what is attached to it, which else stays where it is.
+        """
         actor = self.actors.get(actor_id)
         if actor is None or actor_id in self.light_of or actor is self.spectator:
             return False
-        for child in [other.id for other in self.actors.values() if other.parent == actor_id]:
-            self.destroy(child)
+        for child in [other for other in self.actors.values() if other.parent == actor_id]:
+            if with_attached:
+                self.destroy(child.id)
+            else:
+                self._mounts.detach(child)
         self.background_actors.release(actor_id)
         self._driven.remove(actor_id)
         self._client_walkers.remove(actor_id)
@@ -334,6 +345,7 @@ class World:
     def _spawn_vehicle(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
         """Create a driven vehicle. Raises ValueError if there is no room for it."""
         mesh = blueprint_library.mesh_name(blueprint.id)
+        self._claim(values, transform, templates().extent(mesh)[0])
         if self._driven.is_blocked(
             transform, *templates().extent(mesh), {*self.background_actors.vehicles, *self.light_of}
         ):
@@ -346,6 +358,14 @@ class World:
             self._driven.one_tick_controls.add(actor.id)
         self._arrive(actor)
         return actor
+
+    def _claim(self, values: dict[str, str], place: Transform, half: tuple[float, float, float]) -> None:
+        """Clear the place of a new actor with the attribute ``clears_place``; ``half``: half its sizes, m."""
+        if values.get(CLEARS_PLACE.id) != "true":
+            return
+        self.static_town = self.static_town.cleared(place, half[:2])
+        self._driven.solid = self.static_town.solid
+        self._views.set_props(self.static_town.placements)
 
     def take_over(self, actor_id: int) -> VehicleState:
         """Detach a vehicle from the background traffic to obey its ``control``. Raises ValueError for other actors."""
@@ -362,7 +382,8 @@ class World:
         self._client_walkers.add(actor_id)
 
     def _spawn_walker(self, blueprint: Blueprint, values: dict[str, str], transform: Transform) -> Actor:
-        if self._solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
+        self._claim(values, transform, (0.25, 0.25, 1.0))
+        if self._driven.solid.hit(transform.x, transform.y, 0.0, 0.25, 0.25, transform.z)[0] >= 0:
             raise ValueError(BLOCKED)
         mesh = f"{blueprint_library.WALKERS[blueprint.id]} 0"
         actor = self._registry.add(blueprint, values, transform, mesh=mesh)

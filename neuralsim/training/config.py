@@ -188,6 +188,8 @@ class OptimiserConfig(_Section):
     """Adam's rate for the discriminators."""
     warmup: int = Field(default=100, ge=1)
     """Steps until the full rate, also after a resume with other settings."""
+    decay: float = Field(default=0.0, ge=0, le=1)
+    """Share of the stage's steps, at its end, in which the rates fall to 0 along a straight line."""
     ema: float = Field(default=0.998, ge=0, lt=1)
     """Decay of the moving average of the generator's weights."""
 

@@ -144,10 +144,17 @@ class Trainer:
         if not torch.isfinite(nn.utils.clip_grad_norm_(learner.network.parameters(), 10.0)):
             network = name if name == "generator" else f"discriminator ({name})"
             raise FloatingPointError(f"step {self.step + 1}: the {network}'s gradient is not finite")
-        ramp = min(1.0, (self.step - self.started + 1) / self.config.optimiser.warmup)
         for group in learner.adam.param_groups:
-            group["lr"] = learner.rate * ramp
+            group["lr"] = learner.rate * self.rate_factor
         learner.adam.step()
+
+    @property
+    def rate_factor(self) -> float:
+        """Share of the full rates at this step, 0 to 1; ``warmup`` and ``decay`` shape it."""
+        optimiser, steps = self.config.optimiser, self.config.steps
+        rise = (self.step - self.started + 1) / optimiser.warmup
+        fall = (steps - self.step) / (optimiser.decay * steps) if optimiser.decay else 1.0
+        return max(0.0, min(1.0, rise, fall))
 
     @property
     def ramp(self) -> float:

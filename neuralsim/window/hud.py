@@ -14,6 +14,7 @@ import pygame
 from bridge.messages import Frame
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import HELP
+from neuralsim.drive.time_ratio import SLOW
 from neuralsim.window import hud_details
 from neuralsim.window.drawing import (
     AMBER,
@@ -152,6 +153,8 @@ class Hud:
         if state.recording is not None:
             minutes, seconds = divmod(int(state.recording), 60)
             badges.append((f"REC {minutes:02d}:{seconds:02d}", RED, True))
+        if state.time_ratio < SLOW and not state.paused:
+            badges.append((f"SLOW MOTION {state.time_ratio:.1f}x", AMBER, False))
         if state.paused:
             badges.append(("PAUSED", AMBER, False))
         if state.ego.autopilot and self.visible:

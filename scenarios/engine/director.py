@@ -277,8 +277,10 @@ class Director:
         for attribute, value in (("role_name", "hero" if name == EGO else name), ("color", actor.color)):
             if value is not None and blueprint.has_attribute(attribute):
                 blueprint.set_attribute(attribute, value)
-        if blueprint.has_attribute("is_invincible"):
-            blueprint.set_attribute("is_invincible", "false")
+        # The embedded town's: where a scenario places an actor, no car is parked and no tree stands.
+        for attribute, text in (("is_invincible", "false"), ("clears_place", "true")):
+            if blueprint.has_attribute(attribute):
+                blueprint.set_attribute(attribute, text)
         place = self._resolver.pose(spawn, *key, "spawn")
         place.location.z += LIFT[actor.blueprint.partition(".")[0]]
         spawned = world.try_spawn_actor(blueprint, place)

@@ -19,6 +19,7 @@ import av
 import psutil
 import pytest
 from faults.processes import READY, ROOT, bridge, report, window, working
+from helpers.bridge_processes import STRICT
 from hostile.port import Caller, town
 
 from neuralsim.recording.export import examine
@@ -30,9 +31,10 @@ CYCLES = int(os.environ.get("FAULT_CYCLES", "2"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 30 * CYCLES)]
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    with town(*EMPTY) as (_, number):
+@pytest.fixture(params=["kind", "strict"])
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Start a town without traffic, kind or as strict as a CARLA server; yield its port."""
+    with town(*EMPTY, *(STRICT if request.param == "strict" else ())) as (_, number):
         yield number
 
 
@@ -44,19 +46,31 @@ def _actors(port: int) -> list[str]:
     return [kind for kind in kinds if kind.startswith(("vehicle.", "sensor."))]
 
 
+def _settings(port: int) -> object:
+    return Caller(port).call("get_episode_settings")
+
+
 def test_leftovers_of_a_killed_bridge_are_removed_by_the_next(port: int, tmp_path: Path) -> None:
+    """Whether it is killed as well or ends normally: then the server has its settings of before."""
     publish = f"ipc://{tmp_path}/frames"
+    settings = _settings(port)
     process = bridge(port, publish)
     usual = sorted(_actors(port))
     assert len(usual) > 3, "a car, a sensor of collisions, cameras"
-    for _ in range(CYCLES):
+    for cycle in range(CYCLES):
         process.kill()
         process.communicate()
         process = bridge(port, publish)
         assert sorted(_actors(port)) == usual
+        assert _settings(port) != settings
+        if cycle % 2 or cycle == CYCLES - 1:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=READY)
+            assert (_actors(port), _settings(port)) == ([], settings)
+            process = bridge(port, publish)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=READY)
-    assert _actors(port) == []
+    assert (_actors(port), _settings(port)) == ([], settings)
 
 
 @pytest.fixture(autouse=True)
@@ -69,17 +83,20 @@ def _load() -> Iterator[None]:
         process.wait()
 
 
-@pytest.mark.parametrize("which", ["town", "bridge"])
-def test_windowed_drive_restarts_killed_processes(which: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("which", "options"), [("town", ()), ("bridge", ()), ("bridge", ("--strict",))], ids=["town", "bridge", "strict"]
+)
+def test_windowed_drive_restarts_killed_processes(which: str, options: tuple[str, ...], tmp_path: Path) -> None:
     took: list[float] = []
     for first in range(0, CYCLES, MAX_RESTARTS):  # more within a minute are too many, by rule
         folder = tmp_path / str(first)
         folder.mkdir()
-        with window(folder, "--town", "hamlet", *EMPTY) as drive:
+        with window(folder, "--town", "hamlet", *EMPTY, *options) as drive:
             drive.shows(120)
             for _ in range(min(CYCLES - first, MAX_RESTARTS)):
+                victim = working(drive.process.pid)[which]
                 killed = time.monotonic()
-                working(drive.process.pid)[which].kill()
+                victim.kill()
                 drive.shows(120)
                 took.append(drive.recovered(killed))
             children = psutil.Process(drive.process.pid).children(recursive=True)
@@ -87,7 +104,7 @@ def test_windowed_drive_restarts_killed_processes(which: str, tmp_path: Path) ->
             assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
             gone, alive = psutil.wait_procs(children, 3.0)
             assert not alive, gone
-    report(f"a killed {which} under a drive in a window", took)
+    report(" ".join((f"a killed {which} under a drive in a window", *options)), took)
 
 
 def test_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
@@ -112,8 +129,9 @@ def test_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
 
 
 def test_killed_window_leaves_no_process_and_a_readable_recording(port: int, tmp_path: Path) -> None:
-    """On the simulator it leaves nothing that the next window does not remove."""
+    """On the simulator it leaves nothing: its bridge ends as after a request."""
     took: list[float] = []
+    settings = _settings(port)
     for cycle in range(CYCLES):
         folder = tmp_path / str(cycle)
         folder.mkdir()
@@ -129,13 +147,12 @@ def test_killed_window_leaves_no_process_and_a_readable_recording(port: int, tmp
             assert not alive, gone
         with av.open(str(file), "r") as recording:
             assert sum(1 for _ in recording.decode(video=0)) > 0
-        cars = [kind for kind in _actors(port) if kind.startswith("vehicle.")]
-        assert len(cars) <= 1, cars
+        assert (_actors(port), _settings(port)) == ([], settings)
     with window(tmp_path, "--carla", f"127.0.0.1:{port}") as drive:
         drive.shows(10)
         drive.process.send_signal(signal.SIGTERM)
         assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
-    assert _actors(port) == []
+    assert (_actors(port), _settings(port)) == ([], settings)
     report("processes of a killed window that end", took)
 
 

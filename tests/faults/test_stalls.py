@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults.processes import READY, Window, bridge, window, working
+from helpers.bridge_processes import STRICT
 from hostile.port import Caller, town
 
 STANDSTILL = 5.0  # s
@@ -55,9 +56,9 @@ class Proxy:
         self._listener.close()
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    with town("--vehicles", "0", "--walkers", "0") as (_, number):
+@pytest.fixture(params=["kind", "strict"])
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    with town("--vehicles", "0", "--walkers", "0", *(STRICT if request.param == "strict" else ())) as (_, number):
         yield number
 
 

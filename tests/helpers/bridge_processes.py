@@ -35,11 +35,19 @@ def start(*arguments: str, ready: bool = True) -> subprocess.Popen[str]:
     return process
 
 
-def start_town(seed: int = 5, vehicles: int = 40, walkers: int = 24) -> tuple[subprocess.Popen[str], str]:
+#: Options of a town that is as strict as CARLA's server, except that it loads another world in half a second.
+STRICT = ("--strict", "--loading", "0.5")
+TRUE_FLOW = str(ROOT / "tests" / "helpers" / "true_flow_town.py")
+
+
+def start_town(
+    seed: int = 5, vehicles: int = 40, walkers: int = 24, strict: bool = False, program: tuple[str, ...] = ()
+) -> tuple[subprocess.Popen[str], str]:
     port = free_port()
     numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
-    arguments = [str(part) for pair in numbers.items() for part in pair]
-    return start("-m", "neuralsim.town.carla_server", *arguments, "--with-parent"), f"127.0.0.1:{port}"
+    arguments = [str(part) for pair in numbers.items() for part in pair] + list(STRICT if strict else ())
+    program = program or ("-m", "neuralsim.town.carla_server")
+    return start(*program, *arguments, "--with-parent"), f"127.0.0.1:{port}"
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -133,7 +133,7 @@ class OneRoad:
             actor.extent, actor.box_offset = (2.4, 1.0, 0.75), (0.0, 0.0, 0.75)
         return actor
 
-    def destroy(self, actor_id: int) -> bool:
+    def destroy(self, actor_id: int, with_attached: bool = True) -> bool:
         return self.actors.pop(actor_id, None) is not None
 
     def set_transform(self, actor_id: int, transform: Transform) -> None:

@@ -45,11 +45,15 @@ EXCEPTIONS = {
     "neuralsim/runtimes/tensorrt/cuda_runtime.py": "tensorrt",
     "neuralsim/runtimes/tensorrt/engines.py": "tensorrt",
     "neuralsim/runtimes/tensorrt/runtime.py": "tensorrt",
+    "neuralsim/bench/gpu/checks.py": "train",
+    "neuralsim/runtimes/onnxruntime_gpu/rtx.py": "rtx",
     "neuralsim/runtimes/torch_.py": "train",
     "neuralsim/runtimes/torch_operators.py": "train",
     "neuralsim/datagen/cluster.py": "cluster",
+    "neuralsim/recording/exporting/rosbag2.py": "export",
     "neuralsim/evaluation/stability.py": "train",
     "research/train_segmenter.py": "train",
+    "research/transfer.py": "train",
     "neuralsim/cli/app.py": "train",
     "bridge/sumo/sumo_network.py": "sumo",
     "bridge/sumo/sumo_traffic.py": "sumo",
@@ -57,6 +61,7 @@ EXCEPTIONS = {
 #: Distributions, by import name, of packages that may not be installed where the tests run.
 DISTRIBUTIONS = {
     "cuda": "cuda-python",
+    "onnxruntime_ep_nv_tensorrt_rtx": "onnxruntime-ep-nv-tensorrt-rtx-cu13",
     "ray": "ray",
     "sumo": "eclipse-sumo",
     "tensorrt": "tensorrt-cu13",
@@ -141,7 +146,7 @@ def test_every_import_is_declared_by_the_extra_of_its_package() -> None:
 
 def test_everything_declared_is_imported() -> None:
     imported = set().union(*(distribution(package) for path in sources() for package in imports(path)))
-    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench")
+    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "rtx", "cluster", "export", "bench")
     assert set().union(*map(declared, extras)) - imported - UNIMPORTED == set()
 
 
@@ -162,7 +167,8 @@ def lock(name: str) -> dict[str, list[tuple[str, Requirement, int]]]:
 
 
 @pytest.mark.parametrize(
-    "extra", ["bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "bench", "dev", "docs"]
+    "extra",
+    ["bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "export", "bench", "dev", "docs"],
 )
 def test_each_lock_pins_its_extra_within_the_declared_ranges(extra: str) -> None:
     pins = lock(extra)

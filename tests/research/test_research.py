@@ -18,7 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_each_study_has_help(study: str) -> None:
-    if study == "train_segmenter":
+    if study in ("train_segmenter", "transfer"):
         pytest.importorskip("torch", reason="training needs the train extra")
     done = run("-m", f"research.{study}", "--help")
     assert done.returncode == 0, done.stderr

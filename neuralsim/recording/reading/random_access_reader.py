@@ -193,7 +193,8 @@ def frame_of(recorded: RecordedFrame, view: str = "", writable: bool = True) -> 
     camera.check_planes()
     width, height = camera.size
     pose = foxglove.right_handed(recorded.pose(camera_frame(view)) @ np.linalg.inv(OPTICAL))
-    state, pedals, objects = (recorded.json.get(name, {}) for name in ("ego", "control", "objects"))
+    state, pedals = (recorded.json.get(name, {}) for name in ("ego", "control"))
+    objects = camera.json.get("objects", {})
     ego = Ego(
         speed=state.get("speed", 0.0),
         steer=pedals.get("steer", 0.0),
@@ -218,8 +219,8 @@ def frame_of(recorded: RecordedFrame, view: str = "", writable: bool = True) -> 
         ego=ego,
         weather=state.get("weather_parameters", {}),
         weather_name=state.get("weather", ""),
-        objects=[_object(each) for each in objects.get("objects", ())] if not view else [],
-        lamps=[_lamp(each) for each in objects.get("lamps", ())] if not view else [],
+        objects=[_object(each) for each in objects.get("objects", ())],
+        lamps=[_lamp(each) for each in objects.get("lamps", ())],
         scenario=state.get("scenario", ""),
         seed=state.get("seed", 0),
         view=view,

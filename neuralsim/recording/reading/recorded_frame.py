@@ -16,7 +16,7 @@ from bridge.untrusted import limits, names
 from neuralsim.recording import RecordingError, foxglove
 from neuralsim.recording.reading import json_messages
 from neuralsim.recording.reading.image_decoding import decode
-from neuralsim.recording.topics import IMAGES, JSON, RAW
+from neuralsim.recording.topics import IMAGES, JSON, LAST, RAW
 
 
 @dataclass
@@ -110,7 +110,7 @@ def rate(about: Mapping[str, str]) -> float:
     return fps
 
 
-_CAMERA_TOPICS = (*IMAGES, *RAW, "calibration")  # of each camera
+_CAMERA_TOPICS = (*IMAGES, *RAW, "calibration", "objects")  # of each camera
 
 
 def _camera_of(topic: str) -> tuple[str, str]:
@@ -137,7 +137,9 @@ def add_message(frame: RecordedFrame, topic: str, data: bytes) -> None:
 
 
 def _add_camera_message(frame: RecordedFrame, topic: str, name: str, data: bytes) -> None:
-    if name == "calibration":
+    if name == "objects":
+        frame.json[name] = json_messages.read(LAST, data)
+    elif name == "calibration":
         k = list(foxglove.parse(foxglove.CameraCalibration, topic, data).K)
         if len(k) != 9 or not np.isfinite(k).all() or not 1e-3 < k[0] < 1e6:
             raise ValueError(f"{topic}: K is no camera's")

@@ -19,7 +19,7 @@ from mcap.writer import CompressionType, IndexType, Writer
 from bridge.messages import Frame
 from neuralsim.base.failure import reason
 from neuralsim.recording import RecordingError, foxglove
-from neuralsim.recording.topics import JSON, SHARED, messages, protobuf_topics
+from neuralsim.recording.topics import SHARED, json_topics, messages, protobuf_topics
 from neuralsim.recording.writing.queued_writer import QueuedWriter
 
 FLUSH = 0.5  # s of wall clock within which frames are on disk
@@ -83,9 +83,11 @@ class McapWriter(QueuedWriter[_FrameAndImage]):
             if name not in schemas:
                 schemas[name] = writer.register_schema(name, "protobuf", foxglove.descriptors(name))
             self._channels[topic] = writer.register_channel(topic, "protobuf", schemas[name])
-        for topic, (name, schema) in JSON.items():
-            number = writer.register_schema(name, "jsonschema", json.dumps({"title": name, **schema}).encode())
-            self._channels[topic] = writer.register_channel(topic, "json", number)
+        for topic, (name, schema) in json_topics(self.views).items():
+            if name not in schemas:
+                content = json.dumps({"title": name, **schema}).encode()
+                schemas[name] = writer.register_schema(name, "jsonschema", content)
+            self._channels[topic] = writer.register_channel(topic, "json", schemas[name])
         self._due = time.monotonic() + FLUSH
 
     def _add(self, item: _FrameAndImage) -> None:

@@ -38,16 +38,21 @@ class Buffers:
         self._host: list[int] = []
 
     def device(self, size: int) -> int:
-        """Allocate ``size`` bytes on the device; returns the address. Raises CudaError."""
+        """Allocate ``size`` zeros on the device; returns the address. Raises CudaError.
+
+        A graph may look up by what it reads there, so that not even a first run may read what was there before.
+        """
         address = int(call(cudart.cudaMalloc, size))
         self._device.append(address)
+        call(cudart.cudaMemset, address, 0, size)
         return address
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Allocate a pinned array: copies to and from the device need no staging. Raises CudaError."""
+        """Allocate a pinned array of zeros: copies to and from the device need no staging. Raises CudaError."""
         size = int(np.prod(shape)) * dtype.itemsize
         address = int(call(cudart.cudaHostAlloc, size, 0))
         self._host.append(address)
+        ctypes.memset(address, 0, size)
         memory = (ctypes.c_ubyte * size).from_address(address)
         return np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
 

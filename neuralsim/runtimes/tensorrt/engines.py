@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,7 +50,7 @@ class EngineFacts:
     def here(cls, graph: Path, height: int, width: int, precision: str) -> EngineFacts:
         """Return those of ``graph`` on this machine. Raises EngineError without GPU, TensorRT or, for int8, ranges."""
         try:
-            gpu = cuda_driver.check(cuda_driver.gpu())
+            gpu = cuda_driver.check(cuda_driver.gpu(), built_for())
             source = _quantised(graph) if precision == "int8" else graph
         except (cuda_driver.NoGpu, RuntimeUnavailable) as error:
             raise EngineError(str(error)) from error
@@ -69,6 +70,15 @@ def tensorrt_version() -> str:
         except PackageNotFoundError:
             continue
     raise EngineError(f"TensorRT is not installed: {remedy('tensorrt')}")
+
+
+def built_for() -> tuple[int, int]:
+    """Return the CUDA that the installed package is built for, by its name; that of the pinned one by default."""
+    for name in _DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            version(name)
+            return (12, 0) if name.endswith("-cu12") else cuda_driver.CUDA
+    return cuda_driver.CUDA
 
 
 def write(facts: EngineFacts, plan: bytes) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from neuralsim.base.extras import remedy
+from neuralsim.base.failure import describe
 from neuralsim.runtimes import cuda_driver
 from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
@@ -25,13 +26,21 @@ PRECISIONS = ("fp16", "fp32", "int8")
 
 def unavailable_reason() -> str:
     """Return why TensorRT cannot be used here and what to do, one line; "" if it can. Never imports TensorRT itself."""
-    if not (find_spec("tensorrt") and find_spec("cuda")):
+    if not (find_spec("tensorrt") and _has_bindings()):
         return f"not installed: {remedy('tensorrt')}"
     try:
-        cuda_driver.check(cuda_driver.gpu())
+        cuda_driver.check(cuda_driver.gpu(), tensorrt_engines.built_for())
     except cuda_driver.NoGpu as error:
         return str(error)
     return ""
+
+
+def _has_bindings() -> bool:
+    """Return whether ``cuda-python`` is installed: other packages have a folder "cuda" too."""
+    try:
+        return find_spec("cuda.bindings.runtime") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 class _Engine:
@@ -54,8 +63,9 @@ class _Engine:
         if self._engine is None:
             raise EngineError(f"TensorRT refuses the engine ({self._log.last}): run neuralsim build-engine again")
         self._buffers = cuda_runtime.Buffers()
-        self._compute, self.up, self.down = cuda_runtime.Stream(), cuda_runtime.Stream(), cuda_runtime.Stream()
+        self._streams: list[Any] = []
         self._graphs: list[Any] = []
+        self._contexts: list[Any] = []
         self._open = True
         self.host: dict[str, np.ndarray] = {}
         self.device: dict[str, int] = {}
@@ -63,6 +73,9 @@ class _Engine:
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.outputs: list[str] = []
         try:
+            for _ in range(3):
+                self._streams.append(cuda_runtime.Stream())
+            self._compute, self.up, self.down = self._streams
             self._allocate(trt)
             self._contexts = [self._context(turn) for turn in range(turns)]
             self._capture()
@@ -159,9 +172,10 @@ class _Engine:
         for graph in self._graphs:
             self._cuda.destroy_graph(graph)
         self._graphs, self._contexts, self.host = [], [], {}
-        for stream in (self._compute, self.up, self.down):
+        for stream in self._streams:
             stream.close()
         self._buffers.free()
+        self._engine = self._runtime = None  # after the contexts; the engine holds the weights and its workspace
 
     def __del__(self) -> None:
         if getattr(self, "_open", False):
@@ -257,6 +271,9 @@ def _runtime_errors() -> Iterator[None]:
         yield
     except (EngineError, OSError) as error:
         raise RuntimeUnavailable(f"tensorrt: {error}") from error
+    except ImportError as error:  # such as a library of another version
+        why = describe(error)[:160]
+        raise RuntimeUnavailable(f"tensorrt: cannot be imported ({why}): {remedy('tensorrt')}") from error
 
 
 def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> TensorRtStateless:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from neuralsim.town.assets.car_shapes import CARS
@@ -10,12 +12,13 @@ from neuralsim.town.assets.vehicle_meshes import rear_lamp
 
 #: Columns of a body's row: half length, half width, height; x of the edges of bonnet and boot lid at the glass and of
 #: the axles; wheel radius; heights of the windows' lower edge (0: not a car), of the bonnet's front edge and of the
-#: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps.
+#: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps; x
+#: at which the side windows end; a number 0..1 that chooses grille, plate and rims.
 LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
-LAMP_Y, LAMP_Z, LIT, COLUMNS = 14, 15, 16, 17
+LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, COLUMNS = 14, 15, 16, 17, 18, 19
 NONE = -99.0
 #: Bits of ``LIT``, as in ``carla.VehicleLightState``.
-LOW_BEAM, BRAKE, RIGHT, LEFT = 2, 8, 16, 32
+LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32
 
 
 def body_row(name: str, mesh: Mesh) -> np.ndarray:
@@ -35,4 +38,18 @@ def body_row(name: str, mesh: Mesh) -> np.ndarray:
     for k, pillar in enumerate(car.pillars[:3]):
         row[PILLAR + k] = half - pillar
     row[LAMP_Y], row[LAMP_Z] = rear_lamp(car)[1:]
+    row[GLASS_END] = half - car.cowl_at - car.glass_to * (car.tail_at - car.cowl_at)
+    row[STYLE] = _style(name)
     return row
+
+
+def wheel_row(name: str, radius: float) -> np.ndarray:
+    """Return f32 (COLUMNS,) for a wheel of ``radius`` m of the vehicle ``name``. It casts no shadow by itself."""
+    row = np.zeros(COLUMNS, np.float32)
+    row[RADIUS], row[STYLE] = radius, _style(name)
+    return row
+
+
+def _style(name: str) -> float:
+    """Return the number 0..1 of a vehicle."""
+    return zlib.crc32(name.encode()) % 1000 / 1000.0

@@ -14,8 +14,14 @@ from numpy.typing import ArrayLike
 
 RGB = tuple[int, int, int]
 
-#: Triangles of this colour take the colour of the placement (the paint of a car, the coat of a walker).
+#: Triangles of this colour take the colour of the placement (the paint of a car, the coat of a walker), those of the
+#: next four the further colours of its palette (``looks.palettes``).
 PAINT: RGB = (255, 0, 255)
+LOWER: RGB = (255, 0, 254)  # trousers and skirts
+SHIRT: RGB = (255, 0, 253)
+HAIR: RGB = (255, 0, 252)
+SKIN: RGB = (255, 0, 251)
+PALETTE = (PAINT, LOWER, SHIRT, HAIR, SKIN)
 
 #: Levels of detail of a triangle: drawn only near the camera, always, only far from it; only up to and only beyond a
 #: second distance. ``END`` is the end of the last level in tables of their offsets.
@@ -136,6 +142,31 @@ class Mesh:
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest corner of the bounding box, f32 (3,) each, metres."""
         return self.vertices.min(axis=0), self.vertices.max(axis=0)
+
+
+def corner_normals(mesh: Mesh, crease: float = 48.0) -> np.ndarray:
+    """Return smooth unit normals at the corners of each triangle, i8 (T, 9) in 127ths.
+
+    A corner's normal is the mean, by area, of those of the triangles of its level at the same point that are inclined
+    to its own by less than ``crease`` degrees: edges sharper than that stay sharp.
+    """
+    corners = mesh.vertices[mesh.triangles].astype(np.float64)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    unit = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    place = np.round(corners.reshape(-1, 3) * 2e3).astype(np.int64)
+    _, point = np.unique(np.column_stack([place, np.repeat(mesh.levels, 3)]), axis=0, return_inverse=True)
+    point = point.reshape(-1)
+    order = np.argsort(point, kind="stable")
+    count = np.bincount(point)
+    first = np.cumsum(count) - count
+    sizes = count[point]
+    mine = np.repeat(np.arange(len(point)), sizes)  # pairs of corners at one point
+    others = order[np.repeat(first[point] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
+    is_smooth = np.einsum("ij,ij->i", unit[mine // 3], unit[others // 3]) > np.cos(np.radians(crease))
+    weighted = normal[others // 3] * is_smooth[:, None]
+    total = np.stack([np.bincount(mine, weighted[:, k], len(point)) for k in range(3)], 1)
+    total = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return np.round(127.0 * total).astype(np.int8).reshape(-1, 9)
 
 
 def merge(meshes: Iterable[Mesh]) -> Mesh:
@@ -309,34 +340,6 @@ def loft(sections: ArrayLike, tag: int, colour: RGB, closed: bool = True, caps: 
 def cylinder(radius: float, bottom: float, top: float, tag: int, colour: RGB, sides: int = 8) -> Mesh:
     """Return an upright cylinder about the z axis with that many ``sides``; lengths in metres."""
     return tube([(0, 0, bottom), (0, 0, top)], radius, tag, colour, sides)
-
-
-def wheel(radius: float, width: float, tag: int, tyre: RGB, rim: RGB, sides: int = 14, fine: bool = True) -> Mesh:
-    """Return a wheel about the y axis, centred at the origin: a tyre, and on both faces a paler rim with spokes.
-
-    Args:
-        radius: Metres.
-        width: Metres.
-        tag: Semantic tag.
-        tyre: RGB of the tyre, 0 .. 255.
-        rim: RGB of the rim, 0 .. 255.
-        sides: Number of sides of the circle.
-        fine: Whether the shoulders of the tyre are rounded.
-    """
-    angle = 2.0 * np.pi * np.arange(sides) / sides
-    circle = np.stack([np.cos(angle), np.zeros(sides), np.sin(angle)], 1)
-    half = width / 2.0
-    rings = (
-        [(0.93, -half), (1.0, -0.7 * half), (1.0, 0.7 * half), (0.93, half)] if fine else [(1.0, -half), (1.0, half)]
-    )
-    body = loft([circle * radius * r + [0.0, y, 0.0] for r, y in rings], tag, tyre)
-    faces = []
-    for y in (-half - 0.008, half + 0.008):
-        corners = np.concatenate([circle * radius * 0.62 + [0.0, y, 0.0], [[0.0, y, 0.0]]])
-        face = Mesh.of(corners, [(k, (k + 1) % sides, sides) for k in range(sides)], tag, rim)
-        spokes = np.where(np.arange(sides)[:, None] % 3 > 0, np.array(rim), np.array(rim) // 2)
-        faces.append(replace(face, colours=spokes.astype(np.uint8)))
-    return merge([body, *faces])
 
 
 def sphere(radii: ArrayLike, centre: ArrayLike, tag: int, colour: RGB, sides: int = 10, rings: int = 6) -> Mesh:

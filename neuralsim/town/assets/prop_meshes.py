@@ -183,6 +183,10 @@ def street_lamp(height: float = 7.5, arm: float = 1.6) -> Mesh:
     )
 
 
+#: Centres of the shining heads of ``street_lamp()`` and ``lantern()`` by the names of their templates, metres.
+LAMP_HEADS = {"lamp": (1.85, 0.0, 7.6), "lantern": (0.0, 0.0, 4.3)}
+
+
 def lantern(height: float = 4.0) -> Mesh:
     """Return an old-town lantern: a post with a lamp housing on top."""
     post = tube([(0, 0, 0), (0, 0, 0.8), (0, 0, 0.85), (0, 0, height)], [0.12, 0.1, 0.06, 0.05], Tag.POLE, DARK, 8)
@@ -249,11 +253,11 @@ class TreeKind(NamedTuple):
 
 
 TREES = {
-    "lime": TreeKind(9.5, 3.0, 2.6, 0.2, (74, 108, 44)),
-    "plane": TreeKind(12.5, 4.6, 3.4, 0.3, (92, 122, 56)),
-    "birch": TreeKind(8.5, 1.9, 2.2, 0.12, (112, 140, 66)),
-    "young": TreeKind(4.6, 1.3, 1.9, 0.06, (88, 128, 52)),
-    "poplar": TreeKind(14.0, 1.7, 1.6, 0.22, (66, 102, 46)),
+    "lime": TreeKind(9.5, 3.0, 2.6, 0.2, (72, 98, 56)),
+    "plane": TreeKind(12.5, 4.6, 3.4, 0.3, (90, 112, 70)),
+    "birch": TreeKind(8.5, 1.9, 2.2, 0.12, (108, 130, 80)),
+    "young": TreeKind(4.6, 1.3, 1.9, 0.06, (86, 116, 64)),
+    "poplar": TreeKind(14.0, 1.7, 1.6, 0.22, (64, 92, 54)),
     "bare": TreeKind(8.5, 2.8, 2.4, 0.18, (96, 80, 60)),
 }
 
@@ -321,7 +325,7 @@ def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0)
         ],
         1,
     )
-    body = loft(sections, Tag.VEGETATION, (62, 96, 40), closed=False)
+    body = loft(sections, Tag.VEGETATION, (62, 86, 50), closed=False)
     return merge([body, fringe(body, int(SPRIGS * length), 0.2, rng).with_level(NEAR)])
 
 
@@ -335,9 +339,9 @@ def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
         size = np.array([1.0, 1.0, rng.uniform(0.8, 1.3)]) * radius * rng.uniform(0.5, 0.7)
         at[2] = 0.75 * size[2]
         one = int(rng.integers(1 << 30))
-        lump = blob(size, at, Tag.VEGETATION, (80, 116, 50), one, 5)
+        lump = blob(size, at, Tag.VEGETATION, (76, 102, 58), one, 5)
         near += [lump, fringe(lump, 24, 0.22, rng)]
-        far.append(blob(size, at, Tag.VEGETATION, (80, 116, 50), one, 3))
+        far.append(blob(size, at, Tag.VEGETATION, (76, 102, 58), one, 3))
     return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
 
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from neuralsim.town.assets import prop_meshes
-from neuralsim.town.assets.lit_bodies import COLUMNS, body_row
-from neuralsim.town.assets.meshes import Mesh
+from neuralsim.town.assets.lit_bodies import COLUMNS, body_row, wheel_row
+from neuralsim.town.assets.meshes import Mesh, corner_normals
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from neuralsim.town.assets.vehicle_meshes import vehicle_templates, vehicles
@@ -27,7 +27,8 @@ Vector = tuple[float, float, float]
 class Templates:
     """The templates: ``meshes`` in order, their ``index`` by name, and the ``wheels`` of vehicles.
 
-    ``bodies`` f32 (meshes, K) are parameters of the moving ones for shading (see `body_row`), 0 for others.
+    ``bodies`` f32 (meshes, K) are parameters of the moving ones for shading (see `body_row`), 0 for others; ``normals``
+    are their ``corner_normals``, of others i8 (0, 9).
     """
 
     def __init__(self) -> None:
@@ -63,8 +64,15 @@ class Templates:
         walkers = {f"{kind} {phase}" for kind in KINDS for phase in range(PHASES)}
         for name in (*self.vehicles, *walkers):
             self.bodies[self.index[name]] = body_row(name, self.meshes[self.index[name]])
-        for whole, body, _, _ in parts:
+        self.normals = [np.zeros((0, 9), np.int8) for _ in self.meshes]
+        for name in (*self.vehicles, *walkers):
+            self.normals[self.index[name]] = corner_normals(self.meshes[self.index[name]])
+        for (whole, body, wheel, vehicle), name in zip(parts, self.vehicles, strict=True):
             self.bodies[body] = self.bodies[whole]
+            if len(vehicle.wheels) > 2:
+                self.bodies[wheel] = wheel_row(name, vehicle.wheels[0].radius)
+            for part in (body, wheel):
+                self.normals[part] = corner_normals(self.meshes[part])
 
     def _add(self, name: str, mesh: Mesh) -> None:
         self.index[name] = len(self.meshes)

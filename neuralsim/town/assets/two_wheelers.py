@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.town.assets.meshes import FAR, NEAR, PAINT, RGB, Mesh, box, loft, merge, sphere, tube
+from neuralsim.town.assets.meshes import FAR, NEAR, PAINT, RGB, SHIRT, Mesh, box, loft, merge, sphere, tube
 from neuralsim.town.assets.people_meshes import Body, Posture, person
 
 BLACK: RGB = (26, 26, 28)
@@ -79,7 +79,7 @@ def _rider(
     helmet: RGB | None,
 ) -> Mesh:
     posture = Posture(seat, lean, hip, knee, (reach, reach), (18.0, 18.0), 8.0, 9.0)
-    return person(Body(tag=Tag.RIDER, helmet=helmet), posture)
+    return person(Body(top="pullover", upper=SHIRT, hair="cap", helmet=helmet, tag=Tag.RIDER), posture)
 
 
 def bicycle(radius: float, base: float, seat: float) -> TwoWheeler:

@@ -1,4 +1,8 @@
-"""The thread that ticks the town while no client is in synchronous mode."""
+"""The thread that ticks the town while no client is in synchronous mode.
+
+A drive or a recording must find the town in the same state however busy the machine is. So nothing moves until the
+first client has had time to become synchronous; if it waits for a tick meanwhile, it gets one in which nothing moves.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from contextlib import AbstractContextManager
 
 FIRST_CLIENT_TIMEOUT = 2.0  # s without a call until the first client of a new town is taken to stay asynchronous
 FIRST_CLIENT_MAX_WAIT = 10.0  # s after its first call until it is taken to stay asynchronous in any case
-IDLE_BEFORE_TICK = 0.25  # s without a call after which it gets one tick meanwhile
+IDLE_BEFORE_TICK = 0.25  # s without a call after which it gets a tick in which nothing moves
 RATE = 30.0  # ticks per second while no client is synchronous; 1 / RATE is also the default step
 
 
@@ -18,22 +22,25 @@ class Clock:
 
     Args:
         tick: Called with the seconds since the last tick began.
+        tick_idly: Called for a tick in which nothing moves.
         delta: Returns the seconds that one tick lasts.
         is_synchronous: Returns whether a client ticks by itself.
         lock: Guards what ``is_synchronous`` reads.
-        is_patient: Whether to give the first client time to become synchronous before anything moves.
+        patience: Seconds without a call after which the first client is taken to stay asynchronous; 0: everything moves
+            at once, infinity: not until it is synchronous.
     """
 
     def __init__(
         self,
         tick: Callable[[float], None],
+        tick_idly: Callable[[], None],
         delta: Callable[[], float],
         is_synchronous: Callable[[], bool],
         lock: AbstractContextManager[object],
-        is_patient: bool,
+        patience: float,
     ) -> None:
-        self._tick, self._delta, self._is_synchronous, self._lock = tick, delta, is_synchronous, lock
-        self._is_patient = is_patient
+        self._tick, self._tick_idly, self._delta = tick, tick_idly, delta
+        self._is_synchronous, self._lock, self._patience = is_synchronous, lock, patience
         self._stop = threading.Event()
         self._running = threading.Event()  # set while the town ticks by itself
         self._has_client = threading.Event()  # set by the first call of a client
@@ -90,17 +97,17 @@ class Clock:
 
     def _await_first_client(self) -> bool:
         """Give the first client time to become synchronous, so that it always finds the same town; False if stopped."""
-        latest = time.monotonic() + FIRST_CLIENT_MAX_WAIT
+        latest = time.monotonic() + max(FIRST_CLIENT_MAX_WAIT, self._patience)
         last_tick = 0.0
         while (
-            self._is_patient
+            self._patience > 0.0
             and not self._is_synchronous()
-            and time.monotonic() < min(latest, self._last_call + FIRST_CLIENT_TIMEOUT)
+            and time.monotonic() < min(latest, self._last_call + self._patience)
         ):
             if self._stop.wait(0.05):
                 return False
             if time.monotonic() > max(last_tick, self._last_call) + IDLE_BEFORE_TICK:
                 # It may be waiting for a tick, as ``get_world()`` of an asynchronous town does.
-                self._tick(0.0)
+                self._tick_idly()
                 last_tick = time.monotonic()
         return True

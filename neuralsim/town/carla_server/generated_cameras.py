@@ -20,8 +20,6 @@ AUTO, OFF = "auto", "off"  # values of that attribute besides the styles: that o
 class GeneratedCamera(Protocol):
     """One camera, whose images are generated one after another: the generator keeps its past."""
 
-    needs_lamps: bool  # whether frames must list their lit lamps
-
     def is_ready(self) -> bool:
         """Return whether ``submit`` takes a frame without waiting."""
 

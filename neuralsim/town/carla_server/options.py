@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from bridge.process import presets
 from bridge.process.json_lines import ProcessOptions
-from bridge.process.option_types import Count, Crowd, Port
+from bridge.process.option_types import Count, Crowd, Port, Seconds
 from bridge.process.options import Arg
 
 DEFAULT = "oldtown"
@@ -40,6 +40,11 @@ class TownOptions(ProcessOptions):
     """Number of vehicles that drive themselves."""
     walkers: Crowd = 12
     """Number of pedestrians."""
+
+    strict: bool = False
+    """Be no kinder to clients than CARLA's own server: keep their settings, round optical flow, send in any order."""
+    loading: Seconds = 10.0
+    """With --strict: how long loading another world stalls the server."""
 
     @property
     def maps(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ python -m neuralsim.town.carla_server --port 2000 --town oldtown --seed 0
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,8 @@ from bridge.untrusted import limits
 from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit
 from bridge.untrusted.memory import memory_limit
 from neuralsim.town.carla_server import handlers, structs
-from neuralsim.town.carla_server.clock import RATE
+from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE
+from neuralsim.town.carla_server.compat.strictness import Strictness
 from neuralsim.town.carla_server.compile_stamp import CompiledStamp
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.options import TownOptions
@@ -75,10 +77,13 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
         available = maps(options.maps, options.as_carla)
         first = next(iter(available))
         options.announce_step(f"Building {first}: the first time takes longer", console)
-        has_traffic = bool(options.vehicles or options.walkers)
+        strict = Strictness(options.loading) if options.strict else None
+        # The client of a drive becomes synchronous in any case, but on a busy machine that may take long.
+        others = FIRST_CLIENT_TIMEOUT if options.vehicles or options.walkers else 0.0
+        patience = 0.0 if strict else math.inf if options.with_parent else others
         address = options.host, options.port, options.streaming_port
         generator = make_generator() if make_generator is not None else None
-        server = TownServer(make_world, first, available, *address, has_traffic, generator)
+        server = TownServer(make_world, first, available, *address, patience, strict, generator)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1

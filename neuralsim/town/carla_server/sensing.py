@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.geometry import focal_length
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.town import frames
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.actor_states import ActorStates
-from neuralsim.town.carla_server.compat import gbuffers
+from neuralsim.town.carla_server.compat import gbuffers, strictness
 from neuralsim.town.carla_server.compat.event_camera import EventCamera
 from neuralsim.town.carla_server.compat.instruments import INSTRUMENTS
 from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY, Cast, Instrument, Measurement
@@ -63,7 +64,7 @@ class Sensor:
 
 
 class Sensing:
-    """All sensors of ``world``; also the ``SensorContext`` of its instruments."""
+    """All sensors of ``world``; also the ``SensorContext`` of its instruments. ``is_strict``: ``compat.strictness``."""
 
     def __init__(
         self,
@@ -71,9 +72,10 @@ class Sensing:
         actor_states: ActorStates,
         streams: StreamServer,
         warn: Callable[[str], None],
+        is_strict: bool = False,
         generator: ImageGenerator | None = None,
     ) -> None:
-        self.world, self.actor_states, self.streams = world, actor_states, streams
+        self.world, self.actor_states, self.streams, self._is_strict = world, actor_states, streams, is_strict
         self.generator = generator
         self.sensors: dict[int, Sensor] = {}
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
@@ -243,6 +245,8 @@ class Sensing:
                 )
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
                 jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposure))
+        if self._is_strict:
+            jobs = strictness.any_order(jobs, self.world.frame)
         if jobs or later:  # the simulator's own images do not wait for the generator
             self._pending.append(self._image_worker.submit(_run_all, jobs + later))
 
@@ -251,14 +255,12 @@ class Sensing:
         world, actor = self.world, self.world.actors[ident]
         exposure, sensor.since = world.exposure(ident, "rgb", since=sensor.since), world.instant()
         camera, tick, now, weather = frames.camera_of(world, ident), world.frame, world.time, dict(world.weather)
-        header, lit = self._header(sensor, actor), frames.lit_lamps(world, actor.parent)
+        header, bulbs = self._header(sensor, actor), frames.lit_bulbs(world, camera)
 
         def generate() -> None:
             with self._isolated(sensor.kind):
                 planes = exposure()
-                frame = frames.as_frame(planes, camera, tick, now, weather, "rgb")
-                if generated.needs_lamps:
-                    frame.lamps = frames.visible_lamps(lit, frame)
+                frame = frames.as_frame(planes, camera, tick, now, weather, "rgb", bulbs)
                 self._publish_gbuffers(sensor, header, planes, camera)
                 generated.submit(frame, partial(self._publish_generated, sensor, header, frame))
 
@@ -288,6 +290,8 @@ class Sensing:
                 return
             pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))
             camera_images.encode(sensor.kind, planes, pixels, sensor.fov, pose)
+            if self._is_strict:
+                strictness.degrade(sensor.kind, planes, pixels, focal_length(width, sensor.fov), pose)
             self.streams.publish(sensor.stream, (header, size), pixels)
             self._publish_gbuffers(sensor, header, planes, Camera(width, height, sensor.fov, pose))
 
@@ -304,7 +308,7 @@ class Sensing:
                 self.streams.publish(stream, (header, size), pixels)
 
     def _due(self, *type_prefixes: str, casting: bool = False, complete: bool = True) -> list[tuple[int, Sensor]]:
-        """Return the sensors of these kinds, with or without rays, that are due and have subscribers.
+        """Return the sensors of these kinds, with or without rays, that are due and have subscribers or render anyway.
 
         Unless ``complete``, cameras whose generator is busy stay due.
 
@@ -319,7 +323,8 @@ class Sensing:
             if not complete and sensor.generated is not None and not sensor.generated.is_ready():
                 continue
             if sensor.kind.startswith(type_prefixes) and sensor.due <= now:
-                if self.streams.subscriber_count(sensor.stream):
+                renders_anyway = self._is_strict and sensor.kind.startswith("sensor.camera.")
+                if self.streams.subscriber_count(sensor.stream) or (renders_anyway and sensor.generated is None):
                     due.append((ident, sensor))
                 sensor.due += sensor.period
                 if sensor.due <= now:  # its first tick, or ticks are longer than its period

@@ -7,9 +7,6 @@ import xml.etree.ElementTree as ET
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from neuralsim.town.assets.templates import templates
 from neuralsim.town.carla_server.compat import level_objects, navigation_mesh
 from neuralsim.town.carla_server.compat.level_objects import EnvironmentObject
 
@@ -55,15 +52,13 @@ class StaticScene:
 
     @cached_property
     def lamps(self) -> dict[int, list[Any]]:
-        """Each street lamp's ``rpc::LightState`` by id: id, place, lumen, group, colour, whether it is on."""
-        _, props, _ = self.world.shapes()
-        catalogue = templates()
+        """Each street lamp's ``rpc::LightState`` by id: id, place, lumen, group, colour, whether it is switched on.
+
+        By night all of them are on.
+        """
         lamps: dict[int, list[Any]] = {}
-        for kind, lumen in LAMPS.items():
-            for k in np.flatnonzero(props.template == catalogue.index[kind]).tolist():
-                height = float(catalogue.meshes[catalogue.index[kind]].bounds[1][2])
-                place = props.pose[k] @ (0.0, 0.0, height, 1.0)
-                lamps[k + 1] = [k + 1, place[:3].tolist(), lumen, STREET, list(WARM_WHITE), False]
+        for k, (kind, place) in self.world.static_town.street_lamps.items():
+            lamps[k + 1] = [k + 1, list(place), LAMPS[kind], STREET, list(WARM_WHITE), False]
         return lamps
 
 

@@ -10,7 +10,10 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bridge.tags import Tag
+from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.blueprint_library import vehicle_tag
 from neuralsim.town.core.types import Actor, Blueprint, Transform, VehicleControl
 from neuralsim.town.dynamics.vehicle_dynamics import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
@@ -52,6 +55,7 @@ SENSOR_TYPES = {
 WORLD_OBSERVER = 17
 GBUFFER = 18
 MAP_CHANGED = 1  # bit of the snapshot's state that makes a client reload the map
+LAMPS_CHANGED = 2  # bit of it that makes a client query the street lamps
 
 SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
 IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
@@ -248,17 +252,30 @@ def frontal_area(actor: Actor) -> float:
     return 4.0 * (actor.extent[1] or 0.9) * (actor.extent[2] or 0.75) * 0.85
 
 
+def _wheels(actor: Actor) -> list[tuple[list[float], float]]:
+    """Return place in the vehicle and radius, m, of its four wheels: front left and right, rear left and right.
+
+    CARLA lists four for two-wheelers, too; of a lorry's these are the outermost.
+    """
+    table = templates().wheels
+    first, count = (table.first[actor.template], table.count[actor.template]) if actor.template >= 0 else (0, 0)
+    at = table.at[first : first + count]
+    if not count:
+        length, width = 0.62 * (actor.extent[0] or 2.3), 0.85 * (actor.extent[1] or 0.9)
+        return [([x, y, WHEEL_RADIUS], WHEEL_RADIUS) for x in (length, -length) for y in (-width, width)]
+    ends = [np.flatnonzero(np.abs(at[:, 0] - x) < 0.01) for x in (at[:, 0].max(), at[:, 0].min())]
+    chosen = [end[pick(at[end, 1])] for end in ends for pick in (np.argmin, np.argmax)]
+    return [(at[k].tolist(), float(table.radius[first + k])) for k in chosen]
+
+
 def physics_control(actor: Actor, spec: VehicleSpec) -> list[Any]:
-    """Return a vehicle's ``carla.VehiclePhysicsControl``, with its wheels at its corners."""
-    length, width = actor.extent[0] or 2.3, actor.extent[1] or 0.9
+    """Return a vehicle's ``carla.VehiclePhysicsControl``."""
     pose = actor.transform.matrix()
     wheels = []
-    track = 0.85 if spec.wheels == 4 else 0.0  # CARLA lists four wheels for two-wheelers too
-    for x, y in ((0.62, -track), (0.62, track), (-0.62, -track), (-0.62, track)):
-        steer, hand_brake = (spec.steer, 0.0) if x > 0 else (0.0, 3000.0)
-        place = pose @ (x * length, y * width, 0.33, 1.0)
-        position = [float(100.0 * value) for value in place[:3]]  # CARLA gives wheel positions in centimetres
-        wheels.append([TYRE, 0.25, steer, 33.0, 1500.0, hand_brake, 2.0, 17.0, 1000.0, position])
+    for number, (local, radius) in enumerate(_wheels(actor)):
+        steer, hand_brake = (spec.steer, 0.0) if number < 2 else (0.0, 3000.0)
+        position = [float(100.0 * value) for value in (pose @ (*local, 1.0))[:3]]  # CARLA gives these in centimetres
+        wheels.append([TYRE, 0.25, steer, 100.0 * radius, 1500.0, hand_brake, 2.0, 17.0, 1000.0, position])
     gears = [[ratio, 0.5, 0.65] for ratio in GEARS]
     return [
         [[0.0, 200.0], [2000.0, 350.0], [5500.0, 250.0]], MAX_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.3, 10.0,

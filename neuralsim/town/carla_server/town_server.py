@@ -2,7 +2,8 @@
 
 One lock guards the world. Functions run under it in the thread of their connection, and so does a tick: it sends the
 snapshot, lets the client continue, then starts casting the rays and rendering the images of that same frame in threads
-of their own, for which only the next tick waits. While no client is synchronous, ``Clock`` ticks the town.
+of their own, for which only the next tick waits. While no client is synchronous, ``Clock`` ticks the town. A strict
+town gives clients less help, as CARLA's own server does: ``compat.strictness``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.weather import darkness
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
-from neuralsim.town.carla_server.clock import RATE, Clock
+from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE, Clock
 from neuralsim.town.carla_server.compat.recorder import Recorder
+from neuralsim.town.carla_server.compat.strictness import ASYNCHRONOUS, FRAME_TIMEOUT, Strictness
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
 from neuralsim.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
@@ -33,7 +36,14 @@ if TYPE_CHECKING:
     from neuralsim.town.world import World
 
 MAX_STEP = 0.1  # s, longest step of a town that ticks by itself
+MAX_REAL_STEP = 0.4  # s, longest step of a synchronous town without a fixed one; slower machines see slow motion
+PAUSE = 1.0  # s between two ticks after which that client has paused rather than been slow
+#: Calls of CARLA's client while it waits for a world: in a loop, and of its own accord for each snapshot.
+_LOADING = (
+    "get_episode_info", "get_episode_settings", "get_sensor_token", "query_lights_state", "tick_cue", "version",
+)  # fmt: skip
 UPLOADED = "OpenDriveMap"  # CARLA's name for a map sent by a client
+FIRST_FRAME_MULTIPLE = 60  # of the shifts of ``bridge.jitter`` and of the frames at which a bridge begins
 RESUBSCRIBE_TIMEOUT = 1.0  # s that a new world waits for the client that requested it to subscribe again
 
 
@@ -82,8 +92,9 @@ class TownServer:
         host: Address to listen on.
         port: Port for clients, 0: any free port.
         streaming_port: Port for sensor data, 0: any free port.
-        is_patient: Whether a first client that becomes synchronous at once finds the town in its initial state; of no
-            use if nothing moves by itself.
+        patience: Seconds without a call that the first client gets to become synchronous, so that it finds the town in
+            its initial state; 0: none, as in a strict town.
+        strict: How strict to be, None for a kind town.
         generator: What makes the images of rgb cameras that do not choose the simulator's own.
     """
 
@@ -95,11 +106,13 @@ class TownServer:
         host: str = "127.0.0.1",
         port: int = 2000,
         streaming_port: int = 0,
-        is_patient: bool = True,
+        patience: float = FIRST_CLIENT_TIMEOUT,
+        strict: Strictness | None = None,
         generator: ImageGenerator | None = None,
     ) -> None:
-        self.generator = generator
+        self.strict, self.generator = strict, generator
         self.lock = threading.RLock()
+        self._ticked = threading.Condition()  # notified after each tick and change of settings
         self._ticking = threading.Lock()  # held while waiting for the sensors; taken before ``lock``
         self.rpc = RpcServer(host, port, self._dispatch, self._closed)
         try:
@@ -115,17 +128,22 @@ class TownServer:
             self.rpc.close()
             raise
         self.snapshots = self.streams.open()
+        self._was_dark = False
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
         self.traffic_managers: dict[int, tuple[str, Connection]] = {}  # port -> its host, its client
         self._master: Connection | None = None  # the client that is in synchronous mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
+        self._last_tick = 0.0  # monotonic time at which the last tick began
         self._clock = Clock(
-            self._tick_freely, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock, is_patient
-        )
+            self._tick_freely, self._tick_idly, lambda: self.delta, lambda: self.settings.synchronous_mode, self.lock,
+            0.0 if strict else patience,
+        )  # fmt: skip
         self._warnings: set[str] = set()
         self.episode = 0
         self._pending: PendingWorld | None = None
+        self._loader: Connection | None = None  # the client that may not have noticed yet that its world is there
+        self._asked_settings = False  # whether its last call was for the settings
         self.sensing: Sensing
         self._adopt(self.world)
 
@@ -135,10 +153,12 @@ class TownServer:
         return self.rpc.port
 
     def start(self) -> None:
-        """Accept clients and begin to tick."""
+        """Accept clients and begin to tick: a strict town at once, a kind one with the first client."""
         self.streams.start()
         self.rpc.start()
         self._clock.start()
+        if self.strict is not None:
+            self._clock.note_call(is_probe=False)
 
     def close(self) -> None:
         """Drop every client and stop ticking."""
@@ -190,7 +210,8 @@ class TownServer:
             self.sensing.close()
         self.world = world
         self.actor_states = ActorStates(world)
-        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn, self.generator)
+        is_strict = self.strict is not None
+        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn, is_strict, self.generator)
         self.vehicle_commands = VehicleCommands(world)
         self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
@@ -211,8 +232,17 @@ class TownServer:
         with self.lock:
             self.settings = settings
             self._master = connection if settings.synchronous_mode else None
+            if settings.synchronous_mode and self.world.time == 0.0:  # however many ticks it has been idle
+                self.world.frame += -self.world.frame % FIRST_FRAME_MULTIPLE
             (self._clock.pause if settings.synchronous_mode else self._clock.resume)()
-            return int(self.world.frame)
+            frame = int(self.world.frame)
+        self._notify_ticked()
+        return frame
+
+    def reset_settings(self, connection: Connection) -> None:
+        """Reset the settings for a new episode: a kind town those of a synchronous client, a strict one all."""
+        if self.strict is not None or self.settings.synchronous_mode:
+            self.set_settings(Settings(), connection)
 
     @property
     def delta(self) -> float:
@@ -222,19 +252,31 @@ class TownServer:
     def tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """Advance everything by one step.
 
-        ``then`` is called with the frame number once the snapshot is sent and before rays and images are begun.
+        Without a fixed step, a step is the real time since the last one, as in CARLA; ``World`` divides it where it is
+        long. ``then`` is called with the frame number once the snapshot is sent and before rays and images are begun.
         """
         self._await_requester()
         with self._ticking:
             self.sensing.finish()
             with self.lock:
-                self._tick(then)
+                elapsed = time.monotonic() - self._last_tick
+                if not self.settings.fixed_delta_seconds and elapsed < PAUSE:
+                    self._delta = min(max(elapsed, 0.001), MAX_REAL_STEP)
+                try:
+                    self._tick(then)
+                finally:
+                    self._delta = 1.0 / RATE
+        self._notify_ticked()
 
     def _tick(self, then: Callable[[int], None] = lambda _: None) -> None:
         """Do the work of ``tick``, with both locks held and the sensors finished."""
+        self._last_tick = time.monotonic()
         if self._pending is not None:
-            world, self._pending = self._pending.world, None
+            world, requester, self._pending = self._pending.world, self._pending.requester, None
+            if self.strict is not None:
+                time.sleep(self.strict.loading)
             self._adopt(world)
+            self._loader = requester
             then(world.frame)
             return
         self.vehicle_commands.before(self.delta)
@@ -254,24 +296,41 @@ class TownServer:
         if not self.settings.synchronous_mode:
             call.answer(wrap(self.world.frame + 1))
             return
-        self.streams.await_subscriptions(call.connection)
-        self.tick(lambda frame: call.answer(wrap(frame)))
+        if self.strict is not None:
+            with self._ticking:
+                call.answer(wrap(self.world.frame + 1))
+            self.tick()
+        elif call.connection is self._loader and self._asked_settings:
+            # While it waits for the world that it loads, CARLA's client asks for the settings and then for a tick,
+            # again and again. How often depends on the machine's load, so the new world must not move by that.
+            call.answer(wrap(self.world.frame))
+        else:
+            self.streams.await_subscriptions(call.connection)
+            self.tick(lambda frame: call.answer(wrap(frame)))
 
     def _publish_snapshot(self, delta: float, state: int = 0) -> None:
         world = self.world
+        is_dark = darkness(world.weather) > 0.0
+        if is_dark != self._was_dark:
+            self._was_dark, state = is_dark, state | structs.LAMPS_CHANGED
         header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
         episode = (self.episode, time.monotonic(), delta, 0, 0, 0)
-        welcome, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
-        self.streams.publish(self.snapshots, (header, current, records), welcome=(header, welcome, records))
+        first, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
+        welcome = (header, first, records) if self.strict is None else None
+        self.streams.publish(self.snapshots, (header, current, records), welcome=welcome)
 
     def _dispatch(self, call: Call) -> Any:
         self._clock.note_call(is_probe=call.name == "version")
+        if call.connection is self._loader and call.name not in _LOADING:
+            self._loader = None
         function = FUNCTIONS.get(call.name)
         if function is None:
             # Printed here as well: for many functions the client does not wait for the answer.
             self._warn(f"not supported: {call.name[:80]!r}")
             raise RpcError(f"not supported by the town: {call.name}")
+        if self.strict is not None and call.name not in ASYNCHRONOUS:
+            self._await_tick()
         try:
             if call.name in WITHOUT_LOCK:
                 return function(self, call, *call.args)
@@ -283,6 +342,24 @@ class TownServer:
             raise RpcError(f"{call.name}: {error}") from None
         except Exception as error:  # whatever a client sends, the server keeps running for the others
             raise RpcError(f"{call.name}: invalid arguments ({type(error).__name__}: {error})") from None
+        finally:
+            if call.connection is self._loader and call.name in ("get_episode_settings", "tick_cue"):
+                self._asked_settings = call.name == "get_episode_settings"
+
+    def _await_tick(self) -> None:
+        """Wait for the end of the current tick, which begins without a client in a town that is asynchronous."""
+        with self._ticked:
+            frame = self.world.frame
+            if not self.settings.synchronous_mode:
+                over = FRAME_TIMEOUT + time.monotonic()
+                while self.world.frame == frame and not self.settings.synchronous_mode and time.monotonic() < over:
+                    self._ticked.wait(0.05)
+        with self.lock:
+            pass
+
+    def _notify_ticked(self) -> None:
+        with self._ticked:
+            self._ticked.notify_all()
 
     def _warn(self, text: str) -> None:
         """Print a warning to standard error, once."""
@@ -291,16 +368,23 @@ class TownServer:
             print(f"town: {text}", file=sys.stderr, flush=True)
 
     def _closed(self, connection: Connection) -> None:
-        """Leave synchronous mode when the client that requested it has disconnected."""
+        """Leave synchronous mode when the client that requested it has disconnected; a strict town stays."""
         with self.lock:
             for number in [number for number, (_, owner) in self.traffic_managers.items() if owner is connection]:
                 del self.traffic_managers[number]
             if self._pending is not None and connection is self._pending.requester:
                 self._pending.resubscribed.set()
-            if connection is self._master:
+            if connection is self._master and self.strict is None:
                 self._master = None
                 self.settings = Settings()
                 self._clock.resume()
+
+    def _tick_idly(self) -> None:
+        """Tick while nothing moves, not even the time: a new frame for a client that waits for one."""
+        with self._ticking, self.lock:
+            if not self.settings.synchronous_mode:
+                self.world.frame += 1
+                self._publish_snapshot(self.delta)
 
     def _tick_freely(self, elapsed: float) -> None:
         """Tick, unless a client is in synchronous mode.
@@ -322,3 +406,4 @@ class TownServer:
                     self._warn(f"a tick failed: {type(error).__name__}: {error}")
                 finally:
                     self._delta = 1.0 / RATE
+        self._notify_ticked()

@@ -66,6 +66,21 @@ CAR_COLOURS = (
     "30,74,60", "172,150,112", "96,130,168", "186,60,36",
 )  # fmt: skip
 
+#: The same as often as on those streets: half are grey or black, a fifth white, some blue or red.
+STREET_COLOURS = tuple(
+    colour
+    for colour, count in zip(CAR_COLOURS, (9, 9, 5, 7, 5, 3, 7, 1, 1, 1, 2, 1), strict=True)
+    for _ in range(count)
+)
+#: How many of each type of car there are on the streets, over the usual ones: others are 1.
+TYPE_SHARES = {
+    "vehicle.tesla.cybertruck": 0.1, "vehicle.ford.crown": 0.05, "vehicle.jeep.wrangler_rubicon": 0.3,
+    "vehicle.ford.mustang": 0.2, "vehicle.dodge.charger_2020": 0.3, "vehicle.volkswagen.t2": 0.4,
+    "vehicle.nissan.patrol": 0.5, "vehicle.audi.tt": 0.4, "vehicle.mercedes.coupe": 0.5,
+    "vehicle.citroen.c3": 1.6, "vehicle.seat.leon": 2.2, "vehicle.audi.a2": 1.2, "vehicle.nissan.micra": 1.2,
+    "vehicle.bmw.grandtourer": 1.6,
+}  # fmt: skip
+
 #: CARLA's walkers and the kind of each; the town's own pedestrians are the first ones of each kind.
 WALKERS = {f"walker.pedestrian.{k + 1:04d}": list(KINDS)[k % len(KINDS)] for k in range(51)}
 TOWNSPEOPLE = list(WALKERS)[: len(KINDS)]
@@ -97,6 +112,8 @@ PROPS = {
 } | {f"static.prop.{name}": f"box {name}" for name in BOXES}
 FRICTION = "static.trigger.friction"
 SPECTATOR = Blueprint("spectator", "spectator")
+#: Whether the parked cars and the furniture at its place go when it is spawned. CARLA's blueprints do not have it.
+CLEARS_PLACE = Attribute("clears_place", "bool", "false")
 TRAFFIC_LIGHT = Blueprint("traffic.traffic_light", "traffic,traffic_light")
 EMPTY = Blueprint("util.actor.empty", "util,actor,empty", (Attribute("role_name", "string", "front"),))
 WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
@@ -157,6 +174,7 @@ def _vehicle(name: str) -> Blueprint:
             Attribute("has_dynamic_doors", "bool", str(has_doors).lower(), (), False),
             Attribute("sticky_control", "bool", "true"),
             Attribute("terramechanics", "bool", "false"),
+            CLEARS_PLACE,
         ),
     )
 
@@ -167,13 +185,14 @@ def _walker(name: str, kind: str) -> Blueprint:
         ",".join(name.split(".")),
         (
             _role("pedestrian"),
-            Attribute("gender", "string", "female" if kind == "woman" else "male", (), False),
+            Attribute("gender", "string", "female" if kind.startswith("woman") else "male", (), False),
             Attribute("age", "string", "child" if kind == "child" else "adult", (), False),
             Attribute("generation", "int", "2" if int(name[-4:]) > 14 else "1", (), False),
             Attribute("is_invincible", "bool", "true"),
             Attribute("speed", "float", "1.4", ("0.0", "1.4", "2.8")),
             Attribute("can_use_wheelchair", "bool", "false", (), False),
             Attribute("use_wheelchair", "bool", "false"),
+            CLEARS_PLACE,
         ),
     )
 

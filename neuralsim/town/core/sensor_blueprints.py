@@ -23,8 +23,10 @@ _EXPOSURE = (
     "black_clip=0.0 white_clip=0.04 temp=6500.0 tint=0.0 chromatic_aberration_intensity=0.0 "
     "chromatic_aberration_offset=0.0"
 )
-#: Two are not CARLA's: ``jitter`` shifts each frame by a fraction of a pixel as given by ``bridge.jitter``;
-#: ``half_size`` sends every second pixel of every second row, which is cheap next to other cameras of that size there.
+#: Attributes that CARLA's sensors do not have: ``jitter`` shifts each frame by a fraction of a pixel as given by
+#: ``bridge.jitter``; ``half_size`` sends every second pixel of every second row, which is cheap next to other cameras
+#: of that size there; ``exact`` says that optical flow is not rounded.
+NOT_CARLAS = ("jitter", "half_size", "exact")
 _IMAGE = "image_size_x:int=800 image_size_y:int=600 fov=90.0 sensor_tick=0.0 jitter:bool=false"
 _EVENTS = (
     "positive_threshold=0.3 negative_threshold=0.3 sigma_positive_threshold=0.0 sigma_negative_threshold=0.0 "
@@ -67,7 +69,7 @@ SENSORS = {
     "sensor.camera.depth": f"{_IMAGE} {_LENS}",
     "sensor.camera.semantic_segmentation": f"{_IMAGE} {_LENS}",
     "sensor.camera.instance_segmentation": f"{_IMAGE} {_LENS}",
-    "sensor.camera.optical_flow": f"{_IMAGE} {_LENS}",
+    "sensor.camera.optical_flow": f"{_IMAGE} exact:bool=true {_LENS}",
     "sensor.camera.normals": f"{_IMAGE} {_LENS}",
     "sensor.camera.cosmos_visualization": f"{_IMAGE} {_LENS}",
     "sensor.camera.dvs": f"{_IMAGE} {_LENS} {_EXPOSURE} {_EVENTS}",

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from neuralsim.town.assets.people_meshes import KINDS
+from neuralsim.town.assets.looks import COATS
+from neuralsim.town.assets.people_meshes import KINDS, SHARES
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.core.types import Actor, Blueprint, Transform
@@ -73,10 +74,10 @@ class BackgroundActors:
         if table.on_motorways:
             share |= {"truck": 2.5, "bicycle": 0.0}
         names = list(base)
-        weights = np.array([share[base[name]] for name in names])
+        weights = np.array([share[base[name]] * blueprint_library.TYPE_SHARES.get(name, 1.0) for name in names])
         chosen = [names[k] for k in rng.choice(len(names), count, p=weights / weights.sum())]
         for name in chosen:
-            self.vehicles.append(self._add(name, str(rng.choice(blueprint_library.CAR_COLOURS)), name).id)
+            self.vehicles.append(self._add(name, str(rng.choice(blueprint_library.STREET_COLOURS)), name).id)
         sizes = np.array([self._actors[k].extent for k in self.vehicles]).reshape(-1, 3) * 2
         spread = np.array([SPECS[base[name]].wheelbase for name in chosen])
         traffic = Traffic(table, sizes[:, 0], sizes[:, 1], sizes[:, 0] * spread)
@@ -88,11 +89,11 @@ class BackgroundActors:
     def _populate_pavements(self, ground: Ground, network: Network, count: int) -> Walkers:
         """Create up to ``count`` pedestrians on random pavements."""
         rng, kinds = self._rng, blueprint_library.TOWNSPEOPLE
-        picked = [kinds[k] for k in rng.choice(len(kinds), count, p=np.array([0.35, 0.3, 0.25, 0.1]))]
+        picked = [kinds[k] for k in rng.choice(len(kinds), count, p=np.array(SHARES))]
         scale = np.array([KINDS[blueprint_library.WALKERS[name]].scale for name in picked])
         walkers = Walkers(ground, count, scale, rng, network.crosswalks)
         for name in picked[: len(walkers)]:
-            colour = ",".join(str(v) for v in rng.integers(30, 200, 3))
+            colour = ",".join(map(str, COATS[int(rng.integers(30, 200, 3).sum()) % len(COATS)]))
             self.people.append(self._add(name, colour, f"{blueprint_library.WALKERS[name]} 0").id)
         return walkers
 

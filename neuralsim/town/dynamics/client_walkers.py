@@ -6,13 +6,12 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from neuralsim.town.assets.people_meshes import KINDS, PHASES
+from neuralsim.town.assets.people_meshes import KINDS, phase_of
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.core.types import Actor
 from neuralsim.town.dynamics.driven_vehicles import SUNK
 from neuralsim.town.dynamics.vehicle_dynamics import GRAVITY
-from neuralsim.town.dynamics.walkers import STRIDE
 from neuralsim.town.ground.blocks import Ground
 
 STEP = 0.4  # m that pedestrians step up or down
@@ -102,7 +101,7 @@ class ClientWalkers:
             actor = self._actors[actor_id]
             kind = blueprint_library.WALKERS[actor.blueprint.id]
             is_moving = float(np.hypot(actor.velocity[0], actor.velocity[1])) > 0.1
-            phase = int(walked / (STRIDE * KINDS[kind].scale) * PHASES) % PHASES if is_moving else 0
+            phase = phase_of(walked, KINDS[kind].scale) if is_moving else 0
             actor.template = templates().walkers[kind] + phase
 
     @property

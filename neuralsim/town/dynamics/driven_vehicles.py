@@ -69,7 +69,10 @@ class Patch:
 
 
 class DrivenVehicles:
-    """All driven vehicles. ``drives``: their states by actor id; ``events``: collisions of the last step."""
+    """All driven vehicles.
+
+    ``drives``: their states by actor id; ``events``: collisions of the last step; ``solid``: what stands in the town.
+    """
 
     def __init__(self, actors: dict[int, Actor], ground: Ground, solid: Obstacles) -> None:
         self.drives: dict[int, VehicleState] = {}
@@ -79,7 +82,7 @@ class DrivenVehicles:
         self.no_gravity: set[int] = set()  # actors without gravity
         self.one_tick_controls: set[int] = set()  # vehicles whose control is reset after each tick
         self.patches: dict[int, Patch] = {}  # by the id of their actor
-        self._actors, self._ground, self._solid = actors, ground, solid
+        self._actors, self._ground, self.solid = actors, ground, solid
         # Recent contacts of each vehicle (see `Contact.key`), and for how many seconds each of them still counts.
         self._touching: dict[int, dict[int, float]] = {}
 
@@ -152,7 +155,7 @@ class DrivenVehicles:
         ``half``, ``middle``: half sizes and centre of its box, m.
         """
         x, y, yaw = pose.x, pose.y, float(np.radians(pose.yaw))
-        if self._solid.hit(x, y, yaw, half[0], half[1], pose.z)[0] >= 0:
+        if self.solid.hit(x, y, yaw, half[0], half[1], pose.z)[0] >= 0:
             return True
         for other in self._actors.values():
             place = other.transform
@@ -207,7 +210,7 @@ class DrivenVehicles:
             if touching[key] <= 0.0:
                 del touching[key]
         for _ in range(3):
-            k, depth, nx, ny = self._solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
+            k, depth, nx, ny = self.solid.hit(drive.x, drive.y, drive.yaw, half[0], half[1], actor.transform.z)
             if k < 0:
                 break
             self._bounce(actor, drive, Contact(-1 - k, depth, nx, ny))

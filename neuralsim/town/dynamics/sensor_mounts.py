@@ -57,6 +57,12 @@ class Mounts:
         self._mounts.pop(actor_id, None)
         self._arms.pop(actor_id, None)
 
+    def detach(self, actor: Actor) -> None:
+        """Leave an actor where it is, without a parent."""
+        pose = self.pose(actor)
+        self.remove(actor.id)
+        self._mounts[actor.id], actor.parent = pose, 0
+
     def move(self, actor: Actor, transform: Transform) -> None:
         """Move a mounted actor to a pose in the world, where it stays relative to its parent."""
         mount = transform.matrix()

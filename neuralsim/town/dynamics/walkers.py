@@ -8,11 +8,10 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
-from neuralsim.town.assets.people_meshes import PHASES
+from neuralsim.town.assets.people_meshes import phase_of
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, resample
 
 FAR = 110.0  # m, walkers are kept within this distance of driven vehicles
-STRIDE = 1.4  # m, two steps: one cycle of the gait
 SHARES = (0.34, 0.6)  # of the pavement's width, at which people walk
 CROSSES = 0.4  # share of the pedestrians passing a crosswalk who use it
 DEPTH = 3.2  # m, extent of a crosswalk along the road
@@ -223,6 +222,9 @@ def _link(
     return middles, units, wide, link, goal
 
 
+_phase_of = njit(nogil=True)(phase_of)
+
+
 @njit(cache=True, nogil=True)
 def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
     """Return whether a crosswalk is free and no vehicle approaches it without stopping.
@@ -348,5 +350,4 @@ def _walk(delta, paths, crowd, bodies, closed, crossed):  # type: ignore[no-unty
         turn = (yaw - poses[i, 3] + np.pi) % (2.0 * np.pi) - np.pi
         poses[i, 3] += turn * min(1.0, 5.0 * delta)
         walked[i] += speed[i] * delta
-        stride = STRIDE * crowd.scale[i]
-        crowd.phase[i] = int(walked[i] / stride * PHASES) % PHASES if speed[i] > 0.15 else 0
+        crowd.phase[i] = _phase_of(walked[i], crowd.scale[i]) if speed[i] > 0.15 else 0

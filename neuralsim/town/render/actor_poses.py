@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from neuralsim.town.assets.looks import coat
 from neuralsim.town.core.types import Actor
 
 
@@ -31,11 +32,17 @@ class Poses:
             ids=np.array([actor.id for actor in actors], np.int64),
             matrix=matrix,
             template=np.array([actor.template for actor in actors], np.int32),
-            colour=np.array([_colour(actor.attributes.get("color", "")) for actor in actors], np.uint8).reshape(-1, 3),
+            colour=np.array([_colour_of(actor) for actor in actors], np.uint8).reshape(-1, 3),
             steer=np.array([(steer or {}).get(actor.id, np.nan) for actor in actors], np.float64),
             # all 32 bits may be set
             lights=np.array([actor.light_state for actor in actors], np.uint32).view(np.int32),
         )
+
+
+def _colour_of(actor: Actor) -> tuple[int, ...]:
+    """Return the RGB of an actor's paint or coat. CARLA's walkers have no such attribute: their id chooses it."""
+    colour = actor.attributes.get("color", "")
+    return coat(actor.id) if not colour and actor.blueprint.id.startswith("walker.") else _colour(colour)
 
 
 @lru_cache(maxsize=256)

@@ -11,9 +11,10 @@ import numpy as np
 from bridge.weather import FAIR_WEATHER, darkness, effective_weather
 from neuralsim.town.render.shading_kernels import Light
 
-#: Colours of surfaces that emit light: always, and in the dark.
+#: Colours of surfaces that emit light: always, in the dark, and as tail lamps and headlamps that are switched on.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))
-LAMPS = ((225, 230, 235), (200, 204, 206), (190, 184, 150), (150, 18, 18))
+LAMPS = ((200, 204, 206), (190, 184, 150))
+TAIL_LAMPS, HEADLAMPS = ((150, 18, 18),), ((225, 230, 235),)
 CLEAR, THICK = 700.0, 28.0  # m at which fog makes up half of the light: in clear air, in the densest fog
 
 
@@ -36,12 +37,6 @@ class Atmosphere(NamedTuple):
         return Atmosphere(
             weather["sun_altitude_angle"], weather["sun_azimuth_angle"], weather.get("cloudiness", 0.0), haze, wet
         )
-
-
-def needs_headlamps(weather: Mapping[str, float]) -> bool:
-    """Return whether vehicles drive with their lamps on: at dusk, in fog, in heavy rain."""
-    weather = effective_weather(weather)
-    return weather["sun_altitude_angle"] < 4.0 or weather["fog_density"] > 35.0 or weather["precipitation"] > 55.0
 
 
 #: Altitude and azimuth of the sun in a new town, degrees.

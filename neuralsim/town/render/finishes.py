@@ -8,10 +8,11 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.facades import LEVELS, draw_strips, house_parameters, house_row, label_rooms
+from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from neuralsim.town.assets.meshes import RGB
-from neuralsim.town.assets.vehicle_meshes import GLASS
+from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
 from neuralsim.town.render import raster_kernels as kernels
 from neuralsim.town.render.shading_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
 
@@ -23,8 +24,8 @@ _BY_TAG = {
     Tag.GROUND: kernels.GRASS,
     Tag.VEGETATION: kernels.LEAF,
 }
-_CAR_PAINTS = tuple({shape.colour for shape in CARS.values()})
-_VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS)
+_PAINTS = (*{shape.colour for shape in CARS.values()}, LORRY_BOX)
+_VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE)
 _COARSE = 28.0  # texels; longer waves have no larger amplitude, or the ground would look like clouds
 _UPRIGHT = 0.2  # largest vertical component of a wall's normal
 
@@ -45,7 +46,9 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = kernels.WALL
     out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = kernels.ROOF
     vehicle = np.isin(tags, _VEHICLES)
-    out[vehicle & _among(colours, _CAR_PAINTS)] = kernels.BODY
+    out[np.isin(tags, (Tag.PEDESTRIAN, Tag.RIDER))] = kernels.CLOTH
+    out[vehicle] = kernels.TRIM
+    out[vehicle & (tags != Tag.BICYCLE) & _among(colours, _PAINTS)] = kernels.BODY
     out[vehicle & _among(colours, (GLASS,))] = kernels.WINDOW
     return out
 

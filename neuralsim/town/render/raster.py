@@ -14,8 +14,9 @@ from bridge.bands import run_in_bands
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
-from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT, LOW_BEAM
-from neuralsim.town.assets.meshes import NEAR
+from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
+from neuralsim.town.assets.looks import palettes
+from neuralsim.town.assets.meshes import NEAR, PALETTE
 from neuralsim.town.render import raster_kernels as kernels
 from neuralsim.town.render import static_lighting as backdrops
 from neuralsim.town.render.daylight import Atmosphere, daylight
@@ -25,6 +26,7 @@ from neuralsim.town.render.raster_kernels import Planes
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading_kernels import Backdrop, MovingLight, Shot, shade
 from neuralsim.town.render.shadow_kernels import cast_shadows, mirror
+from neuralsim.town.render.vehicle_detail_kernels import Smooth
 
 FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
@@ -43,6 +45,7 @@ class _Drawn(NamedTuple):
     listed: kernels.DrawList
     shot: Shot
     to_sun: np.ndarray  # f64 (3,), direction to the sun in camera space
+    smooth: Smooth
 
 
 class Rasteriser:
@@ -156,11 +159,13 @@ class Rasteriser:
 
         moving = int(scene.sizes[placements.template[seen]].sum()) if count else 0
         self._make_room(len(scene.triangles) + moving, scene.most_vertices, len(part_of))
-        colours = np.zeros((count + 1, 3), np.uint8)
-        colours[1:] = placements.colour
+        colours = np.zeros((count + 1, len(PALETTE), 3), np.uint8)
+        colours[1:] = palettes(placements.colour, placements.instance)
         instances = np.zeros(count + 1, np.uint16)
         instances[1:] = placements.instance
-        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances)
+        lights = np.zeros(count + 1, np.int32)
+        lights[1:] = placements.lights
+        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances, lights)
         lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
         kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
         order = np.argsort(self._keys[:kept], kind="stable")
@@ -178,11 +183,13 @@ class Rasteriser:
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
-            bodies[1:, LIT] = placements.lights
-            if hide and light.dark > 0.0:  # the driver has no key for headlamps, so the hidden vehicle's are on
-                bodies[1:, LIT] += LOW_BEAM * ((placements.instance == hide) & (placements.lights & LOW_BEAM == 0))
+            bodies[:, LIT] = lights
         shot = Shot(pose.copy(), lens, light, bodies, inverses)
-        self._drawn = _Drawn(listed, shot, towards[:3]) if lit else None
+        self._drawn = (
+            _Drawn(listed, shot, towards[:3], Smooth(arrays.vertices, arrays.triangles, arrays.normals))
+            if lit
+            else None
+        )
         return planes._replace(rgb=None)
 
     def shade(self, backdrop: Backdrop | None = None, half: bool = False) -> np.ndarray:
@@ -196,7 +203,7 @@ class Rasteriser:
         """
         if self._drawn is None:
             raise ValueError("cannot shade: nothing was drawn with lit=True")
-        listed, shot, to_sun = self._drawn
+        listed, shot, to_sun, smooth = self._drawn
         lens, light, bodies = shot.lens, shot.light, shot.bodies
         planes = self._planes
         ids: np.ndarray = self._buffer.ids.reshape(self.height, self.width)
@@ -215,7 +222,7 @@ class Rasteriser:
         ahead = listed.matrices[:, 0, 3]
         near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_SHADOWS_BEHIND) & (ahead < _SHADOWS_BEFORE))
         cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > _LEAST_SUN), planes, moving)
-        arguments = ids, self._buffer, shot, textures(), backdrop or _EMPTY, moving, half
+        arguments = ids, self._buffer, shot, smooth, textures(), backdrop or _EMPTY, moving, half
         run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes))
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)

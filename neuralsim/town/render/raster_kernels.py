@@ -22,7 +22,7 @@ NEAR_PLANE = 0.06  # m; nearer surfaces are clipped
 TILE = 8  # px, side of an occlusion tile
 
 #: Finishes of triangles: which procedural shading they get.
-PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF = range(10)
+PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF, TRIM, CLOTH = range(12)
 _LEAVES_FROM = 12.0, 30.0  # px, area from which a triangle has leaves: loose, part of a closed body
 _TEXELS_OF_ONE = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle whose mask has 1.5 texels to a pixel
 _LARGEST_LEAVES = 4.0 * 1.2**2  # m4, square of twice a triangle's area: larger ones stand for whole woods
@@ -41,12 +41,14 @@ class SceneArrays(NamedTuple):
     instances: np.ndarray  # u16 (T,), of the static mesh
     solid: np.ndarray  # bool (T,): part of a closed body, whose back faces are culled
     colours: np.ndarray  # u8 (T, 3), RGB
-    paint: np.ndarray  # bool (T,): takes the placement's colour
-    glow: np.ndarray  # u8 (T,): 1 emits light, 2 emits light in the dark
+    paint: np.ndarray  # u8 (T,): 1 + the placement's colour that it takes, 0: its own
+    glow: np.ndarray  # u8 (T,): 1 emits light, 2 in the dark, 3 and 4 as tail lamp and headlamp that is switched on
     finish: np.ndarray  # u8 (T,)
     vertex_spans: np.ndarray  # i32 (P, 6): first vertex of each level of detail of a part, and its END
     triangle_spans: np.ndarray  # i32 (P, 6): first triangle of each level of detail of a part, and its END
     boxes: np.ndarray  # f64 (P, 6), centre and half size, m
+    detail: np.ndarray  # f64 (P,): levels of detail end at that fraction of the distance of the lens
+    normals: np.ndarray  # i8 (t, 9): of the corners of the last t triangles, in 127ths; 0: flat
 
 
 class DrawList(NamedTuple):
@@ -55,8 +57,9 @@ class DrawList(NamedTuple):
     part_of: np.ndarray  # i32 (C,)
     object_of: np.ndarray  # i32 (C,)
     matrices: np.ndarray  # f64 (N, 3, 4), camera <- local
-    colours: np.ndarray  # u8 (N, 3), RGB of the triangles that take the object's colour
+    colours: np.ndarray  # u8 (N, 5, 3), RGB of the triangles that take one of the object's colours
     instances: np.ndarray  # u16 (N,)
+    lights: np.ndarray  # i32 (N,), bits of ``carla.VehicleLightState``
 
 
 class Motions(NamedTuple):
@@ -319,7 +322,8 @@ class _Spans(NamedTuple):
 
 @njit(forceinline=True, **lean_options)
 def _spans_at(nearest, vertices, triangles, lens):
-    """Return the ``_Spans`` of a part whose nearest depth is ``nearest`` m, from its rows of spans i32 (6,)."""
+    """Return the ``_Spans`` of a part whose nearest depth, times its ``detail``, is ``nearest`` m, from its rows of
+    spans i32 (6,)."""
     first, last, skipped = NEAR, FAR, 0
     first_end = second = vertices[FAR]
     if nearest > lens.far_level:
@@ -521,7 +525,9 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):
         matrix = listed.matrices[o]
         if _is_occluded(scene.boxes[part], matrix, lens, buffer.nearness, buffer.tiles):
             continue
-        spans = _spans_at(keys[position], scene.vertex_spans[part], scene.triangle_spans[part], lens)
+        spans = _spans_at(
+            keys[position] * scene.detail[part], scene.vertex_spans[part], scene.triangle_spans[part], lens
+        )
         _project(scene.vertices, spans, matrix, lens, buffer.points)
         for k in range(spans.first_triangle, spans.triangle_end):
             t = k + spans.skipped if spans.skipped and k >= spans.gap else k
@@ -536,8 +542,11 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):
                 | np.uint32(listed.instances[o] if o else scene.instances[t])
             )
             if with_rgb:
-                rgb = listed.colours[o] if scene.paint[t] else scene.colours[t]
-                _write_surface(buffer.surface[used], facet, rgb, scene.glow[t], light)
+                rgb = listed.colours[o, scene.paint[t] - 1] if scene.paint[t] else scene.colours[t]
+                glow = scene.glow[t]
+                if glow > 2:  # position lamps, low and high beams, brakes
+                    glow = 2 if listed.lights[o] & (15 if glow == 3 else 6) else 0
+                _write_surface(buffer.surface[used], facet, rgb, glow, light)
             used += 1
     return used
 

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.tags import Tag
 from neuralsim.town.assets.lit_bodies import COLUMNS
-from neuralsim.town.assets.meshes import ALWAYS, END, FAR, NEAR, PAINT, Mesh
+from neuralsim.town.assets.meshes import ALWAYS, END, FAR, NEAR, PALETTE, Mesh
 from neuralsim.town.render import raster_kernels as kernels
-from neuralsim.town.render.daylight import LAMPS, SIGNALS
+from neuralsim.town.render.daylight import HEADLAMPS, LAMPS, SIGNALS, TAIL_LAMPS
 from neuralsim.town.render.finishes import finishes
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
+#: Over the distances of the lens, the ones at which levels of detail end are shorter by this for vehicles and people.
+_DETAIL = {Tag.CAR: 1.9, Tag.TRUCK: 1.7, Tag.BUS: 1.7} | dict.fromkeys(
+    (Tag.PEDESTRIAN, Tag.RIDER, Tag.MOTORCYCLE, Tag.BICYCLE), 2.5
+)
 
 
 @dataclass
@@ -25,7 +30,8 @@ class Placements:
 
     ``template`` i32 (N,), index into the scene's templates; ``previous_template`` likewise for the frame before, which
     differs for bodies that change shape and must have the same topology; ``pose`` and ``previous_pose`` f64 (N, 4, 4),
-    world <- local; ``instance`` u16 (N,); ``colour`` u8 (N, 3), RGB of the ``PAINT`` triangles;
+    world <- local; ``instance`` u16 (N,), which also chooses the colours of clothes, hair and skin; ``colour`` u8
+    (N, 3), RGB of the ``PAINT`` triangles;
     ``lights`` i32 (N,), bits of ``carla.VehicleLightState``.
     """
 
@@ -47,6 +53,10 @@ class Placements:
             zeros.copy(),
         )  # fmt: skip
 
+    def chosen(self, rows: np.ndarray) -> Placements:
+        """Return the placements in ``rows``, bool (N,) or indices."""
+        return Placements(*(values[rows] for values in vars(self).values()))
+
     def __len__(self) -> int:
         return len(self.template)
 
@@ -58,8 +68,18 @@ class Scene:
     than a chunk are allowed but weaken culling.
     """
 
-    def __init__(self, static: Mesh, templates: Sequence[Mesh], bodies: np.ndarray | None = None) -> None:
-        """``bodies`` f32 (templates, K): see ``assets.lit_bodies``. None: moving bodies cast no shadows."""
+    def __init__(
+        self,
+        static: Mesh,
+        templates: Sequence[Mesh],
+        bodies: np.ndarray | None = None,
+        normals: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        """``bodies`` f32 (templates, K): see ``assets.lit_bodies``. None: moving bodies cast no shadows.
+
+        ``normals`` i8 (T, 9) of each template, or (0, 9): see ``assets.meshes.corner_normals``. Without them, all
+        triangles look flat.
+        """
         blocks = [_Block(static, group) for group in _chunks(static)]
         self.chunks = len(blocks)
         blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
@@ -84,14 +104,24 @@ class Scene:
         self.instances = np.concatenate([block.instances for block in stacked])
         self.solid = np.concatenate([block.solid for block in stacked])
         self.colours = np.concatenate([block.colours for block in stacked])
-        self.glow = np.zeros(len(self.colours), np.uint8)  # 1 always, 2 in the dark
-        for kind, shining in ((1, SIGNALS), (2, LAMPS)):
+        self.glow = np.zeros(len(self.colours), np.uint8)
+        for kind, shining in enumerate((SIGNALS, LAMPS, TAIL_LAMPS, HEADLAMPS), 1):
             for colour in shining:
                 self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
         self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
         self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
-        self.paint = (self.colours == np.array(PAINT, np.uint8)).all(axis=1)
+        self.paint = np.zeros(len(self.colours), np.uint8)
+        for k, colour in enumerate(PALETTE):
+            self.paint[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = k + 1
         self.static_triangles = int(self.triangle_spans[: self.chunks, END].max(initial=0))  # these come first
+        self.detail = np.array([block.detail for block in blocks], np.float64)
+        self.normals = np.zeros((len(self.triangles) - self.static_triangles, 9), np.int8)
+        for block, span, mine in zip(
+            blocks[self.chunks :], self.triangle_spans[self.chunks :, [NEAR, END]], normals or (), strict=False
+        ):
+            if len(mine):
+                first, end = span - self.static_triangles
+                self.normals[first:end] = mine[block.source]
         self.sizes = np.diff(self.triangle_spans[self.chunks :, [NEAR, END]])[:, 0]  # triangles per template
         self.most_vertices = int(np.diff(self.vertex_spans[:, [NEAR, END]]).max(initial=1))
         self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
@@ -129,6 +159,8 @@ class _Block:
             used, corners = used[order], place[corners]
         self.vertices = mesh.vertices[used]
         self.triangles = corners
+        self.source = chosen
+        self.detail = min((_DETAIL.get(Tag(tag), 1.0) for tag in np.unique(mesh.tags[chosen])), default=1.0)
         self.tags, self.colours = mesh.tags[chosen], mesh.colours[chosen]
         self.instances = np.asarray(mesh.instances)[chosen]
         self.solid = np.asarray(mesh.solid)[chosen]

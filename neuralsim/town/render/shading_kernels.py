@@ -15,25 +15,31 @@ from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.town.render.raster_kernels import (
     ASPHALT,
     BODY,
+    CLOTH,
     GRASS,
     LEAF,
     MARKING,
     PAVING,
     PLAIN,
     ROOF,
+    TRIM,
     WALL,
     WINDOW,
     Lens,
     lean_options,
 )
+from neuralsim.town.render.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.vehicle_shading_kernels import bodywork
 
 options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 
 NOISE_SIZE, NOISE_LEVELS = 512, 8
 _GRAIN = 0.03  # m, texel of the noise on the ground
-_LEAVES = 0.045  # m, the same in crowns
-_CONTRAST_OF_LEAVES, _DARKEST_LEAF = 1.9, 0.15  # of a crown's colour: between leaves one sees its shaded inside
+_LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
+#: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
+_CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
+#: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
+_THROUGH_LEAVES = 0.4
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
@@ -324,9 +330,10 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         grain = _noise(noise, wx + 0.6 * wy, wz * 1.4, _GRAIN, _level(footprint, _GRAIN, NOISE_LEVELS - 1))
         factor = (1.0 + 0.3 * fade * (course - np.floor(course) - 0.5)) * (1.0 + 0.3 * grain)
     elif finish == LEAF:
-        level = _level(footprint, _LEAVES, NOISE_LEVELS - 1)
         across, along = wy if axis == 0 else wx, wy if axis == 2 else wz
-        factor = max(1.0 + _CONTRAST_OF_LEAVES * _noise(noise, across, along, _LEAVES, level), _DARKEST_LEAF)
+        leaves = _noise(noise, across, along, _LEAVES, _level(footprint, _LEAVES, NOISE_LEVELS - 1))
+        twigs = _noise(noise, along, across, _TWIGS, _level(footprint, _TWIGS, NOISE_LEVELS - 1))
+        factor = max(1.0 + _CONTRAST_OF_LEAVES * leaves + _CONTRAST_OF_TWIGS * twigs, _DARKEST_LEAF)
     return factor, is_lit
 
 
@@ -371,11 +378,13 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     sun0, sun1, sun2, sky0, sky1, sky2, far0, far1, far2, fog_distance, _, dark, _, _, _ = light
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
-    is_sunny = sun1 > _LEAST_SUN and surface[3] > 0.0
+    is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     r, g, b = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])
     slack = _slack(backdrop.sun, surface[3])
     facing, sky, glow = surface[3] * (1.0 / 255.0), surface[4] * (1.0 / 255.0), np.float64(surface[5])
+    if triangle.finish == LEAF:
+        facing = (_THROUGH_LEAVES + (1.0 - _THROUGH_LEAVES) * surface[3]) * (1.0 / 255.0)
     for x in range(first, np.uint64(stop)):
         if not row.is_fine and is_odd and np.uint32(above[x]) == triangle.number:
             out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
@@ -437,11 +446,12 @@ def _sky(row, start, stop, pose, lens, light, noise):
 
 
 @njit(**options)
-def _vehicle(row, start, stop, is_glass, surface, body, inverse, shot, backdrop):
-    """Write a vehicle's paint or glass at pixels ``start`` <= x < ``stop`` of a ``_Row``.
+def _body(row, start, stop, finish, surface, patch, body, inverse, shot, backdrop):
+    """Write a vehicle or a person at pixels ``start`` <= x < ``stop`` of a ``_Row``.
 
-    ``surface`` f32 (9,): the triangle's row of ``VisibilityBuffer.surface``; ``body``, ``inverse``: the vehicle's rows
-    of ``Shot``; ``shot``: ``Shot``; ``backdrop``: ``Backdrop``.
+    ``finish``: BODY, WINDOW, TRIM or CLOTH; ``surface`` f32 (9,): the triangle's row of ``VisibilityBuffer.surface``;
+    ``patch``: its ``Patch``; ``body``, ``inverse``: the object's rows of ``Shot``; ``shot``: ``Shot``; ``backdrop``:
+    ``Backdrop``.
     """
     pose, lens, light = shot.pose, shot.lens, shot.light
     depth, shares, beams, out = row.depth, row.shares, row.beams, row.out
@@ -461,7 +471,7 @@ def _vehicle(row, start, stop, is_glass, surface, body, inverse, shot, backdrop)
         shone = reached * shares[x >> 1, 0] * (1.0 / 255.0)
         around = shares[x >> 1, 1] * (1.0 / 255.0)
         albedo, shone, around, added = bodywork(
-            is_glass, body, inverse, pose, (d, ry, rz), surface, light, shone, around, point.footprint
+            finish, body, inverse, pose, (d, ry, rz), surface, patch, light, shone, around, point.footprint
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
@@ -476,13 +486,14 @@ def _vehicle(row, start, stop, is_glass, surface, body, inverse, shot, backdrop)
 
 
 @njit(**options)
-def shade(ids, buffer, shot, textures, backdrop, moving, is_fine, first, last, planes):
+def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first, last, planes):
     """Write the rows ``first`` <= i < ``last`` of ``planes.rgb``.
 
     Args:
         ids: i32 (H, W), triangle of each pixel.
         buffer: ``VisibilityBuffer`` that was drawn.
         shot: ``Shot``.
+        smooth: ``Smooth``.
         textures: ``Textures``.
         backdrop: ``Backdrop``.
         moving: ``MovingLight``.
@@ -525,10 +536,10 @@ def shade(ids, buffer, shot, textures, backdrop, moving, is_fine, first, last, p
             else:
                 mark, surface = label[n], attributes[n]
                 finish, code = mark >> np.uint32(24), np.uint64(mark & np.uint32(0xFFFF))
-                if finish in (BODY, WINDOW):
-                    o = owner[n]
-                    _vehicle(
-                        row, start, stop, finish == WINDOW, surface, shot.bodies[o], shot.inverses[o], shot, backdrop
+                if finish in (BODY, WINDOW, TRIM, CLOTH):
+                    o, patch = owner[n], patch_of(smooth, buffer.source[n])
+                    _body(
+                        row, start, stop, finish, surface, patch, shot.bodies[o], shot.inverses[o], shot, backdrop
                     )  # fmt: skip
                 else:
                     east, north, high = surface[6], surface[7], surface[8]

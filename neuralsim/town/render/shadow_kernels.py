@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, LENGTH, LIT, LOW_BEAM, SILL, TALL
+from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, HIGH_BEAM, LENGTH, LIT, LOW_BEAM, SILL, TALL
 from neuralsim.town.render.raster_kernels import NEAR_PLANE, options
 
 _REACH = 0.55  # m around a body within which it occludes the sky
 _DEEP = 0.8  # share of the sky's light that is occluded under a body
-_BEAM = 40.0  # m, range of a headlamp
+_LOW, _HIGH = 45.0, 110.0  # m, ranges of low and high beams
+_LOW_CUT, _HIGH_CUT = 1.3, 3.0  # m, heights up to which they reach
 
 
 @njit(forceinline=True, **options)
@@ -32,10 +33,10 @@ def _through(x, y, z, sun, half_x, half_y, low, high, middle):
 
 
 @njit(**options)
-def _bounds(body, matrix, sun, lens, has_beam):
+def _bounds(body, matrix, sun, lens, reach):
     """Return left, top, right, bottom (px) of where a body's shadow and beams may fall; right < left: nowhere.
 
-    ``sun`` f64 (3,): direction to the sun in the body's axes.
+    ``sun`` f64 (3,): direction to the sun in the body's axes; ``reach``: of its headlamps, m, 0 if they are off.
     """
     width, height, focal, cx, cy, _, _ = lens
     left, top, right, bottom = 1e9, 1e9, -1e9, -1e9
@@ -49,8 +50,8 @@ def _bounds(body, matrix, sun, lens, has_beam):
             z = -0.4
             if corner & 4:
                 x, y = x - sun[0] * stretch, y - sun[1] * stretch
-            elif has_beam and corner & 1:
-                x, y = x + _BEAM, y * 6.0
+            elif reach > 0.0 and corner & 1:
+                x, y = x + reach, y * 6.0
         px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
         py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
         pz = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
@@ -84,8 +85,11 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
         body, m, forward = shot.bodies[o], shot.inverses[o], listed.matrices[o]
         for r in range(3):
             local[r] = (m[r, 0] * to_sun[0] + m[r, 1] * to_sun[1] + m[r, 2] * to_sun[2]) if is_sunny else 0.0
-        has_beam = shot.light.dark > 0.0 and int(body[LIT]) & LOW_BEAM != 0
-        left, top, right, bottom = _bounds(body, forward, local, lens, has_beam)
+        is_high = int(body[LIT]) & HIGH_BEAM != 0
+        has_beam = shot.light.dark > 0.0 and int(body[LIT]) & (LOW_BEAM | HIGH_BEAM) != 0
+        reach = (_HIGH if is_high else _LOW) if has_beam else 0.0
+        cut = _HIGH_CUT if is_high else _LOW_CUT
+        left, top, right, bottom = _bounds(body, forward, local, lens, reach)
         half_x, half_y, tall, sill, belt = body[LENGTH], body[HALF_WIDTH], body[TALL], body[SILL], body[BELT]
         number = listed.instances[o]
         m0, m1 = forward[0, 0], forward[0, 1]
@@ -96,7 +100,7 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
             way = -long * (m0 * local[0] + m1 * local[1])
             nearest, farthest = nearest + min(way, 0.0), farthest + max(way, 0.0)
         if has_beam:
-            nearest, farthest = nearest - max(-m0, 0.3) * _BEAM, farthest + max(m0, 0.3) * _BEAM
+            nearest, farthest = nearest - max(-m0, 0.3) * reach, farthest + max(m0, 0.3) * reach
         for y2 in range(top // 2, (bottom + 1) // 2):
             for x2 in range(left // 2, (right + 1) // 2):
                 i, j = 2 * y2, 2 * x2
@@ -126,10 +130,12 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                     if way > 0.0:
                         shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
                 ahead = x - half_x
-                if has_beam and 0.3 < ahead < _BEAM and z < 1.6:
-                    spread = y / (half_y + 0.28 * ahead)
-                    strength = np.exp(-1.6 * spread * spread) * min(ahead / 3.0, 1.0) * (1.0 - ahead / _BEAM)
-                    beams[y2, x2] = np.uint8(min(beams[y2, x2] + 190.0 * strength, 255.0))
+                if has_beam and 0.3 < ahead < reach:
+                    spread = y / (half_y + 0.25 * ahead)
+                    far = 1.0 - ahead / reach
+                    strength = np.exp(-1.6 * spread * spread) * min(ahead / 4.0, 1.0) * far * far
+                    strength *= min(max((cut - z) * 2.0 + 1.0, 0.0), 1.0)  # the cut-off's edge is soft
+                    beams[y2, x2] = np.uint8(min(beams[y2, x2] + 255.0 * strength, 255.0))
 
 
 @njit(**options)

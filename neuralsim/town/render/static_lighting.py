@@ -5,6 +5,7 @@ It is computed once per town, and the shadow map once per position of the sun, f
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,6 +90,12 @@ class Backdrops:
         """Attach the geometry again after loading from the disk cache; return self."""
         self._scene, self._props = scene, props
         return self
+
+    def with_props(self, props: Placements) -> Backdrops:
+        """Return the same maps with the shadows of other props."""
+        backdrops = copy.copy(self).of(self._scene, props)
+        backdrops._known = None
+        return backdrops
 
     def at(self, altitude: float, azimuth: float) -> Backdrop:
         """Return the backdrop under a sun at these angles (degrees), rounded to multiples of 2."""

@@ -41,6 +41,15 @@ class _Seen:
     half: Planes | None = None  # with the image at half the size
 
 
+class _Props(NamedTuple):
+    """The props of the town with their positions f64 (N, 3), radii and drawing distances f64 (N,), m."""
+
+    placements: Placements
+    places: np.ndarray
+    radius: np.ndarray
+    reach: np.ndarray
+
+
 @dataclass
 class _Moment:
     """The views of one moment by view, hidden instance and the id of the instant that motion leads to (None: the
@@ -57,18 +66,24 @@ class ViewCache:
     """
 
     def __init__(self, scene: Scene, props: Placements, backdrops: Callable[[], Backdrops]) -> None:
-        self.scene, self.props, self._backdrops = scene, props, backdrops
+        self.scene, self._backdrops = scene, backdrops
         self.poses: Poses | None = None
         self._last: Poses | None = None
         self._rolled = WheelAngles.at_rest(np.zeros(0))  # of the actors in the previous tick
         self._client_moved: dict[int, np.ndarray] = {}  # f64 (4, 4), last poses by actor id
         self._advanced: tuple[Poses, np.ndarray, WheelAngles] | None = None  # see `_since`, with the poses it is of
-        self._places = np.ascontiguousarray(self.props.pose[:, :3, 3])
-        radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
-        self._radius = radius[self.props.template] * np.linalg.norm(self.props.pose[:, :3, 0], axis=1)
-        self._reach = np.minimum(REACH[0] + REACH[1] * self._radius, REACH[2])
+        self._template_radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
         self._moment = _Moment()
+        self.set_props(props)
+
+    def set_props(self, props: Placements) -> None:
+        """Draw these props from now on."""
+        radius = self._template_radius[props.template] * np.linalg.norm(props.pose[:, :3, 0], axis=1)
+        reach = np.minimum(REACH[0] + REACH[1] * radius, REACH[2])
+        # One attribute: another thread may be drawing a view.
+        self._props = _Props(props, np.ascontiguousarray(props.pose[:, :3, 3]), radius, reach)
+        self.changed()
 
     def changed(self) -> None:
         """Forget the poses and views of now."""
@@ -217,7 +232,8 @@ class ViewCache:
             before = np.where(known, book.body[last.template[old]], template)
             was = np.where(known, last_rolled.rolled[old], metres)
             steered = np.where(known, last_rolled.steer[old], steer)
-        near = self._in_view(self._places, self._radius, self._reach, camera, rasteriser)
+        props, places, radius, reach = self._props
+        near = self._in_view(places, radius, reach, camera, rasteriser)
         now, then = np.split(  # of the wheels
             book.poses(
                 np.concatenate([matrix[owner], previous[owner]]), np.concatenate([wheel, wheel]),
@@ -225,7 +241,6 @@ class ViewCache:
             ),
             2,
         )  # fmt: skip
-        props = self.props
         return Placements(
             np.concatenate([template, props.template[near], book.template[wheel]]),
             np.concatenate([before, props.template[near], book.template[wheel]]),

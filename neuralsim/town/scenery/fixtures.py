@@ -44,7 +44,7 @@ KEYWORDS = {
 #: Tag and colour of the kinds that are built from their outline or size.
 MATERIALS = {
     "wall": (Tag.WALL, (150, 146, 138)), "fence": (Tag.FENCE, (96, 84, 66)), "rail": (Tag.GUARD_RAIL, (160, 164, 168)),
-    "hedge": (Tag.VEGETATION, (62, 96, 40)), "island": (Tag.SIDEWALK, (140, 134, 128)), "gantry": (Tag.POLE, STEEL),
+    "hedge": (Tag.VEGETATION, (62, 86, 50)), "island": (Tag.SIDEWALK, (140, 134, 128)), "gantry": (Tag.POLE, STEEL),
     "pole": (Tag.POLE, STEEL), "other": (Tag.STATIC, STONE), "paint": (Tag.ROAD_LINE, WHITE),
     "bay": (Tag.ROAD_LINE, WHITE),
 }  # fmt: skip

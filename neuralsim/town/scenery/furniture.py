@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import RGB
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.core.blueprint_library import BASE_TYPES, CAR_COLOURS
+from neuralsim.town.core.blueprint_library import BASE_TYPES, STREET_COLOURS, TYPE_SHARES
 from neuralsim.town.core.polylines import arc_lengths, interpolate
 from neuralsim.town.ground.blocks import KERB, Ring
 from neuralsim.town.opendrive.lane import Lane
@@ -52,12 +52,12 @@ def random_car(rng: np.random.Generator) -> tuple[str, tuple[float, float, float
 
 def _random_car_name(rng: np.random.Generator) -> str:
     names = [name for name in templates().vehicles if BASE_TYPES.get(name, "car") in ("car", "van")]
-    weights = np.array([0.5 if BASE_TYPES.get(name) == "van" else 1.0 for name in names])
+    weights = np.array([TYPE_SHARES.get(name, 1.0) * (0.5 if BASE_TYPES.get(name) == "van" else 1.0) for name in names])
     return names[int(rng.choice(len(names), p=weights / weights.sum()))]
 
 
 def _random_colour(rng: np.random.Generator) -> RGB:
-    red, green, blue = (int(value) for value in str(rng.choice(CAR_COLOURS)).split(","))
+    red, green, blue = (int(value) for value in str(rng.choice(STREET_COLOURS)).split(","))
     return red, green, blue
 
 

@@ -12,7 +12,7 @@ from helpers.link_frames import full_frame, make_frame
 
 from bridge import messages
 from bridge.link import frame_header
-from bridge.messages import Control, ProtocolError
+from bridge.messages import Control, Lights, ProtocolError
 
 
 class TestMessages:
@@ -70,6 +70,7 @@ class TestMessages:
         control = Control(3, 4, 0.5, 0.25, -0.5, True, True, True, 2, 1, True, True, True)
         assert frame_header.unpack_control(frame_header.pack_control(control)) == control
         more = Control(3, camera="chase", going=2, goal=True, goal_x=-812.5, goal_y=40.0, preset="WetNoon", minutes=600)
+        more.lights, more.lights_auto = Lights.HIGH_BEAM | Lights.LEFT_BLINKER, False
         assert frame_header.unpack_control(frame_header.pack_control(more)) == more
 
     def test_pedals_are_clipped(self):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from bridge.link.motion import compose, from_flow, reproject
+from bridge.link.motion import SCENERY_BIT, Movers, PoseMotion, compose, from_flow, reproject
 from bridge.messages import Camera, Frame
+from bridge.tags import Tag
 
 
 class TestMotion:
@@ -92,3 +94,60 @@ class TestMotion:
         from_flow(flow, new.planes["depth"], new.camera, old.camera.pose, out)
         unit = np.spacing(np.abs(true).astype(np.float16)).astype(float)
         assert (np.abs(out.astype(float) - true) <= np.maximum(0.51 * unit, 1e-3)).all()
+
+
+class TestPoses:
+    """A wall of one colour, seen by a camera that drives; part of it belongs to a car."""
+
+    camera = Camera(64, 32, 90.0, np.eye(4))  # focal length 32 px
+    before = np.eye(4)  # the camera was 0.5 m behind
+
+    def planes(self) -> dict[str, np.ndarray]:
+        planes = {
+            "tag": np.full((32, 64), Tag.BUILDING, np.uint8),
+            "instance": np.full((32, 64), 20000, np.uint16),
+            "depth": np.full((32, 64), 10.0, np.float32),
+        }
+        planes["tag"][12:20, 24:40], planes["instance"][12:20, 24:40] = Tag.CAR, 7
+        return planes
+
+    def motion(self, planes: dict[str, np.ndarray], wheel: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)) -> np.ndarray:
+        """Return the motion if the car has moved by (0.2, 0, 0) m: it looks the same way as the camera."""
+        old = self.before.copy()
+        old[0, 3] = -0.5
+        pose, previous = np.eye(4), np.eye(4)
+        pose[0, 3], previous[0, 3] = 10.0, 9.8
+        wheels = np.zeros((1, 4, 4))
+        wheels[0, 0] = wheel
+        car = Movers(np.array([7], np.uint16), pose[None], previous[None], np.array([[2.0, 2.5, 1.25]]), wheels)
+        out = np.full((32, 64, 2), 9.0, np.float16)
+        PoseMotion()(planes, self.camera, old, car, out)
+        return out.astype(float)
+
+    def test_scenery_moves_with_the_camera_and_a_mover_by_itself(self):
+        got = self.motion(self.planes())
+        right = np.arange(64) + 0.5 - 32.0
+        np.testing.assert_allclose(got[2, :, 0], right * (10.0 / 10.5 - 1.0), atol=2e-3)
+        np.testing.assert_allclose(got[15, 24:40, 0], right[24:40] * (10.0 / 10.3 - 1.0), atol=2e-3)
+
+    def test_scenery_with_the_instance_of_a_mover_stands_and_gets_another(self):
+        planes = self.planes()
+        planes["instance"][2, :] = 7  # a building with Unreal's id
+        planes["tag"][28, :], planes["instance"][28, :], planes["depth"][28, :] = Tag.CAR, 7, 40.0  # a parked car
+        got = self.motion(planes)
+        assert (planes["instance"][[2, 28]] == 7 | SCENERY_BIT).all()
+        assert (planes["instance"][12:20, 24:40] == 7).all()
+        right = np.arange(64) + 0.5 - 32.0
+        np.testing.assert_allclose(got[2, :, 0], right * (10.0 / 10.5 - 1.0), atol=2e-3)
+        np.testing.assert_allclose(got[28, :, 0], right * (40.0 / 40.5 - 1.0), atol=2e-3)
+
+    def test_wheel_rolls_as_far_as_it_has_come(self):
+        got, rigid = self.motion(self.planes(), (0.0, 0.0, 0.0, 0.4)), self.motion(self.planes())
+        turned = 0.2 / 0.4
+        pixel = 15, 32  # 0.16 m above the axle, in the plane through it
+        up = (16.0 - 15.5) / 32.0 * 10.0
+        ahead = up * -np.sin(turned)  # it was further back, and lower
+        v = 16.0 - 32.0 * up * np.cos(turned) / (10.3 + ahead)
+        assert got[pixel][1] == pytest.approx(v - 15.5, abs=2e-3)
+        assert abs(got[pixel][1] - rigid[pixel][1]) > 0.04
+        assert got[15, 25, 1] == rigid[15, 25, 1]  # not a part of the wheel

@@ -7,12 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 
+from bridge.lamp_visibility import Bulb, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.evaluation.content import signal
 from neuralsim.renderer import NeuralRenderer
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, RIGHT
 from neuralsim.town.assets.meshes import flat, merge, quad
+from neuralsim.town.assets.prop_meshes import traffic_light_bulbs
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.render.raster import Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
@@ -31,6 +33,17 @@ def stage() -> tuple[Scene, NeuralRenderer]:
     return scene, NeuralRenderer("street-rt", "onnxruntime", threads=1, guide="picture")
 
 
+def bulbs(kind: str, pose: np.ndarray, lights: int) -> list[Bulb]:
+    """The lit lamps of an object: the truth that comes with a frame."""
+    if kind == CAR:
+        half, middle = templates().extent(CAR)
+        box = pose.copy()
+        box[:3, 3] = (pose @ (*middle, 1.0))[:3]
+        return vehicle_bulbs(box, half, Tag.CAR, lights, 0.0)
+    state = kind.rpartition(" ")[2]
+    return [traffic_bulb(state, (pose @ (*place, 1.0))[:3]) for place in traffic_light_bulbs()[state]]
+
+
 def rendered(*kinds: str, lights: int = 0, towards: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Render a sequence of ``kinds`` of object ``AHEAD`` m away: the last image u8 (H, W, 3), and the object's mask."""
     scene, renderer = stage()
@@ -46,7 +59,9 @@ def rendered(*kinds: str, lights: int = 0, towards: bool = False) -> tuple[np.nd
         one.template[:] = one.previous_template[:] = templates().index[kind]
         seen = Rasteriser(WIDTH, HEIGHT, FOV).render(scene, one, pose, pose)._asdict()
         planes = seen | {"motion": seen["motion"].astype(np.float16)}
-        image = renderer.render(Frame(number, number, number / 30.0, Camera(WIDTH, HEIGHT, FOV, pose), planes))
+        camera = Camera(WIDTH, HEIGHT, FOV, pose)
+        lamps = visible_lamps(bulbs(kind, turned, lights), camera, planes)
+        image = renderer.render(Frame(number, number, number / 30.0, camera, planes, lamps=lamps))
     return image.copy(), planes["instance"] == 7
 
 

@@ -107,7 +107,6 @@ class _Stuck:
     """A generator that takes one frame of a camera and never comes back."""
 
     styles = ()
-    needs_lamps = False
 
     def __init__(self) -> None:
         self.taken: list[Frame] = []

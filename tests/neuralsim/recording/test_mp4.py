@@ -12,6 +12,7 @@ from helpers.command import ROOT
 from helpers.videos import decoded, street
 
 from neuralsim.recording import RecordingError
+from neuralsim.recording.writing import mp4
 from neuralsim.recording.writing.mp4 import Mp4Writer
 
 
@@ -64,3 +65,25 @@ def test_mp4_errors_are_one_line(tmp_path: Path):
         writer.close()
         assert writer.error is not None
         assert "disk is full" in writer.error
+
+
+def test_the_first_encoder_that_opens_is_used_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a GPU, NVENC is in PyAV's wheel but does not open; another encoder stands in for one that does."""
+    if not Path("/dev/nvidia0").exists():
+        mp4.working_encoder.cache_clear()
+        assert mp4.working_encoder()[0] == "libx264"
+    stand_in = "libx264", {"preset": "ultrafast", "crf": "30"}
+    monkeypatch.setattr(mp4, "_ENCODERS", (("h264_none", {}), stand_in, *mp4._ENCODERS[1:]))
+    mp4.working_encoder.cache_clear()
+    try:
+        for name in ("first.mp4", "second.mp4"):
+            writer = Mp4Writer(tmp_path / name, (256, 256))
+            assert writer.write(np.zeros((256, 256, 3), np.uint8), 0.0)
+            writer.close()
+            assert len(decoded(tmp_path / name)) == 1
+        assert mp4.working_encoder() == stand_in
+        assert capsys.readouterr().err.count("encoded on the GPU, by libx264") == 1
+    finally:
+        mp4.working_encoder.cache_clear()

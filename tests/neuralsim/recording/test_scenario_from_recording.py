@@ -85,6 +85,17 @@ def test_ego_and_others_are_where_they_were_recorded(drive: Path, tmp_path: Path
     assert van.do[2].when.time == pytest.approx(0.05 * 71)
 
 
+def test_the_ego_drives_across_a_hole_and_the_hole_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = recorded(tmp_path / "hole.mcap", [frame(k) for k in range(110) if not 10 < k < 77], ABOUT)
+    assert main(["scenario-from", str(file), "--out", str(tmp_path / "mine.yaml")]) == 0
+    assert "66 frames missing: 0:00.5 to 0:03.9" in capsys.readouterr().err
+    scenario = load(tmp_path / "mine.yaml").scenario
+    assert [each.chosen()[0] for each in scenario.ego.do] == ["follow_trajectory"]  # it neither vanishes nor leaps
+    (limit,) = scenario.asserts
+    assert limit.travels is not None
+    assert limit.travels.most < 45.0  # an ego that is taken elsewhere on the way fails
+
+
 @pytest.mark.parametrize("town", ["../../evil.xodr", "/etc/evil.xodr", "nowhere", "a\nb: c"])
 def test_hostile_recording_writes_nothing_outside_of_the_folder(tmp_path: Path, town: str):
     bad = frame(3)
@@ -96,7 +107,7 @@ def test_hostile_recording_writes_nothing_outside_of_the_folder(tmp_path: Path, 
     with pytest.raises(RecordingError, match="cannot be turned into a scenario"):
         scenario_from(file, tmp_path / "out")
     assert set(tmp_path.rglob("*")) == before
-    target, others = scenario_from(recorded(tmp_path / "in" / "good.mcap", frames, ABOUT), tmp_path / "out")
+    target, others, _ = scenario_from(recorded(tmp_path / "in" / "good.mcap", frames, ABOUT), tmp_path / "out")
     assert others == 1
     assert load(target).scenario.actors[0].blueprint == "vehicle.tesla.model3"
 
@@ -148,7 +159,7 @@ def test_scenario_is_recorded_again_as_before(tmp_path: Path):
     (tmp_path / "once.yaml").write_text(SCENARIO, encoding="utf-8")
     options = ["--planes", "tag,instance,depth", "--format", "mcap", "--out"]
     assert main(["record", str(tmp_path / "once.yaml"), *options, str(tmp_path / "first")]) == 0
-    file, others = scenario_from(tmp_path / "first" / "once" / "recording.mcap", tmp_path / "again")
+    file, others, _ = scenario_from(tmp_path / "first" / "once" / "recording.mcap", tmp_path / "again")
     assert others >= 1
     assert yaml.safe_load(file.read_text(encoding="utf-8"))["town"] == "hamlet"
     assert main(["record", str(file), *options, str(tmp_path / "second")]) == 0

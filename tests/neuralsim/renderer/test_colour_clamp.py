@@ -67,6 +67,15 @@ def test_a_white_disc_in_a_dark_window_is_clamped_and_a_bright_window_stays() ->
     assert np.array_equal(image[wall], before[wall])
 
 
+def test_the_dark_side_of_a_silver_car_does_not_turn_red() -> None:
+    image = np.full((8, 8, 3), 60, np.uint8)
+    image[..., 0] += 40
+    guide = np.full((8, 8, 4), 120, np.uint8)
+    guide[..., 3] = 60
+    clamp_colour(image, np.full((8, 8), Tag.CAR, np.uint8), guide, GREY)
+    assert np.ptp(image.astype(int), axis=-1).max() <= 16
+
+
 def test_a_red_glow_is_clamped_on_a_grey_wall_and_not_on_a_brick_one() -> None:
     image, tag = street()
     image[8:24, 36:44] = 200, 60, 50

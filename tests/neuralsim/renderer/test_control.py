@@ -24,7 +24,6 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.remap import NO_REMAP, PRESETS, Remap, next_remap
 from neuralsim.renderer.views import tag_image
 from neuralsim.replay.recording_renderer import RecordingRenderer
-from neuralsim.session import lamp_drawing
 from neuralsim.session.options import TAGS
 from neuralsim.session.tag_renderer import TagRenderer
 from scenarios.engine.loader import ScenarioError, load
@@ -119,23 +118,10 @@ def test_lamps_of_remapped_objects_are_out() -> None:
         (Remap.parse("buildings=sky"), True),
         (Remap.parse("trafficlight=sky"), False),
     ):
-        image = np.zeros((64, 128, 3), np.uint8)
-        lamp_drawing.draw_if_missing(TagRenderer(), frame, image, remap)
-        assert image.any() == lit
-
-
-def test_lamps_are_drawn_only_where_the_generator_cannot_see_them() -> None:
-    """It sees them in the simulator image, at a drive's size."""
-    frame = street()
-    frame.lamps = [Lamp("traffic_light", "red", (60.0, 20.0, 64.0, 24.0), 15.0)]
-    seen = replace(frame, planes={**frame.planes, "rgb": np.zeros((64, 128, 3), np.uint8)})
-    near = replace(seen, camera=replace(frame.camera, fov=15.0))
-    renderer = NeuralRenderer(runtime="onnxruntime", threads=1)
-    for guide, there, drawn in (("picture", near, False), ("picture", seen, True), ("surface", near, True)):
-        renderer.set_guide(guide)
-        image = np.zeros((64, 128, 3), np.uint8)
-        lamp_drawing.draw_if_missing(renderer, there, image)
-        assert image.any() == drawn
+        renderer = TagRenderer()
+        renderer.set_remap(remap)
+        there, none = (renderer.render(replace(frame, lamps=lamps)) for lamps in (frame.lamps, []))
+        assert (there != none).any() == lit
 
 
 def test_the_key_cycles_through_the_presets_and_the_users_own_remap() -> None:

@@ -52,3 +52,12 @@ def test_it_makes_no_black_dots() -> None:
     sharp = image.copy()
     sharpen(sharp, np.full((16, 16), Tag.BUILDING, np.uint8), AMOUNT)
     assert 80 <= sharp.min() < 90
+
+
+def test_it_draws_no_pale_line_along_what_is_dark() -> None:
+    image = np.full((16, 32, 3), 180, np.uint8)
+    image[:, 16:] = 20
+    sharp = image.copy()
+    sharpen(sharp, np.full((16, 32), Tag.BUILDING, np.uint8), 0.8)
+    assert 180 < sharp.max() <= 190
+    assert 10 <= sharp.min() < 20

@@ -95,19 +95,6 @@ def test_other_graphs_run_on_every_runtime(gpu: cuda_driver.Gpu, tmp_path: Path)
     assert all(np.abs(other - images[0]).max() < 1e-3 for other in images[1:])
 
 
-def test_the_gpu_comparison_measures_available_runtimes_and_names_the_others(
-    gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from neuralsim.bench import gpu as comparison
-
-    monkeypatch.setattr(comparison, "RUNTIMES", ("tensorrt:fp16", "tensorrt:int3"))
-    monkeypatch.setattr(comparison, "_WARM_UP", 1)
-    report = comparison.compare(zoo.DEFAULT, (64, 64), steps=3, peers=False)
-    assert report["device"] == gpu.name
-    assert report["ms"]["tensorrt fp16"]["p50"] > 0  # type: ignore[index]
-    assert "known: fp16, fp32" in report["missing"]["tensorrt:int3"]  # type: ignore[index]
-
-
 def test_an_engine_is_built_once_and_again_when_anything_changes(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
@@ -228,7 +215,8 @@ def test_without_a_driver_tensorrt_is_never_imported(own_cache: Path, tmp_path: 
     """Creating TensorRT's runtime without a driver crashes the process, so importing it here is fatal as well."""
     (tmp_path / "tensorrt").mkdir()
     (tmp_path / "tensorrt" / "__init__.py").write_text("import os; os.abort()")
-    (tmp_path / "cuda").mkdir()
+    (tmp_path / "cuda" / "bindings").mkdir(parents=True)
+    (tmp_path / "cuda" / "bindings" / "runtime.py").touch()
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[3]}"}
     for arguments, code, message in (
         (("doctor",), 0, "no NVIDIA driver"),
@@ -521,7 +509,8 @@ def test_every_tensorrt_name_and_signature_in_use_exists() -> None:
 
 
 CUDA_CALLS = {
-    "cudaMalloc": "size_t size", "cudaFree": "devPtr", "cudaHostAlloc": "size_t size, unsigned int flags",
+    "cudaMemset": "devPtr, int value, size_t count", "cudaMalloc": "size_t size",
+    "cudaFree": "devPtr", "cudaHostAlloc": "size_t size, unsigned int flags",
     "cudaFreeHost": "ptr", "cudaStreamCreateWithFlags": "unsigned int flags", "cudaStreamDestroy": "stream",
     "cudaEventCreateWithFlags": "unsigned int flags", "cudaEventDestroy": "event", "cudaEventRecord": "event, stream",
     "cudaStreamWaitEvent": "stream, event, unsigned int flags", "cudaStreamSynchronize": "stream",

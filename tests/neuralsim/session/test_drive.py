@@ -26,6 +26,7 @@ from neuralsim.base import machine
 from neuralsim.recording.reading.random_access_reader import RecordingReader
 from neuralsim.renderer import views
 from neuralsim.session import metrics
+from neuralsim.session.child_options import town_options
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.forks import alive, child_process
@@ -209,8 +210,10 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
     assert videos[0] == videos[1]
 
 
-def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
-    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", "--record", "d.mp4", "--report", "new/r.json")
+@pytest.mark.parametrize("options", [(), pytest.param(("--strict",), marks=pytest.mark.slow)])
+def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path, options: tuple[str, ...]):
+    files = "--record", "d.mp4", "--report", "new/r.json"
+    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", *files, *options)
     output, errors = driven.process.communicate(timeout=120)
     assert driven.process.returncode == 0, errors
     created, summary = output.splitlines()
@@ -238,6 +241,10 @@ def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path):
     assert float(frames[-1].time or 0) == pytest.approx(lines[-1]["sim_time"] - lines[0]["sim_time"], abs=0.01)
     assert frames[-1].to_ndarray(format="rgb24").std() > 12.0  # a street, not a blank
     assert not list(Path(tempfile.gettempdir()).glob(f"neuralsim-{driven.process.pid}-*"))
+
+
+def test_a_drives_town_is_strict_on_request():
+    assert [town_options(DriveOptions(strict=each)).strict for each in (False, True)] == [False, True]
 
 
 def test_kill_9_leaves_a_playable_recording_and_no_orphans(tmp_path: Path):
@@ -413,7 +420,7 @@ def test_a_recording_on_request_can_be_read_back(tmp_path: Path):
         frame = Frame(n, n, n / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
         rendered = RenderedFrame(frame, np.full((32, 64, 3), 20 * n, np.uint8))
         recording = recording or DriveRecording(tmp_path / "drive-1", rendered, session)
-        recording.write(rendered, n / 30.0)
+        recording.write(rendered)
         planes["tag"][:] = n  # the bridge reuses the memory
         time.sleep(0.02)
     assert recording is not None

@@ -12,6 +12,7 @@ from bridge.tags import Tag
 from neuralsim.town.core.types import Transform, VehicleControl
 from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState, overlap
 from neuralsim.town.ground.blocks import points_in_polygon
+from neuralsim.town.scenery.site import Prop
 from neuralsim.town.world import World
 
 
@@ -24,7 +25,7 @@ def world() -> World:
 
 
 def test_no_obstacle_is_on_a_lane(world: World) -> None:
-    boxes = world._solid.boxes
+    boxes = world.static_town.solid.boxes
     cos, sin = np.cos(boxes[:, 2]), np.sin(boxes[:, 2])
     for lane in world.network.lanes:
         for x, y, _ in lane.centre:
@@ -84,6 +85,37 @@ def test_parked_cars_are_on_the_asphalt_within_the_town(world: World) -> None:
         assert not ring.outer or points_in_polygon(spots, ring.points[:, :2]).all()
 
 
+def test_an_actor_that_claims_its_place_gets_it_and_nothing_else_changes() -> None:
+    world, other = World("oldtown", seed=1, vehicles=0, walkers=0), World("oldtown", seed=1, vehicles=0, walkers=0)
+
+    def below(prop: Prop) -> tuple[float, int]:
+        """The height of what is straight below 30 m, and which actor that is."""
+        start, down = np.array([prop.x, prop.y, 30.0]), np.array([[0.0, 0.0, -1.0]])
+        hits = world.rays().cast(start, down, 40.0, world.shapes()[2])
+        return 30.0 - float(hits.distance[0]), int(hits.actor[0])
+
+    cars = [prop for prop in world.props if prop.kind.startswith("vehicle.")]
+    car = next(prop for prop in cars if below(prop)[0] < 2.0)  # under no tree
+    place, before = Transform(car.x, car.y, car.z + 0.05, 0.0, car.yaw), list(world.props)
+    with pytest.raises(ValueError, match="collision"):
+        world.spawn("vehicle.audi.tt", {}, place)
+    spawned = world.spawn("vehicle.audi.tt", {"clears_place": "true"}, place)
+    left = {id(prop) for prop in world.props}
+    gone = [prop for prop in before if id(prop) not in left]
+    assert car in gone
+    assert all(np.hypot(prop.x - car.x, prop.y - car.y) < 6.0 for prop in gone)
+    assert len(left) == len(before) - len(gone)
+    assert world.spawn_points() == other.spawn_points()
+    assert len(other.props) == len(before), "worlds of the same town share it"
+    assert below(car)[1] == spawned.id
+    world.destroy(spawned.id)
+    assert below(car)[0] < 0.3, "the road"
+    lens = {"image_size_x": "64", "image_size_y": "32", "fov": "90"}
+    camera = world.spawn("sensor.camera.rgb", lens, Transform(car.x, car.y, 12.0, -90.0))
+    assert world.capture(camera.id).rgb is not None, "with the shadows of what is left"
+    world.spawn("vehicle.audi.tt", {}, place)
+
+
 # Vehicle --------------------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +163,7 @@ def test_grazing_a_wall_costs_little_speed_and_is_reported(rate: int) -> None:
     world = World("plain", vehicles=0, walkers=0)
     ego = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     start = ego.transform.x, ego.transform.y
-    world._solid.__init__(np.array([[start[0] + 60.0, start[1] + 3.0, 0.0, 50.0, 1.0]]))  # type: ignore[misc]
+    world.static_town.solid.__init__(np.array([[start[0] + 60.0, start[1] + 3.0, 0.0, 50.0, 1.0]]))  # type: ignore[misc]
     world.set_transform(ego.id, Transform(*start, ego.transform.z, 0.0, 3.0))
     world.set_velocity(ego.id, (12.0 * np.cos(np.radians(3.0)), 12.0 * np.sin(np.radians(3.0)), 0.0))
     ego.control = VehicleControl(throttle=0.3)
@@ -152,21 +184,21 @@ def test_grazing_a_wall_costs_little_speed_and_is_reported(rate: int) -> None:
 
 def test_obstacles_have_tags() -> None:
     world = World("hamlet", vehicles=0, walkers=0)
-    tags = [world.static_town.tag_of(k) for k in range(0, len(world._solid.boxes), 25)]
+    tags = [world.static_town.tag_of(k) for k in range(0, len(world.static_town.solid.boxes), 25)]
     assert {Tag.BUILDING, Tag.VEGETATION} <= set(tags)
     assert not {Tag.ROAD, Tag.SIDEWALK, Tag.TERRAIN, Tag.SKY} & set(tags)
-    largest = int(np.argmax(world._solid.boxes[:, 3] * world._solid.boxes[:, 4]))
+    largest = int(np.argmax(world.static_town.solid.boxes[:, 3] * world.static_town.solid.boxes[:, 4]))
     assert world.static_town.tag_of(largest) == Tag.BUILDING
 
 
 def test_car_that_hits_a_house_stops_and_reports_it() -> None:
     world = World("hamlet", vehicles=0, walkers=0)
-    box = max(world._solid.boxes, key=lambda box: box[3] * box[4])
+    box = max(world.static_town.solid.boxes, key=lambda box: box[3] * box[4])
     ego = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     world.set_transform(ego.id, Transform(box[0] + 40.0, box[1], 0.0, 0.0, 180.0))
-    kept, world._solid.boxes[:] = box.copy(), world._solid.boxes
-    others = np.any(world._solid.boxes != kept, axis=1)
-    world._solid.boxes[others, :2] += 1e6  # nothing else is in the way
+    kept, world.static_town.solid.boxes[:] = box.copy(), world.static_town.solid.boxes
+    others = np.any(world.static_town.solid.boxes != kept, axis=1)
+    world.static_town.solid.boxes[others, :2] += 1e6  # nothing else is in the way
     ego.control = VehicleControl(throttle=0.8)
     crashes = []
     for _ in range(150):

@@ -43,7 +43,7 @@ def turn(about: str, angle: float) -> np.ndarray:
 def test_motion_plane_includes_rolling_and_steering_of_wheels(world: World) -> None:
     """The previous position of each point of a front wheel is computed in float64 from distance and steering angle."""
     kind = "vehicle.seat.leon"
-    car = world.spawn(kind, {}, world.spawn_points()[4])
+    car = world.spawn(kind, {}, world.spawn_points()[5])
     car.control = VehicleControl(throttle=0.7, steer=0.45)
     lens = {"image_size_x": str(W), "image_size_y": str(H), "fov": str(FOV)}
     camera = world.spawn("sensor.camera.optical_flow", lens, Transform())

@@ -193,7 +193,7 @@ def test_every_road_is_drivable(world: World) -> None:
         for k in range(2, len(lane.centre) - 2, 4):
             x, y, z = lane.centre[k].tolist()
             yaw = float(np.arctan2(*(lane.centre[k + 1] - lane.centre[k])[:2][::-1]))
-            assert world._solid.hit(x, y, yaw, 1.0, 0.8, z)[0] < 0, (lane.road, lane.id, k)
+            assert world.static_town.solid.hit(x, y, yaw, 1.0, 0.8, z)[0] < 0, (lane.road, lane.id, k)
             assert abs(world.ground.surface_height(x, y, z) - z) < 0.05, (lane.road, lane.id, k)
 
 

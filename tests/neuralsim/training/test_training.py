@@ -253,6 +253,19 @@ def test_a_minute_of_training_on_frames_of_the_town_renders_closer_to_them(tmp_p
     assert (tmp_path / "last.safetensors").exists()
 
 
+def test_rates_rise_and_fall(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(tmp_path, warmup=4, decay=0.5, steps=20, rate=2e-3), SMALL)
+    seen = []
+    train(
+        trainer,
+        SyntheticSource(),
+        lambda step, losses: seen.append(trainer.learners["generator"].adam.param_groups[0]["lr"] / 2e-3),
+    )
+    assert seen[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert seen[4:11] == pytest.approx([1.0] * 7)
+    assert seen[11:] == pytest.approx(np.arange(9, 0, -1) / 10)
+
+
 def write_pair(folder: Path) -> None:
     """A frame of the town and the one before, which was the same."""
     p = conditioning.example(picture(), 64, 32, np.random.default_rng(0))

@@ -12,6 +12,7 @@ import pygame
 import pytest
 from helpers.frames import rendered
 
+from bridge.messages import Lights
 from neuralsim.drive import driver_input as driving
 from neuralsim.drive.driver_input import approach, dead_zone
 from neuralsim.drive.keys import HELP
@@ -52,6 +53,26 @@ def driver() -> Iterator[Driver]:
     yield Driver()
     pygame.quit()
     del os.environ["SDL_VIDEODRIVER"]
+
+
+def test_the_headlamp_key_cycles_and_leaves_other_lamps_alone(driver: Driver):
+    seen = []
+    driver.inputs.requested.lights = int(Lights.LEFT_BLINKER)
+    for _ in range(4):
+        requested = driver.inputs.requested
+        assert requested.lights & Lights.LEFT_BLINKER
+        seen.append((driver.inputs.headlamps, requested.lights & ~Lights.LEFT_BLINKER, requested.lights_auto))
+        driver.tap(pygame.K_b)
+        assert driver.commands[-1] == "headlamps"
+        driver.inputs.next_headlamps()
+    low = Lights.POSITION | Lights.LOW_BEAM
+    assert seen == [
+        ("automatic", 0, True),
+        ("off", 0, False),
+        ("low beam", low, False),
+        ("high beam", low | Lights.HIGH_BEAM, False),
+    ]
+    assert driver.inputs.headlamps == "automatic"
 
 
 def test_pedals_respond_immediately_and_ramp(driver: Driver):

@@ -92,7 +92,7 @@ def spawn_actor_with_parent(
 
 @function
 def destroy_actor(town: TownServer, call: Call, ident: int) -> bool:
-    was_destroyed = bool(town.world.destroy(ident))
+    was_destroyed = bool(town.world.destroy(ident, with_attached=town.strict is None))
     town.vehicle_commands.forget(ident)
     town.sensing.close_removed()
     return was_destroyed

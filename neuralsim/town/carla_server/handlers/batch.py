@@ -129,6 +129,7 @@ def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -
                     break
         time.sleep(0.0)  # lets a thread that waits for the lock take it first
     if tick and town.settings.synchronous_mode:
-        town.streams.await_subscriptions(call.connection)
+        if town.strict is None:
+            town.streams.await_subscriptions(call.connection)
         town.tick(lambda _: call.answer(answers))
     return Raw(answers)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.weather import darkness
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.compat.level_objects import ANY, matches
 from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY
@@ -105,12 +106,13 @@ def get_navigation_mesh(town: TownServer, call: Call) -> bytes:
 
 @function
 def query_lights_state(town: TownServer, call: Call, client: str) -> list[Any]:
-    return list(town.static_scene.lamps.values())
+    is_dark = darkness(town.world.weather) > 0.0
+    return [[*lamp, is_on or is_dark] for *lamp, is_on in town.static_scene.lamps.values()]
 
 
 @function
 def update_lights_state(town: TownServer, call: Call, client: str, lights: list[Any], discard: bool) -> None:
-    """Store the lamps' states; they do not show, since images are rendered in daylight only."""
+    """Store the lamps' states. They do not show: in images all lamps are on in the dark, and only then."""
     for ident, place, intensity, group, colour, active in lights:
         if ident in town.static_scene.lamps:
             clamped = [min(max(int(value), 0), 255) for value in colour[:3]]

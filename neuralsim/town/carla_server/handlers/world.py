@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.compat import strictness
 from neuralsim.town.carla_server.generated_cameras import with_style
 from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
@@ -96,8 +97,8 @@ def get_map_data(town: TownServer, call: Call) -> str:
 @function
 def load_new_episode(town: TownServer, call: Call, name: str, reset_settings: bool = True, layers: int = 0) -> None:
     town.load(name, call.connection)
-    if reset_settings and town.settings.synchronous_mode:
-        town.set_settings(type(town.settings)(), call.connection)
+    if reset_settings:
+        town.reset_settings(call.connection)
 
 
 @function
@@ -120,10 +121,12 @@ def set_weather_parameters(town: TownServer, call: Call, values: list[float]) ->
 
 @function
 def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
-    library = town.world.blueprints()
+    blueprints = town.world.blueprints()
+    if town.strict is not None:
+        blueprints = [strictness.blueprint(each) for each in blueprints]
     if town.generator is not None:
-        library = [with_style(each, town.generator.styles) for each in library]
-    return [structs.pack_blueprint(number, each) for number, each in enumerate(library, 1)]
+        blueprints = [with_style(each, town.generator.styles) for each in blueprints]
+    return [structs.pack_blueprint(number, each) for number, each in enumerate(blueprints, 1)]
 
 
 def _light(town: TownServer, ident: int) -> TrafficLight:

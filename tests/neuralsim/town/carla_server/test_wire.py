@@ -6,6 +6,7 @@ Every client is a process of its own, since a wrong layout would crash it.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,7 +266,7 @@ def test_batches_collision_and_walker(town: TownServer) -> None:
 
 
 def test_a_town_without_traffic_of_its_own_ticks_at_once() -> None:
-    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0, is_patient=False)) as server:
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0, patience=0.0)) as server:
         run_client(
             server.port,
             """
@@ -274,6 +275,50 @@ def test_a_town_without_traffic_of_its_own_ticks_at_once() -> None:
                 client.get_server_version(), world.get_weather()
                 time.sleep(0.05)
             assert world.get_snapshot().frame >= 5, world.get_snapshot().frame
+            """,
+        )
+
+
+def test_a_client_that_is_slow_to_become_synchronous_finds_the_town_in_the_same_state() -> None:
+    for seconds in (0.0, 1.4):  # within which the town ticks idly several times
+        with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0)) as server:
+            run_client(
+                server.port,
+                f"""
+                world = client.get_world()
+                before = world.get_snapshot()
+                time.sleep({seconds})
+                assert world.get_snapshot().frame - before.frame >= 2 * {seconds}, "a client may wait for a tick"
+                synchronous(world)
+                while world.tick() % 12:
+                    pass
+                now = world.get_snapshot()
+                assert now.frame == 72, now.frame
+                assert abs(now.timestamp.elapsed_seconds - 12 * 0.05) < 1e-6, now.timestamp.elapsed_seconds
+                """,
+            )
+
+
+def test_a_world_does_not_move_while_a_slow_client_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0)) as server:
+        publish = server._publish_snapshot
+
+        def late(delta: float, state: int = 0) -> None:
+            """The snapshot of a new world, as a client sees it that gets no time on a busy machine."""
+            threading.Timer(0.0 if server.world.frame else 0.5, publish, (delta, state)).start()
+
+        run_client(server.port, "synchronous(client.get_world())")
+        monkeypatch.setattr(server, "_publish_snapshot", late)
+        run_client(
+            server.port,
+            """
+            world = client.get_world()
+            synchronous(world)
+            world = client.reload_world(False)
+            assert world.get_snapshot().frame == 0, world.get_snapshot().frame
+            assert world.tick() == 1
+            world.get_settings()
+            assert world.tick() == 2
             """,
         )
 

@@ -84,11 +84,6 @@ def cast(corners: np.ndarray, pose: np.ndarray, directions: np.ndarray) -> tuple
     return best.reshape(shape), depth.reshape(shape), weights.reshape(*shape, 3)
 
 
-def level(mesh: Mesh, other: int) -> np.ndarray:
-    """Return the indices of triangles drawn near the camera (``other`` FAR) or far from it (``other`` NEAR)."""
-    return np.flatnonzero(mesh.levels != other)
-
-
 def one(
     template: int = 0, pose: np.ndarray | None = None, before: np.ndarray | None = None, previous: int | None = None
 ) -> Placements:
@@ -162,7 +157,7 @@ def test_motion_of_a_walking_body_follows_each_point_of_it() -> None:
     pose, before = camera(0, 0, 1.2, 0, 3), camera(-0.1, 0.05, 1.2, 1, 1)
     here, was = Transform(3, 0.2, 0, 0, 70).matrix(), Transform(2.95, 0.1, 0, 0, 66).matrix()
     planes = Rasteriser(W, H, FOV).render(scene, one(3, here, was, previous=2), pose, before)
-    kept = level(gait[3], FAR)
+    kept = np.flatnonzero(gait[3].levels == NEAR)
     now = gait[3].vertices[gait[3].triangles[kept]] @ here[:3, :3].T + here[:3, 3]
     then = gait[2].vertices[gait[2].triangles[kept]] @ was[:3, :3].T + was[:3, 3]
     hit, depth, weights = cast(now, pose, rays())

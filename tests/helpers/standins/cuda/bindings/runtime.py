@@ -66,6 +66,11 @@ def cudaMalloc(size: int) -> tuple[Any, ...]:
     return OK, ctypes.addressof(block)
 
 
+def cudaMemset(devPtr: int, value: int, count: int) -> tuple[Any, ...]:
+    ctypes.memset(devPtr, value, count)
+    return (OK,)
+
+
 def cudaHostAlloc(size: int, flags: int) -> tuple[Any, ...]:
     return cudaMalloc(size)
 

@@ -1,0 +1,133 @@
+"""The data card: what a data set contains, how it was made, under which terms, with histograms and a sample sheet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bridge.tags import Tag
+from neuralsim import __version__, zoo
+from neuralsim.recording.labels import coco_annotations
+from neuralsim.recording.reading.sequential_reader import McapRecording
+
+SAMPLES = 24  # images of the sample sheet
+_DISTANCES = (0, 10, 20, 40, 80, 1000)  # m, limits of the histogram of objects
+_SAMPLED = 5  # frames between two that count in the histograms of pixels and boxes
+_THUMBNAIL = 256  # px, width
+
+
+def measure(recording: Path, thumbnail: Path) -> dict[str, Any]:
+    """Return the figures of a recording, and write its middle image to ``thumbnail``. Raises ``RecordingError``.
+
+    ``sha256`` is that of everything recorded but its arrangement in the file.
+    """
+    digest, frames = hashlib.sha256(), 0
+    pixels, boxes, distances = np.zeros(256, np.int64), Counter[str](), np.zeros(len(_DISTANCES) - 1, np.int64)
+    images: list[bytes] = []
+    for frame in McapRecording(recording).frames():
+        for camera in (frame, *frame.views.values()):
+            contents = {**{name: plane.tobytes() for name, plane in camera.planes.items()}, **camera.images}
+            for name, content in sorted(contents.items()):
+                digest.update(name.encode())
+                digest.update(content)
+            if frames % _SAMPLED == 0 and {"tag", "instance"} <= camera.planes.keys():
+                pixels += np.bincount(camera.planes["tag"].ravel(), minlength=256)
+                boxes.update(
+                    Tag(each["category_id"]).name.lower()
+                    for each in coco_annotations(camera.planes["tag"], camera.planes["instance"])
+                )
+        objects = frame.json.get("objects", {}).get("objects", [])
+        digest.update(json.dumps(objects, sort_keys=True).encode())
+        if objects and "camera" in frame.poses:
+            places = np.array([each["pose"] for each in objects]).reshape(-1, 4, 4)[:, :2, 3] * (1.0, -1.0)
+            distances += np.histogram(np.linalg.norm(places - frame.pose("camera")[:2, 3], axis=1), _DISTANCES)[0]
+        if frame.images:
+            images = [*images[-1:], frame.images.get("neural") or frame.images["rgb"]]
+        frames += 1
+    image = cv2.imdecode(np.frombuffer(images[0], np.uint8), cv2.IMREAD_COLOR) if images else None
+    if image is not None:
+        thumbnail.parent.mkdir(parents=True, exist_ok=True)
+        height = round(_THUMBNAIL * image.shape[0] / image.shape[1])
+        cv2.imwrite(str(thumbnail), cv2.resize(image, (_THUMBNAIL, height), interpolation=cv2.INTER_AREA))
+    shown = {Tag(k).name.lower(): int(n) for k, n in enumerate(pixels.tolist()) if n and k < len(Tag)}
+    return {
+        "frames": frames, "sha256": digest.hexdigest(), "pixels": shown, "boxes": dict(sorted(boxes.items())),
+        "distances": distances.tolist(),
+    }  # fmt: skip
+
+
+def write_card(
+    folder: Path, spec: dict[str, Any], model: str, drives: Sequence[dict[str, Any]], missing: dict[str, str]
+) -> None:
+    """Write ``card.json``, ``README.md`` and ``samples.jpg``.
+
+    ``drives``: name, split, settings and figures of each drive; ``missing``: drives without a recording, and why. The
+    files depend on nothing else, so that equal data sets have equal cards.
+    """
+    pixels, boxes = Counter[str](), Counter[str]()
+    distances = np.zeros(len(_DISTANCES) - 1, np.int64)
+    for drive in drives:
+        pixels.update(drive["pixels"])
+        boxes.update(drive["boxes"])
+        distances += drive["distances"]
+    terms = "" if model == "tags" else zoo.load(model).licence
+    card = {
+        "spec": spec, "made_with": f"NeuralSim {__version__}", "model": model, "terms": terms,
+        "frames": sum(drive["frames"] for drive in drives), "pixels": dict(pixels.most_common()),
+        "boxes": dict(boxes.most_common()),
+        "distances": {f"{a} to {b} m": int(n) for a, b, n in zip(_DISTANCES, _DISTANCES[1:], distances, strict=False)},
+        "drives": list(drives), "missing": missing,
+    }  # fmt: skip
+    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_text(card), encoding="utf-8")
+    _sheet([folder / "thumbnails" / f"{drive['name']}.jpg" for drive in drives[:SAMPLES]], folder / "samples.jpg")
+
+
+def _text(card: dict[str, Any]) -> str:
+    spec, drives = card["spec"], card["drives"]
+    splits = Counter(drive["split"] for drive in drives)
+    lines = [
+        f"# {spec['title']}",
+        f"{card['frames']} frames of {len(drives)} drives in {', '.join(spec['towns'])}; {card['made_with']}.",
+        "Images are generated by a network from a simulator's labels; labels and depths are the simulator's, exact.",
+        "![Samples](samples.jpg)",
+        "## Terms",
+        f"Model `{card['model']}`: {card['terms'] or 'none; the images show the labels.'}",
+        "## Splits",
+        *(f"* {name}: {count} drives" for name, count in sorted(splits.items())),
+    ]
+    total = max(sum(card["pixels"].values()), 1)
+    lines += ["## Share of pixels", *_bars({name: n / total for name, n in card["pixels"].items()}, "{:.2%}")]
+    lines += ["## Boxes in the image, every fifth frame", *_bars(card["boxes"], "{}")]
+    lines += ["## Objects by distance", *_bars(card["distances"], "{}")]
+    if card["missing"]:
+        lines += ["## Missing", *(f"* {name}: {why}" for name, why in card["missing"].items())]
+    return "\n\n".join(lines).replace("\n\n* ", "\n* ").replace("\n\n    ", "\n    ") + "\n"
+
+
+def _bars(values: dict[str, Any], form: str) -> list[str]:
+    """Return a histogram, a line per value."""
+    most = max([*values.values(), 1e-9])
+    return [f"    {name:<16}{'#' * round(30 * n / most):<31}{form.format(n)}" for name, n in values.items()]
+
+
+def _sheet(files: Sequence[Path], target: Path) -> None:
+    """Write thumbnails in rows of six."""
+    images = [image for image in (cv2.imread(str(file)) for file in files) if image is not None]
+    if not images:
+        return
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // 6)
+    sheet = np.full((rows * height, min(len(images), 6) * width, 3), 255, np.uint8)
+    for k, image in enumerate(images):
+        if image.shape == images[0].shape:
+            y, x = k // 6 * height, k % 6 * width
+            sheet[y : y + height, x : x + width] = image
+    cv2.imwrite(str(target), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])

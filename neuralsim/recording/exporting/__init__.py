@@ -1,0 +1,1 @@
+"""Exports of a recording to the data set formats of other projects."""

@@ -1,0 +1,155 @@
+"""``--size auto``: the largest size, and at it the best model, that this machine renders at 30 frames a second.
+
+It is measured once, when a drive first starts, and remembered for as long as the machine, its packages and the models
+are the same: every further drive has the same size. Machines with few cores and no GPU keep the smallest size without
+a measurement, since more would not hold the rate there.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bridge.process.user_cache import cache_folder
+from bridge.size import Size
+from neuralsim import zoo
+from neuralsim.base import machine
+from neuralsim.base.log import logger
+from neuralsim.session.options import AUTO, TAGS, AutoSize, DriveOptions
+from neuralsim.session.renderer_loading import IN_TIME, MANY_CORES, STRONG, TICK, TICK_PIXEL
+
+SIZES = (Size(512, 256), Size(1024, 512), Size(2048, 1024))
+PERIOD = 1.0 / 30.0  # s a frame may take
+_HOPELESS = 2.0  # times too slow by the size below: not even measured
+
+
+@dataclass(frozen=True)
+class SizeChoice:
+    """What this machine renders in time."""
+
+    width: int
+    height: int
+    model: str
+    milliseconds: float  # of a step; 0: not measured
+
+    @property
+    def size(self) -> Size:
+        """The size in pixels."""
+        return Size(self.width, self.height)
+
+    def __str__(self) -> str:
+        if not self.milliseconds:
+            return f"size {self.size}: more would not be in time here, on {machine.cores()} cores (--size changes it)"
+        return (
+            f"size {self.size}, model {self.model}: the most that holds 30 frames a second here "
+            f"({self.milliseconds:.3g} ms a step; --size changes it)"
+        )
+
+
+def resolve(options: DriveOptions) -> tuple[DriveOptions, str]:
+    """Return the options with a size and model in place of "auto", and a line about them, "" where nothing was auto.
+
+    With a bridge elsewhere, a recording or a scenario, whose sizes are given, it is the smallest size.
+    """
+    if not isinstance(options.size, AutoSize):
+        return options, ""
+    given = options.connect is not None or options.replay is not None or options.scenario is not None
+    if given or options.headless or options.show is not None or options.model == TAGS:
+        return options.model_copy(update={"size": Size(*options.size)}), ""
+    choice = _choose(options)
+    chosen: dict[str, object] = {"size": choice.size}
+    if options.model == AUTO and choice.milliseconds:
+        chosen["model"] = choice.model
+    return options.model_copy(update=chosen), str(choice)
+
+
+def _choose(options: DriveOptions) -> SizeChoice:
+    """Return the remembered choice, or measure and remember it."""
+    from neuralsim.runtimes import candidates
+
+    models = [options.model]
+    if options.model == AUTO:
+        models = [name for name in (zoo.BEST, zoo.DEFAULT) if name in zoo.names()]
+    smallest = SIZES[0]
+    on_gpu = False
+    with suppress(zoo.ModelError):
+        on_gpu = candidates.on_gpu(zoo.load(models[-1]).file, smallest.height, smallest.width)
+    if machine.cores() < MANY_CORES and not on_gpu:
+        return SizeChoice(*smallest, models[-1], 0.0)
+    from neuralsim.runtimes import autotune, cache
+
+    path = _folder() / f"size-{cache.key(_facts(models, options))}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return SizeChoice(**{name: stored[name] for name in SizeChoice.__dataclass_fields__})
+    logger().info("measuring the size that this machine renders in time; once, some seconds")
+    busy = autotune.disturbance()
+    choice = _measure(models, options, on_gpu)
+    if busy:
+        logger().info(f"the machine is busy ({busy}): the size is measured again when it is not")
+        return choice
+    with suppress(OSError):
+        cache.write(path, json.dumps(asdict(choice), indent=2).encode() + b"\n")
+    return choice
+
+
+def forget() -> None:
+    """Delete all remembered choices, so that the next drive measures. Raises OSError if a file cannot go."""
+    for path in _folder().glob("size-*.json"):
+        path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return cache_folder() / "choices"
+
+
+def _facts(models: list[str], options: DriveOptions) -> dict[str, object]:
+    """Return everything that the choice depends on."""
+    from neuralsim.runtimes import autotune, cache, cuda_driver
+    from neuralsim.runtimes.candidates import installed
+
+    facts: dict[str, object] = {
+        "models": {model: cache.sha256(zoo.load(model).file) for model in models},
+        "runtime": options.runtime,
+        "town": options.carla is None,
+        "processor": machine.cpu()[0],
+        "cores": machine.cores(),
+        "versions": {name: installed(name) for name in autotune.DISTRIBUTIONS},
+    }
+    with suppress(cuda_driver.NoGpu):
+        gpu = cuda_driver.gpu()
+        facts["gpu"] = (gpu.name, gpu.driver)
+    return facts
+
+
+def _measure(models: list[str], options: DriveOptions, on_gpu: bool) -> SizeChoice:
+    """Measure from the smallest size and cheapest model up, until the machine cannot keep up."""
+    best = SizeChoice(*SIZES[0], models[-1], 0.0)
+    before: dict[str, float] = {}
+    for size in SIZES:
+        if options.carla is None and TICK + TICK_PIXEL * size.pixels > PERIOD:
+            break  # the embedded town itself would not hold the rate
+        fits = False
+        for model in reversed(models):
+            is_heavy = model == zoo.BEST and not on_gpu and machine.cores() < STRONG
+            if is_heavy or before.get(model, 0.0) * 4.0 > _HOPELESS * IN_TIME:
+                continue
+            seconds = _seconds(model, options.runtime, size)
+            before[model] = seconds
+            if seconds <= IN_TIME:
+                best, fits = SizeChoice(*size, model, round(1000.0 * seconds, 3)), True
+        if not fits:
+            break
+    return best
+
+
+def _seconds(model: str, runtime: str, size: Size) -> float:
+    """Return the seconds of a model's step at a size; infinity where it cannot be loaded."""
+    from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
+
+    try:
+        return NeuralRenderer(model, runtime, size).seconds_per_step()
+    except RuntimeUnavailable:
+        return float("inf")

@@ -1,0 +1,187 @@
+"""The bridge on a town as strict as CARLA's server, with the town's own motion to compare with.
+
+``test_bridge.py`` runs on such a town as well, with ``-m slow``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+import carla
+import numpy as np
+import pytest
+from helpers.bridge_processes import TRUE_FLOW, advance, end, start, start_town
+
+from bridge.carla_client.camera_rig import SENSOR_ROLE, CameraRig, RigSpec
+from bridge.carla_client.connection import connect
+from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
+from bridge.messages import Control, Frame
+from bridge.tags import MOVERS, Tag
+from neuralsim.evaluation.measures import warping_error
+from neuralsim.models.warp import still_visible
+from neuralsim.renderer import NeuralRenderer
+
+SIZE = (512, 256)
+KINDS = {"vehicle": (Tag.CAR, Tag.TRUCK, Tag.BUS), "walker": (Tag.PEDESTRIAN,)}
+MAX_ERROR = {"static": 0.1, "vehicle": 0.5, "walker": 0.5}  # px, mean
+
+
+@pytest.fixture(scope="module")
+def town() -> Iterator[str]:
+    process, address = start_town(strict=True, program=(TRUE_FLOW,))
+    yield address
+    end(process)
+
+
+class TrueMotion:
+    """The town's motion, limbs and wheels included, at the mount of a bridge's camera."""
+
+    def __init__(self, bridge: CarlaBridge) -> None:
+        camera = bridge.settings
+        spec = RigSpec(camera.size, camera.fov, camera.mount)
+        self.rig = CameraRig(bridge._ego.actor.get_world(), bridge._ego.actor, spec, uses_flow=True)
+        bridge._parts.append(self.rig)
+        self.rig.select_planes(("tag", "instance", "depth", "motion"))
+
+    def of(self, frame: Frame) -> dict[str, np.ndarray]:
+        images = self.rig.gather(frame.sim_frame, 10.0, 1.0)
+        return self.rig.decode(images)[1] if len(images) == 3 else {}
+
+
+def test_motion_from_poses_is_the_towns_own(town: str) -> None:
+    """Mean errors at 512x256, over drives until enough has moved by itself."""
+    error: dict[str, float] = defaultdict(float)
+    count: dict[str, int] = defaultdict(int)
+    for seed in range(8):
+        with CarlaBridge(connect(town), BridgeSettings(SIZE, seed=seed, autopilot=True)) as bridge:
+            truth = TrueMotion(bridge)
+            for tick in range(70):
+                frame = advance(bridge)
+                true = truth.of(frame)
+                if tick < 20 or tick % 3 or not true:
+                    continue
+                motion = true["motion"].astype(float)
+                off = np.hypot(*(frame.planes["motion"] - motion).transpose(2, 0, 1))
+                seen = np.abs(motion).max(-1) < 200.0
+                actors = [mover.actor.id for mover in bridge._surroundings._movers.values()]
+                moves = np.isin(true["instance"], actors)
+                masks = {name: moves & np.isin(true["tag"], tags) for name, tags in KINDS.items()}
+                masks["static"] = ~np.isin(true["tag"], MOVERS)
+                for name, mask in masks.items():
+                    error[name] += off[mask & seen].sum()
+                    count[name] += int((mask & seen).sum())
+        if count["vehicle"] > 50_000 and count["walker"] > 2000:
+            break
+    assert count["static"] > 1e6
+    assert count["vehicle"] > 20_000, "nobody drove by"
+    assert count["walker"] > 500, "nobody walked by"
+    for name, most in MAX_ERROR.items():
+        assert error[name] / count[name] <= most, name
+
+
+def test_a_flow_camera_is_a_choice(town: str) -> None:
+    with CarlaBridge(connect(town), BridgeSettings(SIZE)) as bridge:
+        assert set(bridge._sensors._cameras.rig._spawned) == {"depth", "instance_segmentation"}
+    with CarlaBridge(connect(town), BridgeSettings(SIZE, motion="flow")) as bridge:
+        assert "optical_flow" in bridge._sensors._cameras.rig._spawned
+        assert np.abs(advance(bridge, 3).planes["motion"].astype(float)).max() < 1000.0
+
+
+def sensors(world: carla.World) -> list[str]:
+    """Return the types of this project's sensors on the server."""
+    return sorted(each.type_id for each in world.get_actors() if each.attributes.get("role_name") == SENSOR_ROLE)
+
+
+def test_sensors_exist_only_while_they_are_needed(town: str) -> None:
+    """A server may go on rendering for a camera that nobody listens to."""
+    with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:
+        world = bridge._ego.actor.get_world()
+        advance(bridge)
+        usual = sensors(world)
+        assert usual == ["sensor.camera.depth", "sensor.camera.instance_segmentation", "sensor.other.collision"]
+        more = {"rgb": {"rgb": True, "rgb_half": True}, "mirror": {"mirror": True}, "chase": {"camera": "chase"}}
+        extra = {"rgb": 2, "mirror": 1, "chase": 0}  # cameras
+        for count, (name, request) in enumerate([*more.items()] * 2, 1):
+            bridge.apply_control(Control(2 * count, **request))
+            advance(bridge, 2)
+            assert sensors(world) == sorted(usual + ["sensor.camera.rgb"] * extra[name]), name
+            bridge.apply_control(Control(2 * count + 1))
+            advance(bridge, 2)
+            assert sensors(world) == usual, name
+
+
+def test_simulator_image_has_no_glare(town: str) -> None:
+    with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:
+        bridge.apply_control(Control(1, rgb=True))
+        advance(bridge, 2)
+        (camera,) = bridge._ego.actor.get_world().get_actors().filter("sensor.camera.rgb")
+        for name in ("bloom_intensity", "lens_flare_intensity", "motion_blur_intensity"):
+            assert float(camera.attributes[name]) == 0.0
+
+
+MASTER = """
+import sys
+from bridge.carla_client.connection import connect
+world = connect(sys.argv[1]).get_world()
+settings = world.get_settings()
+settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+world.apply_settings(settings)
+print("ready", flush=True)
+input()
+"""
+
+
+def test_server_of_a_killed_master_is_usable_and_free_afterwards(town: str) -> None:
+    master = start("-c", MASTER, town)
+    end(master)
+    world = connect(town).get_world()
+    assert world.get_settings().synchronous_mode, "as a CARLA server: nobody has ended it"
+    begun = time.monotonic()
+    with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:
+        assert advance(bridge).planes["tag"].any()
+        assert world.get_settings().fixed_delta_seconds == pytest.approx(1 / 30)
+    assert time.monotonic() - begun < 20.0
+    assert not world.get_settings().synchronous_mode
+    assert not world.get_settings().fixed_delta_seconds
+
+
+def drive(strict: bool) -> tuple[float, np.ndarray]:
+    """Return the mean warping error of a rendered drive, by the town's own motion, and its last tags."""
+    process, address = start_town(strict=strict, program=(TRUE_FLOW,))
+    try:
+        client = connect(address)
+        client.set_timeout(120.0)  # a town is built while it waits
+        world = client.get_world()
+        held = world.get_settings()
+        held.synchronous_mode, held.fixed_delta_seconds = True, 1 / 30
+        world.apply_settings(held)
+        client.reload_world(False)  # from here on nothing moves without the bridge
+        settings = BridgeSettings(SIZE, seed=1, autopilot=True, planes=("tag", "instance", "depth", "motion", "rgb"))
+        with CarlaBridge(client, settings) as bridge:
+            truth, renderer = TrueMotion(bridge), NeuralRenderer(size=SIZE)
+            errors, old, before = [], None, None
+            for tick in range(120):
+                frame = advance(bridge)
+                motion = truth.of(frame).get("motion")
+                if tick < 60:
+                    continue  # it begins to move
+                image = renderer.render(frame)
+                if old is not None and before is not None and motion is not None:
+                    exact = replace(frame, planes=frame.planes | {"motion": motion})
+                    seen = still_visible(old, exact)
+                    errors.append(warping_error(before, image, motion.astype(np.float32), seen))
+                old, before = frame, image
+        assert len(errors) > 50
+        return float(np.mean(errors)), frame.planes["tag"]
+    finally:
+        end(process)
+
+
+@pytest.mark.slow
+def test_recorded_drive_flickers_no_more_than_on_a_kind_town() -> None:
+    (kind, kind_tag), (strict, strict_tag) = drive(False), drive(True)
+    assert (kind_tag == strict_tag).mean() > 0.99, "the same drive"
+    assert strict <= 1.1 * kind

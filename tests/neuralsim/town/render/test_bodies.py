@@ -1,0 +1,152 @@
+"""Vehicles and people close up: what is to be seen on them, and what a distant one costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.tags import Tag
+from neuralsim.base.colour import LUMA
+from neuralsim.town.assets.looks import palettes
+from neuralsim.town.assets.meshes import DISTANT, HAIR, MIDDLE, NEAR, SKIN, box, corner_normals, flat, tube
+from neuralsim.town.assets.people_meshes import KINDS, PHASES, gait, joints, walker_templates
+from neuralsim.town.assets.templates import templates
+from neuralsim.town.core.blueprint_library import STREET_COLOURS
+from neuralsim.town.render.raster import Planes, Rasteriser
+from neuralsim.town.render.scene import Placements, Scene
+
+GROUND = flat([(-40, -40), (60, -40), (60, 40), (-40, 40)], 0.0, Tag.ROAD, (84, 84, 86))
+W, H = 320, 160
+
+
+def seen(
+    name: str, yaw: float, away: float, height: float = 1.4, colour: int = 200, fov: float = 40.0, number: int = 7
+) -> Planes:
+    """Return a vehicle (with its wheels) or a walker under an overcast sky, its front turned ``yaw`` degrees off."""
+    book = templates()
+    template = book.index[name]
+    turned = np.eye(4)
+    c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+    turned[:2, :2], turned[0, 3] = [[c, -s], [s, c]], away
+    parts, poses = [book.wheels.body[template]], [turned]
+    for k in range(book.wheels.first[template], book.wheels.first[template] + book.wheels.count[template]):
+        wheel = np.eye(4)
+        wheel[:3, 3] = book.wheels.at[k]
+        parts.append(book.wheels.template[k])
+        poses.append(turned @ wheel)
+    placed = Placements.empty(len(parts))
+    placed.template[:] = placed.previous_template[:] = parts
+    placed.pose[:] = placed.previous_pose[:] = poses
+    placed.instance[:], placed.colour[:] = number, colour
+    scene = Scene(GROUND, book.meshes, book.bodies, book.normals)
+    eye = np.eye(4)
+    eye[2, 3] = height
+    return Rasteriser(W, H, fov).render(scene, placed, eye, eye, sun=(40.0, 180.0, 90.0))
+
+
+def brightness(planes: Planes) -> np.ndarray:
+    assert planes.rgb is not None
+    return np.where(planes.instance == 7, planes.rgb @ LUMA, np.nan)
+
+
+def test_round_parts_have_smooth_normals_and_boxes_sharp_ones() -> None:
+    pipe = tube([(0, 0, 0), (0, 0, 1)], 0.3, Tag.POLE, (9, 9, 9), 16)
+    normal = corner_normals(pipe).reshape(-1, 3, 3) / 127.0
+    corners = pipe.vertices[pipe.triangles]
+    side = np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2]) < 1e-6
+    outwards = corners[side] * [1, 1, 0] / 0.3
+    assert np.einsum("tkc,tkc->tk", normal[side], outwards).min() > 0.99
+    cube = corner_normals(box((1, 1, 1), (0, 0, 0), Tag.CAR, (9, 9, 9))).reshape(-1, 3)
+    assert (np.abs(cube).max(axis=1) == 127).all()
+    assert (np.count_nonzero(cube, axis=1) == 1).all()
+
+
+def test_paint_changes_gradually_over_a_door() -> None:
+    """Facets would show as steps; the seam between two doors is narrower than 20 columns."""
+    door = brightness(seen("vehicle.bmw.grandtourer", 90.0, 6.0))[130, W // 2 - 75 : W // 2 + 75]
+    assert np.nanmedian(np.abs(np.diff(door))) < 2.0
+    assert np.nanmin(door) < np.nanmedian(door) - 8.0, "a seam or a handle"
+
+
+@pytest.mark.parametrize("yaw", [0.0, 180.0])
+def test_a_plate_is_pale_and_tyres_stand_below_the_bumper(yaw: float) -> None:
+    planes = seen("vehicle.seat.leon", yaw, 7.0, 0.5, colour=30)
+    bright = brightness(planes)
+    middle = bright[H // 2 - 12 :, W // 2 - 3 : W // 2 + 3]
+    assert np.nanmax(middle) > 2.5 * np.nanmedian(middle), "a plate on a black car"
+    low = np.flatnonzero((planes.instance == 7).any(axis=1))[-3]  # just above the ground
+    runs = np.flatnonzero(np.diff((planes.instance[low] == 7).astype(int)))
+    assert len(runs) >= 4, "two tyres with the road between them"
+
+
+def test_rims_are_brighter_than_tyres() -> None:
+    wheels, number = templates().wheels, templates().index["vehicle.seat.leon"]
+    (x, y, _), radius = wheels.at[wheels.first[number]], wheels.radius[wheels.first[number]]
+    focal, depth = W / (2.0 * np.tan(np.radians(20.0))), 9.0 - abs(y) - 0.1
+    bright = brightness(seen("vehicle.seat.leon", 90.0, 9.0, colour=30))
+    rows, columns = np.mgrid[0:H, 0:W] + 0.5
+    away = np.hypot(rows - H / 2 - focal * (1.4 - radius) / depth, columns - W / 2 - focal * x / depth)
+    away *= depth / focal / radius
+    assert np.nanmean(bright[away < 0.5]) > 1.4 * np.nanmean(bright[(away > 0.75) & (away < 0.95)])
+
+
+def test_one_sees_through_a_car_but_not_through_its_seats() -> None:
+    """Through the windows of both sides a pale street, and from behind the driver's dark back."""
+    glass = brightness(seen("vehicle.bmw.grandtourer", 90.0, 6.0))[85:105, 100:150]
+    behind = brightness(seen("vehicle.bmw.grandtourer", 0.0, 7.0))[55:70, 130:190]
+    assert np.nanmin(behind) < 0.6 * np.nanmedian(glass)
+
+
+def test_people_have_a_face_in_front_and_hair_behind() -> None:
+    books = palettes(np.full((500, 3), 200, np.uint8), np.arange(500)).astype(float) @ LUMA
+    number = int(np.argmax(books[:, 4] - books[:, 3]))  # pale, with dark hair
+    means = []
+    for yaw in (0.0, 180.0):
+        planes = seen("man 0", yaw, 3.0, 1.6, fov=20.0, number=number)
+        assert planes.rgb is not None
+        rows, columns = np.nonzero(planes.instance == number)
+        middle = int(np.median(columns[rows < rows.min() + 20]))
+        means.append((planes.rgb @ LUMA)[rows.min() + 14 : rows.min() + 28, middle - 6 : middle + 6].mean())
+    assert means[1] > 1.8 * means[0], "the face of the one that looks at the camera"
+    for kind, body in KINDS.items():
+        colours = walker_templates(kind)[0].colours
+        for marker in (SKIN, HAIR) if body.hair != "cap" else (SKIN,):
+            assert (colours == np.array(marker, np.uint8)).all(axis=1).sum() > 20
+
+
+def test_the_crowd_is_dressed_in_different_colours() -> None:
+    book = palettes(np.full((200, 3), 90, np.uint8), np.arange(200))
+    assert book.shape == (200, 5, 3)
+    assert (book[:, 0] == 90).all()
+    for part in range(1, 5):
+        assert len(np.unique(book[:, part], axis=0)) >= 8
+    assert len(np.unique(book.reshape(200, -1), axis=0)) > 150
+    assert np.array_equal(palettes(np.full((1, 3), 90, np.uint8), np.array([77]))[0], book[77])
+
+
+def test_walking_people_keep_a_foot_on_the_ground_and_swing_their_arms_against_the_legs() -> None:
+    heights = []
+    for phase in range(1, PHASES):
+        body = joints(gait(phase))
+        heights.append(body.pelvis[2])
+        legs = [side.ankle[0] - side.hip[0] for side in body.sides]
+        arms = [side.wrist[0] - side.shoulder[0] for side in body.sides]
+        if abs(legs[0] - legs[1]) > 0.2:
+            assert (legs[0] > legs[1]) == (arms[0] < arms[1])
+        low = walker_templates("man")[phase].bounds[0][2]
+        assert -0.03 < low < 0.03
+    assert 0.01 < np.ptp(heights) < 0.08, "a slight bob"
+
+
+def test_details_are_drawn_near_by_only() -> None:
+    book = templates()
+    for name in ("vehicle.citroen.c3 body", "vehicle.mitsubishi.fusorosa body", "woman 3"):
+        count = np.bincount(book.meshes[book.index[name]].levels, minlength=6)
+        assert count[NEAR] > 2 * count[MIDDLE] > 4 * count[DISTANT] > 0
+
+
+def test_cars_have_the_colours_of_streets() -> None:
+    rgb = np.array([[int(part) for part in colour.split(",")] for colour in STREET_COLOURS])
+    grey = np.ptp(rgb, axis=1) < 12
+    assert 0.6 < grey.mean() < 0.85
+    assert 0.1 < (rgb[grey].min(axis=1) > 190).sum() / len(rgb) < 0.35
