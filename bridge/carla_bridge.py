@@ -16,10 +16,10 @@ import carla
 from bridge.carla_client.camera_rig import SensorTimeout
 from bridge.carla_client.connection import VERSION, connect, lost_server_message, watch_server
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
-from bridge.carla_client.image_decoding import compile_kernels
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.scenario_hooks import ScenarioHooks
 from bridge.carla_client.tick_loop import run
+from bridge.image_decoding import compile_kernels
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint
 from bridge.process.lifetime import BridgeError, Lifetime, end

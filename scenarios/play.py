@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from bridge.carla_bridge import serve
-from bridge.carla_client.image_decoding import compile_kernels
 from bridge.carla_client.options import BridgeOptions
+from bridge.image_decoding import compile_kernels
 from bridge.process.lifetime import end
 from bridge.process.options import parse
 from scenarios.engine.director import Director

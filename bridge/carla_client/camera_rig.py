@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import carla
 import numpy as np
 
-from bridge.carla_client.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.geometry import pose_matrix
+from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.jitter import NONE, frame_jitter
 from bridge.link.motion import Movers, PoseMotion, from_flow
 from bridge.messages import Camera, plane_shape

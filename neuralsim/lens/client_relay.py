@@ -127,9 +127,8 @@ class ClientRelay:
         if style == OFF or given.get("half_size") == "true":
             return given, None
         size = int(given.get("image_size_x", 800)), int(given.get("image_size_y", 600))
-        fov = float(given.get("fov", 90.0))
         try:
-            return given, self.lens.generator.open(*size, fov, style)
+            return given, self.lens.generator.open(*size, style)
         except ValueError as error:
             raise RpcError(str(error)) from None
 

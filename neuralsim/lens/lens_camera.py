@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bridge.carla_client.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.geometry import pose_matrix
+from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.link.motion import compose, from_flow, reproject
 from bridge.messages import Camera, Frame
 from neuralsim.lens.carla_wire import RpcClient, StreamReader

@@ -86,7 +86,7 @@ class RigRenderer:
         for number in range(self.threads):
             threading.Thread(target=self._work, name=f"rig-{number}", daemon=True).start()
 
-    def open(self, width: int, height: int, fov: float, style: str) -> RigCamera:
+    def open(self, width: int, height: int, style: str) -> RigCamera:
         """Return a new camera, whose graph is loaded in the background. Raises ValueError, in one line."""
         advice = f"neuralsim_style={OFF} sends the simulator's image"
         if min(width, height) < LEAST or width * height > MAX_PIXELS:

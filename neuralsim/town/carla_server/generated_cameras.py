@@ -38,8 +38,8 @@ class ImageGenerator(Protocol):
 
     styles: Collection[str]
 
-    def open(self, width: int, height: int, fov: float, style: str) -> GeneratedCamera:
-        """Return a new camera of ``width`` x ``height`` px and ``fov`` degrees.
+    def open(self, width: int, height: int, style: str) -> GeneratedCamera:
+        """Return a new camera of ``width`` x ``height`` px.
 
         ``style``: ``AUTO`` or one of ``styles``. Raises ValueError, in one line, for what cannot be generated.
         """

@@ -99,7 +99,7 @@ class Sensing:
         generated = None
         if self.generator is not None and is_generated(actor):
             width, height = int(attributes["image_size_x"]), int(attributes["image_size_y"])
-            generated = self.generator.open(width, height, fov, attributes.get(STYLE, AUTO))
+            generated = self.generator.open(width, height, attributes.get(STYLE, AUTO))
         stream, now = self.streams.open(), self.world.time
         self.sensors[actor.id] = Sensor(
             kind, stream, period, fov, last=now, instrument=instrument, event_camera=event_camera, generated=generated

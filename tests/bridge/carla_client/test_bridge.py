@@ -21,8 +21,8 @@ from bridge import carla_bridge
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
-from bridge.carla_client.image_decoding import name_sky
 from bridge.carla_client.options import BridgeOptions
+from bridge.image_decoding import name_sky
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
 from bridge.messages import MIRROR, Control, Frame, Lights
 from bridge.tags import Tag

@@ -112,7 +112,7 @@ class _Stuck:
         self.taken: list[Frame] = []
         self.closed = threading.Event()
 
-    def open(self, width: int, height: int, fov: float, style: str) -> _Stuck:
+    def open(self, width: int, height: int, style: str) -> _Stuck:
         return self
 
     def is_ready(self) -> bool:
@@ -167,7 +167,7 @@ def test_the_motion_of_a_camera_leads_to_its_own_last_frame() -> None:
 
 
 def test_a_camera_whose_generator_fails_gets_the_simulators_image(rig: RigRenderer) -> None:
-    camera = rig.open(96, 64, 90.0, "auto")
+    camera = rig.open(96, 64, "auto")
     world = World("plain", vehicles=0, walkers=0)
     size = {"image_size_x": "96", "image_size_y": "64"}
     ident = world.spawn("sensor.camera.rgb", size, Transform(z=2.0)).id

@@ -75,7 +75,7 @@ def test_neighbouring_cameras_generate_what_both_see_in_the_same_colours(rig: Ri
     size = {"image_size_x": "400", "image_size_y": "224", "fov": "70"}
     mounts = [Transform(x=0.6, z=1.7, yaw=yaw) for yaw in (-25.0, 25.0)]
     idents = [world.spawn("sensor.camera.rgb", size, mount, car.id).id for mount in mounts]
-    cameras = [rig.open(400, 224, 70.0, "auto") for _ in idents]
+    cameras = [rig.open(400, 224, "auto") for _ in idents]
     strangers = [NeuralRenderer(zoo.DEFAULT, "openvino", (400, 224)) for _ in idents]
     distances: list[np.ndarray] = []
     apart: list[np.ndarray] = []
