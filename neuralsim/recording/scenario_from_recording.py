@@ -1,7 +1,8 @@
 """Turn a recorded drive into a scenario: the ego on its trajectory, and all road users in view where they were.
 
 Trajectories are given pose by pose (``follow_trajectory``). Other road users are known only while they are in view:
-they vanish while they are out of sight for long. The ego never does: across a hole of the recording it drives on. Poses that interpolation reproduces are left out.
+they vanish while they are out of sight for long. The ego never does: across a hole of the recording it drives on.
+Poses that interpolation reproduces are left out.
 """
 
 from __future__ import annotations

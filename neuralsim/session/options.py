@@ -23,6 +23,7 @@ from bridge.process.option_types import (
     Rate,
     SumoFile,
     Town,
+    Vehicle,
 )
 from bridge.process.options import Arg, Options
 from bridge.size import Size
@@ -61,6 +62,8 @@ class DriveOptions(Options):
     """Number of moving vehicles."""
     walkers: Crowd = 12
     """Number of pedestrians."""
+    vehicle: Vehicle = "vehicle.tesla.model3"
+    """The car to drive, such as mini.cooper_s."""
     autopilot: bool = False
     """Start with the autopilot on."""
 
