@@ -29,10 +29,8 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("A", "D", "Left", "Right"), "steer"),
             (("Space",), "hand brake"),
             (("Q",), "reverse on / off"),
-            (("N",), "horn"),
-            (("B",), "headlamps: auto, off, low, high"),
-            ((",", "."), "indicate left, right"),
-            (("X",), "hazard lamps"),
+            (("N", "X", ",", "."), "horn, hazards, signals"),
+            (("B",), "headlamps"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
             (("Return",), "skip the tutorial"),
@@ -64,7 +62,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Session",
         (
-            (("C", "Shift+C"), "next, previous weather"),
+            (("C",), "next weather; Shift: back"),
             (("T",), "next style, or automatic"),
             (("E",), "edit, e.g. trees for buildings"),
             (("G",), "next guide of the appearance"),

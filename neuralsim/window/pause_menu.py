@@ -15,6 +15,7 @@ from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs, key_name
 from neuralsim.window.menu import Menu, MenuItem, MenuPage
 
+STARTING = "Still starting"  # title of the question whether to quit before the first frame
 _STEP = 0.1  # of settings that are shares
 
 
@@ -41,7 +42,7 @@ class PauseMenu:
 
     def leave(self) -> MenuPage:
         """Return the question whether to quit before there is anything to see."""
-        return MenuPage("Still starting", self._leave_items)
+        return MenuPage(STARTING, self._leave_items)
 
     def _leave_items(self) -> list[MenuItem]:
         return [

@@ -24,7 +24,7 @@ from neuralsim.session.render_loop import DriveError, RenderedFrame
 from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.overlay_cards import Loading
-from neuralsim.window.pause_menu import PauseMenu
+from neuralsim.window.pause_menu import STARTING, PauseMenu
 from neuralsim.window.tutorial import Tutorial
 
 _GRAPH = 120  # frames in the frame graph
@@ -122,6 +122,8 @@ class WindowDrive(InteractiveDrive):
 
     def first_frame(self) -> None:
         self.feedback.sound.start()
+        if self.menu.title == STARTING:  # the question is answered
+            self.menu.close()
         if self.controls.observes:
             self.hud.tutorial.skip()
             self.hud.notify("Watching only: these keys do not permit driving")

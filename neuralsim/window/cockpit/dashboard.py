@@ -79,8 +79,8 @@ class Dashboard:
         (left, y), radius = _dial(view.size, -1)
         right = _dial(view.size, 1)[0][0]
         middle, span = view.left + (left + right) / 2.0, right - left
-        for x, colour, on, kind in lamps:
-            _tell_tale(target, (middle + x * span, view.top + y - 0.72 * radius), 0.13 * radius, colour, on, kind)
+        for place, colour, on, kind in lamps:
+            _tell_tale(target, (middle + place * span, view.top + y - 0.72 * radius), 0.13 * radius, colour, on, kind)
         gear = "R" if ego.gear < 0 else "N" if ego.gear == 0 else f"D{ego.gear}"
         shown = pen.text(gear, 24, AMBER if ego.gear < 0 else WHITE)
         target.blit(shown, shown.get_rect(center=(middle, view.top + y - 0.1 * radius)))
