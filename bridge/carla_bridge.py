@@ -32,7 +32,7 @@ MakeDirector = Callable[[Path], ScenarioHooks]
 
 def _settings(options: BridgeOptions, director: ScenarioHooks | None) -> BridgeSettings:
     """Return the bridge's settings: from the options that were given, else from the scenario."""
-    names = ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter", "motion")
+    names = ("size", "fov", "fps", "seed", "weather", "planes", "autopilot", "jitter", "motion", "vehicle")
     values: dict[str, Any] = {name: getattr(options, name) for name in names}
     x, y, z, pitch = options.camera
     values["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))

@@ -55,4 +55,4 @@ def main(observed: str, episodes: int = 24, epochs: int = 12, tests: int = 16) -
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(*(sys.argv[1:2] or ["tags"]), *map(int, sys.argv[2:]))

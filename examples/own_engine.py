@@ -1,6 +1,6 @@
 """Your own simulator in a hundred lines: a ray caster whose frames NeuralSim renders and drives in.
 
-python examples/own_engine.py tcp://127.0.0.1:5600 & neuralsim drive --connect tcp://127.0.0.1:5600
+python examples/own_engine.py & neuralsim drive --connect tcp://127.0.0.1:5600   # to record every frame: --lockstep
 The frames are described in docs/guide/link.md; it needs no more than `pip install neuralsim`.
 """
 
@@ -107,4 +107,4 @@ def main(endpoint: str, lockstep: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "--lockstep" in sys.argv)
+    main(next((word for word in sys.argv[1:] if "://" in word), "tcp://127.0.0.1:5600"), "--lockstep" in sys.argv)

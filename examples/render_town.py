@@ -1,6 +1,6 @@
 """Render a frame of the embedded town: no process, no socket, no window.
 
-python examples/render_town.py out.png      # needs neuralsim[drive]
+python examples/render_town.py town.png     # needs neuralsim[drive]
 """
 
 import sys
@@ -27,4 +27,4 @@ def main(out: str, town: str = "oldtown", size: tuple[int, int] = (512, 256), ti
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*(sys.argv[1:2] or ["town.png"]))

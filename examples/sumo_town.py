@@ -39,4 +39,4 @@ def main(folder: str) -> Path:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*(sys.argv[1:2] or ["sumo-town"]))

@@ -22,6 +22,7 @@ from bridge.carla_client.ego_vehicle import EgoVehicle, spawn_ego
 from bridge.carla_client.routing.autopilot import Autopilot
 from bridge.carla_client.routing.navigation import ChartSender, Navigator, nearby_traffic
 from bridge.carla_client.routing.spawn_points import SpawnPoints
+from bridge.carla_client.routing.unstuck import ATTEMPTS, Unstuck
 from bridge.carla_client.scenario_hooks import ScenarioHooks
 from bridge.carla_client.sensor_rigs import Images, SensorRigs
 from bridge.carla_client.surroundings import Surroundings
@@ -57,6 +58,7 @@ class BridgeSettings:
     planes: tuple[str, ...] = ("tag", "instance", "depth", "motion")  # always published; ``rgb`` is sent on demand
     mount: carla.Transform = field(default_factory=_default_mount)  # the camera's pose on the vehicle
     autopilot: bool = False  # drive with it until a control turns it off
+    vehicle: str = "vehicle.tesla.model3"  # blueprint of the car to drive, if the server has it
     scenario: str = ""  # its name in the frames
     more_cameras: Mapping[str, RigSpec] = field(default_factory=dict)  # further cameras by name
     jitter: bool = False  # shift all images by a fraction of a pixel, if the server supports it
@@ -114,7 +116,9 @@ class CarlaBridge:
             self.map: carla.Map = world.get_map()
             self._spawn_points = SpawnPoints(self.map, settings.seed)
             directed_ego = None if director is None else director.spawn(world, self.map)
-            self._ego = self._add(EgoVehicle(directed_ego or spawn_ego(world, self._spawn_points), self.map))
+            self._ego = self._add(
+                EgoVehicle(directed_ego or spawn_ego(world, self._spawn_points, settings.vehicle), self.map)
+            )
             vehicle = self._ego.actor
             self._weather = WeatherControl(world, settings.weather)
             self._collisions = self._add(CollisionCounter(world, vehicle))
@@ -132,6 +136,7 @@ class CarlaBridge:
             physics = read_physics(vehicle)
             self._collisions.set_mass(physics)
             self._autopilot = Autopilot(self.map, VehicleGeometry.of(vehicle, physics), settings.seed)
+            self._unstuck = Unstuck()
             self._navigator = Navigator(self.map, None if self._is_directed else self._autopilot)
             self._charts = ChartSender(self.map)
             if director is not None:
@@ -213,6 +218,7 @@ class CarlaBridge:
         self._ego.move_to(point)
         self._collisions.reset()
         self._autopilot.reset()
+        self._unstuck.reset()
         self._navigator.update_autopilot()
 
     def close(self) -> None:
@@ -301,7 +307,11 @@ class CarlaBridge:
         if self._autopilot.has_arrived and not self._navigator.is_active and not self._is_directed:
             self.respawn()
             self.notify("The road ends here: continuing from another place")
-        return carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake)
+        pedals, is_reverse = self._unstuck.drive(pedals, self._ego.speed, self._snapshot.timestamp.delta_seconds)
+        if self._unstuck.attempts > ATTEMPTS and not self._is_directed:
+            self.respawn()
+            self.notify("The autopilot was stuck: continuing from another place")
+        return carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake, False, is_reverse)
 
     # Frames
 

@@ -97,8 +97,8 @@ class EgoVehicle:
         return state
 
 
-def spawn_ego(world: carla.World, spawn_points: SpawnPoints) -> Any:
-    """Spawn a car at the first free spawn point, a Tesla Model 3 if available. Raises ``BridgeError``."""
+def spawn_ego(world: carla.World, spawn_points: SpawnPoints, vehicle: str) -> Any:
+    """Spawn a car at the first free spawn point, the blueprint ``vehicle`` if available. Raises ``BridgeError``."""
     cars = [
         blueprint
         for blueprint in world.get_blueprint_library().filter("vehicle.*")
@@ -106,7 +106,7 @@ def spawn_ego(world: carla.World, spawn_points: SpawnPoints) -> Any:
     ]
     if not cars:
         raise BridgeError("this server has no car to drive")
-    blueprint = next((car for car in cars if car.id == "vehicle.tesla.model3"), cars[0])
+    blueprint = next((car for car in cars if car.id == vehicle), cars[0])
     if blueprint.has_attribute("role_name"):
         blueprint.set_attribute("role_name", "hero")
     for point in spawn_points:

@@ -10,7 +10,7 @@ from pydantic import Field
 from bridge.ego_camera import EGO_CAMERA
 from bridge.process import presets
 from bridge.process.json_lines import ProcessOptions
-from bridge.process.option_types import Count, Fov, Keys, Mount, Planes, Rate, Weather
+from bridge.process.option_types import Count, Fov, Keys, Mount, Planes, Rate, Vehicle, Weather
 from bridge.process.options import Arg
 from bridge.size import Size
 
@@ -37,6 +37,8 @@ class BridgeOptions(ProcessOptions):
     """Seed of spawn point and autopilot."""
     weather: Weather = ""
     """Weather preset, such as WetSunset (default: the server's current weather)."""
+    vehicle: Vehicle = "vehicle.tesla.model3"
+    """The car to drive, if the server has it."""
     camera: Mount = (*EGO_CAMERA, 0.0)
     """Position of the camera relative to the vehicle, metres, and its pitch, degrees."""
     planes: Planes = Field(

@@ -126,6 +126,7 @@ Endpoint = Annotated[
 ]
 Planes = Annotated[tuple[str, ...], subset_of(presets.PLANES), Arg("LIST")]
 Weather = Annotated[str, AfterValidator(lambda text: presets.weather(text) if text else ""), Arg("PRESET")]
+Vehicle = Annotated[str, AfterValidator(presets.vehicle), Arg("NAME")]
 Town = Annotated[str, Arg("NAME|FILE.xodr")]
 
 Folder = Annotated[Path, Arg("DIR")]

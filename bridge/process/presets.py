@@ -25,6 +25,30 @@ TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
 PLAIN = "plain"
 
 
+#: Cars to drive, by CARLA's blueprint, with their names.
+VEHICLES = {
+    "vehicle.tesla.model3": "saloon (Tesla Model 3)",
+    "vehicle.mini.cooper_s": "small car (Mini Cooper)",
+    "vehicle.nissan.micra": "small car (Nissan Micra)",
+    "vehicle.audi.tt": "coupe (Audi TT)",
+    "vehicle.dodge.charger_2020": "muscle car (Dodge Charger)",
+    "vehicle.nissan.patrol": "off-road car (Nissan Patrol)",
+    "vehicle.volkswagen.t2": "camper (Volkswagen T2)",
+    "vehicle.mercedes.sprinter": "van (Mercedes Sprinter)",
+}
+
+
+def vehicle(text: str) -> str:
+    """Return the blueprint that ``text`` names, in full or without its "vehicle.".
+
+    Raises ``ValueError``, one line.
+    """
+    name = text if text.startswith("vehicle.") else f"vehicle.{text}"
+    if name not in VEHICLES:
+        raise ValueError(unknown("vehicle", text, [each.removeprefix("vehicle.") for each in VEHICLES]))
+    return name
+
+
 def weather(text: str) -> str:
     """Return the preset with this name, in any case. Raises ``ValueError`` with a one-line message."""
     known = {name.lower(): name for name in WEATHERS}

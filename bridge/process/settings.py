@@ -111,8 +111,11 @@ def first_problem(path: Path, problems: Sequence[Problem]) -> str:
     """Return one line about several mistakes: the first one, and how many more there are."""
     # A misspelt key is reported twice, as missing and as unknown; the latter is more helpful.
     first = min(problems, key=lambda problem: (problem.line, problem.message == MISSING))
-    key = f"{first.key}: " if first.key else ""
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    same = [first]
+    if first.message == MISSING:  # all keys that are missing there at once
+        same = [each for each in problems if (each.line, each.message) == (first.line, MISSING)]
+    key = f"{', '.join(each.key for each in same)}: " if first.key else ""
+    more = f" (and {len(problems) - len(same)} more)" if len(problems) > len(same) else ""
     return f"{path}:{first.line}: {key}{first.message}{more}"
 
 

@@ -33,7 +33,7 @@ class ServedDrive(MeasuredDrive, BrowserDrive):
         options = job.drive_options().model_dump(exclude_unset=True)
         BrowserDrive.__init__(self, ServeOptions(**options, port=0), Tokens(secrets.token_urlsafe(24)))
         # The key that the page presses would turn the camera around each time.
-        self.settings = self.settings.model_copy(update={"reversing_view": False})
+        self.choose("reversing_view", False)
         self.prepare(job, self)
         self.seen = {"shown": 0, "rendered": 0, "seconds": 0.0}  # by the page, during the measurement
         self.transport = ""

@@ -81,7 +81,7 @@ def _window_drive(job: Job) -> DriveLoop:
         def __init__(self) -> None:
             WindowDrive.__init__(self, job.drive_options())
             # The injected key would turn the camera around each time.
-            self.settings = self.settings.model_copy(update={"reversing_view": False})
+            self.choose("reversing_view", False)
             self.prepare(job, self)
             self.injector = InputInjector(self.trail.press, _PRESS_INTERVAL, job.seed)
             for name in ("flip", "update"):

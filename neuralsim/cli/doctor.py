@@ -89,12 +89,13 @@ def _examine_recording(file: Path, target: Path | None) -> int:
         span = f"{health.begin:.2f} to {health.end:.2f} s"
         print(f"{file}: {health.frames} complete frames, {span}, {', '.join(health.topics)}")
         if health.problem:
-            print(f"{file}: {health.problem}; the frames above can be read")
+            rest = "these frames can be read" if health.frames else "no whole frame is left"
+            print(f"{file}: {health.problem}; {rest}")
         if target is not None:
             recover(file, target)
             print(f"{target}: written, complete")
             return 0
-        if health.problem:
+        if health.problem and health.frames:
             print(f"make a complete file of them: neuralsim doctor {file} --recover NEW.mcap")
     except RecordingError as error:
         return fail(error)

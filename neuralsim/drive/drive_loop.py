@@ -94,7 +94,8 @@ class DriveLoop(ABC):
         self.options = options
         self.meter = metrics.Meter()
         self.controls = Controls(self.meter, options.keys)
-        self.session = DriveSession(options, wake)
+        self._wake = wake
+        self.session = self.make_session(options)
         self.recorder: Mp4Writer | None = None
         self._recorded_since = self._sim_time = 0.0  # s, simulated; of the newest frame
         self.interrupted = False
@@ -103,6 +104,10 @@ class DriveLoop(ABC):
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
         self._sampler: threading.Thread | None = None
+
+    def make_session(self, options: DriveOptions) -> DriveSession:
+        """Return a new session of this drive."""
+        return DriveSession(options, self._wake)
 
     def run(self) -> None:
         """Drive until the end; raises one of ``EXPECTED`` if that comes early."""

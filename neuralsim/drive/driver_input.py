@@ -32,6 +32,12 @@ _BEAMS = _LOW | Lights.HIGH_BEAM
 _HEADLAMPS = {
     "automatic": (Lights(0), True), "off": (Lights(0), False), "low beam": (_LOW, False), "high beam": (_BEAMS, False),
 }  # fmt: skip
+_BLINKERS = Lights.LEFT_BLINKER | Lights.RIGHT_BLINKER
+#: Indicators by command.
+_INDICATORS = {
+    "indicate_left": Lights.LEFT_BLINKER, "indicate_right": Lights.RIGHT_BLINKER, "hazard": _BLINKERS,
+}  # fmt: skip
+_TURNED, _STRAIGHT = 0.12, 0.03  # steering after which, and within which, an indicator goes off
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class DriverInput:
         self.sensitivity = 1.0  # of the steering with keys; 1 is the default
         self._act = act
         self._held: dict[Hashable, str] = {}  # action by key
+        self._turned = False  # since the indicator was switched on
 
     @property
     def analogue(self) -> Analogue | None:
@@ -169,6 +176,10 @@ class DriverInput:
             self.requested, going=self.requested.going + 1, goal=place is not None, goal_x=float(x), goal_y=float(y)
         )
 
+    def restart(self) -> None:
+        """Forget what was counted for the previous bridge: to another one it would be new."""
+        self.requested = replace(self.requested, respawn=0, going=0, goal=False, reverse=False)
+
     def pause(self, paused: bool) -> None:
         """Pause the simulation, or resume it."""
         self.requested = replace(self.requested, paused=paused)
@@ -190,6 +201,8 @@ class DriverInput:
             steer = approach(start, side * limit, rate * seconds)
         else:
             steer = approach(requested.steer, 0.0, max(limit, abs(requested.steer)) / _CENTRE_TIME * seconds)
+        self._cancel_indicator(steer)
+        requested = self.requested
         hand_brake = "hand_brake" in held
         analogue = self.analogue
         if analogue is not None:
@@ -213,11 +226,27 @@ class DriverInput:
             self.requested = replace(requested, autopilot=not requested.autopilot, reverse=False)
         elif name == "pause":
             self.requested = replace(requested, paused=not requested.paused)
+        elif name in _INDICATORS:
+            self.indicate(_INDICATORS[name])
         elif name == "respawn":
             self.requested = replace(requested, respawn=requested.respawn + 1, reverse=False)
-        elif name == "weather":
-            self.requested = replace(requested, weather=requested.weather + 1)
         self._act(name)
+
+    def indicate(self, lamps: Lights) -> None:
+        """Switch these indicators on, and others off; the same again switches them off."""
+        now = self.requested.lights
+        on = Lights(0) if now & _BLINKERS == lamps else lamps
+        self.requested = replace(self.requested, lights=int(now & ~_BLINKERS | on))
+        self._turned = False
+
+    def _cancel_indicator(self, steer: float) -> None:
+        """Switch an indicator off once the wheel has been turned to its side and back; hazard lamps stay."""
+        side = {Lights.LEFT_BLINKER: -1.0, Lights.RIGHT_BLINKER: 1.0}.get(Lights(self.requested.lights) & _BLINKERS)
+        if side is None:
+            return
+        self._turned = self._turned or side * steer > _TURNED
+        if self._turned and abs(steer) < _STRAIGHT:
+            self.requested = replace(self.requested, lights=self.requested.lights & ~int(_BLINKERS))
 
     def take_over(self) -> None:
         """Switch from the autopilot to the driver."""

@@ -16,15 +16,17 @@ import numpy as np
 from bridge.messages import Chart, Control, Ego, Frame
 from neuralsim.base.log import logger
 from neuralsim.drive.drive_loop import Controls, DriveLoop
+from neuralsim.drive.drive_state import DriveState
 from neuralsim.drive.driver_input import DriverInput
 from neuralsim.drive.late_warp import LateWarp, compile_kernels
 from neuralsim.drive.settings import CockpitSettings, Units
+from neuralsim.drive.stuck import Stuck
 from neuralsim.drive.time_ratio import TimeRatio
+from neuralsim.guide import GUIDES
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.remap import Remap, next_remap
 from neuralsim.session import size_choice
 from neuralsim.session.drive_recording import DriveRecording
-from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.render_loop import RenderedFrame
 
@@ -38,9 +40,7 @@ _METRICS_INTERVAL = 0.25  # seconds between two updates of the metrics shown: fl
 #: Warps pixels, u32 (H, W), into the second array; returns False if it cannot.
 Warp = Callable[[np.ndarray, np.ndarray], bool]
 #: Options that can only be changed by restarting the drive.
-_RESTART_OPTIONS = ("town", "vehicles", "walkers", "model", "size", "show")
-#: The options that a setting determines, where their names differ.
-_OPTIONS = {"traffic": ("vehicles", "walkers"), "quality": ("size",), "upscaling": ("show",)}
+_RESTART_OPTIONS = ("town", "vehicles", "walkers", "vehicle", "model", "size", "show")
 _SMOOTHING = 0.2  # weight of the newest frame in the averages of frame interval, speed of time and warp cost
 
 
@@ -86,11 +86,11 @@ class InteractiveDrive(DriveLoop):
     refresh = REFRESH  # minimum s between two displays
 
     def __init__(self, options: DriveOptions, chosen: CockpitSettings, wake: Callable[[], None]) -> None:
-        self._command_line = options  # without the settings
         self._wake_up = wake
-        self.settings = chosen
-        options = self._resolved(chosen.applied(options))
+        self.chosen = DriveState(chosen, options)
+        options = self._resolved(self.chosen.options())
         super().__init__(options, wake)
+        self.chosen.observe(self._settings_changed)
         self.state = HudState(model=options.model)
         self.begun = time.monotonic()
         self._record_path = options.record  # where to start a recording; None: nowhere
@@ -100,11 +100,21 @@ class InteractiveDrive(DriveLoop):
         self._town_chart: Chart | None = None  # of the map, once received
         self._metrics_updated = 0.0  # s
         self._late_warp = LateWarp()
-        self._warping = options.late_warp
         self._speed = 1.0  # simulated seconds per second
         self._time_ratio = TimeRatio()
+        self._stuck = Stuck()
         self._interval = 0.05  # s between frames
         self._cost = 0.0  # s per late warp
+
+    @property
+    def settings(self) -> CockpitSettings:
+        """The driver's settings, as in the file."""
+        return self.chosen.settings
+
+    @property
+    def _warping(self) -> bool:
+        """Whether late warp is on."""
+        return bool(self.chosen.current("late_warp"))
 
     # The interface to the subclass
 
@@ -209,6 +219,8 @@ class InteractiveDrive(DriveLoop):
         else:
             self._notify_changes(self._last.frame, rendered.frame)
             self._update_pace(self._last.frame, rendered.frame)
+        if self._stuck.update(rendered.frame.ego, rendered.frame.sim_time):
+            self.notify("Stuck? Backspace puts you elsewhere")
         self._last = rendered
         self._town_chart = rendered.frame.chart or self._town_chart
         if self._was_paused_since and self.meter.frames:
@@ -275,7 +287,7 @@ class InteractiveDrive(DriveLoop):
         state, session, meter, requested = self.state, self.session, self.meter, self.inputs.requested
         if self._last is not None:
             state.ego = self._last.frame.ego
-            state.place = "  |  ".join(part for part in (self._town(), self._last.frame.weather_name) if part)
+            state.place = "  |  ".join(part for part in (self._town(), self._weather()) if part)
         state.appearance = "  |  ".join(part for part in (session.style or "", session.remap.label) if part)
         state.model, state.runtime, state.warning = session.model, session.runtime, session.warning
         now = time.monotonic()
@@ -292,6 +304,16 @@ class InteractiveDrive(DriveLoop):
         state.recording = self.recorded_seconds if recorder is not None else None
         state.recorded_to = str(recorder.path) if recorder is not None else ""
         state.units = self.settings.units
+
+    def _weather(self) -> str:
+        """Return the weather of the last frame, with the time of day that the driver has set."""
+        name, minutes = self.weather_name, self.settings.minutes
+        return f"{name or 'Weather'} at {minutes // 60 % 24:02d}:{minutes % 60:02d}" if minutes else name
+
+    @property
+    def weather_name(self) -> str:
+        """The weather of the last frame, "" before the first one."""
+        return self._last.frame.weather_name if self._last else ""
 
     def _town(self) -> str:
         options = self.options
@@ -345,10 +367,21 @@ class InteractiveDrive(DriveLoop):
             self.notify(self.inputs.next_camera())
         elif command == "headlamps":
             self.notify(f"Headlamps: {self.inputs.next_headlamps()}")
+        elif command in ("weather", "weather_back"):
+            had_time = self.settings.minutes
+            self.choose("weather", self.chosen.next_weather(self.weather_name, 1 if command == "weather" else -1))
+            if had_time:
+                self.notify("Time of day: set by the weather again")
         elif command == "guide":
-            self.notify(self.session.next_guide())
+            if self.session.has_guide:
+                guides = list(GUIDES)
+                at = guides.index(self.chosen.current("guide"))
+                self.choose("guide", guides[(at + 1) % len(guides)])
+                self.notify(f"Guide: {self.session.guide}")
+            else:
+                self.notify("This model has no guide input")
         elif command == "late_warp":
-            self._warping = not self._warping
+            self.choose("late_warp", not self._warping)
             self.notify("Late warp on" if self._warping else "Late warp off")
         elif command == "style":
             self.notify(self.session.next_style())
@@ -387,26 +420,25 @@ class InteractiveDrive(DriveLoop):
         return all(value is None for value in (options.carla, options.connect, options.scenario, options.sumo))
 
     def choose(self, name: str, value: Any) -> None:
-        """Change a setting; it takes effect immediately if possible."""
-        self.settings = self.settings.model_copy(update={name: value})
-        self._command_line = self._command_line.model_copy()
-        for option in _OPTIONS.get(name, (name,)):  # the choice overrides the command line
-            self._command_line.model_fields_set.discard(option)
-        if name == "guide":
-            self.session.guide = value
+        """Change a setting; it takes effect immediately if possible. Raises ``ValueError`` for an invalid one."""
+        self.chosen.choose(name, value)
+
+    def _settings_changed(self, changed: frozenset[str]) -> None:
+        """Follow a change of ``chosen``."""
+        if "guide" in changed:
+            self.session.guide = self.chosen.current("guide")
         self.follow_settings()
 
     def follow_settings(self) -> None:
         """Apply the settings that need no restart."""
         chosen, inputs = self.settings, self.inputs
         inputs.sensitivity = chosen.steering
-        inputs.requested = replace(
-            inputs.requested, preset=chosen.weather or "", minutes=chosen.minutes, real_time=chosen.real_time
-        )
+        weather = self.chosen.current("weather") or ""
+        inputs.requested = replace(inputs.requested, preset=weather, minutes=chosen.minutes, real_time=chosen.real_time)
 
     def apply_choices(self) -> None:
         """Restart the simulator if a choice requires it; the window or page stays."""
-        options = self._resolved(self.settings.applied(self._command_line))
+        options = self._resolved(self.chosen.options())
         if any(getattr(options, name) != getattr(self.options, name) for name in _RESTART_OPTIONS):
             self.restart(options)
 
@@ -427,10 +459,13 @@ class InteractiveDrive(DriveLoop):
         self.session.stop()
         self.options = options
         self.controls = Controls(self.meter, options.keys)
-        self.session = DriveSession(options, self._wake_up)
-        self.session.guide = options.guide
+        edit, style, model = self.session.remap, self.session.style, self.session.options.model
+        self.session = self.make_session(options)
+        self.session.remap, self.session.guide = edit, self.chosen.current("guide")
+        if options.model == model:  # another one may lack the style
+            self.session.style = style
         self._last, self._late_warp, self.begun = None, LateWarp(), time.monotonic()
         self._time_ratio.restart()
         self._town_chart = None
-        self.inputs.navigate_to(None)
+        self.inputs.restart()
         self.session.start()

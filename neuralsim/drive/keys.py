@@ -29,8 +29,8 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("A", "D", "Left", "Right"), "steer"),
             (("Space",), "hand brake"),
             (("Q",), "reverse on / off"),
-            (("N",), "horn"),
-            (("B",), "headlamps: auto, off, low, high"),
+            (("N", "X", ",", "."), "horn, hazards, signals"),
+            (("B",), "headlamps"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
             (("Return",), "skip the tutorial"),
@@ -62,7 +62,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Session",
         (
-            (("C",), "next weather"),
+            (("C",), "next weather; Shift: back"),
             (("T",), "next style, or automatic"),
             (("E",), "edit, e.g. trees for buildings"),
             (("G",), "next guide of the appearance"),
@@ -100,12 +100,13 @@ KEYS: dict[str, str] = {
     "g": "guide", "f2": "graph", "v": "camera", "m": "map", "z": "mirror",
     "enter": "skip", "f3": "full_hud", "f11": "fullscreen",
     "l": "late_warp", "b": "headlamps", "escape": "menu",
+    ",": "indicate_left", ".": "indicate_right", "x": "hazard",
 }  # fmt: skip
 #: The actions that can be bound to other keys, with their titles.
 ACTIONS: dict[str, str] = {
     "throttle": "Throttle", "brake": "Brake", "left": "Steer left", "right": "Steer right", "hand_brake": "Hand brake",
-    "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "headlamps": "Headlamps",
-    "respawn": "Respawn",
+    "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "headlamps": "Headlamps", "respawn": "Respawn",
+    "indicate_left": "Indicate left", "indicate_right": "Indicate right", "hazard": "Hazard lamps",
     "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
     "map": "Map", "mirror": "Rear mirror",
     "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.process import presets
 from neuralsim import zoo
-from neuralsim.drive.settings import CROWDS, QUALITIES, CockpitSettings
+from neuralsim.drive.drive_state import DriveState
+from neuralsim.drive.settings import CROWDS, QUALITIES
 from neuralsim.guide import GUIDES
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class Choice:
     shown: Sequence[str]
     hint: str = ""
 
-    def at(self, chosen: CockpitSettings) -> int:
+    def at(self, chosen: DriveState) -> int:
         """Return the index of the current value, 0 if it is none of them."""
-        value = getattr(chosen, self.name)
+        value = chosen.current(self.name)
         return list(self.values).index(value) if value in self.values else 0
 
 
@@ -43,14 +44,25 @@ def switch(label: str, name: str, hint: str = "") -> Choice:
 def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     """Return the choices of place and picture that this drive can change."""
     local = drive.options.connect is None
+    line = drive.chosen.command_line
+    shown_weather = drive.weather_name
     choices = []
     if drive.has_own_town:
         towns = list(dict.fromkeys([drive.options.town, *presets.TOWNS]))
         choices.append(Choice("Town", "town", towns, [Path(town).stem for town in towns], _RESTARTS))
+    if local and drive.options.scenario is None:
+        cars, titles = list(presets.VEHICLES), list(presets.VEHICLES.values())
+        choices.append(Choice("Car", "vehicle", cars, titles, _RESTARTS))
     if local:
-        names = ["unchanged", *presets.WEATHERS]
+        names = [f"the town's{f', {shown_weather}' if shown_weather else ''}", *presets.WEATHERS]
         choices.append(
-            Choice("Weather", "weather", [None, *presets.WEATHERS], names, "Effective immediately. Also: C.")
+            Choice(
+                "Weather",
+                "weather",
+                [None, *presets.WEATHERS],
+                names,
+                "Sets the time of day, too. At once. Also: C, Shift+C.",
+            )
         )
         times = sorted({*range(0, 1440 + 1, _MINUTES), drive.settings.minutes})
         shown = [f"{at // 60 % 24:02d}:{at % 60:02d}" if at else "set by the weather" for at in times]
@@ -58,15 +70,21 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     hint = "Where frames are slow: longer steps at real speed, or slow motion. Effective immediately."
     choices.append(Choice("Time", "real_time", (True, False), ("real speed", "slow motion"), hint))
     if drive.has_own_town:
-        shown = [f"{crowd}: {vehicles} vehicles" for crowd, (vehicles, _) in CROWDS.items()]
-        choices.append(Choice("Traffic", "traffic", list(CROWDS), shown, _RESTARTS))
+        crowds: list[Any] = [*CROWDS]
+        shown = [f"{crowd}: {vehicles} vehicles, {walkers} people" for crowd, (vehicles, walkers) in CROWDS.items()]
+        if drive.chosen.current("traffic") is None:
+            crowds, shown = [None, *crowds], [f"{line.vehicles} vehicles, {line.walkers} people", *shown]
+        choices.append(Choice("Traffic", "traffic", crowds, shown, _RESTARTS))
     models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
     choices.append(Choice("Model", "model", models, models, _RESTARTS))
     if local:
-        started = f"automatic, {drive.options.size}" if drive.size_line else f"as started, {drive.options.size}"
-        shown = [started, *(f"{name}, {size}" for name, size in QUALITIES.items())]
+        qualities: list[Any] = [*QUALITIES]
+        shown = [f"{name}, {size}" for name, size in QUALITIES.items()]
+        if drive.chosen.current("quality") is None:
+            started = f"automatic, {drive.options.size}" if drive.size_line else f"as on the command line, {line.size}"
+            qualities, shown = [None, *qualities], [started, *shown]
         hint = f"{drive.size_line or 'Resolution to render at'}. {_RESTARTS}"
-        choices.append(Choice("Quality", "quality", [None, *QUALITIES], shown, hint))
+        choices.append(Choice("Quality", "quality", qualities, shown, hint))
         if zoo.BEST not in (drive.options.model, drive.settings.model):  # its windows leave seams
             hint = f"Doubles the width and height, a part per frame; not with {zoo.BEST}. {_RESTARTS}"
             choices.append(switch("Upscaling", "upscaling", hint))
@@ -75,5 +93,6 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     return choices
 
 
+LATE_WARP = switch("Late warp", "late_warp", "Display at 60 Hz between rendered frames. Also: L.")
 UNITS = Choice("Units", "units", ("km/h", "mph"), ("km/h", "mph"))
 REVERSING_VIEW = switch("Reversing view", "reversing_view", "Look behind while driving in reverse.")

@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bridge.process import settings
+from bridge.process import presets, settings
 from bridge.process.option_types import integer, number
 from bridge.size import Size
 from neuralsim import zoo
@@ -25,6 +25,7 @@ Units = Literal["km/h", "mph"]
 Share = Annotated[float, number(0.0, 1.0, "a share from 0 to 1")]
 Sharpness = Annotated[float, number(0.3, 2.0, "a number from 0.3 to 2")]
 _HEAD = "# Cockpit settings. Written when you change something in the menu (Esc); you may also edit this file.\n"
+VehicleName = Annotated[str, AfterValidator(presets.vehicle)]
 Quality = Literal["fast", "balanced", "best"]
 #: Resolution to render at.
 QUALITIES: dict[Quality, Size] = {"fast": Size(384, 192), "balanced": Size(512, 256), "best": Size(768, 384)}
@@ -58,6 +59,10 @@ class CockpitSettings(BaseModel):
     """Keep the world at real speed where frames are slow; false: slow motion, but every step is shown."""
     traffic: Traffic = "usual"
     """Amount of traffic: none, light, usual or dense."""
+    vehicle: VehicleName | None = None
+    """The car to drive, such as vehicle.mini.cooper_s; null: as on the command line."""
+    dashboard: bool = False
+    """Show dashboard and steering wheel in the driver's view."""
     model: str | None = None
     """Name of the model; null: as on the command line."""
     quality: Quality | None = None
@@ -66,6 +71,8 @@ class CockpitSettings(BaseModel):
     """Double the width and height of the picture; each frame renders a part of it."""
     guide: Guide | None = None
     """Source of the appearance of objects: picture, exemplars or surface; null: as on the command line."""
+    late_warp: bool = True
+    """Display at 60 Hz, warping the last frame while the next one is rendered."""
     units: Units = "km/h"
     """Unit of speed: km/h or mph."""
     minimap: bool = True
@@ -97,9 +104,9 @@ class CockpitSettings(BaseModel):
             chosen["town"] = self.town
             chosen["vehicles"], chosen["walkers"] = CROWDS[self.traffic]
         if options.connect is None and options.scenario is None:
-            chosen["weather"] = self.weather
+            chosen["weather"], chosen["vehicle"] = self.weather, self.vehicle
             chosen["size"] = None if self.quality is None else QUALITIES[self.quality]
-        chosen["model"], chosen["guide"] = self.model, self.guide
+        chosen["model"], chosen["guide"], chosen["late_warp"] = self.model, self.guide, self.late_warp
         chosen = {name: value for name, value in chosen.items() if value is not None and name not in given}
         is_seamless = chosen.get("model", options.model) != zoo.BEST
         if self.upscaling and is_seamless and "show" not in given and options.connect is None:

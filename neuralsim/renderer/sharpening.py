@@ -11,13 +11,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from bridge.tags import Tag
+from bridge.tags import MOVERS, Tag
 
 SIGMA = 0.7  # px
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
-_SHARPENED = np.ones(256, np.uint8)
-_SHARPENED[[tag for tag in Tag if tag.moves or tag in (Tag.SKY, Tag.VEGETATION)]] = 0
+_SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 #: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
 #: black dots, and no pale line along the outline of what is dark.

@@ -6,6 +6,7 @@ checked for that.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from bridge.size import Size
@@ -15,7 +16,7 @@ from neuralsim.recording import RecordingError
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.replay.recording_renderer import recorded_remap
 from neuralsim.session.options import TAGS, DriveOptions
-from scenarios.engine.loader import load
+from scenarios.engine.loader import ScenarioError, load
 
 
 def continue_from(reader: RecordingReader, number: int, folder: Path, options: DriveOptions) -> DriveOptions:
@@ -49,6 +50,18 @@ def continue_from(reader: RecordingReader, number: int, folder: Path, options: D
         "hand_over_place": (x, y, z),
     }
     return options.model_copy(update=recorded)
+
+
+def obstacle(reader: RecordingReader, number: int) -> str:
+    """Return why nobody can drive on from frame ``number``, in one line; "" if one can."""
+    if not reader.about.get("scenario_yaml", ""):
+        return "Cannot drive on: this is no scenario. neuralsim scenario-from makes one of it"
+    try:
+        with tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
+            continue_from(reader, number, Path(folder), DriveOptions())
+    except (RecordingError, ScenarioError, OSError, ValueError) as error:
+        return f"Cannot drive on: {str(error).rpartition('/')[2]}"
+    return ""
 
 
 def model_to_drive(reader: RecordingReader, shown: str | None) -> str:

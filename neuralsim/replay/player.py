@@ -19,10 +19,13 @@ from neuralsim import zoo
 from neuralsim.base.log import logger
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.recording import RecordingError
+from neuralsim.recording.holes import describe, holes
 from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader, frame_of
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap, next_remap
 from neuralsim.renderer.views import NAMES, View
+from neuralsim.replay.drive_on import obstacle
+from neuralsim.replay.drive_track import EVENTS, TrackLoader
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.recording_renderer import BRIDGED, PREROLL, RecordingRenderer, default_model, recorded_remap
 from neuralsim.replay.renderer_pool import RendererPool, Selection
@@ -93,7 +96,12 @@ class Player:
         self._shown: int | None = None
         self._settled = False  # whether the shown image has a history
         self._dragging = False
-        self.window.hud.timeline.marks = _marks(reader)
+        self._events: list[tuple[float, str, str]] = [(s, kind, EVENTS[kind]) for s, kind in _marks(reader)]
+        gaps = holes([reader.time(number) for number in range(len(reader))])
+        self._events += [(hole.begin, "hole", describe([hole])) for hole in gaps]
+        self.window.hud.timeline.holes = [(hole.begin, hole.end) for hole in gaps]
+        self._track = TrackLoader(reader.path)
+        self._note_events()
         self.window.hud.timeline.length = reader.time(len(reader) - 1)
 
     @property
@@ -120,7 +128,8 @@ class Player:
             before = time.monotonic()
             while not self._done and not interrupted():
                 busy = self._playing or not self._settled
-                redraw = self._events(1 if busy else _WAIT)
+                redraw = self._handle_events(1 if busy else _WAIT)
+                self._take_track()
                 self._switch_if_loaded()
                 now = time.monotonic()
                 if self._playing and not self._dragging:
@@ -140,7 +149,7 @@ class Player:
         steps = [(f"Model {model}", False) for model in self._selection.models]
         while not self._pool.is_ready(self._selection) and not self._done and not interrupted():
             self.window.loading(Loading(steps, time.monotonic() - begun, keys=FIRST_KEYS))
-            self._events(_WAIT)
+            self._handle_events(_WAIT)
         if not self._done and self._pool.is_ready(self._selection):
             self._frame, self._image = self._renderer(self._selection.model).render(self.reader.first)
         else:
@@ -242,9 +251,36 @@ class Player:
             guess -= 1
         return guess
 
+    def _note_events(self) -> None:
+        """Put the known events on the timeline, in order."""
+        self._events.sort()
+        self.window.hud.timeline.marks = [(s, kind) for s, kind, _ in self._events if kind != "hole"]
+
+    def _take_track(self) -> None:
+        """Take over the drive's course once it has been read."""
+        line, track = self.window.hud.timeline, self._track.track
+        if track is None or line.track is not None:
+            return
+        line.track = track
+        known = {kind for _, kind, _ in self._events}  # by result.json, which has more of them
+        self._events += [event for event in track.events if event[1] not in known]
+        self._note_events()
+
+    def _jump(self, sign: int) -> None:
+        """Go to the next or previous event, just before it happens, and say what it is."""
+        self._playing = False
+        lead = 0.5
+        later = [event for event in self._events if sign * (event[0] - lead - self._seconds) > 0.05]
+        if not later:
+            self.window.hud.notify("No event after this" if sign > 0 else "No event before this")
+            return
+        seconds, _, text = later[0] if sign > 0 else later[-1]
+        self._go(seconds - lead)
+        self.window.hud.notify(text)
+
     # Keys and mouse
 
-    def _events(self, wait: int) -> bool:
+    def _handle_events(self, wait: int) -> bool:
         redraw = False
         for event in (pygame.event.wait(wait), *pygame.event.get()):
             if event.type == pygame.QUIT:
@@ -284,6 +320,10 @@ class Player:
             self._playing = not self._playing
         elif key in (pygame.K_HOME, pygame.K_END):
             self._go(0.0 if key == pygame.K_HOME else self._end)
+        elif key == pygame.K_j:
+            self._jump(-1 if modifiers & pygame.KMOD_SHIFT else 1)
+        elif key == pygame.K_g:
+            hud.graphs.on = not hud.graphs.on
         elif key == pygame.K_m:
             selection = self._newest
             self._select(*(replace(selection, model=name) for name in _after(selection.model, self._models())))
@@ -304,7 +344,12 @@ class Player:
                 *(replace(selection, view=name) for name in _after(selection.view, ["", *self.reader.views])[:1])
             )
         elif key == pygame.K_d:
-            self.drive_from, self._done = self._number(self._seconds), True
+            number = self._number(self._seconds)
+            reason = obstacle(self.reader, number)
+            if reason:
+                hud.notify(reason)
+            else:
+                self.drive_from, self._done = number, True
         elif key == pygame.K_F12:
             self._screenshot()
         elif key == pygame.K_TAB:

@@ -8,7 +8,9 @@ import pygame
 
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import VIEW_KEYS
-from neuralsim.window.drawing import AMBER, BLUE, MARGIN, RED, SMALL, SOFT, WHITE, Colour
+from neuralsim.replay.drive_track import DriveTrack
+from neuralsim.replay.graphs import MARKS, Graphs
+from neuralsim.window.drawing import AMBER, BLUE, MARGIN, SMALL, SOFT, WHITE, Colour
 from neuralsim.window.hud import Hud
 
 _NARROW = 420  # px, before scaling: least width of a timeline next to the instruments; else it is above them
@@ -24,6 +26,8 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Up", "Down"), "faster, slower"),
             (("Home", "End"), "beginning, end"),
             (("Mouse",), "click or drag the timeline"),
+            (("J", "Shift+J"), "next, previous event"),
+            (("G",), "graphs: speed, pedals, steering"),
         ),
     ),
     ("Views", (*VIEW_KEYS, (("6",), "split; drag the divider"))),
@@ -64,7 +68,7 @@ FIRST_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
 
 @dataclass
 class Timeline:
-    """Position and speed of the replay; marks are events (s, kind), "collision" or "lane"."""
+    """Position and speed of the replay; marks are events (s, kind), holes parts without frames (s, s)."""
 
     seconds: float = 0.0
     length: float = 0.0
@@ -74,6 +78,8 @@ class Timeline:
     playing: bool = False
     render_ms: float = 0.0
     marks: list[tuple[float, str]] = field(default_factory=list)
+    holes: list[tuple[float, float]] = field(default_factory=list)
+    track: DriveTrack | None = None
 
 
 class ReplayHud(Hud):
@@ -85,6 +91,7 @@ class ReplayHud(Hud):
         super().__init__()
         self.timeline = Timeline()
         self.loading: tuple[str, float] = ("", 0.0)  # model being loaded, and seconds since then
+        self.graphs = Graphs()
         self.track = pygame.Rect(0, 0, 1, 1)  # where the timeline was drawn last
 
     def badges(self, state: HudState) -> list[tuple[str, Colour, bool]]:
@@ -148,10 +155,14 @@ class ReplayHud(Hud):
         self.track = pygame.Rect(box.left + px(11), box.bottom - px(15), box.width - px(22), px(6))
         share = line.seconds / line.length if line.length else 0.0
         pen.bar(target, self.track, 0.0, share, BLUE)
+        for begin, end in line.holes if line.length else ():
+            x, until = (self.track.left + round(self.track.width * s / line.length) for s in (begin, end))
+            target.fill(MARKS["hole"], (x, self.track.top, max(until - x, px(2)), self.track.height))
         for seconds, kind in line.marks:
             x = self.track.left + round(self.track.width * seconds / line.length) if line.length else self.track.left
-            colour = RED if kind == "collision" else AMBER
-            target.fill(colour, (x - px(1), self.track.top - px(3), px(3), self.track.height + px(6)))
+            target.fill(MARKS.get(kind, AMBER), (x - px(1), self.track.top - px(3), px(3), self.track.height + px(6)))
+        if line.track is not None:
+            self.graphs.draw(target, pen, box, line.track, share)
         knob = pen.surfaces.disc(px(6), WHITE)
         target.blit(knob, knob.get_rect(center=(self.track.left + round(self.track.width * share), self.track.centery)))
 

@@ -54,7 +54,7 @@ def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, 
     from neuralsim.window.window import display_available
 
     if not display_available():
-        raise DriveError("no display: set DISPLAY, or use --headless --record FILE.mp4")
+        raise DriveError("no display: set DISPLAY, use --headless --record FILE.mp4, or drive with `make serve`")
     from neuralsim.replay.player import Player
 
     stop: list[bool] = []

@@ -11,7 +11,7 @@ from bridge.messages import Frame
 from neuralsim.base.machine import cores
 from neuralsim.drive.collision_messages import NOTICEABLE, collision_message
 from neuralsim.drive.interactive_drive import REFRESH, InteractiveDrive, Warp
-from neuralsim.drive.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices
+from neuralsim.drive.menu_choices import LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices
 from neuralsim.drive.settings import CockpitSettings
 from neuralsim.renderer.views import View
 from neuralsim.serve import page_messages
@@ -195,7 +195,7 @@ class BrowserDrive(InteractiveDrive):
         self._send_status()
 
     def _choices(self) -> list[Choice]:
-        return [*picture_choices(self), REVERSING_VIEW, UNITS]
+        return [*picture_choices(self), REVERSING_VIEW, LATE_WARP, UNITS]
 
     def _send_menu(self, page: str = "") -> None:
         items = [
@@ -203,7 +203,7 @@ class BrowserDrive(InteractiveDrive):
                 "name": each.name,
                 "label": each.label,
                 "shown": list(each.shown),
-                "at": each.at(self.settings),
+                "at": each.at(self.chosen),
                 "hint": each.hint,
             }
             for each in self._choices()

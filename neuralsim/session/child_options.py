@@ -69,6 +69,7 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
         seed=options.seed,
         hand_over_at=options.hand_over_at,
         autopilot=options.autopilot,
+        vehicle=options.vehicle,
         lockstep=lockstep,
         realtime=not lockstep,
         with_parent=True,

@@ -23,6 +23,7 @@ from bridge.process.option_types import (
     Rate,
     SumoFile,
     Town,
+    Vehicle,
 )
 from bridge.process.options import Arg, Options
 from bridge.size import Size
@@ -80,6 +81,8 @@ class DriveOptions(Options):
     """Number of pedestrians."""
     strict: bool = False
     """Let the embedded town be no kinder to its clients than a CARLA server."""
+    vehicle: Vehicle = "vehicle.tesla.model3"
+    """The car to drive, such as mini.cooper_s."""
     autopilot: bool = False
     """Start with the autopilot on."""
 

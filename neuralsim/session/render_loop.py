@@ -82,12 +82,10 @@ class RenderLoop(threading.Thread, ABC):
             self._changed.notify_all()
             return rendered
 
-    def next_guide(self) -> str:
-        """Switch to the next guide; return a message about it."""
-        if not follows_simulator_image(self.options.model, GUIDES[0]):
-            return "This model has no guide input"
-        self.guide = GUIDES[(GUIDES.index(self.guide) + 1) % len(GUIDES)]
-        return f"Guide: {self.guide}"
+    @property
+    def has_guide(self) -> bool:
+        """Whether the model has a guide input."""
+        return follows_simulator_image(self.options.model, GUIDES[0])
 
     def next_style(self) -> str:
         """Switch to the next style; return a message about it."""

@@ -11,11 +11,13 @@ import time
 
 import pygame
 
-from bridge.messages import Frame
+from bridge.messages import Frame, Lights
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import HELP
 from neuralsim.drive.time_ratio import SLOW
 from neuralsim.window import hud_details
+from neuralsim.window.cockpit.dashboard import Dashboard
+from neuralsim.window.cockpit.mirror import Mirror
 from neuralsim.window.drawing import (
     AMBER,
     BLUE,
@@ -34,11 +36,11 @@ from neuralsim.window.drawing import (
     mix,
 )
 from neuralsim.window.minimap import Minimap
-from neuralsim.window.mirror import Mirror
 from neuralsim.window.overlay_cards import HelpCard
 from neuralsim.window.tutorial import Tutorial
 
 _NOTICE = 2.6  # seconds that a notice is shown
+BLINKS = 1.4  # per second, of indicators
 _FADE = 0.6  # seconds of these in which it fades out
 _KMH, _MPH = 3.6, 2.2369363
 
@@ -54,6 +56,7 @@ class Hud:
         self.graph = False  # whether to show the frame graph
         self.minimap = Minimap()
         self.mirror = Mirror()
+        self.dashboard = Dashboard()
         self.tutorial = Tutorial(active=False)
         self.pen = Pen()
         self.help = HelpCard(self.keys)
@@ -79,7 +82,11 @@ class Hud:
         if self.help.page is not None:
             self.help.draw(target, pen)
             return
+        if frame is not None:
+            self.dashboard.draw(target, pen, frame, state)
         self.draw_badges(target, state)
+        if frame is not None and frame.mount == "reversing" and self.visible:  # on the road, so below everything
+            hud_details.draw_reversing_lines(target, pen, frame)
         if self.visible:
             if self.full:
                 hud_details.draw_place(target, pen, state)
@@ -91,8 +98,6 @@ class Hud:
                     self.mirror.draw(target, pen)
         if self.graph:
             self._graph.draw(target, pen, state.graph)
-        if frame is not None and frame.mount == "reversing" and self.visible:
-            hud_details.draw_reversing_lines(target, pen, frame)
         if frame is not None and self.minimap.large:
             self.minimap.draw(target, pen, frame)
         else:
@@ -139,6 +144,7 @@ class Hud:
         target.blit(speed, (right - speed.get_width(), middle - speed.get_height() // 2))
         target.blit(shown, (right + px(9), middle - shown.get_height() - px(1)))
         target.blit(unit, (right + px(9), middle + px(2)))
+        self._draw_indicators(target, box, state)
         track = pygame.Rect(box.left + pad, box.bottom - px(8) - 3 * line - 2 * px(4), inside, line)
         pen.bar(target, track, 0.0, ego.throttle, GREEN)
         track = track.move(0, line + px(4))
@@ -146,6 +152,17 @@ class Hud:
         track = track.move(0, line + px(4))
         pen.bar(target, track, 0.5, 0.5 + 0.5 * ego.steer, BLUE)
         target.fill(WHITE, (track.centerx - px(1) // 2, track.top - px(1), px(1.6), track.height + 2 * px(1)))
+
+    def _draw_indicators(self, target: pygame.Surface, box: pygame.Rect, state: HudState) -> None:
+        """Draw blinking arrows at the top of the instruments for the indicators that are on, beside them."""
+        px = self.pen.px
+        if time.monotonic() * BLINKS % 1.0 > 0.5:
+            return
+        for lamp, side in ((Lights.LEFT_BLINKER, -1), (Lights.RIGHT_BLINKER, 1)):
+            if state.ego.lights & lamp:
+                x, y = box.centerx + side * px(15), box.top - px(12)
+                points = [(x + side * px(13), y), (x - side * px(3), y - px(9)), (x - side * px(3), y + px(9))]
+                pygame.draw.polygon(target, GREEN, points)
 
     def badges(self, state: HudState) -> list[tuple[str, Colour, bool]]:
         """Return the important states: label, colour, and whether to draw a dot in front."""

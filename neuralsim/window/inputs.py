@@ -14,7 +14,7 @@ from neuralsim.renderer.views import View
 
 #: pygame's names of keys that browsers name differently.
 _NAMES = {
-    " ": "SPACE", "enter": "RETURN",
+    " ": "SPACE", "enter": "RETURN", ",": "COMMA", ".": "PERIOD",
     "arrowup": "UP", "arrowdown": "DOWN", "arrowleft": "LEFT", "arrowright": "RIGHT",
 }  # fmt: skip
 
@@ -29,7 +29,7 @@ def _key(name: str) -> int:
 _DEFAULTS: dict[int, str] = {_key(name): action for name, action in KEYS.items()}
 _WITH_CTRL = {pygame.K_s: "screenshot", pygame.K_q: "quit"}
 _WITH_ALT = {pygame.K_RETURN: "fullscreen", pygame.K_KP_ENTER: "fullscreen"}
-_WITH_SHIFT = {pygame.K_F12: "screenshot_with_hud"}
+_WITH_SHIFT = {pygame.K_F12: "screenshot_with_hud", pygame.K_c: "weather_back"}
 _VIEW_KEYS = {pygame.K_1 + n: View(n + 1) for n in range(6)} | {pygame.K_KP1 + n: View(n + 1) for n in range(6)}
 _BUTTONS = {1: "reverse", 2: "autopilot", 3: "weather", 6: "respawn", 7: "menu"}
 
@@ -150,7 +150,7 @@ class Inputs(DriverInput):
             if key in actions:
                 self._act(actions[key])
         elif modifiers & pygame.KMOD_SHIFT and key in _WITH_SHIFT:
-            self._act(_WITH_SHIFT[key])
+            self.command(_WITH_SHIFT[key])
         elif key in _VIEW_KEYS:
             self._choose(_VIEW_KEYS[key])
         elif (action := self._bound.get(key)) in PEDALS:

@@ -9,12 +9,13 @@ import pygame
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.interactive_drive import InteractiveDrive
 from neuralsim.drive.keys import ACTIONS
-from neuralsim.drive.menu_choices import REVERSING_VIEW, UNITS, Choice, picture_choices, switch
+from neuralsim.drive.menu_choices import LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices, switch
 from neuralsim.window.calibration import Calibration
 from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs, key_name
 from neuralsim.window.menu import Menu, MenuItem, MenuPage
 
+STARTING = "Still starting"  # title of the question whether to quit before the first frame
 _STEP = 0.1  # of settings that are shares
 
 
@@ -39,10 +40,20 @@ class PauseMenu:
         """Return the page to open when the drive is paused."""
         return MenuPage("Paused", self._first_items)
 
+    def leave(self) -> MenuPage:
+        """Return the question whether to quit before there is anything to see."""
+        return MenuPage(STARTING, self._leave_items)
+
+    def _leave_items(self) -> list[MenuItem]:
+        return [
+            MenuItem("Keep waiting", self._menu.close, hint="Also: Esc."),
+            MenuItem("Quit", lambda: self._drive.act("quit"), hint="Ends the drive."),
+        ]
+
     def _first_items(self) -> list[MenuItem]:
         menu, then = self._menu, self._then
         return [
-            MenuItem("Resume", menu.close, hint="Also: Esc or Start."),
+            MenuItem("Resume", menu.close, hint="Back to the wheel. Also: Esc, or Start on a gamepad."),
             MenuItem("Map", then("map"), hint="Click a destination for the autopilot. Also: M."),
             MenuItem(
                 "Place and picture", self._opens("Place and picture", self._picture_items, self._drive.apply_choices)
@@ -74,10 +85,10 @@ class PauseMenu:
         drive, count = self._drive, len(choice.values)
 
         def change(by: int) -> None:
-            drive.choose(choice.name, choice.values[(choice.at(drive.settings) + by) % count])
+            drive.choose(choice.name, choice.values[(choice.at(drive.chosen) + by) % count])
 
         return MenuItem(
-            choice.label, value=lambda: choice.shown[choice.at(drive.settings)], change=change, hint=choice.hint
+            choice.label, value=lambda: choice.shown[choice.at(drive.chosen)], change=change, hint=choice.hint
         )
 
     def _share(self, label: str, name: str, most: float, least: float = 0.0, hint: str = "") -> MenuItem:
@@ -95,7 +106,11 @@ class PauseMenu:
             self._choice(UNITS),
             self._choice(switch("Map in the corner", "minimap")),
             self._choice(switch("Rear mirror", "mirror", "Shows the simulator image of the view behind. Also: Z.")),
+            self._choice(switch("Dashboard", "dashboard", "Dashboard and steering wheel in the driver's view.")),
             self._choice(REVERSING_VIEW),
+            self._choice(LATE_WARP),
+            self._choice(switch("Detailed HUD", "full_hud", "View, model and all metrics. Also: F3.")),
+            self._choice(switch("Fullscreen", "fullscreen", "Also: F11.")),
             self._share(
                 "Sound",
                 "volume",

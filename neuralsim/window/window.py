@@ -136,6 +136,7 @@ class Window(ViewChoice):
     def loading(self, loading: Loading) -> None:
         """Show the progress of the start."""
         draw_loading(self._surface, self.hud.pen, loading)
+        self.menu.draw(self._surface, self.hud.pen)
         pygame.display.flip()
 
     def show(self, frame: Frame, neural: np.ndarray, state: HudState, warp: Warp | None = None) -> None:

@@ -24,7 +24,7 @@ from neuralsim.session.render_loop import DriveError, RenderedFrame
 from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.overlay_cards import Loading
-from neuralsim.window.pause_menu import PauseMenu
+from neuralsim.window.pause_menu import STARTING, PauseMenu
 from neuralsim.window.tutorial import Tutorial
 
 _GRAPH = 120  # frames in the frame graph
@@ -52,7 +52,6 @@ class WindowDrive(InteractiveDrive):
             raise DriveError(str(error)) from None
         self._opened = self.window.windowed
         self.hud = self.window.hud
-        self.hud.full, self.hud.minimap.visible = chosen.full_hud, chosen.minimap
         learning = chosen.tutorial and self.keeps_settings and not options.autopilot and options.frames is None
         self.hud.tutorial = Tutorial(learning and options.scenario is None)
         self.menu = self.window.menu
@@ -101,6 +100,8 @@ class WindowDrive(InteractiveDrive):
                 continue
             self.inputs.handle(event)
             redraw = self.window.handle(event) or event.type == pygame.KEYDOWN or redraw
+            if self.hud.full != self.settings.full_hud:  # a click on it
+                self.choose("full_hud", self.hud.full)
         return redraw
 
     def _map_click(self, event: pygame.event.Event) -> bool:
@@ -121,6 +122,8 @@ class WindowDrive(InteractiveDrive):
 
     def first_frame(self) -> None:
         self.feedback.sound.start()
+        if self.menu.title == STARTING:  # the question is answered
+            self.menu.close()
         if self.controls.observes:
             self.hud.tutorial.skip()
             self.hud.notify("Watching only: these keys do not permit driving")
@@ -167,7 +170,7 @@ class WindowDrive(InteractiveDrive):
         elif command == "hud":
             hud.visible = not hud.visible
         elif command == "full_hud":
-            hud.full = not hud.full
+            self.choose("full_hud", not self.settings.full_hud)
         elif command == "skip":
             if hud.tutorial.active:
                 hud.tutorial.skip()
@@ -178,7 +181,7 @@ class WindowDrive(InteractiveDrive):
             self.choose("mirror", not self.settings.mirror)
             hud.notify("Rear mirror on" if self.settings.mirror else "Rear mirror off")
         elif command == "fullscreen":
-            self.window.toggle_fullscreen()
+            self.choose("fullscreen", not self.settings.fullscreen)
         elif command == "graph":
             hud.graph = not hud.graph
         elif command in ("screenshot", "screenshot_with_hud"):
@@ -191,12 +194,12 @@ class WindowDrive(InteractiveDrive):
             super().act(command)
 
     def _open_menu(self) -> None:
-        """Close an overlay, or else open the menu; before the first frame, quit."""
+        """Close an overlay, or else open the menu; before the first frame, ask whether to quit."""
         if self.hud.help.page is not None or self.hud.minimap.large:
             self.hud.help.close()
             self.hud.minimap.large = False
         elif self._last is None:
-            self.interrupted = True
+            self.menu.open(self._pages.leave())
         else:
             self.menu.open(self._pages.first())
 
@@ -222,6 +225,9 @@ class WindowDrive(InteractiveDrive):
         chosen = self.settings
         self.inputs.bind(chosen.keys)
         self.hud.minimap.visible, self.hud.mirror.on = chosen.minimap, chosen.mirror
+        self.hud.full, self.hud.dashboard.on = chosen.full_hud, chosen.dashboard
+        if self.window.fullscreen != chosen.fullscreen:
+            self.window.toggle_fullscreen()
         self.feedback.settings, self.feedback.sound.volume = chosen, chosen.volume
 
     def _save(self) -> None:
@@ -237,17 +243,12 @@ class WindowDrive(InteractiveDrive):
         if shown:
             self._was_paused = self.inputs.requested.paused
             self.inputs.release_all()
-        self.inputs.pause(shown or self._was_paused)
+        self.inputs.pause((shown and self._last is not None) or self._was_paused)
 
     def _save_window(self) -> None:
-        """Save changes that the driver made to the window."""
-        window, chosen = self.window, self.settings.model_copy()
-        if window.windowed != self._opened:
-            chosen.window = Size(*window.windowed)
-        chosen.fullscreen, chosen.full_hud = window.fullscreen, self.hud.full
-        if chosen != self.settings:
-            self.settings = chosen
-            self._save()
+        """Save the size that the driver gave the window."""
+        if self.window.windowed != self._opened:
+            self.choose("window", Size(*self.window.windowed))
 
     def _screenshot(self, with_hud: bool) -> None:
         if self._last is None:

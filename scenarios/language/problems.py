@@ -10,6 +10,9 @@ from bridge.process import settings
 from bridge.process.lifetime import BridgeError
 from bridge.process.settings import Key, Problem
 
+#: The shortest valid scenario.
+SHORTEST = "{title: Mine, duration: 9, ego: {spawn: {point: 0}, do: [{follow_lane: {speed: 8}}]}, assert: []}"
+
 
 class ScenarioError(BridgeError):
     """A scenario cannot be played; the message is one line: file, line, key, and what is wrong."""
@@ -17,7 +20,9 @@ class ScenarioError(BridgeError):
 
 def first_error(path: Path, problems: Sequence[Problem]) -> ScenarioError:
     """Return the error for several mistakes: the first one, and how many more there are."""
-    return ScenarioError(settings.first_problem(path, problems))
+    text = settings.first_problem(path, problems)
+    is_incomplete = any(problem.message == settings.MISSING and "." not in problem.key for problem in problems)
+    return ScenarioError(f"{text}; the shortest scenario: {SHORTEST}" if is_incomplete else text)
 
 
 def parse_yaml(path: Path, text: str) -> tuple[Any, dict[Key, int]]:

@@ -82,7 +82,7 @@ class OneRoad:
         self.weather = {"cloudiness": 10.0, "sun_altitude_angle": 45.0}
         self.actors: dict[int, Actor] = {}
         self.signs: dict[int, Actor] = {}
-        self.static_town = SimpleNamespace(signs=[])
+        self.static_town = SimpleNamespace(signs=[], street_lamps={})
         self._ids = 0
         self._planes: SimpleNamespace | None = None
         self._events: list[SimpleNamespace] = []

@@ -164,9 +164,9 @@ def corner_normals(mesh: Mesh, crease: float = 48.0) -> np.ndarray:
     others = order[np.repeat(first[point] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
     is_smooth = np.einsum("ij,ij->i", unit[mine // 3], unit[others // 3]) > np.cos(np.radians(crease))
     weighted = normal[others // 3] * is_smooth[:, None]
-    total = np.stack([np.bincount(mine, weighted[:, k], len(point)) for k in range(3)], 1)
-    total = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-    return np.round(127.0 * total).astype(np.int8).reshape(-1, 9)
+    total = np.stack([np.bincount(mine, weighted[:, k], len(point)) for k in range(3)], 1).astype(np.float64)
+    mean = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return np.round(127.0 * mean).astype(np.int8).reshape(-1, 9)
 
 
 def merge(meshes: Iterable[Mesh]) -> Mesh:

@@ -16,6 +16,9 @@ ROUTE = 6  # lanes of a route: the one behind the vehicle, its own, four ahead
 FAR, FAR_MOTORWAY = 170.0, 380.0  # m, traffic is kept within this distance of driven vehicles
 CHANGE = 3.4  # s, duration of a lane change
 STUCK_TIMEOUT = 45.0  # s of standing after which an unseen vehicle is moved elsewhere
+JAM_TIMEOUT = 75.0  # s of standing, longer than a red light, after which a vehicle is moved elsewhere in any case
+_SEEN, _CLOSE = 50.0, 8.0  # m: further away nobody looks; within, even from behind, it is noticed
+_IS_VEHICLE = 1.0  # m, least half length of a vehicle among bodies
 #: Top speeds by base type, m/s.
 CRUISE = {"car": 46.0, "van": 36.0, "truck": 24.0, "bus": 27.0, "motorcycle": 46.0, "bicycle": 6.0}
 APART = 12.0  # m, least distance to others when a vehicle is put on the road
@@ -179,7 +182,8 @@ class Traffic:
         keep_off = others[:, :2]
         for i in np.flatnonzero(self.waited > 3.0):  # at the end of a road, or in a jam
             is_road_end = self.routes[i, 2] < 0 and lights[self.routes[i, 1]] == 0
-            if is_road_end or (self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), keep_off)):
+            is_stuck = self.waited[i] > STUCK_TIMEOUT and self._unseen(int(i), others)
+            if is_road_end or is_stuck or self.waited[i] > JAM_TIMEOUT:
                 self.replace(int(i), rng, keep_off)
         self._place()
 
@@ -190,9 +194,16 @@ class Traffic:
             self.blinker, self.waited, self._granted, self._refused, self._changed,
         )  # fmt: skip
 
-    def _unseen(self, i: int, keep_off: np.ndarray) -> bool:
-        """Return whether vehicle ``i`` is more than 50 m away from every point of ``keep_off``."""
-        return bool((np.hypot(*(keep_off - self.poses[i, :2]).T) > 50.0).all())
+    def _unseen(self, i: int, others: np.ndarray) -> bool:
+        """Return whether vehicle ``i`` is far away from, or well behind, all vehicles among ``others``.
+
+        Pedestrians do not matter: at a junction there is always one.
+        """
+        cars = others[others[:, 3] > _IS_VEHICLE]
+        away = self.poses[i, :2] - cars[:, :2]
+        distance = np.hypot(away[:, 0], away[:, 1])
+        ahead = away[:, 0] * np.cos(cars[:, 2]) + away[:, 1] * np.sin(cars[:, 2])
+        return bool(((distance > _SEEN) | ((ahead < 0.3 * distance) & (distance > _CLOSE))).all())
 
     def _change_lanes(self, delta: float, bodies: np.ndarray, rng: np.random.Generator) -> None:
         """Continue lane changes, and begin new ones."""

@@ -349,8 +349,55 @@ def test_model_loads_in_the_background(recording: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("no_screen")
+def test_graphs_holes_and_events_are_shown_and_jumped_to(tmp_path: Path):
+    path = tmp_path / "recording.mcap"
+    writer = McapWriter(path, PLANES, {"fps": "20", "model": "street-rt"})
+    for k in (*range(20), *range(60, 90)):  # two seconds are missing
+        frame, image = street(k)
+        frame.ego.collisions = int(k >= 75)
+        assert writer.write(frame, image)
+    writer.close()
+    with RecordingReader(path) as reader:
+        player = Player(reader, ReplayOptions(file=path, model=RECORDED))
+        line, hud = player.window.hud.timeline, player.window.hud
+        player._track.join(10.0)
+        at: list[float] = []
+        shots: list[np.ndarray] = []
+
+        def key(number: int, modifiers: int = 0) -> Callable[[], object]:
+            return lambda: pygame.event.post(press(number, modifiers))
+
+        def note() -> None:
+            at.append(player._seconds)
+            shots.append(pygame.surfarray.array3d(player.window._surface))
+
+        j, g = key(pygame.K_j), key(pygame.K_g)
+        back = key(pygame.K_j, pygame.KMOD_SHIFT)
+        play(player, key(pygame.K_SPACE), key(pygame.K_HOME), note, j, note, j, note, back, note, note, g, note)
+        assert [(round(begin, 2), round(end, 2)) for begin, end in line.holes] == [(0.95, 3.0)]
+        assert [(round(s, 2), kind) for s, kind in line.marks] == [(3.75, "collision")]
+        assert at[1:4] == pytest.approx([0.45, 3.25, 0.45], abs=0.06)
+        assert hud.graphs.on
+        assert (shots[-1] != shots[-2]).any(axis=-1).mean() > 0.05
+
+
+@pytest.mark.usefixtures("no_screen")
+def test_player_says_why_nobody_can_drive_on_and_stays(recording: Path):
+    with RecordingReader(recording) as reader:
+        player = Player(reader, ReplayOptions(file=recording, model=TAGS))
+        notices: list[str] = []
+        player.window.hud.notify = notices.append  # type: ignore[method-assign]
+        pygame.event.post(press(pygame.K_d))
+        rounds = iter(range(20))
+        player.run(lambda: next(rounds, None) is None)
+        assert player.drive_from is None
+        assert any("scenario-from" in notice for notice in notices)
+
+
+@pytest.mark.usefixtures("no_screen")
 def test_player_ends_at_the_frame_to_drive_on_from(recording: Path):
     with RecordingReader(recording) as reader:
+        reader.about["scenario_yaml"] = SCENARIO
         player = Player(reader, ReplayOptions(file=recording, model=TAGS, speed=8.0, begin=1.0))
         rounds = 0
 

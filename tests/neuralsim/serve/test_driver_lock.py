@@ -41,7 +41,6 @@ def test_presses_are_counted_so_that_lost_messages_do_no_harm():
     drive.lock.receive("a", Driving(n=3, pressed={"weather": 2, "camera": 1}), 0.1)
     drive.lock.receive("a", Driving(n=2, pressed={"weather": 1}), 0.2)  # came late
     drive.lock.receive("a", Driving(n=4, pressed={"weather": 2, "camera": 1, "quit": 1, "menu": 1}), 0.3)
-    assert drive.input.requested.weather == 2
     assert drive.commands == ["weather", "weather", "camera"]  # and no command that pages may not send
     drive.lock.receive("a", Driving(n=5, pressed={"respawn": 10**6}), 0.4)
     assert drive.input.requested.respawn <= 4

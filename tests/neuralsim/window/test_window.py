@@ -111,7 +111,8 @@ def test_commands_reach_the_bridge_and_the_window(driver: Driver):
     for key in (pygame.K_q, pygame.K_p, pygame.K_c, pygame.K_c, pygame.K_BACKSPACE, pygame.K_f, pygame.K_h, pygame.K_r):
         driver.tap(key)
     requested = driver.inputs.control(0.01, 0.0)
-    assert (requested.autopilot, requested.weather, requested.respawn, requested.paused) == (True, 2, 1, True)
+    assert (requested.autopilot, requested.respawn, requested.paused) == (True, 1, True)
+    assert driver.commands.count("weather") == 2
     assert not requested.reverse  # a respawned car is in first gear
     driver.tap(pygame.K_s, pygame.KMOD_LCTRL)
     assert driver.commands[-3:] == ["help", "record", "screenshot"]

@@ -1,0 +1,1 @@
+"""What belongs to the car: dashboard, steering wheel and mirror."""

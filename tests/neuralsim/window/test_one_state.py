@@ -1,0 +1,219 @@
+"""Keys, menu, HUD, settings file and what is rendered are one state, whatever is pressed in whatever order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import carla
+import numpy as np
+import pygame
+import pytest
+from hypothesis import HealthCheck, assume
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from bridge.carla_client.sun import sun_at
+from bridge.carla_client.weather import WeatherControl
+from bridge.messages import Camera, Control, Frame
+from neuralsim.drive import settings as files
+from neuralsim.drive.menu_choices import picture_choices
+from neuralsim.session.drive_session import DriveSession
+from neuralsim.session.options import DriveOptions
+from neuralsim.session.render_loop import RenderedFrame
+from neuralsim.window.windowed_drive import WindowDrive
+
+#: Steps in all; NEURALSIM_STATE_STEPS=10000 for the long run.
+STEPS = int(os.environ.get("NEURALSIM_STATE_STEPS", "300"))
+PER_RUN = 50
+KEYS = ["c", "g", "e", "t", "z", "l", "f3", "f11", "v", "f", "p", "q", "h", "tab", "m", "1", "2", "6", "backspace"]
+MENU_KEYS = ["up", "down", "left", "right", "return", "escape"]
+
+
+class Session(DriveSession):
+    """A session without processes."""
+
+    def start(self) -> None:
+        self.model, self.runtime = self.options.model, "made up"
+
+    def stop(self) -> None:
+        pass
+
+
+class Simulator:
+    """The weather of a bridge, with the bridge's own control of it, over a world that only has weather."""
+
+    def __init__(self, options: DriveOptions) -> None:
+        self._now = carla.WeatherParameters.ClearNoon
+        world = SimpleNamespace(get_weather=lambda: self._now, set_weather=lambda new: setattr(self, "_now", new))
+        self.weather = WeatherControl(world, options.weather or "")
+        self.control = Control(0)
+        self.frames = 0
+
+    def tick(self, control: Control) -> Frame:
+        self.weather.apply(control, self.control)
+        self.control = control
+        self.frames += not control.paused
+        planes = {"tag": np.ones((32, 64), np.uint8), "depth": np.full((32, 64), 9.0, np.float32)}
+        frame = Frame(self.frames, self.frames, self.frames / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
+        frame.weather, frame.weather_name = self.weather.values, self.weather.name
+        frame.mount = control.camera
+        frame.stamps = {"capture": time.monotonic_ns()}
+        return frame
+
+
+class Drive(WindowDrive):
+    def make_session(self, options: DriveOptions) -> DriveSession:
+        self.simulator = Simulator(options)
+        return Session(options, self._wake)
+
+    def tick(self) -> None:
+        """Take the controls, and show a frame."""
+        self._send(0.01)
+        frame = self.simulator.tick(self.inputs.requested)
+        frame.mount = self.inputs.camera(False)
+        self._show(RenderedFrame(frame, np.full((32, 64, 3), 90, np.uint8), self.session.remap))
+
+    def press(self, key: str, modifier: int = 0) -> None:
+        number = pygame.key.key_code(key)
+        pygame.event.clear()
+        for kind in (pygame.KEYDOWN, pygame.KEYUP):
+            pygame.event.post(pygame.event.Event(kind, key=number, mod=modifier))
+        self.events(0.001)
+
+
+class Driver(RuleBasedStateMachine):
+    """Someone who presses anything."""
+
+    @initialize(options=st.sampled_from([{}, {"weather": "WetNoon"}, {"guide": "surface"}, {"size": "384x192"}]))
+    def begin(self, options: dict[str, Any]) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        os.environ["NEURALSIM_CONFIG"] = self.folder.name
+        self.drive = Drive(DriveOptions(model="street-rt", **options))
+        self.drive.feedback.sound.start = lambda: None  # type: ignore[method-assign]
+        self.drive.hud.tutorial.skip()
+        self.drive.tick()
+
+    @rule(key=st.sampled_from(KEYS))
+    def press(self, key: str) -> None:
+        self.drive.press(key)
+
+    @rule()
+    def previous_weather(self) -> None:
+        self.drive.press("c", pygame.KMOD_LSHIFT)
+
+    @rule(times=st.integers(1, 3))
+    def escape(self, times: int) -> None:
+        for _ in range(times):
+            self.drive.press("escape")
+        assert not self.drive.interrupted  # never without a question
+
+    @precondition(lambda self: self.drive.menu.shown)
+    @rule(key=st.sampled_from(MENU_KEYS), times=st.integers(1, 4))
+    def menu(self, key: str, times: int) -> None:
+        for _ in range(times):
+            item = self.drive.menu.chosen
+            assume(not (key == "return" and item is not None and item.label == "Quit"))
+            self.drive.press(key)
+
+    @rule(towards=st.sampled_from(["town", "weather", "minutes", "traffic", "model", "quality", "guide", "upscaling"]))
+    def choose_in_the_menu(self, towards: str) -> None:
+        """Open the page of the picture, go to an entry, change it, and leave."""
+        drive = self.drive
+        drive.menu.close()
+        drive.hud.help.close()
+        drive.hud.minimap.large = False
+        drive.press("escape")
+        labels = [item.label for item in drive.menu._items]
+        for _ in range(labels.index("Place and picture")):
+            drive.press("down")
+        drive.press("return")
+        names = [choice.name for choice in picture_choices(drive)]
+        for _ in range(names.index(towards)):
+            drive.press("down")
+        drive.press("right")
+        drive.press("escape")
+        drive.press("escape")
+
+    @rule()
+    def wait(self) -> None:
+        self.drive.tick()
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        drive = self.drive
+        assert not drive.interrupted
+        drive.tick()
+        chosen, settings, frame = drive.chosen, drive.settings, drive._last.frame
+        assert files.load(Path(self.folder.name) / "cockpit.yaml") == settings
+        # what is rendered
+        weather = chosen.current("weather")
+        assert weather in (None, frame.weather_name)
+        if settings.minutes:
+            assert frame.weather["sun_altitude_angle"] == pytest.approx(sun_at(settings.minutes)[1], abs=1e-3)
+            assert drive.state.place.endswith(f"at {settings.minutes // 60 % 24:02d}:{settings.minutes % 60:02d}")
+        elif frame.weather_name:
+            preset = getattr(carla.WeatherParameters, frame.weather_name)
+            assert frame.weather["sun_altitude_angle"] == pytest.approx(preset.sun_altitude_angle, abs=1e-3)
+        assert frame.weather_name in drive.state.place
+        assert drive.session.guide == chosen.current("guide")
+        if "Place and picture" not in [page.title for page, _ in drive.menu._pages]:
+            planned = chosen.options()
+            for name in ("town", "vehicles", "walkers", "model", "size", "show"):
+                assert getattr(drive.session.options, name) == getattr(planned, name), name
+        # what is shown
+        hud, state = drive.hud, drive.state
+        assert (hud.full, hud.mirror.on) == (settings.full_hud, settings.mirror)
+        assert drive.window.fullscreen == settings.fullscreen
+        assert state.warping == drive._warping == chosen.current("late_warp")
+        assert state.appearance == "  |  ".join(x for x in (drive.session.style or "", drive.session.remap.label) if x)
+        assert drive.window.remap == drive.session.remap
+        assert state.paused == drive.inputs.requested.paused
+        assert state.paused or not drive.menu.shown
+        # what the menu says
+        shown = {choice.name: choice.shown[choice.at(chosen)] for choice in picture_choices(drive)}
+        assert shown["town"] == Path(chosen.options().town).stem
+        assert frame.weather_name in shown["weather"]
+        assert (shown["minutes"] == "set by the weather") == (not settings.minutes)
+        assert shown["model"] == chosen.options().model
+        assert str(chosen.options().size) in shown["quality"]
+        assert shown["traffic"].endswith(f"{chosen.options().vehicles} vehicles, {chosen.options().walkers} people")
+        assert shown["guide"] == drive.session.guide
+        assert (shown["upscaling"] == "on") == (chosen.options().show is not None)
+
+    def teardown(self) -> None:
+        if hasattr(self, "drive"):
+            self.drive.window.close()
+            self.folder.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    monkeypatch.setenv("NEURALSIM_CONFIG", os.environ.get("NEURALSIM_CONFIG", ""))
+
+
+@pytest.mark.timeout(7200)
+def test_any_sequence_of_keys_and_choices_leaves_one_state():
+    run_state_machine_as_test(
+        Driver,
+        settings=budget(
+            max_examples=max(STEPS // PER_RUN, 1),
+            stateful_step_count=PER_RUN,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
