@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import carla
@@ -12,6 +15,19 @@ from bridge.carla_client.camera_rig import SENSOR_ROLE
 LIVENESS_WAIT = 0.5  # s within which a running bridge makes a tick
 START_FRAME_MULTIPLE = 12  # a drive begins at a multiple of this frame; more ticks than a client needs for sync mode
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
+
+
+@contextmanager
+def _quiet_library() -> Iterator[None]:
+    """Drop what CARLA's library writes to standard error: it warns of every step without a fixed length."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 class WorldClock:
@@ -51,7 +67,8 @@ class WorldClock:
         """Let each step last as long as the real time since the last one, or ``delta`` seconds again."""
         settings = self._world.get_settings()
         settings.fixed_delta_seconds = None if follow else self._delta
-        self._world.apply_settings(settings)
+        with _quiet_library():
+            self._world.apply_settings(settings)
 
     def tick(self, timeout: float) -> int:
         """Advance by one step; return the frame's number."""

@@ -206,6 +206,7 @@ def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURALSIM_CONFIG", os.environ.get("NEURALSIM_CONFIG", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_any_sequence_of_keys_and_choices_leaves_one_state():
     run_state_machine_as_test(
