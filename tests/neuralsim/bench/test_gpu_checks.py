@@ -50,6 +50,7 @@ def flat(value: Any, place: str = "") -> dict[str, Any]:
     return {key: one for name, entry in value.items() for key, one in flat(entry, f"{place}/{name}").items()}
 
 
+@pytest.mark.slow
 def test_the_whole_list_runs_with_pytorch_and_numpy_alone(pack: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BARE, "--out", str(tmp_path), "--data", str(pack), *SMALL, "--model", "street-rt"],

@@ -218,10 +218,11 @@ def test_a_bad_config_is_one_line(tmp_path: Path, text: str, complaint: str) -> 
 
 
 def test_shipped_configs_have_a_stage_for_each_part_of_their_run() -> None:
-    first, second = load_stages(configs.find("street-rt"))
+    first, second, third = load_stages(configs.find("street-rt"))
     assert [source.name for source in second.data.sources] == ["camvid", "cityscapes"]
     assert (first.steps, first.losses.frechet, second.steps, second.losses.frechet) == (7800, 0.0, 7064, 4.0)
-    assert first.losses.equivariance == second.losses.equivariance == 2.0
+    assert first.losses.equivariance == second.losses.equivariance == third.losses.equivariance == 2.0
+    assert (third.steps, third.losses.frechet_classes, third.optimiser.decay) == (5310, 6.0, 0.6)
     images, rollouts = load_stages(configs.find("street"))
     assert (images.rollouts.frames, rollouts.rollouts.frames, rollouts.optimiser.rate) == (0, 5, 0.0002)
     assert configs.names() == ["street", "street-rt"]
