@@ -178,7 +178,9 @@ class TestDriving:
 
     def test_weather_of_another_client_is_noticed_within_a_second(self, bridge, town):
         advance(bridge)
-        connect(town).get_world().set_weather(carla.WeatherParameters.ClearNight)
+        world = connect(town).get_world()
+        world.set_weather(carla.WeatherParameters.ClearNight)  # does not wait; the next call does
+        assert world.get_weather().sun_altitude_angle < 0.0
         frame = advance(bridge, 31)
         assert frame.weather_name == "ClearNight"
         assert frame.weather["sun_altitude_angle"] < 0.0
