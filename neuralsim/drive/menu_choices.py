@@ -85,7 +85,7 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
             qualities, shown = [None, *qualities], [started, *shown]
         hint = f"{drive.size_line or 'Resolution to render at'}. {_RESTARTS}"
         choices.append(Choice("Quality", "quality", qualities, shown, hint))
-        if zoo.BEST not in (drive.options.model, drive.settings.model):  # its windows leave seams
+        if drive.chosen.current("model") != zoo.BEST:  # its windows leave seams
             hint = f"Doubles the width and height, a part per frame; not with {zoo.BEST}. {_RESTARTS}"
             choices.append(switch("Upscaling", "upscaling", hint))
     guides = list(dict.fromkeys([drive.options.guide, *GUIDES]))

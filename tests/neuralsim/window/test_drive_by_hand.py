@@ -152,7 +152,6 @@ class Person:
 
 @needs_display
 @pytest.mark.timeout(420)  # on a machine that is busy with other things as well
-@pytest.mark.slow  # to be mended: it has not passed since the menus share one state
 def test_a_person_drives(display: str, tmp_path: Path):
     person = Person(display, tmp_path, "--size", "256x128", "--report", "r.json")
     try:
