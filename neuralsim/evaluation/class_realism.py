@@ -6,7 +6,7 @@ between two sets of real images: a class at 1 is as far from both together as th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from neuralsim.evaluation.metric_networks import HERE, MetricNetwork
 from neuralsim.evaluation.town_realism import SIZE, fitted, ride_frames
 from neuralsim.imaging.image_files import ImageError, find_image, list_images, read_ids, read_image
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+from neuralsim.recording.reading.random_access_reader import RecordingReader, image_of
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 #: Classes that are compared, by their names in the results.
@@ -86,11 +87,13 @@ def realism(
     seed: int = 0,
     threads: int | None = None,
     guide: str = "picture",
+    recordings: Sequence[Path] = (),
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Any]:
     """Compare drives through the towns, rendered with past, guide and sharpening as they are shown, with real images.
 
-    The result has ``compare``'s figures of the model and, for reference, of the simulator image of the same frames.
+    The result has ``compare``'s figures of the model and, for reference, of the simulator image of the same frames;
+    with ``recordings``, also of their ``neural`` images.
 
     Args:
         model: Name of a shipped model or a folder.
@@ -100,17 +103,19 @@ def realism(
         seed: Seed of the towns' traffic.
         threads: CPU threads of the metric network; None: all.
         guide: One of ``neuralsim.guide.GUIDES``.
+        recordings: MCAP files with tags and generated images; ``frames`` are taken from all of them together.
         progress: Called with the number of finished frames and of all frames.
 
     Raises:
         ImageError: A folder has no labelled images, or a damaged one.
         ClassMapError: A class map cannot be used.
+        RecordingError: A recording is damaged, or has no tags or generated images.
     """
     network = MetricNetwork(HERE / "features.onnx", threads)
     sets = [_real_cells(network, classes, folder) for classes, folder in real]
     renderer = NeuralRenderer(model, runtime, guide=guide)
     renderer.follow(FAIR_WEATHER)
-    samples: dict[str, Cells] = {name: {each: [] for each in CLASSES} for name in ("model", "simulator")}
+    samples: dict[str, Cells] = {name: _no_cells() for name in ("model", "simulator")}
     per_town, done = max(1, frames // len(TOWNS)), 0
     for town in TOWNS:
         for frame, image, is_sampled in ride_frames(renderer, town, per_town, seed):
@@ -121,6 +126,10 @@ def realism(
             _add(samples["simulator"], cells(network, np.ascontiguousarray(frame.planes["rgb"]), channels))
             done += 1
             progress(done, per_town * len(TOWNS))
+    if recordings:
+        samples["recordings"] = _no_cells()
+        for channels, image in _recorded(recordings, frames):
+            _add(samples["recordings"], cells(network, image, channels))
     return {
         "frames": done,
         "real": [{"classes": classes, "images": count} for (classes, _), (count, _) in zip(real, sets, strict=True)],
@@ -143,7 +152,7 @@ def _real_cells(network: MetricNetwork, classes: str, folder: Path) -> tuple[int
     """Return the number of images that are used of a real set, and their cells."""
     class_map, pairs = classmaps.load(classes), labelled_images(folder)
     places = np.unique(np.linspace(0, len(pairs) - 1, min(_REAL_FRAMES, len(pairs))).astype(int))
-    sample: Cells = {name: [] for name in CLASSES}
+    sample = _no_cells()
     for image_file, label_file in (pairs[place] for place in places):
         image, label = cv2.cvtColor(read_image(image_file), cv2.COLOR_BGR2RGB), read_ids(label_file)
         if label.shape != image.shape[:2]:
@@ -152,6 +161,20 @@ def _real_cells(network: MetricNetwork, classes: str, folder: Path) -> tuple[int
         channels = CARLA_TO_CHANNEL[class_map.tags[label[:rows]]]
         _add(sample, cells(network, fitted(image[:rows]), fitted(channels, cv2.INTER_NEAREST)))
     return len(places), _joined(sample)
+
+
+def _recorded(recordings: Sequence[Path], frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield channels u8 (H, W) and generated images u8 (H, W, 3) of ``frames`` frames, evenly from all recordings."""
+    for path in recordings:
+        with RecordingReader(path) as reader:
+            for number in np.linspace(0, len(reader) - 1, max(2, frames // len(recordings)) + 1).astype(int)[1:]:
+                recorded = reader.read(int(number))
+                image, tags = image_of(recorded, "neural"), recorded.planes["tag"]
+                yield fitted(CARLA_TO_CHANNEL[tags], cv2.INTER_NEAREST), fitted(image)
+
+
+def _no_cells() -> Cells:
+    return {name: [] for name in CLASSES}
 
 
 def _add(sample: Cells, more: dict[str, np.ndarray]) -> None:

@@ -95,6 +95,8 @@ class EvaluateOptions(Options):
     """Two real labelled sets for classes, such as camvid:DIR,cityscapes:DIR, with image/ and label/ in or below."""
     classes_frames: Positive = 72
     """Frames in the towns for classes."""
+    classes_recordings: Annotated[tuple[Path, ...], BeforeValidator(_folders), Arg("DIR,...")] = ()
+    """Folders with recordings by `neuralsim record`, for the same measure of their generated images."""
     threads: Positive | None = None
     """CPU threads of the metric networks (default: all)."""
 
@@ -106,7 +108,7 @@ class EvaluateOptions(Options):
         if "drives" in self.parts and self.parts != PARTS and not self.drives_real:
             raise ValueError("drives: compared with real images, whose folders --drives-real names")
         check_folders(self.data[1] if self.data else None, self.real, self.motion, *self.drives_real)
-        check_folders(*(folder for _, folder in self.classes_real))
+        check_folders(*(folder for _, folder in self.classes_real), *self.classes_recordings)
         if "upscaling" in self.parts and self.upscaling_frames < LEAST_UPSCALING:
             raise ValueError(f"--upscaling-frames: {LEAST_UPSCALING} or more; the first ones are not measured")
         if "drift" in self.parts and self.drift_frames < LEAST_DRIFT:

@@ -104,6 +104,8 @@ LINES = (
               ("classes", "model", "mean")),
     Criterion("classes, simulator", "the same of the simulator image",
               ("classes", "simulator", "mean")),
+    Criterion("classes, recordings", "the same of recordings' generated images",
+              ("classes", "recordings", "mean")),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
               ("cost", "ms"), high=15.0, aim="11 ms"),
     Criterion("upscaled", "distance to 1024x512 rendered by 16 shifted cameras, over that of half the size scaled up",
@@ -158,7 +160,14 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
             model, runtime, options.drives_real, options.drives_frames, seed, threads, progress=shown
         ),
         "classes": lambda shown: class_realism.realism(
-            model, runtime, options.classes_real, options.classes_frames, seed, threads, progress=shown
+            model,
+            runtime,
+            options.classes_real,
+            options.classes_frames,
+            seed,
+            threads,
+            recordings=[file for folder in options.classes_recordings for file in sorted(folder.rglob("*.mcap"))],
+            progress=shown,
         ),
         "cost": lambda _: _cost(model, runtime),
         "upscaling": lambda shown: upscaling_quality.measure(

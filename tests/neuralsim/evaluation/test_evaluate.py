@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from helpers import recordings
 from helpers.clips import write_clip
 
 from bridge.link.motion import reproject
@@ -24,7 +25,7 @@ from neuralsim.evaluation.object_realism import ObjectCrops, windows
 from neuralsim.evaluation.options import EvaluateOptions
 from neuralsim.evaluation.real_clip import camvid_of_tag
 from neuralsim.imaging.image_files import ImageError
-from neuralsim.models.classes import Channel
+from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.town.town_drive import TownLoop
 
 # Measures -------------------------------------------------------------------------------------------------------------
@@ -250,6 +251,16 @@ def test_drives_are_compared_class_by_class_and_the_simulator_image_for_referenc
     assert classes["frames"] == 4
     assert [each["images"] for each in classes["real"]] == [2, 2]
     assert set(classes["model"]["by_class"]) == set(classes["simulator"]["by_class"]) == set(class_realism.CLASSES)
+
+
+def test_frames_are_taken_evenly_from_recordings(tmp_path: Path) -> None:
+    recordings.write(tmp_path / "a.mcap", 9)
+    recordings.write(tmp_path / "b.mcap", 5)
+    taken = list(class_realism._recorded([tmp_path / "a.mcap", tmp_path / "b.mcap"], 8))
+    assert len(taken) == 8
+    tags = recordings.numbered_frame(2)[0].planes["tag"]  # the first frame is never taken: it has no past
+    assert (taken[0][0][::8, ::8] == CARLA_TO_CHANNEL[tags]).all()
+    assert {image.shape for _, image in taken} == {(256, 512, 3)}
 
 
 # Objects --------------------------------------------------------------------------------------------------------------
