@@ -339,6 +339,9 @@ class NeuralRenderer:
         image = self.run_graph(tensors)[:height, :width].copy()
         if self._has_postprocessing:
             colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), style)
+            # the graph's convolutions pad with zeros, which leaves a dark line of one pixel along the border
+            image[0], image[-1] = image[1], image[-2]
+            image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
         return image
 
     def _successor(self, failed: runtimes.ModelSession, error: Exception) -> runtimes.ModelSession:

@@ -48,6 +48,14 @@ def test_any_size_and_a_change_of_size() -> None:
         assert renderer.render(street(1, width, height)).shape == (height, width, 3)
 
 
+def test_an_image_has_no_line_along_its_border() -> None:
+    renderer = NeuralRenderer(threads=1)
+    image = np.mean([renderer.render(street(n, 256, 128)).astype(float) for n in (1, 2, 3)], axis=0)
+    for lines in (image, image.swapaxes(0, 1)):
+        steps = np.abs(np.diff(lines, axis=0)).mean((1, 2))
+        assert max(steps[0], steps[-1]) <= np.median(steps)
+
+
 def test_same_frames_give_same_bytes_and_a_jump_back_resets() -> None:
     renderer = NeuralRenderer(threads=1)
     first = [renderer.render(street(n)) for n in (1, 2, 3)]
