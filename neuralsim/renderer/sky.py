@@ -21,16 +21,18 @@ from neuralsim.models.classes import Channel
 
 _TILE = 256  # texels, side of the noise, which repeats
 _OCTAVES = 5
-_STEP = 3  # px at 512 columns: the sky is evaluated at that distance and interpolated between
+_STEP = 4  # px at 512 columns: the sky is evaluated at that distance and interpolated between
 _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no wind and at 100 % of it
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
 #: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
 _HEADROOM, _CHROMA = 0.4, 0.6
-#: px from everything else over which the generated sky, which meets its surroundings softly, fades out: by day, where
-#: both have about the same colour, and else.
-_SEAM = 12.0, 2.0
-_DETAIL = 0.2  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
+#: px from everything else over which the detail of the generated sky, which meets its surroundings softly, fades out,
+#: and over which its colour does.
+_SEAM, _EDGE = 12.0, 3.0
+_DETAIL = 0.3  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
+_BRIGHTER = 6.0  # of 255, the most that it has in pixels brighter than that mean: outlines have a pale rim
 _BLUR = 6.0  # px, standard deviation of that mean
+_COARSE = 4  # px of the image per pixel of that mean
 _NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a moon, of 1
 _SUNSET = np.array((1.0, 0.62, 0.36), np.float32)  # the sun's light at the horizon, of 1
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
@@ -45,7 +47,7 @@ class SkyState(NamedTuple):
         sun: f32 (3,), direction to the sun in the world.
         glow: f32 (3,), light around the sun, 0..1.
         cover: Share of the sky that clouds cover, 0..1.
-        seam: Pixels over which the generated sky fades out.
+        day: 1 by day .. 0 at night.
         drift: How far clouds have moved, in tiles of the noise.
     """
 
@@ -57,7 +59,7 @@ class SkyState(NamedTuple):
     sun: np.ndarray
     glow: np.ndarray
     cover: float
-    seam: float
+    day: float
     drift: float
 
 
@@ -69,13 +71,20 @@ def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float) -> SkyS
         style: f32 (CHANNELS, 3), mean colours of the classes, -0.5..0.5; the sky's mean is about that of its class.
         time: Simulated seconds.
     """
-    get = weather.get
+    still, speed = _still_sky(tuple(weather.items()), style[Channel.SKY].tobytes())
+    return still._replace(drift=time * speed)
+
+
+@lru_cache(maxsize=8)
+def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tuple[SkyState, float]:
+    """Return the sky without drift, and the speed at which its clouds drift; ``mean_colour``: f32 (3,) of a style."""
+    get = dict(weather).get
     altitude, azimuth = np.radians(get("sun_altitude_angle", 45.0)), np.radians(get("sun_azimuth_angle", 40.0))
     rain = get("precipitation", 0.0) / 100.0
     cover = float(np.clip(max(get("cloudiness", 20.0) / 100.0, 1.6 * rain, get("fog_density", 0.0) / 50.0), 0.0, 1.0))
     day = float(np.clip((np.degrees(altitude) + 6.0) / 12.0, 0.0, 1.0))
     low = float(np.clip(1.0 - np.degrees(altitude) / 22.0, 0.0, 1.0)) * day
-    mean = np.clip(style[Channel.SKY] + 0.5, 0.0, 1.0).astype(np.float32)
+    mean = np.clip(np.frombuffer(mean_colour, np.float32) + 0.5, 0.0, 1.0)
     blue = (1.0 - cover) ** 0.7
     zenith = mean * (1.0 - blue * (1.0 - 0.35 * low) * np.array((0.30, 0.17, 0.05), np.float32))
     horizon = mean * (1.0 + blue * np.array((0.05, 0.04, 0.02), np.float32))
@@ -94,19 +103,9 @@ def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float) -> SkyS
     sun = np.array((np.cos(altitude) * np.cos(azimuth), np.cos(altitude) * np.sin(azimuth), np.sin(altitude)))
     glow = (1.0 - cover) ** 2 * day * (1.0 + low * (_SUNSET - 1.0))
     wind = float(np.clip(get("wind_intensity", 10.0) / 100.0, 0.0, 1.0))
-    drift = time * (_SLOWEST + wind * (_FASTEST - _SLOWEST))
-    return SkyState(
-        zenith,
-        horizon,
-        sunset,
-        cloud,
-        shade,
-        sun.astype(np.float32),
-        glow.astype(np.float32),
-        cover,
-        _SEAM[1] + (_SEAM[0] - _SEAM[1]) * day * (1.0 - low),
-        float(drift),
-    )
+    light = sun.astype(np.float32), glow.astype(np.float32)
+    still = SkyState(zenith, horizon, sunset, cloud, shade, *light, cover, day, 0.0)
+    return still, _SLOWEST + wind * (_FASTEST - _SLOWEST)
 
 
 def _overexposed(colour: np.ndarray, kept: float) -> np.ndarray:
@@ -136,7 +135,7 @@ def draw_sky(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) 
     _evaluate(noise(), np.ascontiguousarray(camera.pose, np.float32), lens, step, sky, grid)
     mask = (tag[: min(rows + 1, height), :width] == Tag.SKY).view(np.uint8)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_3)
-    _fill(image, inside, _local_mean(image[: len(mask)], mask), grid, step, rows, sky.seam, _dither())
+    _fill(image, inside, _local_mean(image[: len(mask)], mask), grid, step, rows, sky.day, _dither())
 
 
 def compile_kernels() -> None:
@@ -148,15 +147,14 @@ def compile_kernels() -> None:
 
 
 def _local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the local mean of the sky, f32 (H, W, 3), at a quarter of the resolution, of its own pixels alone."""
+    """Return the local mean of the sky, f32 (H / 4, W / 4, 3) rounded up, of its own pixels alone."""
     height, width = mask.shape
-    size = max(1, width // 4), max(1, height // 4)
+    size = -(-width // _COARSE), -(-height // _COARSE)
     covered = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     masked = cv2.resize(cv2.bitwise_and(image, image, mask=mask), size, interpolation=cv2.INTER_AREA)
-    total = cv2.GaussianBlur(masked.astype(np.float32), (0, 0), _BLUR / 4.0)
-    share = cv2.GaussianBlur(covered, (0, 0), _BLUR / 4.0)
-    mean = np.asarray(total / np.maximum(share, 1e-3)[..., None], np.float32)
-    return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
+    total = cv2.GaussianBlur(masked.astype(np.float32), (0, 0), _BLUR / _COARSE)
+    share = cv2.GaussianBlur(covered, (0, 0), _BLUR / _COARSE)
+    return np.asarray(total / np.maximum(share, 1e-3)[..., None], np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -259,24 +257,31 @@ def _fill(
     grid: np.ndarray,
     step: int,
     rows: int,
-    seam: float,
+    day: float,
     dither: np.ndarray,
 ) -> None:
-    """Blend the interpolated ``grid`` into the pixels of the sky, by their distance ``inside`` it, px; ``mean`` is that
-    of the generated sky around each pixel."""
+    """Write the interpolated ``grid`` and the detail of the generated sky to the pixels of the sky, by their distance
+    ``inside`` it, px; ``mean`` is that of the generated sky around each pixel.
+
+    Near everything else all of the detail stays by day, about the new colour: no rim of the generated colour is left.
+    """
     per = np.float32(1.0 / step)
+    near, one = np.float32(day * (1.0 - _DETAIL)), np.float32(1.0)
     for y in range(rows):
         i, b = y // step, np.float32(y % step) * per
         for x in range(image.shape[1]):
             if inside[y, x] > 0.0:
-                share = min((inside[y, x] - np.float32(0.5)) * np.float32(1.0 / seam), np.float32(1.0))
+                away = inside[y, x] - np.float32(0.5)
+                share = min(away * np.float32(1.0 / _EDGE), one)
+                kept = np.float32(_DETAIL) + near * max(one - away * np.float32(1.0 / _SEAM), np.float32(0.0))
                 j, a = x // step, np.float32(x % step) * per
                 for c in range(3):
                     above = grid[i, j, c] + (grid[i, j + 1, c] - grid[i, j, c]) * a
                     below = grid[i + 1, j, c] + (grid[i + 1, j + 1, c] - grid[i + 1, j, c]) * a
                     old = np.float32(image[y, x, c])
-                    new = above + (below - above) * b + np.float32(_DETAIL) * (old - mean[y, x, c])
-                    value = old + (new - old) * share + dither[y & 63, x & 63]
+                    detail = min(old - mean[y // _COARSE, x // _COARSE, c], np.float32(_BRIGHTER))
+                    new = above + (below - above) * b + kept * detail
+                    value = new + min(old - new, np.float32(0.0)) * (one - share) + dither[y & 63, x & 63]
                     image[y, x, c] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
 
 

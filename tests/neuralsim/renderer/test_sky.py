@@ -73,13 +73,24 @@ def test_nothing_but_the_sky_is_touched() -> None:
     assert (image[:12, 42:] > 100).all()
 
 
-def test_it_meets_what_stands_before_it_softly() -> None:
-    image, tag = np.full((64, 96, 3), 7, np.uint8), np.full((64, 96), Tag.SKY, np.uint8)
+@pytest.mark.parametrize("preset", ["ClearNoon", "CloudyNoon", "ClearSunset"])
+def test_it_meets_what_stands_before_it_softly_and_without_a_rim(preset: str) -> None:
+    """The generated sky is brown, and darker towards a house within 4 px, as an anti-aliased edge is."""
+    image, tag = np.full((64, 96, 3), (140, 120, 90), np.uint8), np.full((64, 96), Tag.SKY, np.uint8)
     tag[:, 60:] = Tag.BUILDING
-    draw_sky(image, tag, Camera(96, 64, 70.0, np.eye(4)), sky_of(FAIR_WEATHER, CARD.styles[CARD.default_style], 0.0))
-    row = image[10, 40:62].mean(1)
-    assert (np.diff(row) <= 2.0).all()
-    assert np.abs(np.diff(row)).max() < 60.0
+    image[:, 60:] = 7
+    for column, share in zip(range(56, 60), (0.8, 0.6, 0.4, 0.2), strict=True):
+        image[:, column] = 7 + share * (np.array((140, 120, 90)) - 7)
+    weather, camera = preset_values(preset), Camera(96, 64, 70.0, np.eye(4))
+    now = sky_of(weather, style_of_weather(weather, CARD.styles, CARD.default_style), 0.0)
+    open_ = np.zeros_like(image)
+    draw_sky(open_, np.full_like(tag, Tag.SKY), camera, now)
+    draw_sky(image, tag, camera, now)
+    rows, expected = image[8:20].mean(0), open_[8:20].mean(0)
+    assert np.abs(rows[40:52] - expected[40:52]).max() < 12.0  # nothing brown is left
+    brightness = rows[50:62].mean(1)
+    assert (np.diff(brightness) <= 4.0).all()
+    assert np.abs(np.diff(brightness)).max() < 100.0
 
 
 def test_the_noise_repeats_and_covers_the_share_that_is_asked_for() -> None:
