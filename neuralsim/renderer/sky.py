@@ -84,7 +84,7 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     cover = float(np.clip(max(get("cloudiness", 20.0) / 100.0, 1.6 * rain, get("fog_density", 0.0) / 50.0), 0.0, 1.0))
     day = float(np.clip((np.degrees(altitude) + 6.0) / 12.0, 0.0, 1.0))
     low = float(np.clip(1.0 - np.degrees(altitude) / 22.0, 0.0, 1.0)) * day
-    mean = np.clip(np.frombuffer(mean_colour, np.float32) + 0.5, 0.0, 1.0)
+    mean: np.ndarray = np.clip(np.frombuffer(mean_colour, np.float32) + 0.5, 0.0, 1.0)
     blue = (1.0 - cover) ** 0.7
     zenith = mean * (1.0 - blue * (1.0 - 0.35 * low) * np.array((0.30, 0.17, 0.05), np.float32))
     horizon = mean * (1.0 + blue * np.array((0.05, 0.04, 0.02), np.float32))
