@@ -86,12 +86,12 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     low = float(np.clip(1.0 - np.degrees(altitude) / 22.0, 0.0, 1.0)) * day
     mean: np.ndarray = np.clip(np.frombuffer(mean_colour, np.float32) + 0.5, 0.0, 1.0)
     blue = (1.0 - cover) ** 0.7
-    zenith = mean * (1.0 - blue * (1.0 - 0.35 * low) * np.array((0.30, 0.17, 0.05), np.float32))
-    horizon = mean * (1.0 + blue * np.array((0.05, 0.04, 0.02), np.float32))
-    sunset = horizon + low * (0.25 + 0.75 * blue) * (0.35 * horizon + 0.65 * _SUNSET - horizon)
+    zenith: np.ndarray = mean * (1.0 - blue * (1.0 - 0.35 * low) * np.array((0.30, 0.17, 0.05), np.float32))
+    horizon: np.ndarray = mean * (1.0 + blue * np.array((0.05, 0.04, 0.02), np.float32))
+    sunset: np.ndarray = horizon + low * (0.25 + 0.75 * blue) * (0.35 * horizon + 0.65 * _SUNSET - horizon)
     warm = 1.0 + low * (_SUNSET - 1.0) * 0.6
-    cloud = np.minimum(mean * 1.10 * warm + 0.03, 1.0)
-    shade = mean * (0.86 - 0.16 * cover) * np.array((0.97, 0.98, 1.0), np.float32)
+    cloud: np.ndarray = np.minimum(mean * 1.10 * warm + 0.03, 1.0)
+    shade: np.ndarray = mean * (0.86 - 0.16 * cover) * np.array((0.97, 0.98, 1.0), np.float32)
     dark = 1.0 - day
     kept = 1.0 - (1.0 - _HEADROOM) * day * (1.0 - 0.5 * low)
     zenith, horizon, sunset, cloud = (_overexposed(colour, kept) for colour in (zenith, horizon, sunset, cloud))
