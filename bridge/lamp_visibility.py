@@ -22,6 +22,7 @@ ALL_AROUND = 0.0, 0.0, 0.0
 _ANY_TAG = -1
 _PROTRUDES = 0.35  # of a traffic light's lamp, which is a dome
 _NEAREST = 0.5  # m
+_LONGEST = 10.0  # m, from the centre of a vehicle to its lamps at most
 _LEAST_COSINE = 0.25  # of the angle that a lamp is seen at: its glass is curved
 _AROUND = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # px: a small lamp may fall between pixels
 _FLASHES = 1.5  # per second, of indicators (UN R48: 1 to 2)
@@ -77,8 +78,10 @@ _NARROW_TO = 0.5  # m, half width of a two-wheeler
 
 
 def is_near(place: Sequence[float] | np.ndarray, camera: np.ndarray) -> bool:
-    """Return whether lamps at ``place`` may be in range of a camera at f64 (3,), m: a quick test before the others."""
-    return bool(abs(place[0] - camera[0]) + abs(place[1] - camera[1]) < 1.5 * LAMP_RANGE)
+    """Return whether the lamps of what stands at ``place``, m, may be in view of a camera at a pose f64 (4, 4): a quick
+    test before the others."""
+    x, y = place[0] - camera[0, 3], place[1] - camera[1, 3]
+    return bool(abs(x) + abs(y) < 1.5 * LAMP_RANGE and x * camera[0, 0] + y * camera[1, 0] > -_LONGEST)
 
 
 def vehicle_bulbs(
@@ -121,11 +124,12 @@ def traffic_bulb(state: str, place: np.ndarray, facing: tuple[float, float, floa
 
 
 def street_bulbs(places: np.ndarray, camera: np.ndarray) -> list[Bulb]:
-    """Return those street lamps, of f64 (N, 3), that may be in range of a camera at f64 (3,), m.
+    """Return those street lamps, of f64 (N, 3), m, that may be in view of a camera at a pose f64 (4, 4).
 
     Servers differ in which surface carries them.
     """
-    near = np.abs(places[:, :2] - camera[:2]).sum(1) < 1.5 * LAMP_RANGE
+    away = places[:, :2] - camera[:2, 3]
+    near = (np.abs(away).sum(1) < 1.5 * LAMP_RANGE) & (away @ camera[:2, 0] > -_LONGEST)
     return [Bulb("street", "on", (x, y, z), STREET_LAMP, slack=1.2) for x, y, z in places[near].tolist()]
 
 

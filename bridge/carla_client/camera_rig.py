@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import cos, radians, sin
 from typing import Any, NamedTuple
 
@@ -195,11 +195,11 @@ class CameraRig:
                 decode_colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
         return camera, {name: buffers[name] for name in self._planes if set(self._sources[name]) <= images.keys()}
 
-    def add_motion(self, camera: Camera, planes: dict[str, np.ndarray], movers: Movers) -> None:
+    def add_motion(self, camera: Camera, planes: dict[str, np.ndarray], movers: Callable[[], Movers]) -> None:
         """Compute the motion of decoded planes from depth and poses, unless they have that of a flow camera."""
         if "motion" in planes and self._sources["motion"] is not _FLOW_SENSORS:
             assert self._previous_pose is not None
-            self._move(self._buffers, camera, self._previous_pose, movers, planes["motion"])
+            self._move(self._buffers, camera, self._previous_pose, movers(), planes["motion"])
 
     def stop(self) -> None:
         """Stop listening."""

@@ -320,7 +320,7 @@ class CarlaBridge:
     ) -> Frame:
         camera, planes = self._sensors.decode(view, images)
         objects = self._surroundings.objects(camera, planes)
-        self._sensors.add_motion(view, camera, planes, self._surroundings.movers())
+        self._sensors.add_motion(view, camera, planes, self._surroundings.movers)
         frame = Frame(
             sequence=self.sequence,
             sim_frame=self._snapshot.frame,

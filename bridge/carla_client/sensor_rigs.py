@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import carla
@@ -94,8 +94,10 @@ class SensorRigs:
         """Return camera and planes of a view, which are valid until the next call and lack ``add_motion``."""
         return self._rigs()[view].decode(images[view])
 
-    def add_motion(self, view: str, camera: Camera, planes: dict[str, np.ndarray], movers: Movers) -> None:
-        """Compute the motion of a view's decoded planes, where no flow camera did."""
+    def add_motion(
+        self, view: str, camera: Camera, planes: dict[str, np.ndarray], movers: Callable[[], Movers]
+    ) -> None:
+        """Compute the motion of a view's decoded planes, where no flow camera did; ``movers`` is called then."""
         self._rigs()[view].add_motion(camera, planes, movers)
 
     def select_planes(self, control: Control) -> None:

@@ -103,7 +103,7 @@ class Surroundings:
             pose = mover.move_to(state.get_transform())
             velocity, acceleration = state.get_velocity(), state.get_acceleration()
             mover.velocity = velocity.x, velocity.y
-            if not mover.walks:
+            if not (mover.walks or self._tells_braking):
                 forward = pose[:2, 0]
                 slowing = forward[0] * acceleration.x + forward[1] * acceleration.y < -0.8
                 standing = abs(velocity.x) + abs(velocity.y) < 0.1
@@ -193,14 +193,14 @@ class Surroundings:
         Where no light state has a brake light, as on a server whose traffic manager leaves lamps alone, they follow
         from how vehicles move.
         """
-        place = camera.pose[:3, 3]
-        bulbs = street_bulbs(self._street_lamps, place)
+        bulbs = street_bulbs(self._street_lamps, camera.pose)
         for head in self._heads:
-            state = _TRAFFIC.get(head.light.get_state())
-            if state in head.bulbs and is_near(head.bulbs[state], place):
-                bulbs.append(traffic_bulb(state, head.bulbs[state], head.facing))
+            if any(is_near(bulb, camera.pose) for bulb in head.bulbs.values()):
+                state = _TRAFFIC.get(head.light.get_state())
+                if state in head.bulbs:
+                    bulbs.append(traffic_bulb(state, head.bulbs[state], head.facing))
         for ident, mover in (*self._movers.items(), (self._ego.id, self._own)):
-            if mover.walks or mover.pose is None or not is_near(mover.pose[:3, 3], place):
+            if mover.walks or mover.pose is None or not is_near(mover.pose[:3, 3], camera.pose):
                 continue
             lights = self._light_states.get(ident, 0)
             if mover.braking and not self._tells_braking and mover.tag != Tag.BICYCLE:

@@ -74,12 +74,14 @@ def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances):  # type:
             else:
                 x, y, z = tints[here, 0], tints[here, 1], tints[here, 2]
             red, blue = (r - g) - (x - y), (b - g) - (z - y)
-            is_dull = max(abs(x - y), abs(z - y)) < _GREY and weights[0] * r + weights[1] * g + weights[2] * b < _DARK
-            tolerance = tolerances[1 if is_dull else 0][here]
-            error = max(abs(red), abs(blue))
-            share = removed * (error - tolerance) / error if error > tolerance else zero
-            red, blue = share * red, share * blue
-            shift = weights[0] * red + weights[2] * blue  # of all three channels, so that the luminance stays
+            error, share, shift = max(abs(red), abs(blue)), zero, zero
+            if error > tolerances[1][here]:  # the smaller one
+                is_grey = max(abs(x - y), abs(z - y)) < _GREY
+                is_dull = is_grey and weights[0] * r + weights[1] * g + weights[2] * b < _DARK
+                tolerance = tolerances[1 if is_dull else 0][here]
+                share = removed * (error - tolerance) / error if error > tolerance else zero
+                red, blue = share * red, share * blue
+                shift = weights[0] * red + weights[2] * blue  # of all three channels, so that the luminance stays
             if has_tint and guide[i & ~1, j & ~1, 3]:
                 requested = slope * (np.float32(guide[i & ~1, j & ~1, 3]) - np.float32(128.0))
                 lighter = weights[0] * (r - x) + weights[1] * (g - y) + weights[2] * (b - z) - requested
@@ -87,6 +89,7 @@ def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances):  # type:
                     beyond = lighter - luminance_tolerance if lighter > zero else lighter + luminance_tolerance
                     shift -= removed * beyond
             if shift or share:
+                red, blue = (red, blue) if share else (zero, zero)
                 image[i, j, 0] = np.uint8(min(max(r - red + shift + half, zero), most))
                 image[i, j, 1] = np.uint8(min(max(g + shift + half, zero), most))
                 image[i, j, 2] = np.uint8(min(max(b - blue + shift + half, zero), most))

@@ -60,7 +60,7 @@ def as_frame(
 
 def lit_bulbs(world: World, camera: Camera) -> list[Bulb]:
     """Return the lamps that are lit now and may be in range of a camera, whether in view or not."""
-    bulbs, here = [], camera.pose[:3, 3]
+    bulbs, here = [], camera.pose
     for light in world.lights.all:
         places = light.bulbs.get(light.state, ())
         if any(is_near(place, here) for place in places):

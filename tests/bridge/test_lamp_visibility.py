@@ -94,7 +94,7 @@ def test_traffic_and_street_lamps_are_seen_in_range_the_nearest_first() -> None:
     assert visible_lamps([traffic_bulb("red", edge)], CAMERA, planes), "half of it is in the image"
     every = [(30.0 + k * 1e-3, 0.0, 0.0) for k in range(2 * MAX_LAMPS)]
     far = [(LAMP_RANGE + 1.0, 0.0, 0.0), (2 * LAMP_RANGE, 0.0, 0.0)]
-    lamps = visible_lamps(street_bulbs(np.array(far + every[::-1]), CAMERA.pose[:3, 3]), CAMERA, planes)
+    lamps = visible_lamps(street_bulbs(np.array(far + every[::-1]), CAMERA.pose), CAMERA, planes)
     assert len(lamps) == MAX_LAMPS
     assert [lamp.depth for lamp in lamps] == pytest.approx([place[0] for place in every[:MAX_LAMPS]])
     assert not visible_lamps([light], CAMERA, {}), "without planes nothing is known to be visible"
