@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.bands import bands, run_in_bands
 from bridge.messages import Camera, Frame
+from neuralsim.base.bands import bands, run_in_bands
 from neuralsim.renderer import upscaling_kernels as kernels
 from neuralsim.renderer.upscaling_kernels import MARGIN
 

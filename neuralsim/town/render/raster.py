@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.bands import run_in_bands
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
+from neuralsim.base.bands import run_in_bands
 from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE

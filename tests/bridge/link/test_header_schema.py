@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from bridge import messages
-from bridge.link import frame_header, header_schema
+from bridge.link import frame_header
+from tools import header_schema
 
-COMMITTED = Path(header_schema.__file__).with_name("header.schema.json")
+COMMITTED = Path(frame_header.__file__).with_name("header.schema.json")
 TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", list: "array", dict: "object"}
 
 
 def test_the_committed_schema_is_current() -> None:
-    command = "python -m bridge.link.header_schema > bridge/link/header.schema.json"
+    command = "python -m tools.header_schema > bridge/link/header.schema.json"
     assert header_schema.json_schema() == COMMITTED.read_text(encoding="utf-8"), command
 
 
