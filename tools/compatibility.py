@@ -82,7 +82,7 @@ def town(*arguments: str, port: int = 0) -> Iterator[int]:
 
 
 def run(command: list[str], folder: Path, seconds: float, **environment: str) -> tuple[int | None, str]:
-    """Exit code (None: ended by us after so many seconds) and output of a program."""
+    """Exit code (None: ended after a time limit) and output of a program."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     headless = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "MPLBACKEND": "agg"}
     with subprocess.Popen(
@@ -124,7 +124,7 @@ def smoke(folder: Path, python: str, seconds: float, known: Results) -> Results:
 
 
 def programs(folder: Path, python: str, seconds: float, maps: Path | None, known: Results) -> Results:
-    """Programs of a folder, each for so many seconds: what still runs then, runs.
+    """Programs of a folder, each for a limited time: what still runs then counts as running.
 
     ``maps``: a folder with CARLA's, for those to which our towns are not like enough; ``known``: as for ``smoke``.
     """

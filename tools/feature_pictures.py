@@ -1,4 +1,4 @@
-"""The pictures of ``gym.md``, ``perception.md`` and ``recordings.md``, which show what is painted with its labels.
+"""The pictures of ``gym.md``, ``perception.md`` and ``recordings.md``, which show generated images with their labels.
 
 ``python tools/feature_pictures.py [gym|perception|detection ...]`` from the repository's root, with the ``gym`` extra;
 writes docs/img/NAME.jpg.
@@ -60,13 +60,13 @@ def gym() -> np.ndarray:
 
 
 def perception() -> np.ndarray:
-    """The simulator's picture above, the painted one below; beside each what the segmenter makes of it; on the right
+    """The simulator's image above, the generated one below; next to each what the segmenter makes of it; on the right
     the tags, and the classes that they stand for."""
-    town, painter = TownDrive(seed=0), NeuralRenderer("street-rt")
+    town, renderer = TownDrive(seed=0), NeuralRenderer("street-rt")
     town.ride()
     for _ in range(60):
         frame = town.next_frame(colour="rgb")
-        painted = painter.render(frame)
+        generated = renderer.render(frame)
     to_camvid, segmenter = camvid_of_tag(), MetricNetwork(HERE / "segmenter.onnx")
     colours = np.array([COLOURS[int(np.flatnonzero(to_camvid == k)[0])] for k in range(len(CAMVID_CLASSES) + 1)])
     tag = frame.planes["tag"]
@@ -74,14 +74,14 @@ def perception() -> np.ndarray:
         np.hstack([picture, scaled(colours[segmenter(metric_size(picture, cv2.INTER_AREA))[0]], picture), labels])
         for picture, labels in (
             (frame.planes["rgb"], COLOURS[tag]),
-            (painted, colours[to_camvid[tag]]),
+            (generated, colours[to_camvid[tag]]),
         )
     ]
     return wide(np.vstack(rows))
 
 
 def detection() -> np.ndarray:
-    """A painted picture; COCO's masks and boxes; boxes in three dimensions, as KITTI has them; depth."""
+    """A generated image; COCO's masks and boxes; boxes in three dimensions, as KITTI has them; depth."""
     with tempfile.TemporaryDirectory() as folder:
         record = [sys.executable, "-m", "neuralsim", "record", SCENARIO, "--out", folder, "--format", "mcap"]
         subprocess.run([*record, "--planes", "tag,instance,depth,motion,rgb,neural"], cwd=ROOT, check=True)
@@ -91,8 +91,8 @@ def detection() -> np.ndarray:
         found = json.loads((Path(folder) / "coco" / "annotations.json").read_text(encoding="utf-8"))["annotations"]
         with RecordingReader(mcap) as recording:
             recorded = recording.read(recording.first + MOMENT)
-    frame, painted = frame_of(recorded), image_of(recorded, "neural")
-    flat, solid = painted.copy(), painted.copy()
+    frame, generated = frame_of(recorded), image_of(recorded, "neural")
+    flat, solid = generated.copy(), generated.copy()
     for each in (each for each in found if each["image_id"] == recorded.index):
         colour = bright(each["instance"])
         mask = frame.planes["instance"] == each["instance"]
@@ -102,7 +102,7 @@ def detection() -> np.ndarray:
         if "box3d" in each:
             outline(solid, frame, each["box3d"], colour)
     depth = depth_image(frame.planes["depth"])
-    return wide(np.vstack([np.hstack([painted, flat]), np.hstack([solid, depth])]))
+    return wide(np.vstack([np.hstack([generated, flat]), np.hstack([solid, depth])]))
 
 
 def outline(picture: np.ndarray, frame: Frame, box: dict[str, Any], colour: tuple[int, int, int]) -> None:

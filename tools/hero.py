@@ -24,7 +24,7 @@ from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
 HEROES = ("hero", "ego_vehicle")  # role names
 AHEAD = 16.0  # m within which things in the lane are heeded
 LOW = 0.2  # m, one drives over what is lower
-SLOW = 1.2  # m/s beside them
+SLOW = 1.2  # m/s next to them
 EARLY = 1.0  # m before its rear has passed a thing that it moves over again: the rear swings out to the other side
 CLEAR = 0.07  # m between the vehicle and what it goes round
 OVER = 3.0  # m on which it moves over
@@ -33,7 +33,7 @@ ROLL = 12.0  # s that the way to a red light is to take, at any moment
 CREEP = 0.2  # m/s, slowest of that
 LONGEST = 0.2  # s, longest step of the driver
 BACKING, STANDING = 3.0, 0.1  # m/s backwards, and below which it stands
-AGAIN = 40  # ticks after which keeping to the right is asked for anew
+AGAIN = 40  # ticks after which keeping to the right is requested again
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class Driver:
         across, slow = self._right, False
         for thing in sorted(self._things, key=lambda each: hypot(each.x - at.x, each.y - at.y)):
             ahead = (thing.x - at.x) * forward.x + (thing.y - at.y) * forward.y
-            beside = abs((thing.x - at.x) * forward.y - (thing.y - at.y) * forward.x)
+            aside = abs((thing.x - at.x) * forward.y - (thing.y - at.y) * forward.x)
             passed = ahead < EARLY - self._half_length - thing.half_length
-            if passed or ahead > AHEAD or beside > 3.0:
+            if passed or ahead > AHEAD or aside > 3.0:
                 continue
             least = thing.half_width + self._half_width + CLEAR
             slow = slow or abs(thing.across) < least + 1.0
@@ -128,7 +128,7 @@ class Driver:
         self._autopilot.cruise = SLOW if slow else self._speed
         lost = (
             across == self._right != 0.0 and self._ticks % AGAIN == 0
-        )  # a path that was laid out anew lies in the middle
+        )  # a path that was planned again lies in the middle
         if (abs(across - self._across) > 0.02 or lost) and self._autopilot.shift(across, OVER):
             self._across = across
 
@@ -136,9 +136,9 @@ class Driver:
         """Roll slowly towards a red light ahead, so as to be rolling still when it turns green."""
         for halt in halts:
             ahead = (halt.x - at.x) * forward.x + (halt.y - at.y) * forward.y
-            beside = abs((halt.x - at.x) * forward.y - (halt.y - at.y) * forward.x)
+            aside = abs((halt.x - at.x) * forward.y - (halt.y - at.y) * forward.x)
             same = cos(halt.yaw) * forward.x + sin(halt.yaw) * forward.y > 0.7
-            if same and beside < 3.0 and 0.0 < ahead < SEEN:
+            if same and aside < 3.0 and 0.0 < ahead < SEEN:
                 self._autopilot.cruise = min(self._autopilot.cruise, max((ahead - self._half_length) / ROLL, CREEP))
 
 

@@ -1,4 +1,4 @@
-"""Label maps that no training saw, painted: ``python tools/label_maps.py CAMVID/val CITYSCAPES_CLIPS/clip5``.
+"""Label maps that no training saw, rendered: ``python tools/label_maps.py CAMVID/val CITYSCAPES_CLIPS/clip5``.
 
 Writes docs/img/label_maps.jpg: of each folder (``image/``, ``label/`` and perhaps ``instance/`` in it) the first frame,
 the last and two evenly between them, nothing chosen; from left to right the labels, the real frame, and what
@@ -50,12 +50,12 @@ def rows_of(root: Path, classes: str) -> list[np.ndarray]:
             for file in chosen:
                 if (root / kind / file.name).is_file():
                     shutil.copy(root / kind / file.name, folder / kind)
-        painted = [paint(folder, classes, model) for model in MODELS]
+        renderings = [paint(folder, classes, model) for model in MODELS]
         rows = []
         for file in chosen:
             tags = table.tags[read_ids(file)]
             real = next((root / "image").glob(f"{file.stem}.*"))
-            rendered = (read_image(out / file.name)[..., ::-1] for out in painted)
+            rendered = (read_image(out / file.name)[..., ::-1] for out in renderings)
             shown = [COLOURS[tags], read_image(real)[..., ::-1], *rendered]
             size = WIDTH, WIDTH * tags.shape[0] // tags.shape[1]
             rows.append(np.hstack([cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in shown]))

@@ -36,7 +36,7 @@ from neuralsim.town.world import World
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "img" / "towns"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
-LEAD = 10  # frames before the one that is kept: the painter remembers what it painted
+LEAD = 10  # frames before the one that is kept: the generator sees its own past
 STEP = 0.35  # m that the camera moves a frame
 STYLES = ("clear", "overcast", "aachen")
 #: Where the two pictures of a town are taken: road, lane, metres along the road.
@@ -78,12 +78,12 @@ def main() -> int:
         shaded = [frames[-1].planes["rgb"] for frames in shots]
         write_png(OUT / f"{town}.png", smaller(np.concatenate([np.hstack(rows), np.hstack(shaded)])))
         if options.neural:
-            write_jpg(OUT / f"{town}_neural.jpg", np.hstack([painted(frames, "day") for frames in shots]))
+            write_jpg(OUT / f"{town}_neural.jpg", np.hstack([rendered(frames, "day") for frames in shots]))
         print(town)
     if options.neural and not options.towns:
         frames = shoot("oldtown", *PLACES["oldtown"][0])
         tags = COLOURS[frames[-1].planes["tag"]]
-        write_jpg(OUT.parent / "painted.jpg", np.vstack([np.hstack([tags, painted(frames, each)]) for each in STYLES]))
+        write_jpg(OUT.parent / "painted.jpg", np.vstack([np.hstack([tags, rendered(frames, each)]) for each in STYLES]))
     return 0
 
 
@@ -118,11 +118,11 @@ def shoot(town: str, road: int, lane: int, s: float, weather: Mapping[str, float
 
 
 def guided() -> np.ndarray:
-    """For each of ``GUIDED``: the simulator's picture, painted after the surface alone, and after that picture."""
+    """For each of ``GUIDED``: the simulator's picture, generated from the surface alone, and following that image."""
     rows = []
     for town, place in GUIDED:
         frames = shoot(town, *PLACES[town][place])
-        both = [painted(frames, "overcast", guide) for guide in ("surface", "picture")]
+        both = [rendered(frames, "overcast", guide) for guide in ("surface", "picture")]
         rows.append(np.hstack([frames[-1].planes["rgb"], *both]))
     return np.vstack(rows)
 
@@ -133,7 +133,7 @@ def weathers() -> np.ndarray:
     for name, more in WEATHERS.items():
         preset = getattr(carla.WeatherParameters, name.partition(",")[0])
         weather = {field: float(getattr(preset, field)) for field in FAIR_WEATHER} | more
-        picture = painted(shoot("oldtown", *PLACES["oldtown"][1], weather), None)
+        picture = rendered(shoot("oldtown", *PLACES["oldtown"][1], weather), None)
         shown.append(captioned(picture, name))
     return tiled(shown)
 
@@ -143,15 +143,15 @@ def presets() -> np.ndarray:
     shown = []
     for name in WEATHERS_OF_CARLA:
         weather = preset_values(name)
-        shown.append(captioned(painted(shoot("oldtown", *PLACES["oldtown"][0], weather), None), name))
+        shown.append(captioned(rendered(shoot("oldtown", *PLACES["oldtown"][0], weather), None), name))
     blank = np.zeros_like(shown[0])
     return tiled(shown + [blank] * (-len(shown) % 4), 4)
 
 
 def edits() -> np.ndarray:
-    """One place with things painted as others, by each of ``REMAPS``."""
+    """One place with classes rendered as others, by each of ``REMAPS``."""
     frames = shoot("hamlet", *PLACES["hamlet"][0])
-    return tiled([captioned(painted(frames, None, remap=remap), remap or "as it is") for remap in REMAPS])
+    return tiled([captioned(rendered(frames, None, remap=remap), remap or "unchanged") for remap in REMAPS])
 
 
 def tiled(images: list[np.ndarray], columns: int = 2) -> np.ndarray:
@@ -166,7 +166,7 @@ def captioned(picture: np.ndarray, words: str) -> np.ndarray:
     return picture
 
 
-def painted(frames: list[Frame], style: str | None, guide: Guide = "picture", remap: str = "") -> np.ndarray:
+def rendered(frames: list[Frame], style: str | None, guide: Guide = "picture", remap: str = "") -> np.ndarray:
     """The last of some frames as the shipped model paints it, u8 (H, W, 3); ``style`` None: by their weather."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer
 

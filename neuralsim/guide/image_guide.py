@@ -33,7 +33,7 @@ class Exposure:
     def __init__(self) -> None:
         self._gain: float | None = None
         self._time = 0.0
-        self._seen: dict[int, tuple[float, float]] = {}  # by user: brightness of its last image, wanted and present
+        self._seen: dict[int, tuple[float, float]] = {}  # by user: brightness of its last image, requested and present
         self._lock = threading.Lock()
 
     def reset(self, user: int) -> None:
@@ -43,7 +43,7 @@ class Exposure:
             if not self._seen:
                 self._gain = None
 
-    def follow(self, user: int, wanted: float, present: float, time: float) -> float:
+    def follow(self, user: int, requested: float, present: float, time: float) -> float:
         """Return the exposure at ``time``, s, simulated, when ``user`` sees surfaces of these total brightnesses.
 
         One user's is that of its own image; several users' is that of all their last images, once per moment.
@@ -51,17 +51,17 @@ class Exposure:
         with self._lock:
             is_alone = self._seen.keys() <= {user}
             if is_alone:
-                self._seen[user] = wanted, present
+                self._seen[user] = requested, present
             if is_alone or time != self._time:
                 self._settle(max(time - self._time, 0.0))
                 self._time = time
-            self._seen[user] = wanted, present
+            self._seen[user] = requested, present
             return 1.0 if self._gain is None else self._gain
 
     def _settle(self, seconds: float) -> None:
-        wanted, present = (sum(each[place] for each in self._seen.values()) for place in (0, 1))
+        requested, present = (sum(each[place] for each in self._seen.values()) for place in (0, 1))
         if present > 0.0:
-            gain = min(max(wanted / present, _LEAST), _MOST)
+            gain = min(max(requested / present, _LEAST), _MOST)
             kept = 0.0 if self._gain is None else math.exp(-seconds / _SETTLING_TIME)
             self._gain = gain + kept * ((self._gain or gain) - gain)
 
@@ -135,8 +135,8 @@ class ImageGuide:
         """Return how much brighter the style's surfaces are than the image's."""
         counts = self._classes[_EXPOSURE_CLASSES, 3].astype(np.float64)
         present = float((self._classes[_EXPOSURE_CLASSES, :3] @ _LUMA).sum()) / 255.0
-        wanted = float(((style[_EXPOSURE_CLASSES] + 0.5) @ _LUMA) @ counts)
-        return self.exposure.follow(id(self), wanted, present, time)
+        requested = float(((style[_EXPOSURE_CLASSES] + 0.5) @ _LUMA) @ counts)
+        return self.exposure.follow(id(self), requested, present, time)
 
     def _resize(self, whole: tuple[int, ...], read: tuple[int, ...]) -> None:
         """Allocate for guides of the size ``whole`` (height, width) from images of the size ``read``."""

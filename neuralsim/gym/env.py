@@ -134,7 +134,7 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
     **Reward**: float, the sum of the terms of :class:`RewardWeights`: progress along the route less collisions, lane
     departure and jerk.
 
-    **Episode end**: an episode terminates with a collision, 6 m beside the route, or at the route's end. It is
+    **Episode end**: an episode terminates with a collision, 6 m off the route, or at the route's end. It is
     truncated after ``duration`` seconds.
 
     **Info**: "terms" (dict of float, the reward's), "progress" (share of the route), "metres" (along the route),

@@ -69,9 +69,9 @@ def _actors(client: RpcClient) -> list[list[Any]]:
     return actors
 
 
-def _is_left(role: str, wanted: str) -> bool:
-    if wanted:
-        return role == wanted
+def _is_left(role: str, expected: str) -> bool:
+    if expected:
+        return role == expected
     _, host, process, _ = (role.split(":") + [""] * 4)[:4]
     return host == socket.gethostname() and process.isdecimal() and not _is_running(int(process))
 

@@ -166,7 +166,7 @@ class StaticTown:
     def cleared(self, place: Transform, half: tuple[float, float]) -> StaticTown:
         """Return this town without the parked cars and the furniture that stand where a new actor claims a place.
 
-        Everything else stays as it is, instance numbers and spawn points too; so do buildings and signs.
+        Everything else is kept, instance numbers and spawn points too; so do buildings and signs.
 
         Args:
             place: Pose of the actor.

@@ -154,7 +154,7 @@ class Hud:
         target.fill(WHITE, (track.centerx - px(1) // 2, track.top - px(1), px(1.6), track.height + 2 * px(1)))
 
     def _draw_indicators(self, target: pygame.Surface, box: pygame.Rect, state: HudState) -> None:
-        """Draw blinking arrows at the top of the instruments for the indicators that are on, beside them."""
+        """Draw blinking arrows at the top of the instruments for the indicators that are on."""
         px = self.pen.px
         if time.monotonic() * BLINKS % 1.0 > 0.5:
             return

@@ -1,4 +1,4 @@
-"""What the server needs from an image generator, which whoever starts the server passes in: the town knows none."""
+"""What the server needs from an image generator, passed in by the program that starts it: the town knows none."""
 
 from __future__ import annotations
 

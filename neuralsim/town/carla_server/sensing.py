@@ -146,7 +146,7 @@ class Sensing:
     def cast(
         self, origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True
     ) -> Hits:
-        """Cast rays at the world as it is now (``Rays.cast``).
+        """Cast rays at the present world (``Rays.cast``).
 
         Args:
             origin: Where the rays begin, f64 (N, 3) or (3,), m.
@@ -158,7 +158,7 @@ class Sensing:
         return self.caster()(origin, direction, reach, ignore, still)
 
     def caster(self) -> Cast:
-        """Return a ``cast`` at the world as it is now, to be called at any time from any thread."""
+        """Return a ``cast`` at the present world, to be called at any time from any thread."""
         world, poses = self.world, self.world.shapes()[2]
 
         def cast(origin: np.ndarray, direction: np.ndarray, reach: float, ignore: int = 0, still: bool = True) -> Hits:

@@ -28,7 +28,7 @@ class StaticScene:
 
     @cached_property
     def opendrive(self) -> str:
-        """The map as it is sent to clients."""
+        """The map in the form that clients receive."""
         return with_road_marks(str(self.world.opendrive))
 
     @cached_property

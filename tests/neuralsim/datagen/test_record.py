@@ -141,7 +141,7 @@ def test_exported_frames_match_the_mcap(recorded):
 
 
 def test_cityscapes_loaders_find_images_and_labels(recorded):
-    """By the rule of torchvision's: each of leftImg8bit has its ..._gtFine_labelIds.png, instanceIds.png beside it."""
+    """By the rule of torchvision's: each of leftImg8bit has its ..._gtFine_labelIds.png, instanceIds.png next to it."""
     frames = recorded[0] / "out/short/frames"
     labels = sorted((frames / "cityscapes/gtFine/train/short").glob("*_gtFine_labelIds.png"))
     assert len(labels) == 60

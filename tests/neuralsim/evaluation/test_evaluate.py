@@ -153,7 +153,7 @@ class Brightness:
 
 
 def test_the_class_rendered_wrong_is_the_one_that_costs() -> None:
-    """Road as it is, sky as it is, houses too bright: with real houses nothing is left of the distance."""
+    """Road and sky unchanged, houses too bright: with real houses nothing is left of the distance."""
     rng = np.random.default_rng(0)
     label = np.zeros((192, 256), np.uint8)
     label[64:128], label[128:] = CAMVID_CLASSES.index("building"), CAMVID_CLASSES.index("road")

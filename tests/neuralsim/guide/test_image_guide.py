@@ -43,7 +43,7 @@ def lit_as(rgb: np.ndarray, tag: np.ndarray, factor: float = 1.0) -> np.ndarray:
 
 
 def muted(rgb: np.ndarray) -> np.ndarray:
-    """``rgb`` (3,) with the chroma that streets have in photographs, as bright as it is."""
+    """``rgb`` (3,) with the chroma that streets have in photographs, as bright as before."""
     return float(rgb @ LUMA) + CHROMA * (rgb - float(rgb @ LUMA))
 
 

@@ -33,8 +33,8 @@ def test_forks_share_a_graph_and_not_their_past() -> None:
         fork.set_streams(2)
     with ThreadPoolExecutor(2) as pool:  # both at the same time
         images = pool.map(lambda job: [job[0].render(frame) for frame in job[1]], ((first, frames), (second, others)))
-    for actual, wanted in zip(images, (expected, expected_others), strict=True):
-        for image, reference in zip(actual, wanted, strict=True):
+    for actual, references in zip(images, (expected, expected_others), strict=True):
+        for image, reference in zip(actual, references, strict=True):
             assert np.abs(image.astype(int) - reference).mean() < 0.5
     assert np.abs(expected[3].astype(int) - expected_others[3]).mean() > 2
 

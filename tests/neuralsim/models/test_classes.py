@@ -1,4 +1,4 @@
-"""The generator's classes beside CARLA's tags."""
+"""The generator's classes and CARLA's tags."""
 
 from __future__ import annotations
 

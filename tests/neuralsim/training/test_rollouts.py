@@ -99,7 +99,7 @@ def test_a_map_moves_with_its_planes_and_without_a_picture() -> None:
     clip = moved_map(still.label[0, 0], still.tint[0, 0], still.detail[0, 0], 4, _rng())
     assert clip.still
     assert clip.image is None
-    assert torch.equal(clip.label[0, 0], still.label[0, 0]), "it begins as it is"
+    assert torch.equal(clip.label[0, 0], still.label[0, 0]), "it begins unmoved"
     for t in range(1, 4):
         seen = clip.visible[0, t, 0] > 0
         moved = warp(clip.tint[:, t - 1], clip.motion[:, t])[0]

@@ -52,7 +52,7 @@ class SensorContext(Protocol):
         """The world that the sensors are in."""
 
     def caster(self) -> Cast:
-        """Return a function that casts rays at the world as it is now, to be called at any time."""
+        """Return a function that casts rays at the present world, to be called at any time."""
 
     def describe(self, actor: int, tag: int) -> list[Any]:
         """Return the ``rpc::Actor`` of what was hit: an actor, or scenery with a tag."""

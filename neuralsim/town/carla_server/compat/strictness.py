@@ -19,7 +19,7 @@ In this module:
 In ``town_server`` and ``sensing``:
 
 * The mode and the other settings outlive the client that set them (``Game/CarlaEngine.cpp``, ``OnPreTick``: the loop
-  waits for a tick cue, whoever sends it; carla PR 9450 changes this after 0.9.16). A new episode keeps them as well
+  waits for a tick cue from any client; carla PR 9450 changes this after 0.9.16). A new episode keeps them as well
   unless it is asked to reset them, and then resets all (``Game/CarlaEpisode.cpp``, ``LoadNewEpisode``).
 * Nobody waits for a client: the world moves from the start, ``tick_cue`` is answered before its tick
   (``Server/CarlaServer.cpp``: the current frame + 1), and a sensor that has just been listened to may miss it.
