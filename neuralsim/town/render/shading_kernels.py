@@ -38,6 +38,10 @@ _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
+_BRICK = 0.075  # m, height of a course of bricks
+#: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
+_STAINS, _PLASTER = 0.35, 0.04
+_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.12, 0.2
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.4
 _SLAB = 0.6  # m, side of a paving slab
@@ -119,6 +123,7 @@ class _Triangle(NamedTuple):
     finish: int
     code: int  # instance
     axis: int  # of x, y and z (0..2), the one nearest to its normal
+    is_brick: bool  # a wall as red as one of bricks
 
 
 class _Point(NamedTuple):
@@ -318,7 +323,17 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         foot, eaves = houses[code, 0], houses[code, 1]
         along = wx if axis == 1 else wy
         bright, is_lit = _front(textures, code, foot, eaves, along, wz, footprint, light.dark)
-        factor = 1.0 + 0.72 * (bright - 0.2)
+        factor = 1.0 + 1.0 * (bright - 0.2)
+        stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
+        plaster = _noise(noise, wz, along, _PLASTER, _level(footprint, _PLASTER, NOISE_LEVELS - 1))
+        rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
+        factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
+        if triangle.is_brick and footprint < _BRICK:
+            course = np.floor(wz / _BRICK)
+            joint = _line(wz - course * _BRICK, 0.006, footprint)
+            part = along / (3.2 * _BRICK) + 0.5 * course  # every other course is shifted by half a brick
+            joint = max(joint, _line((part - np.floor(part + 0.5)) * (3.2 * _BRICK), 0.006, footprint))
+            factor *= 1.0 - 0.4 * joint
         eaves, foot = eaves - wz, wz - foot
         if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
             factor *= 0.5 + 0.7 * eaves
@@ -547,6 +562,6 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
                     to_y = abs(f1 * east + r1 * north + u1 * high)
                     to_z = abs(f2 * east + r2 * north + u2 * high)
                     axis = 2 if to_z > max(to_x, to_y) else 1 if to_y > to_x else 0
-                    triangle = _Triangle(n, finish, code, axis)
+                    triangle = _Triangle(n, finish, code, axis, surface[0] > 1.7 * surface[2])
                     _surface(row, start, stop, triangle, surface, textures, backdrop, values, ray)
             start = stop
