@@ -106,23 +106,37 @@ def _storey(rng: np.random.Generator) -> np.ndarray:
 
 
 def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
-    """Return f64 (37, wide): goods and figures on a ledge before a dim room with lamps, or a blind."""
-    inside = np.tile(np.linspace(-0.45, -0.75, 37)[:, None], (1, wide))
+    """Return f64 (37, wide): reflections of the street over a dim room, with shelves, figures or a poster, or a blind.
+
+    By day all of it is darker than the wall.
+    """
+    inside = np.tile(np.linspace(-0.35, -0.7, 37)[:, None], (1, wide))
     if rng.random() < 0.15:
         inside[: int(rng.integers(14, 34))] = 0.15  # a blind
         return inside
-    inside[3:5, int(rng.integers(2, 6)) :: int(rng.integers(7, 12))] = 0.5  # lamps under the ceiling
-    x = int(rng.integers(1, 4))
-    while x < wide - 4:
-        broad, tall = int(rng.integers(4, 9)), int(rng.integers(6, 25))
-        tone, end = rng.uniform(-0.55, 0.35), min(x + broad, wide - 1)
-        inside[34 - tall : 34, x:end] = tone + np.linspace(0.1, -0.15, tall)[:, None]
-        if tall > 16:  # a figure has a head
-            middle = (x + end) // 2
-            inside[30 - tall : 34 - tall, middle - 1 : middle + 2] = tone + 0.1
-        x = end + int(rng.integers(2, 8))
-    inside[34:] = -0.2  # the ledge
-    return cv2.GaussianBlur(inside, (0, 0), 0.7)
+    kind = rng.random()
+    if kind < 0.4:  # shelves with small goods
+        for shelf in range(int(rng.integers(8, 14)), 35, int(rng.integers(7, 10))):
+            goods = rng.uniform(-0.15, 0.3, -(-wide // 3)).repeat(3)[:wide]
+            heights = rng.integers(2, 6, -(-wide // 3)).repeat(3)[:wide]
+            inside[shelf - 5 : shelf] += np.where(np.arange(5, 0, -1)[:, None] <= heights, goods, 0.0)
+            inside[shelf] += 0.15
+    elif kind < 0.75:  # figures on a ledge
+        for middle in rng.uniform(0.15, 0.85, int(rng.integers(1, 3))) * wide:
+            across, down = (np.arange(wide) - middle) / rng.uniform(3.0, 4.5), np.arange(37)[:, None]
+            tone = rng.uniform(0.1, 0.35)
+            inside += tone * ((np.abs(across) < 1.0 - 0.02 * np.abs(down - 20.0)) & (down > 12))
+            inside += tone * (across**2 + ((down - 9.0) / 3.2) ** 2 < 0.6)
+    else:  # a poster
+        left, broad = rng.uniform(0.05, 0.4) * wide, rng.uniform(0.3, 0.55) * wide
+        inside[int(rng.integers(5, 10)) : int(rng.integers(24, 34)), int(left) : int(left + broad)] += rng.uniform(
+            0.1, 0.4
+        )
+    street = cv2.GaussianBlur(rng.normal(0.0, 1.0, (37, wide)), (0, 0), 4.0, sigmaY=7.0)
+    inside += 0.16 * street / max(float(street.std()), 1e-6)
+    inside[2:4, int(rng.integers(2, 9)) :: int(rng.integers(11, 17))] += 0.3  # lamps under the ceiling
+    inside[35:] = -0.3  # the ledge
+    return cv2.GaussianBlur(np.clip(inside, -0.9, -0.2), (0, 0), 0.7)
 
 
 def _ground_floor(rng: np.random.Generator) -> np.ndarray:

@@ -39,6 +39,7 @@ _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bu
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
 _BRICK = 0.075  # m, height of a course of bricks
+_PANE = -0.15  # of -1..1: what is darker in a front is a pane
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.12, 0.2
@@ -324,16 +325,17 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         along = wx if axis == 1 else wy
         bright, is_lit = _front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         factor = 1.0 + 1.0 * (bright - 0.2)
-        stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
-        plaster = _noise(noise, wz, along, _PLASTER, _level(footprint, _PLASTER, NOISE_LEVELS - 1))
-        rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
-        factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
-        if triangle.is_brick and footprint < _BRICK:
-            course = np.floor(wz / _BRICK)
-            joint = _line(wz - course * _BRICK, 0.006, footprint)
-            part = along / (3.2 * _BRICK) + 0.5 * course  # every other course is shifted by half a brick
-            joint = max(joint, _line((part - np.floor(part + 0.5)) * (3.2 * _BRICK), 0.006, footprint))
-            factor *= 1.0 - 0.4 * joint
+        if bright > _PANE:
+            stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
+            plaster = _noise(noise, wz, along, _PLASTER, _level(footprint, _PLASTER, NOISE_LEVELS - 1))
+            rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
+            factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
+            if triangle.is_brick and footprint < _BRICK:
+                course = np.floor(wz / _BRICK)
+                joint = _line(wz - course * _BRICK, 0.006, footprint)
+                part = along / (3.2 * _BRICK) + 0.5 * course  # every other course is shifted by half a brick
+                joint = max(joint, _line((part - np.floor(part + 0.5)) * (3.2 * _BRICK), 0.006, footprint))
+                factor *= 1.0 - 0.4 * joint
         eaves, foot = eaves - wz, wz - foot
         if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
             factor *= 0.5 + 0.7 * eaves
