@@ -29,6 +29,7 @@ _NIGHT_EXPOSURE = 0.35  # longer than that of an evening, so that lamps light th
 _NIGHT_SKY = np.array((0.04, 0.045, 0.065)) - 0.5
 _DUST = np.array((0.78, 0.66, 0.50)) - 0.5
 _WET_BRIGHTNESS = {Channel.ROAD: 0.40, Channel.SIDEWALK: 0.50, Channel.TERRAIN: 0.75, Channel.ROAD_LINE: 0.85}  # of dry
+_LAMPLIT = 0.8  # share of the dimming by rain and wet ground that is left out by night: the light is that of lamps
 _REFLECTED = 0.07  # share of the sky in a wet road
 
 
@@ -76,13 +77,14 @@ def style_of_weather(weather: Mapping[str, float], styles: Mapping[str, np.ndarr
     altitude = get("sun_altitude_angle", 45.0)
     light = _mix(low, high, _fraction(altitude, 13.0, 35.0))
     light = _mix(night, light, _fraction(altitude, -8.0, 4.0))
-    if altitude < 0.0 and "night" in styles:
-        night_share = _fraction(-altitude, 0.0, 9.0)
+    night_share = _fraction(-altitude, 0.0, 9.0) if "night" in styles else 0.0
+    if night_share > 0.0:
         light = np.clip((light + 0.5) * (1.0 + night_share * _NIGHT_EXPOSURE), 0.0, 1.0) - 0.5
         light[Channel.SKY] += night_share * (_NIGHT_SKY - light[Channel.SKY])
-    light = _mix(light, _relight(light, (0.80, 0.81, 0.83), None), rain)
+    dimmed = 1.0 - _LAMPLIT * night_share
+    light = _mix(light, _relight(light, (0.80, 0.81, 0.83), None), dimmed * rain)
     water = max(get("wetness", 0.0), get("precipitation_deposits", 0.0))
-    light = wet_style(light, max(rain, _fraction(water, 0.0, 60.0)))
+    light = wet_style(light, dimmed * max(rain, _fraction(water, 0.0, 60.0)))
     return _mix(light, _DUST, 0.4 * _fraction(get("dust_storm", 0.0), 0.0, 100.0)).astype(np.float32)
 
 

@@ -166,6 +166,9 @@ def project(vertices, triangles, matrix, top):
                     top[i, j] = max(top[i, j], np.float32(a * w[0] + b * w[1] + (1.0 - a - b) * w[2]))
 
 
+_ROUGH = 0.08  # rows between the samples of a reflection, per row from where the ground begins
+
+
 @njit(**options)
 def mirror(rgb, label, wet, reflects):
     """Blend reflections into wet ground: each image column is mirrored at the row where the ground begins.
@@ -186,7 +189,10 @@ def mirror(rgb, label, wet, reflects):
                 continue
             depth = (i - foot) / height
             share *= max(1.0 - 1.6 * depth, 0.15)
-            above, below = max(row - 1, 0), min(row + 1, height - 1)
+            step = 1 + int(_ROUGH * (i - foot))  # ripples stretch reflections upright, the more the nearer they are
+            far, above = max(row - 2 * step, 0), max(row - step, 0)
+            below, near = min(row + step, foot), min(row + 2 * step, foot)
             for c in range(3):
-                seen = 0.5 * rgb[row, x, c] + 0.25 * rgb[above, x, c] + 0.25 * rgb[below, x, c]
+                seen = 0.3 * rgb[row, x, c] + 0.2 * (np.float64(rgb[above, x, c]) + rgb[below, x, c])
+                seen += 0.15 * (np.float64(rgb[far, x, c]) + rgb[near, x, c])
                 rgb[i, x, c] = np.uint8(rgb[i, x, c] + (seen - rgb[i, x, c]) * share)
