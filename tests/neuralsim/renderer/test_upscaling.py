@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge import bands
 from bridge.jitter import frame_jitter
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
+from neuralsim.base import bands
 from neuralsim.evaluation.upscaling_quality import distance, gradient, outlines
 from neuralsim.renderer.neural_renderer import ModelError, NeuralRenderer
 from neuralsim.renderer.upscaling import TemporalUpscaler, window_width
