@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bridge import bands
+from neuralsim.base import bands
 
 
 @pytest.mark.parametrize("height", [1, 2, 31, 33, 64, 129, 255, 256, 1080])
