@@ -28,7 +28,7 @@ test-all: SOME =
 test test-all: $(VENV)/.dev ruff
 	@rm -rf "$(CACHE)"
 	$(BIN)/mypy & types=$$!; \
-	$(PYTEST) -n 2 --dist loadfile -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
 	$(PYTEST) -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 

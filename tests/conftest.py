@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,19 @@ from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 
 STANDINS = Path(__file__).parent / "helpers" / "standins"
 GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
+
+
+#: Parts of the paths of the files that take longest: they begin first, so that both workers end at the same time.
+LONGEST = (
+    "replay/test_replay", "datagen/test_record", "session/test_drive", "lens/test_lens", "carla_client/test_bridge",
+    "compat/", "carla_server/test_wire", "examples/", "packaging/test_wheel", "test_properties", "training/", "gym/",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files = Counter(item.path for item in items)
+    ranks = {path: next((k for k, part in enumerate(LONGEST) if part in str(path)), len(LONGEST)) for path in files}
+    items.sort(key=lambda item: (ranks[item.path], -files[item.path]))
 
 
 def pytest_configure(config: pytest.Config) -> None:
