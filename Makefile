@@ -22,12 +22,15 @@ serve: $(VENV)/.serve
 # `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there may be no
 # test of one kind.
 SOME = and not slow
+CACHE = $(CURDIR)/$(VENV)/test-cache# of both parts: towns are built and runtimes measured once
+PYTEST = NEURALSIM_CACHE="$(CACHE)" $(BIN)/python -m pytest
 test-all: SOME =
 test test-all: $(VENV)/.dev ruff
+	@rm -rf "$(CACHE)"
 	$(BIN)/mypy & types=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
-	$(BIN)/python -m pytest -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
+	$(PYTEST) -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 
 # Robustness: docs/guide/reliability.md reports the measurements.
 CYCLES ?= 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,14 +18,32 @@ STANDINS = Path(__file__).parent / "helpers" / "standins"
 GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
 
 
+#: Parts of the paths of the files that take longest: they begin first, so that both workers end at the same time.
+LONGEST = (
+    "replay/test_replay", "datagen/test_record", "session/test_drive", "lens/test_lens", "carla_client/test_bridge",
+    "compat/", "carla_server/test_wire", "examples/", "packaging/test_wheel", "test_properties", "training/", "gym/",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files = Counter(item.path for item in items)
+    ranks = {path: next((k for k, part in enumerate(LONGEST) if part in str(path)), len(LONGEST)) for path in files}
+    items.sort(key=lambda item: (ranks[item.path], -files[item.path]))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One cache for this run: towns are built, and runtimes measured, once for all workers and child processes."""
+    if "NEURALSIM_CACHE" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="neuralsim-cache-")
+        os.environ["NEURALSIM_CACHE"] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_the_tests() -> Iterator[None]:
-    """Measured choices, engines, converted graphs and what a driver chooses go into a folder of this run, also those of
-    child processes."""
-    with tempfile.TemporaryDirectory(prefix="neuralsim-cache-") as folder, pytest.MonkeyPatch.context() as patch:
-        if "NEURALSIM_CACHE" not in os.environ:
-            patch.setenv("NEURALSIM_CACHE", folder)
-        patch.setenv("NEURALSIM_CONFIG", str(Path(folder) / "config"))
+def settings_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a driver chooses goes into a folder of this worker, also what child processes write."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEURALSIM_CONFIG", str(tmp_path_factory.mktemp("settings") / "config"))
         yield
 
 

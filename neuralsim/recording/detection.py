@@ -9,7 +9,7 @@ benchmark has them, ``depth_2/`` as the depth benchmark does, ``instance_2/``. `
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from math import atan2
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ import numpy as np
 
 from bridge.messages import Camera, Frame, MovingObject
 from bridge.tags import MOVERS, Tag
-from neuralsim.recording import RecordingError
-from neuralsim.recording.image_folder import data_set_errors, encode_depth, write_png
+from neuralsim.recording import Progress, RecordingError, Report, ignore
+from neuralsim.recording.image_folder import data_set_errors, encode_depth, finish_export, write_png
 from neuralsim.recording.labels import CATEGORIES, SMALLEST, coco_annotations
 from neuralsim.recording.reading.random_access_reader import frame_of
 from neuralsim.recording.reading.recorded_frame import RecordedFrame
@@ -41,11 +41,7 @@ _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z i
 
 
 def export_detection(
-    source: Path,
-    folder: Path,
-    kind: str,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
+    source: Path, folder: Path, kind: str, progress: Progress = ignore, report_problem: Report = ignore
 ) -> int:
     """Write the content of ``source`` (.mcap) below ``folder`` as ``kind``, one of ``FORMATS``.
 
@@ -63,11 +59,7 @@ def export_detection(
             count += 1
             progress(count)
         writer.close()
-    if recording.problem:
-        report_problem(recording.problem)
-    if not count:
-        raise RecordingError(f"{source} holds no complete frame")
-    return count
+    return finish_export(source, recording.problem, count, report_problem)
 
 
 def box3d(camera: Camera, moving: MovingObject) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
 from neuralsim.base.failure import reason
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 from neuralsim.recording.reading.recorded_frame import RecordedFrame
 from neuralsim.recording.reading.sequential_reader import CompleteFrames, McapRecording
 from neuralsim.recording.reading.untrusted_mcap import Lost
@@ -102,12 +101,7 @@ def _copy(recording: McapRecording, writer: Writer) -> int:
     return count
 
 
-def export_mp4(
-    source: Path,
-    target: Path,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
-) -> int:
+def export_mp4(source: Path, target: Path, progress: Progress = ignore, report_problem: Report = ignore) -> int:
     """Write the rendered images of a recording (without them: its tags in colour) as H.264; return their number.
 
     ``progress`` is called with the frames so far, ``report_problem`` with a line if not all could be read. Raises

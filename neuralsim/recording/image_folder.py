@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from bridge.untrusted import limits
 from neuralsim.base.failure import reason
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 from neuralsim.recording.labels import CATEGORIES, LABEL_IDS, TRAIN_IDS, coco_annotations, instance_ids
 from neuralsim.recording.reading.recorded_frame import RecordedFrame
 from neuralsim.recording.reading.sequential_reader import McapRecording
@@ -59,12 +59,16 @@ def data_set_errors(source: Path, folder: Path, kind: str) -> Iterator[None]:
         raise RecordingError(f"{source}: cannot be exported as a data set: {reason(error)}") from None
 
 
-def export_frames(
-    source: Path,
-    folder: Path,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
-) -> int:
+def finish_export(source: Path, problem: str, count: int, report_problem: Report) -> int:
+    """Report the ``problem`` of a recording, if any; return ``count``. Raises :class:`RecordingError` if it is 0."""
+    if problem:
+        report_problem(problem)
+    if not count:
+        raise RecordingError(f"{source} holds no complete frame")
+    return count
+
+
+def export_frames(source: Path, folder: Path, progress: Progress = ignore, report_problem: Report = ignore) -> int:
     """Write the content of ``source`` (.mcap) below ``folder``; return the number of frames.
 
     ``progress`` is called with the frames so far, ``report_problem`` with a line if not all could be read. Raises
@@ -89,11 +93,7 @@ def export_frames(
                     settle()  # keeps memory bounded for recordings of any length
             while waiting:
                 settle()
-    if recording.problem:
-        report_problem(recording.problem)
-    if not index.frames:
-        raise RecordingError(f"{source} holds no complete frame")
-    return index.frames
+    return finish_export(source, recording.problem, index.frames, report_problem)
 
 
 class _Index:

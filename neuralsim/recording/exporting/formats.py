@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralsim.base.extras import missing
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 
 #: Module and function of each format below ``neuralsim.recording``; the function takes ``SEVERAL`` or one recording.
 FORMATS = {
@@ -25,13 +25,7 @@ FORMATS = {
 SEVERAL = ("nuscenes", "lerobot")  # formats of data sets with any number of recordings
 
 
-def export(
-    source: Path,
-    folder: Path,
-    kind: str,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
-) -> int:
+def export(source: Path, folder: Path, kind: str, progress: Progress = ignore, report_problem: Report = ignore) -> int:
     """Write ``source`` (.mcap) as ``kind``, one of ``FORMATS``; return the number of frames.
 
     Args:

@@ -6,25 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 from neuralsim.recording.exporting.surround import MOUNT, surround_frames
 from neuralsim.recording.image_folder import data_set_errors, write_png
 
 _SEQUENCE = "00"
 
 
-def export_odometry(
-    source: Path,
-    folder: Path,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
-) -> int:
+def export_odometry(source: Path, folder: Path, progress: Progress = ignore, report_problem: Report = ignore) -> int:
     """Write ``source`` (.mcap) as a sequence below ``folder``; return the number of frames.
 
     ``progress`` is called with the frames so far, ``report_problem`` with a line if not all could be read. Raises

@@ -8,7 +8,7 @@ episodes. Each recording is an episode; its task is the scenario's title.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 from neuralsim.recording.exporting.surround import Surround, surround_frames
 from neuralsim.recording.image_folder import data_set_errors
 from neuralsim.recording.writing.mp4 import Mp4Writer
@@ -33,10 +33,7 @@ _SCALARS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
 
 def export_lerobot(
-    sources: Sequence[Path],
-    folder: Path,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
+    sources: Sequence[Path], folder: Path, progress: Progress = ignore, report_problem: Report = ignore
 ) -> int:
     """Write recordings as episodes of a data set below ``folder``; return the number of frames.
 
@@ -62,7 +59,7 @@ class _Writer:
         self._fps = 0.0
         self._all: dict[str, list[np.ndarray]] = {}  # values by feature, for the statistics
 
-    def add(self, source: Path, progress: Callable[[int], None], report_problem: Callable[[str], None]) -> None:
+    def add(self, source: Path, progress: Progress, report_problem: Report) -> None:
         """Write an episode."""
         number = len(self._episodes)
         recording, frames = surround_frames(source)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from bridge.tags import Tag
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 from neuralsim.recording.exporting import can_bus
 from neuralsim.recording.exporting.surround import MOUNT, Box, Surround, surround_frames
 from neuralsim.recording.image_folder import data_set_errors
@@ -53,10 +53,7 @@ Row = dict[str, Any]
 
 
 def export_nuscenes(
-    sources: Sequence[Path],
-    folder: Path,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
+    sources: Sequence[Path], folder: Path, progress: Progress = ignore, report_problem: Report = ignore
 ) -> int:
     """Write recordings as scenes of a data set below ``folder``; return the number of frames.
 
@@ -105,9 +102,7 @@ class _Writer:
         self.tables[table].append(row)
         return row
 
-    def add_scene(
-        self, recording: McapRecording, source: Path, frames: Iterable[Surround], progress: Callable[[int], None]
-    ) -> None:
+    def add_scene(self, recording: McapRecording, source: Path, frames: Iterable[Surround], progress: Progress) -> None:
         """Write one recording."""
         track = [frame.pose("ego")[:2, 3] for frame in McapRecording(source).frames(("/tf",))]
         if not track:

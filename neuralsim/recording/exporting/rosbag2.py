@@ -7,7 +7,7 @@ Per camera, with its name X: ``/carla/ego_vehicle/rgb_X/image``, ``.../image/com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from scipy.spatial.transform import Rotation
 
 from bridge.tags import Tag
-from neuralsim.recording import RecordingError
+from neuralsim.recording import Progress, RecordingError, Report, ignore
 from neuralsim.recording.exporting.surround import MOUNT, Shot, Surround, surround_frames
-from neuralsim.recording.image_folder import data_set_errors
+from neuralsim.recording.image_folder import data_set_errors, finish_export
 
 _EGO = "/carla/ego_vehicle"
 #: Those of ``ros-carla-msgs`` that the bridge publishes about its vehicle.
@@ -49,12 +49,7 @@ _FLOAT32, _CUBE = 7, 1  # of sensor_msgs/PointField and visualization_msgs/Marke
 Message = Any  # of a type store, made at run time
 
 
-def export_rosbag2(
-    source: Path,
-    folder: Path,
-    progress: Callable[[int], None] = lambda _: None,
-    report_problem: Callable[[str], None] = lambda _: None,
-) -> int:
+def export_rosbag2(source: Path, folder: Path, progress: Progress = ignore, report_problem: Report = ignore) -> int:
     """Write ``source`` (.mcap) as the bag ``folder``, which must not exist yet; return the number of frames.
 
     ``progress`` is called with the frames so far, ``report_problem`` with a line if not all could be read. Raises
@@ -72,11 +67,7 @@ def export_rosbag2(
                 bag.add(frame)
                 count += 1
                 progress(count)
-    if recording.problem:
-        report_problem(recording.problem)
-    if not count:
-        raise RecordingError(f"{source} holds no complete frame")
-    return count
+    return finish_export(source, recording.problem, count, report_problem)
 
 
 class _Bag:

@@ -13,16 +13,29 @@ from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from neuralsim.town.assets.meshes import RGB
 from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
-from neuralsim.town.render import raster_kernels as kernels
+from neuralsim.town.render.raster_arrays import (
+    ASPHALT,
+    BODY,
+    CLOTH,
+    GRASS,
+    LEAF,
+    MARKING,
+    PAVING,
+    PLAIN,
+    ROOF,
+    TRIM,
+    WALL,
+    WINDOW,
+)
 from neuralsim.town.render.shading_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
 
 _BY_TAG = {
-    Tag.ROAD: kernels.ASPHALT,
-    Tag.ROAD_LINE: kernels.MARKING,
-    Tag.SIDEWALK: kernels.PAVING,
-    Tag.TERRAIN: kernels.GRASS,
-    Tag.GROUND: kernels.GRASS,
-    Tag.VEGETATION: kernels.LEAF,
+    Tag.ROAD: ASPHALT,
+    Tag.ROAD_LINE: MARKING,
+    Tag.SIDEWALK: PAVING,
+    Tag.TERRAIN: GRASS,
+    Tag.GROUND: GRASS,
+    Tag.VEGETATION: LEAF,
 }
 _PAINTS = (*{shape.colour for shape in CARS.values()}, LORRY_BOX)
 _VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE)
@@ -31,11 +44,11 @@ _UPRIGHT = 0.2  # largest vertical component of a wall's normal
 
 
 def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Return the finish (see ``raster_kernels``) of each triangle, u8 (T,).
+    """Return the finish (see ``raster_arrays``) of each triangle, u8 (T,).
 
     ``vertices`` f32 (V, 3), m; ``triangles`` i32 (T, 3); ``tags`` u8 (T,); ``colours`` u8 (T, 3), RGB.
     """
-    of_tag = np.full(256, kernels.PLAIN, np.uint8)
+    of_tag = np.full(256, PLAIN, np.uint8)
     for tag, finish in _BY_TAG.items():
         of_tag[tag] = finish
     out = of_tag[tags]
@@ -43,13 +56,13 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     normal = np.cross(b - a, c - a)
     up = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
     house = tags == Tag.BUILDING
-    out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = kernels.WALL
-    out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = kernels.ROOF
+    out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = WALL
+    out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = ROOF
     vehicle = np.isin(tags, _VEHICLES)
-    out[np.isin(tags, (Tag.PEDESTRIAN, Tag.RIDER))] = kernels.CLOTH
-    out[vehicle] = kernels.TRIM
-    out[vehicle & (tags != Tag.BICYCLE) & _among(colours, _PAINTS)] = kernels.BODY
-    out[vehicle & _among(colours, (GLASS,))] = kernels.WINDOW
+    out[np.isin(tags, (Tag.PEDESTRIAN, Tag.RIDER))] = CLOTH
+    out[vehicle] = TRIM
+    out[vehicle & (tags != Tag.BICYCLE) & _among(colours, _PAINTS)] = BODY
+    out[vehicle & _among(colours, (GLASS,))] = WINDOW
     return out
 
 

@@ -1,7 +1,7 @@
 """Software rasteriser: tag, instance, depth, backward motion and shaded RGB planes of a scene.
 
-All work per pixel and per triangle is compiled (``raster_kernels``): triangles use one core, pixels are split into
-bands of rows for a second core if it is free.
+All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``): triangles use one core,
+pixels are split into bands of rows for a second core if it is free.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from neuralsim.base.bands import run_in_bands
 from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE
-from neuralsim.town.render import raster_kernels as kernels
 from neuralsim.town.render import static_lighting as backdrops
 from neuralsim.town.render.daylight import Atmosphere, daylight
 from neuralsim.town.render.finishes import textures
 from neuralsim.town.render.foliage import leaf_masks
-from neuralsim.town.render.raster_kernels import Planes
+from neuralsim.town.render.raster_arrays import TILE, DrawList, Lens, Motions, Planes, VisibilityBuffer
+from neuralsim.town.render.raster_kernels import draw, select
+from neuralsim.town.render.resolve_kernels import chain, resolve
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading_kernels import Backdrop, MovingLight, Shot, shade
 from neuralsim.town.render.shadow_kernels import cast_shadows, mirror
@@ -42,7 +43,7 @@ _SHADED_BY = ("tag", "instance", "depth")  # planes
 class _Drawn(NamedTuple):
     """What shading needs to know about the image that was drawn."""
 
-    listed: kernels.DrawList
+    listed: DrawList
     shot: Shot
     to_sun: np.ndarray  # f64 (3,), direction to the sun in camera space
     smooth: Smooth
@@ -63,7 +64,7 @@ class Rasteriser:
         self.width, self.height, self.fov = width, height, fov
         self.focal = focal_length(width, fov)
         levels = self.focal / FAR_LEVEL, self.focal / DISTANT_LEVEL
-        self._lens = kernels.Lens(width, height, self.focal, width / 2.0, height / 2.0, *levels)
+        self._lens = Lens(width, height, self.focal, width / 2.0, height / 2.0, *levels)
         self._planes = Planes(
             np.empty((height, width), np.uint8),
             np.empty((height, width), np.uint16),
@@ -76,10 +77,10 @@ class Rasteriser:
 
     def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
         """Allocate buffers for that many triangles, vertices per part and candidates."""
-        self._buffer = kernels.VisibilityBuffer(
+        self._buffer = VisibilityBuffer(
             nearness=np.empty(self.height * self.width, np.float32),
             ids=np.empty(self.height * self.width, np.int32),
-            tiles=np.zeros((-(-self.height // kernels.TILE), -(-self.width // kernels.TILE)), np.float32),
+            tiles=np.zeros((-(-self.height // TILE), -(-self.width // TILE)), np.float32),
             source=np.empty(triangles, np.int32),
             owner=np.empty(triangles, np.int32),
             label=np.empty(triangles, np.uint32),
@@ -165,9 +166,9 @@ class Rasteriser:
         instances[1:] = placements.instance
         lights = np.zeros(count + 1, np.int32)
         lights[1:] = placements.lights
-        listed = kernels.DrawList(part_of, object_of, matrices, colours, instances, lights)
+        listed = DrawList(part_of, object_of, matrices, colours, instances, lights)
         lens = self._lens._replace(cx=self.width / 2.0 + jitter[0], cy=self.height / 2.0 + jitter[1])
-        kept = kernels.select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
+        kept = select(scene.boxes, listed, lens, FAR_PLANE, self._chosen, self._keys)
         order = np.argsort(self._keys[:kept], kind="stable")
         light = daylight(Atmosphere(*sun))
         buffer, planes = self._buffer, self._planes
@@ -176,10 +177,10 @@ class Rasteriser:
         buffer.tiles.fill(0.0)
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
-        kernels.draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, lit)
-        motions = kernels.Motions(shift, previous, warps)
+        draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, lit)
+        motions = Motions(shift, previous, warps)
         arrays = scene.arrays
-        run_in_bands(self.height, lambda a, b: kernels.resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
+        run_in_bands(self.height, lambda a, b: resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
@@ -257,5 +258,5 @@ def _object_matrices(
     maps = np.empty((4, len(placements) + 1, 3, 4))
     now, then, inverses, warps = maps
     now[0], then[0], inverses[0] = camera[:3], before[:3], pose[:3]
-    kernels.chain(camera, before, placements.pose, placements.previous_pose, now, then, inverses, warps)
+    chain(camera, before, placements.pose, placements.previous_pose, now, then, inverses, warps)
     return now, then, warps, inverses

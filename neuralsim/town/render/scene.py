@@ -13,9 +13,9 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim.town.assets.lit_bodies import COLUMNS
 from neuralsim.town.assets.meshes import ALWAYS, END, FAR, NEAR, PALETTE, Mesh
-from neuralsim.town.render import raster_kernels as kernels
 from neuralsim.town.render.daylight import HEADLAMPS, LAMPS, SIGNALS, TAIL_LAMPS
 from neuralsim.town.render.finishes import finishes
+from neuralsim.town.render.raster_arrays import SceneArrays
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
 #: Over the distances of the lens, the ones at which levels of detail end are shorter by this for vehicles and people.
@@ -124,7 +124,7 @@ class Scene:
                 self.normals[first:end] = mine[block.source]
         self.sizes = np.diff(self.triangle_spans[self.chunks :, [NEAR, END]])[:, 0]  # triangles per template
         self.most_vertices = int(np.diff(self.vertex_spans[:, [NEAR, END]]).max(initial=1))
-        self.arrays = kernels.SceneArrays(*(getattr(self, name) for name in kernels.SceneArrays._fields))
+        self.arrays = SceneArrays(*(getattr(self, name) for name in SceneArrays._fields))
 
     def finest(self, part: int) -> np.ndarray:
         """Return the triangles of a part at the finest detail (levels ``NEAR`` and ``ALWAYS``), i64 (n,)."""

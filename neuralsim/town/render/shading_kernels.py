@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
-from neuralsim.town.render.raster_kernels import (
+from neuralsim.town.render.raster_arrays import (
     ASPHALT,
     BODY,
     CLOTH,

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, HIGH_BEAM, LENGTH, LIT, LOW_BEAM, SILL, TALL
-from neuralsim.town.render.raster_kernels import NEAR_PLANE, options
+from neuralsim.town.render.raster_arrays import NEAR_PLANE, options
 
 _REACH = 0.55  # m around a body within which it occludes the sky
 _DEEP = 0.8  # share of the sky's light that is occluded under a body

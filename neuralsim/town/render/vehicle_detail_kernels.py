@@ -29,7 +29,7 @@ from neuralsim.town.assets.lit_bodies import (
     TAIL,
     TALL,
 )
-from neuralsim.town.render.raster_kernels import lean_options as options
+from neuralsim.town.render.raster_arrays import lean_options as options
 
 _RIM = 0.66  # of a wheel's radius
 _SEAT_AT, _SEAT_PITCH, _SEAT_ASIDE = 1.45, 0.95, 0.38  # m behind the cowl, to the next row, and from the middle

@@ -20,8 +20,8 @@ from neuralsim.town.assets.lit_bodies import (
     RIGHT,
     SILL,
 )
-from neuralsim.town.render.raster_kernels import BODY, CLOTH, TRIM, WINDOW
-from neuralsim.town.render.raster_kernels import lean_options as options
+from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
+from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.vehicle_detail_kernels import (
     details,
     inside,

@@ -31,6 +31,19 @@ class Instant(NamedTuple):
     rolled: WheelAngles  # of the actors
 
 
+class _Exposure(NamedTuple):
+    """What a camera is to get: the arguments of ``ViewCache.exposure``."""
+
+    poses: Poses
+    camera: int
+    view: ViewKey
+    sun: tuple[float, ...]
+    hide: int
+    lit: bool
+    picture: ColourPlane
+    since: Instant | None
+
+
 @dataclass
 class _Seen:
     """A view that was drawn. Its image is shaded on demand."""
@@ -141,44 +154,26 @@ class ViewCache:
         """
         if since is not None and self._last is not None and since.poses is self._last:
             since = None
-        return partial(self._planes, self._moment, poses, camera, view, sun, hide, lit, picture, since)
+        exposure = _Exposure(poses, camera, view, sun, hide, lit, picture, since)
+        return partial(self._planes, self._moment, exposure)
 
-    def _planes(
-        self,
-        moment: _Moment,
-        poses: Poses,
-        camera: int,
-        view: ViewKey,
-        sun: tuple[float, ...],
-        hide: int,
-        lit: bool,
-        picture: ColourPlane,
-        since: Instant | None,
-    ) -> Planes:
-        key = view, hide, id(since)
+    def _planes(self, moment: _Moment, exposure: _Exposure) -> Planes:
+        key = exposure.view, exposure.hide, id(exposure.since)
+        altitude, azimuth = exposure.sun[:2]
         seen = moment.seen.get(key)
-        if seen is None or (picture and not seen.lit):
-            is_lit = lit or bool(picture)
-            seen = moment.seen[key] = self._draw(moment, poses, camera, view, sun, hide, is_lit, since)
-        if picture == "rgb_half" and seen.half is None:
-            rgb = seen.rasteriser.shade(self._backdrops().at(sun[0], sun[1]), half=True)
+        if seen is None or (exposure.picture and not seen.lit):
+            seen = moment.seen[key] = self._draw(moment, exposure)
+        if exposure.picture == "rgb_half" and seen.half is None:
+            rgb = seen.rasteriser.shade(self._backdrops().at(altitude, azimuth), half=True)
             seen.half = seen.planes._replace(rgb=rgb)
-        elif picture == "rgb" and seen.planes.rgb is None:
-            seen.planes = seen.planes._replace(rgb=seen.rasteriser.shade(self._backdrops().at(sun[0], sun[1])))
-        return seen.half if picture == "rgb_half" and seen.half else seen.planes
+        elif exposure.picture == "rgb" and seen.planes.rgb is None:
+            seen.planes = seen.planes._replace(rgb=seen.rasteriser.shade(self._backdrops().at(altitude, azimuth)))
+        return seen.half if exposure.picture == "rgb_half" and seen.half else seen.planes
 
-    def _draw(
-        self,
-        moment: _Moment,
-        poses: Poses,
-        camera: int,
-        view: ViewKey,
-        sun: tuple[float, ...],
-        hide: int,
-        lit: bool,
-        since: Instant | None,
-    ) -> _Seen:
-        lens = view[:3]
+    def _draw(self, moment: _Moment, exposure: _Exposure) -> _Seen:
+        poses, camera, since = exposure.poses, exposure.camera, exposure.since
+        lens = exposure.view[:3]
+        lit = exposure.lit or bool(exposure.picture)
         slots, used = self._slots.setdefault(lens, []), moment.used.get(lens, 0)
         if used == len(slots):
             slots.append(Rasteriser(*lens))
@@ -186,8 +181,10 @@ class ViewCache:
         pose = poses.matrix[poses.row[camera]]
         last = since.poses if since else self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
-        placed, jitter = self._placements(poses, pose, slots[used], since), view[4]
-        planes = slots[used].draw(self.scene, placed, pose, before, sun=sun, hide=hide, lit=lit, jitter=jitter)
+        placed = self._placements(poses, pose, slots[used], since)
+        planes = slots[used].draw(
+            self.scene, placed, pose, before, sun=exposure.sun, hide=exposure.hide, lit=lit, jitter=exposure.view[4]
+        )
         return _Seen(slots[used], planes, lit)
 
     def _since(self, poses: Poses) -> tuple[np.ndarray, WheelAngles]:

@@ -104,7 +104,6 @@ def test_bench_writes_all_files_compares_and_checks_budgets(tmp_path: Path):
         (("--model", "tags", "--town", "no-such", "--parts", "drive", "--loop", "live"), 1, "no-such"),
     ],
 )
-@pytest.mark.alone
 def test_wrong_usage_is_one_line(tmp_path: Path, monkeypatch, capsys, arguments: tuple[str, ...], code: int, word: str):
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
@@ -190,6 +189,5 @@ def test_flood_loses_no_frame():
     assert result["frames_per_second"] > 30.0
 
 
-@pytest.mark.alone
 def test_performance_page_has_places_for_the_tables():
     docs_tables.check(ROOT / "docs" / "guide" / "performance.md")

@@ -21,6 +21,7 @@ from helpers.command import neuralsim
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
+from neuralsim.cli import main
 from neuralsim.datagen import run as datagen_run
 from neuralsim.datagen import scripted_drive
 from neuralsim.recording.export import examine
@@ -298,15 +299,13 @@ def _parent(entry: Path) -> int:
         (["bad.yaml", "--out", "o", "--jobs", "2", "--carla", "localhost:2000"], 2, "--jobs"),
     ],
 )
-def test_wrong_usage_is_one_line(tmp_path: Path, arguments: list[str], code: int, text: str):
+def test_wrong_usage_is_one_line(tmp_path: Path, monkeypatch, capsys, arguments: list[str], code: int, text: str):
     (tmp_path / "bad.yaml").write_text(SHORT.replace("128x64", "8x64"), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "neuralsim", "record", *arguments],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == code
-    assert text in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(["record", *arguments]) == code
+    errors = capsys.readouterr().err
+    assert text in errors
+    assert len(errors.strip().splitlines()) == 1
 
 
 def test_progress_line_shows_the_phase_before_and_after_the_frames(monkeypatch: pytest.MonkeyPatch):
