@@ -13,7 +13,19 @@ from numba import njit
 
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT, END, FAR, MIDDLE, NEAR
 from neuralsim.town.render.foliage import KINDS, LEVELS, SIDE
-from neuralsim.town.render.raster_arrays import LEAF, NEAR_PLANE, TILE, lean_options, options
+from neuralsim.town.render.raster_arrays import (  # numba's caches of earlier checkouts name the classes here
+    LEAF,
+    NEAR_PLANE,
+    TILE,
+    DrawList,  # noqa: F401
+    Lens,  # noqa: F401
+    Motions,  # noqa: F401
+    Planes,  # noqa: F401
+    SceneArrays,  # noqa: F401
+    VisibilityBuffer,  # noqa: F401
+    lean_options,
+    options,
+)
 
 _LEAVES_FROM = 12.0, 30.0  # px, area from which a triangle has leaves: loose, part of a closed body
 _TEXELS_OF_ONE = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle whose mask has 1.5 texels to a pixel
