@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -55,6 +56,26 @@ class ModelSession(Protocol):
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from what ``state`` returned, here or in another runtime."""
+
+
+class Loader(Protocol):
+    """The function ``load`` of a runtime's module."""
+
+    def __call__(
+        self, graph: Path, height: int, width: int, threads: int | None = None, precision: str | None = None
+    ) -> ModelSession:
+        """Load a model for one frame size.
+
+        Args:
+            graph: The model's ONNX file.
+            height: Of the frames, px.
+            width: Of the frames, px.
+            threads: CPU threads, None = all; ignored on a GPU.
+            precision: One of the module's ``PRECISIONS``; None: the module chooses.
+
+        Raises:
+            RuntimeUnavailable: The runtime cannot be used here, or refuses the graph or the precision.
+        """
 
 
 @runtime_checkable

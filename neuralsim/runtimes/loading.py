@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from neuralsim.runtimes.interface import RUNTIMES, ModelSession, RuntimeUnavailable, StatelessSession
+from neuralsim.runtimes.interface import RUNTIMES, Loader, ModelSession, RuntimeUnavailable, StatelessSession
 
 
 def unavailable_reason(runtime: str) -> str:
@@ -44,8 +44,8 @@ def load(runtime: str, graph: Path, height: int, width: int, threads: int | None
         RuntimeUnavailable: One line.
     """
     name, _, precision = runtime.partition(":")
-    session: ModelSession = import_module(_module(name)).load(graph, height, width, threads, precision or None)
-    return session
+    loader: Loader = import_module(_module(name)).load
+    return loader(graph, height, width, threads, precision or None)
 
 
 def stateless(runtime: str, graph: Path, threads: int | None = None, precision: str | None = None) -> StatelessSession:

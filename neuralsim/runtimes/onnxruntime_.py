@@ -91,13 +91,9 @@ def load(
 ) -> ModelSession:
     """Open ``graph``. Raises RuntimeUnavailable when ONNX Runtime refuses it, or CUDA where it is named.
 
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: CPU threads, None = all.
-        precision: One of ``PRECISIONS`` on the processor; "cuda", "cuda-fp16" or "cuda-fp32" on a GPU; None: on a GPU
-            if it can be used, else on the processor, where ``warning`` says why if the GPU package is installed.
+    Arguments are those of ``Loader``. ``precision``: one of ``PRECISIONS`` on the processor; "cuda", "cuda-fp16" or
+    "cuda-fp32" on a GPU; None: on a GPU if it can be used, else on the processor, where ``warning`` says why if the GPU
+    package is installed.
     """
     on_gpu, precision = _split(precision)
     why = cuda.unavailable_reason() if on_gpu is None else ""

@@ -130,12 +130,7 @@ def load(
 ) -> OpenVinoSession:
     """Compile ``graph`` for one frame size. Raises RuntimeUnavailable when OpenVINO refuses it.
 
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: CPU threads, None = all.
-        precision: One of ``PRECISIONS``; None: bf16 where the processor has it.
+    Arguments are those of ``Loader``. ``precision`` None: bf16 where the processor has it.
     """
     name = ""
 

@@ -304,13 +304,8 @@ def load(
 ) -> TorchSession:
     """Read ``graph`` for one frame size. Raises RuntimeUnavailable.
 
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: CPU threads, None = all.
-        precision: One of ``PRECISIONS``, on a GPU optionally with the suffix "-compiled"; None: fp16 on a GPU, else
-            fp32.
+    Arguments are those of ``Loader``. ``precision`` may have the suffix "-compiled" on a GPU; None: fp16 on a GPU, else
+    fp32.
     """
     precision = precision or ("fp16" if torch.cuda.is_available() else "fp32")
     kind = precision.removesuffix(_COMPILED)

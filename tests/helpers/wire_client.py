@@ -44,6 +44,16 @@ def camera(world, kind, parent=None, **attributes):
     return sensor, images
 """
 
+#: The start of a client that drives a car by itself, a tick at a time.
+ONE_CAR = """
+client.set_timeout(30.0)
+world = client.get_world()
+synchronous(world)
+library = world.get_blueprint_library()
+model3, places = library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()
+car = next(filter(None, (world.try_spawn_actor(model3, place) for place in places)))
+"""
+
 
 @contextmanager
 def serving(server: TownServer) -> Iterator[TownServer]:

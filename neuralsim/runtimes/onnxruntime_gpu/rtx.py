@@ -109,12 +109,7 @@ def load(
 ) -> DeviceSession:
     """Compile ``graph`` for this GPU; seconds, less from the cache. Raises RuntimeUnavailable.
 
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: Ignored: it is for the processor's runtimes.
-        precision: One of ``PRECISIONS``; None: the first.
+    Arguments are those of ``Loader``. ``precision`` None: the first of ``PRECISIONS``.
     """
     from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceSession
 

@@ -240,12 +240,7 @@ def load(
 ) -> TensorRtSession:
     """Load the engine of ``graph`` for this machine, built if there is none yet (minutes). Raises RuntimeUnavailable.
 
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: Ignored: it is for the processor's runtimes.
-        precision: One of ``PRECISIONS``; None: the first.
+    Arguments are those of ``Loader``. ``precision`` None: the first of ``PRECISIONS``.
     """
     with _runtime_errors():
         plan, name = _plan(graph, height, width, precision)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from helpers.wire_client import RawClient, finish, run_client, serving, start_client
+from helpers.wire_client import ONE_CAR, RawClient, finish, run_client, serving, start_client
 
 from neuralsim.lens import leftovers
 from neuralsim.lens.carla_wire import Address
@@ -20,17 +20,14 @@ from neuralsim.lens.run import LensServer
 from neuralsim.town.carla_server.process import TownServer
 from neuralsim.town.world import World
 
-DRIVE = """
-client.set_timeout(30.0)
-world = client.get_world()
-synchronous(world)
-library = world.get_blueprint_library()
-model3, places = library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()
-car = next(filter(None, (world.try_spawn_actor(model3, place) for place in places)))
+DRIVE = (
+    ONE_CAR
+    + """
 small = {"image_size_x": 96, "image_size_y": 64}
 def sensors():
     return sorted(actor.type_id for actor in world.get_actors().filter("sensor.*"))
 """
+)
 
 
 @pytest.fixture(scope="module")

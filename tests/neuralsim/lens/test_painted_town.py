@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from helpers.wire_client import run_client, serving
+from helpers.wire_client import ONE_CAR, run_client, serving
 
 from bridge.link.motion import reproject
 from bridge.messages import Frame
@@ -19,16 +19,13 @@ from neuralsim.town.frames import camera_of, frame_of
 from neuralsim.town.world import World
 
 #: A camera by the road and a moving one, of a size that is no multiple of the generator's.
-CAMERAS = """
-client.set_timeout(30.0)
-world = client.get_world()
-synchronous(world)
-library = world.get_blueprint_library()
-model3, places = library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()
-car = next(filter(None, (world.try_spawn_actor(model3, place) for place in places)))
+CAMERAS = (
+    ONE_CAR
+    + """
 car.apply_control(carla.VehicleControl(throttle=0.5))
 small = {"image_size_x": 90, "image_size_y": 60}
 """
+)
 
 
 @pytest.fixture(scope="module")
