@@ -65,9 +65,15 @@ def label_rooms(strips: np.ndarray) -> np.ndarray:
 
 
 def _wall(rng: np.random.Generator) -> np.ndarray:
-    """Return f64 (HEIGHT, WIDTH): plaster, or bricks four texels long."""
-    grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1), (0, 0), 1.0)
-    return np.asarray(0.2 + rng.uniform(0.03, 0.12) * grain)
+    """Return f64 (HEIGHT, WIDTH): bricks in courses, or plaster with stains and damp."""
+    blotches = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH)), (0, 0), 5.0)
+    front: np.ndarray = 0.2 + rng.uniform(0.02, 0.05) * blotches / blotches.std()
+    if rng.random() < 0.4:
+        front += 0.05 * rng.standard_normal((HEIGHT // 2, WIDTH // 4)).repeat(2, 0).repeat(4, 1)
+        front[::2] -= 0.06  # joints
+    else:
+        front += 0.02 * rng.standard_normal((HEIGHT, WIDTH))
+    return front
 
 
 def _window(
@@ -106,23 +112,31 @@ def _storey(rng: np.random.Generator) -> np.ndarray:
 
 
 def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
-    """Return f64 (37, wide): goods and figures on a ledge before a dim room with lamps, or a blind."""
-    inside = np.tile(np.linspace(-0.45, -0.75, 37)[:, None], (1, wide))
-    if rng.random() < 0.15:
-        inside[: int(rng.integers(14, 34))] = 0.15  # a blind
-        return inside
-    inside[3:5, int(rng.integers(2, 6)) :: int(rng.integers(7, 12))] = 0.5  # lamps under the ceiling
-    x = int(rng.integers(1, 4))
-    while x < wide - 4:
-        broad, tall = int(rng.integers(4, 9)), int(rng.integers(6, 25))
-        tone, end = rng.uniform(-0.55, 0.35), min(x + broad, wide - 1)
-        inside[34 - tall : 34, x:end] = tone + np.linspace(0.1, -0.15, tall)[:, None]
-        if tall > 16:  # a figure has a head
-            middle = (x + end) // 2
-            inside[30 - tall : 34 - tall, middle - 1 : middle + 2] = tone + 0.1
-        x = end + int(rng.integers(2, 8))
-    inside[34:] = -0.2  # the ledge
-    return cv2.GaussianBlur(inside, (0, 0), 0.7)
+    """Return f64 (37, wide): a blind, or a dim room with goods on a ledge or on shelves, behind reflections."""
+    kind = rng.choice(4, p=(0.15, 0.3, 0.25, 0.3))
+    inside = np.tile(np.linspace(-0.5, -0.8, 37)[:, None], (1, wide)) + rng.uniform(-0.1, 0.1)
+    if kind == 0:
+        inside[: int(rng.integers(18, 37))] = rng.uniform(-0.2, 0.15)
+    elif kind == 1:  # low goods, some tall
+        x = int(rng.integers(0, 6))
+        while x < wide - 3:
+            end = min(x + int(rng.integers(5, 18)), wide)
+            inside[35 - int(rng.integers(3, 13)) :, x:end] = rng.uniform(-0.6, 0.0)
+            x = end + int(rng.integers(0, 9))
+    elif kind == 2:  # shelves
+        for board in range(int(rng.integers(6, 10)), 36, int(rng.integers(8, 12))):
+            ends = np.cumsum(rng.integers(2, 8, wide))
+            for left, right in zip(ends, ends[1:], strict=False):
+                if left < wide:
+                    inside[board - int(rng.integers(1, 6)) : board, left:right] = rng.uniform(-0.7, -0.1)
+            inside[board] = -0.35
+    else:  # a room, its back wall and lamps
+        inside[12:30, wide // 6 : wide - wide // 5] += rng.uniform(0.05, 0.2)
+        inside[4, 3 :: int(rng.integers(11, 18))] = 0.3
+    inside[:22] += np.linspace(rng.uniform(0.0, 0.35), 0.0, 22)[:, None]  # the sky, and what is across the street
+    start, broad = int(rng.integers(0, wide)), int(rng.integers(4, 14))
+    inside[:, start : start + broad] += rng.uniform(-0.12, 0.12)
+    return cv2.GaussianBlur(inside, (0, 0), 0.8)
 
 
 def _ground_floor(rng: np.random.Generator) -> np.ndarray:
