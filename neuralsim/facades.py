@@ -7,6 +7,7 @@ SIGGRAPH 1983). The instance of a house determines which strips it has and where
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -66,14 +67,12 @@ def label_rooms(strips: np.ndarray) -> np.ndarray:
 
 def _wall(rng: np.random.Generator) -> np.ndarray:
     """Return f64 (HEIGHT, WIDTH): bricks in courses, or plaster with stains and damp."""
-    blotches = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH)), (0, 0), 5.0)
-    front: np.ndarray = 0.2 + rng.uniform(0.02, 0.05) * blotches / blotches.std()
+    stains, grain = (cv2.GaussianBlur(rng.normal(0.0, size, (HEIGHT, WIDTH)), (0, 0), size) for size in (3.0, 1.0))
+    front = 0.2 + rng.uniform(0.14, 0.28) * stains + rng.uniform(0.1, 0.28) * grain
     if rng.random() < 0.4:
-        front += 0.05 * rng.standard_normal((HEIGHT // 2, WIDTH // 4)).repeat(2, 0).repeat(4, 1)
-        front[::2] -= 0.06  # joints
-    else:
-        front += 0.02 * rng.standard_normal((HEIGHT, WIDTH))
-    return front
+        front += 0.08 * rng.standard_normal((HEIGHT // 2, WIDTH // 4)).repeat(2, 0).repeat(4, 1)
+        front[::2] -= 0.08  # joints
+    return np.asarray(np.maximum(front, -0.1))  # lighter than panes
 
 
 def _window(
@@ -121,22 +120,22 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
         x = int(rng.integers(0, 6))
         while x < wide - 3:
             end = min(x + int(rng.integers(5, 18)), wide)
-            inside[35 - int(rng.integers(3, 13)) :, x:end] = rng.uniform(-0.6, 0.0)
+            inside[35 - int(rng.integers(3, 13)) :, x:end] = rng.uniform(-0.6, 0.3)
             x = end + int(rng.integers(0, 9))
     elif kind == 2:  # shelves
         for board in range(int(rng.integers(6, 10)), 36, int(rng.integers(8, 12))):
             ends = np.cumsum(rng.integers(2, 8, wide))
-            for left, right in zip(ends, ends[1:], strict=False):
+            for left, right in pairwise(ends.tolist()):
                 if left < wide:
-                    inside[board - int(rng.integers(1, 6)) : board, left:right] = rng.uniform(-0.7, -0.1)
-            inside[board] = -0.35
+                    inside[board - int(rng.integers(1, 6)) : board, left:right] = rng.uniform(-0.7, 0.25)
+            inside[board] = -0.2
     else:  # a room, its back wall and lamps
         inside[12:30, wide // 6 : wide - wide // 5] += rng.uniform(0.05, 0.2)
         inside[4, 3 :: int(rng.integers(11, 18))] = 0.3
     inside[:22] += np.linspace(rng.uniform(0.0, 0.35), 0.0, 22)[:, None]  # the sky, and what is across the street
     start, broad = int(rng.integers(0, wide)), int(rng.integers(4, 14))
-    inside[:, start : start + broad] += rng.uniform(-0.12, 0.12)
-    return cv2.GaussianBlur(inside, (0, 0), 0.8)
+    inside[:, start : start + broad] += rng.uniform(-0.25, 0.25)
+    return np.asarray(cv2.GaussianBlur(inside, (0, 0), 0.45))
 
 
 def _ground_floor(rng: np.random.Generator) -> np.ndarray:

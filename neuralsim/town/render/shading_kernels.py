@@ -39,7 +39,7 @@ _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bu
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
-_THROUGH_LEAVES = 0.25
+_THROUGH_LEAVES = 0.1
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
