@@ -68,10 +68,10 @@ def label_rooms(strips: np.ndarray) -> np.ndarray:
 def _wall(rng: np.random.Generator) -> np.ndarray:
     """Return f64 (HEIGHT, WIDTH): bricks in courses, or plaster with stains and damp."""
     stains, grain = (cv2.GaussianBlur(rng.normal(0.0, size, (HEIGHT, WIDTH)), (0, 0), size) for size in (3.0, 1.0))
-    front = 0.2 + rng.uniform(0.14, 0.28) * stains + rng.uniform(0.1, 0.28) * grain
+    front = 0.2 + rng.uniform(0.05, 0.12) * stains + rng.uniform(0.05, 0.14) * grain
     if rng.random() < 0.4:
-        front += 0.08 * rng.standard_normal((HEIGHT // 2, WIDTH // 4)).repeat(2, 0).repeat(4, 1)
-        front[::2] -= 0.08  # joints
+        front += 0.05 * rng.standard_normal((HEIGHT // 2, WIDTH // 4)).repeat(2, 0).repeat(4, 1)
+        front[::2] -= 0.05  # joints
     return np.asarray(np.maximum(front, -0.1))  # lighter than panes
 
 

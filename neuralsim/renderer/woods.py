@@ -16,7 +16,7 @@ from bridge.ego_camera import EGO_CAMERA
 from bridge.tags import Tag
 
 _SPACING = 7.0  # m, side of a cell of the lattice; each has one tree
-_LEAST, _RANGE = 4.0, 4.5  # m, height of the lowest tree, and how much higher the highest is
+_LEAST, _RANGE = 4.0, 5.0  # m, height of the lowest tree, and how much higher the highest is
 _UNDERGROWTH = 3.2  # m, height between crowns
 _BUNCHES = 3.1, 1.1  # m, sides of the cells of the noise in crowns: of boughs, and of bunches of leaves
 _LEAF = 0.3  # m, side of a cell of the noise along their outline
@@ -68,12 +68,12 @@ def _tree(x, y):  # type: ignore[no-untyped-def]
     for i in range(i0, i0 + 2):
         for j in range(j0, j0 + 2):
             size = _hash(i, j, 1)
-            radius = 0.5 + 0.25 * size
+            radius = 0.6 + 0.22 * size
             east, north = u - i - 0.35 - 0.3 * _hash(i, j, 2), v - j - 0.35 - 0.3 * _hash(i, j, 3)
             away = (east * east + north * north) / (radius * radius)
             if away < 1.0:
                 top = _LEAST + _RANGE * _hash(i, j, 4)
-                top -= (1.0 - np.sqrt(1.0 - away)) * radius * _SPACING
+                top -= (top - _UNDERGROWTH) * away
                 if top > height:
                     height, number = top, _hash(i, j, 5)
     return height, number
@@ -115,7 +115,7 @@ def _plant(before, tag, depth, view, green, guide):  # type: ignore[no-untyped-d
             crown, number = _tree(east, north)
             bough, bunch = _bunch(east, north, high, _BUNCHES[0]), _bunch(east, north, high, _BUNCHES[1])
             leaf = _hash(int(np.floor((east + north) / _LEAF)), int(np.floor(high / _LEAF)), 6)
-            if is_open and high > crown + _RAGGED * (bough + bunch + leaf - 0.5):
+            if is_open and high > crown + _RAGGED * (0.5 * bunch + leaf - 0.5):
                 tag[y, x] = _SKY
                 guide[y, x] = 0
                 continue
