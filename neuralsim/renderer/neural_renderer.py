@@ -21,7 +21,8 @@ from neuralsim.base.log import logger
 from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
-from neuralsim.renderer import antialiasing, colour_clamp, fog, glow, rain, sky, upscaling, weather_style
+from neuralsim.models.classes import Channel
+from neuralsim.renderer import antialiasing, colour_clamp, fog, glow, rain, sky, upscaling, weather_style, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import sharpen
@@ -407,6 +408,12 @@ class NeuralRenderer:
             tensors["guide"] = self._guide(frame, tensors["tag"])
             if self._pixels is None:  # else the graph ignores the past
                 tensors["motion"] = _hide_lights(tensors["motion"], tensors["tag"], tensors["guide"])
+            if Tag.VEGETATION in dict(self._remap.pairs).values() and "depth" in tensors:
+                tensors["guide"] = tensors["guide"].copy()  # else that of frames without an edit
+                view = woods.View(np.asarray(camera.pose, np.float64), *lens[1:])
+                green = self._style[Channel.VEGETATION]
+                before = self._whole(frame.planes["tag"])
+                woods.plant(before, tensors["tag"], tensors["depth"], view, green, tensors["guide"])
         tensors["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         tensors["style"] = np.ascontiguousarray(self._style, np.float32)
         if "blend" in self.card.inputs:

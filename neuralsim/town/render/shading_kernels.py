@@ -44,7 +44,7 @@ _PANE = -0.15  # of -1..1: what is darker in a front is a pane
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.12, 0.2
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
-_THROUGH_LEAVES = 0.4
+_THROUGH_LEAVES = 0.1
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0

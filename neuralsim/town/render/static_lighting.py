@@ -156,7 +156,7 @@ class Backdrops:
         for lane in lanes:
             self._wear(tone, lane, rng)
         tone = np.asarray(cv2.GaussianBlur(tone, (3, 3), 0.0), np.uint8)
-        for tags, reach, depth in (((Tag.BUILDING, Tag.WALL, Tag.VEGETATION), 1.6, 0.75), ((Tag.SIDEWALK,), 0.7, 0.3)):
+        for tags, reach, depth in (((Tag.BUILDING, Tag.WALL, Tag.VEGETATION), 1.6, 0.75), ((Tag.SIDEWALK,), 0.5, 0.15)):
             mask = self._footprint(tags, shape)
             side = max(3, int(reach / self._cell) | 1)
             near = cv2.blur(cv2.blur(mask, (side, side)), (side, side))

@@ -88,8 +88,8 @@ def test_a_wrong_remap_is_one_line_of_wrong_usage(
         assert errors.count("\n") == 1
 
 
-def test_buildings_are_rendered_as_vegetation_from_one_frame_to_the_next() -> None:
-    remap = Remap.parse("buildings=vegetation")
+def test_buildings_are_rendered_as_meadows_from_one_frame_to_the_next() -> None:
+    remap = Remap.parse("buildings=terrain")
     renderer, expected = (NeuralRenderer(runtime="onnxruntime", threads=1) for _ in range(2))
     frames = [street(number) for number in range(1, 6)]
     frames[3].planes["tag"].flags.writeable = False  # like frames of the link
