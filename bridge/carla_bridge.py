@@ -13,8 +13,7 @@ from typing import Any
 
 import carla
 
-from bridge.carla_client.camera_rig import SensorTimeout
-from bridge.carla_client.connection import VERSION, connect, lost_server_message, watch_server
+from bridge.carla_client.connection import connect, lost_server_message, watch_server
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.scenario_hooks import ScenarioHooks
@@ -26,6 +25,7 @@ from bridge.process.lifetime import BridgeError, Lifetime, end
 from bridge.process.options import parse
 
 _MAX_PORTS = 10  # that are tried
+CLOSE_SECONDS = 25.0  # within which even a slow server is restored: two calls of ``CLOSE_TIMEOUT``, and some time
 
 MakeDirector = Callable[[Path], ScenarioHooks]
 
@@ -89,22 +89,24 @@ def serve(options: BridgeOptions, make_director: MakeDirector | None = None) -> 
             client = connect(options.carla)
             watch_server(options.carla, lambda: lifetime.over)
             director = _director(options, make_director)
-            with CarlaBridge(client, _settings(options, director), director) as bridge:
+            hurried, lifetime.grace = lifetime.grace, CLOSE_SECONDS  # nothing leaves a server synchronous, not even ^C
+            with CarlaBridge(client, _settings(options, director), director, lambda: lifetime.over) as bridge:
+                lifetime.grace = hurried
                 addresses = {"carla": options.carla, "frames": frames.endpoint, "controls": controls.endpoint}
                 text = "bridge ready: CARLA {0} at {carla}, frames on {frames}, controls on {controls}"
-                options.announce("ready", addresses, text.format(VERSION, **addresses))
+                options.announce("ready", addresses, text.format(client.get_server_version(), **addresses))
                 pace = FramePacer(1.0 / bridge.delta) if options.realtime else None
                 run(bridge, frames, controls, lambda: lifetime.over, pace, options.frames, options.hand_over_at)
                 if options.scenario is not None:
                     result = bridge.result()
                     options.announce("verdict", result, f"scenario over: {json.dumps(result)}")
-    except (BridgeError, LinkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (RuntimeError, SensorTimeout) as error:
+                lifetime.grace = CLOSE_SECONDS
+    except (LinkError, RuntimeError) as error:
         if lifetime.over:
             return 0
-        print(lost_server_message(options.carla, str(error).partition("\n")[0]), file=sys.stderr)
+        text = str(error).partition("\n")[0]
+        is_ours = isinstance(error, (BridgeError, LinkError))
+        print(text if is_ours else lost_server_message(options.carla, text), file=sys.stderr)
         return 1
     return 0
 

@@ -7,22 +7,36 @@ from numba import njit
 
 from bridge.link.motion import Movers, PoseMotion, from_flow
 from bridge.messages import Camera
-from bridge.tags import Tag
+from bridge.tags import COUNT, Tag
 
+#: By a server's tag: ours. What no table knows is OTHER; of CARLA 1.0's, 29 is Rock (its ``ObjectLabel.h``).
+_KNOWN = np.full(256, Tag.OTHER, np.uint8)
+_KNOWN[:COUNT] = range(COUNT)
+_LAST, _OTHER = np.uint8(COUNT - 1), np.uint8(Tag.OTHER)
+_NEWER = {29: Tag.TERRAIN}
+_KNOWN[list(_NEWER)] = list(_NEWER.values())
 _UNCOUNTED = np.zeros(256, np.bool_)  # by tag: surfaces that are no things; a server's pieces of road have ids, too
 _UNCOUNTED[[Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER]] = True
 
 
 @njit(cache=True, nogil=True)
-def split_instance(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
-    """Decode instance segmentation: the tag is in R, the id is G + 256 B; 0 for surfaces that are no things."""
+def split_instance(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> int:
+    """Decode instance segmentation: the tag is in R, the id is G + 256 B; 0 for surfaces that are no things.
+
+    Returns the server's largest tag that is in no table and was taken for OTHER, 0 if there is none.
+    """
+    unknown = 0
     for k in range(words.size):
         word = words[k]
-        tag[k] = np.uint8(word >> np.uint32(16))
+        raw = np.uint8(word >> np.uint32(16))
+        tag[k] = _KNOWN[raw]
+        if raw > _LAST and tag[k] == _OTHER:
+            unknown = max(unknown, int(raw))
         ident = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
             (word & np.uint32(0xFF)) << np.uint32(8)
         )
         instance[k] = np.uint16(0) if _UNCOUNTED[tag[k]] else ident
+    return unknown
 
 
 @njit(cache=True, nogil=True)

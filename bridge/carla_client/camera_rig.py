@@ -63,8 +63,9 @@ def flow_is_exact(world: carla.World) -> bool:
     The embedded town does; CARLA's own passes through half floats (``OpticalFlowCamera.cpp``): steps of up to half a
     pixel in an image of 512 pixels.
     """
-    blueprint = world.get_blueprint_library().find("sensor.camera.optical_flow")
-    return bool(blueprint.has_attribute("exact"))
+    return any(
+        kind.has_attribute("exact") for kind in world.get_blueprint_library().filter("sensor.camera.optical_flow")
+    )
 
 
 class _Sensor:
@@ -122,6 +123,7 @@ class CameraRig:
         self._pose: np.ndarray | None = None  # of the last image
         self._previous_pose: np.ndarray | None = None
         self._move = PoseMotion()
+        self.unknown_tag = 0  # one of the last image that no table knows
         shape = self._height, self._width
         self._buffers: dict[str, np.ndarray] = {
             "tag": np.zeros(shape, np.uint8),
@@ -182,7 +184,7 @@ class CameraRig:
         buffers = self._buffers
         if "instance_segmentation" in images:
             words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
-            split_instance(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
+            self.unknown_tag = split_instance(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
         if "depth" in images:
             decode_depth(np.frombuffer(images["depth"].raw_data, "<u4"), buffers["depth"].reshape(-1))
             if "instance_segmentation" in images:

@@ -14,7 +14,9 @@ import msgpack
 
 from bridge.process.lifetime import BridgeError
 
-VERSION = "0.9.16"
+#: Versions whose servers this bridge knows, by their beginnings, with a car that each has (0.10's
+#: ``Docs/catalogue_vehicles.md``). Each needs the client of the same version; PyPI has that of the first alone.
+VERSIONS = {"0.9.16": "vehicle.tesla.model3", "0.10": "vehicle.lincoln.mkz", "1.0": "vehicle.lincoln.mkz"}
 _ARRAY_OF_FOUR = b"\x94"  # first byte of a response from CARLA's rpclib: a msgpack array of four
 KEEPALIVE_INTERVAL = 4.0  # s between two requests on a connection that only watches the server
 CONNECT_TIMEOUT = 5.0  # s
@@ -40,8 +42,14 @@ def connect(address: str) -> carla.Client:
         version = client.get_server_version()
     except RuntimeError:
         raise BridgeError(unreachable) from None
-    if version.partition("-")[0] != VERSION:
-        raise BridgeError(f"the server at {address} is CARLA {version}, this bridge needs {VERSION}")
+    if not version.startswith(tuple(VERSIONS)):
+        raise BridgeError(f"the server at {address} is CARLA {version}, this bridge needs {', '.join(VERSIONS)}")
+    installed = client.get_client_version()
+    if version.partition("-")[0] != installed.partition("-")[0]:
+        raise BridgeError(
+            f"the server at {address} is CARLA {version}, the installed package carla {installed}: install the wheel "
+            "in PythonAPI/carla/dist of that server's release"
+        )
     client.set_timeout(CALL_TIMEOUT)
     return client
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import radians
 from typing import Any, Protocol, TypeVar
 
@@ -34,7 +35,7 @@ from bridge.messages import Control, Ego, Frame, Lights
 from bridge.weather import needs_headlamps
 
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some frames may be skipped
-CLOSE_TIMEOUT = 1.0  # s per call while closing
+CLOSE_TIMEOUT = 10.0  # s per call while closing: a server left synchronous seems to hang
 BRAKE_LIGHT_FROM = 0.02  # position of the brake pedal that turns the brake lights on
 SPAWN_CLEARANCE = 10.0  # m, Manhattan distance to other road users at a respawn
 
@@ -89,10 +90,15 @@ class CarlaBridge:
         client: The client of the server.
         settings: What to drive with and what to publish.
         director: Spawns and drives the ego instead of the bridge.
+        over: Whether to give up while starting, which raises ``BridgeError``.
     """
 
     def __init__(
-        self, client: carla.Client, settings: BridgeSettings | None = None, director: ScenarioHooks | None = None
+        self,
+        client: carla.Client,
+        settings: BridgeSettings | None = None,
+        director: ScenarioHooks | None = None,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = settings = settings or BridgeSettings()
         self.delta = 1.0 / settings.fps
@@ -110,7 +116,7 @@ class CarlaBridge:
         self._client = client
         client.set_timeout(STARTUP_TIMEOUT)  # any call before the first images may have to wait for compilation
         world = client.get_world()
-        self._clock = WorldClock(client, world, self.delta)
+        self._clock = WorldClock(client, world, self.delta, over)
         try:
             self._clock.start()
             self.map: carla.Map = world.get_map()
@@ -184,6 +190,7 @@ class CarlaBridge:
 
     def drive(self) -> None:
         """Send the pedals of the scenario, the autopilot or the driver to the server."""
+        self._notify_if(self._clock.hold())
         pedals = None if self._director is None else self._director.drive(self._surroundings, self.delta)
         if self._director is not None or self.sequence % self._weather_interval == 0:
             self._weather.refresh()
@@ -228,14 +235,14 @@ class CarlaBridge:
         self._is_closed = True
         self._client.set_timeout(CLOSE_TIMEOUT)
         parts = [*self._parts, *([] if self._director is None else [self._director])]
-        for part in parts:
-            with contextlib.suppress(RuntimeError):
-                part.stop()
-        actors = [actor for part in parts for actor in part.actors]
-        with contextlib.suppress(RuntimeError):
-            self._client.apply_batch_sync([carla.command.DestroyActor(actor.id) for actor in reversed(actors)])
-        with contextlib.suppress(RuntimeError):
-            self._clock.restore()
+        steps: list[Callable[[], object]] = [part.stop for part in parts]
+        steps += [partial(self._destroy, part) for part in reversed(parts)]
+        for step in (*steps, self._clock.restore):
+            with contextlib.suppress(Exception):  # whatever fails, the others are done
+                step()
+
+    def _destroy(self, part: _Part) -> None:
+        self._client.apply_batch_sync([carla.command.DestroyActor(actor.id) for actor in reversed(part.actors)])
 
     def __enter__(self) -> CarlaBridge:
         return self
@@ -321,6 +328,7 @@ class CarlaBridge:
         camera, planes = self._sensors.decode(view, images)
         objects = self._surroundings.objects(camera, planes)
         self._sensors.add_motion(view, camera, planes, self._surroundings.movers)
+        self._notify_if(self._sensors.unknown_tags())
         frame = Frame(
             sequence=self.sequence,
             sim_frame=self._snapshot.frame,

@@ -7,6 +7,7 @@ from typing import Any
 import carla
 
 from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.connection import VERSIONS
 from bridge.carla_client.routing.spawn_points import SpawnPoints
 from bridge.messages import Ego
 from bridge.process.lifetime import BridgeError
@@ -106,7 +107,8 @@ def spawn_ego(world: carla.World, spawn_points: SpawnPoints, vehicle: str) -> An
     ]
     if not cars:
         raise BridgeError("this server has no car to drive")
-    blueprint = next((car for car in cars if car.id == vehicle), cars[0])
+    by_id = {car.id: car for car in cars}
+    blueprint = next((by_id[name] for name in (vehicle, *VERSIONS.values()) if name in by_id), cars[0])
     if blueprint.has_attribute("role_name"):
         blueprint.set_attribute("role_name", "hero")
     for point in spawn_points:

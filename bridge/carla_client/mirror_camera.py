@@ -65,12 +65,11 @@ class RearMirror:
         width, height = MIRROR
         # Half a tick less, so that rounding in the sum of steps cannot miss the tick.
         interval = (_INTERVAL - 0.5) * self._delta
-        settings = {"image_size_x": width, "image_size_y": height, "fov": _FOV, "sensor_tick": interval}
-        settings |= {"bloom_intensity": 0.0, "lens_flare_intensity": 0.0}
+        settings: dict[str, Any] = {"image_size_x": width, "image_size_y": height, "fov": _FOV, "sensor_tick": interval}
+        settings |= {"bloom_intensity": 0.0, "lens_flare_intensity": 0.0, "neuralsim_style": "off"}
         for name, value in settings.items():
-            blueprint.set_attribute(name, str(value))
-        if blueprint.has_attribute("neuralsim_style"):
-            blueprint.set_attribute("neuralsim_style", "off")
+            if blueprint.has_attribute(name):
+                blueprint.set_attribute(name, str(value))
         set_sensor_role(blueprint)
         half = self._ego.bounding_box.extent
         location = carla.Location(-1.02 * half.x, 0.0, 1.2 * half.z / CAR_HALF_HEIGHT)

@@ -49,6 +49,7 @@ class SensorRigs:
             name: CameraRig(world, vehicle, spec, jitter, uses_flow=flow) for name, spec in extra_cameras.items()
         }
         self.mirror = RearMirror(world, vehicle, delta)
+        self._unknown = set[int]()
 
     @property
     def actors(self) -> list[Any]:
@@ -84,7 +85,7 @@ class SensorRigs:
                 for rig, images_of_rig in zip(rigs, images, strict=True):
                     rig.decode(images_of_rig)
                 return clock.snapshot()
-        raise BridgeError("the server's cameras send nothing; is it running without rendering?")
+        raise BridgeError("the server's cameras send nothing: is the port after its RPC port (2001) closed?")
 
     def gather(self, frame: int) -> Images:
         """Return the images of tick ``frame``. Raises ``SensorTimeout``."""
@@ -99,6 +100,12 @@ class SensorRigs:
     ) -> None:
         """Compute the motion of a view's decoded planes, where no flow camera did; ``movers`` is called then."""
         self._rigs()[view].add_motion(camera, planes, movers)
+
+    def unknown_tags(self) -> str:
+        """Return one line for a semantic tag of the server that is unknown here, once for each; else ""."""
+        new = {rig.unknown_tag for rig in self._rigs().values() if rig.unknown_tag} - self._unknown
+        self._unknown |= new
+        return f"The server's tag {max(new)} is unknown here: rendered as OTHER" if new else ""
 
     def select_planes(self, control: Control) -> None:
         """Select the planes of the driver's camera that ``control`` requests."""

@@ -24,7 +24,9 @@ class VehicleGeometry(NamedTuple):
     def of(cls, vehicle: Any, physics: Any) -> VehicleGeometry:
         """Return the geometry of a ``carla.Vehicle`` with this ``carla.VehiclePhysicsControl`` (None: unknown)."""
         extent = vehicle.bounding_box.extent
-        lock = 0.0 if physics is None else radians(max(wheel.max_steer_angle for wheel in physics.wheels))
+        lock = (
+            0.0 if physics is None else radians(max((wheel.max_steer_angle for wheel in physics.wheels), default=0.0))
+        )
         return cls(extent.x, extent.y, WHEELBASE_SHARE * extent.x, lock or DEFAULT_STEERING_LOCK)
 
 

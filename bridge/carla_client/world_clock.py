@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import carla
 
 from bridge.carla_client.camera_rig import SENSOR_ROLE
+from bridge.process.lifetime import BridgeError
 
 LIVENESS_WAIT = 0.5  # s within which a running bridge makes a tick
+MAX_RESETS = 3  # of settings that others have changed: two bridges must not do so for ever
+NOTICE = "Another client had changed the server's mode or step: they are set again"
 START_FRAME_MULTIPLE = 12  # a drive begins at a multiple of this frame; more ticks than a client needs for sync mode
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
 
@@ -33,8 +36,12 @@ def _quiet_library() -> Iterator[None]:
 class WorldClock:
     """Ticks ``world`` in steps of ``delta`` seconds, and restores its settings at the end."""
 
-    def __init__(self, client: carla.Client, world: carla.World, delta: float) -> None:
-        self._client, self._world, self._delta = client, world, delta
+    def __init__(self, client: carla.Client, world: carla.World, delta: float, over: Callable[[], bool]) -> None:
+        self._client, self._world, self._delta, self._over = client, world, delta, over
+        self._step: float | None = delta  # s, None: as long as real time demands
+        self._newest = 0  # number of the last tick
+        self._is_disturbed = False  # the last tick was not as it should be
+        self._resets = 0
         self._old_settings = world.get_settings()
         if self._old_settings.synchronous_mode and not self._is_ticking():
             # A killed master has left the mode behind: a CARLA server never leaves it by itself.
@@ -48,9 +55,7 @@ class WorldClock:
         size, so the number of these ticks varies. Advancing to a multiple makes every drive in a newly loaded town
         begin in the same state.
         """
-        settings = self._world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, self._delta
-        self._world.apply_settings(settings)
+        self._apply()
         self._advance_to_multiple()
         self._remove_leftovers()
 
@@ -65,22 +70,54 @@ class WorldClock:
 
     def follow_real_time(self, follow: bool) -> None:
         """Let each step last as long as the real time since the last one, or ``delta`` seconds again."""
-        settings = self._world.get_settings()
-        settings.fixed_delta_seconds = None if follow else self._delta
+        self._step = None if follow else self._delta
         with _quiet_library():
-            self._world.apply_settings(settings)
+            self._apply()
+
+    def _apply(self) -> None:
+        settings = self._world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, self._step
+        settings.no_rendering_mode = False  # a script may have left it behind: cameras would send nothing
+        # Else the physics would advance less than the step (CARLA's documentation, "Physics substepping").
+        least = self._delta / max(settings.max_substeps, 1)
+        settings.max_substep_delta_time = max(settings.max_substep_delta_time, least)
+        self._world.apply_settings(settings)
 
     def tick(self, timeout: float) -> int:
-        """Advance by one step; return the frame's number."""
-        return int(self._world.tick(timeout))
+        """Advance by one step; return the frame's number. Raises ``BridgeError`` when asked to end while starting."""
+        if timeout == STARTUP_TIMEOUT and self._over():
+            raise BridgeError("ended while it was starting")
+        number = int(self._world.tick(timeout))
+        delta = self.snapshot().timestamp.delta_seconds
+        self._is_disturbed = number != self._newest + 1 or (self._step is not None and abs(delta - self._step) > 1e-6)
+        self._newest = number
+        return number
+
+    def hold(self) -> str:
+        """Set mode and step again where another client has changed them, as scripts do at their end; return a notice.
+
+        The server is asked only after a tick that was not as it should be.
+        """
+        if not self._is_disturbed or self._resets == MAX_RESETS:
+            return ""
+        self._is_disturbed = False
+        settings = self._world.get_settings()
+        if settings.synchronous_mode and abs((settings.fixed_delta_seconds or 0.0) - (self._step or 0.0)) < 1e-6:
+            return ""
+        self._resets += 1
+        self._apply()
+        return NOTICE
 
     def snapshot(self) -> Any:
         """Return the state of all actors at the last tick."""
         return self._world.get_snapshot()
 
     def restore(self) -> None:
-        """Restore the settings that the server had before; asynchronous ones if nobody ticked then."""
-        self._world.apply_settings(self._old_settings)
+        """Restore the settings that the server had before; asynchronous ones if nobody ticked then.
+
+        Of the world of now: the client refuses that of an episode which another client has ended.
+        """
+        self._client.get_world().apply_settings(self._old_settings)
 
     def _is_ticking(self) -> bool:
         """Return whether another client ticks."""

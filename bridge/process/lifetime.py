@@ -33,12 +33,13 @@ def end(code: int) -> NoReturn:
 class Lifetime:
     """A handler that turns SIGINT and SIGTERM into ``over``; ``grace`` seconds later the process exits unconditionally.
 
-    ``with_parent``: the end of the parent process counts as SIGTERM. Must be created in the main thread.
+    ``with_parent``: the end of the parent process counts as SIGTERM. Must be created in the main thread. ``grace`` may
+    be raised before work that must be finished.
     """
 
     def __init__(self, with_parent: bool = False, grace: float = 0.8) -> None:
         self._over = threading.Event()
-        self._grace = grace
+        self.grace = grace
         self._parent = parent_pid() if with_parent else 0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -65,7 +66,9 @@ class Lifetime:
     def _watch(self) -> None:
         os.read(self._wake_read, 1)
         self._over.set()
-        time.sleep(self._grace)
+        begun = time.monotonic()
+        while time.monotonic() < begun + self.grace:
+            time.sleep(0.05)
         os._exit(0)
 
     def _watch_parent(self) -> None:

@@ -15,7 +15,7 @@ from bridge.link.transport import FrameSubscriber, control_endpoint
 from neuralsim.base.machine import cores
 from neuralsim.session.child_options import bridge_options, town_options
 from neuralsim.session.options import DriveOptions
-from neuralsim.session.processes import GRACE, Child, ProcessError, Processes, Templates
+from neuralsim.session.processes import GRACE, SERVER_GRACE, Child, ProcessError, Processes, Templates
 from neuralsim.session.render_loop import DriveError, RenderLoop
 from neuralsim.session.renderer_loading import (
     MANY_CORES,
@@ -61,6 +61,7 @@ class DriveSession(RenderLoop):
         self.fps = options.fps or RATE  # simulated ticks per second; final once there are frames
         self.verdict: dict[str, Any] = {}  # the scenario's result, once it is over
         self.processes = Processes(templates)
+        self.processes.grace = GRACE if options.carla is None else SERVER_GRACE
         self._recovers = not options.headless and options.scenario is None  # those must be reproducible
         self._forks = self._recovers or templates is not None
         self._restarts: list[float] = []  # times, s
@@ -141,7 +142,7 @@ class DriveSession(RenderLoop):
                 self.processes.end_children(keep=self._town)  # the next bridge cleans up there
             else:
                 # Without its peer, a process of ours has nothing to clean up.
-                self.processes.end_children(grace=GRACE if external else 0.0)
+                self.processes.end_children(grace=None if external else 0.0)
                 self._town = None
             if self.options.carla is not None and not _listens(self.options.carla):
                 self._ending.wait(_RETRY)

@@ -26,6 +26,7 @@ _WORK = 0.05  # s of CPU time that count as work rather than idling
 _LAST_OUTPUT = 0.3  # seconds that a dying process gets to finish its error line
 _LONGEST = 64  # bytes of the temporary folder's path; a socket path has at most 107
 GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in total
+SERVER_GRACE = 26.0  # the same for a bridge that leaves a CARLA server as it was, which takes a slow one a while
 
 
 class ProcessError(RuntimeError):
@@ -188,6 +189,7 @@ class Processes:
 
     def __init__(self, templates: Templates | None = None) -> None:
         self.children: list[Child] = []
+        self.grace = GRACE  # s from SIGTERM to SIGKILL
         self._is_owner = templates is None
         self._templates = Templates() if templates is None else templates
         self._folder: Path | None = None
@@ -243,14 +245,14 @@ class Processes:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def end_children(self, grace: float = GRACE, keep: Child | None = None) -> None:
-        """End all children except ``keep``: SIGTERM to all at once, SIGKILL after ``grace`` seconds."""
+    def end_children(self, grace: float | None = None, keep: Child | None = None) -> None:
+        """End all children except ``keep``: SIGTERM to all at once, SIGKILL after ``grace`` or ``self.grace`` s."""
         ending = [child for child in self.children if child is not keep]
         for child in ending:
             if child.process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     child.process.terminate()
-        until = time.monotonic() + grace
+        until = time.monotonic() + (self.grace if grace is None else grace)
         for child in ending:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(until - time.monotonic(), 0.0))

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from bridge.image_decoding import split_instance
 from bridge.tags import COLOURS, COUNT, MOVERS, Tag, tag_by_name
 
 ROOT = Path(__file__).parents[2]
@@ -45,3 +46,12 @@ def test_new_class_needs_one_line_in_each_of_two_tables(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "bridge.tags", tags)
     classes = with_line("neuralsim/models/classes.py", "Tag.GUARD_RAIL", "    Tag.TRAM: Channel.VEHICLE,")
     assert classes.CARLA_TO_CHANNEL[29] == classes.Channel.VEHICLE
+
+
+def test_tags_of_newer_servers_are_known_or_other() -> None:
+    """CARLA 1.0's Rock is terrain; what no table knows is OTHER, and is returned for one line to the driver."""
+    raw = np.array([14, 29, 40, 200], np.uint32)
+    tag, instance = np.zeros(4, np.uint8), np.zeros(4, np.uint16)
+    assert split_instance(raw << 16 | 5 << 8, tag, instance) == 200
+    assert tag.tolist() == [Tag.CAR, Tag.TERRAIN, Tag.OTHER, Tag.OTHER]
+    assert split_instance(np.array([14 << 16, 29 << 16], np.uint32), tag[:2], instance[:2]) == 0

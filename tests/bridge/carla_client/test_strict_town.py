@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import carla
 import numpy as np
 import pytest
-from helpers.bridge_processes import TRUE_FLOW, advance, end, start, start_town
+from helpers.bridge_processes import TRUE_FLOW, advance, end, start, start_bridge, start_town, wait_for
 
 from bridge.carla_client.camera_rig import SENSOR_ROLE, CameraRig, RigSpec
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
+from bridge.carla_client.world_clock import NOTICE
 from bridge.messages import Control, Frame
+from bridge.process.lifetime import BridgeError
 from bridge.tags import MOVERS, Tag
 from neuralsim.evaluation.measures import warping_error
 from neuralsim.models.warp import still_visible
@@ -30,10 +36,15 @@ MAX_ERROR = {"static": 0.1, "vehicle": 0.5, "walker": 0.5}  # px, mean
 
 
 @pytest.fixture(scope="module")
-def town() -> Iterator[str]:
+def started() -> Iterator[tuple[subprocess.Popen[str], str]]:
     process, address = start_town(strict=True, program=(TRUE_FLOW,))
-    yield address
+    yield process, address
     end(process)
+
+
+@pytest.fixture(scope="module")
+def town(started: tuple[subprocess.Popen[str], str]) -> str:
+    return started[1]
 
 
 class TrueMotion:
@@ -120,6 +131,88 @@ def test_simulator_image_has_no_glare(town: str) -> None:
         (camera,) = bridge._ego.actor.get_world().get_actors().filter("sensor.camera.rgb")
         for name in ("bloom_intensity", "lens_flare_intensity", "motion_blur_intensity"):
             assert float(camera.attributes[name]) == 0.0
+
+
+def asynchronous(address: str) -> bool:
+    settings = connect(address).get_world().get_settings()
+    return not settings.synchronous_mode and not settings.fixed_delta_seconds
+
+
+def test_settings_are_restored_by_a_slow_server_and_after_failures(
+    started: tuple[subprocess.Popen[str], str],
+) -> None:
+    """Whatever fails before, and however long a call takes, up to ten seconds."""
+    process, town = started
+    bridge = CarlaBridge(connect(town), BridgeSettings((64, 32)))
+    advance(bridge)
+
+    def fail() -> None:
+        raise ValueError("a part of the bridge that fails")
+
+    bridge._collisions.stop = fail  # type: ignore[method-assign]
+    process.send_signal(signal.SIGSTOP)
+    threading.Timer(2.5, process.send_signal, (signal.SIGCONT,)).start()
+    bridge.close()
+    assert asynchronous(town)
+    assert not sensors(connect(town).get_world())
+
+
+def test_settings_of_another_client_are_set_again(town: str) -> None:
+    """Scripts such as CARLA's generate_traffic.py make the server asynchronous at their end."""
+    with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:
+        advance(bridge, 3)
+        world = connect(town).get_world()
+        theirs = world.get_settings()
+        for synchronous, delta in ((False, None), (True, 0.2)):
+            theirs.synchronous_mode, theirs.fixed_delta_seconds = synchronous, delta
+            world.apply_settings(theirs)
+            notices = {advance(bridge).notice for _ in range(4)}
+            assert NOTICE in notices
+            now = world.get_settings()
+            assert (now.synchronous_mode, now.fixed_delta_seconds) == (True, pytest.approx(1 / 30))
+            times = [advance(bridge).sim_time for _ in range(3)]
+            assert np.diff(times) == pytest.approx(1 / 30, abs=1e-5)
+    assert asynchronous(town)
+
+
+def test_a_mode_without_rendering_that_a_script_has_left_is_ended_and_restored(town: str) -> None:
+    world = connect(town).get_world()
+    theirs = world.get_settings()
+    theirs.no_rendering_mode = True
+    world.apply_settings(theirs)
+    with CarlaBridge(connect(town), BridgeSettings((64, 32), fps=5.0)) as bridge:
+        assert advance(bridge).planes["tag"].any()
+        held = world.get_settings()
+        assert held.max_substeps * held.max_substep_delta_time >= 0.2, "physics would be slower than the clock"
+    assert world.get_settings().no_rendering_mode
+    theirs.no_rendering_mode = False
+    world.apply_settings(theirs)
+
+
+def test_server_is_left_as_it_was_when_another_client_has_loaded_a_world(town: str) -> None:
+    """CARLA's client refuses calls of a world whose episode is over (``EpisodeProxy.cpp``, ``Lock``)."""
+    with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:
+        advance(bridge)
+        other = connect(town)
+        other.set_timeout(120.0)  # a town is built while it waits
+        other.reload_world(False)
+        with pytest.raises(BridgeError, match="another map was loaded"):
+            advance(bridge, 3)
+    assert asynchronous(town)
+
+
+def test_bridge_that_is_ended_while_it_starts_leaves_the_server_as_it_was(town: str, tmp_path: Path) -> None:
+    world = connect(town).get_world()
+    process = start_bridge(town, f"ipc://{tmp_path}/frames", ready=False)
+    until = time.monotonic() + 40.0
+    while not world.get_settings().synchronous_mode:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    ended = wait_for(process)
+    assert (ended.code, ended.errors) == (0, "")
+    assert asynchronous(town)
+    assert not sensors(connect(town).get_world())
 
 
 MASTER = """
