@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bridge.sumo.sumo_network import program
+from scenarios.sumo.sumo_network import program
 
 GRID = {
     "grid.number": "4", "grid.length": "110", "grid.attach-length": "90", "default.lanewidth": "3.4",

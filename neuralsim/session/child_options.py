@@ -6,10 +6,10 @@ from typing import Any
 
 from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import control_endpoint
-from bridge.sumo.sumo_network import opendrive_of
 from neuralsim import zoo
 from neuralsim.session.options import AUTO, TAGS, DriveOptions
 from neuralsim.town.carla_server.options import TownOptions
+from scenarios.sumo.sumo_network import opendrive_of
 
 RENDER_PLANES = ("tag", "instance", "depth", "motion")  # planes that the renderer needs
 

@@ -164,7 +164,7 @@ class DriveSession(RenderLoop):
         """The bridge's name and module."""
         options = self.options
         module = "bridge.carla_bridge" if options.scenario is None else "scenarios.play"
-        return "bridge", module if options.sumo is None else "bridge.sumo.play"
+        return "bridge", module if options.sumo is None else "scenarios.sumo.play"
 
     def _start_simulation(self) -> str:
         """Start what does not run elsewhere; return the frames' endpoint, "" if stopped in the meantime."""

@@ -12,9 +12,9 @@ import cv2
 import pytest
 
 from bridge.messages import Control
-from bridge.sumo.sumo_network import network_of
 from neuralsim import cli
 from neuralsim.models.warp import warp_source
+from scenarios.sumo.sumo_network import network_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 EMPTY = {"town": "hamlet", "vehicles": 0, "walkers": 0}

@@ -55,8 +55,8 @@ EXCEPTIONS = {
     "research/train_segmenter.py": "train",
     "research/transfer.py": "train",
     "neuralsim/cli/app.py": "train",
-    "bridge/sumo/sumo_network.py": "sumo",
-    "bridge/sumo/sumo_traffic.py": "sumo",
+    "scenarios/sumo/sumo_network.py": "sumo",
+    "scenarios/sumo/sumo_traffic.py": "sumo",
 }
 #: Distributions, by import name, of packages that may not be installed where the tests run.
 DISTRIBUTIONS = {

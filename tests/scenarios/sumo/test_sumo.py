@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.sumo import sumo_network
-from bridge.sumo.sumo_traffic import SumoTraffic, _pose
 from neuralsim.session.processes import Processes
 from neuralsim.town.core.types import Transform
 from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
+from scenarios.sumo import sumo_network
+from scenarios.sumo.sumo_traffic import SumoTraffic, _pose
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "sumo_town.py"
 LENS = {"image_size_x": "128", "image_size_y": "64", "fov": "70"}

@@ -16,7 +16,7 @@ from typing import Any
 import carla
 
 from bridge.carla_client.surroundings import Surroundings
-from bridge.sumo.sumo_network import SumoError, network_of, program
+from scenarios.sumo.sumo_network import SumoError, network_of, program
 
 RANGE = 200.0  # m from the ego within which vehicles are actors
 WARM_UP = 60.0  # s that SUMO simulates in advance, so that its streets are not empty
