@@ -450,6 +450,7 @@ class NeuralRenderer:
         self._image_guide.reset()
         graph = _graph(self.card, self._pixels)
         self._session = runtimes.create(self._requested, graph, *self._padded, self._threads, example, self._failed)
+        woods.compile_kernels()  # else the first edit of a drive would wait for it
         if self._has_postprocessing:
             antialiasing.compile_kernels()
             colour_clamp.compile_kernels()

@@ -51,6 +51,15 @@ def plant(
     _plant(before, tag, depth, view, (green.astype(np.float64) + 0.5) * 255.0, guide)
 
 
+def compile_kernels() -> None:
+    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    view, green = View(np.eye(4), 1.0, 0.5, 0.5), np.zeros(3, np.float32)
+    for writable in (True, False):
+        before, depth = np.zeros((1, 1), np.uint8), np.ones((1, 1), np.float32)
+        before.flags.writeable = depth.flags.writeable = writable
+        plant(before, np.zeros((1, 1), np.uint8), depth, view, green, np.zeros((1, 1, 4), np.uint8))
+
+
 @njit(inline="always")
 def _hash(i, j, k):  # type: ignore[no-untyped-def]
     """Return a number 0..1 of a cell."""
