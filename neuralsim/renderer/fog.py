@@ -17,7 +17,8 @@ from neuralsim.models.classes import Channel
 # Distance at which half of the light is the air's, m, as in neuralsim.town.render.daylight.
 _CLEAR, _THICKEST = 700.0, 28.0
 _LEAST = 2e-6  # 1/m, half a grey level a kilometre away: a fog that blends out falls below it at some time
-_LAMPLIT = np.array((30.0, 28.0, 26.0))  # of 255, the least light of the air: that of a town's lamps by night
+_LAMPLIT = np.array((19.0, 18.0, 17.0))  # of 255, the least light of dense fog: that of a town's lamps by night
+_DENSE = 2e-3  # 1/m from which fog is dense, such as that of hard rain
 _AIR_LIGHT = 0.85  # of the sky's: the sky is seen through all of the fog, objects in it through a part
 
 
@@ -49,6 +50,8 @@ def apply_fog(image: np.ndarray, depth: np.ndarray, fog: np.ndarray, style: np.n
     k, start = fog.tolist()
     if k < _LEAST:
         return
-    air = np.clip(255.0 * _AIR_LIGHT * (style[Channel.SKY] + 0.5), _LAMPLIT, 255.0).astype(np.uint8)
+    air = np.clip(255.0 * _AIR_LIGHT * (style[Channel.SKY] + 0.5), _LAMPLIT * min(k / _DENSE, 1.0), 255.0).astype(
+        np.uint8
+    )
     kept = cv2.exp(np.minimum(np.float32(k * start) - np.float32(k) * depth, np.float32(0.0)))
     cv2.blendLinear(image, np.broadcast_to(air, image.shape).copy(), kept, 1.0 - kept, dst=image)

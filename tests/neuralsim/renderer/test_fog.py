@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from helpers.frames import street
 
+from bridge.carla_client.weather import preset_values
+from neuralsim import zoo
 from neuralsim.models.classes import CHANNELS
 from neuralsim.renderer.fog import NO_FOG, apply_fog, fog_of_weather
 from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.renderer.weather_style import style_of_weather
 from neuralsim.town.render.daylight import THICK
 
 FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}
@@ -52,3 +55,13 @@ def test_the_image_has_fog_and_the_state_has_none() -> None:
     foggy.set_style("day")
     foggy.reset()
     assert np.abs(foggy.render(frame).astype(int) - images[0])[far].mean() > 1.0
+
+
+@pytest.mark.parametrize("preset", ["ClearNight", "CloudyNight", "HardRainNight"])
+def test_the_sky_of_a_night_stays_dark_behind_fog(preset: str) -> None:
+    weather = preset_values(preset)
+    image, depth = np.full((8, 8, 3), 14, np.uint8), np.full((8, 8), 1000.0, np.float32)
+    card = zoo.load(zoo.DEFAULT)
+    style = style_of_weather(weather, card.styles, card.default_style)
+    apply_fog(image, depth, fog_of_weather(weather), style)
+    assert image.mean() < 25.0
