@@ -102,11 +102,14 @@ class ClientRelay:
                 try:
                     self._reply(message[1], change(message[3]))
                 except _MALFORMED:  # not as the client expects it either
-                    self.sock.sendall(raw)
+                    with self._sending:
+                        self.sock.sendall(raw)
         except (OSError, ValueError, msgpack.UnpackException):
             pass
         finally:
             close(self.sock, server)
+            while self._pending:  # who is gone between a call and its answer keeps no camera
+                _discard(self._pending.popitem()[1])
 
     # Requests: each returns the arguments to pass on, None for those that came ----------------------------------------
 
@@ -134,7 +137,21 @@ class ClientRelay:
 
     def apply_batch(self, ident: int, arguments: list[Any]) -> list[Any] | None:
         changes: dict[int, Change] = {}
-        for place, ((index, command),) in enumerate(arguments[0]):
+        try:
+            self._change_commands(arguments[0], changes)
+        except BaseException:  # the whole batch is refused
+            _discard(_Batch(changes, self.lens.rpc))
+            raise
+        if len(arguments) > 1 and arguments[1]:
+            self.lens.await_subscribers()
+        if not changes:
+            return None
+        self._pending[ident] = _Batch(changes, self.lens.rpc)
+        return arguments
+
+    def _change_commands(self, commands: list[Any], changes: dict[int, Change]) -> None:
+        """Change the commands of a batch that spawn cameras; write what happens to their results to ``changes``."""
+        for place, ((index, command),) in enumerate(commands):
             if index == _SPAWN and command[0][1] == CAMERA:
                 given, generated = self._open(command[0])
                 parent, *attachment = command[2:-1]
@@ -145,12 +162,6 @@ class ClientRelay:
                 changes[place] = _Destroyed(self.lens, command[0])
             elif index in _MOVES:
                 self._move(_MOVES[index], command)
-        if len(arguments) > 1 and arguments[1]:
-            self.lens.await_subscribers()
-        if not changes:
-            return None
-        self._pending[ident] = _Batch(changes, self.lens.rpc)
-        return arguments
 
     def destroy_actor(self, ident: int, arguments: list[Any]) -> None:
         self._pending[ident] = _Destroyed(self.lens, arguments[0])
