@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 _BANDS, _MIN_ROWS = 4, 32  # bands per image, and rows per band: every band costs one kernel call
@@ -25,13 +25,21 @@ def run_in_bands(height: int, work: Callable[[int, int], object]) -> None:
 
     Raises whatever ``work`` raises.
     """
-    remaining = iter(bands(height))
+    run_on_two(bands(height), work, is_alone=height <= _MIN_ROWS)
 
-    def process_bands() -> None:
-        for first, last in remaining:
-            work(first, last)
 
-    helper = _HELPER.submit(process_bands) if _HELPER is not None and height > _MIN_ROWS else None
-    process_bands()
+def run_on_two(calls: Iterable[tuple[int, int]], work: Callable[[int, int], object], is_alone: bool = False) -> None:
+    """Call ``work`` with each pair of arguments; each of two threads takes the next pair when free.
+
+    ``is_alone``: this thread makes all calls. Raises whatever ``work`` raises.
+    """
+    remaining = iter(list(calls))
+
+    def work_off() -> None:
+        for first, second in remaining:
+            work(first, second)
+
+    helper = _HELPER.submit(work_off) if _HELPER is not None and not is_alone else None
+    work_off()
     if helper is not None and not helper.cancel():
         helper.result()

@@ -1,11 +1,12 @@
 """Software rasteriser: tag, instance, depth, backward motion and shaded RGB planes of a scene.
 
-All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``): triangles use one core,
-pixels are split into bands of rows for a second core if it is free.
+All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``) and split into bands of rows for
+a second core if it is free. How it is split changes no byte.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
-from neuralsim.base.bands import run_in_bands
+from neuralsim.base.bands import run_in_bands, run_on_two
 from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE
@@ -32,6 +33,7 @@ from neuralsim.town.render.vehicle_detail_kernels import Smooth
 FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
 _SHADOWS_BEFORE, _SHADOWS_BEHIND = 70.0, 12.0  # m before and behind the camera within which moving bodies cast shadows
+_CUTS = 7 / 16, 1 / 2  # shares of the height at which drawing is split: most triangles lie close to the horizon
 _LEAST_SUN = 0.02  # strength of the sun below which its shadows are invisible
 _LEAST_WET = 0.05  # wetness below which reflections are invisible
 _REFLECTS = np.zeros(256, np.float32)
@@ -72,33 +74,50 @@ class Rasteriser:
             np.empty((height, width, 2), np.float32),
             np.empty((height, width, 3), np.uint8),
         )
+        cuts = sorted({0, *(int(share * height) // TILE * TILE for share in _CUTS), height})
+        self._bands = list(itertools.pairwise(cuts))
         self._drawn: _Drawn | None = None
         self._grow(1, 1, 1)
 
     def _grow(self, triangles: int, vertices: int, candidates: int) -> None:
-        """Allocate buffers for that many triangles, vertices per part and candidates."""
+        """Allocate buffers for that many triangles per band, vertices per part and candidates."""
+        numbers = 1 + triangles * len(self._bands)
+        self._room = triangles, vertices, candidates
         self._buffer = VisibilityBuffer(
             nearness=np.empty(self.height * self.width, np.float32),
             ids=np.empty(self.height * self.width, np.int32),
             tiles=np.zeros((-(-self.height // TILE), -(-self.width // TILE)), np.float32),
-            source=np.empty(triangles, np.int32),
-            owner=np.empty(triangles, np.int32),
-            label=np.empty(triangles, np.uint32),
-            surface=np.empty((triangles, 9), np.float32),
-            points=np.empty((5, vertices)),
-            clipped=np.empty((4, 5)),
+            source=np.empty(numbers, np.int32),
+            owner=np.empty(numbers, np.int32),
+            label=np.empty(numbers, np.uint32),
+            surface=np.empty((numbers, 9), np.float32),
+            points=np.empty((5, 0)),  # every band has its own
+            clipped=np.empty((4, 0)),
         )
         self._buffer.label[0] = Tag.SKY << 16
         self._buffer.owner[0] = 0
         self._buffer.surface[0] = 0.0
+        self._parts = [self._rows(first, last) for first, last in self._bands]
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
 
+    def _rows(self, first: int, last: int) -> VisibilityBuffer:
+        """Return the view of rows ``first`` to before ``last`` of the buffer, with scratch of its own."""
+        whole = self._buffer
+        pixels = slice(first * self.width, last * self.width)
+        return whole._replace(
+            nearness=whole.nearness[pixels],
+            ids=whole.ids[pixels],
+            tiles=whole.tiles[first // TILE : -(-last // TILE)],
+            points=np.empty((5, self._room[1])),
+            clipped=np.empty((4, 5)),
+        )
+
     def _make_room(self, triangles: int, vertices: int, candidates: int) -> None:
         """Grow the buffers if needed, with some to spare, so that actors that come and go do not cause it again."""
-        room = len(self._buffer.source), self._buffer.points.shape[1], len(self._chosen)
-        if triangles >= room[0] or vertices > room[1] or candidates > room[2]:
-            self._grow(max(triangles * 5 // 4 + 1, room[0]), max(vertices, room[1]), max(candidates * 5 // 4, room[2]))
+        room = self._room
+        if triangles > room[0] or vertices > room[1] or candidates > room[2]:
+            self._grow(max(triangles * 5 // 4, room[0]), max(vertices, room[1]), max(candidates * 5 // 4, room[2]))
 
     def render(
         self,
@@ -177,7 +196,14 @@ class Rasteriser:
         buffer.tiles.fill(0.0)
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
-        draw(scene.arrays, listed, chosen, keys, lens, towards, leaf_masks(), buffer, lit)
+
+        def draw_band(band: int, first_number: int) -> None:
+            first, last = self._bands[band]
+            rows = lens._replace(height=last - first, cy=lens.cy - first)
+            part = self._parts[band]
+            draw(scene.arrays, listed, chosen, keys, rows, towards, leaf_masks(), part, first_number, lit)
+
+        run_on_two([(band, 1 + band * self._room[0]) for band in range(len(self._bands))], draw_band)
         motions = Motions(shift, previous, warps)
         arrays = scene.arrays
         run_in_bands(self.height, lambda a, b: resolve(buffer, arrays, matrices, motions, lens, a, b, planes))

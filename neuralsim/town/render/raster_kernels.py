@@ -386,8 +386,8 @@ def _write_surface(surface, facet, rgb, glow, light):
 
 
 @njit(**lean_options)
-def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):
-    """Draw the chosen candidates from front to back, skipping hidden ones; return 1 + the number of triangles used.
+def draw(scene, listed, order, keys, lens, light, leaves, buffer, first, with_rgb):
+    """Draw the chosen candidates from front to back, skipping hidden ones; return the number after the last used one.
 
     Args:
         scene: ``SceneArrays``.
@@ -397,10 +397,11 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, with_rgb):
         lens: ``Lens``.
         light: f64 (7,), directions of sun and up in camera space, brightness of lamps.
         leaves: ``foliage.leaf_masks``.
-        buffer: ``VisibilityBuffer``, filled from triangle number 1 on.
+        buffer: ``VisibilityBuffer``, filled from triangle number ``first`` on.
+        first: Above 0, which is the sky.
         with_rgb: Whether shading will follow.
     """
-    used = 1
+    used = first
     for position in range(len(order)):
         c = order[position]
         part, o = listed.part_of[c], listed.object_of[c]
