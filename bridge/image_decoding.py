@@ -15,8 +15,15 @@ _KNOWN[:COUNT] = range(COUNT)
 _LAST, _OTHER = np.uint8(COUNT - 1), np.uint8(Tag.OTHER)
 _NEWER = {29: Tag.TERRAIN}
 _KNOWN[list(_NEWER)] = list(_NEWER.values())
-_UNCOUNTED = np.zeros(256, np.bool_)  # by tag: surfaces that are no things; a server's pieces of road have ids, too
-_UNCOUNTED[[Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER]] = True
+#: Bit by tag: surfaces that are no things; a server's pieces of road have ids, too.
+_UNCOUNTED = np.uint32(
+    sum(
+        1 << tag
+        for tag in (
+            Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER,
+        )
+    )
+)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -25,17 +32,30 @@ def split_instance(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> 
 
     Returns the server's largest tag that is in no table and was taken for OTHER, 0 if there is none.
     """
-    unknown = 0
-    for k in range(words.size):
+    largest = np.uint32(0)
+    for k in range(words.size):  # without branches and tables, so that it is vectorised
         word = words[k]
-        raw = np.uint8(word >> np.uint32(16))
-        tag[k] = _KNOWN[raw]
-        if raw > _LAST and tag[k] == _OTHER:
-            unknown = max(unknown, int(raw))
-        ident = np.uint16((word >> np.uint32(8)) & np.uint32(0xFF)) | np.uint16(
-            (word & np.uint32(0xFF)) << np.uint32(8)
-        )
-        instance[k] = np.uint16(0) if _UNCOUNTED[tag[k]] else ident
+        raw = (word >> np.uint32(16)) & np.uint32(0xFF)
+        largest = max(largest, raw)
+        tag[k] = np.uint8(raw)
+        ident = ((word >> np.uint32(8)) & np.uint32(0xFF)) | ((word & np.uint32(0xFF)) << np.uint32(8))
+        counts = ((_UNCOUNTED >> min(raw, np.uint32(31))) & np.uint32(1)) ^ np.uint32(1)
+        instance[k] = np.uint16(ident * counts)
+    return _name_newer(tag, instance) if largest > _LAST else 0
+
+
+@njit(cache=True, nogil=True)
+def _name_newer(tag: np.ndarray, instance: np.ndarray) -> int:
+    """Give tags of newer servers their meaning here; return the largest that is in no table, 0 if there is none."""
+    unknown = 0
+    for k in range(tag.size):
+        raw = tag[k]
+        if raw > _LAST:
+            tag[k] = _KNOWN[raw]
+            if tag[k] == _OTHER:
+                unknown = max(unknown, int(raw))
+            if (_UNCOUNTED >> np.uint32(tag[k])) & np.uint32(1):
+                instance[k] = 0
     return unknown
 
 

@@ -203,17 +203,22 @@ class PoseMotion:
 
 @njit(**_JIT)
 def _from_flow(flow: np.ndarray, depth: np.ndarray, to_old: np.ndarray, focal: float, out: np.ndarray) -> None:
+    """``flow``, ``out``: (H, 2 W)."""
     height, width = depth.shape
-    sx, sy = np.float32(-0.5 * width), np.float32(0.5 * height)
+    scale = np.empty(2 * width, np.float32)
+    scale[::2], scale[1::2] = -0.5 * width, 0.5 * height
     cx, cy = width / 2.0 - 0.5, height / 2.0 - 0.5
     for i in range(height):
+        unmoved = 0
+        for k in range(2 * width):  # without branches, so that it is vectorised
+            out[i, k] = _to_half(flow[i, k] * scale[k])
+            unmoved += int(flow[i, k] == 0.0)
+        if unmoved < 2:
+            continue
         for j in range(width):
-            u, v = flow[i, j, 0], flow[i, j, 1]
-            if u == 0.0 and v == 0.0 and depth[i, j] >= FAR:
+            if flow[i, 2 * j] == 0.0 and flow[i, 2 * j + 1] == 0.0 and depth[i, j] >= FAR:
                 dx, dy = static_motion(i, j, 1000.0, to_old, focal, cx, cy)
-                out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
-            else:
-                out[i, j, 0], out[i, j, 1] = _to_half(u * sx), _to_half(v * sy)
+                out[i, 2 * j], out[i, 2 * j + 1] = _to_half(dx), _to_half(dy)
 
 
 def from_flow(flow: np.ndarray, depth: np.ndarray, camera: Camera, old_pose: np.ndarray, out: np.ndarray) -> None:
@@ -225,7 +230,9 @@ def from_flow(flow: np.ndarray, depth: np.ndarray, camera: Camera, old_pose: np.
 
     ``flow`` f32 (H, W, 2); ``depth`` f32 (H, W), m; ``camera``: of this frame.
     """
-    _from_flow(flow, depth, np.linalg.inv(old_pose) @ camera.pose, camera.focal, out.view(np.uint16))
+    to_old = np.linalg.inv(old_pose) @ camera.pose
+    rows = len(depth), -1
+    _from_flow(flow.reshape(rows), depth, to_old, camera.focal, out.view(np.uint16).reshape(rows))
 
 
 @njit(**_JIT)

@@ -286,6 +286,18 @@ def test_same_input_gives_the_same_bytes_and_hidden_instances_are_not_drawn() ->
     assert hidden.rgb is None
 
 
+def test_bands_that_two_cores_share_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(street(), [vehicle_templates()["vehicle.mini.cooper_s"]])
+    p, pose = one(0, camera(6, 0, 0, yaw=30)), camera(pitch=-3.0, roll=2.0)
+    split = Rasteriser(W, H, FOV)
+    assert len(split._bands) == 3
+    monkeypatch.setattr(raster, "_CUTS", ())
+    whole = Rasteriser(W, H, FOV)
+    assert whole._bands == [(0, H)]
+    for name, plane in split.render(scene, p, pose, camera(-0.5))._asdict().items():
+        assert plane.tobytes() == getattr(whole.render(scene, p, pose, camera(-0.5)), name).tobytes(), name
+
+
 def test_paint_takes_the_placements_colour_and_night_is_dark() -> None:
     scene = Scene(street(), [vehicle_templates()["vehicle.audi.tt"]])
     p = one(0, camera(6, 0, 0))
