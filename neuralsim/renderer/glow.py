@@ -1,14 +1,16 @@
-"""The light of lamps in an image, and the glow around them: light that scatters in a lens and in the air at night."""
+"""The light of lamps and of the sun in an image, and the glow around them: it scatters in a lens and in the air."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import cv2
 import numpy as np
 from numba import njit
 
-from bridge.messages import Frame, Lamp
+from bridge.messages import Camera, Frame, Lamp
+from bridge.tags import Tag
 from bridge.weather import darkness
 from neuralsim.guide.lamp_light import (
     COLUMNS,
@@ -29,10 +31,16 @@ from neuralsim.guide.lamp_light import (
     tint_lamps,
 )
 from neuralsim.renderer.remap import NO_REMAP, Remap
+from neuralsim.renderer.sky import SkyState
 
 _SCALE = 4  # the glow is computed at a quarter of the size
 _FROM, _FULL = 105.0, 200.0  # luminance of 255 from which a pixel glows, and from which all of it does
 _REACH = ((0.004, 0.45), (0.014, 0.30), (0.045, 0.16))  # standard deviation in image widths, and strength
+#: Reach in image widths and strength of the sun's glare.
+_GLARE = ((0.02, 0.9), (0.07, 0.35), (0.35, 0.22))
+_DISC = 0.02  # image widths around the sun in which there must be sky for it to be seen
+_FADE = 0.12  # image widths beyond the border at which 1/e of the glare is left
+_BEHIND = 0.2  # of the direction to the sun along the view
 _TAIL = 2.4  # standard deviations of a lamp's glow that are drawn
 _BLURRED = 0.6  # px, what a lens adds to the standard deviation of any glow
 _OVEREXPOSED_FROM, _OVEREXPOSED = 1.2, 3.0  # px of radius from which a lamp has a white core, and from which all of it
@@ -59,9 +67,48 @@ def add_glow(image: np.ndarray, darkness: float) -> None:
     glow = np.zeros_like(small)
     for reach, strength in _REACH:
         glow += strength * cv2.GaussianBlur(small, (0, 0), reach * size[0], borderType=cv2.BORDER_CONSTANT)
-    kept = 1.0 - np.minimum(glow * (darkness / 255.0), 1.0)
-    kept = cv2.resize(kept, (width, height), interpolation=cv2.INTER_LINEAR)
-    # "Screen": light adds up and never overflows.
+    _screen(image, glow * (darkness / 255.0))
+
+
+def add_glare(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) -> None:
+    """Add the veiling glare of the sun to ``image``, in place: what a lens and a windscreen scatter when it is seen.
+
+    As much of the sun is seen as there is sky around its place in the image; beyond the border it fades.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W): CARLA's tags.
+        camera: That sees it.
+        sky: Of this moment.
+    """
+    forward, right, up = np.asarray(camera.pose, np.float64)[:3, :3].T @ sky.sun
+    light = float(sky.glow.max())
+    if forward < _BEHIND or light < 1.0 / 255.0:
+        return
+    height, width = image.shape[:2]
+    x, y = width / 2.0 + camera.focal * right / forward, height / 2.0 - camera.focal * up / forward
+    near = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+    away = math.hypot(x - near[0], y - near[1]) / width
+    light *= _sky_around(tag[:height, :width], *near) * math.exp(-away / _FADE)
+    if light < 1.0 / 255.0:
+        return
+    down, along = np.mgrid[_SCALE / 2 : height : _SCALE, _SCALE / 2 : width : _SCALE].astype(np.float32)
+    distance = np.hypot(along - np.float32(x), down - np.float32(y)) / np.float32(width)
+    veil = sum(np.float32(strength) * np.exp(distance / np.float32(-reach)) for reach, strength in _GLARE)
+    _screen(image, veil[..., None] * (light * sky.glow / sky.glow.max()).astype(np.float32))
+
+
+def _sky_around(tag: np.ndarray, x: float, y: float) -> float:
+    """Return the share of the sky around a pixel, 0..1."""
+    radius = max(2, round(_DISC * tag.shape[1]))
+    rows, columns = (slice(max(int(at) - radius, 0), int(at) + radius + 1) for at in (y, x))
+    return float((tag[rows, columns] == Tag.SKY).mean())
+
+
+def _screen(image: np.ndarray, light: np.ndarray) -> None:
+    """Add ``light`` f32 (h, w, 3), 0..1, of any size, to ``image`` in place: it adds up and never overflows."""
+    size = image.shape[1], image.shape[0]
+    kept = cv2.resize(1.0 - np.minimum(light, 1.0), size, interpolation=cv2.INTER_LINEAR)
     np.subtract(255.5, cv2.multiply(255 - image, kept, dtype=cv2.CV_32F), out=kept)
     image[:] = kept
 

@@ -22,10 +22,21 @@ from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
-from neuralsim.renderer import antialiasing, colour_clamp, fog, glow, rain, sky, upscaling, weather_style, woods
+from neuralsim.renderer import (
+    antialiasing,
+    colour_clamp,
+    fog,
+    glow,
+    ground_shading,
+    rain,
+    sky,
+    upscaling,
+    weather_style,
+    woods,
+)
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.renderer.sharpening import sharpen
+from neuralsim.renderer.sharpening import remove_specks, sharpen
 from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
@@ -285,8 +296,12 @@ class NeuralRenderer:
         if not self._has_postprocessing:
             return image
         planes, tag = inputs.frame.planes, inputs.tensors["tag"]
+        simulated = self._simulator_image(inputs.frame)
+        if simulated is not None:
+            ground_shading.follow_shading(image, tag, simulated)
         if self.card.sharpening:
             sharpen(image, tag, self.card.sharpening)
+        remove_specks(image, tag)
         weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
         if weather is not None:
             now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
@@ -299,6 +314,7 @@ class NeuralRenderer:
             rain.draw_rain(image, weather, inputs.frame.sim_time)
         glow.draw_lamps(image, inputs.frame, inputs.remap)
         if weather is not None:
+            glow.add_glare(image, tag, inputs.frame.camera, now)
             glow.add_glow(image, darkness(weather))
         return image
 
@@ -455,6 +471,7 @@ class NeuralRenderer:
             antialiasing.compile_kernels()
             colour_clamp.compile_kernels()
             sky.compile_kernels()
+            ground_shading.compile_kernels()
             glow.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()

@@ -8,6 +8,8 @@ graph's state is not sharpened, so nothing builds up.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import cv2
 import numpy as np
 
@@ -17,6 +19,8 @@ SIGMA = 0.7  # px
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
+_CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
+_MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 #: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
 #: black dots, and no pale line along the outline of what is dark.
@@ -34,4 +38,26 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
     darkest, brightest = cv2.erode(image, _NEIGHBOURHOOD), cv2.dilate(image, _NEIGHBOURHOOD)
     cv2.max(sharp, cv2.subtract(darkest, _BEYOND), sharp)
     cv2.min(sharp, cv2.add(brightest, _BEYOND), sharp)
-    cv2.copyTo(sharp, cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _SHARPENED), image)
+    tag = np.ascontiguousarray(tag[:height, :width])
+    cv2.copyTo(sharp, cv2.LUT(tag, _SHARPENED), image)
+
+
+def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:
+    """Limit pixels in and around crowns to what is above, below, left and right of them, in place.
+
+    Where something is seen through a crown in a single pixel, the generator makes a black dot of it.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W): the tags that it was generated from.
+    """
+    height, width = image.shape[:2]
+    tag = np.ascontiguousarray(tag[:height, :width])
+    crown = cv2.dilate(cv2.LUT(tag, _CROWN), _NEIGHBOURHOOD)
+    inside, mask = image[1:-1, 1:-1], cv2.bitwise_and(crown, cv2.LUT(tag, _MAY_BE_SPECK))[1:-1, 1:-1]
+    if not mask.any():
+        return
+    beside = image[:-2, 1:-1], image[2:, 1:-1], image[1:-1, :-2], image[1:-1, 2:]
+    darkest, brightest = reduce(np.minimum, beside), reduce(np.maximum, beside)
+    limited = cv2.max(inside, cv2.subtract(darkest, _BEYOND))
+    cv2.copyTo(cv2.min(limited, cv2.add(brightest, _BEYOND)), mask, inside)

@@ -24,6 +24,7 @@ _BLUE_HOUR = (0.50, 0.56, 0.68)
 
 _EVENING_EXPOSURE = 0.45  # share of the way to the exposure of an overcast day: without it an evening is black
 _WARM = (1.06, 0.98, 0.90)  # low sun
+_GOLDEN = (1.06, 0.99, 0.90)  # the light of a clear evening while the sun is up
 _NIGHT = (0.74, 0.80, 0.95)  # of the evening's light
 _NIGHT_EXPOSURE = 0.35  # longer than that of an evening, so that lamps light the street
 _NIGHT_SKY = np.array((0.04, 0.045, 0.065)) - 0.5
@@ -75,7 +76,8 @@ def style_of_weather(weather: Mapping[str, float], styles: Mapping[str, np.ndarr
     evening, night = _style(styles, default, "dusk"), _style(styles, default, "night", "dusk")
     low = _mix(evening, _relight(overcast, (0.7, 0.7, 0.72), None), 0.6 * clouds)
     altitude = get("sun_altitude_angle", 45.0)
-    light = _mix(low, high, _fraction(altitude, 13.0, 35.0))
+    high = _mix(high, _relight(high, _GOLDEN, None), (1.0 - clouds) * _fraction(-altitude, -30.0, -12.0))
+    light = _mix(low, high, _fraction(altitude, 3.0, 18.0))
     light = _mix(night, light, _fraction(altitude, -8.0, 4.0))
     night_share = _fraction(-altitude, 0.0, 9.0) if "night" in styles else 0.0
     if night_share > 0.0:

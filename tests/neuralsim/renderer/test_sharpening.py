@@ -7,7 +7,7 @@ from helpers.frames import street
 
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.sharpening import sharpen
+from neuralsim.renderer.sharpening import remove_specks, sharpen
 
 AMOUNT = 0.6
 
@@ -61,3 +61,21 @@ def test_it_draws_no_pale_line_along_what_is_dark() -> None:
     sharpen(sharp, np.full((16, 32), Tag.BUILDING, np.uint8), 0.8)
     assert 180 < sharp.max() <= 190
     assert 10 <= sharp.min() < 20
+
+
+def test_a_black_dot_in_a_crown_goes_and_a_branch_stays() -> None:
+    image, tag = np.full((16, 16, 3), 90, np.uint8), np.full((16, 16), Tag.VEGETATION, np.uint8)
+    image[4, 4], tag[4, 4] = 5, Tag.BUILDING
+    image[2:14, 10] = 20
+    before = image.copy()
+    remove_specks(image, tag)
+    assert image[4, 4].min() == 82
+    assert np.array_equal(image[:, 8:], before[:, 8:])
+
+
+def test_dots_outside_of_crowns_stay() -> None:
+    image, tag = np.full((16, 16, 3), 90, np.uint8), np.full((16, 16), Tag.BUILDING, np.uint8)
+    image[4, 4] = 5
+    before = image.copy()
+    remove_specks(image, tag)
+    assert np.array_equal(image, before)

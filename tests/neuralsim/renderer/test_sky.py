@@ -11,7 +11,8 @@ from bridge.tags import Tag
 from bridge.weather import FAIR_WEATHER
 from neuralsim import zoo
 from neuralsim.models.classes import Channel
-from neuralsim.renderer.sky import draw_sky, noise, sky_of
+from neuralsim.renderer.glow import add_glare
+from neuralsim.renderer.sky import SkyState, draw_sky, noise, sky_of
 from neuralsim.renderer.weather_style import style_of_weather
 
 CARD = zoo.load(zoo.DEFAULT)
@@ -98,3 +99,37 @@ def test_the_noise_repeats_and_covers_the_share_that_is_asked_for() -> None:
     assert abs(float((texture < 0.3).mean()) - 0.3) < 0.01
     inside, across = np.abs(np.diff(texture, axis=1)).mean(), np.abs(texture[:, 0] - texture[:, -1]).mean()
     assert across < 1.5 * inside
+
+
+def test_a_low_sun_dazzles_who_looks_at_it() -> None:
+    image, tag, camera, now = low_sun(0.0)
+    add_glare(image, tag, camera, now)
+    light = image.mean(2) - 60.0
+    row, column = np.unravel_index(light.argmax(), light.shape)
+    assert abs(column - 256) < 8
+    assert 70 < row < 86  # where the sun is: 8 degrees above the middle
+    assert light.max() > 150.0 > light[128, 256] > 2.0 * light[250, 20] > 4.0
+
+
+def test_a_sun_behind_the_camera_does_not_dazzle() -> None:
+    image, tag, camera, now = low_sun(np.pi)
+    add_glare(image, tag, camera, now)
+    assert (image == 60).all()
+
+
+def test_a_sun_behind_a_house_does_not_dazzle() -> None:
+    image, tag, camera, now = low_sun(0.0)
+    tag[:] = Tag.BUILDING
+    add_glare(image, tag, camera, now)
+    assert (image == 60).all()
+
+
+def low_sun(yaw: float) -> tuple[np.ndarray, np.ndarray, Camera, SkyState]:
+    """A dark image below a clear sky, its tags, a camera turned by ``yaw`` from a sun 8 degrees high, and the sky."""
+    weather = preset_values("ClearNoon") | {"sun_altitude_angle": 8.0, "sun_azimuth_angle": 0.0, "cloudiness": 0.0}
+    tag = np.full((256, 512), Tag.SKY, np.uint8)
+    tag[128:] = Tag.ROAD
+    pose = np.eye(4)
+    pose[:2, :2] = (np.cos(yaw), -np.sin(yaw)), (np.sin(yaw), np.cos(yaw))
+    style = style_of_weather(weather, CARD.styles, CARD.default_style)
+    return np.full((256, 512, 3), 60, np.uint8), tag, Camera(512, 256, 70.0, pose), sky_of(weather, style, 0.0)

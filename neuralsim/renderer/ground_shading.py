@@ -1,0 +1,107 @@
+"""Shadows on the ground: the generated ground follows the simulator image in its broad shadows.
+
+A generator trained on photographs follows the fine detail of its guide, but hardly its low frequencies: what lies under
+a vehicle, or in the shadow of a house, stays as bright as the street around it. Here the ground is darkened where its
+brightness, over its own mean nearby, exceeds the simulator's over its own (a ratio image: Liu, Shan, Zhang, "Expressive
+Expression Mapping with Ratio Images", SIGGRAPH 2001). Texture and patches are the generator's; its state is not
+changed.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numba
+import numpy as np
+
+from bridge.tags import Tag
+
+_SCALE = 4  # px of the image per pixel of the ratio
+_NEAR, _FAR = 1.0, 16.0  # standard deviations of what is compared and of the mean nearby, in pixels of the ratio
+_STRENGTH = 0.8  # share of the simulator's contrast, as an exponent
+_PATCHES = 0.25  # of the logarithm: smaller differences are those of the surface, not of its light
+_LEAST = 0.4  # of the ratio
+_FLOOR = 6.0  # of 255, added to all brightnesses: those of black say nothing
+_ROAD, _BESIDES = 1, 2
+_GROUND = np.zeros(256, np.uint8)
+_GROUND[[Tag.ROAD]] = _ROAD
+_GROUND[[Tag.SIDEWALK, Tag.TERRAIN, Tag.GROUND]] = _BESIDES
+_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
+
+
+def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) -> None:
+    """Darken the ground of ``image`` where ``simulated`` has a shadow that it lacks, in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB, as generated.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        simulated: u8 (H, W, 3), the simulator image, or half as high and wide.
+    """
+    height, width = image.shape[:2]
+    ground = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _GROUND)
+    top = _first_row(ground) // (2 * _SCALE) * 2 * _SCALE
+    if top >= height - 2 * _SCALE:
+        return
+    size = width // _SCALE, (height - top) // _SCALE
+    rows = slice(top * simulated.shape[0] // height, None)
+    bright = [
+        cv2.resize(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for each in (image[top:], simulated[rows])
+    ]
+    for kind in (_ROAD, _BESIDES):
+        part = (ground[top:] == kind).view(np.uint8)
+        # only pixels of the ratio that show nothing else: colours of vehicles would bleed into the ground around them
+        share = (cv2.resize(part * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 200).astype(np.float32)
+        if not share.any():
+            continue
+        ours, theirs = (_relative(each, share) for each in bright)
+        beyond = np.log(theirs / ours)
+        ratio = np.maximum(np.exp(_STRENGTH * np.minimum(beyond + _PATCHES, 0.0)), _LEAST).astype(np.float32)
+        _scale(image[top:], part, ratio)
+
+
+def _relative(bright: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return the brightness nearby over that further around, f32 (h, w), of the pixels of ``share`` alone."""
+    known = (bright + _FLOOR) * share
+    near = cv2.GaussianBlur(known, (0, 0), _NEAR) / np.maximum(cv2.GaussianBlur(share, (0, 0), _NEAR), 1e-3)
+    far = cv2.GaussianBlur(known, (0, 0), _FAR) / np.maximum(cv2.GaussianBlur(share, (0, 0), _FAR), 1e-3)
+    return np.asarray(np.maximum(near, 1.0) / np.maximum(far, 1.0))
+
+
+@numba.njit(**_JIT)
+def _first_row(ground: np.ndarray) -> int:
+    """The first row with ground."""
+    for y in range(ground.shape[0]):
+        for x in range(ground.shape[1]):
+            if ground[y, x]:
+                return y
+    return ground.shape[0]
+
+
+@numba.njit(**_JIT)
+def _scale(image: np.ndarray, part: np.ndarray, ratio: np.ndarray) -> None:
+    """Multiply the pixels of ``part`` by the interpolated ``ratio``."""
+    high, wide = ratio.shape
+    per, half = np.float32(1.0 / _SCALE), np.float32(0.5)
+    for y in range(image.shape[0]):
+        v = min(max((np.float32(y) + half) * per - half, np.float32(0.0)), np.float32(high - 1))
+        i = min(int(v), max(high - 2, 0))
+        below = min(i + 1, high - 1)
+        b = v - np.float32(i)
+        for x in range(image.shape[1]):
+            if part[y, x]:
+                u = min(max((np.float32(x) + half) * per - half, np.float32(0.0)), np.float32(wide - 1))
+                j = min(int(u), max(wide - 2, 0))
+                right = min(j + 1, wide - 1)
+                a = u - np.float32(j)
+                upper = ratio[i, j] + (ratio[i, right] - ratio[i, j]) * a
+                lower = ratio[below, j] + (ratio[below, right] - ratio[below, j]) * a
+                factor = upper + (lower - upper) * b
+                for c in range(3):
+                    value = np.float32(image[y, x, c]) * factor + half
+                    image[y, x, c] = np.uint8(min(value, np.float32(255.0)))
+
+
+def compile_kernels() -> None:
+    """Compile what a frame would wait for."""
+    plane = np.full((16, 16), Tag.ROAD, np.uint8)
+    follow_shading(np.zeros((16, 16, 3), np.uint8), plane, np.zeros((16, 16, 3), np.uint8))

@@ -1,0 +1,50 @@
+"""The generated ground has the simulator's shadows, and nothing else of it changes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from bridge.tags import Tag
+from neuralsim.renderer.ground_shading import follow_shading
+
+
+@pytest.fixture
+def street() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Generated image, tags and simulator image: a road without a shadow, and one with a shadow below a car."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(120.0, 6.0, (256, 512, 3)).astype(np.uint8)
+    tag = np.full((256, 512), Tag.BUILDING, np.uint8)
+    tag[110:] = Tag.ROAD
+    tag[120:170, 200:300] = Tag.CAR
+    simulated = np.full((256, 512, 3), 90, np.uint8)
+    simulated[170:186, 200:300] = 30
+    simulated[120:170, 200:300] = 240
+    return image, tag, simulated
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_shadow_of_the_simulator_is_cast(street: tuple[np.ndarray, np.ndarray, np.ndarray], half: bool) -> None:
+    before, tag, simulated = street
+    image = before.copy()
+    follow_shading(image, tag, cv2.resize(simulated, (256, 128), interpolation=cv2.INTER_AREA) if half else simulated)
+    assert image[172:184, 210:290].mean() < 0.6 * before[172:184, 210:290].mean()
+    away = np.s_[200:250, 20:120]
+    assert abs(float(image[away].mean()) - float(before[away].mean())) < 3.0
+    assert image[away].std() > 0.9 * before[away].std()  # the texture is the generator's
+    assert np.array_equal(image[tag != Tag.ROAD], before[tag != Tag.ROAD])
+
+
+def test_ground_that_is_shaded_alike_stays(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    before, tag, _ = street
+    image, simulated = before.copy(), (before * 0.5).astype(np.uint8)
+    follow_shading(image, tag, simulated)
+    assert np.abs(image.astype(int) - before).max() <= 4
+
+
+def test_an_image_without_ground_stays(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    before, tag, simulated = street
+    image = before.copy()
+    follow_shading(image, np.full_like(tag, Tag.SKY), simulated)
+    assert np.array_equal(image, before)
