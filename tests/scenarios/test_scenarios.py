@@ -17,7 +17,7 @@ from bridge.carla_client.vehicle_geometry import VehicleGeometry
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.opendrive import towns
-from scenarios.engine.assertions import AssertionMonitor
+from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.executors import Script
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
