@@ -23,12 +23,15 @@ from bridge.carla_client.routing.autopilot import Halt
 from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertion_monitor import AssertionMonitor
-from scenarios.engine.executors import Script, StaticProp, VehicleDriver, WalkerDriver, road_user
+from scenarios.engine.instant_steps import StaticProp
 from scenarios.engine.lights import LightSwitch, Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
 from scenarios.engine.routes import RouteResolver
+from scenarios.engine.script import Script
 from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
+from scenarios.engine.vehicle_driver import VehicleDriver, road_user
+from scenarios.engine.walker_driver import WalkerDriver
 from scenarios.language.conditions import EGO, Astray, At
 from scenarios.language.schema import ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
 
