@@ -24,9 +24,10 @@ from bridge.process.json_lines import parse_message
 from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
 from bridge.tags import Tag
-from neuralsim.town.assets import prop_meshes as props
 from neuralsim.town.assets.meshes import Mesh, box, merge, prism, quad
 from neuralsim.town.assets.people_meshes import PHASES, walker_templates
+from neuralsim.town.assets.plant_meshes import tree
+from neuralsim.town.assets.prop_meshes import street_lamp
 from neuralsim.town.assets.vehicle_meshes import vehicle_templates
 from neuralsim.town.core.types import Transform
 from neuralsim.town.render.raster import Rasteriser
@@ -52,8 +53,8 @@ def synthetic_town(seed: int = 0) -> Mesh:
             x, y = 22.0 * i - 22.0, 22.0 * j - 22.0
             corners = [(x, y, 0), (x + 22, y, 0), (x + 22, y + 22, 0), (x, y + 22, 0)]
             parts.append(quad(corners, Tag.ROAD, (84, 84, 86)))
-    trees = [props.tree(kind, seed) for kind in ("lime", "plane", "birch", "young") for seed in range(2)]
-    lamp = props.street_lamp()
+    trees = [tree(kind, seed) for kind in ("lime", "plane", "birch", "young") for seed in range(2)]
+    lamp = street_lamp()
     instance = 10001
     for i in range(STREETS):
         for j in range(STREETS):

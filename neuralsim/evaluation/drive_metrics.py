@@ -18,7 +18,7 @@ from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNet
 from neuralsim.evaluation.real_clip import camvid_of_tag
 from neuralsim.evaluation.side_by_side import Video
 from neuralsim.evaluation.stability import shift_error, warp
-from neuralsim.models.warp import still_visible, warp_source
+from neuralsim.models.visibility import still_visible, warp_source
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive, TownLoop
 

@@ -19,7 +19,7 @@ from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
 from neuralsim.base.colour import luma
 from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
-from neuralsim.models.warp import still_visible
+from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
 

@@ -23,7 +23,7 @@ from neuralsim.base.colour import luma
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.metric_networks import HERE, MetricNetwork
 from neuralsim.evaluation.side_by_side import Video
-from neuralsim.models.warp import still_visible, warp_source
+from neuralsim.models.visibility import still_visible, warp_source
 from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive

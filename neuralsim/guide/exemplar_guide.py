@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from neuralsim.guide import guide_kernels
+from neuralsim.guide import exemplar_kernels
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 #: (height, width) of the sketches by class, px.
@@ -116,7 +116,7 @@ class ExemplarGuide:
         self._out[:] = 0
         for channel in SIZES:
             light = 255.0 * (style[channel].astype(np.float32) + 0.5)
-            guide_kernels.object_boxes(CARLA_TO_CHANNEL, channel, tag, instance, self._boxes)
+            exemplar_kernels.object_boxes(CARLA_TO_CHANNEL, channel, tag, instance, self._boxes)
             for number in np.flatnonzero(self._boxes[:, 4] >= _LEAST):
                 y0, y1, x0, x1, _ = (int(value) for value in self._boxes[number])
                 x0, x1 = _whole_extent(channel, y1 - y0, x0, x1, tag.shape[1])
@@ -124,7 +124,7 @@ class ExemplarGuide:
                 texels = _BLUR * SIZES[channel][0] / (y1 - y0)
                 level = min(_LEVELS - 1, max(0, round(float(np.log2(texels)))))
                 mirrored = bool(_hash(int(number)) & 1024)
-                guide_kernels.paste_exemplar(
+                exemplar_kernels.paste_exemplar(
                     CARLA_TO_CHANNEL, channel, number, tag, instance, self._levels[channel][level][sketch],
                     np.clip(self._atlas.tints[channel][sketch] * light, 1.0, 255.0), np.array((y0, y1, x0, x1)),
                     mirrored, self._out,

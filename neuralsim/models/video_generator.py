@@ -2,7 +2,7 @@
 
     x_t = (1 - m_t) * w(x_{t-1}) + m_t * h_t(s_t, w(x_{t-1}), ..., w(x_{t-L}))    (Wang et al., NeurIPS 2018, eq. 4)
 
-The mask is the generator's own if it has one, within the bounds of ``neuralsim/models/temporal.py``: the blend weight
+The mask is the generator's own if it has one, within the bounds of ``neuralsim/models/blending.py``: the blend weight
 is at least ``blend_factor``, surfaces that were hidden or belonged to another class are entirely new, and the past is
 clipped to the neighbourhood of the new frame. ``blend_factor`` 0 and ``clip_gamma`` 0 in the generator's config remove
 the bounds. A generator without ``past_frames`` sees the map alone (h_t(s_t)). The warp is the engine's motion; where a
@@ -16,11 +16,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from neuralsim.models.blending import SHARPEN, clip_history, sharpened, weight_of_past
 from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow_head import fill
 from neuralsim.models.generator import Generator
 from neuralsim.models.surface import Surface
-from neuralsim.models.temporal import SHARPEN, clip_history, reproject, sharpened
+from neuralsim.models.warp import reproject
 
 
 class RecurrenceStep(NamedTuple):
@@ -94,10 +95,8 @@ class VideoGenerator(nn.Module):
         kept, mean = clip_history(past[:, :3], generated, self.generator.config.clip_gamma)
         if blend is None:
             blend = movers.new_tensor(self.generator.config.blend)
-        share = (1.0 - blend[label][:, None]) * known[:, :1]
-        if mask is not None:
-            mask = mask.float()
-            share = share * (1.0 - mask)
+        mask = None if mask is None else mask.float()
+        share = weight_of_past(blend, label, known, mask)
         image = (generated + (kept - generated) * share).clamp(-1.0, 1.0)
         earlier = past_label.shape[1] - 1
         return RecurrenceStep(

@@ -15,7 +15,7 @@ import numpy as np
 
 from neuralsim.recording import RecordingError
 from neuralsim.recording.reading.sequential_reader import McapRecording
-from scenarios.engine.assertions import AssertionMonitor
+from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.loader import LoadedScenario, ScenarioError, parse
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
 

@@ -2,7 +2,7 @@
 
 A past that is resampled in every frame loses its finest detail (Yang et al., "A Survey of Temporal Antialiasing
 Techniques", Computer Graphics Forum 2020, section 6.1). The graph restores some of it inside of objects, at 5x5 pixels
-(``neuralsim/models/temporal.py``); this mask is finer and covers outlines too, before they are anti-aliased. The
+(``neuralsim/models/blending.py``); this mask is finer and covers outlines too, before they are anti-aliased. The
 graph's state is not sharpened, so nothing builds up.
 """
 

@@ -111,7 +111,7 @@ def without_past(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy in which the past is never valid, as in a drive's first frame.
 
     All computation on the past is removed, except for a state of more than one frame. The past is valid where its
-    class, as sampled, differs less than a little from this frame's (``neuralsim/models/temporal.py``): that mask is
+    class, as sampled, differs less than a little from this frame's (``neuralsim/models/blending.py``): that mask is
     zero everywhere, and so are its products.
     """
     graph = Editor(model)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridge.messages import UNKNOWN_MOTION
+from neuralsim.models.blending import sharpened
 from neuralsim.models.classes import Channel
 from neuralsim.models.discriminator import VideoDiscriminator
 from neuralsim.models.generator import Generator
-from neuralsim.models.temporal import sharpened
 from neuralsim.models.video_generator import RecurrenceStep, VideoGenerator, no_past
 from neuralsim.renderer.sharpening import SIGMA
 from neuralsim.training import losses
@@ -115,7 +115,7 @@ def _frame_losses(
 
 def as_shown(step: RecurrenceStep, label: Tensor, sharpening: float) -> Tensor:
     """Return the image of a ``step``, f32 (N, 3, H, W) in [-1, 1], sharpened as by the graph and the renderer after it
-    (``neuralsim/models/temporal.py``, ``neuralsim/renderer/sharpening.py``).
+    (``neuralsim/models/blending.py``, ``neuralsim/renderer/sharpening.py``).
 
     ``label`` i64 (N, H, W): its map; the sky is not sharpened. ``sharpening``: as in a model's card.
     """

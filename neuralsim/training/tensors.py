@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS
-from neuralsim.models.temporal import sampling_grid
+from neuralsim.models.warp import sampling_grid
 from neuralsim.training.data.conditioning import Example
 
 if TYPE_CHECKING:

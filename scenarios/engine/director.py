@@ -22,15 +22,18 @@ from bridge.carla_client.camera_rig import RigSpec, set_sensor_role
 from bridge.carla_client.routing.autopilot import Halt
 from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.surroundings import Surroundings
-from scenarios.engine.assertions import AssertionMonitor
-from scenarios.engine.executors import Script, StaticProp, VehicleDriver, WalkerDriver, road_user
+from scenarios.engine.assertion_monitor import AssertionMonitor
+from scenarios.engine.instant_steps import StaticProp
 from scenarios.engine.lights import LightSwitch, Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
 from scenarios.engine.routes import RouteResolver
+from scenarios.engine.script import Script
 from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
-from scenarios.language.conditions import Astray, At
-from scenarios.language.schema import EGO, ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
+from scenarios.engine.vehicle_driver import VehicleDriver, road_user
+from scenarios.engine.walker_driver import WalkerDriver
+from scenarios.language.conditions import EGO, Astray, At
+from scenarios.language.schema import ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
 
 LIFT = {"vehicle": 0.3, "walker": 1.0, "static": 0.0}  # m above the road at which actors are spawned
 SPAWN_HEIGHT = 30.0  # m above the road, per actor that is spawned in the air

@@ -7,7 +7,7 @@ from math import cos, hypot, radians
 
 import carla
 
-from bridge.carla_client.routing.autopilot import STEP
+from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import LONGEST, RoutePlanner, RoutePoint
 from scenarios.engine.loader import LoadedScenario
 from scenarios.engine.snapshot import ActorState, Invasion, corners

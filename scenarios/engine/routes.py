@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 from scipy.interpolate import BSpline
 
-from bridge.carla_client.routing.autopilot import STEP
+from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePoint
 from scenarios.engine.lights import Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError

@@ -8,7 +8,6 @@ are refused by name and line; nothing that would change the outcome is ignored.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from math import atan2, degrees
@@ -17,9 +16,7 @@ from typing import Any
 
 import yaml
 
-from bridge.process.presets import PLAIN, TOWNS
 from bridge.process.settings import Key
-from bridge.untrusted import files, limits
 from scenarios.language.conditions import EGO
 from scenarios.openscenario.actions import Actions
 from scenarios.openscenario.catalogs import Catalogs
@@ -27,7 +24,9 @@ from scenarios.openscenario.conditions import Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.entity_draft import EntityDraft
 from scenarios.openscenario.places import Positions
+from scenarios.openscenario.road_network import keeps_left, town_of
 from scenarios.openscenario.stand_ins import COLORS, blueprint_of, property_of, rgb_color, weather_of
+from scenarios.openscenario.storyboard_names import StoryboardNames, identifier
 from scenarios.openscenario.traffic_signals import commanded_state
 
 MAX_REPEATS = 100_000  # of an event
@@ -65,30 +64,27 @@ class _Translation:
         self._title = described.removeprefix("CARLA:").strip() or path.stem
         self._mirror = 1.0 if described.startswith("CARLA:") else -1.0
         self._seed = int(declared["seed"]) if re.fullmatch("[0-9]{1,9}", declared.get("seed", "")) else 0
-        self._steps: dict[str, list[str]] = {}  # storyboard element -> names of its steps
-        self._acts: dict[str, Element] = {}  # storyboard element -> its act
-        self._unused_names: list[str] = []  # of steps that have not been created yet, in the order of the storyboard
-        self._declared = declared | parameters(root.find("VariableDeclarations"))
-        self._sets: list[tuple[str, str, str]] = []  # parameter that is set, its new value, name of the step
         self._lines: dict[Key, int] = {}
         self._changes: list[dict[str, Any]] = []  # of the weather
         self._lights: list[dict[str, Any]] = []  # initial states of signals
         self._event_lines: dict[tuple[str, int], int] = {}  # (actor, number of the event) -> line
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
-        self._town_name = self._town(root.get("RoadNetwork"))
-        self._positions = Positions(self._catalogs, self._mirror, self._keeps_left())
+        self._town_name = town_of(root.get("RoadNetwork"), path.parent)
+        self._positions = Positions(self._catalogs, self._mirror, keeps_left(path.parent, self._town_name))
         self._actors = self._entities(root.get("Entities"))
         self._ego = self._find_ego()
         names = {actor.element.text("name"): actor.name for actor in self._actors.values()}
         self._positions.names = names
-        self._triggers = Triggers(names, self._state, self._value, self._positions)
+        all_declared = declared | parameters(root.find("VariableDeclarations"))
+        self._names = StoryboardNames(all_declared, self._catalogs, self._entity)
+        self._triggers = Triggers(names, self._state, self._names.value, self._positions)
         self._actions = Actions(self._entity, self._positions, self._mirror)
 
     def scenario(self) -> tuple[dict[str, Any], Mapping[Key, int]]:
         board = self._root.get("Storyboard")
         board.only("Init", "Story", "StopTrigger")
         for story in board.all("Story"):
-            self._survey(story)
+            self._names.survey(story)
         weather = self._init(board.get("Init"))
         ends: list[dict[str, Any]] = []
         for story in board.all("Story"):
@@ -131,32 +127,6 @@ class _Translation:
 
     # Entities and places
 
-    def _town(self, network: Element) -> str:
-        logic = network.find("LogicFile")
-        if logic is None:
-            return PLAIN
-        name = logic.text("filepath")
-        path = Path(name.replace("\\", "/"))
-        candidates = [path, Path(path.name)] if path.suffix.lower() == ".xodr" else [Path(f"{path.name}.xodr")]
-        if path.name.endswith("_Opt"):
-            candidates.append(Path(f"{path.name.removesuffix('_Opt')}.xodr"))
-        # Try the tails of the path, too, relative to the scenario's folder and to its parent folder.
-        parts = path.parts
-        candidates[1:1] = [Path(up, *parts[k:]) for k in range(1, len(parts)) for up in ("", "..")]
-        for candidate in candidates:
-            if os.path.isfile(self._path.parent / candidate):  # unlike Path.is_file, False for an invalid path
-                return str(candidate)
-        if name in TOWNS:
-            return name
-        raise logic.error(f"there is no map {name}; put {candidates[-1]} in the scenario's folder")
-
-    def _keeps_left(self) -> bool:
-        """Return whether traffic on the scenario's map keeps left."""
-        if not self._town_name.endswith(".xodr"):
-            return False
-        text = files.read_bytes(self._path.parent / self._town_name, limits.OPENDRIVE_SIZE)
-        return re.search(rb"""<road\b[^>]*\brule\s*=\s*["']LHT["']""", text) is not None
-
     def _entities(self, entities: Element) -> dict[str, EntityDraft]:
         entities.only("ScenarioObject")
         drafts: dict[str, EntityDraft] = {}
@@ -172,7 +142,7 @@ class _Translation:
                 kind = self._catalogs.find(kind) or kind
             color_text = property_of(kind, "color") or color
             blueprint = blueprint_of(kind)
-            draft = drafts[name] = EntityDraft(each, _identifier(name), blueprint, rgb_color(kind, color_text))
+            draft = drafts[name] = EntityDraft(each, identifier(name), blueprint, rgb_color(kind, color_text))
             if (performance := kind.find("Performance")) is not None:
                 maximum = performance.number("maxAcceleration", 0.0)
                 draft.acceleration = maximum if 0.0 < maximum <= 1000.0 else None
@@ -262,74 +232,6 @@ class _Translation:
 
     # Story
 
-    def _survey(self, story: Element) -> None:
-        """Name all steps of a story before it is read: conditions may refer to later elements."""
-        story = story.within(parameters(story.find("ParameterDeclarations")))
-        story_steps: list[str] = []
-        for act in story.all("Act"):
-            act_steps: list[str] = []
-            for group in act.all("ManeuverGroup"):
-                group_steps: list[str] = []
-                count = len(self._group_actors(group))
-                for maneuver in self._maneuvers(group):
-                    steps: list[str] = []
-                    for event in maneuver.all("Event"):
-                        event_steps: list[str] = []
-                        for action in event.all("Action"):
-                            action_steps = []
-                            for _ in range(1 if action.find("GlobalAction") is not None else count):
-                                name = _identifier(action.text("name", "step"))[:30]
-                                action_steps.append(f"{name}_{len(self._unused_names)}")
-                                self._unused_names.append(action_steps[-1])
-                            self._register(action_steps, act, action, event)
-                            event_steps += action_steps
-                            self._register_set(action, action_steps)
-                        self._register(event_steps, act, event, maneuver)
-                        steps += event_steps
-                    self._register(steps, act, maneuver, group)
-                    group_steps += steps
-                self._register(group_steps, act, group, act)
-                act_steps += group_steps
-            self._register(act_steps, act, act, story)
-            story_steps += act_steps
-        self._steps.setdefault(story.text("name", ""), story_steps)
-
-    def _register(self, steps: list[str], act: Element, element: Element, parent: Element) -> None:
-        """Register the steps of a storyboard element, by its own name and qualified by its parent's."""
-        name = element.text("name", "")
-        for key in (name, f"{parent.text('name', '')}::{name}"):
-            self._steps[key] = steps
-            self._acts[key] = act
-
-    def _register_set(self, action: Element, steps: list[str]) -> None:
-        change = action.find("GlobalAction")
-        if change is None or (what := change.one()).name not in ("ParameterAction", "VariableAction"):
-            return
-        if (value := what.find("SetAction")) is None:
-            raise what.one().refuse()
-        name = what.name_of("parameterRef" if what.name == "ParameterAction" else "variableRef")
-        self._sets.append((name, value.text("value"), steps[0]))
-
-    def _maneuvers(self, group: Element) -> list[Element]:
-        maneuvers = []
-        for maneuver in group:
-            if maneuver.name == "CatalogReference":
-                maneuver = self._catalogs.get(maneuver)
-                if maneuver.name != "Maneuver":
-                    raise maneuver.refuse()
-            elif maneuver.name == "Maneuver":
-                maneuver = maneuver.within(parameters(maneuver.find("ParameterDeclarations")))
-            else:
-                continue
-            maneuver.only("ParameterDeclarations", "Event")
-            maneuvers.append(maneuver)
-        return maneuvers
-
-    def _group_actors(self, group: Element) -> list[EntityDraft]:
-        who = group.get("Actors")
-        who.only("EntityRef")
-        return [self._entity(each) for each in who]
-
     def _story(self, story: Element, ends: list[dict[str, Any]]) -> None:
         story = story.within(parameters(story.find("ParameterDeclarations")))
         story.only("ParameterDeclarations", "Act")
@@ -347,11 +249,11 @@ class _Translation:
 
     def _group(self, group: Element, begins: Trigger) -> None:
         group.only("Actors", "Maneuver", "CatalogReference")
-        actors = self._group_actors(group)
+        actors = self._names.group_actors(group)
         for actor in actors:
             actor.paths = actor.paths or group.contains("FollowTrajectoryAction")
         repeats = max(int(group.number("maximumExecutionCount", 1)), 1)
-        for maneuver in self._maneuvers(group):
+        for maneuver in self._names.maneuvers(group):
             for event in maneuver.all("Event"):
                 self._event(event, actors, begins, repeats)
 
@@ -374,12 +276,12 @@ class _Translation:
         for action in event.all("Action"):
             what = action.one()
             if what.name == "GlobalAction":
-                self._global(what.one(), {"name": self._unused_names.pop(0), **step}, action.line)
+                self._global(what.one(), {"name": self._names.next_name(), **step}, action.line)
                 continue
             if what.name == "UserDefinedAction":
                 raise what.refuse()
             for actor in actors:
-                named = {"name": self._unused_names.pop(0), **step}
+                named = {"name": self._names.next_name(), **step}
                 self._add(actor, {**named, **self._actions.step(actor, what.one())}, action.line)
 
     def _global(self, action: Element, step: dict[str, Any], line: int) -> None:
@@ -401,36 +303,7 @@ class _Translation:
         actor.events.append(step)
 
     def _state(self, asked: Element) -> dict[str, Any]:
-        """Translate a StoryboardElementStateCondition."""
-        name, state = asked.text("storyboardElementRef"), asked.text("state")
-        begun = state in ("startTransition", "runningState", "standbyState")
-        if not begun and state not in ("endTransition", "completeState", "stopTransition", "skipTransition"):
-            raise asked.error(f"state {state} is not supported")
-        steps = self._steps.get(name)
-        if steps is None:
-            raise asked.error(f"there is no {name!r} in the storyboard")
-        if begun and asked.text("storyboardElementType", "") not in ("event", "action"):
-            act = self._acts.get(name)  # None for a story, which begins at once
-            return (self._triggers.read(act.find("StartTrigger")).when if act is not None else None) or {"time": 0}
-        if not steps:
-            raise asked.error(f"{name!r} has no action, so it neither begins nor ends")
-        conditions = [{"step": {"step": step, "state": "begun" if begun else "done"}} for step in steps]
-        if len(conditions) == 1:
-            return conditions[0]
-        return {"any_of": conditions} if begun else {"all_of": conditions}
-
-    def _value(self, asked: Element) -> dict[str, Any]:
-        """Translate a condition on a parameter or variable: it holds at once, or when a step has set it."""
-        name = asked.name_of("parameterRef" if asked.name == "ParameterCondition" else "variableRef")
-        rule, value = asked.text("rule"), asked.text("value")
-        if name not in self._declared:
-            raise asked.error(f"there is no parameter {name}")
-        if _compares(self._declared[name], rule, value):
-            return {"time": 0}
-        steps = [step for set_, to, step in self._sets if set_ == name and _compares(to, rule, value)]
-        if not steps:
-            raise asked.error(f"nothing sets {name} to a value that satisfies this condition")
-        return {"any_of": [{"step": {"step": step, "state": "done"}} for step in steps]}
+        return self._names.state(asked, self._triggers)
 
     def _asserts(self, stop: Trigger) -> tuple[list[dict[str, Any]], str]:
         """Return ScenarioRunner's criteria as assertions, and a text that lists those that are not judged."""
@@ -451,23 +324,6 @@ class _Translation:
 def _end(trigger: Trigger) -> dict[str, Any]:
     """Return a trigger as an ``end``."""
     return {**(trigger.when or {}), "delay": trigger.delay, **({"rising": True} if trigger.rising else {})}
-
-
-def _identifier(name: str) -> str:
-    """Return a name that is valid in the scenario language."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name if name[:1].isalpha() else f"_{name}")[:41]
-
-
-def _compares(known: str, rule: str, value: str) -> bool:
-    """Return whether a value satisfies a rule; texts that are not numbers can only be equal or not."""
-    try:
-        a, b = float(known), float(value)
-    except ValueError:
-        return (known == value) == (rule == "equalTo") if rule in ("equalTo", "notEqualTo") else False
-    return {
-        "equalTo": a == b, "notEqualTo": a != b, "greaterThan": a > b, "lessThan": a < b, "greaterOrEqual": a >= b,
-        "lessOrEqual": a <= b,
-    }.get(rule, False)  # fmt: skip
 
 
 def _takes_over(action: Element, has_controller: bool) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.messages import Control
 from neuralsim import cli
-from neuralsim.models.warp import warp_source
+from neuralsim.models.visibility import warp_source
 from scenarios.sumo.sumo_network import network_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"

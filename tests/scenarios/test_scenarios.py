@@ -17,11 +17,11 @@ from bridge.carla_client.vehicle_geometry import VehicleGeometry
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.opendrive import towns
-from scenarios.engine.assertions import AssertionMonitor
-from scenarios.engine.executors import Script
+from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
 from scenarios.engine.routes import Approach
+from scenarios.engine.script import Script
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
 from scenarios.engine.speed_profiles import DistanceKeeper, Rendezvous, SpeedProfile, SpeedRamp, TimedPath
 from scenarios.language.actions import KeepDistance, Meet, SetSpeed

@@ -7,8 +7,9 @@ from math import hypot
 import carla
 import numpy as np
 
-from bridge.carla_client.routing.autopilot import STEP, Autopilot, RoadUser
+from bridge.carla_client.routing.autopilot import Autopilot, RoadUser
 from bridge.carla_client.routing.lane_following import until_lane_end
+from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePlanner, RoutePoint
 from bridge.messages import Chart, Control
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import carla
 import numpy as np
 
-from bridge.carla_client.routing.autopilot import STEP, choose_branch
+from bridge.carla_client.routing.lane_path import STEP, choose_branch
 
 LANE_CHANGE = 20.0  # m, cost of a lane change in the search, and its maximum length
 LONGEST = 20_000  # points of a route

@@ -9,7 +9,8 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import NEAR, RGB, Mesh, box, cylinder, loft, merge, prism, quad, tube
-from neuralsim.town.assets.prop_meshes import BARK, DARK, STEEL, TRUNK, WOOD, bush, cabinet
+from neuralsim.town.assets.plant_meshes import BARK, TRUNK, bush
+from neuralsim.town.assets.prop_meshes import DARK, STEEL, WOOD, cabinet
 from neuralsim.town.assets.two_wheelers import bicycle
 
 TERRACOTTA: RGB = (168, 96, 66)

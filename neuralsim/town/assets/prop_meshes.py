@@ -1,28 +1,21 @@
-"""Street furniture and plants. The origin is the centre of the foot on the ground, and fronts face +x; metres.
+"""Street furniture. The origin is the centre of the foot on the ground, and fronts face +x; metres.
 
-The meshes contain their levels of detail, so they can be merged into the static mesh unchanged.
+The meshes contain their levels of detail, so they can be merged into the static mesh unchanged. Plants are in
+``plant_meshes``, props that are mere boxes in ``prop_boxes``, small objects on pavements in ``pavement_meshes``.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import (
-    DISTANT,
-    FAR,
-    MIDDLE,
     NEAR,
     RGB,
     Mesh,
-    blob,
     box,
     cylinder,
     flat,
-    fringe,
-    loft,
     merge,
     prism,
     quad,
@@ -33,100 +26,6 @@ from neuralsim.town.assets.meshes import (
 STEEL: RGB = (118, 122, 124)
 DARK: RGB = (46, 48, 50)
 WOOD: RGB = (122, 88, 58)
-BARK: RGB = (86, 70, 54)
-
-#: Props that are a box of about the right size and colour: length, width, height (m), RGB.
-BOXES: dict[str, tuple[float, float, float, RGB]] = {
-    "advertisement": (0.3, 1.4, 2.4, (196, 198, 200)),
-    "atm": (0.8, 0.9, 2.0, (60, 84, 120)),
-    "barbeque": (0.6, 1.1, 1.0, (52, 50, 48)),
-    "barrel": (0.6, 0.6, 0.9, (160, 70, 40)),
-    "bike helmet": (0.3, 0.25, 0.2, (200, 60, 50)),
-    "bikeparking": (0.6, 1.8, 0.8, STEEL),
-    "box01": (0.6, 0.6, 0.5, (170, 132, 88)),
-    "box02": (0.5, 0.7, 0.5, (170, 132, 88)),
-    "box03": (0.7, 0.7, 0.7, (170, 132, 88)),
-    "briefcase": (0.15, 0.45, 0.35, (70, 48, 34)),
-    "brokentile01": (0.4, 0.4, 0.04, (150, 140, 130)),
-    "brokentile02": (0.4, 0.4, 0.04, (150, 140, 130)),
-    "brokentile03": (0.4, 0.4, 0.04, (150, 140, 130)),
-    "brokentile04": (0.4, 0.4, 0.04, (150, 140, 130)),
-    "calibrator": (0.1, 1.2, 1.6, (236, 236, 236)),
-    "chainbarrier": (0.1, 2.0, 0.9, (190, 60, 50)),
-    "chainbarrierend": (0.1, 0.3, 0.9, (190, 60, 50)),
-    "clothcontainer": (1.2, 1.2, 1.9, (48, 92, 140)),
-    "clothesline": (0.6, 2.2, 1.7, STEEL),
-    "colacan": (0.07, 0.07, 0.12, (200, 30, 36)),
-    "constructioncone": (0.4, 0.4, 0.75, (226, 96, 36)),
-    "container": (1.1, 1.4, 1.2, (52, 96, 64)),
-    "creasedbox01": (0.5, 0.6, 0.35, (164, 128, 86)),
-    "creasedbox02": (0.5, 0.6, 0.35, (164, 128, 86)),
-    "creasedbox03": (0.5, 0.6, 0.35, (164, 128, 86)),
-    "dirtdebris01": (1.4, 1.2, 0.06, (112, 98, 82)),
-    "dirtdebris02": (1.6, 1.4, 0.06, (112, 98, 82)),
-    "dirtdebris03": (1.2, 1.2, 0.06, (112, 98, 82)),
-    "doghouse": (1.0, 0.9, 1.0, WOOD),
-    "foodcart": (2.6, 1.6, 2.4, (206, 190, 150)),
-    "fountain": (4.0, 4.0, 2.2, (170, 168, 162)),
-    "garbage01": (0.5, 0.5, 0.15, (96, 96, 92)),
-    "garbage02": (0.5, 0.5, 0.15, (96, 96, 92)),
-    "garbage03": (0.6, 0.6, 0.18, (96, 96, 92)),
-    "garbage04": (0.6, 0.6, 0.18, (96, 96, 92)),
-    "garbage05": (0.7, 0.7, 0.18, (96, 96, 92)),
-    "garbage06": (0.7, 0.7, 0.18, (96, 96, 92)),
-    "glasscontainer": (1.4, 1.4, 1.7, (54, 110, 80)),
-    "gnome": (0.25, 0.25, 0.5, (180, 60, 50)),
-    "guitarcase": (0.2, 0.45, 1.1, DARK),
-    "haybale": (1.3, 1.3, 1.2, (196, 168, 96)),
-    "haybalelb": (1.3, 1.3, 1.2, (196, 168, 96)),
-    "ironplank": (1.5, 2.4, 0.03, (120, 110, 104)),
-    "kiosk_01": (2.8, 2.4, 2.9, (70, 92, 76)),
-    "maptable": (0.4, 1.2, 1.8, (92, 104, 112)),
-    "mesh": (1.0, 1.0, 1.0, (150, 150, 150)),
-    "mobile": (0.08, 0.15, 0.02, DARK),
-    "motorhelmet": (0.35, 0.28, 0.28, DARK),
-    "pergola": (3.0, 3.0, 2.5, WOOD),
-    "plantpot01": (0.6, 0.6, 0.7, (150, 96, 70)),
-    "plantpot02": (0.8, 0.8, 0.9, (150, 96, 70)),
-    "plantpot03": (0.5, 1.2, 0.6, (150, 96, 70)),
-    "plantpot04": (0.4, 0.4, 0.5, (150, 96, 70)),
-    "plantpot05": (0.5, 0.5, 0.6, (150, 96, 70)),
-    "plantpot06": (0.5, 0.5, 0.6, (150, 96, 70)),
-    "plantpot07": (0.6, 0.6, 0.8, (150, 96, 70)),
-    "plantpot08": (0.9, 0.9, 1.0, (150, 96, 70)),
-    "plasticbag": (0.3, 0.3, 0.3, (210, 210, 206)),
-    "plasticchair": (0.6, 0.6, 0.85, (230, 230, 226)),
-    "plastictable": (0.9, 0.9, 0.75, (230, 230, 226)),
-    "platformgarbage01": (2.2, 1.6, 0.9, (110, 106, 98)),
-    "purse": (0.15, 0.3, 0.25, (120, 40, 50)),
-    "shop01": (3.0, 2.4, 2.8, (180, 150, 110)),
-    "shoppingbag": (0.2, 0.35, 0.4, (200, 170, 120)),
-    "shoppingcart": (1.0, 0.6, 1.0, STEEL),
-    "shoppingtrolley": (0.4, 0.4, 1.0, (70, 80, 120)),
-    "slide": (3.0, 0.9, 2.0, (200, 70, 50)),
-    "streetbarrier": (0.5, 1.6, 1.1, (214, 90, 50)),
-    "streetfountain": (0.6, 0.6, 1.1, (96, 104, 104)),
-    "swing": (2.2, 3.4, 2.4, STEEL),
-    "swingcouch": (1.3, 2.0, 1.7, (120, 140, 110)),
-    "table": (0.9, 1.6, 0.75, WOOD),
-    "trafficcone01": (0.4, 0.4, 0.75, (226, 96, 36)),
-    "trafficcone02": (0.35, 0.35, 0.6, (226, 96, 36)),
-    "trampoline": (3.0, 3.0, 0.8, (40, 60, 110)),
-    "trashbag": (0.6, 0.6, 0.6, (34, 34, 36)),
-    "travelcase": (0.3, 0.5, 0.7, (60, 70, 110)),
-    "vendingmachine": (0.9, 1.0, 1.9, (170, 40, 44)),
-    "warningaccident": (0.4, 0.6, 0.9, (214, 60, 48)),
-    "warningconstruction": (0.5, 1.2, 1.2, (226, 160, 40)),
-    "wateringcan": (0.4, 0.2, 0.35, (70, 110, 80)),
-}
-
-
-def block(name: str) -> Mesh:
-    """Return the box of a prop in `BOXES`, on the ground."""
-    length, width, height, colour = BOXES[name]
-    return box((length, width, height), (0.0, 0.0, height / 2.0), Tag.DYNAMIC, colour)
-
-
 STATES = ("red", "yellow", "green")  # of a traffic light
 #: z of the lamps of a traffic light, relative to the centre of its head, metres.
 LAMPS: dict[str, float] = {"red": 0.29, "yellow": 0.0, "green": -0.29}
@@ -240,109 +139,6 @@ def direction_sign(width: float = 2.2, tall: float = 1.1, height: float = 3.4) -
     board = box((0.06, width, tall), (0.06, 0, height - tall / 2), Tag.TRAFFIC_SIGN, (28, 84, 170))
     posts = [cylinder(0.05, 0, height, Tag.POLE, STEEL, 6).moved(0, s * width * 0.32) for s in (-1, 1)]
     return merge([board, *posts])
-
-
-class TreeKind(NamedTuple):
-    """The sizes of a kind of tree, metres, and the colour of its crown."""
-
-    height: float
-    crown_radius: float
-    crown_base: float
-    trunk_radius: float
-    crown_colour: RGB
-
-
-TREES = {
-    "lime": TreeKind(9.5, 3.0, 2.6, 0.2, (72, 98, 56)),
-    "plane": TreeKind(12.5, 4.6, 3.4, 0.3, (90, 112, 70)),
-    "birch": TreeKind(8.5, 1.9, 2.2, 0.12, (108, 130, 80)),
-    "young": TreeKind(4.6, 1.3, 1.9, 0.06, (86, 116, 64)),
-    "poplar": TreeKind(14.0, 1.7, 1.6, 0.22, (64, 92, 54)),
-    "bare": TreeKind(8.5, 2.8, 2.4, 0.18, (96, 80, 60)),
-}
-
-#: Tag of trunks and boughs, which look like thin upright wood: labelled as vegetation, generators render them green.
-TRUNK = Tag.POLE
-LEAVES = 28  # per lump of a crown
-SPRIGS = 12  # per metre of hedge
-
-
-def tree(kind: str = "lime", seed: int = 0) -> Mesh:
-    """Return a tree of a kind in ``TREES``: a branching trunk and a crown of lumps with ragged edges."""
-    height, radius, base, trunk, colour = TREES[kind]
-    rng = np.random.default_rng(seed)
-    height *= rng.uniform(0.88, 1.12)
-    tag = Tag.VEGETATION
-    bend = rng.normal(scale=0.12, size=2)
-    fork = np.array([bend[0], bend[1], base * rng.uniform(0.95, 1.15)])
-    stem = [(0, 0, -0.1), (bend[0] * 0.3, bend[1] * 0.3, fork[2] * 0.5), tuple(fork)]
-    near = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 8)]
-    wood = tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 5)
-    far, distant = [], []
-    middle = np.array([bend[0], bend[1], (base + height) / 2.0])
-    half = np.array([radius, radius, (height - base) / 2.0])
-    core = int(rng.integers(1 << 30))
-    near.append(blob(half * 0.55, middle, tag, colour, core, 7))
-    far.append(blob(half * 0.58, middle, tag, colour, core, 4))
-    distant.append(blob(half * 0.6, middle, tag, colour, core, 2))
-    lumps = 8 if kind in ("young", "birch") else 11
-    for k in range(lumps):  # spread evenly over the crown, like the seeds of a sunflower
-        level = 1.0 - 2.0 * (k + 0.5 + rng.uniform(-0.3, 0.3)) / lumps
-        turn = 2.39996 * k + rng.uniform(-0.4, 0.4)
-        out = np.sqrt(max(1.0 - level**2, 0.0))
-        at = middle + half * rng.uniform(0.54, 0.8) * np.array([out * np.cos(turn), out * np.sin(turn), level])
-        if level < 0.35:  # a branch to it
-            path = [tuple(fork), tuple(fork * 0.4 + at * 0.6 - [0, 0, 0.3]), tuple(at)]
-            near.append(tube(path, [trunk * 0.6, trunk * 0.35, 0.03], TRUNK, BARK, 4))
-        if kind == "bare":  # twigs extend beyond a filled crown, as winter trees are labelled
-            for _ in range(5):
-                tip = at + rng.normal(scale=radius * 0.3, size=3) + np.array([0.0, 0.0, 0.5])
-                near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], TRUNK, BARK, 3))
-        size = (0.31 * radius + 0.09 * half) * rng.uniform(0.7, 1.15)
-        one = int(rng.integers(1 << 30))
-        lump = blob(size, at, tag, colour, one, 5)
-        near += [lump, fringe(lump, LEAVES, 0.3 + 0.1 * radius, rng)]
-        coarse = blob(size, at, tag, colour, one, 3)
-        far += [coarse, fringe(coarse, 7, 0.3 + 0.08 * radius, rng)]
-        if k % 2 == 0:
-            distant.append(blob(1.3 * size, at, tag, colour, one, 2))
-    levels = (NEAR, near), (FAR, [wood]), (MIDDLE, far), (DISTANT, distant)
-    return merge([merge(parts).with_level(level) for level, parts in levels])
-
-
-def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0) -> Mesh:
-    """Return a hedge along x, centred, with uneven top and sides and, near the camera, protruding leaves."""
-    rng = np.random.default_rng(seed)
-    count = max(int(length / 0.4), 2)
-    x = np.linspace(-length / 2, length / 2, count)
-    wobble = rng.uniform(0.88, 1.1, (count, 5))
-    half = depth / 2.0
-    profile = [(-half, 0.0), (-half, 0.62), (-half * 0.5, 1.0), (half * 0.5, 1.0), (half, 0.62), (half, 0.0)]
-    sections = np.stack(
-        [
-            np.stack([x, y * wobble[:, k % 5], height * z * wobble[:, (k + 2) % 5]], -1)
-            for k, (y, z) in enumerate(profile)
-        ],
-        1,
-    )
-    body = loft(sections, Tag.VEGETATION, (62, 86, 50), closed=False)
-    return merge([body, fringe(body, int(SPRIGS * length), 0.2, rng).with_level(NEAR)])
-
-
-def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
-    """Return a shrub: lumps on the ground with ragged edges."""
-    rng = np.random.default_rng(seed)
-    near, far = [], []
-    for k in range(4):
-        turn = 1.57 * k + rng.uniform(-0.5, 0.5)
-        at = np.array([np.cos(turn), np.sin(turn), 0.0]) * radius * rng.uniform(0.3, 0.5)
-        size = np.array([1.0, 1.0, rng.uniform(0.8, 1.3)]) * radius * rng.uniform(0.5, 0.7)
-        at[2] = 0.75 * size[2]
-        one = int(rng.integers(1 << 30))
-        lump = blob(size, at, Tag.VEGETATION, (76, 102, 58), one, 5)
-        near += [lump, fringe(lump, 24, 0.22, rng)]
-        far.append(blob(size, at, Tag.VEGETATION, (76, 102, 58), one, 3))
-    return merge([merge(near).with_level(NEAR), merge(far).with_level(FAR)])
 
 
 def bollard() -> Mesh:

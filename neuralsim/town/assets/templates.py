@@ -7,11 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from neuralsim.town.assets import prop_meshes
+from neuralsim.town.assets import plant_meshes, prop_meshes
 from neuralsim.town.assets.lit_bodies import COLUMNS, body_row, wheel_row
 from neuralsim.town.assets.meshes import Mesh, corner_normals
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
+from neuralsim.town.assets.prop_boxes import BOXES, block
 from neuralsim.town.assets.vehicle_meshes import vehicle_templates, vehicles
 from neuralsim.town.assets.wheels import WheelTable
 from neuralsim.town.disk_cache import cached
@@ -115,16 +116,16 @@ def _props() -> dict[str, Mesh]:
         "stop": p.bus_stop(),
         "fence": p.fence(2.0),
         "railing": p.railing(2.0),
-        "hedge": p.hedge(2.05, 1.3),
-        "hedge low": p.hedge(2.05, 0.9, 0.6, 3),
-        "hedge high": p.hedge(2.05, 1.9, 0.9, 5),
+        "hedge": plant_meshes.hedge(2.05, 1.3),
+        "hedge low": plant_meshes.hedge(2.05, 0.9, 0.6, 3),
+        "hedge high": plant_meshes.hedge(2.05, 1.9, 0.9, 5),
     }
     for kind in ("limit", "stop", "yield", "warning", "parking", "priority", "crossing"):
         props[f"sign {kind}"] = p.sign(kind)
-    for kind in p.TREES:
+    for kind in plant_meshes.TREES:
         for seed in range(TREE_SEEDS):
-            props[f"{kind} {seed}"] = p.tree(kind, seed)
+            props[f"{kind} {seed}"] = plant_meshes.tree(kind, seed)
     for seed in range(2):
-        props[f"bush {seed}"] = p.bush(0.8, seed)
-    props |= {f"box {name}": p.block(name) for name in p.BOXES}
+        props[f"bush {seed}"] = plant_meshes.bush(0.8, seed)
+    props |= {f"box {name}": block(name) for name in BOXES}
     return props | pavement_templates()

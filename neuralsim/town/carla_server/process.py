@@ -83,7 +83,8 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
         patience = 0.0 if strict else math.inf if options.with_parent else others
         address = options.host, options.port, options.streaming_port
         generator = make_generator() if make_generator is not None else None
-        server = TownServer(make_world, first, available, *address, patience, strict, generator)
+        rays = not options.with_parent  # the sensors of a drive cast none
+        server = TownServer(make_world, first, available, *address, patience, strict, generator, rays)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1

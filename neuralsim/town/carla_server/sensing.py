@@ -95,6 +95,8 @@ class Sensing:
         fov = float(attributes.get("fov", "90"))
         make = INSTRUMENTS.get(kind)
         instrument = None if make is None else make(self, actor)
+        if instrument is not None and instrument.casts:
+            self._ray_worker.submit(self.world.rays)  # what it casts at is built before its first measurement is due
         event_camera = EventCamera(attributes) if kind == "sensor.camera.dvs" else None
         generated = None
         if self.generator is not None and is_generated(actor):

@@ -96,6 +96,8 @@ class TownServer:
             its initial state; 0: none, as in a strict town.
         strict: How strict to be, None for a kind town.
         generator: What makes the images of rgb cameras that do not choose the simulator's own.
+        prepare_rays: Whether to build the trees for ray casting at once rather than with the first sensor or call that
+            needs them. They take as long as all other preparations of a drive, which casts no rays.
     """
 
     def __init__(
@@ -109,8 +111,9 @@ class TownServer:
         patience: float = FIRST_CLIENT_TIMEOUT,
         strict: Strictness | None = None,
         generator: ImageGenerator | None = None,
+        prepare_rays: bool = True,
     ) -> None:
-        self.strict, self.generator = strict, generator
+        self.strict, self.generator, self._prepare_rays = strict, generator, prepare_rays
         self.lock = threading.RLock()
         self._ticked = threading.Condition()  # notified after each tick and change of settings
         self._ticking = threading.Lock()  # held while waiting for the sensors; taken before ``lock``
@@ -219,13 +222,13 @@ class TownServer:
         threading.Thread(target=self._prepare, args=(world, self.static_scene), name="preparing", daemon=True).start()
         self._publish_snapshot(world.delta, state)
 
-    @staticmethod
-    def _prepare(world: World, scene: StaticScene) -> None:
+    def _prepare(self, world: World, scene: StaticScene) -> None:
         """Compute what takes seconds in a large town ahead of time: the map, for which connecting clients wait, and the
         trees for ray casting."""
         assert scene.opendrive
         world.spawn_points()
-        world.rays()
+        if self._prepare_rays:
+            world.rays()
 
     def set_settings(self, settings: Settings, connection: Connection) -> int:
         """Apply a client's settings; return the frame from which they hold."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bridge.tags import Tag
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.people_meshes import KINDS
-from neuralsim.town.assets.prop_meshes import BOXES
+from neuralsim.town.assets.prop_boxes import BOXES
 from neuralsim.town.core.sensor_blueprints import blueprints as sensors
 from neuralsim.town.core.types import Attribute, Blueprint
 

@@ -17,7 +17,8 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim.town.assets.houses import ROOFS, STONE, WALLS
 from neuralsim.town.assets.meshes import triangulate
-from neuralsim.town.assets.prop_meshes import STEEL, TREES
+from neuralsim.town.assets.plant_meshes import TREES
+from neuralsim.town.assets.prop_meshes import STEEL
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.ground.blocks import KERB
 from neuralsim.town.opendrive.reference import ReferenceLine, RoadPoint, number

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralsim.imaging.optical_flow import backward
-from neuralsim.models.warp import warp_source
+from neuralsim.models.visibility import warp_source
 from neuralsim.training.data import conditioning
 from neuralsim.training.data.conditioning import Picture
 

@@ -27,7 +27,7 @@ from bridge.messages import Control, Frame
 from bridge.process.lifetime import BridgeError
 from bridge.tags import MOVERS, Tag
 from neuralsim.evaluation.measures import warping_error
-from neuralsim.models.warp import still_visible
+from neuralsim.models.visibility import still_visible
 from neuralsim.renderer import NeuralRenderer
 
 SIZE = (512, 256)

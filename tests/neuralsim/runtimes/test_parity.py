@@ -17,7 +17,7 @@ from neuralsim import runtimes, zoo
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.metric_networks import HERE, MetricNetwork, mean_iou
 from neuralsim.evaluation.real_clip import camvid_of_tag
-from neuralsim.models.warp import still_visible
+from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.runtimes import activation_ranges, graph_variants, int8
 from neuralsim.town.town_drive import TownDrive

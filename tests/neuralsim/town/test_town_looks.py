@@ -12,7 +12,7 @@ import pytest
 from scenariogeneration import xodr
 
 from bridge.tags import Tag
-from neuralsim.town.assets import prop_meshes
+from neuralsim.town.assets import plant_meshes
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.assets.vehicle_meshes import vehicles
 from neuralsim.town.assets.wheels import WheelAngles
@@ -127,11 +127,11 @@ def test_parts_of_a_vehicle_add_up_to_the_whole() -> None:
 # Plants ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", sorted(prop_meshes.TREES))
+@pytest.mark.parametrize("kind", sorted(plant_meshes.TREES))
 def test_trees_have_trunks_of_wood_and_crowns_in_one_piece(kind: str) -> None:
-    mesh = prop_meshes.tree(kind, 1)
+    mesh = plant_meshes.tree(kind, 1)
     corners = mesh.vertices[mesh.triangles]
-    wood, leaf = mesh.tags == prop_meshes.TRUNK, mesh.tags == Tag.VEGETATION
+    wood, leaf = mesh.tags == plant_meshes.TRUNK, mesh.tags == Tag.VEGETATION
     assert (wood | leaf).all()
     assert corners[wood][..., 2].min() < 0.0, "the trunk reaches into the ground"
     assert corners[leaf][..., 2].min() > 0.8, "no leaf lies on the ground"
@@ -234,7 +234,7 @@ def test_rows_outlines_and_signs_of_a_file(tmp_path: Path) -> None:
     assert (tags == Tag.GUARD_RAIL).mean() > 0.9
     assert np.median(depth) == pytest.approx(6.0, abs=0.15)
     assert (look(world, 75.0, 12.0, 90.0)[0] == Tag.BUILDING).all()
-    trees = np.array([(p.x, p.y) for p in world.props if p.kind.split(" ")[0] in prop_meshes.TREES])
+    trees = np.array([(p.x, p.y) for p in world.props if p.kind.split(" ")[0] in plant_meshes.TREES])
     for s in (120.0, 130.0, 140.0, 150.0, 160.0):
         assert np.hypot(*(trees - at(s, 9.0)).T).min() < 0.1
     for kind, s, t, yaw in (("stop", 110.0, -5.0, 180.0), ("limit", 111.0, 5.0, 0.0)):

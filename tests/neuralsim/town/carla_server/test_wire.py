@@ -20,6 +20,8 @@ from neuralsim.town.assets.templates import templates
 from neuralsim.town.carla_server import camera_images
 from neuralsim.town.carla_server.handlers import FUNCTIONS
 from neuralsim.town.carla_server.process import TownServer
+from neuralsim.town.core.types import Transform
+from neuralsim.town.world import World
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -440,3 +442,15 @@ def test_depth_uses_all_24_bits() -> None:
     bgra = out.reshape(5, 4).astype(np.int64)
     metres = 1000.0 * (bgra[:, 2] + 256 * bgra[:, 1] + 65536 * bgra[:, 0]) / (2**24 - 1)
     assert np.abs(metres - np.minimum(Planes.depth[0], 1000.0)).max() <= 3.1e-5
+
+
+def test_the_trees_for_rays_are_built_with_the_first_sensor_that_casts_some() -> None:
+    server = TownServer(lambda town: World(town, vehicles=0, walkers=0), "plain", port=0, prepare_rays=False)
+    with serving(server):
+        built = threading.Event()
+        server.world.rays = built.set  # type: ignore[method-assign, assignment]
+        for kind in ("sensor.camera.depth", "sensor.other.collision"):
+            server.sensing.add(server.world.spawn(kind, {}, Transform(z=2.0)))
+        assert not built.wait(0.3)
+        server.sensing.add(server.world.spawn("sensor.lidar.ray_cast", {}, Transform(z=2.0)))
+        assert built.wait(20.0)

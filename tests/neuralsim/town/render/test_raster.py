@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
-from neuralsim.town.assets import prop_meshes
+from neuralsim.town.assets import plant_meshes, prop_meshes
 from neuralsim.town.assets.meshes import (
     ALWAYS,
     FAR,
@@ -231,11 +231,18 @@ def test_culling_of_chunks_and_of_back_faces_changes_nothing(monkeypatch: pytest
 def everything() -> dict[str, Mesh]:
     result = dict(vehicle_templates())
     result.update({f"walker {k}": mesh for k, mesh in enumerate(walker_templates("woman"))})
-    result.update({kind: prop_meshes.tree(kind, 1) for kind in prop_meshes.TREES})
-    makers = ("traffic_light", "street_lamp", "lantern", "sign", "direction_sign", "bush", "bollard", "bench",
+    result.update({kind: plant_meshes.tree(kind, 1) for kind in plant_meshes.TREES})
+    makers = ("traffic_light", "street_lamp", "lantern", "sign", "direction_sign", "bollard", "bench",
               "litter_bin", "wheeled_bin", "cabinet", "post_box", "bus_stop")  # fmt: skip
     result.update({name: getattr(prop_meshes, name)() for name in makers})
-    result.update({"hedge": prop_meshes.hedge(5), "fence": prop_meshes.fence(5), "railing": prop_meshes.railing(5)})
+    result.update(
+        {
+            "hedge": plant_meshes.hedge(5),
+            "bush": plant_meshes.bush(),
+            "fence": prop_meshes.fence(5),
+            "railing": prop_meshes.railing(5),
+        }
+    )
     return result
 
 

@@ -1,4 +1,4 @@
-"""Assertions, monitored at every tick and judged at the end."""
+"""Monitors of assertions (``scenarios/language/assertions.py``): updated at every tick, judged at the end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from math import inf
 from typing import Any
 
 from scenarios.engine.snapshot import STANDING, Snapshot, gap
-from scenarios.language.schema import (
-    EGO,
+from scenarios.language.assertions import (
     Assertion,
     CompletesRoute,
     Keeps,
@@ -19,6 +18,7 @@ from scenarios.language.schema import (
     StopsBefore,
     Travels,
 )
+from scenarios.language.conditions import EGO
 
 IN_FRONT = (40.0, 6.0)  # m forward and to the side, within which an actor counts as being in front
 
