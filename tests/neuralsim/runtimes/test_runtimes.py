@@ -104,6 +104,8 @@ def test_an_engine_is_built_once_and_again_when_anything_changes(
     assert tensorrt_engines.is_current(facts)
     assert built == sorted(built)
     assert built[-1] == 1.0
+    trt: Any = import_module("tensorrt")
+    assert trt.cleared[-1:] == [trt.BuilderFlag.TF32], "fp32 is fp32"
     for changed in ({"height": 96}, {"precision": "fp32"}, {"tensorrt": "10.9"}, {"driver": "590.1"}, {"gpu": "other"}):
         assert not tensorrt_engines.is_current(replace(facts, **changed)), changed
     assert not tensorrt_engines.is_current(replace(facts, model="0" * 64))
@@ -465,8 +467,9 @@ BUILDER = {
     "Builder": ("create_network", "create_builder_config", "build_serialized_network"),
     "IBuilderConfig": (
         "builder_optimization_level", "set_memory_pool_limit", "progress_monitor", "create_timing_cache",
-        "set_timing_cache", "get_timing_cache",
+        "set_timing_cache", "get_timing_cache", "clear_flag",
     ),
+    "BuilderFlag": ("TF32",),
     "OnnxParser": ("parse", "num_errors", "get_error"),
     "ParserError": ("desc",),
     "NetworkDefinitionCreationFlag": ("STRONGLY_TYPED",),
