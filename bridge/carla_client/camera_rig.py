@@ -33,6 +33,7 @@ SENSORS: dict[str, tuple[str, ...]] = {
 _FLOW_SENSORS = ("optical_flow", "depth")  # for the plane "motion" from a flow camera; the sky's needs the depth
 _HALF = "rgb_half"  # an rgb camera of half the size
 CAR_HALF_HEIGHT = 0.75  # m, of a car; mounts on other vehicles are scaled by their height
+PATIENCE = 1.0  # s without an image, after which it is asked whether one can come at all
 SENSOR_ROLE = "neuralsim"  # role name of this project's sensors
 
 
@@ -154,17 +155,27 @@ class CameraRig:
         """Return whether all selected sensors have delivered an image."""
         return all(sensor.is_delivering for sensor in self._sensors.values())
 
-    def gather(self, frame: int, timeout: float, first_timeout: float = 0.05) -> dict[str, Any]:
+    def gather(
+        self,
+        frame: int,
+        timeout: float,
+        first_timeout: float = 0.05,
+        is_hopeless: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
         """Return the images of tick ``frame`` by sensor.
 
         A sensor that has not delivered yet is waited for ``first_timeout`` seconds and may be missing. Raises
-        ``SensorTimeout`` if another one does not deliver within ``timeout`` seconds.
+        ``SensorTimeout`` if another one does not deliver within ``timeout`` seconds, or earlier if ``is_hopeless``,
+        which is asked after ``PATIENCE``.
         """
         until = time.monotonic() + timeout
         images = {}
         # Sensors that deliver already first: once their images are here, a new sensor's is, too, or will not come.
         for kind, sensor in sorted(self._sensors.items(), key=lambda item: not item[1].is_delivering):
-            image = sensor.receive(frame, until if sensor.is_delivering else time.monotonic() + first_timeout)
+            now = time.monotonic()
+            image = sensor.receive(frame, min(until, now + (PATIENCE if sensor.is_delivering else first_timeout)))
+            if image is None and sensor.is_delivering and not is_hopeless():
+                image = sensor.receive(frame, until)
             if image is not None:
                 sensor.is_delivering = True
                 images[kind] = image

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import carla
 import numpy as np
 
-from bridge.carla_client.camera_rig import RigSpec
+from bridge.carla_client.camera_rig import RigSpec, SensorTimeout
 from bridge.carla_client.collisions import CollisionCounter
 from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_vehicle import EgoVehicle, spawn_ego
@@ -29,7 +29,7 @@ from bridge.carla_client.sensor_rigs import Images, SensorRigs
 from bridge.carla_client.surroundings import Surroundings
 from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
 from bridge.carla_client.weather import WeatherControl
-from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
+from bridge.carla_client.world_clock import NOTICE, STARTUP_TIMEOUT, WorldClock
 from bridge.ego_camera import EGO_CAMERA
 from bridge.messages import Control, Ego, Frame, Lights
 from bridge.weather import needs_headlamps
@@ -200,7 +200,19 @@ class CarlaBridge:
         self._switch_lights(pedals)
 
     def tick(self) -> Frame:
-        """Advance the simulation by one step and return its frame; the planes are valid until the next call."""
+        """Advance the simulation by one step and return its frame; the planes are valid until the next call.
+
+        One more step where another client had turned rendering off, so that the first has no images.
+        """
+        try:
+            return self._tick()
+        except SensorTimeout:
+            if not self._clock.turn_rendering_on():
+                raise
+            self.notify(NOTICE)
+            return self._tick()
+
+    def _tick(self) -> Frame:
         stamps = {"capture": time.monotonic_ns()}
         number = self._clock.tick(CALL_TIMEOUT)
         self._snapshot = self._clock.snapshot()  # all poses are known, while the images are still being rendered
@@ -208,7 +220,7 @@ class CarlaBridge:
         self._notify_if(self._navigator.follow(self._ego.transform.location))
         ego = self._ego.describe(self.control.autopilot)
         traffic = nearby_traffic(self._surroundings.bodies(), ego.pose[0, 3], ego.pose[1, 3])
-        images = self._sensors.gather(number)
+        images = self._sensors.gather(number, self._clock.is_rendering_off)
         stamps["simulated"] = time.monotonic_ns()
         ego.collisions = self._collisions.count  # their events have arrived before the images
         play = self._observe()

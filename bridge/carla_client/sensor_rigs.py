@@ -87,9 +87,10 @@ class SensorRigs:
                 return clock.snapshot()
         raise BridgeError("the server's cameras send nothing: is the port after its RPC port (2001) closed?")
 
-    def gather(self, frame: int) -> Images:
-        """Return the images of tick ``frame``. Raises ``SensorTimeout``."""
-        return {view: rig.gather(frame, CALL_TIMEOUT) for view, rig in self._rigs().items()}
+    def gather(self, frame: int, is_hopeless: Callable[[], bool]) -> Images:
+        """Return the images of tick ``frame``. Raises ``SensorTimeout``, early if ``is_hopeless``."""
+        rigs = self._rigs().items()
+        return {view: rig.gather(frame, CALL_TIMEOUT, is_hopeless=is_hopeless) for view, rig in rigs}
 
     def decode(self, view: str, images: Images) -> tuple[Camera, dict[str, np.ndarray]]:
         """Return camera and planes of a view, which are valid until the next call and lack ``add_motion``."""

@@ -15,7 +15,7 @@ from bridge.process.lifetime import BridgeError
 
 LIVENESS_WAIT = 0.5  # s within which a running bridge makes a tick
 MAX_RESETS = 3  # of settings that others have changed: two bridges must not do so for ever
-NOTICE = "Another client had changed the server's mode or step: they are set again"
+NOTICE = "Another client had changed the server's mode, step or rendering: they are set again"
 START_FRAME_MULTIPLE = 12  # a drive begins at a multiple of this frame; more ticks than a client needs for sync mode
 STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets or compile their kernels
 
@@ -107,6 +107,18 @@ class WorldClock:
         self._resets += 1
         self._apply()
         return NOTICE
+
+    def is_rendering_off(self) -> bool:
+        """Return whether the server renders nothing: another client has turned that off."""
+        return bool(self._world.get_settings().no_rendering_mode)
+
+    def turn_rendering_on(self) -> bool:
+        """Let a server render again that another client keeps from it; return whether that was so."""
+        if self._resets == MAX_RESETS or not self.is_rendering_off():
+            return False
+        self._resets += 1
+        self._apply()
+        return True
 
     def snapshot(self) -> Any:
         """Return the state of all actors at the last tick."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 
@@ -47,6 +48,14 @@ def nvml() -> ModuleType | None:
     except pynvml.NVMLError:
         return None
     return pynvml
+
+
+def nvml_device(library: ModuleType) -> Any:
+    """Return NVML's handle of the GPU that this process computes on: the first that CUDA may use. Raises NVMLError."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if first.startswith(("GPU-", "MIG-")):
+        return library.nvmlDeviceGetHandleByUUID(first)
+    return library.nvmlDeviceGetHandleByIndex(int(first) if first.isdigit() else 0)
 
 
 def gpu() -> str:

@@ -86,7 +86,7 @@ class GpuSampler:
         nvml = machine.nvml()
         assert nvml is not None
         with suppress(nvml.NVMLError):  # no GPU, or one that does not report one of these figures
-            device = nvml.nvmlDeviceGetHandleByIndex(0)
+            device = machine.nvml_device(nvml)
             while True:
                 used = nvml.nvmlDeviceGetMemoryInfo(device).used / (1 << 20)
                 power = nvml.nvmlDeviceGetPowerUsage(device) / 1000.0

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from bridge.process.option_types import Count
 from bridge.process.options import Arg
 
 DEFAULT_MODEL, BEST_MODEL = "street-rt", "street"  # as neuralsim.zoo says
@@ -21,6 +22,11 @@ Runtime = Annotated[
     str,
     Arg("NAME"),
     Field(description="Runtime of the model: openvino, onnxruntime, tensorrt, rtx, torch; auto selects the fastest."),
+]
+GpuNumber = Annotated[
+    Count | None,
+    Arg("N"),
+    Field(description="NVIDIA GPU to use, from 0 as nvidia-smi counts (default: the first; $CUDA_VISIBLE_DEVICES)."),
 ]
 Style = Annotated[str, Arg("NAME")]
 ClassMap = Annotated[str, Arg("NAME|FILE.yaml")]

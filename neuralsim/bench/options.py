@@ -28,7 +28,7 @@ from bridge.process.option_types import (
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.failure import log_line
-from neuralsim.base.shared_options import DEFAULT_MODEL
+from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber
 from neuralsim.bench.cells import DEFAULT_SIZE, LOOPS, Cell, Link
 from neuralsim.guide import GUIDES, Guide
 
@@ -69,6 +69,7 @@ class BenchOptions(Options):
     """Models to render with."""
     runtimes: Annotated[tuple[str, ...], unique_list(str), Arg("LIST", flag="runtime")] = ("auto",)
     """Runtimes to run them in."""
+    gpu: GpuNumber = None
     sizes: Annotated[tuple[Size, ...], unique_list(Size.parse), Arg("LIST", flag="size")] = (Size(512, 256),)
     """WxH, pixels to render."""
     show: Size | None = None

@@ -158,6 +158,8 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as end:  # the parser has printed why
         return end.code if isinstance(end.code, int) else FAILED
     try:
+        if getattr(options, "gpu", None) is not None and (refusal := _choose_gpu(options.gpu)):
+            return fail(refusal)
         code: int = _import(command.run)(options)
         return code
     except KeyboardInterrupt:
@@ -168,6 +170,17 @@ def _run(arguments: list[str]) -> int:
         return FAILED
     except MemoryError:
         return fail("out of memory: try a smaller size or a shorter file")
+
+
+def _choose_gpu(number: int) -> str:
+    """Let this process and its children see one GPU only; return why that cannot be, "" if it can."""
+    from neuralsim.runtimes import cuda_driver
+
+    try:
+        cuda_driver.choose(number)
+    except cuda_driver.NoGpu as error:
+        return str(error)
+    return ""
 
 
 def _overview(arguments: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from bridge.process.option_types import Keys, Positive, integer
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.failure import FAILED, fail
-from neuralsim.base.shared_options import DEFAULT_MODEL
+from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber
 from neuralsim.training import configs
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 def drive(options: DriveOptions) -> int:
     """Drive in a simulation, or on from a recording; return the exit code."""
-    if options.gpu is not None:
-        from neuralsim.runtimes import cuda_driver
-
-        try:
-            cuda_driver.choose(options.gpu)
-        except cuda_driver.NoGpu as error:
-            return fail(error)
     if options.replay is not None:
         from neuralsim.replay.run import play_or_drive_on
 
@@ -124,6 +117,7 @@ class BuildEngineOptions(Options):
     """GPU memory that layers may use."""
     again: bool = False
     """Build it even if it exists."""
+    gpu: GpuNumber = None
 
 
 def build_engine(options: BuildEngineOptions) -> int:

@@ -21,9 +21,10 @@ from bridge.process.options import Arg, Options
 from bridge.process.user_cache import cache_folder
 from bridge.size import Size
 from neuralsim import __version__
-from neuralsim.base.extras import remedy
+from neuralsim.base.extras import PYTHONS, remedy
 from neuralsim.base.failure import FAILED, fail, log_line
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
+from neuralsim.base.shared_options import GpuNumber
 
 _PACKAGES = {  # import name -> (distribution, purpose)
     "numpy": ("numpy", "everything"),
@@ -43,7 +44,6 @@ _DISTRIBUTION = {
 }  # where its name differs from the runtime's
 _SIZE = Size(512, 256)  # that `drive` renders by default
 _CARLA = "0.9.16"
-_PYTHONS = ((3, 10), (3, 12))
 _ENOUGH_GB = 3.0  # all processes of a drive take less than 2
 
 Print = Callable[[str], object]
@@ -58,6 +58,7 @@ class DoctorOptions(Options):
     """Write all that can be read of FILE into a new, complete file."""
     measure: bool = False
     """Measure again which runtime is the fastest here, for --runtime auto."""
+    gpu: GpuNumber = None
     licences: bool = False
     """Removed: `make sbom` lists packages with their licences."""
 
@@ -157,7 +158,7 @@ def examine_machine(write: Print, measure: bool = False) -> bool:
 def _machine(findings: _Findings) -> None:
     version = sys.version_info[:2]
     text = f"{platform.python_version()} at {sys.executable}"
-    if _PYTHONS[0] <= version <= _PYTHONS[1]:
+    if PYTHONS[0] <= version <= PYTHONS[1]:
         findings.good("Python", text)
     else:
         findings.missing("Python", text, "3.10 to 3.12 is needed: install one and run `make drive` again")

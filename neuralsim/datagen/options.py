@@ -11,7 +11,7 @@ from bridge.process.option_types import Address, Folder, Positive, XmlFile, subs
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.machine import cores
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Quality, Runtime, Style, model_of
+from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber, Model, Quality, Runtime, Style, model_of
 from neuralsim.guide import Guide
 from neuralsim.renderer.options import RemapText
 
@@ -56,6 +56,7 @@ class RecordOptions(Options):
     model: Model = DEFAULT_MODEL
     quality: Quality = "fast"
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     style: Style | None = None
     """Lighting style, such as dusk; `neuralsim doctor` lists those of each model (default: by the weather)."""
     remap: RemapText | None = None
@@ -104,5 +105,6 @@ class DatasetOptions(Options):
     """Record on a Ray cluster, one drive per task (cluster extra)."""
     model: Model = DEFAULT_MODEL
     runtime: Runtime = "openvino"
+    gpu: GpuNumber = None
     plan: bool = False
     """Only write the plan, and say what it contains."""

@@ -11,7 +11,7 @@ from bridge.process.option_types import Count, Folder, McapFile, Positive, subse
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.log import logger
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime, Style, check_folders
+from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber, Model, Runtime, Style, check_folders
 
 CLIP_PARTS = ("label_fidelity", "realism", "flicker", "sharpness", "classes", "objects")
 PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "drives", "cost", "upscaling")
@@ -69,6 +69,7 @@ class EvaluateOptions(Options):
         "drives needs --drives-real (default: all).",
     )
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     size: Size | None = None
     """Size to render the clip at (default: as `neuralsim render`)."""
     style: Style | None = None

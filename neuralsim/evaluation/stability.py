@@ -18,7 +18,7 @@ from bridge.messages import Frame
 from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
 from neuralsim.base.colour import luma
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
+from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber, Model, Runtime
 from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
@@ -93,6 +93,7 @@ class StabilityOptions(Options):
     model: Model = DEFAULT_MODEL
     """A shipped model, or a folder with a card."""
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     """RUNTIME[:PRECISION]."""
     frames: Positive = 90
     """Frames of the town drive."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from bridge.process.json_lines import ProcessOptions
 from bridge.process.option_types import Address, Port
 from bridge.process.options import Arg
-from neuralsim.base.shared_options import DEFAULT_MODEL, Runtime, Style
+from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber, Runtime, Style
 from neuralsim.town.carla_server.options import TownOptions
 
 
@@ -25,6 +25,7 @@ class LensOptions(ProcessOptions):
     model: Annotated[str, Arg("NAME|FOLDER")] = DEFAULT_MODEL
     """Model of generated images."""
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     style: Style | None = None
     """Style of generated images; without it, that of the weather."""
 
@@ -37,5 +38,6 @@ class PaintedTownOptions(TownOptions):
     model: Annotated[str, Arg("NAME|FOLDER")] = DEFAULT_MODEL
     """Model of generated images."""
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     style: Style | None = None
     """Style of generated images; without it, that of the weather."""

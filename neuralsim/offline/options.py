@@ -10,6 +10,7 @@ from bridge.size import Size
 from neuralsim.base.shared_options import (
     DEFAULT_MODEL,
     ClassMap,
+    GpuNumber,
     Model,
     Quality,
     Runtime,
@@ -48,6 +49,7 @@ class RenderOptions(Options):
     model: Model = DEFAULT_MODEL
     quality: Quality = "fast"
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     size: Size | None = None
     """Size to render at (default: the maps', within 384 to 1024 wide; of small ones 1.5 times as wide, up to 640)."""
     paint: Size | None = None

@@ -8,7 +8,7 @@ from typing import Annotated
 from bridge.process.option_types import McapFile, Mp4File, Seconds, Speed
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import Runtime, Style
+from neuralsim.base.shared_options import GpuNumber, Runtime, Style
 from neuralsim.renderer.options import RemapText
 
 RECORDED = "recorded"  # as a model: the recorded images
@@ -28,6 +28,7 @@ class ReplayOptions(Options):
     remap: RemapText | None = None
     """Render classes as others, by CARLA's tags, such as buildings=vegetation (default: as recorded)."""
     runtime: Runtime = "auto"
+    gpu: GpuNumber = None
     paint: Size | None = None
     """Render only this number of pixels of each frame, WxH, and reuse the rest (default: render all of it)."""
     view: Annotated[str, Arg("NAME", flag="camera")] = ""

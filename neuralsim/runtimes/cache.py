@@ -11,7 +11,7 @@ from pathlib import Path
 from bridge.process.user_cache import cache_folder
 
 #: Version of the graphs that ``graph_variants.py`` writes; a higher number rebuilds them and their engines.
-CONVERSION = 2
+CONVERSION = 3
 
 
 def key(facts: dict[str, object]) -> str:

@@ -3,7 +3,8 @@
 fp16 goes where values are colours and features: from the first convolution to the last, and there only into operators
 that round once. Everything before (world points, depth, sampling coordinates) and after (warp, bound, blend) stays
 fp32: at width 512, half precision puts sampling coordinates on eighths of a pixel, and half a kilometre from the
-origin world points on quarters of a metre. So do the squares, means and roots of a normalisation, which could overflow.
+origin world points on quarters of a metre. So do sampling coordinates that convolutions correct (``street``'s),
+and the squares, means and roots of a normalisation, which could overflow.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def half(model: onnx.ModelProto) -> onnx.ModelProto:
     Inputs, outputs and state stay fp32. What is int8 in ``model`` stays int8, between values in fp16.
     """
     graph = Editor(model)
-    inside = graph.between_convolutions()
+    inside = graph.between_convolutions() - graph.sampling_coordinates()
     for node in graph.nodes:
         if node.op_type in _QUANTISING:
             graph.need_opset(_QUANTISING_OPSET)
@@ -295,6 +296,17 @@ class Editor:
                 before.add(id(node))
                 above.update(node.input)
         return after & before
+
+    def sampling_coordinates(self) -> set[int]:
+        """Return the ids of the nodes that compute where a GridSample reads, back to the last convolution before."""
+        pending = [node.input[1] for node in self.nodes if node.op_type == "GridSample"]
+        found = set[int]()
+        while pending:
+            node = self._producer.get(pending.pop())
+            if node is not None and id(node) not in found and node.op_type not in _CONVOLUTIONS:
+                found.add(id(node))
+                pending += node.input
+        return found
 
     def halve(self, node: onnx.NodeProto, places: tuple[int, ...] | None) -> None:
         """Let ``node`` read and write fp16 instead of fp32; readers that stay fp32 get a Cast."""

@@ -173,6 +173,7 @@ class TorchSession:
         self.name = name
         self._shapes = state_shapes(height, width)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.module = module  # in eager mode, for those who measure its parts
         self._module = _on_device(module, self._device, name.endswith(_COMPILED))
         self._order, self._outputs = [port.name for port in model.inputs], model.outputs
         self._values = {
@@ -189,6 +190,11 @@ class TorchSession:
             self._host = {key: torch.zeros_like(v, device="cpu").pin_memory() for key, v in self._values.items()}
             self._capture()
         self.reset()
+
+    def arguments(self) -> list[Tensor]:
+        """Return the module's arguments for the next step: the last inputs, and the state."""
+        past = self._states[self._turn]
+        return [past.get(name, self._values[name]) for name in self._order]
 
     @torch.inference_mode()
     def _run(self, turn: int) -> None:
@@ -258,11 +264,12 @@ class TorchStateless:
         self._results: tuple[Tensor, ...] = ()
         self._images: list[Tensor] = []  # pinned
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._captures = self._device.type == "cuda"
 
     @torch.inference_mode()
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         arrays = [torch.from_numpy(inputs[name]) for name in self.inputs]
-        if self._device.type == "cpu":
+        if not self._captures:
             self._results = self._module(*arrays)
         elif self._graph is None:
             self._host = [array.pin_memory() for array in arrays]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import av
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 from av.video.frame import PictureType
 
+from neuralsim.base import machine, video_frames
 from neuralsim.base.log import logger
 from neuralsim.serve import picture_stamp
 
@@ -105,8 +107,7 @@ class VideoEncoder:
         key = key or image.at - self._key_at > _KEYS
         if key:
             self._key_at = image.at
-        frame = av.VideoFrame.from_ndarray(image.pixels, format="rgba")
-        frame = frame.reformat(format=self._format, dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = video_frames.for_encoder(image.pixels, "rgba", self._format)
         self._pts = frame.pts = max(round((image.at - self._begun) / TIME_BASE), self._pts + 1)
         frame.time_base = TIME_BASE
         frame.pict_type = PictureType.I if key else PictureType.NONE
@@ -127,6 +128,7 @@ class VideoEncoder:
                 codec.encode(probe)
                 self._codec = codec = self._create(name, pixels, options, width, height)
                 self.name, self._format = name, pixels
+                _say_once(name)
                 return
             del self._kinds[name]  # it will not work for other sizes either
         raise EncodeError("PyAV has no working video encoder: pip install --force-reinstall av")
@@ -147,6 +149,14 @@ class VideoEncoder:
         if name != "libvpx":
             codec.profile = "Constrained Baseline" if name == "libx264" else "Baseline"
         return codec
+
+
+@cache
+def _say_once(encoder: str) -> None:
+    """Say which encoder is used where there is an NVIDIA GPU, which may have one, and one that opens."""
+    if machine.gpu():
+        where = "the GPU" if encoder in _HARDWARE else "the processor"
+        logger().info(f"images for browsers are encoded on {where}, by {encoder}")
 
 
 def working_encoder() -> str:

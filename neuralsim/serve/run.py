@@ -5,7 +5,6 @@ from __future__ import annotations
 from neuralsim.base.failure import fail
 from neuralsim.drive import settings
 from neuralsim.drive.drive_loop import EXPECTED, exit_if_compiling
-from neuralsim.runtimes import cuda_driver
 from neuralsim.serve.access import Tokens
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.served_drive import BrowserDrive
@@ -14,11 +13,9 @@ from neuralsim.serve.served_drive import BrowserDrive
 def run(options: ServeOptions) -> int:
     """Serve until interrupted and return the exit code. Errors are one line on stderr."""
     try:
-        if options.gpu is not None:
-            cuda_driver.choose(options.gpu)
         tokens = Tokens.load_or_create(options.token or settings.path().with_name("serve.token"))
         BrowserDrive(options, tokens).run()
         code = 0
-    except (*EXPECTED, ValueError, cuda_driver.NoGpu) as error:
+    except (*EXPECTED, ValueError) as error:
         code = fail(error)
     return exit_if_compiling(code)

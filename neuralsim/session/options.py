@@ -27,7 +27,7 @@ from bridge.process.option_types import (
 )
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.shared_options import BEST_MODEL, DEFAULT_MODEL, Runtime, Style
+from neuralsim.base.shared_options import BEST_MODEL, DEFAULT_MODEL, GpuNumber, Runtime, Style
 from neuralsim.guide import GUIDES, Guide
 from neuralsim.renderer.options import RemapText
 
@@ -89,8 +89,7 @@ class DriveOptions(Options):
     model: Annotated[str, Arg("NAME", group="picture")] = AUTO
     """Name of the model, or a folder with card.yaml; auto picks the best that runs in real time here."""
     runtime: Runtime = "auto"
-    gpu: Count | None = None
-    """Use this NVIDIA GPU alone, counted from 0 as nvidia-smi does (default: the first; $CUDA_VISIBLE_DEVICES)."""
+    gpu: GpuNumber = None
     style: Style | None = None
     """Style of the light, such as dusk; `neuralsim doctor` lists them (default: what fits the weather)."""
     remap: RemapText | None = None

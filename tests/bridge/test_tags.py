@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bridge.carla_client.sensor_rigs import SensorRigs
+from bridge.carla_client.surroundings import describe_actor
 from bridge.image_decoding import split_instance
 from bridge.tags import COLOURS, COUNT, MOVERS, Tag, tag_by_name
 
@@ -55,3 +58,20 @@ def test_tags_of_newer_servers_are_known_or_other() -> None:
     assert split_instance(raw << 16 | 5 << 8, tag, instance) == 200
     assert tag.tolist() == [Tag.CAR, Tag.TERRAIN, Tag.OTHER, Tag.OTHER]
     assert split_instance(np.array([14 << 16, 29 << 16], np.uint32), tag[:2], instance[:2]) == 0
+
+
+def test_an_unknown_tag_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rigs: Any = SensorRigs.__new__(SensorRigs)
+    rigs._unknown, rig = set(), SimpleNamespace(unknown_tag=40)
+    monkeypatch.setattr(SensorRigs, "_rigs", lambda self: {"": rig})
+    assert rigs.unknown_tags() == "The server's tag 40 is unknown here: rendered as OTHER"
+    assert rigs.unknown_tags() == ""
+    rig.unknown_tag = 41
+    assert "tag 41" in rigs.unknown_tags()
+
+
+def test_what_was_hit_may_have_a_newer_tag() -> None:
+    """The event comes in a thread of the client, where an exception ends the process."""
+    for tags, word in (([14], "car"), ([29], "something"), ([], "car")):
+        actor: Any = SimpleNamespace(type_id="vehicle.lincoln.mkz", semantic_tags=tags, attributes={})
+        assert describe_actor(actor) == word

@@ -84,7 +84,9 @@ def _load() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("which", "options"), [("town", ()), ("bridge", ()), ("bridge", ("--strict",))], ids=["town", "bridge", "strict"]
+    ("which", "options"),
+    [("town", ()), ("bridge", ()), ("town", ("--strict",)), ("bridge", ("--strict",))],
+    ids=["town", "bridge", "town-strict", "bridge-strict"],
 )
 def test_windowed_drive_restarts_killed_processes(which: str, options: tuple[str, ...], tmp_path: Path) -> None:
     took: list[float] = []
@@ -107,11 +109,12 @@ def test_windowed_drive_restarts_killed_processes(which: str, options: tuple[str
     report(" ".join((f"a killed {which} under a drive in a window", *options)), took)
 
 
-def test_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), STRICT], ids=["kind", "strict"])
+def test_drive_waits_for_a_server_that_comes_back(options: tuple[str, ...], tmp_path: Path) -> None:
     """A CARLA server that is killed and restarted on its port by its owner."""
     took: list[float] = []
     with contextlib.ExitStack() as servers:
-        server, number = servers.enter_context(town(*EMPTY))
+        server, number = servers.enter_context(town(*EMPTY, *options))
         drive = servers.enter_context(window(tmp_path, "--carla", f"127.0.0.1:{number}"))
         drive.shows(60)
         for _ in range(CYCLES):
@@ -119,13 +122,13 @@ def test_drive_waits_for_a_server_that_comes_back(tmp_path: Path) -> None:
             server.wait()
             time.sleep(3.0)
             assert drive.process.poll() is None
-            server, _ = servers.enter_context(town(*EMPTY, "--port", str(number)))
+            server, _ = servers.enter_context(town(*EMPTY, *options, "--port", str(number)))
             ready = time.monotonic()
             drive.shows(60)
             took.append(drive.recovered(ready))
         drive.process.send_signal(signal.SIGTERM)
         assert "Traceback" not in drive.process.communicate(timeout=READY)[1]
-    report("a server that came back under a drive in a window", took)
+    report(" ".join(("a server that came back under a drive in a window", *options)), took)
 
 
 def test_killed_window_leaves_no_process_and_a_readable_recording(port: int, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import av.error
 import numpy as np
 
 from bridge.untrusted import limits
+from neuralsim.base import machine, video_frames
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
 from neuralsim.recording import RecordingError
@@ -40,18 +41,22 @@ _PROBE = 256  # px of a side: NVENC takes no smaller images than some 150
 
 @cache
 def working_encoder() -> tuple[str, dict[str, str]]:
-    """Return the first encoder that opens here with its options: NVENC on an NVIDIA GPU, which is said once.
+    """Return the first encoder that opens here with its options: NVENC on an NVIDIA GPU that has it.
 
-    Many are built in, but few find their hardware.
+    Many are built in, but few find their hardware. Which one it is, is said once where there is an NVIDIA GPU: those
+    for computing, such as an H100, have no encoder.
     """
     for name, options in _ENCODERS[:-1]:
-        with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
+        try:
             codec = av.CodecContext.create(name, "w")
             codec.width = codec.height = _PROBE  # type: ignore[attr-defined]
             codec.pix_fmt, codec.time_base, codec.options = "yuv420p", _TIME_BASE, dict(options)  # type: ignore[attr-defined]
             codec.encode(av.VideoFrame(_PROBE, _PROBE, "yuv420p"))  # type: ignore[attr-defined]
             logger().info(f"recordings are encoded on the GPU, by {name}")
             return name, options
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            if machine.gpu():
+                logger().info(f"recordings are encoded on the processor: {name} does not open here ({reason(error)})")
     return _ENCODERS[-1]
 
 
@@ -130,8 +135,7 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
             image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
         if self._origin is None:
             self._origin = time
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = video_frames.for_encoder(image, "rgb24", "yuv420p")
         frame.pts = self._last_pts = max(round((time - self._origin) / _TIME_BASE), self._last_pts + 1)
         frame.time_base = _TIME_BASE
         for packet in self._stream.encode(frame):

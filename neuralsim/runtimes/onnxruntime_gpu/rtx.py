@@ -6,7 +6,11 @@ is registered once per process, which fails with an exception where there is no 
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -129,7 +133,8 @@ def _first_accepted(
     from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceStateless, quiet
 
     if precision not in (None, *PRECISIONS):
-        raise RuntimeUnavailable(f"rtx has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
+        why = "; for int8 there is tensorrt:int8" if precision == "int8" else ""
+        raise RuntimeUnavailable(f"rtx has no precision {precision!r}; it has {', '.join(PRECISIONS)}{why}")
     why = unavailable_reason()
     if why:
         raise RuntimeUnavailable(f"rtx: {why}")
@@ -147,6 +152,25 @@ def _first_accepted(
     raise RuntimeUnavailable(f"rtx: {failure}")
 
 
+@lru_cache(maxsize=1)
+def _compiled_folder() -> Path:
+    """Return the folder in which this process keeps what is compiled.
+
+    The provider writes it whenever a session ends, and knows no lock: one process at a time has the folder of the
+    cache, which stays; others that run meanwhile (``neuralsim record`` with workers) have one until they end.
+    """
+    shared = cache_folder() / "engines" / "rtx"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+        lock = os.open(shared / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+        return shared
+    except OSError:  # another process has it, or it cannot be written
+        own = Path(tempfile.mkdtemp(prefix="neuralsim-rtx-"))
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        return own
+
+
 def _create(file: Path, provider: str, captures: bool) -> ort.InferenceSession:
     """Return a session on the provider's first device; with none, or a provider that is left out, it raises."""
     import onnxruntime as ort
@@ -154,11 +178,9 @@ def _create(file: Path, provider: str, captures: bool) -> ort.InferenceSession:
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider]
     if not devices:
         raise RuntimeUnavailable("the provider finds no GPU of its kind")
-    compiled = cache_folder() / "engines" / "rtx"
-    compiled.mkdir(parents=True, exist_ok=True)
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
-    options = {"enable_cuda_graph": str(int(captures)), "nv_runtime_cache_path": str(compiled)}
+    options = {"enable_cuda_graph": str(int(captures)), "nv_runtime_cache_path": str(_compiled_folder())}
     settings.add_provider_for_devices(devices[:1], options)
     session = ort.InferenceSession(str(file), settings, enable_fallback=0)
     if provider not in session.get_providers():

@@ -170,6 +170,7 @@ def compile_plan(model: bytes, facts: EngineFacts, level: int, workspace: int, r
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace << 20)
     monitor = _monitor(trt, report)
     config.progress_monitor = monitor
+    config.clear_flag(trt.BuilderFlag.TF32)  # the default: fp32 would round as fp16 does
     timings = cache_folder() / "engines" / f"{cache.key({'gpu': facts.gpu, 'tensorrt': facts.tensorrt})}.timings"
     for known in (timings.read_bytes() if timings.is_file() else b"", b""):
         timing_cache = config.create_timing_cache(known)

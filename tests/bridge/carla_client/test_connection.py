@@ -31,12 +31,23 @@ def test_not_a_carla_server(monkeypatch):
             connect(wrong)
 
 
-def test_another_version_is_named():
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("0.9.15", r"is CARLA 0\.9\.15, this bridge needs 0\.9\.16, 0\.10, 1\.0$"),
+        (
+            "0.10.0",
+            r"is CARLA 0\.10\.0, the installed package carla 0\.9\.16: install the wheel in PythonAPI/carla/dist",
+        ),
+        ("1.0.0-12-gabc", r"is CARLA 1\.0\.0-12-gabc, the installed package carla 0\.9\.16: install the wheel"),
+    ],
+)
+def test_another_version_is_named(version: str, message: str) -> None:
     def answer() -> None:
         for _ in range(2):  # the bridge's own probe, then the client
             with server.accept()[0] as peer:
                 _, number, *_ = msgpack.unpackb(peer.recv(4096))
-                peer.sendall(msgpack.packb([1, number, None, [[1, "0.9.15"]]]))
+                peer.sendall(msgpack.packb([1, number, None, [[1, version]]]))
                 peer.recv(1)
 
     with socket.socket() as server:
@@ -44,7 +55,7 @@ def test_another_version_is_named():
         server.listen()
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
-        with pytest.raises(BridgeError, match=r"is CARLA 0\.9\.15, this bridge needs 0\.9\.16"):
+        with pytest.raises(BridgeError, match=message):
             connect(f"127.0.0.1:{server.getsockname()[1]}")
 
 

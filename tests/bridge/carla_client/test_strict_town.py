@@ -189,6 +189,23 @@ def test_a_mode_without_rendering_that_a_script_has_left_is_ended_and_restored(t
     world.apply_settings(theirs)
 
 
+def test_rendering_that_another_client_turns_off_is_turned_on_again(town: str) -> None:
+    """As ``PythonAPI/util/config.py --no-rendering`` does; cameras then send nothing, and a bridge would wait."""
+    with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:
+        advance(bridge, 3)
+        world = connect(town).get_world()
+        theirs = world.get_settings()
+        theirs.no_rendering_mode = True
+        world.apply_settings(theirs)
+        begun = time.monotonic()
+        frame = advance(bridge)
+        assert time.monotonic() - begun < 10.0, "not the timeout of a camera that is lost"
+        assert frame.notice == NOTICE
+        assert frame.planes["tag"].any()
+        assert not world.get_settings().no_rendering_mode
+    assert asynchronous(town)
+
+
 def test_server_is_left_as_it_was_when_another_client_has_loaded_a_world(town: str) -> None:
     """CARLA's client refuses calls of a world whose episode is over (``EpisodeProxy.cpp``, ``Lock``)."""
     with CarlaBridge(connect(town), BridgeSettings((64, 32))) as bridge:

@@ -77,6 +77,16 @@ def test_a_gpu_is_sampled_through_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.gpu() == "H200, 81920 MiB, 580.65"
 
 
+@pytest.mark.parametrize(
+    ("visible", "handle"), [("", 0), ("2", 2), ("1,0", 1), ("GPU-5", "GPU-5"), ("MIG-3,0", "MIG-3")]
+)
+def test_the_gpu_that_computes_is_sampled(visible: str, handle: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--gpu 1``, not the first of the machine."""
+    library = SimpleNamespace(nvmlDeviceGetHandleByIndex=int, nvmlDeviceGetHandleByUUID=str)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine.nvml_device(library) == handle  # type: ignore[arg-type]
+
+
 def test_without_an_nvidia_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)

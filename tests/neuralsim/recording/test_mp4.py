@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import av
 import numpy as np
 import pytest
+from helpers import frames
 from helpers.command import ROOT
 from helpers.videos import decoded, street
 
+from neuralsim.base import machine, video_frames
 from neuralsim.recording import RecordingError
 from neuralsim.recording.writing import mp4
 from neuralsim.recording.writing.mp4 import Mp4Writer
+from neuralsim.renderer import NeuralRenderer
+from neuralsim.serve import encoding, picture_stamp
+from neuralsim.serve.encoding import PageImage, VideoEncoder
 
 
 @pytest.mark.parametrize("size", [(128, 64), (127, 63)])
@@ -87,3 +96,63 @@ def test_the_first_encoder_that_opens_is_used_and_said_once(
         assert capsys.readouterr().err.count("encoded on the GPU, by libx264") == 1
     finally:
         mp4.working_encoder.cache_clear()
+
+
+def test_where_there_is_a_gpu_the_encoder_on_the_processor_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A GPU for computing, such as an H100, has no NVENC."""
+    monkeypatch.setattr(mp4, "_ENCODERS", (("h264_none", {}), mp4._ENCODERS[-1]))
+    try:
+        for name, lines in (("", 0), ("NVIDIA H100", 1)):
+            mp4.working_encoder.cache_clear()
+            monkeypatch.setattr(machine, "gpu", lambda name=name: name)
+            for _ in range(2):
+                assert mp4.working_encoder()[0] == "libx264"
+            errors = capsys.readouterr().err
+            assert errors.count("encoded on the processor: h264_none does not open here") == lines
+            assert errors.count("\n") == lines
+            encoding._say_once.cache_clear()
+            for _ in range(2):
+                assert encoding.working_encoder() == "libx264" or Path("/dev/nvidia0").exists()
+            assert capsys.readouterr().err.count("images for browsers are encoded on") == lines
+    finally:
+        mp4.working_encoder.cache_clear()
+
+
+def test_images_reach_the_encoders_without_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of recordings and of ``neuralsim serve``: they are converted from where they are."""
+    seen: list[int] = []
+    whole = video_frames.shared
+
+    def shared(image: np.ndarray, layout: str) -> av.VideoFrame:
+        frame = whole(image, layout)
+        seen.append(frame.planes[0].buffer_ptr)
+        return frame
+
+    monkeypatch.setattr(video_frames, "shared", shared)
+    image = street(128, 64)
+    image.flags.writeable = False  # as a runtime's may be
+    writer = Mp4Writer(tmp_path / "t.mp4", (128, 64), block=True)
+    assert writer.write(image, 0.0)
+    writer.close()
+    page = PageImage(np.zeros((picture_stamp.ROWS + 256, 512, 4), np.uint8), 0, 0, 0, 0.0)
+    assert VideoEncoder("video/H264", 1.0, hardware=False).encode(page, key=True)
+    assert seen == [image.ctypes.data, page.pixels.ctypes.data]
+
+
+def test_the_graphs_image_is_copied_once() -> None:
+    """To be the caller's to keep, while the next one is generated; numpy reports its memory to tracemalloc."""
+    renderer: Any = NeuralRenderer(runtime="openvino", size=(512, 256), threads=1, postprocess=False)
+    inputs = renderer.encode(frames.street(1, 512, 256))
+    pinned = renderer.run(inputs).rgb.copy()
+    renderer._session = SimpleNamespace(step=lambda tensors: pinned)  # whose inputs are not counted
+    tracemalloc.start()
+    try:
+        image = renderer.run(inputs).rgb
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert image.nbytes <= peak < 1.3 * image.nbytes
+    assert np.array_equal(image, pinned)
+    assert not np.shares_memory(image, pinned)

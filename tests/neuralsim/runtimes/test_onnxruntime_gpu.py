@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module, util
@@ -13,12 +16,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from helpers.command import ROOT
 from onnx import numpy_helper
 
 from bridge.messages import Frame
 from neuralsim import runtimes, zoo
+from neuralsim.cli import app
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, candidates, cuda_driver, fallback, graph_variants
+from neuralsim.runtimes import RuntimeUnavailable, candidates, cuda_driver, fallback, graph_variants, loading
 from neuralsim.runtimes.onnxruntime_gpu import cuda, rtx
 from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceSession, DeviceStateless
 from neuralsim.runtimes.onnxruntime_session import quiet_session
@@ -89,6 +94,36 @@ def test_cuda_that_does_not_load_is_an_error_where_it_is_named_and_one_line_in_a
     chosen = fallback.load_fastest(GRAPH, HEIGHT, WIDTH, 1, inputs)
     assert "its provider does not load" in chosen.warning
     assert "\n" not in chosen.warning
+
+
+def test_libraries_of_cuda_are_loaded_before_a_session_and_missing_ones_are_named(
+    cuda_build: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``onnxruntime-gpu`` finds those of its extras only after ``preload_dlls``."""
+    order: list[str] = []
+
+    def preload() -> None:
+        order.append("libraries")
+        print("Failed to load libcublas.so.13: no such file\nFailed to load libcudnn.so.9: no such file")
+
+    whole = ort.InferenceSession
+
+    def opened(*arguments: Any, **options: Any) -> ort.InferenceSession:
+        order.append("session")
+        return whole(arguments[0], arguments[1], providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(ort, "preload_dlls", preload, raising=False)
+    monkeypatch.setattr(ort, "InferenceSession", opened)
+    with pytest.raises(RuntimeUnavailable, match=r"cannot load libcublas.so.13, libcudnn.so.9: pip install.*3\.11"):
+        runtimes.create("onnxruntime:cuda", GRAPH, HEIGHT, WIDTH)
+    assert order == ["libraries", "session"]
+
+
+def test_peers_have_fixed_places_on_the_device_as_ours(cuda_build: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "create", lambda file, options: quiet_session(str(file), 1))
+    ours: Any = runtimes.create("onnxruntime:cuda-fp32", GRAPH, HEIGHT, WIDTH)
+    sized = graph_variants.sized(GRAPH, "cuda", "fp32", (HEIGHT, WIDTH))
+    assert type(runtimes.stateless("onnxruntime", sized, precision="cuda-fp32")) is type(ours._graph) is DeviceStateless
 
 
 def test_cuda_of_another_major_version_than_the_driver_is_passed_over(
@@ -221,3 +256,69 @@ def test_one_gpu_of_several_is_chosen_by_number(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     cuda_driver.choose(3)
     assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ["CUDA_DEVICE_ORDER"]) == ("3", "PCI_BUS_ID")
+
+
+def test_every_command_that_renders_takes_a_gpu_and_chooses_it_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The choice is in the environment, so that runtimes, encoders and child processes all follow it."""
+    for name, command in app.COMMANDS.items():
+        fields = app._import(command.options).model_fields
+        assert "gpu" in fields or not {"runtime", "runtimes"} & fields.keys(), name
+    seen: list[str] = []
+    whole = app._import
+
+    def imported(path: str) -> Any:
+        return (
+            (lambda options: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]) or 0)
+            if "doctor:doctor" in path
+            else whole(path)
+        )
+
+    monkeypatch.setattr(app, "_import", imported)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert app.main(["doctor", "--gpu", "2"]) == 1
+    assert "--gpu 2: CUDA_VISIBLE_DEVICES allows 2" in capsys.readouterr().err
+    assert app.main(["doctor", "--gpu", "1"]) == 0
+    assert seen == ["5"]
+
+
+def test_rtx_says_in_one_line_that_it_has_no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "unavailable_reason", lambda name: "")
+    with pytest.raises(RuntimeUnavailable) as caught:
+        runtimes.create("rtx:int8", GRAPH, HEIGHT, WIDTH)
+    assert str(caught.value) == "rtx has no precision 'int8'; it has fp16, fp32; for int8 there is tensorrt:int8"
+
+
+FOLDER = """
+from neuralsim.runtimes.onnxruntime_gpu import rtx
+print(rtx._compiled_folder(), flush=True)
+input()
+"""
+
+
+def test_processes_do_not_write_one_folder_of_compiled_engines(own_cache: Path) -> None:
+    """TensorRT-RTX writes what it has compiled when a session ends, without a lock."""
+    shared = own_cache / "engines" / "rtx"
+    with contextlib.ExitStack() as stack:
+        first, second = (
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", FOLDER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            for _ in (0, 1)
+        )
+        folders = [Path(process.stdout.readline().strip()) for process in (first, second)]  # type: ignore[union-attr]
+        assert folders.count(shared) == 1
+        assert all(folder.is_dir() for folder in folders)
+        first.communicate("\n")
+        second.communicate("\n")
+    (own,) = (folder for folder in folders if folder != shared)
+    assert not own.exists()
+    rtx._compiled_folder.cache_clear()
+    try:
+        assert rtx._compiled_folder() == shared, "it is free again"
+    finally:
+        rtx._compiled_folder.cache_clear()

@@ -18,6 +18,7 @@ from cuda.bindings import runtime as cudart
 __version__ = "11.4.0.106"
 failure = ""  # what building fails with; tests set it
 workspaces: list[int] = []
+cleared: list[BuilderFlag] = []
 
 
 class Severity(enum.IntEnum):
@@ -43,6 +44,10 @@ class IProgressMonitor:
 
 class MemoryPoolType(enum.Enum):
     WORKSPACE = 0
+
+
+class BuilderFlag(enum.Enum):
+    TF32 = 6
 
 
 class TensorIOMode(enum.Enum):
@@ -73,6 +78,9 @@ class _Cache:
 class _Config:
     builder_optimization_level = 3
     progress_monitor: IProgressMonitor
+
+    def clear_flag(self, flag: BuilderFlag) -> None:
+        cleared.append(flag)
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None:
         assert pool is MemoryPoolType.WORKSPACE
