@@ -70,7 +70,7 @@ class ClientRelay:
         with self._sending:
             self.sock.sendall(msgpack.packb([1, ident, None, result], unicode_errors="surrogateescape"))
 
-    def _request(self, server: socket.socket, raw: bytes, message: Any) -> None:
+    def _request(self, server: socket.socket, raw: bytes | memoryview, message: Any) -> None:
         """Pass a request on, as it came or changed."""
         if not (isinstance(message, list) and len(message) == 4 and message[0] == 0):
             server.sendall(raw)
@@ -90,26 +90,41 @@ class ClientRelay:
 
     def _answer(self, server: socket.socket) -> None:
         """Pass answers on, as they came or changed."""
+        answers = _Messages()
+        passed = 0  # bytes of the incomplete answer that the client has already
         try:
-            for raw, message in _messages(server):
-                change = self._pending.pop(message[1], None)
-                if change is None or is_error(message[3]):
-                    if change is not None:
-                        _discard(change)
-                    with self._sending:
-                        self.sock.sendall(raw)
-                    continue
-                try:
-                    self._reply(message[1], change(message[3]))
-                except _MALFORMED:  # not as the client expects it either
-                    with self._sending:
-                        self.sock.sendall(raw)
+            for chunk in _chunks(server):
+                # A change is noted before its request is sent: without one, nothing in an answer can be for it.
+                is_plain = not self._pending and passed == len(answers.incomplete)
+                if is_plain:
+                    self._send(chunk)
+                for raw, message in answers.feed(chunk):
+                    if not is_plain:
+                        self._pass_on(raw, message, passed)
+                    passed = 0
+                if is_plain:
+                    passed = len(answers.incomplete)
         except (OSError, ValueError, msgpack.UnpackException):
             pass
         finally:
             close(self.sock, server)
             while self._pending:  # who is gone between a call and its answer keeps no camera
                 _discard(self._pending.popitem()[1])
+
+    def _pass_on(self, raw: bytes | memoryview, message: Any, passed: int) -> None:
+        """Pass an answer on, changed if its request was noted; the client has the first ``passed`` bytes already."""
+        change = self._pending.pop(message[1], None)
+        if change is not None and is_error(message[3]):
+            _discard(change)
+        elif change is not None:
+            with suppress(*_MALFORMED):  # then it is not as the client expects it either
+                self._reply(message[1], change(message[3]))
+                return
+        self._send(raw[passed:])
+
+    def _send(self, data: bytes | memoryview) -> None:
+        with self._sending:
+            self.sock.sendall(data)
 
     # Requests: each returns the arguments to pass on, None for those that came ----------------------------------------
 
@@ -315,20 +330,40 @@ def _shown(lens: Lens, actor: list[Any], style: str = "") -> list[Any]:
     return actor
 
 
-def _messages(sock: socket.socket) -> Iterator[tuple[bytes, Any]]:
-    """Yield each message of a connection, as it came and decoded, until it is closed."""
-    decoder, kept, start = unpacker(), bytearray(), 0
+def _chunks(sock: socket.socket) -> Iterator[memoryview]:
+    """Yield what comes over a connection, each part valid until the next one, until it is closed."""
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
     while count := sock.recv_into(buffer):
-        decoder.feed(view[:count])
-        kept += view[:count]
+        yield view[:count]
+
+
+def _messages(sock: socket.socket) -> Iterator[tuple[bytes | memoryview, Any]]:
+    """Yield each message of a connection, as it came (valid until the next one) and decoded, until it is closed."""
+    messages = _Messages()
+    for chunk in _chunks(sock):
+        yield from messages.feed(chunk)
+
+
+class _Messages:
+    """Takes messages out of what comes over a connection."""
+
+    def __init__(self) -> None:
+        self.incomplete = bytearray()  # the beginning of a message
+        self._decoder, self._start = unpacker(), 0
+
+    def feed(self, chunk: memoryview) -> Iterator[tuple[bytes | memoryview, Any]]:
+        """Yield each message that ``chunk`` completes, as it came and decoded."""
+        decoder, rest = self._decoder, chunk
+        decoder.feed(chunk)
         for message in decoder:
             end = decoder.tell()
-            raw = bytes(kept[: end - start])
-            del kept[: end - start]
-            start = end
+            count = end - self._start - len(self.incomplete)
+            raw = bytes(self.incomplete) + rest[:count] if self.incomplete else rest[:count]
+            self.incomplete.clear()
+            self._start, rest = end, rest[count:]
             yield raw, message
+        self.incomplete += rest
 
 
 _HANDLERS: dict[str, Callable[[ClientRelay, int, list[Any]], list[Any] | None]] = {

@@ -184,15 +184,36 @@ class Lens:
         threading.Thread(target=_close_with, args=(sock, reader), name="lens-stream", daemon=True).start()
         try:
             if token.stream in self._snapshots:
-                while True:
-                    message = self._visible(reader.read())
-                    sock.sendall(LENGTH.pack(len(message)) + message)
+                self._hand_snapshots_through(reader, sock)
+                return
             buffer = bytearray(_CHUNK)
             view = memoryview(buffer)
             while count := reader.sock.recv_into(buffer):
                 sock.sendall(view[:count])
         finally:
             reader.close()
+
+    def _hand_snapshots_through(self, reader: StreamReader, sock: socket.socket) -> None:
+        """Copy snapshots, without what is hidden; as they come, whole messages or not, while nothing is."""
+        buffer = bytearray(_CHUNK)
+        view = memoryview(buffer)
+        kept = bytearray()  # the beginning of a message that the subscriber has not got yet
+        left = 0  # bytes of the message that it is getting
+        while count := reader.sock.recv_into(view[: left or _CHUNK]):
+            if left or not (kept or self.cameras or self.hidden):
+                sock.sendall(view[:count])
+                left = _left(view[:count], left)
+                if left < 0:  # the length itself is incomplete
+                    start = bytes(view[count + left : count])
+                    rest = reader.receive(LENGTH.size - len(start))
+                    sock.sendall(rest)
+                    (left,) = LENGTH.unpack(start + rest)
+                continue
+            kept += view[:count]
+            while len(kept) >= LENGTH.size and len(kept) >= (end := LENGTH.size + LENGTH.unpack_from(kept)[0]):
+                message = self._visible(kept[LENGTH.size : end])
+                sock.sendall(LENGTH.pack(len(message)) + message)
+                del kept[:end]
 
     def _visible(self, message: bytearray) -> bytearray:
         """Return a snapshot without companions; cameras that it no longer shows are forgotten."""
@@ -216,6 +237,19 @@ class Lens:
                     with self._changed:
                         if not camera.subscribers:
                             camera.stop(self.rpc)
+
+
+def _left(data: memoryview, left: int) -> int:
+    """Return how many bytes of the last message in a part of a stream are to come, whose first ``left`` end another.
+
+    Less than 0: ``data`` ends with so many bytes of the next message's length.
+    """
+    end, size = left, len(data)
+    while end < size:
+        if size - end < LENGTH.size:
+            return end - size
+        end += LENGTH.size + LENGTH.unpack_from(data, end)[0]
+    return end - size
 
 
 def _close_with(sock: socket.socket, reader: StreamReader) -> None:
