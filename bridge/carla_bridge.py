@@ -37,7 +37,7 @@ def _settings(options: BridgeOptions, director: ScenarioHooks | None) -> BridgeS
     x, y, z, pitch = options.camera
     values["mount"] = carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch))
     if director is not None:
-        given = {"mount" if name == "camera" else name for name in options.model_fields_set - {"scenario"}}
+        given = {"mount" if name == "camera" else name for name in options.model_fields_set - {"scenario", "rig"}}
         values |= {name: value for name, value in director.settings().items() if name not in given}
         if options.hand_over_at is not None:
             del values["more_cameras"]  # a driver needs one view only

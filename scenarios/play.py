@@ -5,6 +5,7 @@ python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/library/fol
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NoReturn
 
 from bridge.carla_bridge import serve
@@ -17,7 +18,7 @@ from scenarios.engine.director import Director
 
 def play(options: BridgeOptions) -> NoReturn:
     """Run the bridge with ``options``, then end this process."""
-    end(serve(options, Director))
+    end(serve(options, partial(Director, rig=options.rig)))
 
 
 if __name__ == "__main__":

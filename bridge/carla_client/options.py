@@ -51,6 +51,8 @@ class BridgeOptions(ProcessOptions):
     """Shift each frame by a fraction of a pixel, for receivers that accumulate frames (embedded town only)."""
     scenario: Annotated[Path, Arg("FILE")] | None = None
     """Play this scenario, which drives the ego; its settings apply unless given here."""
+    rig: Annotated[Path, Arg("RIG.yaml")] | None = None
+    """With a scenario: cameras in place of its own."""
     hand_over_at: Count | None = None
     """Play the scenario's first N frames without publishing them; from the next frame on, controls drive the ego."""
     autopilot: bool = False

@@ -62,12 +62,12 @@ def record_on_cluster(
 def _record(path: str, options: RecordOptions, folder: str) -> dict[str, Any] | str:
     """Run the task on a node: record one scenario unless that is done."""
     from neuralsim.datagen.scripted_drive import EXPECTED, ScenarioRecorder, Shared
-    from scenarios.engine.loader import load
+    from scenarios.engine.rigs import load_with_rig
 
     os.chdir(folder)
     try:
         with Shared() as shared:
-            recorder = ScenarioRecorder(load(path), options, shared)
+            recorder = ScenarioRecorder(load_with_rig(path, options.rig), options, shared)
             return (None if options.again else recorder.finished()) or recorder.record()
     except EXPECTED as error:
         return _line(error)

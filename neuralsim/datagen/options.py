@@ -34,6 +34,8 @@ class RecordOptions(Options):
 
     scenarios: Annotated[tuple[ScenarioFile, ...], Arg(positional=True)]
     """Scenario files, or names of shipped ones."""
+    rig: Annotated[Path, Arg("RIG.yaml")] | None = None
+    """Cameras in place of each scenario's own."""
     out: Folder
     """Folder; each scenario goes into DIR/<stem of its file>/."""
     planes: Annotated[tuple[str, ...], subset_of(PLANES), Arg("LIST")] = Field(

@@ -19,13 +19,14 @@ from neuralsim.recording.evaluate import evaluate
 from neuralsim.recording.junit import write_junit
 from neuralsim.session.processes import ended_by_signals
 from neuralsim.town.core import blueprint_library
-from scenarios.engine.loader import ScenarioError, check_blueprints, load
+from scenarios.engine.loader import ScenarioError, check_blueprints
+from scenarios.engine.rigs import load_with_rig
 
 
 def run(options: RecordOptions) -> int:
     """Record all scenarios; return 1 if one could not be recorded or an assertion failed, else 0."""
     try:
-        loaded = [load(path) for path in options.scenarios]
+        loaded = [load_with_rig(path, options.rig) for path in options.scenarios]
         for each in loaded if options.carla is None else ():
             check_blueprints(each, blueprint_library.blueprint_names())
     except ScenarioError as error:

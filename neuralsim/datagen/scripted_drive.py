@@ -154,6 +154,7 @@ class ScenarioRecorder:
             fps=scenario.fps,
             headless=True,
             scenario=self.loaded.path,
+            rig=options.rig,
             planes=tuple(plane for plane in PLANES if plane in planes and plane != "neural"),
         )
 

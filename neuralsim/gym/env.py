@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import gymnasium
@@ -17,11 +18,14 @@ from neuralsim.gym.reward import Reward, RewardWeights
 from neuralsim.gym.route import Route
 from neuralsim.gym.simulators import EmbeddedTown, ScenarioTown, Simulator
 from neuralsim.renderer.remap import NO_REMAP
+from neuralsim.renderer.rig import render_views
 from neuralsim.renderer.views import tag_image
 from neuralsim.session.child_options import RENDER_PLANES, follows_simulator_image
 from neuralsim.session.render_loop import apply_style
 from neuralsim.session.renderer_loading import make_renderer
 from scenarios import library
+from scenarios.engine.rigs import read_rig
+from scenarios.language.schema import ExtraCameraSpec
 
 Observation = Literal["tags", "picture", "both"]
 
@@ -41,6 +45,7 @@ class DriveSettings:
     Args:
         observation: "tags", "picture" or "both".
         size: (width, height), px; by default 128x64 for tags, 256x128 with a picture.
+        rig: Path of a rig file (``docs/guide/recordings.md``), whose ``cameras`` are observed as well.
         state: Also observe speed, steering and the way ahead.
         town: Name of a town, or an OpenDRIVE file.
         town_seed: Seed of its scenery.
@@ -64,6 +69,7 @@ class DriveSettings:
 
     observation: Observation = "tags"
     size: tuple[int, int] | None = None
+    rig: str | None = None
     state: bool = False
     town: str = "oldtown"
     town_seed: int = 0
@@ -103,10 +109,18 @@ class DriveSettings:
         return self.has_image and follows_simulator_image(self.model, self.guide)
 
     @property
-    def observed(self) -> tuple[str, ...]:
-        """Names of the observed parts."""
-        images = {"tags": ("tags",), "picture": ("picture",), "both": ("picture", "tags")}[self.observation]
-        return (*images, "state") if self.state else images
+    def images(self) -> tuple[str, ...]:
+        """What is observed of each camera."""
+        return {"tags": ("tags",), "picture": ("picture",), "both": ("picture", "tags")}[self.observation]
+
+    @property
+    def rig_file(self) -> Path | None:
+        """Path of the rig file."""
+        return None if self.rig is None else Path(self.rig)
+
+    def rig_cameras(self) -> list[ExtraCameraSpec]:
+        """Return the further cameras. Raises ``ScenarioError`` for mistakes in the rig's file."""
+        return [] if self.rig_file is None else read_rig(self.rig_file).cameras
 
 
 @dataclass
@@ -128,7 +142,8 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
 
     **Observation space**: with ``observation="tags"``, ``Box`` u8 (H, W, 1), CARLA's tags 0 .. 28; with "picture",
     ``Box`` u8 (H, W, 3), RGB as rendered by the network; with "both" or with ``state=True``, a ``Dict`` of "tags",
-    "picture" and "state". "state" is ``Box`` f32 (4,): speed (m/s), steering, and the route's point 20 m ahead (m
+    "picture" and "state". With a ``rig``, it is a ``Dict`` too, where "tags_NAME" and "picture_NAME" are those of the
+    camera NAME. "state" is ``Box`` f32 (4,): speed (m/s), steering, and the route's point 20 m ahead (m
     forward, m to the right).
 
     **Reward**: float, the sum of the terms of :class:`RewardWeights`: progress along the route less collisions, lane
@@ -162,27 +177,27 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
         self.metadata = self.metadata | {"render_fps": round(self.settings.fps)}
         self.render_mode = render_mode
         self.size = self.settings.image_size
+        self._cameras = self.settings.rig_cameras()
         self._scenario = None if self.settings.scenario is None else str(library.find(self.settings.scenario))
         self._simulator: Simulator | None = None
         self._episode: _Episode | None = None
         self._frame: Frame | None = None  # the latest
         self._image = np.zeros((0, 0, 3), np.uint8)  # rendered from it
-        self._renderer: Any = None
+        self._renderers: list[Any] = []  # of the camera and the rig's further ones
         self._window: Any = None
         self.action_space = spaces.Box(_f32(-1.0, 0.0, 0.0), _f32(1.0, 1.0, 1.0))
         self.observation_space = self._space()
 
     def _space(self) -> spaces.Space[Any]:
-        observed, (width, height) = self.settings.observed, self.size
-        bound = _f32(_MAX_SPEED, 1.0, 2.0 * TARGET, 2.0 * TARGET)
-        parts: dict[str, spaces.Space[Any]] = {
-            "tags": spaces.Box(0, 255, (height, width, 1), np.uint8),  # up to 255, as policies on images expect
-            "picture": spaces.Box(0, 255, (height, width, 3), np.uint8),
-            "state": spaces.Box(-bound, bound),
-        }
-        if len(observed) == 1:
-            return parts[observed[0]]
-        return spaces.Dict({name: parts[name] for name in observed})
+        channels = {"tags": 1, "picture": 3}
+        parts: dict[str, spaces.Space[Any]] = {}
+        for ending, (width, height) in (("", self.size), *((f"_{each.name}", each.size) for each in self._cameras)):
+            for name in self.settings.images:  # up to 255, as policies on images expect
+                parts[name + ending] = spaces.Box(0, 255, (height, width, channels[name]), np.uint8)
+        if self.settings.state:
+            bound = _f32(_MAX_SPEED, 1.0, 2.0 * TARGET, 2.0 * TARGET)
+            parts["state"] = spaces.Box(-bound, bound)
+        return next(iter(parts.values())) if len(parts) == 1 else spaces.Dict(parts)
 
     # Gymnasium's methods
 
@@ -206,8 +221,8 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
         if isinstance(simulator, ScenarioTown):
             duration = min(duration, simulator.duration)
         self._episode = _Episode(route, reward, expert, frame.sim_time, duration)
-        if self._renderer is not None:
-            self._renderer.reset()
+        for renderer in self._renderers:
+            renderer.reset()
         return self._observe(frame, route), self._info(self._episode, frame, {}, False)
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -269,31 +284,41 @@ class DriveEnv(gymnasium.Env[Any, np.ndarray]):
         settings = self.settings
         if file is None:
             town = settings.town, settings.town_seed, settings.vehicles, settings.walkers
-            return EmbeddedTown(*town, self.size, settings.fps, settings.needs_simulator_image, settings.weather)
+            simulator_image = settings.needs_simulator_image
+            return EmbeddedTown(*town, self.size, settings.fps, simulator_image, settings.weather, self._cameras)
         planes = (
             (*RENDER_PLANES, *(("rgb",) if settings.needs_simulator_image else ())) if settings.has_image else ("tag",)
         )
-        return ScenarioTown(file, self.size, settings.fps, planes)
+        return ScenarioTown(file, self.size, settings.fps, planes, settings.rig_file)
 
     def _observe(self, frame: Frame, route: Route) -> Any:
-        self._frame, observed = frame, self.settings.observed
-        parts: dict[str, np.ndarray] = {"tags": frame.planes["tag"][:, :, None]}
-        if self.settings.has_image:
-            parts["picture"] = self._image = self._render(frame)
+        assert self._simulator is not None
+        self._frame = frame
+        views = [frame, *self._simulator.others]
+        images = self._render(views) if self.settings.has_image else []
+        parts: dict[str, np.ndarray] = {}
+        for number, ending in enumerate(("", *(f"_{each.name}" for each in self._cameras))):
+            for name in self.settings.images:
+                image = images[number] if name == "picture" else views[number].planes["tag"][:, :, None]
+                parts[name + ending] = image.copy()
+        if images:
+            self._image = images[0]
         if self.render_mode == "human":
             self._show()
-        if "state" in observed:
+        if self.settings.state:
             parts["state"] = self._state(frame, route)
-        if len(observed) == 1:
-            return parts[observed[0]].copy()
-        return {name: parts[name].copy() for name in observed}
+        return next(iter(parts.values())) if len(parts) == 1 else parts
 
-    def _render(self, frame: Frame) -> np.ndarray:
+    def _render(self, frames: list[Frame]) -> list[np.ndarray]:
         settings = self.settings
-        if self._renderer is None:
-            self._renderer = make_renderer(settings.model, settings.runtime, self.size, settings.threads)
-        apply_style(self._renderer, frame, settings.style, NO_REMAP, settings.guide)
-        return self._renderer.render(frame)
+        if not self._renderers:
+            first: Any = make_renderer(settings.model, settings.runtime, self.size, settings.threads)
+            self._renderers = [first, *(first.fork(tuple(each.size)) for each in self._cameras)]
+        for renderer, frame in zip(self._renderers, frames, strict=True):
+            apply_style(renderer, frame, settings.style, NO_REMAP, settings.guide)
+        if not self._cameras:
+            return [self._renderers[0].render(frames[0])]
+        return render_views(self._renderers, frames, settings.threads)
 
     def _state(self, frame: Frame, route: Route) -> np.ndarray:
         space = self.observation_space["state"]  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from neuralsim.town.core.types import Transform, VehicleControl
 from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
 from scenarios.engine.director import Director
+from scenarios.language.schema import CameraSpec, MountSpec
 
 CAR = "vehicle.tesla.model3"
 MOUNT = Transform(*EGO_CAMERA)  # of the camera
@@ -30,10 +32,15 @@ _READY_TIMEOUT = 60.0  # s without any activity of a starting town server
 
 
 class Simulator(Protocol):
-    """An ego in a town. ``map``: a ``carla.Map``; ``half``: the ego's half length and width, m."""
+    """An ego in a town.
+
+    ``map``: a ``carla.Map``; ``half``: the ego's half length and width, m; ``others``: the last tick's frames of the
+    rig's further cameras, in its order.
+    """
 
     map: Any
     half: tuple[float, float]
+    others: list[Frame]
 
     def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
         """Begin an episode; return its first frame, and a route of ``metres`` or less."""
@@ -57,6 +64,7 @@ class EmbeddedTown:
         fps: Ticks per simulated second.
         rgb: Whether frames have the simulator image.
         weather: Name of a preset; None for the town's own.
+        rig: Further cameras.
     """
 
     def __init__(
@@ -69,14 +77,17 @@ class EmbeddedTown:
         fps: float,
         rgb: bool,
         weather: str | None,
+        rig: Sequence[CameraSpec] = (),
     ) -> None:
         self._town, self._seed, self._crowd = town, town_seed, (vehicles, walkers)
-        self._lens = {"image_size_x": str(size[0]), "image_size_y": str(size[1]), "fov": str(FOV)}
+        self._rig = [(_lens(size, FOV), MOUNT), *((_lens(each.size, each.fov), _pose(each.mount)) for each in rig)]
         self._delta = 1.0 / fps
         self._rgb = rgb
         self._weather = {} if weather is None else preset_values(weather)
         self._world: World | None = None
-        self._ego = self._camera = self._collisions = 0
+        self._ego = self._collisions = 0
+        self._cameras: list[int] = []
+        self.others: list[Frame] = []
         self.map: Any = None
         self.half = (0.0, 0.0)
 
@@ -89,7 +100,8 @@ class EmbeddedTown:
         ego = world.spawn(CAR, {"role_name": "hero"}, place)
         ego.control = VehicleControl(brake=1.0)
         self._ego, self._collisions = ego.id, 0
-        self._camera = world.spawn("sensor.camera.instance_segmentation", self._lens, MOUNT, ego.id).id
+        kind = "sensor.camera.instance_segmentation"
+        self._cameras = [world.spawn(kind, lens, mount, ego.id).id for lens, mount in self._rig]
         self.half = ego.body[:2]
         for _ in range(_SETTLING):
             world.tick(self._delta)
@@ -119,7 +131,7 @@ class EmbeddedTown:
 
     def _frame(self) -> Frame:
         assert self._world is not None
-        frame = frame_of(self._world, self._camera, "rgb" if self._rgb else "")
+        frame, *self.others = (frame_of(self._world, each, "rgb" if self._rgb else "") for each in self._cameras)
         actor = self._world.actors[self._ego]
         control = actor.control
         frame.ego = Ego(
@@ -148,12 +160,16 @@ class ScenarioTown:
         size: Width and height of the camera's image, px.
         fps: Ticks per simulated second.
         planes: Planes of the frames.
+        rig: File with further cameras.
 
     Raises ``ScenarioError``, ``ProcessError`` and ``BridgeError``, one line each.
     """
 
-    def __init__(self, file: Path, size: tuple[int, int], fps: float, planes: tuple[str, ...]) -> None:
-        self.file = file
+    def __init__(
+        self, file: Path, size: tuple[int, int], fps: float, planes: tuple[str, ...], rig: Path | None = None
+    ) -> None:
+        self.file, self._rig = file, rig
+        self.others: list[Frame] = []
         self._size, self._fps, self._planes = size, fps, planes
         self._processes = Processes()
         self._server = ""
@@ -164,14 +180,15 @@ class ScenarioTown:
         self.duration = 0.0  # of the scenario, s; set once it has begun
 
     def begin(self, seed: int, metres: float) -> tuple[Frame, Route]:
-        director = Director(self.file)
+        director = Director(self.file, self._rig)
         self._close_bridge()
         client = connect(self._server or self._start(director))
         if self._sequence:
             client.reload_world(False)  # a town as fresh as that of a new server
         self.duration = director.scenario.duration
         settings = director.settings() | {"size": self._size, "fps": self._fps, "planes": self._planes}
-        del settings["more_cameras"]
+        if self._rig is None:
+            del settings["more_cameras"]
         self._bridge = CarlaBridge(client, BridgeSettings(**settings), director)
         self.map, self.half = self._bridge.map, self._bridge.half
         route = Route(director.ego_route(metres))
@@ -199,7 +216,8 @@ class ScenarioTown:
         self._sequence += 1
         self._bridge.apply_control(Control(self._sequence, throttle=throttle, brake=brake, steer=steer))
         self._bridge.drive()
-        return self._bridge.tick()
+        frame, self.others = self._bridge.tick(), self._bridge.extra_frames
+        return frame
 
     def _close_bridge(self) -> None:
         if self._bridge is not None:
@@ -210,3 +228,12 @@ class ScenarioTown:
         self._close_bridge()
         self._processes.stop()
         self._server = ""
+
+
+def _lens(size: tuple[int, int], fov: float) -> dict[str, str]:
+    """Return the attributes of a camera."""
+    return {"image_size_x": str(size[0]), "image_size_y": str(size[1]), "fov": str(fov)}
+
+
+def _pose(mount: MountSpec) -> Transform:
+    return Transform(mount.x, mount.y, mount.z, mount.pitch, mount.yaw)

@@ -139,12 +139,13 @@ class StreamReader:
 
     def read(self) -> bytearray:
         """Wait for the next message. Raises OSError when the server closes the stream, or ``close`` was called."""
-        (length,) = LENGTH.unpack(self._receive(LENGTH.size))
+        (length,) = LENGTH.unpack(self.receive(LENGTH.size))
         if length > MAX_STREAM_MESSAGE:
             raise OSError(f"a stream's message of {length} bytes")
-        return self._receive(length)
+        return self.receive(length)
 
-    def _receive(self, length: int) -> bytearray:
+    def receive(self, length: int) -> bytearray:
+        """Wait for ``length`` bytes. Raises OSError as ``read`` does."""
         data = bytearray(length)
         view, received = memoryview(data), 0
         while received < length:

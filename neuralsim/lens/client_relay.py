@@ -8,15 +8,17 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgpack
+import numpy as np
 
 from neuralsim.lens.carla_wire import RpcClient, close, connect, is_error, unpacker
 from neuralsim.lens.leftovers import is_companion
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.lens_camera import Mount
+from neuralsim.lens.relay_kernels import name_table, pass_answers, pass_requests
 from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERA, OFF, STYLE, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError, wrap_error
 
@@ -40,6 +42,7 @@ class ClientRelay:
         self.lens, self.sock = lens, sock
         self._server: socket.socket | None = None
         self._pending: dict[int, Change] = {}  # by request: what is changed in its result
+        self._is_noted = np.zeros(1, np.uint8)  # whether there is any, for the kernel
         self._sending = threading.Lock()
 
     def serve(self) -> None:
@@ -52,8 +55,7 @@ class ClientRelay:
             self._refuse(str(error))
             return
         try:
-            for raw, message in _messages(self.sock):
-                self._request(self._server, raw, message)
+            self._pass_requests(self._server)
         except (OSError, ValueError, msgpack.UnpackException):
             pass  # disconnected, or no client of CARLA's
         finally:
@@ -66,11 +68,26 @@ class ClientRelay:
                 self._reply(message[1], wrap_error(f"lens: {why}"))
         close(self.sock)
 
+    def _pass_requests(self, server: socket.socket) -> None:
+        """Pass requests on until the client is gone."""
+        requests, buffer = _Messages(), np.empty(_CHUNK, np.uint8)
+        view = buffer.data
+        with _duplicates(self.sock, server) as (source, sink):
+            while True:
+                if requests.incomplete:
+                    count, passed = self.sock.recv_into(view), 0
+                else:
+                    count, passed = pass_requests(source, sink, buffer, _NAMES, self.lens.is_awaiting)
+                if not count:
+                    return
+                for raw, message in requests.feed(view[passed:count]):
+                    self._request(server, raw, message)
+
     def _reply(self, ident: int, result: Any) -> None:
         with self._sending:
             self.sock.sendall(msgpack.packb([1, ident, None, result], unicode_errors="surrogateescape"))
 
-    def _request(self, server: socket.socket, raw: bytes, message: Any) -> None:
+    def _request(self, server: socket.socket, raw: bytes | memoryview, message: Any) -> None:
         """Pass a request on, as it came or changed."""
         if not (isinstance(message, list) and len(message) == 4 and message[0] == 0):
             server.sendall(raw)
@@ -91,25 +108,56 @@ class ClientRelay:
     def _answer(self, server: socket.socket) -> None:
         """Pass answers on, as they came or changed."""
         try:
-            for raw, message in _messages(server):
-                change = self._pending.pop(message[1], None)
-                if change is None or is_error(message[3]):
-                    if change is not None:
-                        _discard(change)
-                    with self._sending:
-                        self.sock.sendall(raw)
-                    continue
-                try:
-                    self._reply(message[1], change(message[3]))
-                except _MALFORMED:  # not as the client expects it either
-                    with self._sending:
-                        self.sock.sendall(raw)
+            self._pass_answers(server)
         except (OSError, ValueError, msgpack.UnpackException):
             pass
         finally:
             close(self.sock, server)
             while self._pending:  # who is gone between a call and its answer keeps no camera
                 _discard(self._pending.popitem()[1])
+
+    def _pass_answers(self, server: socket.socket) -> None:
+        answers, buffer = _Messages(), np.empty(_CHUNK, np.uint8)
+        view = buffer.data
+        passed = 0  # bytes of the incomplete answer that the client has already
+        with _duplicates(server, self.sock) as (source, sink):
+            while True:
+                if answers.incomplete:
+                    count, is_passed = server.recv_into(view), False
+                else:
+                    # A change is noted before its request is sent: without one, nothing in an answer can be for it.
+                    count, is_passed = pass_answers(source, sink, buffer, self._is_noted)
+                if not count:
+                    return
+                for raw, message in answers.feed(view[:count]):
+                    if not is_passed:
+                        self._pass_on(raw, message, passed)
+                    passed = 0
+                if is_passed:
+                    passed = len(answers.incomplete)
+
+    def _note(self, ident: int, change: Change) -> None:
+        """Have the result of a request changed, before it is passed on."""
+        self._pending[ident] = change
+        self._is_noted[0] = 1
+
+    def _pass_on(self, raw: bytes | memoryview, message: Any, passed: int) -> None:
+        """Pass an answer on, changed if its request was noted; the client has the first ``passed`` bytes already."""
+        change = self._pending.pop(message[1], None)
+        if not self._pending:
+            self._is_noted[0] = 0
+            self._is_noted[0] = bool(self._pending)  # one may have been noted just now
+        if change is not None and is_error(message[3]):
+            _discard(change)
+        elif change is not None:
+            with suppress(*_MALFORMED):  # then it is not as the client expects it either
+                self._reply(message[1], change(message[3]))
+                return
+        self._send(raw[passed:])
+
+    def _send(self, data: bytes | memoryview) -> None:
+        with self._sending:
+            self.sock.sendall(data)
 
     # Requests: each returns the arguments to pass on, None for those that came ----------------------------------------
 
@@ -120,7 +168,7 @@ class ClientRelay:
         given, generated = self._open(description)
         arguments[0] = _without_style(description)
         mount = Mount(transform, attachment)
-        self._pending[ident] = _Spawned(self.lens, given, mount, generated)
+        self._note(ident, _Spawned(self.lens, given, mount, generated))
         return arguments
 
     def _open(self, description: list[Any]) -> tuple[dict[str, str], GeneratedCamera | None]:
@@ -146,14 +194,19 @@ class ClientRelay:
             self.lens.await_subscribers()
         if not changes:
             return None
-        self._pending[ident] = _Batch(changes, self.lens.rpc)
+        self._note(ident, _Batch(changes, self.lens.rpc))
         return arguments
 
     def _change_commands(self, commands: list[Any], changes: dict[int, Change]) -> None:
         """Change the commands of a batch that spawn cameras; write what happens to their results to ``changes``."""
         for place, ((index, command),) in enumerate(commands):
             if index == _SPAWN and command[0][1] == CAMERA:
-                given, generated = self._open(command[0])
+                try:
+                    given, generated = self._open(command[0])
+                except RpcError as error:  # the other commands are executed
+                    changes[place] = _Refused(str(error))
+                    commands[place] = [[_DESTROY, [0]]]  # which the server refuses
+                    continue
                 parent, *attachment = command[2:-1]
                 mount = Mount(command[1], [parent[1], *attachment] if parent[0] else [])
                 changes[place] = _Spawned(self.lens, given, mount, generated)
@@ -164,7 +217,7 @@ class ClientRelay:
                 self._move(_MOVES[index], command)
 
     def destroy_actor(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = _Destroyed(self.lens, arguments[0])
+        self._note(ident, _Destroyed(self.lens, arguments[0]))
 
     def set_actor_transform(self, ident: int, arguments: list[Any]) -> None:
         self._move("set_actor_transform", arguments)
@@ -184,7 +237,7 @@ class ClientRelay:
         self.lens.is_synchronous = bool(arguments[0][0])
 
     def set_weather_parameters(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = self._with_weather
+        self._note(ident, self._with_weather)
 
     def _with_weather(self, result: Any) -> Any:
         self.lens.renew_weather()
@@ -196,7 +249,7 @@ class ClientRelay:
     # Results ---------------------------------------------------------------------------------------------------------
 
     def get_actor_definitions(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = self._with_styles
+        self._note(ident, self._with_styles)
 
     def _with_styles(self, result: Any) -> Any:
         for definition in result[0][1]:
@@ -206,14 +259,14 @@ class ClientRelay:
         return result
 
     def get_actors_by_id(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = self._visible
+        self._note(ident, self._visible)
 
     def _visible(self, result: Any) -> Any:
         result[0][1] = [_shown(self.lens, actor) for actor in result[0][1] if not is_companion(actor)]
         return result
 
     def get_episode_info(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = self._with_snapshots
+        self._note(ident, self._with_snapshots)
 
     def _with_snapshots(self, result: Any) -> Any:
         token = result[0][1][1]
@@ -221,7 +274,7 @@ class ClientRelay:
         return result
 
     def get_sensor_token(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = self._with_token
+        self._note(ident, self._with_token)
 
     def _with_token(self, result: Any) -> Any:
         token = result[0][1]
@@ -235,7 +288,7 @@ class ClientRelay:
         return result
 
     def get_gbuffer_token(self, ident: int, arguments: list[Any]) -> None:
-        self._pending[ident] = self._with_bare_token
+        self._note(ident, self._with_bare_token)
 
     def _with_bare_token(self, result: Any) -> Any:
         result[0][1] = self.lens.through(result[0][1])
@@ -275,6 +328,16 @@ class _Destroyed:
         return result
 
 
+class _Refused:
+    """A command of a batch that the lens refuses, with an error."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, result: Any) -> Any:
+        return wrap_error(self.text)
+
+
 class _Batch:
     """A batch that is under way, with changes by the place of their command."""
 
@@ -284,7 +347,9 @@ class _Batch:
     def __call__(self, result: Any) -> Any:
         for place, change in self.changes.items():
             answer = result[place]
-            if is_error(answer):
+            if isinstance(change, _Refused):
+                result[place] = change(answer)
+            elif is_error(answer):
                 _discard(change)
             elif isinstance(change, _Spawned):  # a batch answers with the id alone
                 change.add(self.server.call("get_actors_by_id", [answer[0][1]])[0])
@@ -315,20 +380,40 @@ def _shown(lens: Lens, actor: list[Any], style: str = "") -> list[Any]:
     return actor
 
 
-def _messages(sock: socket.socket) -> Iterator[tuple[bytes, Any]]:
-    """Yield each message of a connection, as it came and decoded, until it is closed."""
-    decoder, kept, start = unpacker(), bytearray(), 0
-    buffer = bytearray(_CHUNK)
+def _messages(sock: socket.socket) -> Iterator[tuple[bytes | memoryview, Any]]:
+    """Yield each message of a connection, as it came (valid until the next one) and decoded, until it is closed."""
+    messages, buffer = _Messages(), bytearray(_CHUNK)
     view = memoryview(buffer)
     while count := sock.recv_into(buffer):
-        decoder.feed(view[:count])
-        kept += view[:count]
+        yield from messages.feed(view[:count])
+
+
+@contextmanager
+def _duplicates(source: socket.socket, sink: socket.socket) -> Iterator[tuple[int, int]]:
+    """Yield descriptors of two connections that stay open until the end. Raises OSError if one is closed."""
+    with source.dup() as one, sink.dup() as other:
+        yield one.fileno(), other.fileno()
+
+
+class _Messages:
+    """Takes messages out of what comes over a connection."""
+
+    def __init__(self) -> None:
+        self.incomplete = bytearray()  # the beginning of a message
+        self._decoder, self._start = unpacker(), 0
+
+    def feed(self, chunk: memoryview) -> Iterator[tuple[bytes | memoryview, Any]]:
+        """Yield each message that ``chunk`` completes, as it came and decoded."""
+        decoder, rest = self._decoder, chunk
+        decoder.feed(chunk)
         for message in decoder:
             end = decoder.tell()
-            raw = bytes(kept[: end - start])
-            del kept[: end - start]
-            start = end
+            count = end - self._start - len(self.incomplete)
+            raw = bytes(self.incomplete) + rest[:count] if self.incomplete else rest[:count]
+            self.incomplete.clear()
+            self._start, rest = end, rest[count:]
             yield raw, message
+        self.incomplete += rest
 
 
 _HANDLERS: dict[str, Callable[[ClientRelay, int, list[Any]], list[Any] | None]] = {
@@ -342,3 +427,6 @@ _HANDLERS: dict[str, Callable[[ClientRelay, int, list[Any]], list[Any] | None]] 
         "get_episode_info", "get_sensor_token", "get_gbuffer_token",
     )
 } | dict.fromkeys(_NEW_EPISODES, ClientRelay.new_episode)  # fmt: skip
+
+_WAITING = "tick_cue"  # concerns the lens only while it waits for subscribers
+_NAMES = name_table((_WAITING, *(name for name in _HANDLERS if name != _WAITING)))

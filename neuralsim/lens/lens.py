@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from neuralsim.lens import leftovers
 from neuralsim.lens.carla_wire import (
     Address,
@@ -19,6 +21,7 @@ from neuralsim.lens.carla_wire import (
     without_actors,
 )
 from neuralsim.lens.lens_camera import LensCamera, Mount, stream_of
+from neuralsim.lens.relay_kernels import pass_messages
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import GeneratedCamera, ImageGenerator
 from neuralsim.town.carla_server.rpc import RpcError, listen
@@ -44,7 +47,9 @@ class Lens:
         self.is_synchronous = bool(settings[0])
         self.cameras: dict[int, LensCamera] = {}  # by actor id
         self.hidden: set[int] = set()  # ids of companions, gone ones included
-        self._seen: set[int] = set()  # ids of cameras that a snapshot has shown
+        self._is_hiding = np.zeros(1, np.uint8)  # whether there was a camera, so that snapshots have to be looked at
+        self.is_awaiting = np.zeros(1, np.uint8)  # whether a tick may have to wait for a subscriber
+        self._seen: dict[int, int] = {}  # cameras that a snapshot has shown, and its tick
         self._snapshots: set[int] = set()  # ids of the streams of snapshots
         self._tokens: dict[int, Token] = {}  # of streams that are handed through
         self._weather: dict[str, float] = {}
@@ -75,6 +80,7 @@ class Lens:
         camera = LensCamera(actor[0], stream, values, mount, generated, lambda: self.is_synchronous, self.weather)
         with self._changed:
             self.cameras[actor[0]] = camera
+            self._is_hiding[0] = 1
 
     def camera_of(self, stream: int) -> LensCamera | None:
         """Return the generated camera of a stream, None for other streams."""
@@ -86,21 +92,22 @@ class Lens:
             if not camera.is_running:
                 camera.start(self.rpc, self.role, self.hidden.add)
             camera.expected += 1
+            self.is_awaiting[0] = 1
 
     def await_subscribers(self) -> None:
         """Wait until those that asked for a stream have subscribed, at most ``SUBSCRIBE_TIMEOUT`` s."""
-        cameras = list(self.cameras.values())
-        if any(camera.expected for camera in cameras):
-            with self._changed:
-                self._changed.wait_for(lambda: not any(each.expected for each in cameras), SUBSCRIBE_TIMEOUT)
-                for camera in cameras:
-                    camera.expected = 0
+        with self._changed:
+            cameras = list(self.cameras.values())
+            self._changed.wait_for(lambda: not any(each.expected for each in cameras), SUBSCRIBE_TIMEOUT)
+            for camera in cameras:
+                camera.expected = 0
+            self.is_awaiting[0] = 0
 
     def forget(self, ident: int) -> None:
         """Take the companions of a camera away that was destroyed; do nothing for other actors."""
         with self._changed:
             camera = self.cameras.pop(ident, None)
-            self._seen.discard(ident)
+            self._seen.pop(ident, None)
             if camera is not None:
                 camera.generated.close()
                 camera.stop(self.rpc)
@@ -184,9 +191,8 @@ class Lens:
         threading.Thread(target=_close_with, args=(sock, reader), name="lens-stream", daemon=True).start()
         try:
             if token.stream in self._snapshots:
-                while True:
-                    message = self._visible(reader.read())
-                    sock.sendall(LENGTH.pack(len(message)) + message)
+                self._hand_snapshots_through(reader, sock)
+                return
             buffer = bytearray(_CHUNK)
             view = memoryview(buffer)
             while count := reader.sock.recv_into(buffer):
@@ -194,12 +200,30 @@ class Lens:
         finally:
             reader.close()
 
+    def _hand_snapshots_through(self, reader: StreamReader, sock: socket.socket) -> None:
+        """Copy snapshots, without what is hidden; as they come, whole messages or not, while nothing is."""
+        buffer = np.empty(_CHUNK, np.uint8)
+        view = buffer.data
+        with reader.sock.dup() as source, sock.dup() as sink:
+            kept = bytearray(view[: pass_messages(source.fileno(), sink.fileno(), buffer, self._is_hiding)])
+        while kept:
+            while len(kept) >= LENGTH.size and len(kept) >= (end := LENGTH.size + LENGTH.unpack_from(kept)[0]):
+                message = self._visible(kept[LENGTH.size : end])
+                sock.sendall(LENGTH.pack(len(message)) + message)
+                del kept[:end]
+            count = reader.sock.recv_into(view)
+            if not count:
+                return
+            kept += view[:count]
+
     def _visible(self, message: bytearray) -> bytearray:
         """Return a snapshot without companions; cameras that it no longer shows are forgotten."""
         if self.cameras:
+            tick = structs.SENSOR_HEADER.unpack_from(message)[1]
             present = self.cameras.keys() & set(snapshot_actors(message).tolist())
-            gone = (self._seen & self.cameras.keys()) - present
-            self._seen |= present
+            with self._changed:  # each client has a stream of its own, some are behind others
+                gone = [each for each in self.cameras.keys() - present if self._seen.get(each, tick) < tick]
+                self._seen |= {each: tick for each in present if self._seen.get(each, 0) < tick}
             for ident in gone:
                 self.forget(ident)
         return without_actors(message, self.hidden) if self.hidden else message

@@ -28,6 +28,7 @@ _COPIED = ("image_size_x", "image_size_y", "fov", "sensor_tick")  # attributes o
 _HEADER = structs.SENSOR_HEADER.size
 _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
+_BEHIND = 0.1  # s in which a further image is there if the server is ahead
 _MOST_SKIPPED = 4  # frames whose motion is composed; after more, everything counts as static
 
 
@@ -127,7 +128,8 @@ class LensCamera:
                     held[place] = _of_tick(_tick(rgb), held[place], reader)
                 of_tick = [message for message in held if message is not None and _tick(message) == _tick(rgb)]
                 if len(of_tick) < len(companions):
-                    self._offer(Message([bytes(rgb)]))  # rather the simulator's image than none of this tick
+                    if not camera.wait(_BEHIND):  # else the server has dropped some, for a client that does not wait
+                        self._offer(Message([bytes(rgb)]))  # rather the simulator's image than none of this tick
                 elif self.subscribers:
                     instance, depth, flow = of_tick
                     frame = frames.add(instance, depth, flow, rgb, self._weather())

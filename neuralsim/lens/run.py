@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from bridge.process.lifetime import Lifetime
 from neuralsim.base.failure import fail
-from neuralsim.lens import leftovers
+from neuralsim.lens import leftovers, relay_kernels
 from neuralsim.lens.carla_wire import Address, close
 from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
@@ -36,12 +36,16 @@ class LensServer:
         port: int = 0,
         streaming_port: int = 0,
     ) -> None:
+        relay_kernels.compile_kernels()
         self.removed = leftovers.remove(server)
         self.lens = Lens(server, generator, host, streaming_port)
         try:
             if self.lens.version != VERSION:
                 raise RpcError(f"the CARLA server at {server} has version {self.lens.version}: {VERSION} is needed")
-            self._listener = listen(host, port)
+            try:
+                self._listener = listen(host, port)
+            except OSError as error:
+                raise OSError(f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}") from None
         except BaseException:
             self.lens.close()
             raise

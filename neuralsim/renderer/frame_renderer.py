@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -93,3 +93,11 @@ class FrameRenderer(Protocol):
 
     def seconds_per_step(self) -> float:
         """Return how long an undisturbed machine takes for one image, s."""
+
+
+@runtime_checkable
+class ForkableRenderer(FrameRenderer, Protocol):
+    """A renderer that can be forked for the further cameras of a rig."""
+
+    def fork(self, size: tuple[int, int] | None = None) -> FrameRenderer:
+        """Return the renderer of another camera of ``size`` (width, height), in the same light, with its own past."""

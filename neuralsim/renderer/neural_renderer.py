@@ -112,15 +112,23 @@ class NeuralRenderer:
         else:
             runtimes.check(runtime)  # raises: an unusable runtime is reported now
 
-    def fork(self) -> NeuralRenderer:
+    def fork(self, size: tuple[int, int] | None = None) -> NeuralRenderer:
         """Return the renderer of another camera of one rig: one loaded graph and one exposure, a state of its own.
 
+        ``size``: (width, height) of that camera, None: the same; for another one the graph is loaded again.
         ``set_streams`` says how many of the forks render at the same time. Raises RuntimeUnavailable for a runtime
         whose loaded graph cannot be shared and that fails to load it again.
         """
+        other = copy.copy(self)
+        other._failed = set()
+        if size is not None and size != self._size:
+            other._image_guide = ImageGuide(self._image_guide.exposure)
+            other._exemplars = _exemplars(self.card)
+            other._load(size)
+            other.reset()
+            return other
         assert self._size is not None, _NOT_PREPARED
         assert self._session is not None, _NOT_PREPARED
-        other = copy.copy(self)
         if isinstance(self._session, ForkableSession):
             other._session = self._session.fork()
         else:
@@ -128,7 +136,6 @@ class NeuralRenderer:
             other._session = runtimes.create(self._requested, graph, *self._padded, self._threads)
         other._image_guide = ImageGuide(self._image_guide.exposure)
         other._exemplars = _exemplars(self.card)
-        other._failed = set()
         if self._upscaler is not None:
             other._upscaler = TemporalUpscaler(self._size, self._upscaler.window)
         other.reset()

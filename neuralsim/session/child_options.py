@@ -58,6 +58,7 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
         "planes": planes,
         "weather": options.weather,
         "scenario": options.scenario or options.sumo,
+        "rig": options.rig,
     }
     return BridgeOptions(
         carla=server,

@@ -118,6 +118,8 @@ class DriveOptions(Options):
 
     scenario: Annotated[Path | None, Arg(internal=True)] = None
     """The scenario file, .yaml or .xosc, that the bridge plays."""
+    rig: Annotated[Path | None, Arg(internal=True)] = None
+    """File with cameras in place of the scenario's."""
     hand_over_at: Annotated[int | None, Arg(internal=True)] = None
     """Frame of the scenario at which the driver takes over the ego; None: never."""
     hand_over_place: Annotated[tuple[float, float, float] | None, Arg(internal=True)] = None

@@ -16,7 +16,8 @@ from bridge.link.transport import FrameSubscriber
 from bridge.messages import Frame
 from bridge.size import Size
 from neuralsim.guide import GUIDES
-from neuralsim.renderer.frame_renderer import FrameRenderer, GeneratedImage
+from neuralsim.renderer.frame_renderer import ForkableRenderer, FrameRenderer, GeneratedImage
+from neuralsim.renderer.overlap import Neighbour, match_overlap
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.session.child_options import follows_simulator_image
 from neuralsim.session.options import AUTO, DriveOptions
@@ -68,7 +69,8 @@ class RenderLoop(threading.Thread, ABC):
         self.trouble = ""  # why there are no frames at the moment, one line
         self.paused = False  # may be set at any time: silence is then no failure
         self._threads = threads
-        self._renderers: dict[str, FrameRenderer] = {}
+        self._renderers: dict[str, FrameRenderer] = {}  # of the additional cameras
+        self._neighbours: list[Neighbour] = []  # what the additional cameras show at this tick
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -131,7 +133,7 @@ class RenderLoop(threading.Thread, ABC):
                 self._check_place(frame, self.options.hand_over_place)
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update the bridge")
-            active = renderer if not frame.view else self._renderer_for(frame.view, frame)
+            active = renderer if not frame.view else self._renderer_for(frame.view, frame, renderer)
             remap = self.remap
             apply_style(active, frame, self.style, remap, self.guide)
             self.follows_simulator_image = active.follows_simulator_image
@@ -163,7 +165,12 @@ class RenderLoop(threading.Thread, ABC):
 
     def _complete(self, generated: GeneratedImage, renderer: FrameRenderer, remap: Remap) -> None:
         """Postprocess an image and hand it over."""
-        frame, neural = generated.inputs.frame, renderer.postprocess(generated)
+        frame = generated.inputs.frame
+        if self._renderers and isinstance(renderer, ForkableRenderer):  # what several cameras see looks alike
+            if any(each.frame.sim_frame != frame.sim_frame for each in self._neighbours):
+                self._neighbours.clear()
+            match_overlap(generated, self._neighbours)
+        neural = renderer.postprocess(generated)
         frame.stamps["rendered"] = time.monotonic_ns()
         self._hand_over(RenderedFrame(frame, neural, remap, generated.compositing))
 
@@ -175,11 +182,13 @@ class RenderLoop(threading.Thread, ABC):
                 f"the drive deviates from the recording by {deviation:.1f} m: was it recorded with another version?"
             )
 
-    def _renderer_for(self, view: str, frame: Frame) -> FrameRenderer:
-        """Return the renderer of an additional camera: each keeps its own history."""
+    def _renderer_for(self, view: str, frame: Frame, first: FrameRenderer) -> FrameRenderer:
+        """Return the renderer of an additional camera: each keeps its own history, all have one light."""
         if view not in self._renderers:
             size = Size(frame.camera.width, frame.camera.height)
             options = self.options
+            if isinstance(first, ForkableRenderer):
+                return self._renderers.setdefault(view, first.fork(size))
             model = self.model if options.model == AUTO else options.model  # a folder's card may have any name
             self._renderers[view] = make_renderer(model, options.runtime, size, self._threads, options.pixels)
         return self._renderers[view]

@@ -25,7 +25,8 @@ from bridge.carla_client.surroundings import Surroundings
 from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.instant_steps import StaticProp
 from scenarios.engine.lights import LightSwitch, Signals
-from scenarios.engine.loader import LoadedScenario, ScenarioError, load
+from scenarios.engine.loader import LoadedScenario, ScenarioError
+from scenarios.engine.rigs import load_with_rig
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder
 from scenarios.engine.routes import RouteResolver
 from scenarios.engine.script import Script
@@ -47,8 +48,9 @@ class Director:
 
     drives_ego = True
 
-    def __init__(self, path: str | Path) -> None:
-        self.loaded: LoadedScenario = load(path)
+    def __init__(self, path: str | Path, rig: Path | None = None) -> None:
+        """``rig``: a file with cameras in place of the scenario's. Raises ``ScenarioError``."""
+        self.loaded: LoadedScenario = load_with_rig(path, rig)
         self.scenario = self.loaded.scenario
         self.actors: list[Any] = []  # all spawned actors except the ego
         self.over = False

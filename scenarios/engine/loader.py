@@ -17,7 +17,7 @@ from bridge.process.settings import Key, Problem, dotted, line_of, problems
 from bridge.untrusted import files, limits, names
 from scenarios.language.conditions import EGO, StepState
 from scenarios.language.problems import ScenarioError, first_error, parse_yaml
-from scenarios.language.schema import ActorSpec, EgoSpec, Scenario, Step
+from scenarios.language.schema import ActorSpec, EgoSpec, ExtraCameraSpec, Scenario, Step
 from scenarios.openscenario.reader import translate
 
 #: Names of planes and topics, which are not allowed for cameras.
@@ -173,7 +173,12 @@ def _check(scenario: Scenario) -> Iterator[tuple[Key, str]]:
             yield from _check_names(light.when, ("lights", k, "when"), names, steps)
     for k, change in enumerate(scenario.changes):
         yield from _check_names(change.when, ("changes", k, "when"), names, steps)
-    views = [camera.name for camera in scenario.cameras]
+    yield from taken_names(scenario.cameras)
+
+
+def taken_names(cameras: Sequence[ExtraCameraSpec]) -> Iterator[tuple[Key, str]]:
+    """Yield a mistake for each camera whose name another one, a plane or a topic has."""
+    views = [camera.name for camera in cameras]
     for k, name in enumerate(views):
         if name in views[:k] or name in RESERVED:
             yield ("cameras", k, "name"), f"{name!r} is taken"

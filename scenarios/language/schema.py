@@ -202,6 +202,15 @@ class ExtraCameraSpec(CameraSpec):
     name: Name
 
 
+class Rig(Model):
+    """A rig file: the cameras of a vehicle, to be used with any scenario."""
+
+    camera: CameraSpec | None = None
+    """The first camera (default: the scenario's)."""
+    cameras: list[ExtraCameraSpec] = Field(min_length=1, max_length=7)
+    """Additional cameras."""
+
+
 class WeatherSpec(Model):
     """A CARLA preset and parameters that override it. The sun's altitude sets the time of day."""
 

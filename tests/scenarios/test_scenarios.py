@@ -19,6 +19,7 @@ from neuralsim.town.core import blueprint_library
 from neuralsim.town.opendrive import towns
 from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
+from scenarios.engine.rigs import load_with_rig
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
 from scenarios.engine.routes import Approach
 from scenarios.engine.script import Script
@@ -489,3 +490,29 @@ def test_crossing_a_marking_is_one_invasion_until_all_wheels_are_on_one_side(roa
         invasions += [invasion for invasion in [watch.look(k / 10, state)] if invasion is not None]
     assert [invasion.side for invasion in invasions] == ["left", "right"]  # over and back
     assert all(invasion.marking in ("Broken", "Solid") for invasion in invasions)
+
+
+def test_a_rig_takes_the_place_of_the_scenarios_cameras(tmp_path: Path) -> None:
+    scenario = write(tmp_path, GOOD + "cameras: [{name: old}]\n")
+    rig = tmp_path / "rig.yaml"
+    rig.write_text("cameras:\n  - {name: left, size: 96x64, fov: 60, mount: {yaw: -50}}\n  - name: rear\n")
+    loaded, plain = load_with_rig(scenario, rig), load_with_rig(scenario, None)
+    assert [each.name for each in loaded.scenario.cameras] == ["left", "rear"]
+    assert (loaded.scenario.cameras[0].size, loaded.scenario.cameras[0].mount.yaw) == ((96, 64), -50.0)
+    assert [each.name for each in plain.scenario.cameras] == ["old"]
+    assert loaded.digest != plain.digest
+    assert "left" in loaded.text
+    assert "old" not in loaded.text
+    assert loaded.scenario.ego == plain.scenario.ego
+    for text, line, mistake in (
+        ("cameras:\n  - {name: left}\n  - {name: left}", 3, "cameras[1].name: 'left' is taken"),
+        ("cameras:\n  - {name: tag}", 2, "cameras[0].name: 'tag' is taken"),
+        ("cameras: []", 1, "cameras"),
+        ("cameras:\n  - {name: a, fov: 500}", 2, "cameras[0].fov"),
+        ("views: 3", 1, "views"),
+    ):
+        rig.write_text(text)
+        with pytest.raises(ScenarioError, match=re.escape(f"{rig}:{line}: {mistake}")):
+            load_with_rig(scenario, rig)
+    with pytest.raises(ScenarioError, match="no such file"):
+        load_with_rig(scenario, tmp_path / "none.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,3 +180,20 @@ def test_terms_of_the_reward_match_the_documentation() -> None:
     route.update(1.0, 1.1)  # 0.5 m beyond the edge of a lane 3 m wide
     terms = reward.step(Ego(speed=5.2, collisions=1), route)
     assert terms == pytest.approx({"progress": 0.5, "collision": -30.0, "departure": -0.1, "jerk": -0.04})
+
+
+def test_a_rig_adds_its_cameras_to_the_observation(tmp_path: Path) -> None:
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(
+        "cameras:\n  - {name: left, size: 96x64, mount: {yaw: -60}}\n  - {name: rear, size: 64x32, mount: {yaw: 180}}\n"
+    )
+    env = gymnasium.make(neuralsim.gym.DRIVE, **SMALL, **RENDERED | {"state": False}, rig=str(rig))
+    observation, _ = env.reset(seed=3)
+    assert list(observation) == ["picture", "tags", "picture_left", "tags_left", "picture_rear", "tags_rear"]
+    assert observation["picture_left"].shape == (64, 96, 3)
+    assert observation["tags_rear"].shape == (32, 64, 1)
+    observation = env.step(AHEAD)[0]
+    assert env.observation_space.contains(observation)
+    assert min(observation[f"picture{name}"].std() for name in ("", "_left", "_rear")) > 10.0
+    assert (observation["tags"] != observation["tags_rear"]).mean() > 0.1
+    env.close()

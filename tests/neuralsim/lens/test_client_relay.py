@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgpack
+import numpy as np
 import pytest
 
 from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
+from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import CAMERA
-from neuralsim.town.carla_server.rpc import RpcError
+from neuralsim.town.carla_server.rpc import wrap_error
 
 
 class Generator:
@@ -34,18 +36,33 @@ class Generator:
 
 
 def lens(generator: Generator, server: tuple[str, int] = ("", 0)) -> Lens:
-    return cast(Lens, SimpleNamespace(generator=generator, rpc=None, server=server, await_subscribers=lambda: None))
+    shared = {"generator": generator, "rpc": None, "server": server, "is_awaiting": np.zeros(1, np.uint8)}
+    return cast(Lens, SimpleNamespace(**shared, await_subscribers=lambda: None))
 
 
 def spawn() -> list[Any]:
     return [[0, [[1, CAMERA, []], [0, 0, 0], [0, 0], []]]]
 
 
-def test_cameras_of_a_batch_that_is_refused_are_closed() -> None:
+def test_a_camera_of_a_batch_that_is_refused_is_an_error_of_its_own() -> None:
     generator = Generator(2)
     relay = ClientRelay(lens(generator), socket.socket())
-    with pytest.raises(RpcError, match="no more"):
-        relay.apply_batch(1, [[spawn(), spawn(), spawn()], False])
+    passed = relay.apply_batch(1, [[spawn(), spawn(), spawn()], False])
+    assert passed is not None
+    assert generator.open_now == 2
+    assert [command[0][0] for command in passed[0]] == [0, 0, 1]  # nothing is spawned at the third place
+    answers = [wrap_error("full"), wrap_error("full"), wrap_error("no actor 0")]
+    with pytest.raises(OSError, match=r"not connected|closed|pipe"):  # this client is not there
+        relay._pass_on(msgpack.packb([1, 1, None, answers]), [1, 1, None, answers], 0)
+    assert generator.open_now == 0
+    assert answers[2] == wrap_error("no more cameras")
+
+
+def test_cameras_of_a_malformed_batch_are_closed() -> None:
+    generator = Generator(2)
+    relay = ClientRelay(lens(generator), socket.socket())
+    with pytest.raises(IndexError):
+        relay.apply_batch(1, [[spawn(), [[0, []]]], False])
     assert generator.open_now == 0
 
 
@@ -66,3 +83,20 @@ def test_a_client_that_is_gone_before_the_answer_keeps_no_camera() -> None:
                 thread.join(10.0)
         connection.close()
     assert generator.open_now == 0
+
+
+def test_a_snapshot_that_is_behind_another_forgets_no_camera() -> None:
+    forgotten: list[int] = []
+    cameras, lock = {5: None, 6: None}, threading.Lock()
+    lens = SimpleNamespace(cameras=cameras, _seen={}, _changed=lock, hidden=(), forget=forgotten.append)
+
+    def show(tick: int, *idents: int) -> None:
+        header = structs.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6) + bytes(structs.EPISODE_HEADER.size)
+        records = b"".join(ident.to_bytes(4, "little") + bytes(structs.RECORD - 4) for ident in idents)
+        Lens._visible(cast(Lens, lens), bytearray(header + records))
+
+    show(11, 5, 6)
+    show(10)  # another client's, from before they were spawned
+    assert forgotten == []
+    show(12, 5)
+    assert forgotten == [6]
