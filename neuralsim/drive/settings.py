@@ -134,8 +134,11 @@ def load(file: Path) -> CockpitSettings:
 
 
 def save(file: Path, chosen: CockpitSettings) -> None:
-    """Write the settings atomically, each with its explanation. Raises ``OSError``."""
-    cache.write(file, as_yaml(chosen).encode())
+    """Write the settings atomically, each with its explanation. Raises ``OSError``.
+
+    It does not wait for the disk: the drive's loop calls it between two frames.
+    """
+    cache.write(file, as_yaml(chosen).encode(), durable=False)
 
 
 def as_yaml(chosen: CockpitSettings) -> str:
