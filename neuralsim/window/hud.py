@@ -91,11 +91,13 @@ class Hud:
             if self.full:
                 hud_details.draw_place(target, pen, state)
             self.draw_measurement(target, state)
-            self.draw_instruments(target, state)
+            has_dashboard = self.dashboard.shows(frame, state)
+            if not has_dashboard:
+                self.draw_instruments(target, state)
             if frame is not None and not self.minimap.large:
-                self.minimap.draw(target, pen, frame)
+                self.minimap.draw(target, pen, frame, self.dashboard.screen(view) if has_dashboard else None)
                 if frame.mount != "reversing":
-                    self.mirror.draw(target, pen)
+                    self.mirror.draw(target, pen, at_top=has_dashboard)
         if self.graph:
             self._graph.draw(target, pen, state.graph)
         if frame is not None and self.minimap.large:
