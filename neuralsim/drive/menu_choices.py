@@ -94,5 +94,6 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
 
 
 LATE_WARP = switch("Late warp", "late_warp", "Display at 60 Hz between rendered frames. Also: L.")
-UNITS = Choice("Units", "units", ("km/h", "mph"), ("km/h", "mph"))
+UNITS = Choice("Units", "units", ("km/h", "mph"), ("km/h", "mph"), "Of speed, everywhere. Effective immediately.")
 REVERSING_VIEW = switch("Reversing view", "reversing_view", "Look behind while driving in reverse.")
+GHOST = switch("Ghost", "ghost", "Shows where you were in your last run of a task. Effective immediately.")

@@ -63,6 +63,8 @@ class CockpitSettings(BaseModel):
     """The car to drive, such as vehicle.mini.cooper_s; null: as on the command line."""
     dashboard: bool = False
     """Show dashboard and steering wheel in the driver's view."""
+    ghost: bool = True
+    """Show the last run of a task as a ghost."""
     model: str | None = None
     """Name of the model; null: as on the command line."""
     quality: Quality | None = None

@@ -15,7 +15,7 @@ from bridge.messages import Frame, Lights
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import HELP
 from neuralsim.drive.time_ratio import SLOW
-from neuralsim.window import hud_details
+from neuralsim.window import hud_details, task_overlay
 from neuralsim.window.cockpit.dashboard import Dashboard
 from neuralsim.window.cockpit.mirror import Mirror
 from neuralsim.window.drawing import (
@@ -83,6 +83,8 @@ class Hud:
             self.help.draw(target, pen)
             return
         if frame is not None:
+            if state.ghost is not None and frame.mount != "reversing":
+                task_overlay.draw_ghost(target, view, frame, state.ghost)
             self.dashboard.draw(target, pen, frame, state)
         self.draw_badges(target, state)
         if frame is not None and frame.mount == "reversing" and self.visible:  # on the road, so below everything
@@ -98,6 +100,10 @@ class Hud:
                 self.minimap.draw(target, pen, frame, self.dashboard.screen(view) if has_dashboard else None)
                 if frame.mount != "reversing":
                     self.mirror.draw(target, pen, at_top=has_dashboard)
+        if state.card is not None:
+            task_overlay.draw_card(target, pen, state.card)
+        elif not self.minimap.large:
+            task_overlay.draw_status(target, pen, state)
         if self.graph:
             self._graph.draw(target, pen, state.graph)
         if frame is not None and self.minimap.large:
