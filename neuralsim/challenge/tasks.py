@@ -14,6 +14,7 @@ from neuralsim.challenge.smoothness import Score, SmoothDriving
 PLACE, SMOOTH = "place", "smooth"
 ARRIVED = 14.0  # m from the destination
 _NEAR, _FAR = 180.0, 450.0  # m as the crow flies to a destination
+_MOVING = 0.3  # m/s
 _CELL = 40.0  # m: who starts in the same square is sent to the same place
 _WIDE, _LONG = 2.5, 15.0  # m, least width and length of a lane with a destination
 
@@ -46,8 +47,9 @@ class Task:
         """Take the next frame."""
         if self.outcome is not None:
             return
-        self._begin = frame.sim_time if self._begin is None else self._begin
-        self.seconds = frame.sim_time - self._begin
+        if self._begin is None and (abs(frame.ego.speed) > _MOVING or not self.timed):
+            self._begin = frame.sim_time  # time begins when the car does
+        self.seconds = 0.0 if self._begin is None else frame.sim_time - self._begin
         self.driving.update(frame, chart)
         self._judge(frame, chart)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from neuralsim.challenge.ghost import Run, RunRecorder
 from neuralsim.challenge.lessons import LESSONS, options_of
 from neuralsim.challenge.records import Records
 from neuralsim.challenge.tasks import PLACE, SMOOTH, DriveToPlace, LessonTask, Outcome, Task, clock
+from neuralsim.drive.drive_state import DriveState
+from neuralsim.drive.driver_input import DriverInput
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
 from scenarios.engine.loader import ScenarioError
-
-if TYPE_CHECKING:
-    from neuralsim.drive.interactive_drive import InteractiveDrive
 
 #: What can be done, with a title and a sentence each.
 TASKS: dict[str, tuple[str, str]] = {
@@ -28,6 +28,31 @@ TASKS: dict[str, tuple[str, str]] = {
         for name, lesson in LESSONS.items()
     },
 }
+
+
+class TaskDrive(Protocol):
+    """What a task needs of an ``InteractiveDrive``."""
+
+    options: DriveOptions
+    chosen: DriveState
+    inputs: DriverInput
+
+    @property
+    def settings(self) -> CockpitSettings:
+        """The driver's settings."""
+
+    @property
+    def town(self) -> str:
+        """Name of the town."""
+
+    def notify(self, text: str) -> None:
+        """Show ``text`` for a moment."""
+
+    def resolved(self, options: DriveOptions) -> DriveOptions:
+        """Return ``options`` with what "auto" stands for here."""
+
+    def restart(self, options: DriveOptions) -> None:
+        """Replace the drive by one with these options."""
 
 
 @dataclass
@@ -42,7 +67,7 @@ class Card:
 class TaskControl:
     """The task of a drive, if any. ``card`` is the result of the last one; ``ghost`` the run that is raced."""
 
-    def __init__(self, drive: InteractiveDrive, folder: Path | None) -> None:
+    def __init__(self, drive: TaskDrive, folder: Path | None) -> None:
         self._drive = drive
         self.records = Records(folder)
         self.task: Task | None = None

@@ -111,10 +111,10 @@ class Dashboard:
         speed = surfaces.text(f"{abs(ego.speed) * SCALES[state.units][0]:.0f}", round(1.0 * r), WHITE)
         target.blit(speed, speed.get_rect(center=(x, y)))
         unit = surfaces.text(state.units, max(round(0.27 * r), 9), SOFT)
-        target.blit(unit, unit.get_rect(center=(x, y + 0.5 * r)))
+        target.blit(unit, unit.get_rect(midleft=(x - 0.08 * r, y + 0.52 * r)))
         gear = "R" if ego.gear < 0 else "N" if ego.gear == 0 else f"D{ego.gear}"
-        shown = surfaces.text(gear, max(round(0.36 * r), 9), AMBER if ego.gear < 0 else WHITE)
-        target.blit(shown, shown.get_rect(center=(x, y + 0.82 * r)))
+        shown = surfaces.text(gear, max(round(0.34 * r), 9), AMBER if ego.gear < 0 else WHITE)
+        target.blit(shown, shown.get_rect(midright=(x - 0.2 * r, y + 0.52 * r)))
         lit = time.monotonic() * _BLINKS % 1.0 < 0.5
         lamps: tuple[tuple[float, float, Colour, bool, str], ...] = (
             (-0.60, -0.74, GREEN, lit and bool(ego.lights & Lights.LEFT_BLINKER), "left"),
