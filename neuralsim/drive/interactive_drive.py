@@ -417,6 +417,8 @@ class InteractiveDrive(DriveLoop):
             self.tasks.stop()
         elif command == "leave_lesson":
             self.tasks.leave()
+        elif command == "close_card":
+            self.tasks.card = None
         elif command in ("mirror", "dashboard"):
             self.notify(f"The {command} is only available in a window")
         elif command == "take_over":
@@ -461,6 +463,7 @@ class InteractiveDrive(DriveLoop):
         """Restart the simulator if a choice requires it; the window or page stays."""
         options = self.resolved(self.chosen.options())
         if any(getattr(options, name) != getattr(self.options, name) for name in _RESTART_OPTIONS):
+            self.tasks.stop()
             self.restart(options)
 
     def resolved(self, options: DriveOptions) -> DriveOptions:

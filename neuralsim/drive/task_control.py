@@ -19,6 +19,8 @@ from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
 from scenarios.engine.loader import ScenarioError
 
+#: Commands of tasks besides their names.
+COMMANDS = ("end_task", "leave_lesson", "close_card")
 #: What can be done, with a title and a sentence each.
 TASKS: dict[str, tuple[str, str]] = {
     PLACE: ("Drive to a marked place", "A destination appears on the map; time and smooth driving count. At once."),
@@ -36,6 +38,11 @@ class TaskDrive(Protocol):
     options: DriveOptions
     chosen: DriveState
     inputs: DriverInput
+    tasks: TaskControl
+
+    @property
+    def has_own_town(self) -> bool:
+        """Whether it may start another town."""
 
     @property
     def settings(self) -> CockpitSettings:
@@ -107,17 +114,15 @@ class TaskControl:
         self._begin(lesson.task(name))
         drive.notify(f"{lesson.title}: {lesson.about}")
 
-    def adopt(self, name: str) -> DriveOptions:
-        """Return the options of a drive that begins with a task, before there is anything to restart."""
-        options = self._drive.chosen.command_line
+    def adopt(self, name: str) -> None:
+        """Begin with a task before there is anything to restart: change the command line to what it needs."""
+        chosen = self._drive.chosen
         if name in LESSONS:
-            self._free = options.model_copy(update={"task": None})
-            options = options_of(LESSONS[name], options)
-            self._drive.chosen.command_line = options
-            self._begin(LESSONS[name].task(name))
+            self._free = chosen.command_line.model_copy(update={"task": None})
+            chosen.command_line = options_of(LESSONS[name], chosen.command_line)
+            self.task = LESSONS[name].task(name)
         else:
-            self._begin(DriveToPlace(Path(options.town).stem) if name == PLACE else Task())
-        return options
+            self.task = DriveToPlace(Path(chosen.options().town).stem) if name == PLACE else Task()
 
     def stop(self) -> None:
         """End the task, if any, and show its result."""
@@ -134,7 +139,7 @@ class TaskControl:
 
     def _begin(self, task: Task) -> None:
         self.task, self._recorder, self._sent = task, RunRecorder(), None
-        self.ghost = None if isinstance(task, DriveToPlace) else self._last(task.name)
+        self.ghost = None  # found with the first frame
 
     def _last(self, name: str) -> Run | None:
         return None if name == SMOOTH else self.records.last_run(self.town, name)
@@ -144,6 +149,8 @@ class TaskControl:
         task = self.task
         if task is None:
             return
+        if isinstance(task, LessonTask) and self.ghost is None and task.seconds == 0.0:
+            self.ghost = self._last(task.name)
         task.update(frame, chart)
         self._recorder.update(frame)
         if isinstance(task, DriveToPlace) and task.goal is not None and self._sent is None:
@@ -204,3 +211,15 @@ class TaskControl:
         best = "" if record.best_score is None else f", best score {record.best_score:.0f}"
         passed = f", lessons: {', '.join(record.lessons)}" if record.lessons else ""
         return f"{self.town}: {record.runs} finished{best}{passed}"
+
+
+def task_items(drive: TaskDrive) -> list[tuple[str, str, str]]:
+    """Return what there is to do now: command, title and a sentence of each; lessons need a town of one's own."""
+    tasks = drive.tasks
+    may_restart = tasks.in_lesson or drive.has_own_town
+    items = [(name, *texts) for name, texts in TASKS.items() if may_restart or name not in LESSONS]
+    if tasks.task is not None:
+        items.insert(0, ("end_task", "End the task", "Shows how well you did."))
+    if tasks.in_lesson:
+        items.append(("leave_lesson", "Leave the lessons", "Restarts the town."))
+    return items

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pygame
 
-from neuralsim.challenge.lessons import LESSONS
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.interactive_drive import InteractiveDrive
 from neuralsim.drive.keys import ACTIONS
 from neuralsim.drive.menu_choices import GHOST, LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices, switch
-from neuralsim.drive.task_control import TASKS
+from neuralsim.drive.task_control import task_items
 from neuralsim.window.calibration import Calibration
 from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs, key_name
@@ -79,6 +78,8 @@ class PauseMenu:
                 hint="Calibrate a device, test its rumble. Effective immediately.",
             ),
             MenuItem("Respawn", then("respawn"), hint="Continue from another place, at a standstill."),
+            MenuItem("Record", then("record"), hint="Starts or stops recording MP4 and MCAP. Also: R."),
+            MenuItem("Screenshot", then("screenshot"), hint="Saves the picture without the HUD. Also: F12, Ctrl+S."),
             MenuItem("All keys", then("help"), hint="Also: H, at any time."),
             MenuItem("Quit", lambda: self._drive.act("quit"), hint="Ends the drive and saves a running recording."),
         ]
@@ -97,17 +98,8 @@ class PauseMenu:
 
     def _task_items(self) -> list[MenuItem]:
         """Return what there is to do; lessons need a town of one's own."""
-        drive, tasks = self._drive, self._drive.tasks
-        may_restart = tasks.in_lesson or drive.has_own_town
-        items = [
-            MenuItem(title, self._then(name), hint=hint)
-            for name, (title, hint) in TASKS.items()
-            if may_restart or name not in LESSONS
-        ]
-        if tasks.task is not None:
-            items.insert(0, MenuItem("End the task", self._then("end_task"), hint="Shows how well you did."))
-        if tasks.in_lesson:
-            items.append(MenuItem("Leave the lessons", self._then("leave_lesson"), hint="Restarts the town."))
+        tasks = self._drive.tasks
+        items = [MenuItem(title, self._then(name), hint=hint) for name, title, hint in task_items(self._drive)]
         items.append(self._choice(GHOST))
         items.append(
             MenuItem("Records", value=tasks.summary, hint="Kept per town, in records.yaml next to the settings")

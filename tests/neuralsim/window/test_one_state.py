@@ -40,7 +40,7 @@ STEPS = int(os.environ.get("NEURALSIM_STATE_STEPS", "150"))
 #: A failure is only made shorter in the long run: that takes minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if STEPS >= 10_000 else ()))
 PER_RUN = 50
-KEYS = ["c", "g", "e", "t", "z", "l", "f3", "f11", "v", "f", "p", "q", "h", "tab", "m", "1", "2", "6", "backspace"]
+KEYS = ["c", "g", "e", "t", "z", "l", "f3", "f11", "v", "f", "p", "q", "h", "tab", "m", "1", "2", "6", "k", "backspace"]
 MENU_KEYS = ["up", "down", "left", "right", "return", "escape"]
 
 
@@ -150,6 +150,13 @@ class Driver(RuleBasedStateMachine):
         drive.press("escape")
         drive.press("escape")
 
+    @rule(task=st.sampled_from(["place", "smooth", "end_task", "close_card"]))
+    def do_something(self, task: str) -> None:
+        self.drive.menu.close()
+        self.drive.act(task)
+        if task != "close_card":
+            assert (self.drive.tasks.task is None) == (task == "end_task")
+
     @rule()
     def wait(self) -> None:
         self.drive.tick()
@@ -179,6 +186,8 @@ class Driver(RuleBasedStateMachine):
         # what is shown
         hud, state = drive.hud, drive.state
         assert (hud.full, hud.mirror.on) == (settings.full_hud, settings.mirror)
+        assert hud.dashboard.on == settings.dashboard
+        assert state.task == drive.tasks.status()
         assert drive.window.fullscreen == settings.fullscreen
         assert state.warping == drive._warping == chosen.current("late_warp")
         assert state.appearance == "  |  ".join(x for x in (drive.session.style or "", drive.session.remap.label) if x)
