@@ -35,10 +35,16 @@ TASKS: dict[str, tuple[str, str]] = {
 class TaskDrive(Protocol):
     """What a task needs of an ``InteractiveDrive``."""
 
-    options: DriveOptions
     chosen: DriveState
-    inputs: DriverInput
     tasks: TaskControl
+
+    @property
+    def options(self) -> DriveOptions:
+        """Those in effect."""
+
+    @property
+    def inputs(self) -> DriverInput:
+        """The driver's."""
 
     @property
     def has_own_town(self) -> bool:

@@ -80,7 +80,7 @@ def panel(layout: Layout) -> pygame.Surface:
     edge = _edge(x, layout)
     below = y - edge  # px below the dashboard's edge
     shade = _padding(x, y, below, layout)
-    colour = np.repeat(shade[:, :, None], 3, 2) * np.float32([0.97, 1.0, 1.05])
+    colour = np.repeat(shade[:, :, None], 3, 2) * np.array([0.97, 1.0, 1.05], np.float32)
     alpha = _cover(below)
     bonnet = y - _bonnet_edge(x, layout)
     paint = _bonnet(x, bonnet, layout)
@@ -120,7 +120,7 @@ def _bonnet(x: np.ndarray, below: np.ndarray, layout: Layout) -> np.ndarray:
     across = 2.0 * x / layout.width - 1.0
     gloss = 0.86 * np.exp(-3.0 * deep) + 0.10 * np.exp(-(((across + 0.1) / 0.35) ** 2))
     line = 0.5 * np.exp(-(((below - 0.0022 * layout.height) / (0.0016 * layout.height)) ** 2))
-    paint, sky = np.float32([58.0, 63.0, 70.0]), np.float32([196.0, 206.0, 218.0])
+    paint, sky = np.array([58.0, 63.0, 70.0], np.float32), np.array([196.0, 206.0, 218.0], np.float32)
     share = np.clip(gloss * 0.62 + line * 0.3, 0.0, 1.0)[:, :, None]
     return paint * (1.0 - share) + sky * share
 
@@ -185,7 +185,7 @@ def _binnacle(
         well = np.clip((1.03 - away) * layout.radius * OVER, 0.0, 1.0)
         shade = shade * (1.0 - well) + (20.0 + 9.0 * (y - cy) / layout.radius) * well
         shade = shade * (1.0 - ring) + lit * ring
-    tint = np.repeat(shade[:, :, None], 3, 2) * np.float32([0.97, 1.0, 1.04])
+    tint = np.repeat(shade[:, :, None], 3, 2) * np.array([0.97, 1.0, 1.04], np.float32)
     return colour * (1.0 - outer[:, :, None]) + tint * outer[:, :, None], np.maximum(alpha, outer)
 
 
