@@ -47,12 +47,15 @@ class RunRecorder:
 
     def update(self, frame: Frame) -> None:
         """Take the next frame."""
+        self.add(frame.sim_time, frame.ego.pose)
+
+    def add(self, time: float, pose: np.ndarray) -> None:
+        """Take the ego's pose, f64 (4, 4), world <- vehicle, at a simulated time, s."""
         if not self._rows:
-            self._begin = frame.sim_time
-        now = frame.sim_time - self._begin
+            self._begin = time
+        now = time - self._begin
         if (self._rows and now - self._rows[-1][0] < _EVERY) or len(self._rows) >= _LONGEST:
             return
-        pose = frame.ego.pose
         self._rows.append((now, *map(float, pose[:3, 3]), atan2(pose[1, 0], pose[0, 0])))
 
     @property
