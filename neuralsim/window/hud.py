@@ -15,7 +15,8 @@ from bridge.messages import Frame, Lights
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import HELP
 from neuralsim.drive.time_ratio import SLOW
-from neuralsim.window import hud_details, task_overlay
+from neuralsim.window import hud_details
+from neuralsim.window.cockpit import task_overlay
 from neuralsim.window.cockpit.dashboard import Dashboard
 from neuralsim.window.cockpit.mirror import Mirror
 from neuralsim.window.drawing import (

@@ -17,7 +17,7 @@ from neuralsim.drive.task_control import TASKS
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.render_loop import RenderedFrame
-from neuralsim.window import task_overlay
+from neuralsim.window.cockpit import task_overlay
 from neuralsim.window.cockpit.dashboard import Dashboard
 from neuralsim.window.cockpit.panel import Layout, angle_of
 from neuralsim.window.drawing import Pen
