@@ -93,7 +93,8 @@ class Minimap:
         box = pygame.Rect(0, 0, pen.px(118), pen.px(118))
         box.bottomleft = pen.view.left + pen.px(MARGIN), pen.view.bottom - pen.px(MARGIN)
         box = box if screen is None else screen
-        pen.plate(target, box, 10 if screen is None else 3, 135 if screen is None else 255)
+        shines_through = 235 if frame.mount == "reversing" else 135  # the lines on the ground would run across it
+        pen.plate(target, box, 10 if screen is None else 3, shines_through if screen is None else 255)
         self._box, side = box, box.height
         middle = float(box.centerx), box.top + 0.64 * side
         self._at = _Projection(ego[0, 3], ego[1, 3], heading, side / _SMALL_METRES, middle)

@@ -188,6 +188,24 @@ def test_the_ghost_is_hidden_by_what_stands_in_front_of_it():
         assert pygame.surfarray.array3d(target).any() == seen
 
 
+def test_reversing_lines_do_not_run_across_the_map(drive: Drive):
+    def share(mount: str) -> float:
+        """How much of what is behind the map is seen through it."""
+        shown = []
+        for shade in (0, 255):
+            target = pygame.Surface((1024, 512))
+            target.fill((shade, shade, shade))
+            frame = Frame(1, 1, 0.0, Camera(512, 256, 70.0, np.eye(4)), {}, mount=mount)
+            pen = Pen()
+            pen.begin(target.get_rect())
+            drive.hud.minimap.draw(target, pen, frame)
+            shown.append(pygame.surfarray.array3d(target)[30:60, 420:450].mean() / 255.0)
+        return float(shown[1] - shown[0])
+
+    drive.show_at(0.0, 0.0, 0.0)
+    assert share("reversing") < 0.12 < 0.4 < share("")
+
+
 def test_a_tell_tale_is_on_with_its_lamp():
     off, beam = dashboard(200), dashboard(200, lights=int(Lights.LOW_BEAM))
     changed = np.argwhere(np.abs(off - beam).max(axis=-1) > 30)
