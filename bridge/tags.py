@@ -6,6 +6,7 @@ palette (``CityScapesPalette.h``).
 
 from __future__ import annotations
 
+import difflib
 import re
 from enum import IntEnum
 
@@ -74,7 +75,10 @@ def tag_by_name(text: str) -> Tag:
     """
     key = re.sub(r"[\s_-]", "", text).lower()
     if key not in _TAGS_BY_NAME:
-        raise ValueError(f"unknown tag {text!r}: choose {', '.join(tag.name.lower() for tag in Tag)}")
+        close = difflib.get_close_matches(key.lower(), _TAGS_BY_NAME, 1)
+        meant = f"did you mean {_TAGS_BY_NAME[close[0]].name.lower()}?" if close else ""
+        advice = meant or f"choose {', '.join(tag.name.lower() for tag in Tag)}"
+        raise ValueError(f"unknown tag {text!r}: {advice}")
     return _TAGS_BY_NAME[key]
 
 

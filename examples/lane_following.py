@@ -5,12 +5,11 @@ python examples/lane_following.py tags      # then: picture; needs neuralsim[gym
 
 import sys
 
-import gymnasium
 import numpy as np
 import torch
 from torch import nn
 
-import neuralsim.gym
+from neuralsim.gym import DRIVE, gymnasium  # says how to install it where it is missing
 
 EMPTY = {"vehicles": 0, "walkers": 0, "size": (128, 64), "fps": 10, "route_length": 80, "duration": 25}
 
@@ -39,7 +38,7 @@ def episode(env: gymnasium.Env, seed: int, policy: nn.Module | None = None) -> t
 def main(observed: str, episodes: int = 24, epochs: int = 12, tests: int = 16) -> None:
     """Learn from the expert's drives; evaluate on routes with other seeds."""
     torch.manual_seed(0)
-    env = gymnasium.make(neuralsim.gym.DRIVE, observation=observed, **EMPTY)
+    env = gymnasium.make(DRIVE, observation=observed, **EMPTY)
     pairs = [pair for seed in range(episodes) for pair in episode(env, seed)[0]]
     observations, steer = (torch.cat(part) for part in zip(*pairs, strict=True))
     first, second, third = (nn.Conv2d(*sides, 3, 2, 1) for sides in ((observations.shape[1], 16), (16, 32), (32, 32)))

@@ -3,14 +3,12 @@
 python examples/random_drive.py      # needs neuralsim[gym]
 """
 
-import gymnasium
-
-import neuralsim.gym
+from neuralsim.gym import DRIVE, gymnasium  # says how to install it where it is missing
 
 
 def main(steps: int = 200, scenario: str | None = "cut_in", **options: object) -> float:
     """Take ``steps`` random actions; return the total reward."""
-    env = gymnasium.make(neuralsim.gym.DRIVE, **options)
+    env = gymnasium.make(DRIVE, **options)
     env.action_space.seed(0)
     total = 0.0
     env.reset(seed=0, options={"scenario": scenario})

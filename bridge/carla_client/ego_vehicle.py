@@ -12,6 +12,12 @@ from bridge.carla_client.routing.spawn_points import SpawnPoints
 from bridge.messages import Ego
 from bridge.process.lifetime import BridgeError
 
+_LIGHTS = {
+    carla.TrafficLightState.Red: "red",
+    carla.TrafficLightState.Yellow: "yellow",
+    carla.TrafficLightState.Green: "green",
+}
+
 
 class EgoVehicle:
     """The driven vehicle ``actor`` on ``town``; call ``update`` after every tick."""
@@ -87,6 +93,8 @@ class EgoVehicle:
             lane_id=lane.lane_id if lane else 0,
             autopilot=is_autopilot,
             lights=self._lights,
+            speed_limit=max(float(self.actor.get_speed_limit()), 0.0) / 3.6,
+            light=_LIGHTS.get(self.actor.get_traffic_light_state(), "") if self.actor.is_at_traffic_light() else "",
             pose=matrix(pose),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -58,7 +59,9 @@ def subset_of(choices: Sequence[str]) -> BeforeValidator:
         parts = _split(value)
         wrong = [part for part in parts if part not in choices]
         if wrong:
-            raise ValueError(f"unknown {wrong[0]!r}; choose {', '.join(choices)}")
+            close = difflib.get_close_matches(wrong[0], choices, 1)
+            advice = f"did you mean {close[0]}?" if close else f"choose {', '.join(choices)}"
+            raise ValueError(f"unknown {wrong[0]!r}; {advice}")
         return tuple(choice for choice in choices if choice in parts)
 
     return BeforeValidator(check)

@@ -21,6 +21,7 @@ from neuralsim.drive.driver_input import DriverInput
 from neuralsim.drive.late_warp import LateWarp, compile_kernels
 from neuralsim.drive.settings import CockpitSettings, Units
 from neuralsim.drive.stuck import Stuck
+from neuralsim.drive.task_control import TASKS, Card, TaskControl
 from neuralsim.drive.time_ratio import TimeRatio
 from neuralsim.guide import GUIDES
 from neuralsim.recording import RecordingError
@@ -73,6 +74,9 @@ class HudState:
     reverse: bool = False
     device: str = ""  # gamepad or wheel
     units: Units = "km/h"
+    task: str = ""  # how the task stands, "" without one
+    card: Card | None = None  # the result of the last one
+    ghost: np.ndarray | None = None  # x, y, z (m), yaw (radians) of the last run, f64 (4,)
 
 
 class InteractiveDrive(DriveLoop):
@@ -83,12 +87,16 @@ class InteractiveDrive(DriveLoop):
     """
 
     inputs: DriverInput
+    records_folder: Path | None = None  # where the results of tasks are kept
     refresh = REFRESH  # minimum s between two displays
 
     def __init__(self, options: DriveOptions, chosen: CockpitSettings, wake: Callable[[], None]) -> None:
         self._wake_up = wake
         self.chosen = DriveState(chosen, options)
-        options = self._resolved(self.chosen.options())
+        self.tasks = TaskControl(self, self.records_folder)
+        if options.task is not None:
+            self.tasks.adopt(options.task)
+        options = self.resolved(self.chosen.options())
         super().__init__(options, wake)
         self.chosen.observe(self._settings_changed)
         self.state = HudState(model=options.model)
@@ -228,6 +236,7 @@ class InteractiveDrive(DriveLoop):
             self._time_ratio.restart()
         self._time_ratio.add(rendered.frame.sim_time, time.monotonic())
         self._was_paused_since = False
+        self.tasks.update(rendered.frame, self._town_chart)
         self.fill_state()
         self._late_warp.set_frame(rendered.frame)
         self.show_new(rendered)
@@ -304,6 +313,7 @@ class InteractiveDrive(DriveLoop):
         state.recording = self.recorded_seconds if recorder is not None else None
         state.recorded_to = str(recorder.path) if recorder is not None else ""
         state.units = self.settings.units
+        state.task, state.card, state.ghost = self.tasks.status(), self.tasks.card, self.tasks.ghost_place()
 
     def _weather(self) -> str:
         """Return the weather of the last frame, with the time of day that the driver has set."""
@@ -314,6 +324,11 @@ class InteractiveDrive(DriveLoop):
     def weather_name(self) -> str:
         """The weather of the last frame, "" before the first one."""
         return self._last.frame.weather_name if self._last else ""
+
+    @property
+    def town(self) -> str:
+        """Name of the town or server."""
+        return self._town()
 
     def _town(self) -> str:
         options = self.options
@@ -396,8 +411,16 @@ class InteractiveDrive(DriveLoop):
                 self.notify(self._stop_recording())
         elif command == "autopilot":
             self.notify("Autopilot on" if requested.autopilot else "Autopilot off: you are driving")
-        elif command == "mirror":
-            self.notify("The rear mirror is only available in a window")
+        elif command in TASKS:
+            self.tasks.start(command)
+        elif command == "end_task":
+            self.tasks.stop()
+        elif command == "leave_lesson":
+            self.tasks.leave()
+        elif command == "close_card":
+            self.tasks.card = None
+        elif command in ("mirror", "dashboard"):
+            self.notify(f"The {command} is only available in a window")
         elif command == "take_over":
             self.notify("You are driving: autopilot off")
         elif command == "respawn":
@@ -438,11 +461,12 @@ class InteractiveDrive(DriveLoop):
 
     def apply_choices(self) -> None:
         """Restart the simulator if a choice requires it; the window or page stays."""
-        options = self._resolved(self.chosen.options())
+        options = self.resolved(self.chosen.options())
         if any(getattr(options, name) != getattr(self.options, name) for name in _RESTART_OPTIONS):
+            self.tasks.stop()
             self.restart(options)
 
-    def _resolved(self, options: DriveOptions) -> DriveOptions:
+    def resolved(self, options: DriveOptions) -> DriveOptions:
         """Return ``options`` with the size that "auto" stands for here; ``size_line`` says which."""
         options, self.size_line = size_choice.resolve(options)
         return options

@@ -33,7 +33,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("B",), "headlamps"),
             (("P",), "autopilot on / off"),
             (("Backspace",), "respawn"),
-            (("Return",), "skip the tutorial"),
+            (("Return",), "skip the tutorial, close a card"),
         ),
     ),
     (
@@ -55,7 +55,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Mouse",), "drag the divider"),
             (("V",), "driver, bonnet, chase camera"),
             (("U", "I", "O"), "look left, back, right"),
-            (("Z",), "rear mirror on / off"),
+            (("Z", "K"), "rear mirror, dashboard on / off"),
             (("M",), "map: click a destination"),
         ),
     ),
@@ -99,7 +99,7 @@ KEYS: dict[str, str] = {
     "backspace": "respawn", "r": "record", "f12": "screenshot", "f": "pause", "pause": "pause", "tab": "hud",
     "g": "guide", "f2": "graph", "v": "camera", "m": "map", "z": "mirror",
     "enter": "skip", "f3": "full_hud", "f11": "fullscreen",
-    "l": "late_warp", "b": "headlamps", "escape": "menu",
+    "l": "late_warp", "b": "headlamps", "escape": "menu", "k": "dashboard",
     ",": "indicate_left", ".": "indicate_right", "x": "hazard",
 }  # fmt: skip
 #: The actions that can be bound to other keys, with their titles.
@@ -108,7 +108,7 @@ ACTIONS: dict[str, str] = {
     "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "headlamps": "Headlamps", "respawn": "Respawn",
     "indicate_left": "Indicate left", "indicate_right": "Indicate right", "hazard": "Hazard lamps",
     "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
-    "map": "Map", "mirror": "Rear mirror",
+    "map": "Map", "mirror": "Rear mirror", "dashboard": "Dashboard",
     "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",
     "pause": "Pause", "record": "Record", "hud": "Hide the HUD", "late_warp": "Late warp",
 }  # fmt: skip

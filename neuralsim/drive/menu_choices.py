@@ -12,11 +12,14 @@ from neuralsim import zoo
 from neuralsim.drive.drive_state import DriveState
 from neuralsim.drive.settings import CROWDS, QUALITIES
 from neuralsim.guide import GUIDES
+from neuralsim.session.options import AUTO
 
 if TYPE_CHECKING:
     from neuralsim.drive.interactive_drive import InteractiveDrive
 
 _MINUTES = 60  # step of the time of day
+#: What a frame of each model costs, in frames of the default one.
+_COST = {zoo.DEFAULT: 1.0, zoo.BEST: 4.0}
 _RESTARTS = "Restarts the town when you leave this page."
 
 
@@ -75,11 +78,12 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
         if drive.chosen.current("traffic") is None:
             crowds, shown = [None, *crowds], [f"{line.vehicles} vehicles, {line.walkers} people", *shown]
         choices.append(Choice("Traffic", "traffic", crowds, shown, _RESTARTS))
-    models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
-    choices.append(Choice("Model", "model", models, models, _RESTARTS))
+    choices.append(_model_choice(drive))
     if local:
         qualities: list[Any] = [*QUALITIES]
-        shown = [f"{name}, {size}" for name, size in QUALITIES.items()]
+        cost = _milliseconds(drive)
+        here = drive.options.size.pixels
+        shown = [f"{name}, {size}{_about(cost * size.pixels / here)}" for name, size in QUALITIES.items()]
         if drive.chosen.current("quality") is None:
             started = f"automatic, {drive.options.size}" if drive.size_line else f"as on the command line, {line.size}"
             qualities, shown = [None, *qualities], [started, *shown]
@@ -93,6 +97,26 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     return choices
 
 
+def _model_choice(drive: InteractiveDrive) -> Choice:
+    """Return the choice of the model, with what each costs where that is known."""
+    running, cost = drive.session.model or drive.options.model, _milliseconds(drive)
+    models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
+    share = cost / _COST[running] if running in _COST else 0.0
+    shown = [f"{name}{_about(share * _COST.get(running if name == AUTO else name, 0.0))}" for name in models]
+    hint = f"{zoo.DEFAULT} is the fast one; {zoo.BEST} looks better, four times as slow. {_RESTARTS}"
+    return Choice("Model", "model", models, shown, hint)
+
+
+def _milliseconds(drive: InteractiveDrive) -> float:
+    """Return what rendering a frame takes at the moment, ms; 0 where that is not known or not comparable."""
+    return 0.0 if drive.options.show else drive.state.stages.get("render", 0.0)
+
+
+def _about(milliseconds: float) -> str:
+    return f", {milliseconds:.0f} ms here" if milliseconds >= 0.5 else ""
+
+
 LATE_WARP = switch("Late warp", "late_warp", "Display at 60 Hz between rendered frames. Also: L.")
-UNITS = Choice("Units", "units", ("km/h", "mph"), ("km/h", "mph"))
+UNITS = Choice("Units", "units", ("km/h", "mph"), ("km/h", "mph"), "Of speed, everywhere. Effective immediately.")
 REVERSING_VIEW = switch("Reversing view", "reversing_view", "Look behind while driving in reverse.")
+GHOST = switch("Ghost", "ghost", "Shows where you were in your last run of a task. Effective immediately.")

@@ -63,6 +63,8 @@ class CockpitSettings(BaseModel):
     """The car to drive, such as vehicle.mini.cooper_s; null: as on the command line."""
     dashboard: bool = False
     """Show dashboard and steering wheel in the driver's view."""
+    ghost: bool = True
+    """Show the last run of a task as a ghost."""
     model: str | None = None
     """Name of the model; null: as on the command line."""
     quality: Quality | None = None
@@ -134,8 +136,11 @@ def load(file: Path) -> CockpitSettings:
 
 
 def save(file: Path, chosen: CockpitSettings) -> None:
-    """Write the settings atomically, each with its explanation. Raises ``OSError``."""
-    cache.write(file, as_yaml(chosen).encode())
+    """Write the settings atomically, each with its explanation. Raises ``OSError``.
+
+    It does not wait for the disk: the drive's loop calls it between two frames.
+    """
+    cache.write(file, as_yaml(chosen).encode(), durable=False)
 
 
 def as_yaml(chosen: CockpitSettings) -> str:

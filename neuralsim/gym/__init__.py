@@ -4,7 +4,12 @@
 ``gymnasium.make("neuralsim.gym:NeuralSim/Drive-v0")``.
 """
 
-import gymnasium
+from neuralsim.base.extras import missing
+
+try:
+    import gymnasium
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(missing(error, "gym"), name=error.name) from None
 
 from neuralsim.gym.env import DriveEnv
 from neuralsim.gym.reward import RewardWeights

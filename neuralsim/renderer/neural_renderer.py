@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import math
 import time
 from collections.abc import Collection, Mapping
@@ -209,7 +210,9 @@ class NeuralRenderer:
         """Blend over to one of the card's styles within a second or so. Raises ModelError for an unknown one."""
         self._weather = None
         if name not in self.card.styles:
-            raise ModelError(f"model {self.model} has no style {name!r}; it has: {', '.join(self.card.styles)}")
+            close = difflib.get_close_matches(name, self.card.styles, 1)
+            advice = f"did you mean {close[0]}?" if close else f"it has: {', '.join(self.card.styles)}"
+            raise ModelError(f"model {self.model} has no style {name!r}; {advice}")
         self._target_style, self._target_fog = self.card.styles[name], fog.NO_FOG
 
     def follow(self, weather: Mapping[str, float]) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralsim.recording import RecordingError
+from neuralsim.challenge.ghost import Run, RunRecorder
+from neuralsim.recording import RecordingError, foxglove
 from neuralsim.recording.reading.recorded_frame import RecordedFrame
 from neuralsim.recording.reading.sequential_reader import McapRecording
 
 #: Kinds of events, with what the replay says of them.
 EVENTS = {"collision": "Collision", "lane": "Lane left", "weather": "Weather", "hole": "Frames missing"}
 TOPICS = ("/ego", "/control")
+_POSE = "/tf"
 
 
 @dataclass
@@ -66,3 +68,33 @@ class TrackLoader(threading.Thread):
             self.track = track_of(McapRecording(self._path).frames(TOPICS))
         except (RecordingError, OSError, TypeError, ValueError):
             self.track = DriveTrack()  # the replay itself reports what is wrong with the file
+
+
+def run_of(frames: Iterable[RecordedFrame]) -> Run:
+    """Return where the ego was during a recording."""
+    recorder = RunRecorder()
+    for frame in frames:
+        pose = frame.poses.get("ego")
+        if pose is not None:
+            recorder.add(frame.time, foxglove.right_handed(pose))
+    return recorder.run
+
+
+class RunLoader(threading.Thread):
+    """Reads the ego's run of a recording in a daemon thread; ``found`` is None until it is done.
+
+    ``problem`` says why there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(name="ghost", daemon=True)
+        self.found: Run | None = None
+        self.problem = ""
+        self._path = path
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.found = run_of(McapRecording(self._path).frames((_POSE,)))
+        except (RecordingError, OSError, TypeError, ValueError) as error:
+            self.problem = str(error)

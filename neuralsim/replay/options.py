@@ -23,6 +23,8 @@ class ReplayOptions(Options):
     """Render again with this model (default: show the recorded images, unless style or remap are given)."""
     compare: Annotated[str, Arg("NAME")] | None = None
     """Another model, shown on the right of the split view."""
+    ghost: McapFile | None = None
+    """Another recording of the same place: its car is shown as a ghost, at the same second."""
     style: Style | None = None
     """Lighting style, such as dusk; `neuralsim doctor` lists those of each model (default: by the weather)."""
     remap: RemapText | None = None

@@ -25,7 +25,7 @@ from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap, next_remap
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.replay.drive_on import obstacle
-from neuralsim.replay.drive_track import EVENTS, TrackLoader
+from neuralsim.replay.drive_track import EVENTS, RunLoader, TrackLoader
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.recording_renderer import BRIDGED, PREROLL, RecordingRenderer, default_model, recorded_remap
 from neuralsim.replay.renderer_pool import RendererPool, Selection
@@ -101,6 +101,8 @@ class Player:
         self._events += [(hole.begin, "hole", describe([hole])) for hole in gaps]
         self.window.hud.timeline.holes = [(hole.begin, hole.end) for hole in gaps]
         self._track = TrackLoader(reader.path)
+        self._ghost = None if options.ghost is None else RunLoader(options.ghost)
+        self._shows_ghost = True
         self._note_events()
         self.window.hud.timeline.length = reader.time(len(reader) - 1)
 
@@ -234,7 +236,18 @@ class Player:
         )
         state.place = "  |  ".join(name for name in names if name)
         state.appearance = renderer.remap.label
+        state.ghost = self._ghost_place()
         self.window.show(self._frame, self._image, state)
+
+    def _ghost_place(self) -> np.ndarray | None:
+        """Return where the ghost is now: x, y, z (m), yaw (radians); None for nowhere."""
+        loader = self._ghost
+        if loader is not None and loader.problem:
+            logger().warning(f"no ghost: {loader.problem}")
+            self.window.hud.notify("No ghost: see the terminal")
+            self._ghost = None
+        run = None if loader is None else loader.found
+        return run.at(self._seconds) if run is not None and self._shows_ghost else None
 
     def _renderer(self, model: str) -> RecordingRenderer:
         renderer = self._pool.get(model, self._selection.view)
@@ -322,6 +335,10 @@ class Player:
             self._go(0.0 if key == pygame.K_HOME else self._end)
         elif key == pygame.K_j:
             self._jump(-1 if modifiers & pygame.KMOD_SHIFT else 1)
+        elif key == pygame.K_k:
+            self._shows_ghost = not self._shows_ghost
+            if self._ghost is None:
+                hud.notify("No ghost: start with --ghost FILE.mcap")
         elif key == pygame.K_g:
             hud.graphs.on = not hud.graphs.on
         elif key == pygame.K_m:

@@ -28,6 +28,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Mouse",), "click or drag the timeline"),
             (("J", "Shift+J"), "next, previous event"),
             (("G",), "graphs: speed, pedals, steering"),
+            (("K",), "ghost of --ghost on / off"),
         ),
     ),
     ("Views", (*VIEW_KEYS, (("6",), "split; drag the divider"))),

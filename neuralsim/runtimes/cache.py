@@ -29,16 +29,20 @@ def form(graph: Path, name: str) -> Path:
     return cache_folder() / "graphs" / f"{sha256(graph)[:32]}-{CONVERSION}-{name}"
 
 
-def write(path: Path, *parts: bytes) -> None:
-    """Write ``parts`` to ``path`` atomically: a concurrent reader sees the old file. Raises OSError."""
+def write(path: Path, *parts: bytes, durable: bool = True) -> None:
+    """Write ``parts`` to ``path`` atomically: a concurrent reader sees the old file. Raises OSError.
+
+    ``durable``: wait until the disk has them, which can take seconds where others write, too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             for part in parts:
                 file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(name, 0o644)  # a temporary file is private to its user; this one may come with a model
         os.replace(name, path)
     except BaseException:

@@ -11,10 +11,12 @@ from bridge.link.driver_arbitration import DRIVER_WAITS, SILENCE_TIMEOUT, TAKEN_
 from bridge.messages import Control
 from neuralsim.drive.driver_input import Analogue, DriverInput
 from neuralsim.drive.keys import ACTIONS, HELD, PEDALS
+from neuralsim.drive.task_control import COMMANDS as TASK_COMMANDS
+from neuralsim.drive.task_control import TASKS
 from neuralsim.serve.page_messages import Driving
 
 #: Commands that a page may send in ``Driving.pressed``; it handles those that only concern its display.
-COMMANDS = frozenset(ACTIONS) - PEDALS - HELD - {"map", "hud"}
+COMMANDS = frozenset({*ACTIONS, *TASKS, *TASK_COMMANDS}) - PEDALS - HELD - {"map", "hud"}
 #: Notices of the bridge's driver lock, reworded for pages: for all others, and for the driver's.
 _PAGE_NOTICES = {
     TAKEN_OVER: (TAKEN_OVER, "You are driving"),

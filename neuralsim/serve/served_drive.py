@@ -13,6 +13,7 @@ from neuralsim.drive.collision_messages import NOTICEABLE, collision_message
 from neuralsim.drive.interactive_drive import REFRESH, InteractiveDrive, Warp
 from neuralsim.drive.menu_choices import LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices
 from neuralsim.drive.settings import CockpitSettings
+from neuralsim.drive.task_control import task_items
 from neuralsim.renderer.views import View
 from neuralsim.serve import page_messages
 from neuralsim.serve.access import Tokens
@@ -26,6 +27,7 @@ from neuralsim.session.options import DriveOptions
 from neuralsim.session.render_loop import RenderedFrame
 from neuralsim.session.renderer_loading import MANY_CORES
 
+_COCKPIT = (UNITS, REVERSING_VIEW, LATE_WARP)  # choices of the page "Cockpit"
 _STATUS = 0.25  # s between two status messages
 _REFRESH_ON_FEW = 1.0 / 30.0  # s between two images if rendering and encoding share few cores
 _LONELY = 10.0  # s without a page after which the simulation pauses, to save energy
@@ -195,12 +197,13 @@ class BrowserDrive(InteractiveDrive):
         self._send_status()
 
     def _choices(self) -> list[Choice]:
-        return [*picture_choices(self), REVERSING_VIEW, LATE_WARP, UNITS]
+        return [*picture_choices(self), *_COCKPIT]
 
     def _send_menu(self, page: str = "") -> None:
         items = [
             {
                 "name": each.name,
+                "page": "Cockpit" if each in _COCKPIT else "Place and picture",
                 "label": each.label,
                 "shown": list(each.shown),
                 "at": each.at(self.chosen),
@@ -208,7 +211,8 @@ class BrowserDrive(InteractiveDrive):
             }
             for each in self._choices()
         ]
-        self.server.send({"t": "choices", "items": items}, page)
+        tasks = [{"command": name, "label": label, "hint": hint} for name, label, hint in task_items(self)]
+        self.server.send({"t": "choices", "items": items, "tasks": tasks, "records": self.tasks.summary()}, page)
 
     def _send_status(self) -> None:
         self._status_due = time.monotonic() + _STATUS
@@ -244,6 +248,8 @@ class BrowserDrive(InteractiveDrive):
                 "recording": None if state.recording is None else int(state.recording),
                 "recorded_to": state.recorded_to,
                 "units": state.units,
+                "task": state.task,
+                "card": None if state.card is None else {"title": state.card.title, "lines": state.card.lines},
             }
         )
 

@@ -50,6 +50,7 @@ DriveSize = Annotated[
     WrapValidator(lambda value, parse: AUTO_SIZE if value == AUTO or isinstance(value, AutoSize) else parse(value)),
     Arg("WxH|auto"),
 ]
+Task = Annotated[Literal["place", "smooth", "junction", "merge", "night"], Arg("place|smooth|junction|merge|night")]
 _TOWN_ONLY = ("town", "vehicles", "walkers", "strict")
 
 
@@ -85,6 +86,9 @@ class DriveOptions(Options):
     """The car to drive, such as mini.cooper_s."""
     autopilot: bool = False
     """Start with the autopilot on."""
+
+    task: Task | None = None
+    """With a window: begin with a task: reach a marked place, smooth driving, or a lesson."""
 
     model: Annotated[str, Arg("NAME", group="picture")] = AUTO
     """Name of the model, or a folder with card.yaml; auto picks the best that runs in real time here."""
@@ -161,6 +165,12 @@ class DriveOptions(Options):
             conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given - {"strict"}]
             if conflicts:
                 raise ValueError(f"--{conflicts[0]} cannot go with --sumo: network and traffic come from SUMO")
+        if self.task is not None and (self.headless or self.replay is not None):
+            raise ValueError("--task is for a drive in a window")
+        if self.task in ("junction", "merge", "night"):
+            conflicts = [name for name in ("carla", "connect", "sumo", "seed", *_TOWN_ONLY) if name in given]
+            if conflicts:
+                raise ValueError(f"--{conflicts[0]} cannot go with --task {self.task}: the lesson determines it")
         if self.keys is not None and self.connect is None:
             raise ValueError("--keys is for --connect; links within one machine need none")
         if self.model == BEST_MODEL and self.show is not None and self.show.pixels > self.size.pixels:

@@ -16,6 +16,7 @@ from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import HELP
 from neuralsim.drive.time_ratio import SLOW
 from neuralsim.window import hud_details
+from neuralsim.window.cockpit import task_overlay
 from neuralsim.window.cockpit.dashboard import Dashboard
 from neuralsim.window.cockpit.mirror import Mirror
 from neuralsim.window.drawing import (
@@ -83,6 +84,8 @@ class Hud:
             self.help.draw(target, pen)
             return
         if frame is not None:
+            if state.ghost is not None and frame.mount != "reversing":
+                task_overlay.draw_ghost(target, view, frame, state.ghost)
             self.dashboard.draw(target, pen, frame, state)
         self.draw_badges(target, state)
         if frame is not None and frame.mount == "reversing" and self.visible:  # on the road, so below everything
@@ -91,11 +94,17 @@ class Hud:
             if self.full:
                 hud_details.draw_place(target, pen, state)
             self.draw_measurement(target, state)
-            self.draw_instruments(target, state)
+            has_dashboard = self.dashboard.shows(frame, state)
+            if not has_dashboard:
+                self.draw_instruments(target, state)
             if frame is not None and not self.minimap.large:
-                self.minimap.draw(target, pen, frame)
+                self.minimap.draw(target, pen, frame, self.dashboard.screen(view) if has_dashboard else None)
                 if frame.mount != "reversing":
-                    self.mirror.draw(target, pen)
+                    self.mirror.draw(target, pen, at_top=has_dashboard)
+        if state.card is not None:
+            task_overlay.draw_card(target, pen, state.card)
+        elif not self.minimap.large:
+            task_overlay.draw_status(target, pen, state)
         if self.graph:
             self._graph.draw(target, pen, state.graph)
         if frame is not None and self.minimap.large:

@@ -80,8 +80,8 @@ class Minimap:
             return None
         return self._at.place(at)
 
-    def draw(self, target: pygame.Surface, pen: Pen, frame: Frame) -> None:
-        """Draw the map at the time of ``frame``, in the bottom left corner or over the view."""
+    def draw(self, target: pygame.Surface, pen: Pen, frame: Frame, screen: pygame.Rect | None = None) -> None:
+        """Draw the map at the time of ``frame``, in the bottom left corner, on ``screen`` or over the view."""
         self._box = pygame.Rect(0, 0, 0, 0)
         if self.chart is None or not (self.visible or self.large):
             return
@@ -90,11 +90,12 @@ class Minimap:
         if self.large:
             self._draw_large(target, pen, frame, heading)
             return
-        side = pen.px(118)
-        box = pygame.Rect(0, 0, side, side)
+        box = pygame.Rect(0, 0, pen.px(118), pen.px(118))
         box.bottomleft = pen.view.left + pen.px(MARGIN), pen.view.bottom - pen.px(MARGIN)
-        pen.plate(target, box, 10, 135)
-        self._box = box
+        box = box if screen is None else screen
+        shines_through = 235 if frame.mount == "reversing" else 135  # the lines on the ground would run across it
+        pen.plate(target, box, 10 if screen is None else 3, shines_through if screen is None else 255)
+        self._box, side = box, box.height
         middle = float(box.centerx), box.top + 0.64 * side
         self._at = _Projection(ego[0, 3], ego[1, 3], heading, side / _SMALL_METRES, middle)
         key = id(frame), frame.sequence, box.size, id(self.chart)

@@ -9,7 +9,8 @@ import pygame
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.interactive_drive import InteractiveDrive
 from neuralsim.drive.keys import ACTIONS
-from neuralsim.drive.menu_choices import LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices, switch
+from neuralsim.drive.menu_choices import GHOST, LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices, switch
+from neuralsim.drive.task_control import task_items
 from neuralsim.window.calibration import Calibration
 from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs, key_name
@@ -56,12 +57,29 @@ class PauseMenu:
             MenuItem("Resume", menu.close, hint="Back to the wheel. Also: Esc, or Start on a gamepad."),
             MenuItem("Map", then("map"), hint="Click a destination for the autopilot. Also: M."),
             MenuItem(
-                "Place and picture", self._opens("Place and picture", self._picture_items, self._drive.apply_choices)
+                "Place and picture",
+                self._opens("Place and picture", self._picture_items, self._drive.apply_choices),
+                hint="Town, car, weather, traffic, model, quality; some restart the town when you leave the page.",
             ),
-            MenuItem("Cockpit", self._opens("Cockpit", self._cockpit_items)),
-            MenuItem("Keys", self._opens("Keys", self._key_items)),
-            MenuItem("Wheel or gamepad", self._opens("Wheel or gamepad", self._device_items)),
+            MenuItem(
+                "Something to do",
+                self._opens("Something to do", self._task_items),
+                hint="A place to reach, points for smooth driving, three lessons.",
+            ),
+            MenuItem(
+                "Cockpit",
+                self._opens("Cockpit", self._cockpit_items),
+                hint="Dashboard, mirror, map, units, sound, steering. Effective immediately.",
+            ),
+            MenuItem("Keys", self._opens("Keys", self._key_items), hint="Other keys for any action. At once."),
+            MenuItem(
+                "Wheel or gamepad",
+                self._opens("Wheel or gamepad", self._device_items),
+                hint="Calibrate a device, test its rumble. Effective immediately.",
+            ),
             MenuItem("Respawn", then("respawn"), hint="Continue from another place, at a standstill."),
+            MenuItem("Record", then("record"), hint="Starts or stops recording MP4 and MCAP. Also: R."),
+            MenuItem("Screenshot", then("screenshot"), hint="Saves the picture without the HUD. Also: F12, Ctrl+S."),
             MenuItem("All keys", then("help"), hint="Also: H, at any time."),
             MenuItem("Quit", lambda: self._drive.act("quit"), hint="Ends the drive and saves a running recording."),
         ]
@@ -77,6 +95,16 @@ class PauseMenu:
         self, title: str, items: Callable[[], Sequence[MenuItem]], closed: Callable[[], None] | None = None
     ) -> Callable[[], None]:
         return lambda: self._menu.open(MenuPage(title, items, closed))
+
+    def _task_items(self) -> list[MenuItem]:
+        """Return what there is to do; lessons need a town of one's own."""
+        tasks = self._drive.tasks
+        items = [MenuItem(title, self._then(name), hint=hint) for name, title, hint in task_items(self._drive)]
+        items.append(self._choice(GHOST))
+        items.append(
+            MenuItem("Records", value=tasks.summary, hint="Kept per town, in records.yaml next to the settings")
+        )
+        return items
 
     # Choices
 
@@ -104,9 +132,11 @@ class PauseMenu:
     def _cockpit_items(self) -> list[MenuItem]:
         return [
             self._choice(UNITS),
-            self._choice(switch("Map in the corner", "minimap")),
+            self._choice(switch("Map in the corner", "minimap", "At once. M shows it large.")),
             self._choice(switch("Rear mirror", "mirror", "Shows the simulator image of the view behind. Also: Z.")),
-            self._choice(switch("Dashboard", "dashboard", "Dashboard and steering wheel in the driver's view.")),
+            self._choice(
+                switch("Dashboard", "dashboard", "Instruments and wheel in the driver's view. At once. Also: K.")
+            ),
             self._choice(REVERSING_VIEW),
             self._choice(LATE_WARP),
             self._choice(switch("Detailed HUD", "full_hud", "View, model and all metrics. Also: F3.")),

@@ -173,7 +173,7 @@ class Window(ViewChoice):
                 self._draw(None)  # overwrites the HUD, which returns with the next redraw
             buffer = io.BytesIO()
             pygame.image.save(self._surface, buffer, path.name)
-            cache.write(path, buffer.getvalue())  # atomically
+            cache.write(path, buffer.getvalue(), durable=False)  # atomically
         except pygame.error as error:
             raise OSError(f"cannot save {path}: {error}") from None
         return path

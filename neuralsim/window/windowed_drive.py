@@ -39,6 +39,7 @@ class WindowDrive(InteractiveDrive):
 
     def __init__(self, options: DriveOptions) -> None:
         self._file = settings.path()
+        self.records_folder = self._file.parent if self.keeps_settings else None
         try:
             chosen = settings.load(self._file) if self.keeps_settings else CockpitSettings()
             super().__init__(options, chosen, _wake)
@@ -172,6 +173,7 @@ class WindowDrive(InteractiveDrive):
         elif command == "full_hud":
             self.choose("full_hud", not self.settings.full_hud)
         elif command == "skip":
+            self.tasks.card = None
             if hud.tutorial.active:
                 hud.tutorial.skip()
                 self.choose("tutorial", False)
@@ -180,6 +182,9 @@ class WindowDrive(InteractiveDrive):
         elif command == "mirror":
             self.choose("mirror", not self.settings.mirror)
             hud.notify("Rear mirror on" if self.settings.mirror else "Rear mirror off")
+        elif command == "dashboard":
+            self.choose("dashboard", not self.settings.dashboard)
+            hud.notify("Dashboard on" if self.settings.dashboard else "Dashboard off")
         elif command == "fullscreen":
             self.choose("fullscreen", not self.settings.fullscreen)
         elif command == "graph":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,11 @@ def test_render_town(tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     example("render_town").main(str(out), "hamlet", (64, 32), 2, runtime="onnxruntime")
     assert cv2.imread(str(out)).std() > 5.0
+
+
+def test_a_missing_extra_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("neuralsim.gym", "gymnasium"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "neuralsim\[gym\]"'):
+        runpy.run_path(str(FOLDER / "random_drive.py"))

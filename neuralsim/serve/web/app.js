@@ -68,7 +68,7 @@ const handlers = {
   },
   hud(message) { hud.hud(message); maps.update(message); },
   chart(message) { maps.setChart(message); },
-  choices(message) { menu.setChoices(message.items); },
+  choices(message) { menu.setChoices(message); },
   notice(message) { hud.notify(message.driver && message.driver === me.page ? message.own : message.text); },
   impact() { hud.shake(); },
 };
@@ -155,7 +155,8 @@ function act(action) {
   else if (action.startsWith("view")) {
     const view = Number(action.slice(5)) || status.view % 6 + 1;
     if (drives()) connection.send({ t: "view", view });
-  } else if (action === "skip" || action === "graph") return true;
+  } else if (action === "skip") { if (status.card && drives()) controls.press("close_card"); }
+  else if (action === "graph") return true;
   else return me.role !== "drive";
   return true;
 }
@@ -192,6 +193,7 @@ byId("bar").addEventListener("click", (event) => {
   else controls.press(button.dataset.press);
 });
 byId("measure").addEventListener("click", (event) => { event.currentTarget.blur(); hud.toggleFull(); drawMetrics(); });
+byId("card").addEventListener("click", () => { if (drives()) controls.press("close_card"); });
 byId("help").addEventListener("click", () => { byId("help").hidden = true; });
 const divide = (event) => {
   const box = frame.getBoundingClientRect();

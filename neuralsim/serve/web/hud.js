@@ -71,6 +71,7 @@ export class Hud {
     this.status = status;
     this.role = role;
     this.drawBadges();
+    this.drawTask();
     byId("record").classList.toggle("on", status.recording !== null);
     document.querySelector("[data-press=autopilot]").classList.toggle("on", Boolean(this.autopilot));
     document.querySelector("[data-press=reverse]").classList.toggle("on", status.reverse);
@@ -95,6 +96,25 @@ export class Hud {
       badge.className = `badge ${kind}`;
       badge.textContent = text;
       return badge;
+    }));
+  }
+
+  // How a task stands, or its result.
+  drawTask() {
+    const { task, card } = this.status;
+    byId("task").hidden = !task || Boolean(card);
+    if (task) setText("task", task);
+    const shown = JSON.stringify(card ?? null);
+    if (shown === this.card) return;
+    this.card = shown;
+    byId("card").hidden = !card;
+    if (!card) return;
+    const heading = document.createElement("h2");
+    heading.textContent = card.title;
+    byId("card").replaceChildren(heading, ...[...card.lines, "Enter or a tap closes this."].map((text) => {
+      const line = document.createElement("p");
+      line.textContent = text;
+      return line;
     }));
   }
 

@@ -2,10 +2,12 @@
 
 const element = (tag, text = "", name = "") => Object.assign(document.createElement(tag), { textContent: text, className: name });
 
+const PICTURE = "Place and picture", TASKS = "Something to do", COCKPIT = "Cockpit";
+
 export class Menu {
   // `send(message)` goes to the server, `act(action)` is carried out by the page, `press(command)` presses a key
   constructor(box, send, act, press) {
-    Object.assign(this, { box, send, act, press, choices: [], page: "", at: 0, items: [] });
+    Object.assign(this, { box, send, act, press, choices: [], tasks: [], records: "", page: "", at: 0, items: [] });
   }
 
   get shown() { return !this.box.hidden; }
@@ -20,7 +22,8 @@ export class Menu {
   close() {
     if (!this.shown) return;
     this.box.hidden = true;
-    this.send({ t: this.page === "choices" ? "apply" : "menu", ...(this.page === "choices" ? {} : { shown: false }) });
+    const applies = this.page === PICTURE;
+    this.send({ t: applies ? "apply" : "menu", ...(applies ? {} : { shown: false }) });
   }
 
   showPage(page) {
@@ -29,8 +32,8 @@ export class Menu {
     this.draw();
   }
 
-  setChoices(choices) {
-    this.choices = choices;
+  setChoices({ items, tasks, records }) {
+    Object.assign(this, { choices: items, tasks, records });
     if (this.shown) this.draw();
   }
 
@@ -47,7 +50,7 @@ export class Menu {
   }
 
   back() {
-    if (this.page === "choices") { this.send({ t: "apply" }); this.page = ""; }
+    if (this.page === PICTURE) { this.send({ t: "apply" }); this.page = ""; }
     this.close();
   }
 
@@ -56,7 +59,9 @@ export class Menu {
     return [
       { label: "Resume", act: () => this.close(), hint: "Also: Esc." },
       { label: "Map", act: then(() => this.act("map")), hint: "Click a destination for the autopilot. Also: M." },
-      { label: "Place and picture", act: () => this.showPage("choices"), hint: "Town, weather, time of day, traffic, model, quality." },
+      { label: PICTURE, act: () => this.showPage(PICTURE), hint: "Town, car, weather, traffic, model, quality; some restart the town when you leave the page." },
+      { label: TASKS, act: () => this.showPage(TASKS), hint: "A place to reach, points for smooth driving, three lessons." },
+      { label: COCKPIT, act: () => this.showPage(COCKPIT), hint: "Units, reversing view, late warp. Effective immediately." },
       { label: "Respawn", act: then(() => this.press("respawn")), hint: "Continue from another place, at a standstill." },
       { label: "Record", act: then(() => this.press("record")), hint: "Starts or stops recording MP4 and MCAP on the server. Also: R." },
       { label: "Screenshot", act: then(() => this.act("screenshot")), hint: "Saves the picture without the HUD. Also: Ctrl+S." },
@@ -64,8 +69,13 @@ export class Menu {
     ];
   }
 
+  taskItems() {
+    const items = this.tasks.map(({ command, label, hint }) => ({ label, hint, act: () => { this.close(); this.press(command); } }));
+    return [...items, { label: "Records", value: this.records, hint: "For as long as the server runs." }];
+  }
+
   choiceItems() {
-    return this.choices.map((choice) => ({
+    return this.choices.filter((choice) => choice.page === this.page).map((choice) => ({
       label: choice.label,
       value: choice.shown[choice.at],
       hint: choice.hint,
@@ -77,13 +87,13 @@ export class Menu {
   }
 
   draw() {
-    this.items = this.page === "choices" ? this.choiceItems() : this.firstItems();
+    this.items = this.page === "first" ? this.firstItems() : this.page === TASKS ? this.taskItems() : this.choiceItems();
     this.at = Math.min(this.at, this.items.length - 1);
     const list = element("ol");
     this.items.forEach((item, n) => {
       const line = element("li", item.label, n === this.at ? "on" : "");
       line.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.at !== n && this.point(n));
-      line.addEventListener("click", () => { this.at = n; (item.act ?? (() => item.change(1)))(); });
+      line.addEventListener("click", () => { this.at = n; (item.act ?? (() => item.change?.(1)))(); });
       if (item.change) {
         const value = element("span");
         for (const [sign, by] of [["\u2039", -1], ["", 0], ["\u203a", 1]]) {
@@ -93,10 +103,10 @@ export class Menu {
           value.append(button);
         }
         line.append(value);
-      }
+      } else if (item.value) line.append(element("span", item.value));
       list.append(line);
     });
-    const title = this.page === "choices" ? "Place and picture" : "Paused";
+    const title = this.page === "first" ? "Paused" : this.page;
     this.foot = element("footer", this.items[this.at]?.hint ?? "");
     const top = this.box.querySelector("ol")?.scrollTop ?? 0;
     this.box.replaceChildren(element("h2", title), list, this.foot);

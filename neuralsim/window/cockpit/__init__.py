@@ -1,1 +1,1 @@
-"""What belongs to the car: dashboard, steering wheel and mirror."""
+"""What belongs to the car and its journey: dashboard, steering wheel, mirror, tasks and the ghost."""

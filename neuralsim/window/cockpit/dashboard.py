@@ -1,32 +1,31 @@
 """Dashboard and steering wheel in the driver's view: a working speedometer, tell-tales, and a wheel that turns.
 
-Everything that does not move is drawn once for a size of the view, with oversampling; a turned wheel is kept by angle.
+What does not move is drawn once for a size of the view and lit like the scene; per frame there are needles, lamps and
+the digits.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pygame
 
 from bridge.messages import Frame, Lights
+from neuralsim.window.cockpit.light import CabinLight
+from neuralsim.window.cockpit.panel import SCALES, Layout, angle_of, panel
+from neuralsim.window.cockpit.steering_wheel import SteeringWheel
 from neuralsim.window.drawing import AMBER, BLUE, GREEN, RED, SOFT, WHITE, Colour, Pen
 
 if TYPE_CHECKING:
     from neuralsim.drive.interactive_drive import HudState
 
-HEIGHT = 0.27  # of the view's height, at the middle of the dashboard
-_WHEEL = 0.30  # radius of the wheel, of the view's height
-_WHEEL_X, _WHEEL_Y = 0.36, 1.15  # its centre, of the view's width and height: a left-hand drive
-_LOCK = 160.0  # degrees of the drawn wheel at full steering; a real one turns further, its rim looks the same
-_STEP = 3.0  # degrees between two drawn angles
-_OVER = 2  # oversampling
-_SWEEP = (-120.0, 120.0)  # degrees of a dial from its upright, clockwise
 _BLINKS = 1.4  # per second
-_FACTORS = {"km/h": (3.6, 220, 20), "mph": (2.2369363, 140, 20)}  # per m/s, end of the dial, between two figures
+_MARKS_OVER = 3  # oversampling of ticks and needles
+_NEEDLE = (255, 92, 58)
+_NEEDLE_STEP = 0.5  # degrees between two needles that are drawn
 
 
 class Dashboard:
@@ -34,203 +33,199 @@ class Dashboard:
 
     def __init__(self) -> None:
         self.on = False
-        self._drawn: tuple[tuple[object, ...], pygame.Surface] | None = None
-        self._wheels: dict[tuple[int, int], pygame.Surface] = {}
+        self.light = CabinLight()
+        self._wheel = SteeringWheel()
+        self._making: threading.Thread | None = None
+        self._drawn: dict[Layout, pygame.Surface] = {}  # panels by the thread
+        self._panel: tuple[tuple[object, ...], pygame.Surface] | None = None  # not lit
+        self._lit: pygame.Surface | None = None  # with its marks
+        self._marks: pygame.Surface | None = None  # ticks and figures, which have their own light
+        self._lit_wheels: dict[int, pygame.Surface] = {}
+        self._needles: dict[tuple[float, int], pygame.Surface] = {}
+
+    def shows(self, frame: Frame | None, state: HudState) -> bool:
+        """Return whether it is in the picture of ``frame``."""
+        return self.on and frame is not None and not frame.mount and not state.view.startswith(_WITHOUT)
+
+    def screen(self, view: pygame.Rect) -> pygame.Rect:
+        """Return the screen in the middle of the car, where the map is shown."""
+        return Layout(*view.size).screen.move(view.topleft)
 
     def draw(self, target: pygame.Surface, pen: Pen, frame: Frame, state: HudState) -> None:
         """Draw it over the lower part of the view."""
-        if not self.on or frame.mount or state.view.startswith(("Semantic", "Depth", "Motion")):
+        if not self.shows(frame, state):
             return
-        view = pen.view
+        view, layout = pen.view, Layout(*pen.view.size)
         key = view.size, state.units
-        if self._drawn is None or self._drawn[0] != key:
-            self._drawn = key, _panel(pen, view.size, state.units)
-            self._wheels.clear()
+        if self._panel is None or self._panel[0] != key:
+            if not self._made(layout):
+                return
+            self._panel = key, self._drawn.pop(layout)
+            self._marks = _marks(pen, layout, state.units)
+            self._needles.clear()
+            self._lit = None
+        if self.light.look(target, view) or self._lit is None:
+            self._lit = self.light.apply(self._panel[1])
+            self._lit_wheels.clear()
+        assert self._marks is not None
+        clip = target.get_clip()
         target.set_clip(view)
-        target.blit(self._drawn[1], (view.left, view.bottom - self._drawn[1].get_height()))
-        self._draw_needles(target, pen, state)
-        self._draw_wheel(target, view, state.ego.steer)
-        target.set_clip(None)
+        corner = view.left, view.top + layout.top
+        target.blit(self._lit, corner)
+        target.blit(self._marks, corner)
+        self._draw_needles(target, view, layout, state)
+        self._draw_display(target, pen, layout, state)
+        self._draw_wheel(target, view, layout, state.ego.steer)
+        target.set_clip(clip)
+        pen.occupied.append(self.screen(view))
 
-    def _draw_needles(self, target: pygame.Surface, pen: Pen, state: HudState) -> None:
-        view, ego = pen.view, state.ego
-        factor, most, _ = _FACTORS[state.units]
-        for share, side_of in ((abs(ego.speed) * factor / most, -1), (ego.throttle, 1)):
-            centre, radius = _dial(view.size, side_of)
-            at = view.left + centre[0], view.top + centre[1]
-            angle = math.radians(_SWEEP[0] + (_SWEEP[1] - _SWEEP[0]) * min(share, 1.0))
-            along = math.sin(angle), -math.cos(angle)
-            aside = -along[1], along[0]
-            wide = 0.03 * radius
-            tip = at[0] + 0.86 * radius * along[0], at[1] + 0.86 * radius * along[1]
-            base = [(at[0] + side * wide * aside[0] - 0.16 * radius * along[0],
-                     at[1] + side * wide * aside[1] - 0.16 * radius * along[1]) for side in (-1, 1)]  # fmt: skip
-            pygame.draw.polygon(target, (226, 64, 44), [tip, *base])
-            pygame.draw.aalines(target, (226, 64, 44), True, [tip, *base])
-            pygame.draw.circle(target, (22, 24, 28), at, max(round(0.11 * radius), 2))
-        lit = time.monotonic() * _BLINKS % 1.0 < 0.5
-        lamps: list[tuple[float, Colour, bool, str]] = [
-            (-0.34, GREEN, lit and bool(ego.lights & Lights.LEFT_BLINKER), "left"),
-            (-0.12, BLUE, bool(ego.lights & Lights.HIGH_BEAM), "beam"),
-            (0.0, GREEN, bool(ego.lights & Lights.LOW_BEAM), "beam"),
-            (0.12, RED, ego.hand_brake, "brake"),
-            (0.34, GREEN, lit and bool(ego.lights & Lights.RIGHT_BLINKER), "right"),
-        ]
-        (left, y), radius = _dial(view.size, -1)
-        right = _dial(view.size, 1)[0][0]
-        middle, span = view.left + (left + right) / 2.0, right - left
-        for place, colour, on, kind in lamps:
-            _tell_tale(target, (middle + place * span, view.top + y - 0.72 * radius), 0.13 * radius, colour, on, kind)
+    def prepare(self, layout: Layout) -> None:
+        """Draw what does not move; that takes up to a second."""
+        self._wheel.prepare(round(layout.wheel[2]))
+        self._drawn = {layout: panel(layout)}
+
+    def _made(self, layout: Layout) -> bool:
+        """Return whether :meth:`prepare` has run for this layout, which it does in the background if need be."""
+        if layout in self._drawn:
+            return True
+        if self._making is None or not self._making.is_alive():
+            self._making = threading.Thread(target=self.prepare, args=(layout,), name="dashboard", daemon=True)
+            self._making.start()
+        return False
+
+    def _draw_needles(self, target: pygame.Surface, view: pygame.Rect, layout: Layout, state: HudState) -> None:
+        factor, most, _ = SCALES[state.units]
+        for side, share in ((-1, abs(state.ego.speed) * factor / most), (1, state.ego.throttle)):
+            degrees = round(math.degrees(angle_of(share)) / _NEEDLE_STEP) * _NEEDLE_STEP
+            key = degrees, round(layout.radius)
+            if key not in self._needles:
+                self._needles[key] = _needle(layout.radius, degrees)
+            needle = self._needles[key]
+            x, y = layout.dial(side)
+            target.blit(needle, needle.get_rect(center=(view.left + x, view.top + y)))
+
+    def _draw_display(self, target: pygame.Surface, pen: Pen, layout: Layout, state: HudState) -> None:
+        """Draw speed, gear and tell-tales between the dials."""
+        ego, surfaces, r = state.ego, pen.surfaces, layout.radius
+        x, y = pen.view.left + layout.display[0], pen.view.top + layout.display[1]
+        speed = surfaces.text(f"{abs(ego.speed) * SCALES[state.units][0]:.0f}", round(1.0 * r), WHITE)
+        target.blit(speed, speed.get_rect(center=(x, y)))
+        unit = surfaces.text(state.units, max(round(0.27 * r), 9), SOFT)
+        target.blit(unit, unit.get_rect(midleft=(x - 0.08 * r, y + 0.52 * r)))
         gear = "R" if ego.gear < 0 else "N" if ego.gear == 0 else f"D{ego.gear}"
-        shown = pen.text(gear, 24, AMBER if ego.gear < 0 else WHITE)
-        target.blit(shown, shown.get_rect(center=(middle, view.top + y - 0.1 * radius)))
+        shown = surfaces.text(gear, max(round(0.34 * r), 9), AMBER if ego.gear < 0 else WHITE)
+        target.blit(shown, shown.get_rect(midright=(x - 0.2 * r, y + 0.52 * r)))
+        lit = time.monotonic() * _BLINKS % 1.0 < 0.5
+        lamps: tuple[tuple[float, float, Colour, bool, str], ...] = (
+            (-0.60, -0.74, GREEN, lit and bool(ego.lights & Lights.LEFT_BLINKER), "left"),
+            (-0.2, -0.74, GREEN, bool(ego.lights & Lights.LOW_BEAM) and not ego.lights & Lights.HIGH_BEAM, "beam"),
+            (-0.2, -0.74, BLUE, bool(ego.lights & Lights.HIGH_BEAM), "beam"),
+            (0.2, -0.74, RED, ego.hand_brake, "brake"),
+            (0.60, -0.74, GREEN, lit and bool(ego.lights & Lights.RIGHT_BLINKER), "right"),
+        )
+        for across, down, colour, on, kind in lamps:
+            if on:
+                lamp = _tell_tale(0.115 * r, colour, kind)
+                target.blit(lamp, lamp.get_rect(center=(x + across * r, y + down * r)))
 
-    def _draw_wheel(self, target: pygame.Surface, view: pygame.Rect, steer: float) -> None:
-        radius = round(_WHEEL * view.height)
-        step = round(steer * _LOCK / _STEP)
-        key = radius, step
-        if key not in self._wheels:
-            if (radius, 10_000) not in self._wheels:
-                self._wheels[radius, 10_000] = _wheel(radius * _OVER)
-            self._wheels[key] = pygame.transform.rotozoom(self._wheels[radius, 10_000], -step * _STEP, 1.0 / _OVER)
-        wheel = self._wheels[key]
-        at = view.left + round(_WHEEL_X * view.width), view.top + round(_WHEEL_Y * view.height)
-        target.blit(wheel, wheel.get_rect(center=at))
-
-
-def _dial(size: tuple[int, int], side: int) -> tuple[tuple[float, float], float]:
-    """Return the centre (px in the view) and the radius of the left (-1) or right (1) dial, seen above the wheel."""
-    width, height = size
-    return (_WHEEL_X * width + side * 0.150 * height, (1.0 - 0.14) * height), 0.092 * height
-
-
-def _panel(pen: Pen, size: tuple[int, int], units: str) -> pygame.Surface:
-    """Return the dashboard, with transparent surroundings, as wide as the view."""
-    width, height = size
-    tall = round((HEIGHT + 0.05) * height)
-    n = _OVER
-    across = np.linspace(-1.0, 1.0, width * n)
-    # The upper edge: higher over the instruments, lower towards the doors.
-    hood = np.exp(-(((across * 0.5 + 0.5 - _WHEEL_X) / 0.15) ** 4))
-    edge = (0.285 - 0.02 * np.abs(across) ** 2.2 + (0.02) * hood - 0.10) * height
-    rows = np.arange(tall * n)[:, None] / n
-    below = rows - (tall - edge)[None, :]  # px below the edge
-    light = np.exp(-np.maximum(below, 0.0) / (0.016 * height))  # the sky on the rounded edge
-    deep = np.clip(below / (0.22 * height), 0.0, 1.0)
-    grain = np.random.default_rng(1).normal(0.0, 1.6, below.shape)
-    shade = 30.0 + 34.0 * light - 15.0 * deep + grain
-    crease = np.exp(-(((below - 0.055 * height) / (0.004 * height)) ** 2))
-    shade -= 12.0 * crease * (1.0 - 0.85 * hood[None, :])
-    rgb = np.stack([shade * tint for tint in (0.98, 1.0, 1.04)], axis=-1).clip(0, 255).astype(np.uint8)
-    alpha = (np.clip(below * 1.2 + 0.5, 0.0, 1.0) * 255).astype(np.uint8)
-    panel = pygame.Surface((width * n, tall * n), pygame.SRCALPHA)
-    pygame.surfarray.pixels3d(panel)[:] = rgb.swapaxes(0, 1)
-    pygame.surfarray.pixels_alpha(panel)[:] = alpha.T
-    panel = pygame.transform.smoothscale(panel, (width, tall))
-    _draw_cluster(panel, pen, size, tall, units)
-    return panel
+    def _draw_wheel(self, target: pygame.Surface, view: pygame.Rect, layout: Layout, steer: float) -> None:
+        x, y, radius = layout.wheel
+        step, wheel = self._wheel.at(round(radius), steer)
+        seen = wheel.get_rect(center=(round(x), round(y)))
+        rows = max(layout.height - seen.top, 1)  # the rest is below the view
+        if step not in self._lit_wheels:
+            part = wheel.subsurface((0, 0, wheel.get_width(), min(rows, wheel.get_height())))
+            share = seen.left / layout.width, seen.right / layout.width
+            self._lit_wheels[step] = self.light.apply(part, share)
+        target.blit(self._lit_wheels[step], (view.left + seen.left, view.top + seen.top))
 
 
-def _draw_cluster(panel: pygame.Surface, pen: Pen, size: tuple[int, int], tall: int, units: str) -> None:
-    """Draw the binnacle with both dials onto the panel."""
-    width, height = size
-    n = _OVER * 2
-    box = pygame.Rect(0, 0, round(0.54 * height), round(0.25 * height))
-    (_, y), radius = _dial(size, -1)
-    box.center = round(_WHEEL_X * width), round(y - (height - tall))
-    large = pygame.Surface((box.width * n, box.height * n), pygame.SRCALPHA)
-    whole = large.get_rect()
-    pygame.draw.rect(large, (12, 13, 15, 255), whole, border_radius=round(0.45 * whole.height))
-    pygame.draw.rect(
-        large, (66, 70, 76, 255), whole, width=round(0.008 * height * n), border_radius=round(0.45 * whole.height)
-    )
-    dials = []
+_WITHOUT = ("Semantic", "Depth", "Motion")  # beginnings of the titles of views without a dashboard
+
+
+def _marks(pen: Pen, layout: Layout, units: str) -> pygame.Surface:
+    """Return ticks and figures of both dials, with alpha, over the surface of the panel."""
+    n, r = _MARKS_OVER, layout.radius
+    marks = pygame.Surface((layout.width, layout.tall), pygame.SRCALPHA)
+    _, most, every = SCALES[units]
     for side in (-1, 1):
-        (x, _), _ = _dial(size, side)
-        centre = ((x - _WHEEL_X * width) + box.width / 2.0) * n, box.height / 2.0 * n
-        dials.append((side, centre))
-        pygame.draw.circle(large, (96, 100, 108), centre, radius * 1.04 * n)
-        pygame.draw.circle(large, (17, 18, 21), centre, radius * 1.0 * n)
-        _, most, every = _FACTORS[units]
-        ticks = most // (every // 2) if side < 0 else 10
-        for k in range(ticks + 1):
-            angle = math.radians(_SWEEP[0] + (_SWEEP[1] - _SWEEP[0]) * k / ticks)
-            main = k % 2 == 0
-            inner = (0.8 if main else 0.87) * radius * n
-            start = centre[0] + inner * math.sin(angle), centre[1] - inner * math.cos(angle)
-            end = centre[0] + 0.95 * radius * n * math.sin(angle), centre[1] - 0.95 * radius * n * math.cos(angle)
-            colour = (222, 226, 232) if side < 0 or k < 8 else (226, 80, 60)
-            pygame.draw.line(large, colour, start, end, max(round(0.022 * radius * n * (1.4 if main else 0.8)), 1))
-    panel.blit(pygame.transform.smoothscale(large, box.size), box)
-    for side, centre in dials:
-        _, most, every = _FACTORS[units]
-        at = box.left + centre[0] / n, box.top + centre[1] / n
-        figures = [str(k) for k in range(0, most + 1, 2 * every)] if side < 0 else ["0", "", "50", "", "100"]
-        for k, figure in enumerate(figures):
-            reach = (2 * every * k / most) if side < 0 else k / 4.0
-            angle = math.radians(_SWEEP[0] + (_SWEEP[1] - _SWEEP[0]) * reach)
-            text = pen.surfaces.text(figure, max(round(0.27 * radius), 9), (206, 211, 218)) if figure else None
-            if text is not None:
-                place = at[0] + 0.6 * radius * math.sin(angle), at[1] - 0.6 * radius * math.cos(angle)
-                panel.blit(text, text.get_rect(center=place))
-        name = pen.surfaces.text(units if side < 0 else "power %", max(round(0.24 * radius), 9), SOFT)
-        panel.blit(name, name.get_rect(center=(at[0], at[1] + 0.5 * radius)))
+        side_of = round(2.2 * r)
+        large = pygame.Surface((side_of * n, side_of * n), pygame.SRCALPHA)
+        large.fill((255, 255, 255, 0))
+        middle, count = side_of * n / 2.0, most // every if side < 0 else 10
+        main = 4 if units == "km/h" and side < 0 else 2
+        for k in range(count + 1):
+            angle = angle_of(k / count)
+            along = math.sin(angle), -math.cos(angle)
+            long_ = k % main == 0
+            inner, wide = (0.78, 0.030) if long_ else (0.86, 0.016)
+            ends = [(middle + reach * r * n * along[0], middle + reach * r * n * along[1]) for reach in (inner, 0.95)]
+            colour = (236, 240, 245, 255) if side < 0 or k < 8 else (255, 92, 58, 255)
+            _bar(large, ends[0], ends[1], wide * r * n, colour)
+        dial = pygame.transform.smoothscale(large, (side_of, side_of))
+        x, y = layout.dial(side)
+        marks.blit(dial, dial.get_rect(center=(round(x), round(y - layout.top))))
+        figures = range(0, most + 1, 40 if units == "km/h" else 20) if side < 0 else range(0, 101, 50)
+        for figure in figures:
+            angle = angle_of(figure / (most if side < 0 else 100))
+            text = pen.surfaces.text(str(figure), max(round(0.25 * r), 9), (214, 219, 226))
+            place = x + 0.58 * r * math.sin(angle), y - layout.top - 0.58 * r * math.cos(angle)
+            marks.blit(text, text.get_rect(center=place))
+        name = pen.surfaces.text(units if side < 0 else "%", max(round(0.22 * r), 9), SOFT)
+        marks.blit(name, name.get_rect(center=(x, y - layout.top + 0.42 * r)))
+    return marks
 
 
-def _tell_tale(
-    target: pygame.Surface, at: tuple[float, float], size: float, colour: Colour, on: bool, kind: str
+def _bar(
+    target: pygame.Surface, begin: tuple[float, float], end: tuple[float, float], wide: float, colour: tuple[int, ...]
 ) -> None:
-    """Draw a tell-tale lamp: an arrow to the left or right, a beam, or the brake."""
-    colour = colour if on else (38, 41, 46)
-    x, y = at
+    """Draw a straight bar with square ends."""
+    length = math.hypot(end[0] - begin[0], end[1] - begin[1]) or 1.0
+    ax, ay = -(end[1] - begin[1]) / length * wide, (end[0] - begin[0]) / length * wide
+    corners = [(begin[0] + ax, begin[1] + ay), (begin[0] - ax, begin[1] - ay),
+               (end[0] - ax, end[1] - ay), (end[0] + ax, end[1] + ay)]  # fmt: skip
+    pygame.draw.polygon(target, colour, corners)
+
+
+def _needle(radius: float, degrees: float) -> pygame.Surface:
+    """Return a needle with its shadow and cap, turned by ``degrees`` from upright."""
+    n, side = _MARKS_OVER, round(2.1 * radius)
+    large = pygame.Surface((side * n, side * n), pygame.SRCALPHA)
+    large.fill((*_NEEDLE, 0))
+    middle, r = side * n / 2.0, radius * n
+    angle = math.radians(degrees)
+    along, aside = (math.sin(angle), -math.cos(angle)), (math.cos(angle), math.sin(angle))
+
+    def outline(shift: float) -> list[tuple[float, float]]:
+        points = ((0.90, 0.006), (0.90, -0.006), (-0.2, -0.036), (-0.2, 0.036))
+        return [(middle + shift + r * (a * along[0] + b * aside[0]), middle + shift + r * (a * along[1] + b * aside[1]))
+                for a, b in points]  # fmt: skip
+
+    pygame.draw.polygon(large, (0, 0, 0, 120), outline(0.03 * r))
+    pygame.draw.polygon(large, (*_NEEDLE, 255), outline(0.0))
+    for share, grey in ((0.155, 18), (0.135, 66), (0.11, 40)):
+        pygame.draw.circle(large, (grey, grey, grey + 3, 255), (middle, middle), share * r)
+    return pygame.transform.smoothscale(large, (side, side))
+
+
+def _tell_tale(size: float, colour: Colour, kind: str) -> pygame.Surface:
+    """Return a lit lamp: an arrow to the left or right, a beam, or the brake."""
+    n = 4
+    side = round(3.2 * size)
+    large = pygame.Surface((side * n, side * n), pygame.SRCALPHA)
+    large.fill((*colour, 0))
+    m, s = side * n / 2.0, size * n
     if kind in ("left", "right"):
-        side = -1.0 if kind == "left" else 1.0
-        outline = ((1.2, 0.0), (0.0, -1.0), (0.0, -0.4), (-1.2, -0.4), (-1.2, 0.4), (0.0, 0.4), (0.0, 1.0))
-        points = [(x + side * u * size, y + v * size) for u, v in outline]
-        pygame.draw.polygon(target, colour, points)
-        pygame.draw.aalines(target, colour, True, points)
+        sign = 1.0 if kind == "left" else -1.0
+        outline = ((-1.3, 0.0), (0.0, -1.1), (0.0, -0.45), (1.2, -0.45), (1.2, 0.45), (0.0, 0.45), (0.0, 1.1))
+        pygame.draw.polygon(large, colour, [(m + sign * u * s, m + v * s) for u, v in outline])
     elif kind == "beam":
         for k in (-1, 0, 1):
-            pygame.draw.aaline(target, colour, (x - size, y + 0.55 * k * size), (x - 0.1 * size, y + 0.55 * k * size))
-        box = pygame.Rect(round(x), round(y - 0.8 * size), max(round(0.9 * size), 2), max(round(1.6 * size), 2))
-        pygame.draw.rect(
-            target, colour, box, border_top_right_radius=round(size), border_bottom_right_radius=round(size)
-        )
+            _bar(large, (m - 1.4 * s, m + 0.62 * k * s), (m - 0.25 * s, m + 0.62 * k * s - 0.2 * s), 0.13 * s, colour)
+        box = pygame.Rect(round(m), round(m - s), round(1.1 * s), round(2.0 * s))
+        pygame.draw.rect(large, colour, box, border_top_right_radius=round(s), border_bottom_right_radius=round(s))
     else:
-        pygame.draw.circle(target, colour, at, max(round(0.85 * size), 2), max(round(0.25 * size), 1))
-        pygame.draw.line(target, colour, (x, y - 0.45 * size), (x, y + 0.15 * size), max(round(0.25 * size), 1))
-
-
-def _wheel(radius: int) -> pygame.Surface:
-    """Return a steering wheel, straight ahead, shaded as a leather rim with three spokes lit from above."""
-    side = 2 * radius + 8
-    y, x = np.mgrid[:side, :side] - (side - 1) / 2.0
-    distance = np.hypot(x, y) / radius
-    middle, half = 0.91, 0.085  # of the rim
-    across = (distance - middle) / half
-    rim = np.clip((1.0 - np.abs(across)) * half * radius, 0.0, 1.0)
-    round_ = np.sqrt(np.clip(1.0 - across**2, 0.0, 1.0))
-    angle = np.arctan2(y, x)
-    facing = -across * np.sin(angle)  # the upper side of the tube faces the sky
-    shade = 18.0 + 22.0 * round_ + 26.0 * np.clip(facing, 0.0, 1.0) ** 2 - 8.0 * np.clip(-facing, 0.0, 1.0)
-    stitch = (np.abs(across + 0.45) < 0.06) & (np.sin(angle * 90.0) > 0.0)
-    shade = shade + 14.0 * stitch
-    hub = np.clip((0.30 - np.hypot(x * 0.92, y * 1.12) / radius) * radius, 0.0, 1.0)
-    spokes = np.zeros_like(distance)
-    for direction in (0.0, np.pi, 0.5 * np.pi):
-        along = x * np.cos(direction) + y * np.sin(direction)
-        aside = np.abs(-x * np.sin(direction) + y * np.cos(direction)) / radius
-        wide = 0.085 + 0.05 * np.clip(1.0 - along / radius, 0.0, 1.0)
-        inside = (along > 0.0) & (distance < middle)
-        spokes = np.maximum(spokes, np.clip((wide - aside) * radius, 0.0, 1.0) * inside)
-    plate = np.clip(34.0 - 12.0 * y / radius, 14.0, 60.0)
-    body = np.maximum(hub, spokes)
-    value = np.where(rim > 0.0, shade, plate)
-    alpha = np.maximum(rim, body)
-    ring = np.abs(np.hypot(x, y) / radius - 0.13) < 0.008
-    value = np.where(ring & (rim == 0.0), 96.0, value)
-    wheel = pygame.Surface((side, side), pygame.SRCALPHA)
-    rgb = np.stack([value * tint for tint in (1.0, 1.0, 1.05)], axis=-1).clip(0, 255).astype(np.uint8)
-    pygame.surfarray.pixels3d(wheel)[:] = rgb.swapaxes(0, 1)
-    pygame.surfarray.pixels_alpha(wheel)[:] = (alpha * 255).astype(np.uint8).T
-    return wheel
+        pygame.draw.circle(large, colour, (m, m), s, max(round(0.22 * s), 1))
+        _bar(large, (m, m - 0.55 * s), (m, m + 0.15 * s), 0.13 * s, colour)
+        pygame.draw.circle(large, colour, (m, m + 0.48 * s), 0.15 * s)
+    return pygame.transform.smoothscale(large, (side, side))

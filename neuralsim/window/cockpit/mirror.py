@@ -8,7 +8,9 @@ from bridge.messages import MIRROR, Frame
 from neuralsim.window.drawing import DARK, EDGE, MARGIN, Pen
 
 _WIDTH = 300  # px, before scaling
+_SMALLER = 224  # at the top
 _RIM = 5
+_TOP = 0.60  # of the view's width: its middle at the top of the windscreen
 _OLD = 1.0  # s of simulated time after which an image is outdated
 
 
@@ -29,18 +31,21 @@ class Mirror:
         elif not 0.0 <= frame.sim_time - self._at < _OLD:
             self._image = self._shown = None
 
-    def draw(self, target: pygame.Surface, pen: Pen) -> None:
-        """Draw the mirror, if it is on and has an image."""
+    def draw(self, target: pygame.Surface, pen: Pen, *, at_top: bool = False) -> None:
+        """Draw the mirror, if it is on and has an image: over the dashboard's place, or ``at_top`` as in a car."""
         if not self.on or self._image is None:
             return
         px = pen.px
-        width = min(px(_WIDTH), round(0.36 * pen.view.width))
+        width = min(px(_WIDTH if not at_top else _SMALLER), round(0.36 * pen.view.width))
         size = width, round(width * MIRROR[1] / MIRROR[0])
         if self._shown is None or self._shown[0] != size:
             self._shown = size, pygame.transform.smoothscale(self._image, size)
         rim = px(_RIM)
         box = pygame.Rect(0, 0, size[0] + 2 * rim, size[1] + 2 * rim)
-        box.midbottom = pen.view.centerx, pen.view.bottom - px(MARGIN)
+        if at_top:
+            box.midtop = pen.view.left + round(_TOP * pen.view.width), pen.view.top - rim
+        else:
+            box.midbottom = pen.view.centerx, pen.view.bottom - px(MARGIN)
         target.blit(pen.surfaces.plate(box.size, px(10), DARK, 255, EDGE), box)
         target.blit(self._shown[1], (box.left + rim, box.top + rim))
         pen.occupied.append(box)

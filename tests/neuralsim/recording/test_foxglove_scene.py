@@ -120,7 +120,9 @@ def test_layout_refers_to_recorded_topics(seen: dict[str, list[Any]]):
     images = [each["imageMode"] for name, each in panels.items() if name.startswith("Image!")]
     named = {topic for mode in images for topic in (mode["imageTopic"], mode["calibrationTopic"], *mode["annotations"])}
     named |= set(panels["3D!neuralsim"]["topics"])
-    for path in panels["Plot!speed"]["paths"]:
-        topic, _, key = path["value"].partition(".")
+    with_paths = [panel for name, panel in panels.items() if name.startswith(("Plot!", "StateTransitions!"))]
+    assert len(with_paths) == 3  # speed and collisions, pedals, events
+    for path in (path for panel in with_paths for path in panel["paths"]):
+        topic, key, *_ = path["value"].split(".")
         assert key in seen[topic][0]
     assert named <= seen.keys()

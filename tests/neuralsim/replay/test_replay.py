@@ -385,6 +385,28 @@ def test_graphs_holes_and_events_are_shown_and_jumped_to(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("no_screen")
+def test_another_recording_is_a_ghost_at_the_same_second(recording: Path, tmp_path: Path):
+    other = tmp_path / "other.mcap"
+    writer = McapWriter(other, PLANES, {"fps": "20", "model": "street-rt"})
+    for k in range(40):
+        frame, image = street(k)
+        frame.ego.pose = np.eye(4)
+        frame.ego.pose[:3, 3] = 5.0 + 0.5 * k, 2.0, 0.0
+        assert writer.write(frame, image)
+    writer.close()
+    with RecordingReader(recording) as reader:
+        player = Player(reader, ReplayOptions(file=recording, model=RECORDED, ghost=other))
+        assert player._ghost is not None
+        player._ghost.join(20.0)
+        player._go(1.0)
+        place = player._ghost_place()
+        assert place is not None
+        assert place[:2] == pytest.approx((5.0 + 0.5 * 20, 2.0), abs=0.3)
+        player._key(pygame.K_k, 0)
+        assert player._ghost_place() is None
+
+
+@pytest.mark.usefixtures("no_screen")
 def test_player_says_why_nobody_can_drive_on_and_stays(recording: Path):
     with RecordingReader(recording) as reader:
         player = Player(reader, ReplayOptions(file=recording, model=TAGS))
