@@ -1,12 +1,12 @@
 """Does it help on real streets? ``python -m research.transfer CAMVID --cityscapes FOLDER --out DIR``.
 
-One segmenter of fixed recipe (``train_segmenter``: the same network, steps and augmentation) is trained on each of: the
-simulator's images, generated images of the same frames, real CamVid, and real and generated ones together. Each is
-tested on CamVid's ``val``, and on Cityscapes' labels if given, which none of them has seen: mean IoU over CamVid's
+One segmenter of fixed recipe (``recipe``: the same network, steps and augmentation) is trained on each of: the
+simulator's images, generated images of the same views, real CamVid, and real and generated ones together. Each is
+tested on CamVid's ``val``, and on Cityscapes' labels if given, which no segmenter has seen: mean IoU over CamVid's
 classes, mean and standard deviation over the seeds.
 
-The generator was itself trained on CamVid's ``train``: generated images carry some of it. Each result is a file in DIR;
-what exists is not computed again, so an interrupted run continues.
+The generator was itself trained on CamVid's ``train`` and on Cityscapes: generated images carry some of both. Each
+result is a file in DIR; what exists is not computed again, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from bridge.process.option_types import Positive
 from bridge.process.options import Arg, Options, parse
-from neuralsim import classmaps
-from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
-from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, confusion, iou
-from neuralsim.evaluation.real_clip import camvid_of_tag, metric_size
-from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.town.town_drive import TownDrive
-from research.train_segmenter import SegmenterNetwork, load, train
+from neuralsim.base.shared_options import Runtime
+from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, iou
+from research.transfer import images, recipe
 
-ARMS = ("simulator", "generated", "real", "real+generated")
-_EVERY = 15  # frames from one that is kept to the next
-_RIDE = 120  # frames per car
-_TOWNS = ("oldtown", "suburb", "village")
+#: What each segmenter is trained on: kinds of images.
+ARMS = {
+    "simulator": ("simulator",),
+    "generated": ("generated",),
+    "generated-cambridge": ("generated-cambridge",),
+    "real": ("real",),
+    "real+simulator": ("real", "simulator"),
+    "real+generated": ("real", "generated"),
+}
 
-Pairs = list[tuple[np.ndarray, np.ndarray]]  # images u8 (H, W, 3) RGB with labels u8 (H, W) of CamVid
+_TESTED = 100  # images of each of Cityscapes' folders
 
 
 class TransferOptions(Options):
@@ -45,120 +44,98 @@ class TransferOptions(Options):
 
     camvid: Annotated[Path, Arg("CAMVID", positional=True)]
     """Folder with train/ and val/."""
-    cityscapes: Annotated[Path, Arg("FOLDER")] | None = None
-    """Folder with image/ and label/ (Cityscapes' label ids)."""
+    cityscapes: Annotated[tuple[Path, ...], Arg("FOLDER", spread=True)] = ()
+    """Folders with image/ and label/ (Cityscapes' label ids), each a test."""
     out: Annotated[Path, Arg("DIR")]
     """Folder for the images and results."""
     images: Positive = 360
-    """Simulated images."""
-    steps: Positive = 2000
-    """Training steps of four crops, for each network."""
+    """Views of towns."""
+    steps: Positive = 400
+    """Training steps of eight crops, for each network."""
     seeds: Positive = 3
     """Networks per kind of images."""
-    threads: Positive = 2
+    arms: Annotated[tuple[str, ...], Arg("NAME", spread=True)] = tuple(ARMS)
+    """What is trained."""
+    threads: Positive = 1
     """CPU threads."""
-    model: Model = DEFAULT_MODEL
     runtime: Runtime = "openvino"
 
 
-def simulate(options: TransferOptions) -> tuple[Pairs, Pairs]:
-    """Return frames of the town with their labels: the simulator's images and generated ones; from disk if possible."""
-    folder = options.out / "images"
-    label_of, count = camvid_of_tag(), 0
-    for k, town in enumerate(_TOWNS):
-        share = options.images // len(_TOWNS) + (k < options.images % len(_TOWNS))
-        names = [f"{town}-{number:04d}" for number in range(share)]
-        count += share
-        if all((folder / "label" / f"{name}.png").exists() for name in names):
-            continue
-        for kind in (*ARMS[:2], "label"):
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-        drive, renderer = TownDrive(seed=k, town=town), NeuralRenderer(options.model, options.runtime)
-        for number, name in enumerate(names):
-            for tick in range(_EVERY):
-                if (number * _EVERY + tick) % _RIDE == 0:
-                    drive.ride()
-                    renderer.reset()
-                frame = drive.next_frame(colour="rgb")
-                generated = renderer.render(frame)
-            for kind, image in ((ARMS[0], frame.planes["rgb"]), (ARMS[1], generated)):
-                cv2.imwrite(str(folder / kind / f"{name}.png"), metric_size(image, cv2.INTER_AREA)[..., ::-1])
-            label = metric_size(label_of[frame.planes["tag"]], cv2.INTER_NEAREST)
-            cv2.imwrite(str(folder / "label" / f"{name}.png"), label)  # last: it marks a complete frame
-    paths = sorted((folder / "label").glob("*.png"))
-    assert len(paths) >= count
-    labels = [np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) for path in paths]
-
-    def images(kind: str) -> Pairs:
-        read = [np.asarray(cv2.imread(str(folder / kind / path.name), cv2.IMREAD_COLOR_RGB)) for path in paths]
-        return list(zip(read, labels, strict=True))
-
-    return images(ARMS[0]), images(ARMS[1])
-
-
-def cityscapes(folder: Path) -> Pairs:
-    """Return images and labels of a folder with Cityscapes' label ids. Raises ValueError for an empty one."""
-    tag_of = classmaps.load("cityscapes").tags
-    pairs = []
-    for path in sorted((folder / "label").glob("*.png")):
-        image = cv2.imread(str(next((folder / "image").glob(path.stem + ".*"))), cv2.IMREAD_COLOR_RGB)
-        label = camvid_of_tag()[tag_of[np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))]]
-        pairs.append((metric_size(np.asarray(image), cv2.INTER_AREA), metric_size(label, cv2.INTER_NEAREST)))
-    if not pairs:
-        raise ValueError(f"{folder}: no label/*.png")
-    return pairs
-
-
-def test(network: SegmenterNetwork, pairs: Pairs) -> dict[str, float]:
+def figures(counts: np.ndarray) -> dict[str, float]:
     """Return the IoU of each class that occurs in the labels, and their ``mean``."""
-    counts = np.zeros((len(CAMVID_CLASSES),) * 2, np.int64)
-    with torch.inference_mode():
-        for image, label in pairs:
-            logits = network(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float())
-            whole = F.interpolate(logits, label.shape, mode="bilinear", align_corners=False)
-            counts += confusion(whole.argmax(1)[0].numpy().astype(np.uint8), label)
     each = iou(counts)
     classes = {name: float(value) for name, value in zip(CAMVID_CLASSES, each, strict=True) if not np.isnan(value)}
     return {"mean": float(np.nanmean(each)), **classes}
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """Return the results as a table: a row per kind of images, mean ± standard deviation over the seeds."""
-    tests = [name for name in results[0] if name not in ("arm", "seed", "steps", "images")]
-    lines = [f"| trained on | images | {' | '.join(tests)} |", f"| --- | --- |{' --- |' * len(tests)}"]
-    for arm in ARMS:
+def table(results: Sequence[dict[str, Any]], row: str = "mean") -> str:
+    """Return the mean IoU, or that of a class, as a table: mean ± standard deviation over the seeds."""
+    tests = list(results[0]["tests"])
+    lines = [f"| trained on | images | seeds | {' | '.join(tests)} |", f"| --- | --- | --- |{' --- |' * len(tests)}"]
+    for arm in dict.fromkeys(result["arm"] for result in results):
         rows = [result for result in results if result["arm"] == arm]
         cells = []
         for name in tests:
-            values = [row[name]["mean"] for row in rows]
+            values = [each["tests"][name].get(row, float("nan")) for each in rows]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             cells.append(f"{statistics.mean(values):.3f} ± {spread:.3f}")
-        lines.append(f"| {arm} | {rows[0]['images']} | {' | '.join(cells)} |")
+        lines.append(f"| {arm} | {rows[0]['images']} | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+class _Study:
+    """What the networks of one call share: features by kind, and test images."""
+
+    def __init__(self, options: TransferOptions) -> None:
+        self.options, self.backbone = options, recipe.Backbone(options.threads)
+        self.tests = {"CamVid val": images.read_camvid(options.camvid / "val")}
+        for folder in options.cityscapes:
+            self.tests[folder.name] = images.read_cityscapes(folder)[:_TESTED]
+        self._cached: dict[str, recipe.Cached] = {}
+
+    def cached(self, kind: str) -> recipe.Cached:
+        """Return the features of a kind of images."""
+        if kind not in self._cached:
+            options = self.options
+            path = options.out / f"features-{kind}-{options.images if kind != 'real' else 'train'}.npz"
+            pairs: images.Pairs = []
+            if not path.exists():
+                folder, real = options.out / "images", options.camvid / "train"
+                is_real = kind == "real"
+                pairs = images.read_camvid(real) if is_real else images.read_simulated(folder, kind, options.images)
+            self._cached[kind] = recipe.cache(pairs, self.backbone, path)
+        return self._cached[kind]
+
+    def result(self, arm: str, seed: int) -> dict[str, Any]:
+        """Return the figures of one network; train and test it unless they exist."""
+        options = self.options
+        path = options.out / f"{arm}-{seed}-{options.images}-{options.steps}.json"
+        if not path.exists():
+            data = [each for kind in ARMS[arm] for each in self.cached(kind)]
+            net = recipe.train(data, options.steps, seed)
+            tests = {name: figures(recipe.test(net, self.backbone, pairs)) for name, pairs in self.tests.items()}
+            result = {"arm": arm, "seed": seed, "images": len(data) // recipe.VERSIONS, "tests": tests}
+            path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            means = ", ".join(f"{name} {each['mean']:.3f}" for name, each in tests.items())
+            print(f"{arm}, seed {seed}: {means}", flush=True)
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
 def main() -> int:
-    """Run what is missing; print the table."""
+    """Run what is missing; print the tables."""
     options = parse(TransferOptions, None, "research.transfer")
+    unknown = [arm for arm in options.arms if arm not in ARMS]
+    if unknown:
+        raise SystemExit(f"transfer: unknown: {unknown[0]}; there are {', '.join(ARMS)}")
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    simulated, generated = simulate(options)
-    real = load(options.camvid / "train")
-    data = dict(zip(ARMS, (simulated, generated, real, real + generated), strict=True))
-    tests = {"CamVid val": load(options.camvid / "val")}
-    if options.cityscapes is not None:
-        tests["Cityscapes"] = cityscapes(options.cityscapes)
-    results = []
-    for seed in range(options.seeds):
-        for arm, pairs in data.items():
-            path = options.out / f"{arm}-{seed}-{options.steps}.json"
-            if not path.exists():
-                network, steps = train(pairs, 0.0, seed=seed, steps=options.steps)
-                ious = {name: test(network, held) for name, held in tests.items()}
-                result = {"arm": arm, "seed": seed, "steps": steps, "images": len(pairs), **ious}
-                path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            results.append(json.loads(path.read_text(encoding="utf-8")))
-    print(table(results))
+    images.simulate(options.out / "images", options.images, options.runtime)
+    study = _Study(options)
+    results = [study.result(arm, seed) for seed in range(options.seeds) for arm in options.arms]
+    results.sort(key=lambda result: list(ARMS).index(result["arm"]))
+    for row in ("mean", *CAMVID_CLASSES):
+        print(f"\n{row}\n\n{table(results, row)}")
     return 0
 
 
