@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         ranges = (FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8").split("[project]\n")[1]
+        ranges = re.sub(r"(?m)^rerun = .*$", "", ranges)
         ranges = re.sub(r"(?m)^rtx = .*$", "", ranges)  # needs a newer ONNX Runtime than Python 3.10 has
         ranges = ranges.split("\n[project.scripts]")[0].replace('dynamic = ["version"]', 'version = "0"')
         environments = " and ".join(PLATFORM)

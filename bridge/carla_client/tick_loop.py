@@ -75,4 +75,4 @@ def run(
         if pace is not None:
             pace.frame_sent()
     if bridge.over:
-        frames.wait(read_controls)  # in lockstep, until the last frame has been received
+        frames.wait(read_controls, all_taken=True)  # in lockstep, until the last frame has been received

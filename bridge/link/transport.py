@@ -164,16 +164,17 @@ class FramePublisher(Socket):
         """The number of receivers that have sent a request and are not known to be disconnected."""
         return len(self._receivers)
 
-    def wait(self, stop: Callable[[], bool] = lambda: False) -> None:
+    def wait(self, stop: Callable[[], bool] = lambda: False, all_taken: bool = False) -> None:
         """Return when all receivers have credit, or as soon as ``stop()`` is true; at once unless in lockstep.
 
-        Raises ``LinkTimeout`` if no receiver connects or one does not acknowledge within ``timeout``.
+        ``all_taken``: wait until they have taken every frame, even if they would let more be sent. Raises
+        ``LinkTimeout`` if no receiver connects or one does not acknowledge within ``timeout``.
         """
         self.listen()
         if not self.lockstep:
             return
         started = time.monotonic()
-        while not self._all_have_credit() and not stop():
+        while not self._all_have_credit(all_taken) and not stop():
             if time.monotonic() - started > self.timeout:
                 reason = "a receiver has not taken its frames" if self._receivers else "no receiver has connected"
                 raise LinkTimeout(f"lockstep on {self.endpoint}: {reason} for {self.timeout:g} s; start it again")
@@ -227,8 +228,10 @@ class FramePublisher(Socket):
         reference = self._ring.put(frame.sequence, planes, done, keep=self.lockstep)
         return None if reference is None else [SHARED, header, reference]
 
-    def _all_have_credit(self) -> bool:
-        return bool(self._receivers) and all(len(r.unacknowledged) < r.credit for r in self._receivers.values())
+    def _all_have_credit(self, all_taken: bool = False) -> bool:
+        return bool(self._receivers) and all(
+            len(each.unacknowledged) < (1 if all_taken else each.credit) for each in self._receivers.values()
+        )
 
     def _ping(self, identity: bytes, receiver: _Receiver) -> None:
         """Check at intervals whether a receiver that takes no frames is disconnected, in which case sending fails."""

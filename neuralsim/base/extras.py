@@ -12,6 +12,7 @@ _ONLY = {
     "cluster": ("ray",),
     "export": ("rosbags",),
     "gym": ("gymnasium",),
+    "rerun": ("rerun",),
     "rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),

@@ -46,7 +46,7 @@ def run(options: DatasetOptions) -> int:
     except (SettingsError, RecordingError, ScenarioError) as error:
         return fail(error)
     except OSError as error:
-        return fail(f"cannot write to {options.out}: {reason(error)}; make room and run the same command again")
+        return fail(f"cannot write to {options.out}: {reason(error)}: the same command continues")
 
 
 def _write_plan(options: DatasetOptions, spec: DatasetSpec, drives: Sequence[Drive]) -> None:

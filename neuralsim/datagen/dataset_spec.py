@@ -26,10 +26,12 @@ from bridge.process.presets import Preset
 from scenarios.language.conditions import Model
 from scenarios.language.schema import CameraSpec, ExtraCameraSpec
 
-Format = Literal["frames", "coco", "kitti", "yolo", "kitti-odometry", "nuscenes", "lerobot", "rosbag2"]
+Format = Literal[
+    "frames", "coco", "kitti", "yolo", "kitti-odometry", "nuscenes", "nuimages", "lerobot", "rosbag2", "rerun"
+]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Range = tuple[float, float]
-MERGED = ("nuscenes", "lerobot")  # formats with one data set per split
+MERGED = ("nuscenes", "nuimages", "lerobot")  # formats with one data set per split
 
 
 class DatasetSpec(Model):
@@ -71,7 +73,7 @@ class DatasetSpec(Model):
     splits: dict[Annotated[str, Field(pattern=r"^[a-z]{1,20}$")], Share] = Field(default={"train": 0.8, "val": 0.2})
     """Shares of the drives; no town with one seed is in two splits where there are enough of them."""
     formats: list[Format] = Field(default=["frames"])
-    """Exports of each drive; nuscenes and lerobot of each split."""
+    """Exports of each drive; nuscenes, nuimages and lerobot of each split."""
 
     @field_validator("town_seeds", "sun_altitude", "vehicles", "walkers", "speed", "points", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from neuralsim.base.failure import describe, fail
+from neuralsim.base.failure import describe, fail, reason
 from neuralsim.base.progress import ProgressLine
 from neuralsim.datagen.cluster import ClusterError, record_on_cluster
 from neuralsim.datagen.options import RecordOptions
@@ -35,7 +35,10 @@ def run(options: RecordOptions) -> int:
     if twice:
         return fail(f"two scenarios are named {min(twice)}: they would be recorded into the same folder")
     with Shared() as shared:
-        failed = record_missing([ScenarioRecorder(each, options, shared) for each in loaded], shared, options)
+        recorders = [ScenarioRecorder(each, options, shared) for each in loaded]
+        failed = record_missing(recorders, shared, options)
+        if "mp4" in options.formats:
+            failed += _index(recorders, options.out)
     return exit_if_compiling(1 if failed else 0)
 
 
@@ -106,6 +109,21 @@ def _record_on_cluster(recorders: Sequence[ScenarioRecorder], shared: Shared, op
     except ClusterError as error:
         failed += fail(error)
     return failed
+
+
+def _index(recorders: Sequence[ScenarioRecorder], folder: Path) -> int:
+    """Write the page that leads to all reports; return 1 if that fails."""
+    from neuralsim.datagen.report.page import write_index
+
+    found = [(recorder.loaded.id, recorder.finished()) for recorder in recorders]
+    results = [(name, result) for name, result in found if result is not None]
+    try:
+        write_index(
+            folder / "index.html", results, [(name, "not recorded") for name, result in found if result is None]
+        )
+    except OSError as error:
+        return fail(f"cannot write {folder / 'index.html'}: {reason(error)}")
+    return 0
 
 
 def _evaluate(recorders: Sequence[ScenarioRecorder], target: Path) -> bool:

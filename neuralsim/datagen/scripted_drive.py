@@ -10,10 +10,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
+import numpy as np
+
 from bridge.size import Size
 from neuralsim import __version__
+from neuralsim.base.failure import reason
 from neuralsim.base.machine import host
 from neuralsim.datagen.options import PLANES, RecordOptions
+from neuralsim.datagen.report.track import Track
 from neuralsim.drive.drive_loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.recording import RecordingError
 from neuralsim.recording.image_folder import export_frames
@@ -63,6 +68,8 @@ class ScenarioRecorder:
         self._frames = 0
         self._mcap: McapWriter | None = None
         self._mp4: Mp4Writer | None = None
+        self._track = Track(loaded.scenario.asserts)
+        self._poster: np.ndarray | None = None  # u8 (H, W, 3) RGB
 
     @property
     def size(self) -> Size:
@@ -134,7 +141,11 @@ class ScenarioRecorder:
             if "mcap" not in self.options.formats:
                 (self.folder / "recording.mcap").unlink()
                 files.remove("recording.mcap")
-        return self._write_result(session.verdict, session, seconds, files)
+        result = self._result(session.verdict, session, seconds, files)
+        if "mp4" in self.options.formats:
+            self._write_report(result)
+        self._write_result(result)
+        return result
 
     def _drive_options(self) -> DriveOptions:
         scenario, options = self.loaded.scenario, self.options
@@ -162,7 +173,7 @@ class ScenarioRecorder:
         """Delete an earlier recording, its result first: an incomplete recording has none."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in ("result.json", "recording.mcap", "video.mp4"):
+            for name in ("result.json", "recording.mcap", "video.mp4", "report.html", "poster.jpg"):
                 (self.folder / name).unlink(missing_ok=True)
             if (self.folder / "frames").exists():
                 shutil.rmtree(self.folder / "frames")
@@ -181,6 +192,9 @@ class ScenarioRecorder:
             return  # a further camera; the first camera's frame is still to come
         if self._mp4 is not None and not self._mp4.write(rendered.neural, frame.sim_time):
             raise RecordingError(self._mp4.error or f"recording to {self._mp4.path} stopped")
+        if self._frames in (0, self.loaded.scenario.frames // 2):
+            self._poster = rendered.neural.copy()
+        self._track.add(frame)
         self._frames += 1
         self._shared.frames += 1
 
@@ -213,10 +227,24 @@ class ScenarioRecorder:
             if writer is not None and writer.error is not None:
                 raise RecordingError(writer.error)
 
-    def _write_result(
+    def _write_report(self, result: dict[str, Any]) -> None:
+        """Write ``report.html`` with its poster. Raises ``RecordingError``."""
+        from neuralsim.datagen.report.page import write_report  # its templates are not needed to record
+
+        scenario = self.loaded.scenario
+        try:
+            if self._poster is not None:
+                done, data = cv2.imencode(".jpg", self._poster[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+                assert done
+                (self.folder / "poster.jpg").write_bytes(data.tobytes())
+            write_report(self.folder / "report.html", scenario.title, scenario.description, result, self._track)
+        except OSError as error:
+            raise RecordingError(f"cannot write the report of {self.loaded.id}: {reason(error)}") from None
+
+    def _result(
         self, verdict: dict[str, Any], session: DriveSession, seconds: float, files: list[str]
     ) -> dict[str, Any]:
-        result = {
+        return {
             **verdict,
             "frames": self._frames,
             "seconds": round(seconds, 3),
@@ -233,11 +261,12 @@ class ScenarioRecorder:
             "files": files,
             "recorded_as": self.digest,
         }
+
+    def _write_result(self, result: dict[str, Any]) -> None:
         path = self.folder / "result.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         os.replace(part, path)
-        return result
 
 
 #: Errors that are reported in one line.

@@ -58,6 +58,7 @@ __all__ = [
     "TextAnnotation",
     "Vector3",
     "decompose",
+    "decompose_all",
     "descriptors",
     "matrix",
     "parse",
@@ -114,8 +115,17 @@ def right_handed(pose: np.ndarray) -> np.ndarray:
 
 def decompose(pose: np.ndarray) -> tuple[Vector3, Quaternion]:
     """Return the translation and rotation of a pose f64 (4, 4)."""
-    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
-    return Vector3(x=pose[0, 3], y=pose[1, 3], z=pose[2, 3]), Quaternion(x=x, y=y, z=z, w=w)
+    return decompose_all(pose[None])[0]
+
+
+def decompose_all(poses: np.ndarray) -> list[tuple[Vector3, Quaternion]]:
+    """Return the translations and rotations of poses f64 (N, 4, 4)."""
+    return [
+        (Vector3(x=place[0], y=place[1], z=place[2]), Quaternion(x=x, y=y, z=z, w=w))
+        for place, (x, y, z, w) in zip(
+            poses[:, :3, 3].tolist(), Rotation.from_matrix(poses[:, :3, :3]).as_quat().tolist(), strict=True
+        )
+    ]
 
 
 def matrix(translation: Vector3, rotation: Quaternion) -> np.ndarray:

@@ -5,6 +5,7 @@ Foxglove's ``SceneUpdate`` and ``ImageAnnotations``; axes as in ``foxglove.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -28,16 +29,17 @@ _Stamp = dict[str, int]
 
 def boxes(frame: Frame, stamp: _Stamp) -> bytes:
     """Return a ``SceneUpdate`` of all moving objects in view and the ego as an arrow; it replaces the last one."""
+    ego, *poses = _poses([frame.ego.pose, *(moving.pose for moving in frame.objects)])
     entities = [
         foxglove.SceneEntity(
             timestamp=stamp, frame_id="world", id=f"object {moving.instance}",
-            cubes=[_cube(moving)],
+            cubes=[_cube(moving, pose)],
             metadata=[foxglove.KeyValuePair(key=key, value=value) for key, value in _facts(moving)],
         )
-        for moving in frame.objects
+        for moving, pose in zip(frame.objects, poses, strict=True)
     ]  # fmt: skip
     arrow = foxglove.ArrowPrimitive(
-        pose=_pose(frame.ego.pose), shaft_length=2.6, shaft_diameter=0.5, head_length=1.4, head_diameter=1.2, color=_EGO
+        pose=ego, shaft_length=2.6, shaft_diameter=0.5, head_length=1.4, head_diameter=1.2, color=_EGO
     )
     entities.append(foxglove.SceneEntity(timestamp=stamp, frame_id="world", id="ego", arrows=[arrow]))
     delete_all = foxglove.SceneEntityDeletion(timestamp=stamp, type=foxglove.SceneEntityDeletion.Type.ALL)
@@ -112,15 +114,18 @@ def _on_screen(moving: MovingObject, camera: Camera) -> np.ndarray | None:
     return np.stack([camera.width / 2 + camera.focal * y / x, camera.height / 2 - camera.focal * z / x], axis=1)
 
 
-def _pose(pose: np.ndarray) -> foxglove.Pose:
-    position, orientation = foxglove.decompose(foxglove.right_handed(pose))
-    return foxglove.Pose(position=position, orientation=orientation)
+def _poses(poses: Sequence[np.ndarray]) -> list[foxglove.Pose]:
+    """Return poses in CARLA's axes as Foxglove's, in one call: SciPy takes 0.1 ms for each."""
+    return [
+        foxglove.Pose(position=position, orientation=orientation)
+        for position, orientation in foxglove.decompose_all(np.stack([foxglove.right_handed(pose) for pose in poses]))
+    ]
 
 
-def _cube(moving: MovingObject) -> foxglove.CubePrimitive:
+def _cube(moving: MovingObject, pose: foxglove.Pose) -> foxglove.CubePrimitive:
     x, y, z = moving.extent
     size = foxglove.Vector3(x=2.0 * x, y=2.0 * y, z=2.0 * z)
-    return foxglove.CubePrimitive(pose=_pose(moving.pose), size=size, color=_colour(moving.tag, _OPACITY))
+    return foxglove.CubePrimitive(pose=pose, size=size, color=_colour(moving.tag, _OPACITY))
 
 
 def _colour(tag: int, opacity: float = 1.0) -> Any:

@@ -108,7 +108,9 @@ class DriveSession(RenderLoop):
             return
         # Without a core to spare, simulating the next tick would only slow down the frame being rendered.
         crowded = self._shares_cores and self._threads is None and cores() < MANY_CORES
-        ahead = 0 if self.lockstep or crowded else 1
+        # A scenario heeds no controls: its frames are the same however far the simulation is ahead.
+        is_scripted = self.options.scenario is not None and self.options.hand_over_at is None
+        ahead = int(is_scripted if self.lockstep else not crowded)
         while frames:
             self.controls = control_endpoint(frames)
             with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted(path.stem for path in (ROOT / "research").glob("*.py") if path.stem != "__init__")
+STUDIES = sorted(path.stem for path in (ROOT / "research").glob("[!_]*"))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

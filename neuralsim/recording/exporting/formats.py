@@ -18,11 +18,13 @@ FORMATS = {
     "kitti": "detection:export_detection",
     "yolo": "detection:export_detection",
     "kitti-odometry": "exporting.kitti_odometry:export_odometry",
+    "nuimages": "exporting.nuimages:export_nuimages",
     "nuscenes": "exporting.nuscenes:export_nuscenes",
     "lerobot": "exporting.lerobot:export_lerobot",
     "rosbag2": "exporting.rosbag2:export_rosbag2",
+    "rerun": "exporting.rerun_:export_rerun",
 }
-SEVERAL = ("nuscenes", "lerobot")  # formats of data sets with any number of recordings
+SEVERAL = ("nuscenes", "nuimages", "lerobot")  # formats of data sets with any number of recordings
 
 
 def export(source: Path, folder: Path, kind: str, progress: Progress = ignore, report_problem: Report = ignore) -> int:

@@ -41,12 +41,12 @@ _GROUND = 60.0  # m from a camera up to which its pixels count for the map
 _MOVING = 0.5  # m/s
 #: Axes of nuScenes' LiDAR (x right, y forward) in those of the ego (x forward, y left).
 _LIDAR_TURN = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-_CATEGORIES = {
+CATEGORIES = {
     Tag.CAR: "vehicle.car", Tag.TRUCK: "vehicle.truck", Tag.BUS: "vehicle.bus.rigid", Tag.TRAIN: "vehicle.bus.bendy",
     Tag.MOTORCYCLE: "vehicle.motorcycle", Tag.BICYCLE: "vehicle.bicycle", Tag.PEDESTRIAN: "human.pedestrian.adult",
     Tag.RIDER: "vehicle.bicycle",
 }  # fmt: skip
-_ATTRIBUTES = ("vehicle.moving", "vehicle.stopped", "cycle.with_rider", "pedestrian.moving", "pedestrian.standing")
+ATTRIBUTES = ("vehicle.moving", "vehicle.stopped", "cycle.with_rider", "pedestrian.moving", "pedestrian.standing")
 _VISIBILITIES = {"1": ("v0-40", 0.4), "2": ("v40-60", 0.6), "3": ("v60-80", 0.8), "4": ("v80-100", 1.01)}
 
 Row = dict[str, Any]
@@ -92,9 +92,9 @@ class _Writer:
         for key, (level, _) in _VISIBILITIES.items():
             text = f"visibility of whole object is between {level[1:].replace('-', ' and ')}%"
             self.tables["visibility"].append({"token": key, "level": level, "description": text})
-        for name in _ATTRIBUTES:
+        for name in ATTRIBUTES:
             self._add("attribute", name, name=name, description="")
-        for name in sorted(set(_CATEGORIES.values())):
+        for name in sorted(set(CATEGORIES.values())):
             self._add("category", name, name=name, description="")
 
     def _add(self, table: str, *key: object, **values: Any) -> Row:
@@ -149,7 +149,7 @@ class _Scene:
             self._due = frame.time + INTERVAL
             self._add_sample(now)
         ego = self._moved(frame.ego)
-        pose = self.writer._add("ego_pose", self.name, now, timestamp=now, **_pose(ego))
+        pose = self.writer._add("ego_pose", self.name, now, timestamp=now, **pose_row(ego))
         self.poses.append((now, ego, {**frame.recorded.json.get("ego", {}), **frame.recorded.json.get("control", {})}))
         to_ego = np.linalg.inv(frame.ego)
         for shot in frame.shots.values():
@@ -234,7 +234,7 @@ class _Scene:
         sensor = token_of("sensor", channel)
         if all(each["token"] != sensor for each in self.writer.tables["sensor"]):
             self.writer._add("sensor", channel, channel=channel, modality=modality)
-        values = {"sensor_token": sensor, **_pose(pose), "camera_intrinsic": intrinsics}
+        values = {"sensor_token": sensor, **pose_row(pose), "camera_intrinsic": intrinsics}
         self.writer._add("calibrated_sensor", self.name, channel, **values)
         for part in ("samples", "sweeps"):
             (self.writer.folder / part / channel).mkdir(parents=True, exist_ok=True)
@@ -245,7 +245,7 @@ class _Scene:
     def _annotate(self, box: Box, frame: Surround, sweep: np.ndarray) -> None:
         instance = token_of("instance", self.name, box.instance)
         pose = self._moved(box.pose)
-        category = _CATEGORIES.get(Tag(box.tag), "vehicle.car")
+        category = CATEGORIES.get(Tag(box.tag), "vehicle.car")
         to_box = np.linalg.inv(box.pose) @ frame.ego
         inside = np.abs(sweep[:, :3] @ to_box[:3, :3].T + to_box[:3, 3]) <= np.array(box.size) / 2 + 0.05
         time, place = self._places.get(instance, (frame.time, pose[:3, 3]))
@@ -256,8 +256,8 @@ class _Scene:
         row = self.writer._add(
             "sample_annotation", self.name, box.instance, self.samples[-1]["timestamp"],
             sample_token=self.samples[-1]["token"], instance_token=instance, visibility_token=visibility,
-            attribute_tokens=[token_of("attribute", _attribute(category, speed > _MOVING))],
-            translation=pose[:3, 3].tolist(), size=[width, length, height], rotation=_pose(pose)["rotation"],
+            attribute_tokens=[token_of("attribute", attribute_of(category, speed > _MOVING))],
+            translation=pose[:3, 3].tolist(), size=[width, length, height], rotation=pose_row(pose)["rotation"],
             prev="", next="", num_lidar_pts=int(inside.all(1).sum()), num_radar_pts=0,
         )  # fmt: skip
         self._annotations.setdefault(instance, []).append(row)
@@ -276,13 +276,14 @@ class _Scene:
             self.road[y[inside], x[inside]] = 255
 
 
-def _pose(pose: np.ndarray) -> Row:
+def pose_row(pose: np.ndarray) -> Row:
     """Return a pose as nuScenes has it: translation, and rotation as a quaternion, w first."""
     x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
     return {"translation": pose[:3, 3].tolist(), "rotation": [w, x, y, z]}
 
 
-def _attribute(category: str, is_moving: bool) -> str:
+def attribute_of(category: str, is_moving: bool) -> str:
+    """Return the attribute of an object."""
     if category in ("vehicle.motorcycle", "vehicle.bicycle"):
         return "cycle.with_rider"
     if category.startswith("human"):

@@ -139,6 +139,20 @@ class TestLockstep:
             subscriber.recv(0.1)  # this asks for the next
             publisher.wait()
 
+    def test_the_publisher_can_wait_until_all_is_taken(self):
+        with (
+            FramePublisher(LOOPBACK, lockstep=True, timeout=0.4) as publisher,
+            FrameSubscriber(publisher.endpoint, lockstep=True, ahead=1) as subscriber,
+        ):
+            publisher.wait()
+            publisher.send(make_frame(0))
+            publisher.wait()  # there is room for one more
+            with pytest.raises(LinkTimeout, match="has not taken its frames"):
+                publisher.wait(all_taken=True)
+            assert subscriber.recv(1.0) is not None
+            subscriber.recv(0.1)  # this asks for the next
+            publisher.wait(all_taken=True)
+
     def test_last_frame_arrives_even_if_the_publisher_closes_at_once(self):
         for _ in range(20):
             with FramePublisher(LOOPBACK, lockstep=True, timeout=5.0) as publisher:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
+import pycocotools.mask
 import pytest
 from rosbags.highlevel import AnyReader
 
 from bridge.messages import Frame, MovingObject
 from bridge.tags import Tag
 from neuralsim.cli import main
+from neuralsim.recording.exporting import nuimages
 from neuralsim.recording.exporting.nuscenes import TABLES, VERSION
 from neuralsim.recording.exporting.surround import MOUNT, surround_frames
 from neuralsim.recording.writing.mcap_writer import McapWriter
@@ -83,7 +87,7 @@ def _sees(frame: Frame, ident: int) -> bool:
 @pytest.fixture(scope="module")
 def exported(recording: Path) -> Path:
     folder = recording.parent / "out"
-    formats = "nuscenes,lerobot,rosbag2,kitti-odometry"
+    formats = "nuscenes,nuimages,lerobot,rosbag2,kitti-odometry"
     assert main(["export-recording", str(recording), "--format", formats, "--out", str(folder)]) == 0
     return folder
 
@@ -107,6 +111,44 @@ def test_objects_of_all_cameras_are_found_once(recording: Path) -> None:
     for frame in surround_frames(recording)[1]:
         assert sorted(box.tag for box in frame.boxes) == sorted([Tag.CAR, Tag.PEDESTRIAN])
         assert all(box.visibility > 0.4 for box in frame.boxes)
+
+
+def test_nuimages_masks_are_those_of_the_recorded_planes(recording: Path, exported: Path) -> None:
+    tables = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (exported / "nuimages" / VERSION).iterdir()
+    }
+    assert sorted(tables) == sorted(nuimages.TABLES)
+    tokens = {row["token"]: row for table in tables.values() for row in table}
+    assert len(tokens) == sum(map(len, tables.values())), "tokens are unique"
+    assert len(tables["sample"]) == 3 * len(VIEWS), "twice a second"
+    assert all((exported / "nuimages" / row["filename"]).exists() for row in tables["sample_data"])
+    frame = next(surround_frames(recording)[1])
+    first = min(row["timestamp"] for row in tables["sample_data"])
+    for shot in frame.shots.values():
+        channel = nuimages.camera_channel(shot.name)
+        image = next(
+            row for row in tables["sample_data"] if row["timestamp"] == first and f"/{channel}/" in row["filename"]
+        )
+        found = [
+            (tokens[row["category_token"]]["name"], decoded_mask(row["mask"]))
+            for table in ("object_ann", "surface_ann")
+            for row in tables[table]
+            if row["sample_data_token"] == image["token"]
+        ]
+        road = np.isin(shot.planes["tag"], (Tag.ROAD, Tag.ROAD_LINE))
+        assert any(name == "flat.driveable_surface" and np.array_equal(mask, road) for name, mask in found)
+        if shot.name == "front":
+            box = next(box for box in frame.boxes if box.tag == Tag.CAR)
+            car = shot.planes["instance"] == box.instance
+            assert any(name == "vehicle.car" and np.array_equal(mask, car) for name, mask in found)
+        sky = shot.planes["tag"] == Tag.SKY
+        assert not any(mask[sky].any() for _, mask in found)
+
+
+def decoded_mask(mask: dict[str, Any]) -> np.ndarray:
+    """Decode as the devkit does."""
+    counts = base64.b64decode(mask["counts"])
+    return np.asarray(pycocotools.mask.decode({"size": mask["size"], "counts": counts})).astype(bool)
 
 
 def test_nuscenes_tables_refer_to_each_other_and_to_files(exported: Path) -> None:

@@ -1,0 +1,1 @@
+"""Does it help on real streets? See ``__main__``."""
