@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 from bridge.process.user_cache import cache_folder
@@ -20,7 +21,14 @@ def key(facts: dict[str, object]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file's bytes, hex."""
+    """Return the hash of a file's bytes, hex. A file is read once per process, unless it changes."""
+    state = path.stat()
+    return _sha256_of(path, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _sha256_of(path: Path, inode: int, size: int, changed: int) -> str:
+    """Return the hash of a file in the state that the other arguments stand for; a start asks for it ten times."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

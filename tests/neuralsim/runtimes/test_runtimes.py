@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import statistics
@@ -548,3 +549,14 @@ def test_the_stand_in_has_the_names_that_are_checked_against_nvidias(gpu: cuda_d
     assert all(hasattr(cudart, name) for name in CUDA_CALLS)
     assert tensorrt_.unavailable_reason() == ""
     assert asdict(tensorrt_engines.EngineFacts.here(GRAPH, 64, 96, "fp16"))["gpu"] == gpu.name
+
+
+def test_a_hashed_file_is_read_again_only_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, reads = tmp_path / "model.onnx", []
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path) or read(path))  # type: ignore[func-returns-value]
+    file.write_bytes(b"one")
+    assert cache.sha256(file) == cache.sha256(file) == hashlib.sha256(b"one").hexdigest()
+    assert len(reads) == 1
+    cache.write(file, b"two")  # as large, but another file
+    assert cache.sha256(file) == hashlib.sha256(b"two").hexdigest()
