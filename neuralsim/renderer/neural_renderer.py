@@ -23,22 +23,12 @@ from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
-from neuralsim.renderer import (
-    antialiasing,
-    colour_clamp,
-    fog,
-    glow,
-    ground_shading,
-    rain,
-    sky,
-    upscaling,
-    weather_style,
-    woods,
-)
+from neuralsim.renderer import antialiasing, colour_clamp, ground_shading, upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import remove_specks, sharpen
 from neuralsim.renderer.upscaling import TemporalUpscaler
+from neuralsim.renderer.weather import fog, glow, rain, sky, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from bridge.messages import Frame
-from neuralsim.renderer import glow
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.views import tag_image
+from neuralsim.renderer.weather import glow
 from neuralsim.session.options import TAGS
 
 

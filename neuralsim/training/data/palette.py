@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
-from neuralsim.renderer.weather_style import derive_styles
+from neuralsim.renderer.weather.weather_style import derive_styles
 from neuralsim.training.data.conditioning import LUMA, Picture, objects, tint
 
 #: Style name -> pattern of the names of the images that it is taken from (recordings made under one light).
@@ -73,7 +73,7 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     """Return, by style, the median mean-colour of each class (for movers the mean), f32 (CHANNELS, 3) in [-0.5, 0.5],
     over the images of the style.
 
-    A data set without images in ``STYLES`` is a style under its own name. ``neuralsim.renderer.weather_style`` adds
+    A data set without images in ``STYLES`` is a style under its own name. ``neuralsim.renderer.weather.weather_style`` adds
     light that no image shows. Raises ValueError when nothing can be learned from the images.
     """
     rows, names, sources = [], [], []

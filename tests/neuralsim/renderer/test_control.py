@@ -19,10 +19,10 @@ from neuralsim.models.classes import Channel
 from neuralsim.recording import RecordingError
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.recording.writing.mcap_writer import McapWriter
-from neuralsim.renderer import weather_style
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.remap import NO_REMAP, PRESETS, Remap, next_remap
 from neuralsim.renderer.views import tag_image
+from neuralsim.renderer.weather import weather_style
 from neuralsim.replay.recording_renderer import RecordingRenderer
 from neuralsim.session.options import TAGS
 from neuralsim.session.tag_renderer import TagRenderer

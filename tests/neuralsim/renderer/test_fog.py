@@ -11,9 +11,9 @@ from helpers.frames import street
 from bridge.carla_client.weather import preset_values
 from neuralsim import zoo
 from neuralsim.models.classes import CHANNELS
-from neuralsim.renderer.fog import NO_FOG, apply_fog, fog_of_weather
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.weather_style import style_of_weather
+from neuralsim.renderer.weather.fog import NO_FOG, apply_fog, fog_of_weather
+from neuralsim.renderer.weather.weather_style import style_of_weather
 from neuralsim.town.render.daylight import THICK
 
 FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}

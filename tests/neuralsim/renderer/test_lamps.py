@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.messages import Camera, Frame, Lamp
-from neuralsim.renderer.glow import draw_lamps
+from neuralsim.renderer.weather.glow import draw_lamps
 
 H, W = 64, 80
 NIGHT = {"sun_altitude_angle": -30.0, "cloudiness": 10.0}

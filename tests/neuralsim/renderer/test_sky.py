@@ -11,9 +11,9 @@ from bridge.tags import Tag
 from bridge.weather import FAIR_WEATHER
 from neuralsim import zoo
 from neuralsim.models.classes import Channel
-from neuralsim.renderer.glow import add_glare
-from neuralsim.renderer.sky import SkyState, draw_sky, noise, sky_of
-from neuralsim.renderer.weather_style import style_of_weather
+from neuralsim.renderer.weather.glow import add_glare
+from neuralsim.renderer.weather.sky import SkyState, draw_sky, noise, sky_of
+from neuralsim.renderer.weather.weather_style import style_of_weather
 
 CARD = zoo.load(zoo.DEFAULT)
 

@@ -8,8 +8,8 @@ import pytest
 from bridge.carla_client.weather import preset_values
 from bridge.process.presets import WEATHERS
 from bridge.weather import FAIR_WEATHER, darkness, effective_weather, wetness
-from neuralsim.renderer.glow import add_glow
-from neuralsim.renderer.rain import draw_rain
+from neuralsim.renderer.weather.glow import add_glow
+from neuralsim.renderer.weather.rain import draw_rain
 
 
 def street(lamp: int = 255) -> np.ndarray:

@@ -31,7 +31,7 @@ from neuralsim.guide.lamp_light import (
     tint_lamps,
 )
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.renderer.sky import SkyState
+from neuralsim.renderer.weather.sky import SkyState
 
 _SCALE = 4  # the glow is computed at a quarter of the size
 _FROM, _FULL = 105.0, 200.0  # luminance of 255 from which a pixel glows, and from which all of it does
