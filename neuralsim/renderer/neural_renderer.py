@@ -305,6 +305,7 @@ class NeuralRenderer:
         weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
         if weather is not None:
             now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
+            glow.add_veil(image, now)
             sky.draw_sky(image, tag, inputs.frame.camera, now)
         if "depth" in planes:
             fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)

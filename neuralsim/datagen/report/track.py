@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from math import degrees
 from typing import Any, NamedTuple
 
-from scenarios.engine.assertions import AssertionMonitor
-
 from bridge.messages import Chart, Frame
+from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
 from scenarios.language.schema import Assertion
 

@@ -38,6 +38,7 @@ _FROM, _FULL = 105.0, 200.0  # luminance of 255 from which a pixel glows, and fr
 _REACH = ((0.004, 0.45), (0.014, 0.30), (0.045, 0.16))  # standard deviation in image widths, and strength
 #: Reach in image widths and strength of the sun's glare.
 _GLARE = ((0.02, 0.9), (0.07, 0.35), (0.35, 0.22))
+_VEIL = 0.12  # of white by day, what is added to black
 _DISC = 0.02  # image widths around the sun in which there must be sky for it to be seen
 _FADE = 0.12  # image widths beyond the border at which 1/e of the glare is left
 _BEHIND = 0.2  # of the direction to the sun along the view
@@ -96,6 +97,15 @@ def add_glare(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState)
     distance = np.hypot(along - np.float32(x), down - np.float32(y)) / np.float32(width)
     veil = sum(np.float32(strength) * np.exp(distance / np.float32(-reach)) for reach, strength in _GLARE)
     _screen(image, veil[..., None] * (light * sky.glow / sky.glow.max()).astype(np.float32))
+
+
+def add_veil(image: np.ndarray, sky: SkyState) -> None:
+    """Lift the blacks of ``image``, u8 (H, W, 3), in place, by the light of the sky that lens and windscreen scatter.
+
+    It is a constant share of the light all over the image (veiling glare; ISO 9358), none by night.
+    """
+    table = 255.5 - (255.0 - np.arange(256)) * (1.0 - _VEIL * sky.day)
+    cv2.LUT(image, table.astype(np.uint8), image)
 
 
 def _sky_around(tag: np.ndarray, x: float, y: float) -> float:

@@ -73,7 +73,8 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     """Return, by style, the median mean-colour of each class (for movers the mean), f32 (CHANNELS, 3) in [-0.5, 0.5],
     over the images of the style.
 
-    A data set without images in ``STYLES`` is a style under its own name. ``neuralsim.renderer.weather.weather_style`` adds
+    A data set without images in ``STYLES`` is a style under its own name.
+    ``neuralsim.renderer.weather.weather_style`` adds
     light that no image shows. Raises ValueError when nothing can be learned from the images.
     """
     rows, names, sources = [], [], []

@@ -11,7 +11,7 @@ from bridge.tags import Tag
 from bridge.weather import FAIR_WEATHER
 from neuralsim import zoo
 from neuralsim.models.classes import Channel
-from neuralsim.renderer.weather.glow import add_glare
+from neuralsim.renderer.weather.glow import add_glare, add_veil
 from neuralsim.renderer.weather.sky import SkyState, draw_sky, noise, sky_of
 from neuralsim.renderer.weather.weather_style import style_of_weather
 
@@ -122,6 +122,15 @@ def test_a_sun_behind_a_house_does_not_dazzle() -> None:
     tag[:] = Tag.BUILDING
     add_glare(image, tag, camera, now)
     assert (image == 60).all()
+
+
+def test_blacks_are_lifted_by_day_alone() -> None:
+    style = CARD.styles[CARD.default_style]
+    for preset, black in (("ClearNoon", 31), ("ClearNight", 0)):
+        image = np.array([[[0, 128, 255]]], np.uint8)
+        add_veil(image, sky_of(preset_values(preset), style, 0.0))
+        assert abs(int(image[0, 0, 0]) - black) <= 1
+        assert image[0, 0, 2] == 255
 
 
 def low_sun(yaw: float) -> tuple[np.ndarray, np.ndarray, Camera, SkyState]:
