@@ -22,8 +22,9 @@ from neuralsim.models.video_generator import RecurrenceStep, VideoGenerator, no_
 from neuralsim.renderer.sharpening import SIGMA
 from neuralsim.training import losses
 from neuralsim.training.data.clips import Clip
+from neuralsim.training.discriminator_input import DiscriminatorInput
 from neuralsim.training.tensors import blurred, chained, one_hot
-from neuralsim.training.trainer import DiscriminatorInput, Trainer
+from neuralsim.training.trainer import Trainer
 
 #: K consecutive images, the oldest first, and the K - 1 motions between them.
 Row = tuple[list[Tensor], list[Tensor]]

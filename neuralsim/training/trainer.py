@@ -7,16 +7,15 @@ computed. Steps on consecutive frames are in ``neuralsim/training/rollout.py``.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.classes import CHANNELS
 from neuralsim.models.discriminator import (
     Discriminator,
     Features,
@@ -29,6 +28,14 @@ from neuralsim.training import checkpoint, losses
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.data.object_crops import CropWindow, cut, object_windows
 from neuralsim.training.data.simulated_pairs import Pair
+from neuralsim.training.discriminator_input import (
+    OBJECTS,
+    OF_CLASSES,
+    DiscriminatorInput,
+    frechet_samples,
+    frechet_weights,
+    select,
+)
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.frechet import CROPS, ClassFrechetDistance, FrechetDistance
 from neuralsim.training.pretrained import load_model
@@ -44,24 +51,6 @@ class Learner:
     network: nn.Module
     adam: torch.optim.Adam
     rate: float
-
-
-@dataclass
-class DiscriminatorInput:
-    """A batch of images for the discriminators."""
-
-    image: Tensor  # f32 (N, 3, H, W) in [-1, 1]
-    labels: Tensor  # f32 (N, CHANNELS, H, W): what the discriminators see of the map
-    classes: Tensor  # i64 (N, H/2, W/2): the map at half the size
-    features: list[Tensor]  # of the frozen networks, one network after another
-    objects: DiscriminatorInput | None = None  # crops of objects
-    windows: Sequence[CropWindow] = ()  # of crops: where each is from
-
-    def detach(self) -> DiscriminatorInput:
-        """Return the same without gradients."""
-        features = [feature.detach() for feature in self.features]
-        objects = None if self.objects is None else self.objects.detach()
-        return replace(self, image=self.image.detach(), features=features, objects=objects)
 
 
 class Trainer:
@@ -103,11 +92,11 @@ class Trainer:
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.statistics: dict[str, FrechetDistance] = {}
         self.class_statistics: dict[str, ClassFrechetDistance] = {}
-        for name in (name for name, weight in _frechet_weights(config).items() if weight):
+        for name in (name for name, weight in frechet_weights(config).items() if weight):
             count = len(config.losses.networks)
-            if name in _OF_CLASSES:
+            if name in OF_CLASSES:
                 self.class_statistics[name] = ClassFrechetDistance(Features.CHANNELS, count).to(device)
-            elif name.endswith(tuple(_OBJECTS)):
+            elif name.endswith(tuple(OBJECTS)):
                 self.statistics[name] = FrechetDistance(Features.CHANNELS, 1, CROPS).to(device)
             else:
                 self.statistics[name] = FrechetDistance(Features.CHANNELS, count).to(device)
@@ -168,7 +157,7 @@ class Trainer:
         c, ramp = self.config.losses, self.ramp
         adversarial = {"adv": c.adversarial, "patch": c.patches, "video": c.video}
         adversarial |= {"match": c.matching, "match_video": c.matching, "segment": c.segmentation, "object": c.objects}
-        weights = {name: ramp * weight for name, weight in (adversarial | _frechet_weights(self.config)).items()}
+        weights = {name: ramp * weight for name, weight in (adversarial | frechet_weights(self.config)).items()}
         weights |= {"object_feat": c.objects, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
@@ -261,7 +250,7 @@ class Trainer:
     def update_real_statistics(self, real: DiscriminatorInput) -> None:
         """Add real images to the statistics of the Fréchet distances."""
         for still in (True, False):
-            for name, features in _samples(real, [still] * len(real.image)).items():
+            for name, features in frechet_samples(real, [still] * len(real.image)).items():
                 if name in self.statistics:
                     self.statistics[name].update_real(features)
         for statistics in self.class_statistics.values():
@@ -272,13 +261,13 @@ class Trainer:
 
         ``still``: for each frame, whether it is a map of a real street. The frames are added to the statistics.
         """
-        samples = _samples(fake, still)
+        samples = frechet_samples(fake, still)
         terms = {name: self.statistics[name](sample) for name, sample in samples.items() if name in self.statistics}
-        for name, of_kind in _OF_CLASSES.items():
+        for name, of_kind in OF_CLASSES.items():
             if name in self.class_statistics and of_kind in still:
                 chosen = [each == of_kind for each in still]
                 classes = fake.classes[torch.tensor(chosen, device=fake.classes.device)]
-                terms[name] = self.class_statistics[name](_select(fake.features, chosen), classes)
+                terms[name] = self.class_statistics[name](select(fake.features, chosen), classes)
         return terms
 
     def accumulate_discriminators(
@@ -422,38 +411,3 @@ class Trainer:
     def resume(self, folder: Path) -> None:
         """Continue from what ``save`` wrote. Raises FileNotFoundError, ValueError."""
         checkpoint.resume(self, folder)
-
-
-#: Samples of crops whose statistics are compared -> the classes of their objects.
-_OBJECTS = {"vehicles": (Channel.VEHICLE,), "people": (Channel.PERSON, Channel.CYCLE)}
-#: Samples that are compared class by class -> whether they are maps of real streets.
-_OF_CLASSES = {"frechet_classes": True, "frechet_town_classes": False}
-
-
-def _frechet_weights(config: TrainConfig) -> dict[str, float]:
-    """Return the weight of the Fréchet distance of each sample: maps of real streets and town frames, each as a whole,
-    class by class, and of crops."""
-    c = config.losses
-    weights = {"frechet": c.frechet, "frechet_town": c.frechet_town}
-    of_objects = {f"{whole}_{kind}": c.frechet_objects for whole in weights for kind in _OBJECTS}
-    return weights | dict.fromkeys(_OF_CLASSES, c.frechet_classes) | of_objects
-
-
-def _samples(batch: DiscriminatorInput, still: list[bool]) -> dict[str, list[Tensor]]:
-    """Return features by sample; ``still``: which images are of maps of real streets; the others are the town's."""
-    samples: dict[str, list[Tensor]] = {}
-    for name, of_kind in (("frechet", True), ("frechet_town", False)):
-        if of_kind not in still:
-            continue
-        samples[name] = _select(batch.features, [each == of_kind for each in still])
-        if (crops := batch.objects) is None:
-            continue
-        for kind, channels in _OBJECTS.items():
-            chosen = [still[each.number] == of_kind and each.channel in channels for each in crops.windows]
-            if any(chosen):
-                samples[f"{name}_{kind}"] = _select(crops.features, chosen)
-    return samples
-
-
-def _select(features: list[Tensor], chosen: list[bool]) -> list[Tensor]:
-    return [feature[torch.tensor(chosen, device=feature.device)] for feature in features]

@@ -26,8 +26,9 @@ from scenarios.engine.script import Script
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
 from scenarios.engine.speed_profiles import DistanceKeeper, Rendezvous, SpeedProfile, SpeedRamp, TimedPath
 from scenarios.language.actions import KeepDistance, Meet, SetSpeed
+from scenarios.language.assertions import Assertion
 from scenarios.language.conditions import Place
-from scenarios.language.schema import Assertion, Step, When, json_schema
+from scenarios.language.schema import Step, When, json_schema
 
 FOLDER = Path(__file__).parents[2] / "scenarios" / "library"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bridge.messages import Chart, Frame
 from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot
-from scenarios.language.schema import Assertion
+from scenarios.language.assertions import Assertion
 
 
 class Event(NamedTuple):

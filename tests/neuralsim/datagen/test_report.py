@@ -13,7 +13,7 @@ from helpers.link_frames import make_frame
 from bridge.messages import Chart
 from neuralsim.datagen.report.page import write_index, write_report
 from neuralsim.datagen.report.track import Track
-from scenarios.language.schema import Assertion
+from scenarios.language.assertions import Assertion
 
 END, HIT = 4.0, 3.0  # s of the drive, and of its collision
 
