@@ -3,14 +3,12 @@ the video and the poster next to them."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 
 from bridge.messages import Chart
 from neuralsim.base.html_pages import render
@@ -55,7 +53,7 @@ def write_report(path: Path, title: str, description: str, result: dict[str, Any
         holes=[(_at(hole.begin, end), _at(hole.end, end), f"{hole.frames} missing at {clock(hole.begin)}")
                for hole in found],
         map=_map(track), video="video.mp4" if "video.mp4" in result["files"] else "",
-        data=Markup(json.dumps(_moving(track), separators=(",", ":")).replace("<", "\\u003c")),
+        data=_moving(track),
         ticks=[(_at(second, end), clock(second).removesuffix(".0")) for second in _seconds(end)],
     )  # fmt: skip
     _write(path, page)

@@ -184,6 +184,18 @@ def test_nuscenes_tables_refer_to_each_other_and_to_files(exported: Path) -> Non
     assert pose[5]["vel"][0] == pytest.approx(5.0, abs=0.3)
 
 
+def test_rerun_reads_its_file(recording: Path, tmp_path: Path) -> None:
+    rerun = pytest.importorskip("rerun", reason='pip install "neuralsim[rerun]" first')
+    assert main(["export-recording", str(recording), "--format", "rerun", "--out", str(tmp_path)]) == 0
+    view = rerun.dataframe.load_recording(tmp_path / "rerun" / "recording.rrd").view(index="simulated", contents="/**")
+    table = view.select().read_all()
+    assert table.num_rows == FRAMES
+    assert table["/speed:Scalar"].to_pylist() == [[5.0]] * FRAMES
+    frame = next(surround_frames(recording)[1])
+    depth = np.array(table["/world/ego/left/depth:ImageBuffer"].to_pylist()[0][0], np.uint8).view(np.float32)
+    assert np.array_equal(depth.reshape(96, 160), frame.shots["left"].planes["depth"])
+
+
 def test_rosbags_reads_the_bag(exported: Path) -> None:
     with AnyReader([exported / "rosbag2"]) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
