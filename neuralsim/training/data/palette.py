@@ -74,8 +74,8 @@ def styles(pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
     over the images of the style.
 
     A data set without images in ``STYLES`` is a style under its own name.
-    ``neuralsim.renderer.weather.weather_style`` adds
-    light that no image shows. Raises ValueError when nothing can be learned from the images.
+    ``neuralsim.renderer.weather.weather_style`` adds light that no image shows. Raises ValueError when nothing can be
+    learned from the images.
     """
     rows, names, sources = [], [], []
     for picture in pictures:
