@@ -75,7 +75,7 @@ def tag_by_name(text: str) -> Tag:
     """
     key = re.sub(r"[\s_-]", "", text).lower()
     if key not in _TAGS_BY_NAME:
-        close = difflib.get_close_matches(key.lower(), _TAGS_BY_NAME, 1)
+        close = difflib.get_close_matches(key, _TAGS_BY_NAME, 1, cutoff=0.75)
         meant = f"did you mean {_TAGS_BY_NAME[close[0]].name.lower()}?" if close else ""
         advice = meant or f"choose {', '.join(tag.name.lower() for tag in Tag)}"
         raise ValueError(f"unknown tag {text!r}: {advice}")

@@ -19,6 +19,11 @@ def preset_values(name: str) -> dict[str, float]:
     return weather_values(getattr(carla.WeatherParameters, name))
 
 
+def preset_weather(name: str) -> carla.WeatherParameters:
+    """Return a preset that may be changed: those of ``carla.WeatherParameters`` are shared by the whole process."""
+    return carla.WeatherParameters(**preset_values(name))
+
+
 class WeatherControl:
     """The weather of ``world``: ``name`` of its preset ("" if it is none), and ``values`` by parameter."""
 
@@ -44,7 +49,7 @@ class WeatherControl:
     def _set(self, preset: str, minutes: int) -> None:
         """Set a preset ("": keep the current weather), with the sun at ``minutes`` after midnight (0: the preset's)."""
         if preset or minutes:
-            parameters = getattr(carla.WeatherParameters, preset) if preset else self._world.get_weather()
+            parameters = preset_weather(preset) if preset else self._world.get_weather()
             if minutes:
                 parameters.sun_azimuth_angle, parameters.sun_altitude_angle = sun_at(minutes)
             self._world.set_weather(parameters)

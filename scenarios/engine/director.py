@@ -22,6 +22,7 @@ from bridge.carla_client.camera_rig import RigSpec, set_sensor_role
 from bridge.carla_client.routing.autopilot import Halt
 from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_client.weather import preset_weather
 from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.instant_steps import StaticProp
 from scenarios.engine.lights import LightSwitch, Signals
@@ -306,7 +307,7 @@ class Director:
         return spawned
 
     def _set_weather(self, world: carla.World, spec: WeatherSpec) -> None:
-        weather = getattr(carla.WeatherParameters, spec.preset) if spec.preset else world.get_weather()
+        weather = preset_weather(spec.preset) if spec.preset else world.get_weather()
         for name in type(spec).model_fields:
             value = getattr(spec, name)
             if name != "preset" and value is not None:

@@ -46,6 +46,7 @@ EXCEPTIONS = {
     "neuralsim/runtimes/tensorrt/engines.py": "tensorrt",
     "neuralsim/runtimes/tensorrt/runtime.py": "tensorrt",
     "neuralsim/bench/gpu/checks.py": "train",
+    "neuralsim/bench/gpu/measures.py": "train",
     "neuralsim/runtimes/onnxruntime_gpu/rtx.py": "rtx",
     "neuralsim/runtimes/torch_.py": "train",
     "neuralsim/runtimes/torch_operators.py": "train",

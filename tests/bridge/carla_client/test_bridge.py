@@ -199,6 +199,7 @@ class TestDriving:
         assert heights[4] < -10.0
         bridge.apply_control(Control(9, preset="WetCloudySunset"))
         sunset = carla.WeatherParameters.WetCloudySunset.sun_altitude_angle
+        assert sunset == pytest.approx(15.0)  # presets are shared by the process: no drive may change them
         assert advance(bridge).weather["sun_altitude_angle"] == pytest.approx(sunset, abs=1e-3)
 
     def test_every_camera_delivers_from_its_mount(self, bridge):

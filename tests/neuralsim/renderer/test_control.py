@@ -188,11 +188,15 @@ def test_every_carla_weather_has_its_light() -> None:
         {name: style[channel] for name, style in of.items()}
         for channel in (Channel.ROAD, Channel.BUILDING, Channel.SKY)
     )
-    for of_class in (road, wall):  # the sun goes down
-        noon, sunset, night = (of_class[f"Clear{time}"].mean() for time in ("Noon", "Sunset", "Night"))
-        assert noon > sunset + 0.05 > night + 0.1
+    low = weather("ClearSunset") | {"sun_altitude_angle": 6.0}
+    evening = weather_style.style_of_weather(low, card.styles, card.default_style)
+    for channel, of_class in ((Channel.ROAD, road), (Channel.BUILDING, wall)):  # the sun goes down
+        noon, night = of_class["ClearNoon"].mean(), of_class["ClearNight"].mean()
+        assert noon > evening[channel].mean() + 0.05 > night + 0.1
+        warmth = {name: colour[0] - colour[2] for name, colour in of_class.items()}
+        assert warmth["ClearSunset"] > warmth["ClearNoon"] + 0.02  # 15 degrees high, it is still bright
     assert sky["ClearNoon"][2] > sky["ClearNoon"][0] + 0.1  # blue by day, red in the evening, white under clouds
-    assert sky["ClearSunset"][0] > sky["ClearSunset"][2] + 0.1
+    assert evening[Channel.SKY][0] > evening[Channel.SKY][2] + 0.1
     assert np.ptp(sky["CloudyNoon"]) < 0.05
     assert road["WetNoon"].mean() < road["ClearNoon"].mean() - 0.1  # wet, but in the same light
     assert (wall["WetNoon"] == wall["ClearNoon"]).all()

@@ -29,7 +29,7 @@ def test_a_shadow_of_the_simulator_is_cast(street: tuple[np.ndarray, np.ndarray,
     before, tag, simulated = street
     image = before.copy()
     follow_shading(image, tag, cv2.resize(simulated, (256, 128), interpolation=cv2.INTER_AREA) if half else simulated)
-    assert image[172:184, 210:290].mean() < 0.6 * before[172:184, 210:290].mean()
+    assert image[172:184, 210:290].mean() < 0.7 * before[172:184, 210:290].mean()
     away = np.s_[200:250, 20:120]
     assert abs(float(image[away].mean()) - float(before[away].mean())) < 3.0
     assert image[away].std() > 0.9 * before[away].std()  # the texture is the generator's

@@ -15,6 +15,7 @@ from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.session import render_loop, renderer_loading
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import AUTO, DriveOptions
+from neuralsim.session.tag_renderer import TagRenderer
 
 
 class Renderer:
@@ -69,7 +70,7 @@ def test_further_cameras_are_chosen_model_the_same_model(
     monkeypatch.setattr(render_loop, "make_renderer", lambda model, *_: model)
     session = DriveSession(DriveOptions(model=requested))
     session.model = zoo.BEST if requested == AUTO else "a name"
-    assert session._renderer_for("rear", street()) == expected
+    assert session._renderer_for("rear", street(), TagRenderer()) == expected
 
 
 def test_the_runtimes_of_all_models_are_measured_before_a_drive_begins(machine: pytest.MonkeyPatch) -> None:
