@@ -257,7 +257,7 @@ def test_a_person_drives(display: str, tmp_path: Path):
         assert hit["speed"] < 20.0
         person.press("Escape")
         held = person.held()  # the menu is open, and the simulation stands
-        for key in ("Down", "Down", "Down", "Return", "Right", "Escape"):  # Cockpit: other units
+        for key in ("Down", "Down", "Down", "Down", "Return", "Right", "Escape"):  # Cockpit: other units
             person.press(key)
         person.press("Escape")
         person.until(lambda line: line["sequence"] > held)
