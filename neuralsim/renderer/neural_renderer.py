@@ -298,7 +298,7 @@ class NeuralRenderer:
         planes, tag = inputs.frame.planes, inputs.tensors["tag"]
         simulated = self._simulator_image(inputs.frame)
         if simulated is not None:
-            ground_shading.follow_shading(image, tag, simulated)
+            ground_shading.follow_shading(image, self._unedited(inputs), simulated)
         if self.card.sharpening:
             sharpen(image, tag, self.card.sharpening)
         remove_specks(image, tag)
@@ -318,6 +318,11 @@ class NeuralRenderer:
             glow.add_glare(image, tag, inputs.frame.camera, now)
             glow.add_glow(image, darkness(weather))
         return image
+
+    def _unedited(self, inputs: FrameInputs) -> np.ndarray:
+        """Return the tags of a frame, 0 where they are edited: there the simulator image shows something else."""
+        tag = inputs.tensors["tag"]
+        return np.where(tag == self._whole(inputs.frame.planes["tag"]), tag, 0) if inputs.remap else tag
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Return the shortest of a few steps at the loaded size, s: what an undisturbed machine needs.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from helpers.frames import street as street_frame
 
 from bridge.tags import Tag
 from neuralsim.renderer.ground_shading import follow_shading
+from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.renderer.remap import Remap
 
 
 @pytest.fixture
@@ -48,3 +51,16 @@ def test_an_image_without_ground_stays(street: tuple[np.ndarray, np.ndarray, np.
     image = before.copy()
     follow_shading(image, np.full_like(tag, Tag.SKY), simulated)
     assert np.array_equal(image, before)
+
+
+def test_ground_that_an_edit_makes_has_no_shadows_of_what_was_there() -> None:
+    frame = street_frame(0, 128, 64)
+    renderer = NeuralRenderer(runtime="onnxruntime", threads=1, guide="picture")
+    renderer.set_remap(Remap.parse("buildings=roads"))
+    renderer.prepare((128, 64))
+    renderer.advance(frame)
+    kept = renderer._unedited(renderer.encode(frame))[:64, :128]
+    was = frame.planes["tag"]
+    assert (was == Tag.BUILDING).any()
+    assert (kept[was == Tag.BUILDING] == 0).all()
+    assert np.array_equal(kept[was != Tag.BUILDING], was[was != Tag.BUILDING])
