@@ -17,6 +17,7 @@ from neuralsim.drive import warp_kernels
 from neuralsim.drive.warp_kernels import BLOCK
 
 _FURTHEST = 1.25  # maximum fraction of the motion between two frames, so that extrapolation ends
+_LONGEST = 0.06  # s of simulated time that is extrapolated: beyond it what was hidden is torn at the image's sides
 _JUMP = 0.5  # s of simulated time between two frames from which they are not continuous
 _ANYWHERE = 1e5  # m, an implausible motion between two frames
 _MOVERS = 255  # maximum number of moving objects; further ones move with the scenery
@@ -54,7 +55,7 @@ class LateWarp:
         if not pixels.shape == out.shape == frame.planes["depth"].shape:
             return False
         try:
-            transforms = _transforms(frame, motion, min(seconds / motion.seconds, _FURTHEST))
+            transforms = _transforms(frame, motion, min(min(seconds, _LONGEST) / motion.seconds, _FURTHEST))
         except np.linalg.LinAlgError:  # an invalid pose
             return False
         if np.abs(transforms).max() > _ANYWHERE:

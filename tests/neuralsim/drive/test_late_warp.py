@@ -105,6 +105,20 @@ def test_extrapolation_is_limited():
     np.testing.assert_array_equal(soon, late)
 
 
+def test_a_slow_machine_extrapolates_no_further_than_a_fast_one():
+    """150 ms from one frame to the next: a whole interval would tear the sides of the image."""
+    warp = LateWarp()
+    (frame, pixels), (after, _) = scene(0.25), scene(0.40)
+    warp.set_frame(frame)
+    warp.set_next_frame(after)
+    soon, late, sooner = (np.zeros_like(pixels) for _ in range(3))
+    warp.warp_into(pixels, 0.03, sooner)
+    warp.warp_into(pixels, 0.06, soon)
+    warp.warp_into(pixels, 0.15, late)
+    np.testing.assert_array_equal(soon, late)
+    assert difference(sooner, soon).mean() > 0.1
+
+
 def test_warping_whole_blocks_is_accurate_and_cheaper(monkeypatch: pytest.MonkeyPatch):
     (frame, pixels), (after, _) = scene(0.25), scene(0.30)
 
