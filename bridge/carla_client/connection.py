@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable
 
@@ -72,6 +71,7 @@ def watch_server(address: str, over: Callable[[], bool]) -> None:
     host, _, port = address.rpartition(":")
     connection = socket.create_connection((host, int(port)), CONNECT_TIMEOUT)
     connection.settimeout(KEEPALIVE_INTERVAL)
+    errors = os.dup(2)  # another thread may have redirected standard error when the server ends (``quiet_library``)
 
     def wait() -> None:
         with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ def watch_server(address: str, over: Callable[[], bool]) -> None:
                     break
         is_unexpected = not over()
         if is_unexpected:
-            print(lost_server_message(address, "it has ended"), file=sys.stderr, flush=True)
+            os.write(errors, f"{lost_server_message(address, 'it has ended')}\n".encode())
         os._exit(int(is_unexpected))  # there is no server left to restore the settings of
 
     threading.Thread(target=wait, name="server", daemon=True).start()

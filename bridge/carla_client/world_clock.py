@@ -21,7 +21,7 @@ STARTUP_TIMEOUT = 90.0  # s per call until the first frame: servers load assets 
 
 
 @contextmanager
-def _quiet_library() -> Iterator[None]:
+def quiet_library() -> Iterator[None]:
     """Drop what CARLA's library writes to standard error: it warns of every step without a fixed length."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -71,7 +71,7 @@ class WorldClock:
     def follow_real_time(self, follow: bool) -> None:
         """Let each step last as long as the real time since the last one, or ``delta`` seconds again."""
         self._step = None if follow else self._delta
-        with _quiet_library():
+        with quiet_library():
             self._apply()
 
     def _apply(self) -> None:

@@ -7,6 +7,7 @@ import threading
 
 import msgpack
 import pytest
+from helpers.bridge_processes import start, wait_for
 
 from bridge import carla_bridge
 from bridge.carla_client import connection
@@ -64,3 +65,24 @@ def test_wrong_usage(wrong):
     with pytest.raises(SystemExit) as ended:
         carla_bridge.main(wrong)
     assert ended.value.code == 2
+
+
+def test_loss_of_the_server_is_reported_while_the_library_is_silenced() -> None:
+    program = (
+        "import sys, time\n"
+        "from bridge.carla_client.connection import watch_server\n"
+        "from bridge.carla_client.world_clock import quiet_library\n"
+        "watch_server(sys.argv[1], lambda: False)\n"
+        "with quiet_library():\n"
+        "    print('silenced', flush=True)\n"
+        "    time.sleep(20.0)\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        bridge = start("-c", program, address, ready=False)
+        peer, _ = server.accept()
+        assert bridge.stdout is not None
+        assert bridge.stdout.readline() == "silenced\n"
+        peer.close()
+        ended = wait_for(bridge)
+    assert (ended.code, ended.errors) == (1, f"lost the CARLA server at {address} (it has ended); start it again\n")
