@@ -163,6 +163,7 @@ def _compile(
         model = core.read_model(graph)
         if size:
             fix_size(model, *size)
+        widen_tables(model)
         best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
         precision = precision or best
         # A pinned thread would wait for its core while simulator or bridge use it and another core is free.
@@ -198,6 +199,20 @@ def fix_size(model: ov.Model, height: int, width: int) -> None:
     shapes = {port: _fixed(port, height, width) for port in model.inputs if port.partial_shape.is_dynamic}
     if shapes:
         model.reshape(shapes)
+
+
+def widen_tables(model: ov.Model) -> None:
+    """Store tables that ``model`` looks values up in as fp32, with the same values.
+
+    Of half-precision tables OpenVINO looks up one value after another in its reference code: a fifth of a step.
+    """
+    for op in model.get_ops():
+        if op.get_type_name() != "Gather":
+            continue
+        convert = op.input_value(0).get_node()
+        table = convert.input_value(0).get_node() if convert.get_type_name() == "Convert" else None
+        if isinstance(table, ov.op.Constant) and table.get_element_type() == ov.Type.f16:
+            op.input(0).replace_source_output(ov.op.Constant(table.data.astype(np.float32)).output(0))
 
 
 def _fixed(port: ov.Output, height: int, width: int) -> list[int]:
