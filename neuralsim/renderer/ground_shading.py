@@ -17,6 +17,7 @@ from bridge.tags import Tag
 
 _SCALE = 4  # px of the image per pixel of the ratio
 _NEAR, _FAR = 1.0, 16.0  # standard deviations of what is compared and of the mean nearby, in pixels of the ratio
+_COARSER = 4  # pixels of the ratio per pixel of that mean
 _STRENGTH = 0.8  # share of the simulator's contrast, as an exponent
 _PATCHES = 0.25  # of the logarithm: smaller differences are those of the surface, not of its light
 _LEAST = 0.4  # of the ratio
@@ -53,17 +54,23 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) ->
         share = (cv2.resize(part * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 200).astype(np.float32)
         if not share.any():
             continue
-        ours, theirs = (_relative(each, share) for each in bright)
+        ours, theirs = cv2.split(_relative(cv2.merge([(each + _FLOOR) * share for each in bright] + [share])))
         beyond = np.log(theirs / ours)
         ratio = np.maximum(np.exp(_STRENGTH * np.minimum(beyond + _PATCHES, 0.0)), _LEAST).astype(np.float32)
         _scale(image[top:], part, ratio)
 
 
-def _relative(bright: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return the brightness nearby over that further around, f32 (h, w), of the pixels of ``share`` alone."""
-    known = (bright + _FLOOR) * share
-    near = cv2.GaussianBlur(known, (0, 0), _NEAR) / np.maximum(cv2.GaussianBlur(share, (0, 0), _NEAR), 1e-3)
-    far = cv2.GaussianBlur(known, (0, 0), _FAR) / np.maximum(cv2.GaussianBlur(share, (0, 0), _FAR), 1e-3)
+def _relative(known: np.ndarray) -> np.ndarray:
+    """Return two brightnesses nearby over those further around, f32 (h, w, 2).
+
+    ``known``: f32 (h, w, 3), both brightnesses where they are known and 0 elsewhere, and 1 where they are known.
+    """
+    height, width = known.shape[:2]
+    near = cv2.GaussianBlur(known, (0, 0), _NEAR)
+    coarse = cv2.resize(known, (-(-width // _COARSER), -(-height // _COARSER)), interpolation=cv2.INTER_AREA)
+    far = cv2.GaussianBlur(coarse, (0, 0), _FAR / _COARSER)
+    far = cv2.resize(far, (width, height), interpolation=cv2.INTER_LINEAR)
+    near, far = (each[..., :2] / np.maximum(each[..., 2:], 1e-3) for each in (near, far))
     return np.asarray(np.maximum(near, 1.0) / np.maximum(far, 1.0))
 
 

@@ -474,11 +474,8 @@ class NeuralRenderer:
         self._session = runtimes.create(self._requested, graph, *self._padded, self._threads, example, self._failed)
         woods.compile_kernels()  # else the first edit of a drive would wait for it
         if self._has_postprocessing:
-            antialiasing.compile_kernels()
-            colour_clamp.compile_kernels()
-            sky.compile_kernels()
-            ground_shading.compile_kernels()
-            glow.compile_kernels()
+            for step in (antialiasing, colour_clamp, sky, ground_shading, fog, glow):
+                step.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

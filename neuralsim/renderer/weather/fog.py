@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
+from numba import njit
 
 from neuralsim.models.classes import Channel
 
@@ -20,7 +20,10 @@ _LEAST = 2e-6  # 1/m, half a grey level a kilometre away: a fog that blends out 
 _LAMPLIT = np.array((19.0, 18.0, 17.0))  # of 255, the least light of dense fog: that of a town's lamps by night
 _DENSE = 2e-3  # 1/m from which fog is dense, such as that of hard rain
 _AIR_LIGHT = 0.85  # of the sky's: the sky is seen through all of the fog, objects in it through a part
-
+_BITS = 15  # of the shares in fixed point
+_HALF = 1 << (_BITS - 1)
+_STEPS = 128  # per unit of k times the distance: half a grey level between one and the next
+_SHARES = np.rint((1 << _BITS) * (1.0 - np.exp(-np.arange(8 * _STEPS) / _STEPS))).astype(np.int32)
 
 NO_FOG: np.ndarray = np.zeros(2)
 
@@ -53,5 +56,25 @@ def apply_fog(image: np.ndarray, depth: np.ndarray, fog: np.ndarray, style: np.n
     air = np.clip(255.0 * _AIR_LIGHT * (style[Channel.SKY] + 0.5), _LAMPLIT * min(k / _DENSE, 1.0), 255.0).astype(
         np.uint8
     )
-    kept = cv2.exp(np.minimum(np.float32(k * start) - np.float32(k) * depth, np.float32(0.0)))
-    cv2.blendLinear(image, np.broadcast_to(air, image.shape).copy(), kept, 1.0 - kept, dst=image)
+    _blend(image, depth, k, start, air, _SHARES)
+
+
+def compile_kernels() -> None:
+    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    depth = np.zeros((1, 1), np.float32)
+    for writable in (True, False):
+        depth.flags.writeable = writable
+        _blend(np.zeros((1, 1, 3), np.uint8), depth, 1.0, 0.0, np.zeros(3, np.uint8), _SHARES)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _blend(image, depth, k, start, air, shares):  # type: ignore[no-untyped-def]
+    """Do what ``apply_fog`` does; ``shares`` of the air in fixed point, by ``k`` times the distance in steps."""
+    scale, offset = np.float32(k * _STEPS), np.float32(-k * start * _STEPS)
+    last = np.float32(len(shares) - 1)
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            share = shares[int(min(max(depth[y, x] * scale + offset, np.float32(0.0)), last))]
+            for c in range(3):
+                value = np.int32(image[y, x, c])
+                image[y, x, c] = np.uint8(value + (((np.int32(air[c]) - value) * share + _HALF) >> _BITS))
