@@ -18,7 +18,7 @@ drive: $(VENV)/.drive
 serve: $(VENV)/.serve
 	@$(BIN)/neuralsim serve $(ARGS)
 
-# Two tests at a time while mypy runs; then, one by one, those that measure time, for which the machine must not be busy.
+# Two tests at a time, one thread of OpenMP each, while mypy runs; then, one by one, those that measure time, for which the machine must not be busy.
 # `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there may be no
 # test of one kind.
 SOME = and not slow
@@ -28,7 +28,7 @@ test-all: SOME =
 test test-all: $(VENV)/.dev ruff
 	@rm -rf "$(CACHE)"
 	$(BIN)/mypy & types=$$!; \
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
 	$(PYTEST) -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 

@@ -20,7 +20,7 @@ import carla, faulthandler, os, queue, sys, time
 import numpy as np
 faulthandler.enable()
 client = carla.Client("127.0.0.1", int(sys.argv[1]))
-client.set_timeout(10.0)
+client.set_timeout(40.0)
 def pixels(image, kind=np.uint8):
     return np.frombuffer(image.raw_data, kind).reshape(image.height, image.width, -1)
 def raises(call, *texts):
@@ -83,7 +83,7 @@ def start_client(port: int, script: str, stdin: int | None = None) -> subprocess
     return subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
+def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> str:
     """Wait for a client; return its output. Fail if the client failed or took too long."""
     try:
         out, error = process.communicate(timeout=timeout)
@@ -95,7 +95,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
     return out
 
 
-def run_client(port: int, script: str, timeout: float = 30.0) -> str:
+def run_client(port: int, script: str, timeout: float = 60.0) -> str:
     return finish(start_client(port, script), timeout)
 
 

@@ -49,7 +49,16 @@ EVERYTHING = {"patches": 1.0, "video": 0.1, "matching": 2.0, "flow": 1.0, "occlu
 
 
 def config(out: Path, **settings: object) -> TrainConfig:
-    small = {"out": str(out), "width": 64, "height": 32, "warmup": 3, "batch": 1, "rollout": 4, "rollout_from": 4}
+    small = {
+        "out": str(out),
+        "width": 64,
+        "height": 32,
+        "warmup": 3,
+        "precision": "fp32",
+        "batch": 1,
+        "rollout": 4,
+        "rollout_from": 4,
+    }
     return run_config(small | settings)
 
 

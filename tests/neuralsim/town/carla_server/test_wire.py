@@ -41,7 +41,7 @@ def test_connect_world_map_and_library(town: TownServer) -> None:
         assert client.get_available_maps() == ["Carla/Maps/oneroad", "Carla/Maps/longroad"]
         client.set_timeout(2.0)  # as CARLA's own examples do
         world = client.get_world()
-        client.set_timeout(10.0)
+        client.set_timeout(40.0)
         town_map = world.get_map()
         assert town_map.name == "Carla/Maps/oneroad" and len(town_map.get_spawn_points()) == 7
         assert town_map.get_spawn_points()[0].location.x == 20.0

@@ -76,7 +76,7 @@ def test_loading_a_world_stalls_everybody_and_resets_everything_if_asked(town: T
         settings.fixed_delta_seconds = 0.04
         world.apply_settings(settings)
         other = carla.Client("127.0.0.1", int(sys.argv[1]))
-        other.set_timeout(10.0)
+        other.set_timeout(40.0)
         there, slowest = other.get_world(), 0.0
         loader = threading.Thread(target=client.reload_world, args=(False,))
         loader.start()
