@@ -21,7 +21,7 @@ import torch
 from neuralsim.bench.gpu import packed
 from neuralsim.bench.gpu.measures import milliseconds, parts, psnr
 from neuralsim.runtimes import cuda_driver, torch_
-from neuralsim.runtimes.interface import ModelSession, RuntimeUnavailable
+from neuralsim.runtimes.interface import ModelSession
 
 LEAST = {"fp32": 45.0, "fp16": 36.0, "bf16": 36.0, "fp16-compiled": 36.0}  # dB
 #: Runtimes that are tried, with the packages that they need besides PyTorch.
@@ -58,11 +58,27 @@ class Machine:
     def runtimes(self) -> dict[str, tuple[str, ...]]:
         return GPU_RUNTIMES if self.device == "cuda" else CPU_RUNTIMES
 
-    def load(self, model: str, runtime: str, width: int, height: int) -> ModelSession:
-        """Return a session, with PyTorch from the pack. Raises Skip, RuntimeUnavailable."""
+    def need(self, runtime: str) -> None:
+        """Raise Skip where what a runtime needs is not installed; other reasons against it are failures."""
         missing = [name for name in self.runtimes.get(runtime, ()) if not find_spec(name)]
         if missing:
             raise Skip(f"{', '.join(missing)} is not installed")
+        name, _, precision = runtime.partition(":")
+        if name == "torch":
+            return
+        from neuralsim.runtimes import loading
+
+        reason = loading.unavailable_reason(name)
+        if name == "onnxruntime" and precision.startswith("cuda"):
+            from neuralsim.runtimes.onnxruntime_gpu import cuda
+
+            reason = cuda.unavailable_reason()
+        if reason.startswith("not installed"):
+            raise Skip(reason)
+
+    def load(self, model: str, runtime: str, width: int, height: int) -> ModelSession:
+        """Return a session, with PyTorch from the pack. Raises Skip, RuntimeUnavailable."""
+        self.need(runtime)
         name, _, precision = runtime.partition(":")
         if name != "torch":
             from neuralsim.runtimes import loading
@@ -392,6 +408,7 @@ def peers(machine: Machine) -> dict[str, Any]:
     width, height = machine.sizes[0]
 
     def of_runtime(runtime: str) -> dict[str, Any]:
+        machine.need(runtime)
         name, _, precision = runtime.partition(":")
         times: dict[str, Any] = {}
         with tempfile.TemporaryDirectory(prefix="neuralsim-peers-") as folder:
@@ -404,10 +421,7 @@ def peers(machine: Machine) -> dict[str, Any]:
                 graph.unlink()
         return times
 
-    try:
-        return each([name for name in machine.runtimes if "compiled" not in name], of_runtime)
-    except RuntimeUnavailable as error:
-        raise Skip(str(error)) from error
+    return each([name for name in machine.runtimes if "compiled" not in name], of_runtime)
 
 
 #: In the order of the page; what takes longest is last.

@@ -33,7 +33,7 @@ Opened = TypeVar("Opened")
 def unavailable_reason() -> str:
     """Return why ONNX Runtime cannot run on CUDA here and what to do, in one line; "" if nothing speaks against it."""
     if PROVIDER not in ort.get_available_providers():
-        return f"this onnxruntime is for processors only: {_REMEDY}"
+        return f"not installed: this onnxruntime is for processors only: {_REMEDY}"
     try:
         cuda_driver.check(cuda_driver.gpu(), _built_for())
     except cuda_driver.NoGpu as error:
