@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pygame
 
-from neuralsim.replay.drive_track import DriveTrack
+from neuralsim.recording.drive_track import DriveTrack
 from neuralsim.window.drawing import AMBER, BLUE, DARK, EDGE, GREEN, RED, SMALL, SOFT, WHITE, Colour, Pen
 
 _STRIP = 34  # px per graph, before scaling

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -19,17 +17,18 @@ from neuralsim import zoo
 from neuralsim.base.log import logger
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.recording import RecordingError
-from neuralsim.recording.holes import describe, holes
+from neuralsim.recording.drive_track import known_events, with_events
+from neuralsim.recording.holes import holes
 from neuralsim.recording.reading.random_access_reader import DamagedChunk, RecordingReader, frame_of
 from neuralsim.renderer.neural_renderer import ModelError, RuntimeUnavailable
 from neuralsim.renderer.remap import Remap, next_remap
 from neuralsim.renderer.views import NAMES, View
 from neuralsim.replay.drive_on import obstacle
-from neuralsim.replay.drive_track import EVENTS, RunLoader, TrackLoader
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.recording_renderer import BRIDGED, PREROLL, RecordingRenderer, default_model, recorded_remap
 from neuralsim.replay.renderer_pool import RendererPool, Selection
 from neuralsim.replay.replay_hud import FIRST_KEYS, ReplayHud
+from neuralsim.replay.track_loaders import RunLoader, TrackLoader
 from neuralsim.session.options import TAGS
 from neuralsim.session.render_loop import DriveError
 from neuralsim.window.overlay_cards import Loading
@@ -96,10 +95,9 @@ class Player:
         self._shown: int | None = None
         self._settled = False  # whether the shown image has a history
         self._dragging = False
-        self._events: list[tuple[float, str, str]] = [(s, kind, EVENTS[kind]) for s, kind in _marks(reader)]
-        gaps = holes([reader.time(number) for number in range(len(reader))])
-        self._events += [(hole.begin, "hole", describe([hole])) for hole in gaps]
-        self.window.hud.timeline.holes = [(hole.begin, hole.end) for hole in gaps]
+        times = [reader.time(number) for number in range(len(reader))]
+        self._events = known_events(reader.path, times)
+        self.window.hud.timeline.holes = [(hole.begin, hole.end) for hole in holes(times)]
         self._track = TrackLoader(reader.path)
         self._ghost = None if options.ghost is None else RunLoader(options.ghost)
         self._shows_ghost = True
@@ -265,8 +263,7 @@ class Player:
         return guess
 
     def _note_events(self) -> None:
-        """Put the known events on the timeline, in order."""
-        self._events.sort()
+        """Put the known events on the timeline."""
         self.window.hud.timeline.marks = [(s, kind) for s, kind, _ in self._events if kind != "hole"]
 
     def _take_track(self) -> None:
@@ -275,8 +272,7 @@ class Player:
         if track is None or line.track is not None:
             return
         line.track = track
-        known = {kind for _, kind, _ in self._events}  # by result.json, which has more of them
-        self._events += [event for event in track.events if event[1] not in known]
+        self._events = with_events(self._events, track)
         self._note_events()
 
     def _jump(self, sign: int) -> None:
@@ -429,13 +425,3 @@ def _after(current: _Name, names: Sequence[_Name]) -> list[_Name]:
     """Return all other names in turn, beginning after the current one."""
     start = names.index(current) + 1 if current in names else 0
     return [name for name in (*names[start:], *names[:start]) if name != current]
-
-
-def _marks(reader: RecordingReader) -> list[tuple[float, str]]:
-    """Return the collisions and lane invasions in ``result.json`` next to the recording, as (s, kind)."""
-    try:
-        result = json.loads(Path(reader.path.with_name("result.json")).read_text(encoding="utf-8"))
-        marks = [(float(event["time"]), "collision") for event in result.get("collisions", ())]
-        return marks + [(float(event["time"]), "lane") for event in result.get("lane_invasions", ())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []

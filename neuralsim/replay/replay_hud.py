@@ -8,7 +8,7 @@ import pygame
 
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.keys import VIEW_KEYS
-from neuralsim.replay.drive_track import DriveTrack
+from neuralsim.recording.drive_track import DriveTrack
 from neuralsim.replay.graphs import MARKS, Graphs
 from neuralsim.window.drawing import AMBER, BLUE, MARGIN, SMALL, SOFT, WHITE, Colour
 from neuralsim.window.hud import Hud

@@ -21,6 +21,7 @@ from helpers.command import neuralsim
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
+from bridge.tags import Tag
 from neuralsim.cli import main
 from neuralsim.datagen import run as datagen_run
 from neuralsim.datagen import scripted_drive
@@ -203,6 +204,29 @@ def test_index_is_a_table_and_poses_are_in_kittis_format(recorded):
     assert np.allclose(poses[30], line["camera"][:12], atol=1e-5)
     calibration = json.loads((frames / "calibration.json").read_text(encoding="utf-8"))
     assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
+
+
+def test_the_painter_follows_changes_of_the_weather(tmp_path: Path):
+    """After a change to night, sky, road and houses are as dark as in the same drive that began at night."""
+    night = SHORT.replace("seed: 4", "seed: 4\nweather: {preset: ClearNight}")
+    change = "weather: {preset: ClearNoon}\nchanges: [{when: {time: 0.5}, weather: {preset: ClearNight}}]"
+    (tmp_path / "night.yaml").write_text(night, encoding="utf-8")
+    (tmp_path / "change.yaml").write_text(night.replace("weather: {preset: ClearNight}", change), encoding="utf-8")
+    scenarios, out = (tmp_path / "night.yaml", tmp_path / "change.yaml"), tmp_path / "out"
+    done = neuralsim("record", *scenarios, "--out", out, "--planes", "tag,neural", timeout=600)
+    assert done.returncode == 0, done.stderr
+    begin, changed = (_brightness(out / "change/recording.mcap", k) for k in (0, -1))
+    dark = _brightness(out / "night/recording.mcap", -1)
+    for tag in (Tag.SKY, Tag.ROAD, Tag.BUILDING):
+        assert changed[tag] < 0.7 * begin[tag]
+        assert changed[tag] == pytest.approx(dark[tag], rel=0.2)
+
+
+def _brightness(path: Path, number: int) -> dict[int, float]:
+    """Return the mean of the generated image, 0 to 255, over the pixels of each tag in one frame of a recording."""
+    frame = list(McapRecording(path).frames())[number]
+    image = frame.image("neural")
+    return {int(tag): float(image[frame.planes["tag"] == tag].mean()) for tag in np.unique(frame.planes["tag"])}
 
 
 @pytest.mark.slow

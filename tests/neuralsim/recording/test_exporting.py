@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pycocotools.mask
 import pytest
+from helpers.recordings import numbered_frame
 from rosbags.highlevel import AnyReader
 
 from bridge.messages import Frame, MovingObject
@@ -184,16 +186,56 @@ def test_nuscenes_tables_refer_to_each_other_and_to_files(exported: Path) -> Non
     assert pose[5]["vel"][0] == pytest.approx(5.0, abs=0.3)
 
 
+def _rerun_columns(path: Path, blueprint: bool = False) -> dict[str, list[Any]]:
+    """Return entity:component -> its rows in order of logging, as Rerun's reader finds them; also of the layout."""
+    chunks = pytest.importorskip("rerun.chunk", reason='pip install "neuralsim[rerun]" first')
+    reader = chunks.RrdReader(path)
+    columns: dict[str, list[Any]] = {}
+    for chunk in reader.stream(store=(reader.blueprints() if blueprint else reader.recordings())[0]):
+        rows = chunk.to_record_batch()
+        for name in set(rows.schema.names) - {"log_time", "log_tick", "simulated"}:
+            columns.setdefault(f"{chunk.entity_path}:{name.split(':')[-1]}", []).extend(rows.column(name).to_pylist())
+    return columns
+
+
 def test_rerun_reads_its_file(recording: Path, tmp_path: Path) -> None:
-    rerun = pytest.importorskip("rerun", reason='pip install "neuralsim[rerun]" first')
+    pytest.importorskip("rerun", reason='pip install "neuralsim[rerun]" first')
     assert main(["export-recording", str(recording), "--format", "rerun", "--out", str(tmp_path)]) == 0
-    view = rerun.dataframe.load_recording(tmp_path / "rerun" / "recording.rrd").view(index="simulated", contents="/**")
-    table = view.select().read_all()
-    assert table.num_rows == FRAMES
-    assert table["/speed:Scalar"].to_pylist() == [[5.0]] * FRAMES
+    table = _rerun_columns(tmp_path / "rerun" / "recording.rrd")
+    assert table["/speed:scalars"] == [[5.0]] * FRAMES
     frame = next(surround_frames(recording)[1])
-    depth = np.array(table["/world/ego/left/depth:ImageBuffer"].to_pylist()[0][0], np.uint8).view(np.float32)
+    depth = np.array(table["/world/ego/left/depth:buffer"][0][0], np.uint8).view(np.float32)
     assert np.array_equal(depth.reshape(96, 160), frame.shots["left"].planes["depth"])
+
+
+def test_reruns_layout_shows_what_the_replay_shows(tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason='pip install "neuralsim[rerun]" first')
+    writer = McapWriter(tmp_path / "r.mcap", ("tag", "depth", "neural"), {"fps": "20", "scenario": "made"})
+    for k in [*range(10), *range(30, 40)]:  # a second is missing
+        frame, image = numbered_frame(k)
+        frame.ego.speed, frame.ego.collisions = float(k), int(k >= 35)
+        assert writer.write(frame, image)
+    writer.close()
+    assert main(["export-recording", str(tmp_path / "r.mcap"), "--format", "rerun", "--out", str(tmp_path)]) == 0
+    table = _rerun_columns(tmp_path / "rerun/recording.rrd")
+    assert table["/events/hole:text"] == [["20 frames missing: 0:00.5 to 0:01.5"]]
+    assert table["/events/collision:text"] == [["Collision 1"]]
+    assert table["/events/collision:scalars"] == [[pytest.approx(35.0)]], "on the curve of the speed"
+    layout = _rerun_columns(tmp_path / "rerun/recording.rrd", blueprint=True)
+    assert layout["/time_panel:timeline"] == [["simulated"]]
+    views = {key.split(":")[0] for key in layout if key.startswith("/view/") and key.endswith(":class_identifier")}
+    shown: dict[str, set[str]] = {}
+    for view in views:
+        (kind,), (origin,) = layout[f"{view}:class_identifier"][0], layout[f"{view}:space_origin"][0]
+        for query in layout[f"{view}/ViewContents:query"][0]:
+            pattern = query.replace("$origin", origin).replace("**", "*")
+            found = {key.split(":")[0] for key in table if fnmatch(key.split(":")[0], pattern)}
+            assert found, (kind, query)
+            shown.setdefault(kind, set()).update(found)
+    assert "/world/ego/front/image" in shown["2D"]
+    curves = {"/speed", "/controls/throttle", "/controls/brake", "/controls/steer", "/events/collision", "/events/hole"}
+    assert curves <= shown["TimeSeries"]
+    assert {"/events/collision", "/events/hole"} <= shown["TextLog"]
 
 
 def test_rosbags_reads_the_bag(exported: Path) -> None:
