@@ -151,6 +151,20 @@ class CameraRig:
             self._spawned[kind] = self._spawn(kind)
             self._sensors[kind] = _Sensor(self._spawned[kind])
 
+    def is_complete(self) -> bool:
+        """Return whether the server still has all selected sensors; another client may destroy them."""
+        return not self._destroyed()
+
+    def restore(self) -> None:
+        """Spawn the sensors again that the server no longer has."""
+        for kind in self._destroyed():
+            self._spawned[kind] = self._spawn(kind)
+            self._sensors[kind] = _Sensor(self._spawned[kind])
+
+    def _destroyed(self) -> list[str]:
+        snapshot = self._world.get_snapshot()  # an actor that another client destroys goes on saying that it is alive
+        return [kind for kind, sensor in self._sensors.items() if not snapshot.has_actor(sensor.actor.id)]
+
     def is_delivering(self) -> bool:
         """Return whether all selected sensors have delivered an image."""
         return all(sensor.is_delivering for sensor in self._sensors.values())

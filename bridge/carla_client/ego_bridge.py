@@ -35,6 +35,7 @@ from bridge.messages import Control, Ego, Frame, Lights
 from bridge.weather import needs_headlamps
 
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some frames may be skipped
+CAMERA_NOTICE = "Another program removed a camera of this drive; it is back"
 CLOSE_TIMEOUT = 10.0  # s per call while closing: a server left synchronous seems to hang
 BRAKE_LIGHT_FROM = 0.02  # position of the brake pedal that turns the brake lights on
 SPAWN_CLEARANCE = 10.0  # m, Manhattan distance to other road users at a respawn
@@ -202,14 +203,17 @@ class CarlaBridge:
     def tick(self) -> Frame:
         """Advance the simulation by one step and return its frame; the planes are valid until the next call.
 
-        One more step where another client had turned rendering off, so that the first has no images.
+        Further steps where another client had turned rendering off or destroyed a camera: the first has no images.
         """
         try:
             return self._tick()
         except SensorTimeout:
-            if not self._clock.turn_rendering_on():
+            if self._clock.turn_rendering_on():
+                self.notify(NOTICE)
+            elif self._sensors.restore(self._clock):
+                self.notify(CAMERA_NOTICE)
+            else:
                 raise
-            self.notify(NOTICE)
             return self._tick()
 
     def _tick(self) -> Frame:

@@ -88,9 +88,25 @@ class SensorRigs:
         raise BridgeError("the server's cameras send nothing: is the port after its RPC port (2001) closed?")
 
     def gather(self, frame: int, is_hopeless: Callable[[], bool]) -> Images:
-        """Return the images of tick ``frame``. Raises ``SensorTimeout``, early if ``is_hopeless``."""
-        rigs = self._rigs().items()
-        return {view: rig.gather(frame, CALL_TIMEOUT, is_hopeless=is_hopeless) for view, rig in rigs}
+        """Return the images of tick ``frame``. Raises ``SensorTimeout``, early if ``is_hopeless`` or one is gone."""
+
+        def of(rig: CameraRig) -> dict[str, Any]:
+            return rig.gather(frame, CALL_TIMEOUT, is_hopeless=lambda: is_hopeless() or not rig.is_complete())
+
+        return {view: of(rig) for view, rig in self._rigs().items()}
+
+    def restore(self, clock: WorldClock) -> bool:
+        """Spawn what another client has destroyed again, ticking until it delivers; return whether anything was."""
+        incomplete = [rig for rig in self._rigs().values() if not rig.is_complete()]
+        for rig in incomplete:
+            rig.restore()
+        for _ in range(MAX_WARM_UP_TICKS):
+            if all(rig.is_delivering() for rig in incomplete):
+                break
+            frame = clock.tick(CALL_TIMEOUT)
+            for rig in incomplete:
+                rig.gather(frame, CALL_TIMEOUT, FIRST_IMAGE_TIMEOUT)
+        return bool(incomplete)
 
     def decode(self, view: str, images: Images) -> tuple[Camera, dict[str, np.ndarray]]:
         """Return camera and planes of a view, which are valid until the next call and lack ``add_motion``."""

@@ -21,7 +21,7 @@ from helpers.bridge_processes import TRUE_FLOW, advance, end, start, start_bridg
 
 from bridge.carla_client.camera_rig import SENSOR_ROLE, CameraRig, RigSpec
 from bridge.carla_client.connection import connect
-from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
+from bridge.carla_client.ego_bridge import CAMERA_NOTICE, BridgeSettings, CarlaBridge
 from bridge.carla_client.world_clock import NOTICE
 from bridge.messages import Control, Frame
 from bridge.process.lifetime import BridgeError
@@ -203,6 +203,28 @@ def test_rendering_that_another_client_turns_off_is_turned_on_again(town: str) -
         assert frame.notice == NOTICE
         assert frame.planes["tag"].any()
         assert not world.get_settings().no_rendering_mode
+    assert asynchronous(town)
+
+
+@pytest.mark.parametrize("view", ["", "left"])
+def test_a_camera_that_another_client_destroys_is_spawned_again(town: str, view: str) -> None:
+    """As ``PythonAPI/util`` and cleaning scripts do with all sensors."""
+    left = RigSpec((64, 32), 90.0, carla.Transform(carla.Location(0.0, -0.8, 1.5), carla.Rotation(yaw=-60.0)))
+    with CarlaBridge(connect(town), BridgeSettings((64, 32), more_cameras={"left": left})) as bridge:
+        before = advance(bridge, 3)
+        rig = bridge._sensors._rigs()[view]
+        other = connect(town).get_world()
+        for actor in rig.actors:
+            assert other.get_actor(actor.id).destroy()
+        begun = time.monotonic()
+        frame = advance(bridge)
+        assert time.monotonic() - begun < 10.0, "not the timeout of a camera that is lost"
+        assert frame.notice == CAMERA_NOTICE
+        assert frame.planes["tag"].any()
+        assert frame.sequence > before.sequence
+        assert advance(bridge, 3).planes["depth"].any()
+        mine = [actor for actor in other.get_actors().filter("sensor.camera.*") if actor.parent]
+        assert len(mine) == sum(len(each.actors) for each in bridge._sensors._rigs().values())
     assert asynchronous(town)
 
 

@@ -247,6 +247,7 @@ def test_a_drives_town_is_strict_on_request():
     assert [town_options(DriveOptions(strict=each)).strict for each in (False, True)] == [False, True]
 
 
+@pytest.mark.alone
 def test_kill_9_leaves_a_playable_recording_and_no_orphans(tmp_path: Path):
     driven = Driven(tmp_path, "--size", "256x128", "--record", "d.mp4")
     driven.wait_for_frames(75)
@@ -258,6 +259,7 @@ def test_kill_9_leaves_a_playable_recording_and_no_orphans(tmp_path: Path):
     assert len(decoded(tmp_path / "d.mp4")) >= 30
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_everything_within_two_seconds(tmp_path: Path, number: signal.Signals):
     driven = Driven(tmp_path, "--size", "256x128", "--record", "d.mp4", "--report", "r.json")
