@@ -1,6 +1,6 @@
 """Surface planes for the generator, from the engine's planes: instance edges, sketch and tint.
 
-In training, sketch and tint are taken from real pictures (``training/conditioning.py``). Here they are functions of
+In training, sketch and tint are taken from real images (``training/data/conditioning.py``). Here they are functions of
 the surface point: the same wall has the same windows and colour from everywhere and on every return, at no cost
 in memory. Where there is a ``guide`` to what things look like (``neuralsim/guide``), it is followed instead.
 Everything is plain tensor arithmetic, exported inside the model's one graph; coordinates stay fp32.
