@@ -237,6 +237,7 @@ class TownServer:
             self._master = connection if settings.synchronous_mode else None
             if settings.synchronous_mode and self.world.time == 0.0:  # however many ticks it has been idle
                 self.world.frame += -self.world.frame % FIRST_FRAME_MULTIPLE
+                self._publish_snapshot(self.delta)  # for which the client waits up to a second
             (self._clock.pause if settings.synchronous_mode else self._clock.resume)()
             frame = int(self.world.frame)
         self._notify_ticked()

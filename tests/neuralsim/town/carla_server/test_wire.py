@@ -454,3 +454,16 @@ def test_the_trees_for_rays_are_built_with_the_first_sensor_that_casts_some() ->
         assert not built.wait(0.3)
         server.sensing.add(server.world.spawn("sensor.lidar.ray_cast", {}, Transform(z=2.0)))
         assert built.wait(20.0)
+
+
+def test_first_client_in_synchronous_mode_gets_the_snapshot_of_its_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CARLA's client waits for it in ``apply_settings``, a second at most (``Simulator.cpp``, ``SynchronizeFrame``)."""
+    with serving(TownServer(OneRoad, "oneroad", ["oneroad"], port=0)) as town:
+        published: list[int] = []
+        publish = town.streams.publish
+        monkeypatch.setattr(
+            town.streams, "publish", lambda stream, *a, **k: (published.append(stream), publish(stream, *a, **k))
+        )
+        client = RawClient(town.port)
+        client.call("set_episode_settings", [True, False, [True, 0.05], True, 0.01, 10, 0.0, True, 3e3, 2e3, True])
+        assert town.snapshots in published
