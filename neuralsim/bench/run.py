@@ -31,7 +31,7 @@ from neuralsim.bench.options import (
 )
 from neuralsim.bench.report import budget, compare, docs_tables, tables, trace
 from neuralsim.bench.report.html_page import render_page
-from neuralsim.bench.report.results import summarise
+from neuralsim.bench.report.latency_figures import summarise
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 

@@ -15,7 +15,7 @@ from bridge.size import Size
 from neuralsim.bench.cells import Cell
 from neuralsim.bench.fault_injection import FaultInjection, delayed_stage, is_unaffected
 from neuralsim.bench.measurement import Job
-from neuralsim.bench.report.results import LATENCY, columns, values
+from neuralsim.bench.report.latency_figures import LATENCY, columns, values
 from neuralsim.bench.report.statistics import draw, interval, quantile
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS

@@ -12,7 +12,7 @@ from math import atan
 from typing import Protocol
 
 from bridge.messages import Control, Lights
-from neuralsim.drive.keys import CAMERAS, LOOKS
+from neuralsim.drive.key_bindings import CAMERAS, LOOKS
 
 _THROTTLE_RATE = 5.0  # per second while pressed; manual_control: 0.1 per frame at 60 Hz
 _BRAKE_RATE = 8.0

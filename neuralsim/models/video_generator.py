@@ -20,7 +20,7 @@ from neuralsim.models.blending import SHARPEN, clip_history, sharpened, weight_o
 from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow_head import fill
 from neuralsim.models.generator import Generator
-from neuralsim.models.surface import Surface
+from neuralsim.models.input_planes import Surface
 from neuralsim.models.warp import reproject
 
 

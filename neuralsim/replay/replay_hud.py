@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pygame
 
 from neuralsim.drive.interactive_drive import HudState
-from neuralsim.drive.keys import VIEW_KEYS
+from neuralsim.drive.key_bindings import VIEW_KEYS
 from neuralsim.recording.drive_track import DriveTrack
 from neuralsim.replay.graphs import MARKS, Graphs
 from neuralsim.window.drawing import AMBER, BLUE, MARGIN, SMALL, SOFT, WHITE, Colour
@@ -15,7 +15,7 @@ from neuralsim.window.hud import Hud
 
 _NARROW = 420  # px, before scaling: least width of a timeline next to the instruments; else it is above them
 
-#: Content of the help overlay, as ``neuralsim.drive.keys.HELP``.
+#: Content of the help overlay, as ``neuralsim.drive.key_bindings.HELP``.
 HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
     (
         "Time",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bridge.link.driver_arbitration import DRIVER_WAITS, SILENCE_TIMEOUT, TAKEN_OVER, DriverArbiter
 from bridge.messages import Control
 from neuralsim.drive.driver_input import Analogue, DriverInput
-from neuralsim.drive.keys import ACTIONS, HELD, PEDALS
+from neuralsim.drive.key_bindings import ACTIONS, HELD, PEDALS
 from neuralsim.drive.task_control import COMMANDS as TASK_COMMANDS
 from neuralsim.drive.task_control import TASKS
 from neuralsim.serve.page_messages import Driving

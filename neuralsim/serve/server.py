@@ -22,7 +22,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from neuralsim.base.failure import reason
-from neuralsim.drive.keys import HELP, KEYS
+from neuralsim.drive.key_bindings import HELP, KEYS
 from neuralsim.serve import page_messages
 from neuralsim.serve.access import HEADERS, Role, Tokens, is_own_host, is_own_page
 from neuralsim.serve.encoding import Encoded, EncodingThread, JpegEncoder, PageImage, VideoEncoder

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neuralsim import zoo
 from neuralsim.models.generator import SIZES, Generator
-from neuralsim.models.surface import rows_of_classes
+from neuralsim.models.input_planes import rows_of_classes
 
 _HALVED = "_fp16"  # suffix from neuralsim.models.onnx_export.halve_weights
 _PREFIX, _OLD_PREFIX = "generator.", "painter."  # of the generator's tensors, now and in older graphs

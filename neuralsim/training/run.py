@@ -15,7 +15,7 @@ from neuralsim.base.progress import ProgressLine
 from neuralsim.imaging.image_files import ImageError
 from neuralsim.models import onnx_export
 from neuralsim.models.generator import Generator, GeneratorConfig
-from neuralsim.models.surface import Surface
+from neuralsim.models.input_planes import Surface
 from neuralsim.models.video_generator import GeneratorGraph
 from neuralsim.training import distributed
 from neuralsim.training.checkpoint import STATE, about

@@ -13,7 +13,7 @@ import pygame
 
 from bridge.messages import Frame, Lights
 from neuralsim.drive.interactive_drive import HudState
-from neuralsim.drive.keys import HELP
+from neuralsim.drive.key_bindings import HELP
 from neuralsim.drive.time_ratio import SLOW
 from neuralsim.window import hud_details
 from neuralsim.window.cockpit import task_overlay

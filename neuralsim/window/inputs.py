@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pygame
 
 from neuralsim.drive.driver_input import Analogue, Axes, DriverInput, dead_zone
-from neuralsim.drive.keys import HELD, KEYS, PEDALS
+from neuralsim.drive.key_bindings import HELD, KEYS, PEDALS
 from neuralsim.renderer.views import View
 
 #: pygame's names of keys that browsers name differently.

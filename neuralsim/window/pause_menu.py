@@ -8,7 +8,7 @@ import pygame
 
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.interactive_drive import InteractiveDrive
-from neuralsim.drive.keys import ACTIONS
+from neuralsim.drive.key_bindings import ACTIONS
 from neuralsim.drive.menu_choices import GHOST, LATE_WARP, REVERSING_VIEW, UNITS, Choice, picture_choices, switch
 from neuralsim.drive.task_control import task_items
 from neuralsim.window.calibration import Calibration

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.messages import STAMPS
 from neuralsim.bench.cells import Cell, Link
-from neuralsim.bench.report.results import summarise
+from neuralsim.bench.report.latency_figures import summarise
 from neuralsim.bench.report.statistics import summary
 from neuralsim.session.metrics import STAGES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.bench.report.results import FRAME, LATENCY, PHOTON, columns, gathered
+from neuralsim.bench.report.latency_figures import FRAME, LATENCY, PHOTON, columns, gathered
 from neuralsim.bench.report.statistics import Difference, difference, paired_difference, quantile
 from neuralsim.session.metrics import STAGES
 

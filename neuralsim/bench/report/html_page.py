@@ -10,7 +10,7 @@ import numpy as np
 from neuralsim.base.extras import remedy
 from neuralsim.base.html_pages import render
 from neuralsim.bench.report import tables
-from neuralsim.bench.report.results import LATENCY, PHOTON, values
+from neuralsim.bench.report.latency_figures import LATENCY, PHOTON, values
 from neuralsim.session.metrics import STAGES
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")

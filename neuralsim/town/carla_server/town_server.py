@@ -26,7 +26,7 @@ from neuralsim.town.carla_server.compat.strictness import ASYNCHRONOUS, FRAME_TI
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
 from neuralsim.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
-from neuralsim.town.carla_server.sensing import Sensing
+from neuralsim.town.carla_server.sensor_scheduler import Sensing
 from neuralsim.town.carla_server.static_scene import StaticScene
 from neuralsim.town.carla_server.streams import StreamServer
 from neuralsim.town.carla_server.vehicle_commands import VehicleCommands

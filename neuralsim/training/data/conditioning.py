@@ -3,7 +3,7 @@
 A label map alone does not say where a façade has its windows or what colour a car has: a generator that has to guess
 renders the average. So in training the images themselves provide it, coarsely: a *sketch* (where it is darker or
 brighter than its surroundings) and a *tint* (the mean colour of each object and surface). In the simulator both come
-from the surface itself (``neuralsim/models/surface.py``): then the output is attached to the surface too.
+from the surface itself (``neuralsim/models/input_planes.py``): then the output is attached to the surface too.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from neuralsim.guide.exemplar_guide import Atlas, ExemplarGuide
 from neuralsim.imaging.object_tracker import ObjectTracker
 from neuralsim.imaging.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
-from neuralsim.models.surface import Surface
+from neuralsim.models.input_planes import Surface
 from neuralsim.offline.options import RenderOptions
 from neuralsim.training.data.conditioning import MAX_ZOOM, Picture
 from neuralsim.training.data.datasets import Pictures

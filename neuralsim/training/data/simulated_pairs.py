@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from bridge.messages import Frame
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
-from neuralsim.models.surface import Surface
+from neuralsim.models.input_planes import Surface
 from neuralsim.models.visibility import still_visible
 from neuralsim.town.town_drive import TownDrive
 from neuralsim.training.data.clips import Clip, halved

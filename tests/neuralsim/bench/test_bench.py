@@ -15,7 +15,7 @@ from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import BenchOptions, whole_matrix
 from neuralsim.bench.report import compare, docs_tables, tables, trace
 from neuralsim.bench.report.budget import Budget
-from neuralsim.bench.report.results import summarise, values
+from neuralsim.bench.report.latency_figures import summarise, values
 from neuralsim.bench.report.statistics import difference, paired_difference, quantile, summary
 from neuralsim.session.metrics import STAGES
 

@@ -23,7 +23,7 @@ from neuralsim.bench.measured_drive import _window_drive
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import browser_command
 from neuralsim.bench.report import tables
-from neuralsim.bench.report.results import summarise, values
+from neuralsim.bench.report.latency_figures import summarise, values
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 

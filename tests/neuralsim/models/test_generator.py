@@ -15,7 +15,7 @@ from neuralsim import runtimes  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS  # noqa: E402
 from neuralsim.models.generator import SIZES, Generator, upsample  # noqa: E402
-from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.models.video_generator import GeneratorGraph  # noqa: E402
 from neuralsim.models.warp import reproject, sampling_grid  # noqa: E402
 from neuralsim.training.pretrained import load_weights  # noqa: E402

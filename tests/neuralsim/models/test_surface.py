@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neuralsim.models.surface import Surface
+from neuralsim.models.input_planes import Surface
 
 
 def test_a_step_to_another_surface_does_not_turn_the_rim_of_this_one() -> None:

@@ -17,7 +17,7 @@ from neuralsim import cli, runtimes  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Generator, GeneratorConfig  # noqa: E402
-from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.models.video_generator import GeneratorGraph, RecurrenceStep, VideoGenerator, no_past  # noqa: E402
 
 SMALL = GeneratorConfig(

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
-from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.training.data.conditioning import LUMA, Picture  # noqa: E402
 from neuralsim.training.data.palette import PAINTS, palettes  # noqa: E402
 

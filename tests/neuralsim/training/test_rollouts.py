@@ -19,7 +19,7 @@ from neuralsim.imaging.image_files import ImageError  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noqa: E402
 from neuralsim.models.generator import GeneratorConfig  # noqa: E402
-from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.models.video_generator import RecurrenceStep  # noqa: E402
 from neuralsim.renderer.sharpening import sharpen  # noqa: E402
 from neuralsim.town.town_drive import TownDrive  # noqa: E402

@@ -20,7 +20,7 @@ from neuralsim import cli, zoo  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
 from neuralsim.models.classes import CHANNELS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Generator  # noqa: E402
-from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.models.video_generator import GeneratorGraph  # noqa: E402
 from neuralsim.training.data.conditioning import Picture  # noqa: E402
 from neuralsim.training.data.map_pairs import map_pair  # noqa: E402

@@ -25,7 +25,7 @@ from helpers.training import SMALL, SyntheticSource, equal, picture, run_config,
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from neuralsim.models.classes import Channel  # noqa: E402
-from neuralsim.models.surface import Surface  # noqa: E402
+from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.town.town_drive import TownDrive  # noqa: E402
 from neuralsim.training.checkpoint import about  # noqa: E402
 from neuralsim.training.config import FLAT, Source, TrainConfig  # noqa: E402

@@ -17,7 +17,7 @@ from bridge.size import Size
 from neuralsim.drive import settings
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.interactive_drive import HudState
-from neuralsim.drive.keys import HELP
+from neuralsim.drive.key_bindings import HELP
 from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
 from neuralsim.town.assets.prop_meshes import traffic_light_bulbs

@@ -15,7 +15,7 @@ from helpers.frames import rendered
 from bridge.messages import Lights
 from neuralsim.drive import driver_input as driving
 from neuralsim.drive.driver_input import approach, dead_zone
-from neuralsim.drive.keys import HELP
+from neuralsim.drive.key_bindings import HELP
 from neuralsim.renderer.views import View
 from neuralsim.window import inputs
 from neuralsim.window.calibration import Calibration

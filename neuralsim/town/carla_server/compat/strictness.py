@@ -16,7 +16,7 @@ In this module:
   in its title, but its figures are those of the flow.
 * Blueprints lack the attributes that only the town's have.
 
-In ``town_server`` and ``sensing``:
+In ``town_server`` and ``sensor_scheduler``:
 
 * The mode and the other settings outlive the client that set them (``Game/CarlaEngine.cpp``, ``OnPreTick``: the loop
   waits for a tick cue from any client; carla PR 9450 changes this after 0.9.16). A new episode keeps them as well

@@ -14,7 +14,8 @@ from helpers.wire_client import empty_town, run_client
 from bridge.tags import Tag
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.compat.event_camera import EVENT, EventCamera
-from neuralsim.town.carla_server.compat.instruments import INSTRUMENTS, SemanticLidar
+from neuralsim.town.carla_server.compat.instruments import INSTRUMENTS
+from neuralsim.town.carla_server.compat.lidar_radar import SemanticLidar
 from neuralsim.town.carla_server.compat.sensor_interface import Cast, Instrument
 from neuralsim.town.carla_server.compat.v2x import Airwaves
 from neuralsim.town.core.types import Actor, Transform, VehicleControl
