@@ -173,8 +173,8 @@ def pass_messages(source, sink, buffer, is_hiding):  # type: ignore[no-untyped-d
     left = 0  # bytes of the message that the subscriber is getting
     while True:
         most = len(buffer) - 2 * _LENGTH  # there is room for the rest of a length
-        wanted = min(left, most) if left else most
-        count = _recv(source, buffer.ctypes, wanted, 0)
+        size = min(left, most) if left else most
+        count = _recv(source, buffer.ctypes, size, 0)
         if count <= 0:
             return 0
         if not left and is_hiding[0]:
