@@ -53,6 +53,7 @@ EXCEPTIONS = {
     "neuralsim/datagen/cluster.py": "cluster",
     "neuralsim/recording/exporting/rosbag2.py": "export",
     "neuralsim/recording/exporting/rerun_.py": "rerun",
+    "neuralsim/recording/exporting/rerun_layout.py": "rerun",
     "neuralsim/evaluation/stability.py": "train",
     "research/train_segmenter.py": "train",
     "research/transfer/__main__.py": "train",
