@@ -62,6 +62,7 @@ class TrueMotion:
         return self.rig.decode(images)[1] if len(images) == 3 else {}
 
 
+@pytest.mark.slow
 def test_motion_from_poses_is_the_towns_own(town: str) -> None:
     """Mean errors at 512x256, over drives until enough has moved by itself."""
     error: dict[str, float] = defaultdict(float)

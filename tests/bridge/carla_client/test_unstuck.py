@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bridge.carla_client.routing.autopilot import Pedals
 from bridge.carla_client.routing.unstuck import ATTEMPTS, Unstuck
@@ -41,6 +42,7 @@ def test_a_respawn_is_offered_to_a_driver_who_presses_the_throttle_in_vain():
     assert not any(Stuck().update(Ego(throttle=1.0, speed=5.0), 0.1 * k) for k in range(100))
 
 
+@pytest.mark.slow
 def test_a_jam_behind_a_car_that_blocks_a_junction_dissolves():
     """The ego stands across a junction for five minutes of dense traffic: nobody else stands there for two."""
     world = World("oldtown", seed=2, vehicles=40, walkers=10)

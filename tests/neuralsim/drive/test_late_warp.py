@@ -180,6 +180,7 @@ def test_an_invalid_pose_warps_nothing(value: float):
     assert not warp.warp_into(pixels, 0.03, np.zeros_like(pixels))
 
 
+@pytest.mark.alone
 def test_it_is_cheap_even_where_nothing_is_smooth():
     rng = np.random.default_rng(0)
     planes = {"depth": rng.uniform(5, 60, (256, 512)).astype(np.float32), "instance": np.zeros((256, 512), np.uint16)}

@@ -99,6 +99,7 @@ def quantised_convolutions(model: onnx.ModelProto) -> dict[str, tuple[list[onnx.
     return convolutions
 
 
+@pytest.mark.slow
 def test_int8_is_explicit_symmetric_and_only_in_coarse_convolutions(prepared: Ranges) -> None:
     model = onnx.load(str(runtimes.quantised(GRAPH)))
     convolutions = quantised_convolutions(model)

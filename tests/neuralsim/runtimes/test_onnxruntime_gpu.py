@@ -56,6 +56,7 @@ def cuda_build(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Iterator[Non
     cuda._preload.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
 @pytest.mark.parametrize("target", ["cuda", "tensorrt"])
 def test_variants_for_a_gpu_generate_the_same_at_fixed_places(

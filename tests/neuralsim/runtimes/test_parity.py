@@ -107,10 +107,10 @@ def worst(session: runtimes.ModelSession, drive: list[dict[str, Any]]) -> float:
         ("openvino:fp32", 45.0),
         ("openvino:bf16", 36.0),
         ("onnxruntime:fp32", 45.0),
-        ("onnxruntime:fp16", 36.0),
+        pytest.param("onnxruntime:fp16", 36.0, marks=pytest.mark.slow),
         pytest.param("torch:bf16", 36.0, marks=pytest.mark.slow),  # a minute where the CPU has no bf16
         ("openvino:int8", 32.0),
-        ("onnxruntime:int8", 32.0),
+        pytest.param("onnxruntime:int8", 32.0, marks=pytest.mark.slow),
     ],
 )
 def test_every_step_of_a_town_drive_matches_the_reference(
@@ -126,7 +126,12 @@ def test_every_step_of_a_town_drive_matches_the_reference(
 
 @pytest.mark.parametrize(
     ("runtime", "bound"),
-    [("openvino:fp32", 45.0), ("openvino:bf16", 36.0), ("onnxruntime:fp32", 45.0), ("onnxruntime:fp16", 36.0)],
+    [
+        ("openvino:fp32", 45.0),
+        ("openvino:bf16", 36.0),
+        pytest.param("onnxruntime:fp32", 45.0, marks=pytest.mark.slow),
+        pytest.param("onnxruntime:fp16", 36.0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_generator_conditioned_on_its_past_matches_the_reference(
     runtime: str, bound: float, drive_of_the_best: list[dict[str, Any]]

@@ -157,6 +157,7 @@ def test_a_valid_engine_that_tensorrt_refuses_is_a_warning_in_the_hud(gpu: cuda_
     assert "\n" not in renderer.warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "message"), [("engine", "is cut short"), ("driver", "install driver 580")])
 def test_auto_reports_why_it_cannot_use_tensorrt(
     gpu: cuda_driver.Gpu, monkeypatch: pytest.MonkeyPatch, spoil: str, message: str
@@ -219,6 +220,7 @@ def test_building_can_be_interrupted(gpu: cuda_driver.Gpu) -> None:
     assert not tensorrt_engines.is_current(facts)
 
 
+@pytest.mark.slow
 def test_without_a_driver_tensorrt_is_never_imported(own_cache: Path, tmp_path: Path) -> None:
     """Creating TensorRT's runtime without a driver crashes the process, so importing it here is fatal as well."""
     (tmp_path / "tensorrt").mkdir()
@@ -375,6 +377,7 @@ def test_an_unwritable_cache_only_costs_the_measurement(own_cache: Path) -> None
     assert "cannot be stored" in renderer.note
 
 
+@pytest.mark.slow
 def test_models_that_differ_in_one_number_are_not_confused(own_cache: Path, tmp_path: Path) -> None:
     """The number: how much of what is finer than 5x5 pixels is added to what is shown."""
     graph = onnx.load(zoo.load(zoo.DEFAULT).file)
@@ -396,10 +399,19 @@ def test_models_that_differ_in_one_number_are_not_confused(own_cache: Path, tmp_
 @pytest.mark.parametrize(
     ("model", "runtime"),
     [
-        (zoo.DEFAULT, "openvino:fp32"), (zoo.DEFAULT, "openvino:int8"), (zoo.DEFAULT, "onnxruntime:fp32"),
-        (zoo.DEFAULT, "torch:fp32"), (zoo.BEST, "openvino:fp32"), (zoo.BEST, "onnxruntime:fp32"),
+        (zoo.DEFAULT, "openvino:int8"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                (zoo.DEFAULT, "openvino:fp32"),
+                (zoo.DEFAULT, "onnxruntime:fp32"),
+                (zoo.DEFAULT, "torch:fp32"),
+                (zoo.BEST, "openvino:fp32"),
+                (zoo.BEST, "onnxruntime:fp32"),
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_graph_without_a_past_generates_the_first_image_of_the_whole_graph(
     own_cache: Path, model: str, runtime: str
 ) -> None:

@@ -402,6 +402,7 @@ def test_walkers_walk_on_pavements_with_moving_legs(world: World) -> None:
     assert not any(world.ground.is_asphalt(actor.transform.x, actor.transform.y) for actor in people)
 
 
+@pytest.mark.alone
 def test_tick_is_cheap(world: World) -> None:
     world.tick(STEP)
     start = time.process_time()

@@ -17,7 +17,9 @@ STEP = 1.0 / 20.0
 # Life -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("town", sorted(towns.TOWNS))
+@pytest.mark.parametrize(
+    "town", [name if name == "suburb" else pytest.param(name, marks=pytest.mark.slow) for name in sorted(towns.TOWNS)]
+)
 def test_traffic_flows_without_contact_or_jams(town: str) -> None:
     world = World(town, seed=1, vehicles=24, walkers=12)
     traffic = world.traffic

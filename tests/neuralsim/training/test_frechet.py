@@ -19,6 +19,8 @@ from neuralsim.training.frechet import ClassFrechetDistance, FrechetDistance, ga
 from neuralsim.training.tensors import one_hot  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 # The distance ---------------------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,8 @@ from neuralsim.training.trainer import Trainer  # noqa: E402
 from neuralsim.training.training_board import Board  # noqa: E402
 from neuralsim.training.training_loop import train  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SMALL = GeneratorConfig(
     encoder=(8,) * 5,
     decoder=(8,) * 5,

@@ -17,6 +17,8 @@ from neuralsim.training.data.conditioning import Picture, crop
 from neuralsim.training.data.object_crops import SIDE, cut, object_windows
 from neuralsim.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 SMALL = GeneratorConfig(encoder=(8, 8), decoder=(8, 8), blocks=((1,), (1,)))
 
 

@@ -29,6 +29,8 @@ from neuralsim.training.pretrained import load_model, load_weights  # noqa: E402
 from neuralsim.training.run import load_generator  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZE = 256, 128  # px of the pairs
 
 

@@ -102,6 +102,7 @@ def test_accumulated_batches_make_one_step_with_their_mean_gradient(tmp_path: Pa
     assert (a - b).norm() < 1e-3 * b.norm()
 
 
+@pytest.mark.slow
 def test_full_precision_is_another_run(tmp_path: Path) -> None:
     half, full = (steps_of(tiny(tmp_path / kind, steps=1, precision=kind)) for kind in ("bf16", "fp32"))
     assert not equal(half.generator, full.generator)
@@ -253,6 +254,7 @@ def test_a_minute_of_training_on_frames_of_the_town_renders_closer_to_them(tmp_p
     assert (tmp_path / "last.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_rates_rise_and_fall(tmp_path: Path) -> None:
     trainer = Trainer(tiny(tmp_path, warmup=4, decay=0.5, steps=20, rate=2e-3), SMALL)
     seen = []

@@ -51,6 +51,7 @@ def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
         assert file.metadata()["step"] == "2"
 
 
+@pytest.mark.slow
 def test_stages_run_one_after_another_and_resume_in_the_middle_of_any(tmp_path: Path) -> None:
     """A run that is interrupted in each of its stages ends with the weights of an unbroken one."""
     torch.set_num_threads(1)
@@ -98,6 +99,7 @@ assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_sigterm_ask_and_only_a_later_ctrl_c_interrupts() -> None:
     """In a process of its own: one in which OpenVINO has generated was seen to die of the first signal."""
     done = subprocess.run([sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=False)

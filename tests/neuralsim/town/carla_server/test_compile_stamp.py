@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[4]
 SCRIPT = """
 from neuralsim.town.carla_server.compile_stamp import CompiledStamp
@@ -37,6 +39,7 @@ def copy_packages(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
 
 
+@pytest.mark.slow
 def test_the_stamp_lies_in_numbas_cache_folder(tmp_path: Path) -> None:
     path, before, after = check_stamp(ROOT, NUMBA_CACHE_DIR=str(tmp_path))
     assert tmp_path in path.parents

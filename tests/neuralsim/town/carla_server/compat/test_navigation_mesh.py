@@ -24,6 +24,7 @@ def mesh(world: World) -> navigation_mesh.Polygons:
     return navigation_mesh.mesh(world.ground, world.map.get_crosswalks())
 
 
+@pytest.mark.slow
 def test_pavements_lie_next_to_the_road(world: World, mesh: navigation_mesh.Polygons) -> None:
     corners = np.array(mesh.vertices)
     assert len(corners) > 1000
