@@ -11,7 +11,6 @@ trained on photographs. ``--real`` is a folder of photographs with ``image`` and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +26,7 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.core.types import Transform
 from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
+from research.detections import Tally
 
 LEAST = 48  # least height of a person in a frame, px; smaller ones count neither as people nor as mistakes
 TALL = 100  # height of a person in the detector's window of 128 px
@@ -36,59 +36,9 @@ _MARGIN = np.array([16.0, 16.0, 16.0, 16.0]) / (
     64,
     128,
 )  # of that window around a person: left, top, right, bottom
-_SAME = 0.5  # least intersection over union of a match
 _WITHIN = (5.0, 9.0)  # distance from the camera, m
 _WIDTH, _HEIGHT, _FOV = 512, 256, 70.0
 _STILL = 3  # frames rendered of a view
-
-
-@dataclass
-class Tally:
-    """Detections with their scores, and the number of people."""
-
-    scores: list[float] = field(default_factory=list)
-    is_right: list[bool] = field(default_factory=list)
-    people: int = 0
-
-    def add(self, boxes: np.ndarray, scores: np.ndarray, people: np.ndarray, small: np.ndarray) -> None:
-        """Add the boxes f64 (N, 4) of an image: left, top, right, bottom.
-
-        Each person matches the box with the highest score; a box on a ``small`` person is ignored.
-        """
-        free = np.ones(len(people), bool)
-        self.people += len(people)
-        for k in np.argsort(-scores, kind="stable"):
-            overlaps = overlap(boxes[k], people)
-            best = int(np.argmax(np.where(free, overlaps, 0.0))) if len(people) else -1
-            if best >= 0 and free[best] and overlaps[best] >= _SAME:
-                free[best] = False
-            elif (overlap(boxes[k], small) >= _SAME).any():
-                continue
-            else:
-                best = -1
-            self.scores.append(float(scores[k]))
-            self.is_right.append(best >= 0)
-
-    @property
-    def recall(self) -> float:
-        """The share of the people that were detected."""
-        return sum(self.is_right) / max(self.people, 1)
-
-    @property
-    def average_precision(self) -> float:
-        """The area below precision over recall, where precision is the best at that recall or a higher one."""
-        right = np.array(self.is_right)[np.argsort(-np.array(self.scores), kind="stable")]
-        hits = np.cumsum(right)
-        precision = np.maximum.accumulate((hits / np.arange(1, len(right) + 1))[::-1])[::-1]
-        return float((precision * right).sum() / max(self.people, 1))
-
-
-def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the intersection over union of a box f64 (4,) with others (N, 4), f64 (N,)."""
-    size = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    both = np.prod(np.maximum(size, 0.0), axis=1)
-    each = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    return np.asarray(both / (np.prod(box[2:] - box[:2]) + each - both))
 
 
 class Detector:
@@ -212,7 +162,7 @@ def main() -> int:
             count(tallies["real"], detector, picture, people)
     print("| images | people | recall | average precision |\n| --- | --- | --- | --- |")
     for name, tally in tallies.items():
-        print(f"| {name} | {tally.people} | {tally.recall:.2f} | {tally.average_precision:.2f} |")
+        print(f"| {name} | {tally.objects} | {tally.recall:.2f} | {tally.average_precision:.2f} |")
     return 0
 
 

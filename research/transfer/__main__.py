@@ -1,9 +1,9 @@
 """Does it help on real streets? ``python -m research.transfer CAMVID --cityscapes FOLDER --out DIR``.
 
-One segmenter of fixed recipe (``recipe``: the same network, steps and augmentation) is trained on each of: the
+One network of fixed recipe (``recipe``: the same layers, steps and augmentation) is trained on each of: the
 simulator's images, generated images of the same views, real CamVid, and real and generated ones together. Each is
-tested on CamVid's ``val``, and on Cityscapes' labels if given, which no segmenter has seen: mean IoU over CamVid's
-classes, mean and standard deviation over the seeds.
+tested on CamVid's ``val``, and on Cityscapes' labels if given, which none has seen: a segmenter's mean IoU over
+CamVid's classes, or a detector's average precision on vehicles, mean and standard deviation over the seeds.
 
 The generator was itself trained on CamVid's ``train`` and on Cityscapes: generated images carry some of both. Each
 result is a file in DIR; what exists is not computed again, so an interrupted run continues.
@@ -15,18 +15,18 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 
 from bridge.process.option_types import Positive
 from bridge.process.options import Arg, Options, parse
 from neuralsim.base.shared_options import Runtime
-from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, iou
 from research.transfer import images, recipe
+from research.transfer.detector import VehicleDetector
+from research.transfer.segmenter import Segmenter
 
-#: What each segmenter is trained on: kinds of images.
+#: What each network is trained on: kinds of images.
 ARMS = {
     "simulator": ("simulator",),
     "generated": ("generated",),
@@ -36,11 +36,12 @@ ARMS = {
     "real+generated": ("real", "generated"),
 }
 
+TASKS: dict[str, recipe.Task] = {"segmenter": Segmenter(), "detector": VehicleDetector()}
 _TESTED = 100  # images of each of Cityscapes' folders
 
 
 class TransferOptions(Options):
-    """Train a segmenter on simulated, generated and real images, and test it on real ones."""
+    """Train a segmenter or a detector on simulated, generated and real images, and test it on real ones."""
 
     camvid: Annotated[Path, Arg("CAMVID", positional=True)]
     """Folder with train/ and val/."""
@@ -48,6 +49,8 @@ class TransferOptions(Options):
     """Folders with image/ and label/ (Cityscapes' label ids), each a test."""
     out: Annotated[Path, Arg("DIR")]
     """Folder for the images and results."""
+    task: Literal["segmenter", "detector"] = "segmenter"
+    """Classes of all pixels, or boxes of vehicles."""
     images: Positive = 360
     """Views of towns."""
     steps: Positive = 400
@@ -61,15 +64,8 @@ class TransferOptions(Options):
     runtime: Runtime = "openvino"
 
 
-def figures(counts: np.ndarray) -> dict[str, float]:
-    """Return the IoU of each class that occurs in the labels, and their ``mean``."""
-    each = iou(counts)
-    classes = {name: float(value) for name, value in zip(CAMVID_CLASSES, each, strict=True) if not np.isnan(value)}
-    return {"mean": float(np.nanmean(each)), **classes}
-
-
-def table(results: Sequence[dict[str, Any]], row: str = "mean") -> str:
-    """Return the mean IoU, or that of a class, as a table: mean ± standard deviation over the seeds."""
+def table(results: Sequence[dict[str, Any]], row: str) -> str:
+    """Return a figure of the tests as a table: mean ± standard deviation over the seeds."""
     tests = list(results[0]["tests"])
     lines = [f"| trained on | images | seeds | {' | '.join(tests)} |", f"| --- | --- | --- |{' --- |' * len(tests)}"]
     for arm in dict.fromkeys(result["arm"] for result in results):
@@ -88,6 +84,7 @@ class _Study:
 
     def __init__(self, options: TransferOptions) -> None:
         self.options, self.backbone = options, recipe.Backbone(options.threads)
+        self.task = TASKS[options.task]
         self.tests = {"CamVid val": images.read_camvid(options.camvid / "val")}
         for folder in options.cityscapes:
             self.tests[folder.name] = images.read_cityscapes(folder)[:_TESTED]
@@ -109,14 +106,15 @@ class _Study:
     def result(self, arm: str, seed: int) -> dict[str, Any]:
         """Return the figures of one network; train and test it unless they exist."""
         options = self.options
-        path = options.out / f"{arm}-{seed}-{options.images}-{options.steps}.json"
+        prefix = "" if options.task == "segmenter" else f"{options.task}-"
+        path = options.out / f"{prefix}{arm}-{seed}-{options.images}-{options.steps}.json"
         if not path.exists():
             data = [each for kind in ARMS[arm] for each in self.cached(kind)]
-            net = recipe.train(data, options.steps, seed)
-            tests = {name: figures(recipe.test(net, self.backbone, pairs)) for name, pairs in self.tests.items()}
+            net = recipe.train(data, self.task, options.steps, seed)
+            tests = {name: recipe.test(net, self.task, self.backbone, pairs) for name, pairs in self.tests.items()}
             result = {"arm": arm, "seed": seed, "images": len(data) // recipe.VERSIONS, "tests": tests}
             path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            means = ", ".join(f"{name} {each['mean']:.3f}" for name, each in tests.items())
+            means = ", ".join(f"{name} {each[self.task.rows[0]]:.3f}" for name, each in tests.items())
             print(f"{arm}, seed {seed}: {means}", flush=True)
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
@@ -134,7 +132,7 @@ def main() -> int:
     study = _Study(options)
     results = [study.result(arm, seed) for seed in range(options.seeds) for arm in options.arms]
     results.sort(key=lambda result: list(ARMS).index(result["arm"]))
-    for row in ("mean", *CAMVID_CLASSES):
+    for row in study.task.rows:
         print(f"\n{row}\n\n{table(results, row)}")
     return 0
 

@@ -1,15 +1,16 @@
 """The fixed recipe: features of a frozen EfficientNet-Lite0, and a small feature pyramid that is trained on them.
 
 The features stay ImageNet's, so that the networks differ in their images alone, and are computed once for some
-augmented versions of each image: a training then takes a minute or two of one core. Lite2 judges elsewhere, Lite1 is
-in the generator's losses.
+augmented versions of each image: a training then takes a minute or two of one core. What is learned is a ``Task``:
+``segmenter`` or ``detector``. Lite2 judges elsewhere, Lite1 is in the generator's losses.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, CAMVID_VOID, confusion
 from neuralsim.models.discriminator import Features
 from research.transfer.images import Pairs
 
@@ -29,6 +29,24 @@ _WIDTH = 32
 _RATE = 4e-3
 
 Cached = list[tuple[list[np.ndarray], np.ndarray]]  # features f16 (C, h, w) by stride, with labels u8 (H, W)
+Loss = Callable[[Tensor, np.ndarray], Tensor]  # outputs (N, outputs, H/4, W/4), labels u8 (N, H, W) -> loss
+
+
+class Task(Protocol):
+    """What the network learns from images and CamVid's labels."""
+
+    outputs: int
+    """Channels of the network's output."""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Figures of which there is a table, the most important first."""
+
+    def loss(self, data: Cached) -> Loss:
+        """Return the loss of a batch; ``data`` is everything that is trained on."""
+
+    def test(self, network: Callable[[np.ndarray], Tensor], pairs: Pairs) -> dict[str, float]:
+        """Return the figures on whole images. ``network``: image u8 (H, W, 3) -> (1, outputs, H/4, W/4)."""
 
 
 class _Backbone(nn.Module):
@@ -109,15 +127,15 @@ def _block(channels: int) -> nn.Sequential:
 
 
 class Decoder(nn.Module):
-    """Features by stride (N, C, h, w) -> logits (N, 11, H/4, W/4) of CamVid's classes."""
+    """Features by stride (N, C, h, w) -> (N, outputs, H/4, W/4)."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int) -> None:
         super().__init__()
         self.norm = nn.ModuleList(nn.GroupNorm(8, channels) for channels in _CHANNELS)
         self.lateral = nn.ModuleList(nn.Conv2d(channels, _WIDTH, 1) for channels in _CHANNELS)
         self.context = nn.Linear(_CHANNELS[-1], _WIDTH)
         self.smooth = nn.ModuleList(_block(_WIDTH) for _ in _CHANNELS)
-        self.head = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(_WIDTH, len(CAMVID_CLASSES), 1))
+        self.head = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(_WIDTH, outputs, 1))
 
     def forward(self, features: list[Tensor]) -> Tensor:
         scaled = [norm(each) for norm, each in zip(self.norm, features, strict=True)]
@@ -129,38 +147,34 @@ class Decoder(nn.Module):
         return self.head(x)
 
 
-def train(data: Cached, steps: int, seed: int, batch: int = 8) -> Decoder:
+def train(data: Cached, task: Task, steps: int, seed: int, batch: int = 8) -> Decoder:
     """Train for ``steps``. The learning rate rises for a twentieth of them and falls as a cosine."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = Decoder().train()
+    net = Decoder(task.outputs).train()
     adam = torch.optim.AdamW(net.parameters(), weight_decay=1e-3)
-    counts = sum(np.bincount(label.ravel(), minlength=256)[: len(CAMVID_CLASSES)] for _, label in data)
-    weights = torch.from_numpy(1.0 / np.log(1.1 + counts / np.sum(counts))).float()  # as in train_segmenter
+    loss_of = task.loss(data)
     order: np.ndarray = np.zeros(0, np.int64)
     for step in range(steps):
         if len(order) < batch:
             order = rng.permutation(len(data))
         picked, order = [data[int(index)] for index in order[:batch]], order[batch:]
         features = [torch.from_numpy(np.stack([each[0][k] for each in picked])).float() for k in range(len(_CHANNELS))]
-        label = torch.from_numpy(np.stack([each[1] for each in picked]).astype(np.int64))
         done = step / steps
         for group in adam.param_groups:
             group["lr"] = _RATE * max(0.01, min(1.0, done * 20.0) * 0.5 * (1.0 + math.cos(math.pi * done)))
-        logits = F.interpolate(net(features), CROP, mode="bilinear", align_corners=False)
-        loss = F.cross_entropy(logits, label, weights, ignore_index=CAMVID_VOID)
+        loss = loss_of(net(features), np.stack([each[1] for each in picked]))
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()
     return net.eval()
 
 
-def test(net: Decoder, backbone: Backbone, pairs: Pairs) -> np.ndarray:
-    """Return the confusion matrix i64 (11, 11) over whole images."""
-    counts = np.zeros((len(CAMVID_CLASSES),) * 2, np.int64)
+def test(net: Decoder, task: Task, backbone: Backbone, pairs: Pairs) -> dict[str, float]:
+    """Return the task's figures on whole images."""
+
+    def network(image: np.ndarray) -> Tensor:
+        return net([torch.from_numpy(each)[None].float() for each in backbone(image)])
+
     with torch.inference_mode():
-        for image, label in pairs:
-            logits = net([torch.from_numpy(each)[None].float() for each in backbone(image)])
-            whole = F.interpolate(logits, label.shape, mode="bilinear", align_corners=False)
-            counts += confusion(whole.argmax(1)[0].numpy().astype(np.uint8), label)
-    return counts
+        return task.test(network, pairs)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from research.pedestrians import Tally, overlap, people_of
+from research.detections import Tally, overlap
+from research.pedestrians import people_of
 
 PERSON = np.array([10.0, 10.0, 30.0, 70.0])
 RIGHT = np.array([1.0, 0.0, 1.0, 0.0])
@@ -21,12 +22,12 @@ def test_each_person_is_detected_once_and_small_ones_count_for_nothing():
     boxes = np.array([PERSON, PERSON + 1.0, small[0], PERSON + 60 * RIGHT])
     tally = Tally()
     tally.add(boxes, np.array([0.9, 0.8, 0.7, 0.95]), people, small)
-    assert tally.people == 2
+    assert tally.objects == 2
     assert list(zip(tally.scores, tally.is_right, strict=True)) == [(0.95, False), (0.9, True), (0.8, False)]
     assert tally.recall == 0.5
     assert tally.average_precision == pytest.approx(0.25), "half of the people, at a precision of one half"
     tally.add(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 4)))
-    assert tally.people == 2
+    assert tally.objects == 2
 
 
 def test_people_are_boxed_by_their_instances():

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted(path.stem for path in (ROOT / "research").glob("[!_]*"))
+STUDIES = sorted(
+    path.stem for path in (ROOT / "research").glob("[!_]*") if path.is_dir() or "__main__" in path.read_text("utf-8")
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
