@@ -101,7 +101,7 @@ class DriveOptions(Options):
     guide: Annotated[Guide, Arg("|".join(GUIDES))] = "picture"
     """Take the appearance of objects from the simulator image, from real exemplars, or from the surfaces alone."""
     size: DriveSize = AUTO_SIZE
-    """Resolution to render at; auto measures once what holds 30 frames a second here (512x256 to 2048x1024)."""
+    """Resolution to render at; auto measures once what holds 30 frames a second here (384x192 to 2048x1024)."""
     show: Size | None = None
     """Resolution to display; each frame renders --size's share of its pixels and reuses the rest."""
     fps: Rate | None = None

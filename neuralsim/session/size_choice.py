@@ -1,8 +1,8 @@
 """``--size auto``: the largest size, and at it the best model, that this machine renders at 30 frames a second.
 
 It is measured once, when a drive first starts, and remembered for as long as the machine, its packages and the models
-are the same: every further drive has the same size. Machines with few cores and no GPU keep the smallest size without
-a measurement, since more would not hold the rate there.
+are the same: every further drive has the same size. Machines with few cores and no GPU get no more than 512x256, at
+which the town needs a core of its own, and older ones less.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from neuralsim import zoo
 from neuralsim.base import machine
 from neuralsim.base.log import logger
 from neuralsim.session.options import AUTO, TAGS, AutoSize, DriveOptions
-from neuralsim.session.renderer_loading import IN_TIME, MANY_CORES, STRONG, TICK, TICK_PIXEL
+from neuralsim.session.renderer_loading import IN_TIME, MANY_CORES, STRONG, TICK, TICK_PIXEL, render_threads
 
 SIZES = (Size(512, 256), Size(1024, 512), Size(2048, 1024))
+LEAST = Size(384, 192)  # for machines that do not even hold the first of ``SIZES``; below, streets are a blur
 PERIOD = 1.0 / 30.0  # s a frame may take
 _HOPELESS = 2.0  # times too slow by the size below: not even measured
 
@@ -42,16 +43,17 @@ class SizeChoice:
     def __str__(self) -> str:
         if not self.milliseconds:
             return f"size {self.size}: more would not be in time here, on {machine.cores()} cores (--size changes it)"
-        return (
-            f"size {self.size}, model {self.model}: the most that holds 30 frames a second here "
-            f"({self.milliseconds:.3g} ms a step; --size changes it)"
+        is_in_time = self.milliseconds <= 1000.0 * IN_TIME
+        why = (
+            "the most that holds 30 frames a second here" if is_in_time else "30 frames a second are out of reach here"
         )
+        return f"size {self.size}, model {self.model}: {why} ({self.milliseconds:.3g} ms a step; --size changes it)"
 
 
 def resolve(options: DriveOptions) -> tuple[DriveOptions, str]:
     """Return the options with a size and model in place of "auto", and a line about them, "" where nothing was auto.
 
-    With a bridge elsewhere, a recording or a scenario, whose sizes are given, it is the smallest size.
+    With a bridge elsewhere, a recording or a scenario, whose sizes are given, it is the first of ``SIZES``.
     """
     if not isinstance(options.size, AutoSize):
         return options, ""
@@ -72,12 +74,10 @@ def _choose(options: DriveOptions) -> SizeChoice:
     models = [options.model]
     if options.model == AUTO:
         models = [name for name in (zoo.BEST, zoo.DEFAULT) if name in zoo.names()]
-    smallest = SIZES[0]
-    on_gpu = False
-    with suppress(zoo.ModelError):
-        on_gpu = candidates.on_gpu(zoo.load(models[-1]).file, smallest.height, smallest.width)
-    if machine.cores() < MANY_CORES and not on_gpu:
-        return SizeChoice(*smallest, models[-1], 0.0)
+    try:
+        on_gpu = candidates.on_gpu(zoo.load(models[-1]).file, SIZES[0].height, SIZES[0].width)
+    except zoo.ModelError:  # said when it is loaded
+        return SizeChoice(*SIZES[0], models[-1], 0.0)
     from neuralsim.runtimes import autotune, cache
 
     path = _folder() / f"size-{cache.key(_facts(models, options))}.json"
@@ -86,7 +86,7 @@ def _choose(options: DriveOptions) -> SizeChoice:
         return SizeChoice(**{name: stored[name] for name in SizeChoice.__dataclass_fields__})
     logger().info("measuring the size that this machine renders in time; once, some seconds")
     busy = autotune.disturbance()
-    choice = _measure(models, options, on_gpu)
+    choice = _measure(models, options, on_gpu, bool(busy))
     if busy:
         logger().info(f"the machine is busy ({busy}): the size is measured again when it is not")
         return choice
@@ -124,11 +124,12 @@ def _facts(models: list[str], options: DriveOptions) -> dict[str, object]:
     return facts
 
 
-def _measure(models: list[str], options: DriveOptions, on_gpu: bool) -> SizeChoice:
-    """Measure from the smallest size and cheapest model up, until the machine cannot keep up."""
+def _measure(models: list[str], options: DriveOptions, on_gpu: bool, is_busy: bool) -> SizeChoice:
+    """Measure from the usual size and cheapest model up while the machine can keep up; it is ``LEAST`` if it never can,
+    unless the machine ``is_busy`` and may be able to another time."""
     best = SizeChoice(*SIZES[0], models[-1], 0.0)
     before: dict[str, float] = {}
-    for size in SIZES:
+    for size in SIZES[:1] if machine.cores() < MANY_CORES and not on_gpu else SIZES:
         if options.carla is None and TICK + TICK_PIXEL * size.pixels > PERIOD:
             break  # the embedded town itself would not hold the rate
         fits = False
@@ -136,20 +137,29 @@ def _measure(models: list[str], options: DriveOptions, on_gpu: bool) -> SizeChoi
             is_heavy = model == zoo.BEST and not on_gpu and machine.cores() < STRONG
             if is_heavy or before.get(model, 0.0) * 4.0 > _HOPELESS * IN_TIME:
                 continue
-            seconds = _seconds(model, options.runtime, size)
-            before[model] = seconds
+            seconds = before[model] = _seconds(model, options.runtime, size)
             if seconds <= IN_TIME:
-                best, fits = SizeChoice(*size, model, round(1000.0 * seconds, 3)), True
+                best, fits = _chosen(size, model, seconds), True
         if not fits:
             break
-    return best
+    usual = before.get(zoo.DEFAULT, 0.0)
+    if best.milliseconds or usual <= IN_TIME:
+        return best
+    if is_busy:
+        return _chosen(SIZES[0], zoo.DEFAULT, usual)
+    return _chosen(LEAST, zoo.DEFAULT, _seconds(zoo.DEFAULT, options.runtime, LEAST))
+
+
+def _chosen(size: Size, model: str, seconds: float) -> SizeChoice:
+    return SizeChoice(*size, model, round(1000.0 * seconds, 3))
 
 
 def _seconds(model: str, runtime: str, size: Size) -> float:
-    """Return the seconds of a model's step at a size; infinity where it cannot be loaded."""
+    """Return the seconds of a model's step at a size, on the cores that a drive uses; infinity where it cannot be
+    loaded."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
     try:
-        return NeuralRenderer(model, runtime, size).seconds_per_step()
+        return NeuralRenderer(model, runtime, size, render_threads(machine.cores())).seconds_per_step()
     except RuntimeUnavailable:
         return float("inf")

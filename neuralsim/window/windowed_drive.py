@@ -28,6 +28,7 @@ from neuralsim.window.pause_menu import STARTING, PauseMenu
 from neuralsim.window.tutorial import Tutorial
 
 _GRAPH = 120  # frames in the frame graph
+_WIDTH = 1024  # px of a new window, at least, where the size of frames is chosen for the driver
 
 
 class WindowDrive(InteractiveDrive):
@@ -44,9 +45,8 @@ class WindowDrive(InteractiveDrive):
             chosen = settings.load(self._file) if self.keeps_settings else CockpitSettings()
             super().__init__(options, chosen, _wake)
             options = self.options
-            self.window = Window(
-                options.shown, 1.0 if options.show else 2.0, window_size=chosen.window, fullscreen=chosen.fullscreen
-            )
+            scale = 1.0 if options.show else max(2.0, _WIDTH / options.shown.width if self.size_line else 0.0)
+            self.window = Window(options.shown, scale, window_size=chosen.window, fullscreen=chosen.fullscreen)
         except WindowError as error:
             raise DriveError(f"{error}: {self.no_display_hint}") from None
         except SettingsError as error:

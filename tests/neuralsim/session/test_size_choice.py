@@ -39,13 +39,41 @@ def resolved(*arguments: str) -> tuple[Size, str, str]:
     return options.size, options.model, line
 
 
-def test_two_cores_keep_the_smallest_size_and_measure_nothing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = Measured(monkeypatch, 2, False)
-    size, model, line = resolved()
-    assert (size, model, measured.calls) == ((512, 256), "auto", [])
-    assert "2 cores" in line
+@pytest.mark.parametrize(
+    ("seconds", "size", "words"),
+    [
+        (0.012, (512, 256), "the most that holds 30"),
+        (0.040, (384, 192), "the most that holds 30"),
+        (0.200, (384, 192), "out of reach here"),
+    ],
+)
+def test_two_cores_get_at_most_the_usual_size_and_older_ones_less(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, size: tuple[int, int], words: str
+) -> None:
+    measured = Measured(monkeypatch, 2, False, street_rt=seconds)
+    chosen, model, line = resolved()
+    assert (chosen, model) == (size, zoo.DEFAULT)
+    assert words in line
     assert "\n" not in line
-    assert not list(own_cache.glob("choices/size-*"))
+    assert {name for name, _ in measured.calls} == {zoo.DEFAULT}
+    count = len(measured.calls)
+    assert resolved() == (chosen, model, line)
+    assert len(measured.calls) == count, "remembered"
+
+
+def test_a_busy_old_machine_keeps_the_usual_size(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Measured(monkeypatch, 2, False, street_rt=0.04)
+    monkeypatch.setattr(autotune, "disturbance", lambda samples=(): "load 9.0 on 2 cores")
+    size, model, line = resolved()
+    assert (size, model) == ((512, 256), zoo.DEFAULT)
+    assert "out of reach here" in line
+
+
+def test_a_better_model_by_name_keeps_the_usual_size(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Measured(monkeypatch, 2, False, street=0.2)
+    size, model, line = resolved("--model", zoo.BEST)
+    assert (size, model, measured.calls) == ((512, 256), zoo.BEST, [])
+    assert "2 cores" in line
 
 
 @pytest.mark.parametrize(
@@ -53,6 +81,7 @@ def test_two_cores_keep_the_smallest_size_and_measure_nothing(own_cache: Path, m
     [
         (8, False, {"street_rt": 0.005}, False, (1024, 512), zoo.DEFAULT),
         (8, False, {"street_rt": 0.009}, False, (512, 256), zoo.DEFAULT),
+        (8, False, {"street_rt": 0.04}, False, (384, 192), zoo.DEFAULT),
         (32, False, {"street_rt": 0.003, "street": 0.02}, False, (1024, 512), zoo.DEFAULT),
         (16, True, {"street_rt": 0.001, "street": 0.005}, False, (1024, 512), zoo.BEST),
         (16, True, {"street_rt": 0.001, "street": 0.005}, True, (2048, 1024), zoo.DEFAULT),
