@@ -104,6 +104,8 @@ class Ego:
     lights: LightBits = 0  # its lamps that are on
     speed_limit: Number = 0.0  # m/s where it is, 0 = not known
     light: Name = ""  # of the traffic light that it stands or drives at: red, yellow, green; "" for none
+    blueprint: Name = ""  # CARLA's, "" if unknown
+    color: Name = ""  # R,G,B of its paint, "" if unknown
     pose: np.ndarray = field(default_factory=lambda: np.eye(4))  # f64 (4, 4), world <- vehicle
 
 

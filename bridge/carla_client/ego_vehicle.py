@@ -95,6 +95,8 @@ class EgoVehicle:
             lights=self._lights,
             speed_limit=max(float(self.actor.get_speed_limit()), 0.0) / 3.6,
             light=_LIGHTS.get(self.actor.get_traffic_light_state(), "") if self.actor.is_at_traffic_light() else "",
+            blueprint=self.actor.type_id[:64],
+            color=self.actor.attributes.get("color", "")[:64],
             pose=matrix(pose),
         )
 

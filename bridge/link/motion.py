@@ -307,6 +307,18 @@ def _narrow(total: np.ndarray, depth: np.ndarray, to_old: np.ndarray, focal: flo
             out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
 
 
+def compile_kernels() -> None:
+    """Compile what the first skipped frame of a drive would wait for."""
+    planes: dict[str, np.ndarray] = {
+        "motion": np.zeros((8, 8, 2), np.float16), "depth": np.ones((8, 8), np.float32)
+    }  # fmt: skip
+    for plane in planes.values():  # like planes that come over the link
+        plane.flags.writeable = False
+    frame = Frame(0, 0, 0.0, Camera(8, 8, 70.0, np.eye(4)), planes)
+    compose(frame, [frame], frame.camera)
+    reproject(planes["depth"], frame.camera, frame.camera.pose)
+
+
 def compose(newest: Frame, skipped: list[Frame], delivered: Camera) -> np.ndarray:
     """Return the motion of ``newest``, f16 (H, W, 2), composed over the ``skipped`` frames (oldest first).
 

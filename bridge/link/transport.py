@@ -403,6 +403,7 @@ class FrameSubscriber(Socket):
             newest.planes["motion"] = compose(newest, between, before)
         elif "depth" in newest.planes:  # the chain is broken or too long: at least static surfaces are right
             newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.pose)
+        newest.planes["motion"].flags.writeable = False  # like those of other frames
 
 
 class ControlSender(Socket):

@@ -8,14 +8,16 @@ frame to frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from bridge.tags import Tag
 from neuralsim.guide import exemplar_kernels
-from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 
 #: (height, width) of the sketches by class, px.
 SIZES = {Channel.VEHICLE: (64, 96), Channel.PERSON: (80, 32), Channel.CYCLE: (64, 64)}
@@ -105,6 +107,15 @@ class ExemplarGuide:
     def reset(self) -> None:
         """Forget which sketches were chosen."""
         self._chosen.clear()
+
+    def compile_kernels(self) -> None:
+        """Compile what the first frame with this guide would wait for."""
+        side = 2 * math.ceil(math.sqrt(_LEAST))
+        tag, instance = np.full((side, side), Tag.CAR, np.uint8), np.ones((side, side), np.uint16)
+        for plane in (tag, instance):  # like planes that come over the link
+            plane.flags.writeable = False
+        self.follow(tag, instance, np.zeros((CHANNELS, 3), np.float32))
+        self.reset()
 
     def follow(self, tag: np.ndarray, instance: np.ndarray, style: np.ndarray) -> np.ndarray:
         """Return the guide of a frame, valid until the next one.

@@ -425,17 +425,18 @@ class NeuralRenderer:
         lens = (camera.focal, camera.focal, camera.width / 2.0 + right, camera.height / 2.0 + down)
         tensors = {name: self._whole(frame.planes[name]) for name in planes}
         if self._remap:
-            tensors["tag"] = cv2.LUT(tensors["tag"], self._remap.table)
+            edited = cv2.LUT(tensors["tag"], self._remap.table)
+            tensors["tag"] = _like(edited, tensors["tag"])
         if "guide" in self.card.inputs:
             tensors["guide"] = self._guide(frame, tensors["tag"])
             if self._pixels is None:  # else the graph ignores the past
                 tensors["motion"] = _hide_lights(tensors["motion"], tensors["tag"], tensors["guide"])
             if Tag.VEGETATION in dict(self._remap.pairs).values() and "depth" in tensors:
                 tensors["guide"] = tensors["guide"].copy()  # else that of frames without an edit
-                view = woods.View(np.asarray(camera.pose, np.float64), *lens[1:])
+                view = woods.View(np.array(camera.pose, np.float64), *lens[1:])
                 green = self._style[Channel.VEGETATION]
                 before = self._whole(frame.planes["tag"])
-                woods.plant(before, tensors["tag"], tensors["depth"], view, green, tensors["guide"])
+                woods.plant(before, edited, tensors["depth"], view, green, tensors["guide"])
         tensors["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
         tensors["style"] = np.ascontiguousarray(self._style, np.float32)
         if "blend" in self.card.inputs:
@@ -473,8 +474,10 @@ class NeuralRenderer:
         graph = _graph(self.card, self._pixels)
         self._session = runtimes.create(self._requested, graph, *self._padded, self._threads, example, self._failed)
         woods.compile_kernels()  # else the first edit of a drive would wait for it
+        if self._exemplars:
+            self._exemplars.compile_kernels()
         if self._has_postprocessing:
-            for step in (antialiasing, colour_clamp, sky, ground_shading, fog, glow):
+            for step in (antialiasing, colour_clamp, sky, ground_shading, fog, glow, rain):
                 step.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
@@ -501,6 +504,13 @@ class NeuralRenderer:
 
     def _fit(self, plane: np.ndarray) -> np.ndarray:
         return _padded(plane, *self._padded)
+
+
+def _like(edited: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """Return a view of ``edited`` that is read-only if ``plane`` is: no kernel is compiled anew for it."""
+    view = edited.view()
+    view.flags.writeable = plane.flags.writeable
+    return view
 
 
 def _padded(plane: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bridge.link import motion
 from bridge.link.transport import FrameSubscriber, control_endpoint
 from neuralsim.base.machine import cores
 from neuralsim.session.child_options import bridge_options, town_options
@@ -97,6 +98,8 @@ class DriveSession(RenderLoop):
         if self._loader.measures():  # it benchmarks runtimes, which nothing else we start may disturb
             self._loader.finished.wait()
         frames = self.options.connect or self._start_simulation()
+        if not self.lockstep:
+            motion.compile_kernels()
         while not self._loader.finished.wait(0.05):
             if self._ending.is_set():
                 return

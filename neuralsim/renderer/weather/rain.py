@@ -38,6 +38,11 @@ def draw_rain(image: np.ndarray, weather: Mapping[str, float], time: float) -> N
     _blend(image, _streaks(slant), offsets, amount**0.7, light)
 
 
+def compile_kernels() -> None:
+    """Compile the kernel ahead of the first rain."""
+    draw_rain(np.zeros((2, 2, 3), np.uint8), {"precipitation": 100.0}, 0.0)
+
+
 @lru_cache(maxsize=5)
 def _streaks(slant: int) -> np.ndarray:
     """Return the opacity of the layers' streaks, f32 (3, 256, 256), in quarters of the greatest ``slant``."""

@@ -1,4 +1,4 @@
-"""Dashboard and steering wheel in the driver's view: a working speedometer, tell-tales, and a wheel that turns.
+"""Bonnet, dashboard and steering wheel in the driver's view: a working speedometer, tell-tales, and a wheel that turns.
 
 What does not move is drawn once for a size of the view and lit like the scene; per frame there are needles, lamps and
 the digits.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pygame
 
 from bridge.messages import Frame, Lights
+from neuralsim.window.cockpit.bonnet import Bonnet
 from neuralsim.window.cockpit.light import CabinLight
 from neuralsim.window.cockpit.panel import SCALES, Layout, angle_of, panel
 from neuralsim.window.cockpit.steering_wheel import SteeringWheel
@@ -34,6 +35,7 @@ class Dashboard:
     def __init__(self) -> None:
         self.on = False
         self.light = CabinLight()
+        self.bonnet = Bonnet()
         self._wheel = SteeringWheel()
         self._making: threading.Thread | None = None
         self._drawn: dict[Layout, pygame.Surface] = {}  # panels by the thread
@@ -71,6 +73,7 @@ class Dashboard:
         clip = target.get_clip()
         target.set_clip(view)
         corner = view.left, view.top + layout.top
+        self.bonnet.draw(target, view, layout, self.light, (state.ego.blueprint, state.ego.color))
         target.blit(self._lit, corner)
         target.blit(self._marks, corner)
         self._draw_needles(target, view, layout, state)

@@ -50,11 +50,16 @@ class CabinLight:
             self.colours = colours
         return changed
 
-    def apply(self, surface: pygame.Surface, share: tuple[float, float] = (0.0, 1.0)) -> pygame.Surface:
-        """Return a lit copy of ``surface``, which covers this ``share`` of the view's width."""
+    def apply(
+        self, surface: pygame.Surface, share: tuple[float, float] = (0.0, 1.0), contrast: float = 1.0
+    ) -> pygame.Surface:
+        """Return a lit copy of ``surface``, which covers this ``share`` of the view's width.
+
+        ``contrast`` is an exponent of the light, 0 to 1.
+        """
         strip = pygame.Surface((len(self.colours), 1))
         for k, colour in enumerate(self.colours):
-            strip.set_at((k, 0), colour)
+            strip.set_at((k, 0), [round(255 * (level / 255) ** contrast) for level in colour])
         wide = max(round(surface.get_width() / max(share[1] - share[0], 0.05)), 1)
         whole = pygame.transform.smoothscale(strip, (wide, 1))
         light = pygame.Surface((surface.get_width(), 1))

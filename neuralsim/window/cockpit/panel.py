@@ -1,4 +1,4 @@
-"""What does not move of the cockpit, drawn once for a size of the view: dashboard, dials, screen, bonnet.
+"""What does not move of the cockpit, drawn once for a size of the view: dashboard, dials, screen.
 
 All shapes are computed as distances to their edges with oversampling, so that their edges are smooth. The colours are
 those of an overcast noon; ``light.py`` adapts them to the scene.
@@ -15,8 +15,7 @@ import pygame
 OVER = 2  # oversampling
 TALL = 0.26  # of the view's height: what the surface covers
 CENTRE = 0.34  # of the view's width: middle of the instruments, a left-hand drive
-_EDGE = 0.172  # of the view's height: the dashboard above the view's bottom, at the middle
-_BONNET = 0.030  # more for the bonnet beyond it
+EDGE = 0.172  # of the view's height: the dashboard above the view's bottom, at the middle
 SWEEP = (-125.0, 125.0)  # degrees of a dial from its upright, clockwise
 #: Per unit: factor from m/s, end of the dial, between two ticks.
 SCALES = {"km/h": (3.6, 220, 10), "mph": (2.2369363, 140, 10)}
@@ -73,20 +72,14 @@ def angle_of(share: float) -> float:
 
 
 def panel(layout: Layout) -> pygame.Surface:
-    """Return dashboard, bonnet and instruments without their marks, with alpha."""
+    """Return dashboard and instruments without their marks, with alpha."""
     n, width = OVER, layout.width
     x = ((np.arange(width * n, dtype=np.float32) + 0.5) / n)[None, :]
     y = ((np.arange(layout.tall * n, dtype=np.float32) + 0.5) / n + layout.top)[:, None]
-    edge = _edge(x, layout)
-    below = y - edge  # px below the dashboard's edge
+    below = y - edge(x, layout)  # px below the dashboard's edge
     shade = _padding(x, y, below, layout)
     colour = np.repeat(shade[:, :, None], 3, 2) * np.array([0.97, 1.0, 1.05], np.float32)
     alpha = _cover(below)
-    bonnet = y - _bonnet_edge(x, layout)
-    paint = _bonnet(x, bonnet, layout)
-    colour = np.where((alpha > 0.0)[:, :, None], colour, paint)
-    colour = colour * alpha[:, :, None] + paint * (1.0 - alpha[:, :, None])
-    alpha = np.maximum(alpha, _cover(bonnet) * (x > 0.0))
     colour, alpha = _binnacle(colour, alpha, x, y, layout)
     colour, alpha = _tablet(colour, alpha, x, y, layout)
     surface = pygame.Surface((width * n, layout.tall * n), pygame.SRCALPHA)
@@ -100,29 +93,10 @@ def _cover(below: np.ndarray) -> np.ndarray:
     return np.clip(below * OVER + 0.5, 0.0, 1.0)
 
 
-def _edge(x: np.ndarray, layout: Layout) -> np.ndarray:
+def edge(x: np.ndarray, layout: Layout) -> np.ndarray:
     """Return the y of the dashboard's upper edge: slightly domed, lower towards the doors."""
     across = 2.0 * x / layout.width - 1.0
-    return layout.height * (1.0 - _EDGE + 0.018 * np.abs(across) ** 2.4)
-
-
-def _bonnet_edge(x: np.ndarray, layout: Layout) -> np.ndarray:
-    """Return the y of the bonnet's far edge: a flat dome with a crease on either side."""
-    across = 2.0 * x / layout.width - 1.0
-    crease = sum(np.exp(-(((across - side) / 0.05) ** 2)) for side in (-0.52, 0.52))
-    fall = 0.028 * np.abs(across) ** 3 + 0.05 * np.clip(np.abs(across) - 0.86, 0.0, None) ** 1.5 * 6.0
-    return layout.height * (1.0 - _EDGE - _BONNET + fall - 0.0035 * crease)
-
-
-def _bonnet(x: np.ndarray, below: np.ndarray, layout: Layout) -> np.ndarray:
-    """Return the colour of painted metal that mirrors the sky near its far edge."""
-    deep = np.clip(below / (0.03 * layout.height), 0.0, 1.0)
-    across = 2.0 * x / layout.width - 1.0
-    gloss = 0.86 * np.exp(-3.0 * deep) + 0.10 * np.exp(-(((across + 0.1) / 0.35) ** 2))
-    line = 0.5 * np.exp(-(((below - 0.0022 * layout.height) / (0.0016 * layout.height)) ** 2))
-    paint, sky = np.array([58.0, 63.0, 70.0], np.float32), np.array([196.0, 206.0, 218.0], np.float32)
-    share = np.clip(gloss * 0.62 + line * 0.3, 0.0, 1.0)[:, :, None]
-    return paint * (1.0 - share) + sky * share
+    return layout.height * (1.0 - EDGE + 0.018 * np.abs(across) ** 2.4)
 
 
 def _padding(x: np.ndarray, y: np.ndarray, below: np.ndarray, layout: Layout) -> np.ndarray:

@@ -26,6 +26,7 @@ from bridge.image_decoding import name_sky
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
 from bridge.messages import MIRROR, Control, Frame, Lights
 from bridge.tags import Tag
+from neuralsim.town.core.blueprint_library import CAR_COLOURS
 
 SIZE = (256, 128)
 SCENERY = 10000  # instance values above are the town's scenery
@@ -81,6 +82,8 @@ class TestFrame:
         assert frame.sim_time > 0
         assert frame.stamps["capture"] < frame.stamps["simulated"]
         assert frame.ego.road_id >= 0
+        assert frame.ego.blueprint == "vehicle.tesla.model3"
+        assert frame.ego.color in CAR_COLOURS
         assert {"cloudiness", "sun_altitude_angle"} <= set(frame.weather)
 
     def test_the_camera_is_at_the_ego(self, bridge):

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 from helpers.frames import street
 
@@ -73,28 +68,3 @@ def test_a_renderer_plants_woods_for_houses_and_leaves_the_frame_alone() -> None
     assert (frame.planes["tag"] == street().planes["tag"]).all()
     renderer.set_remap(PRESETS[2][1])
     assert not renderer.generate(street(2)).inputs.tensors["guide"].any()  # of no image, and no wood
-
-
-FIRST_EDIT = """
-from helpers.frames import street
-from neuralsim.renderer import woods
-from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.remap import Remap
-renderer = NeuralRenderer(size=(128, 64), threads=1)
-compiled = list(woods._plant.signatures)
-renderer.set_remap(Remap.parse("roads=vegetation"))
-for writable in (True, False):
-    frame = street()
-    for plane in frame.planes.values():
-        plane.flags.writeable = writable
-    renderer.render(frame)
-print(len(compiled), woods._plant.signatures == compiled)
-"""
-
-
-def test_the_first_edit_of_a_drive_waits_for_no_compiler() -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    run = subprocess.run(
-        [sys.executable, "-c", FIRST_EDIT], capture_output=True, text=True, env=environment, check=True
-    )
-    assert run.stdout.split() == ["2", "True"]

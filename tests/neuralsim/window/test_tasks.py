@@ -18,6 +18,7 @@ from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.render_loop import RenderedFrame
 from neuralsim.window.cockpit import task_overlay
+from neuralsim.window.cockpit.bonnet import Car
 from neuralsim.window.cockpit.dashboard import Dashboard
 from neuralsim.window.cockpit.panel import Layout, angle_of
 from neuralsim.window.drawing import Pen
@@ -137,16 +138,23 @@ def test_the_menu_of_the_page_has_the_windows_entries(drive: Drive):
     assert set(TASKS) == {"place", "smooth", "junction", "merge", "night"}
 
 
-def dashboard(shade: int, speed: float = 0.0, lights: int = 0) -> np.ndarray:
-    """The lower part of a view with the dashboard, u8 (H, W, 3), over a picture of one grey."""
+def dashboard(
+    shade: int, speed: float = 0.0, lights: int = 0, car: Car | None = None, sky: tuple[int, int, int] | None = None
+) -> np.ndarray:
+    """A view with the dashboard, u8 (H, W, 3), over a picture of one grey under a ``sky``; with the bonnet of a car."""
     pygame.display.init()
     target = pygame.display.set_mode(SIZE)
     target.fill((shade, shade, shade))
+    if sky is not None:
+        target.fill(sky, (0, 0, SIZE[0], SIZE[1] // 2))
     pen, state, board = Pen(), HudState(), Dashboard()
     pen.begin(target.get_rect())
     state.ego = Ego(speed=speed, lights=lights)
     board.on = True
     board.prepare(Layout(*SIZE))
+    if car is not None:
+        state.ego.blueprint, state.ego.color = car
+        board.bonnet.prepare(Layout(*SIZE), car)
     board.draw(target, pen, Frame(1, 1, 0.0, Camera(*SIZE, 70.0, np.eye(4)), {}), state)
     return pygame.surfarray.array3d(target).swapaxes(0, 1).astype(int)
 
@@ -160,6 +168,38 @@ def test_the_dashboard_is_lit_like_the_scene_and_leaves_the_road_free():
     assert night[face].max() > 200  # the figures have light of their own
     assert (day[: round(0.76 * SIZE[1])] == 200).all()
     assert (np.abs(day[:] - 200).max(axis=-1) > 3).mean() < 0.24
+
+
+def bonnet(image: np.ndarray) -> np.ndarray:
+    """The metal in the middle of the view, between the screen and the dials, u8 (H, W, 3)."""
+    return image[round(0.785 * SIZE[1]) : round(0.81 * SIZE[1]), round(0.49 * SIZE[0]) : round(0.56 * SIZE[0])]
+
+
+def test_the_bonnet_has_the_paint_and_the_shape_of_the_car_and_the_light_of_the_scene():
+    red, blue = ("vehicle.ford.mustang", "186,40,36"), ("vehicle.ford.mustang", "42,62,160")
+    day, night = dashboard(150, car=red), dashboard(8, car=red)
+    metal = bonnet(day).mean(axis=(0, 1))
+    assert metal[0] > 1.5 * metal[1:].max()
+    other = bonnet(dashboard(150, car=blue)).mean(axis=(0, 1))
+    assert other[2] > 1.3 * other[:2].max()
+    assert bonnet(night).mean() < 0.35 * bonnet(day).mean()
+    assert (day[: round(0.76 * SIZE[1])] == 150).all()
+    heights = []
+    for name in ("vehicle.ford.mustang", "vehicle.tesla.model3", "vehicle.volkswagen.t2"):
+        rows = np.abs(dashboard(150, car=(name, "186,40,36")) - 150)[:, SIZE[0] // 2 + 5].max(axis=-1) > 12
+        heights.append(SIZE[1] - int(rows.argmax()))
+    assert heights[0] > heights[1] > heights[2]  # a long nose, a short one, none
+
+
+def test_the_bonnet_mirrors_the_sky_and_its_edge_is_soft():
+    car = ("vehicle.ford.mustang", "60,62,66")
+    plain, blue = (dashboard(120, car=car, sky=sky) for sky in ((120, 120, 120), (120, 120, 250)))
+    gained = (bonnet(blue) - bonnet(plain))[..., 2].mean(axis=1)
+    assert gained.max() > 15
+    assert np.ptp(gained) > 8  # not the same everywhere
+    column = plain[round(0.75 * SIZE[1]) : round(0.80 * SIZE[1]), SIZE[0] // 2 + 20, 1]
+    steps = np.abs(np.diff(column))
+    assert steps.max() < 0.75 * np.ptp(column)  # no step from road to metal within one pixel
 
 
 def test_the_needle_points_at_the_speed():
