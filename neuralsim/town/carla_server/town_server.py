@@ -219,6 +219,7 @@ class TownServer:
         self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
         self.episode += 1
+        self._last_tick = 0.0  # the time that loading took is not the new world's
         threading.Thread(target=self._prepare, args=(world, self.static_scene), name="preparing", daemon=True).start()
         self._publish_snapshot(world.delta, state)
 

@@ -325,6 +325,21 @@ def test_a_world_does_not_move_while_a_slow_client_waits_for_it(monkeypatch: pyt
         )
 
 
+def test_the_first_step_of_a_new_world_leaves_out_the_time_it_took_to_load(town: TownServer) -> None:
+    run_client(
+        town.port,
+        """
+        settings = client.get_world().get_settings()
+        settings.synchronous_mode = True  # without a fixed step: each takes the real time since the last one
+        client.get_world().apply_settings(settings)
+        world = client.reload_world(False)
+        world.tick()
+        delta = world.get_snapshot().timestamp.delta_seconds
+        assert abs(delta - 1 / 30) < 1e-6, delta
+        """,
+    )
+
+
 def test_load_reload_and_uploaded_map(town: TownServer, tmp_path: Path) -> None:
     (tmp_path / "own.xodr").write_text(road(120.0))
     run_client(
