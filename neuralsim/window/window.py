@@ -49,6 +49,21 @@ def display_available() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def open_display() -> None:
+    """Connect to the display, once; raises ``WindowError`` if there is none."""
+    if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
+        os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # otherwise SDL falls back to drivers without any output
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise _no_window(error) from None
+
+
+def _no_window(error: pygame.error) -> WindowError:
+    where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "this machine"
+    return WindowError(f"no window on {where} ({error})")
+
+
 class Window(ViewChoice):
     """A resizable window for frames of ``size`` (width, height).
 
@@ -64,15 +79,12 @@ class Window(ViewChoice):
         window_size: tuple[int, int] | None = None,
         fullscreen: bool = False,
     ) -> None:
-        if sys.platform == "linux" and not os.environ.get("WAYLAND_DISPLAY"):
-            os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # otherwise SDL falls back to drivers without any output
+        open_display()
         try:
-            pygame.display.init()
             self._windowed = _start_size(size, scale, window_size)
             self._surface = _set_mode(self._windowed, fullscreen)
         except pygame.error as error:
-            where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "this machine"
-            raise WindowError(f"no window on {where} ({error})") from None
+            raise _no_window(error) from None
         pygame.display.set_caption(title)
         pygame.display.set_icon(_icon())
         pygame.key.set_repeat()  # disables key repeat

@@ -8,7 +8,7 @@ from typing import Any
 
 from neuralsim.base.log import logger
 
-from neuralsim.window.window import NO_DISPLAY, Window, WindowError  # isort: skip (before pygame: it prepares SDL)
+from neuralsim.window.window import NO_DISPLAY, Window, WindowError, open_display  # isort: skip (before pygame)
 
 import pygame
 
@@ -42,6 +42,7 @@ class WindowDrive(InteractiveDrive):
         self._file = settings.path()
         self.records_folder = self._file.parent if self.keeps_settings else None
         try:
+            open_display()  # before the seconds in which the size is measured
             chosen = settings.load(self._file) if self.keeps_settings else CockpitSettings()
             super().__init__(options, chosen, _wake)
             options = self.options

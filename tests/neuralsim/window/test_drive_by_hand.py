@@ -316,7 +316,7 @@ def test_another_town_is_chosen_in_the_menu(display: str, tmp_path: Path):
 
 @needs_display
 def test_closing_the_window_while_it_loads_ends_everything(display: str, tmp_path: Path):
-    person = Person(display, tmp_path)
+    person = Person(display, tmp_path, "--size", "256x128")
     end = time.monotonic() + 20.0
     search = ["xdotool", "search", "--pid", str(person.process.pid)]
     while subprocess.run(search, env=person.environment, capture_output=True, check=False).returncode:

@@ -31,7 +31,7 @@ from bridge.messages import Camera, Control, Frame
 from neuralsim.drive import settings as files
 from neuralsim.drive.menu_choices import picture_choices
 from neuralsim.session.drive_session import DriveSession
-from neuralsim.session.options import DriveOptions
+from neuralsim.session.options import AutoSize, DriveOptions, Size
 from neuralsim.session.render_loop import RenderedFrame
 from neuralsim.window.windowed_drive import WindowDrive
 
@@ -80,6 +80,12 @@ class Drive(WindowDrive):
     def make_session(self, options: DriveOptions) -> DriveSession:
         self.simulator = Simulator(options)
         return Session(options, self._wake)
+
+    def resolved(self, options: DriveOptions) -> DriveOptions:
+        """Return the options with the size of a slow machine in place of "auto"; nothing is measured."""
+        self.size_line = ""
+        slow = Size(384, 192) if isinstance(options.size, AutoSize) else options.size
+        return options.model_copy(update={"size": slow})
 
     def tick(self) -> None:
         """Take the controls, and show a frame."""
@@ -180,7 +186,7 @@ class Driver(RuleBasedStateMachine):
         assert frame.weather_name in drive.state.place
         assert drive.session.guide == chosen.current("guide")
         if "Place and picture" not in [page.title for page, _ in drive.menu._pages]:
-            planned = chosen.options()
+            planned = drive.resolved(chosen.options())
             for name in ("town", "vehicles", "walkers", "model", "size", "show"):
                 assert getattr(drive.session.options, name) == getattr(planned, name), name
         # what is shown
