@@ -130,7 +130,8 @@ def test_the_metadata_matches_the_licences(wheel: Path) -> None:
     assert all(list(ROOT.glob(name.rstrip(".;)"))) for name in named)
 
 
-@pytest.mark.parametrize("model", [pytest.param("tags", marks=pytest.mark.slow), "street-rt"])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tags", "street-rt"])
 def test_it_drives(python: Path, tmp_path: Path, model: str) -> None:
     size = ("--size", "128x64", "--town", "hamlet", "--report", "r.json")
     drive = ("-m", "neuralsim", "drive", "--headless", "--autopilot", "--frames", "30", "--model", model, *size)

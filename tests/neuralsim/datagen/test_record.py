@@ -206,7 +206,7 @@ def test_index_is_a_table_and_poses_are_in_kittis_format(recorded):
     assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
 
 
-def test_the_painter_follows_changes_of_the_weather(tmp_path: Path):
+def test_the_renderer_follows_changes_of_the_weather(tmp_path: Path):
     """After a change to night, sky, road and houses are as dark as in the same drive that began at night."""
     night = SHORT.replace("seed: 4", "seed: 4\nweather: {preset: ClearNight}")
     change = "weather: {preset: ClearNoon}\nchanges: [{when: {time: 0.5}, weather: {preset: ClearNight}}]"
@@ -248,6 +248,7 @@ def test_recorded_scenarios_are_skipped_and_again_reproduces_them(recorded):
     assert after["seconds"] != before["seconds"]
 
 
+@pytest.mark.slow
 def test_all_shipped_scenarios_record(tmp_path: Path):
     """Towns change: a parked car may stand where a scenario has placed one. The first frames of each, with images."""
     names = sorted(path.name for path in (ROOT / "scenarios" / "library").glob("*.yaml"))

@@ -139,6 +139,7 @@ def test_invalid_recording_is_rejected_in_one_line(tmp_path: Path, content: byte
 # Rendering again
 
 
+@pytest.mark.slow
 def test_frames_may_be_rendered_in_parts(tmp_path: Path):
     writer = McapWriter(tmp_path / "wide.mcap", PLANES, {"fps": "20", "scenario": "wide"})
     for k in range(4):

@@ -104,7 +104,7 @@ def worst(session: runtimes.ModelSession, drive: list[dict[str, Any]]) -> float:
 @pytest.mark.parametrize(
     ("runtime", "bound"),
     [
-        ("openvino:fp32", 45.0),
+        pytest.param("openvino:fp32", 45.0, marks=pytest.mark.slow),
         ("openvino:bf16", 36.0),
         ("onnxruntime:fp32", 45.0),
         pytest.param("onnxruntime:fp16", 36.0, marks=pytest.mark.slow),

@@ -195,6 +195,7 @@ def test_a_failing_process_reports_its_error_and_its_session_is_ended():
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
     both = []
     for name in ("first", "second"):  # concurrently, so that they disturb each other
