@@ -86,7 +86,7 @@ class ProgressLine:
 
     def count(self, frames: int, fps: float, doing: str = "") -> None:
         """Show that ``frames`` are done at a rate of ``fps``; ``doing``: concurrent work."""
-        left = f"  {(self._total - frames) / fps:.0f} s left" if self._total and fps > 0.0 else ""
+        left = f"  {_duration((self._total - frames) / fps)} left" if self._total and fps > 0.0 else ""
         self._show(frames, lambda: f"{fps:.1f} FPS{left}{'  ' if doing else ''}{doing}")
 
     def show(self, frames: int, text: str) -> None:
@@ -100,6 +100,13 @@ class ProgressLine:
     def _show(self, frames: int, text: Callable[[], str], layout: str = "") -> None:
         self._bar.bar_format, self._bar.text = layout or self._layout, text
         self._bar.update(frames - self._bar.n)
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in words: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100.0:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 6000.0 else f"{seconds / 3600.0:.1f} h"
 
 
 @contextmanager

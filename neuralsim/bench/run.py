@@ -30,7 +30,7 @@ from neuralsim.bench.options import (
     whole_matrix,
 )
 from neuralsim.bench.report import budget, compare, docs_tables, tables, trace
-from neuralsim.bench.report.html_page import render_page
+from neuralsim.bench.report.html_page import busy_warnings, render_page
 from neuralsim.bench.report.latency_figures import summarise
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
@@ -283,7 +283,7 @@ def _publish(
         docs_tables.fill(options.docs, report)
     print(tables.terminal(report))
     files = (options.out / "report.html", options.out / "report.json", *([options.trace] if options.trace else []))
-    print("\n" + ", ".join(map(str, files)))
+    print("\n" + "\n".join((*busy_warnings(report), ", ".join(map(str, files)))))
     if find_spec("matplotlib") is None:
         log_line(f"report.html has no charts, matplotlib is missing: {remedy('bench')}")
     for drive in report["drives"]:

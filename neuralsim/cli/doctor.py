@@ -168,7 +168,7 @@ def _machine(findings: _Findings) -> None:
     findings.good("processor", f"{model}, {cores()} cores{note}")
     vector_units = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     if vector_units:
-        bf16 = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bf16: the model runs in fp32, slower"
+        bf16 = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & flags else "no bf16: int8 or fp32, slower"
         findings.good("vector units", f"{', '.join(vector_units)} ({bf16})")
     memory = memory_gb()
     text = f"{memory[0]:.1f} GB, {memory[1]:.1f} GB free"

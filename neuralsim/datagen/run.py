@@ -123,6 +123,7 @@ def _index(recorders: Sequence[ScenarioRecorder], folder: Path) -> int:
         )
     except OSError as error:
         return fail(f"cannot write {folder / 'index.html'}: {reason(error)}")
+    print(f"in {folder}, with a page about them: {folder / 'index.html'}", flush=True)
     return 0
 
 

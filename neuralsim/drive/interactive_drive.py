@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -367,9 +368,9 @@ class InteractiveDrive(DriveLoop):
         recorder.close()
         self._recording = self.recorder = None
         missing = recorder.missing if isinstance(recorder, DriveRecording) else ""
-        if missing:
-            logger().warning(f"{recorder.path}: {missing}")
-        return f"Saved {recorder.path}" + (f" ({missing})" if missing else "")
+        saved = f"Saved {recorder.path}" + (f" ({missing})" if missing else "")
+        logger().log(logging.WARNING if missing else logging.INFO, saved)
+        return saved
 
     # Commands
 

@@ -59,9 +59,14 @@ class Measurement:
     def __str__(self) -> str:
         ordered = sorted(self.milliseconds.items(), key=lambda item: item[1])
         (best, fastest), *others = ordered
-        rest = f" ({', '.join(f'{name} {value:.3g} ms' for name, value in others)})" if others else ""
+        rest = f" ({', '.join(f'{name} {_rounded(value)} ms' for name, value in others)})" if others else ""
         busy = f"; the machine was busy ({self.busy})" if self.busy else ""
-        return f"{best} is the fastest here: {fastest:.3g} ms{rest}{busy}"
+        return f"{best} is the fastest here: {_rounded(fastest)} ms{rest}{busy}"
+
+
+def _rounded(milliseconds: float) -> str:
+    """Return a duration with three digits and without an exponent."""
+    return f"{float(f'{milliseconds:.3g}'):g}"
 
 
 def _today() -> float:

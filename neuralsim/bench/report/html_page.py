@@ -43,8 +43,8 @@ def render_page(report: dict[str, Any]) -> str:
     )
 
 
-def warnings(report: dict[str, Any]) -> list[str]:
-    """Return what a reader must know before trusting a figure, a line each."""
+def busy_warnings(report: dict[str, Any]) -> list[str]:
+    """Return a line for each figure that a busy machine has disturbed."""
     machine = report["machine"]
     lines: list[str] = []
     load = machine["load"]
@@ -53,12 +53,17 @@ def warnings(report: dict[str, Any]) -> list[str]:
             f"The machine was busy at the start: a load of {load[0]:g} on {machine['cores']} cores. "
             "Times are longer than on an idle one."
         )
-    lines += [
-        f"auto chose {each['runtime']} for {each['model']} at {each['size']} on a busy machine ({each['busy']}): "
-        "neuralsim doctor --measure"
+    return lines + [
+        f"auto chose {each['runtime']} for {each['model']} at {each['size']} on a busy machine ({each['busy']}); "
+        "on a free one, neuralsim doctor --measure chooses again."
         for each in report.get("auto", ())
         if each["busy"]
     ]
+
+
+def warnings(report: dict[str, Any]) -> list[str]:
+    """Return what a reader must know before trusting a figure, a line each."""
+    lines = busy_warnings(report)
     lines += [f"{drive['cell']['name']} failed: {drive['error']}" for drive in report["drives"] if "error" in drive]
     if report.get("check", {"honest": True})["honest"] is not True:
         lines.append("The self-test did not pass: see its table.")

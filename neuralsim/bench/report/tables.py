@@ -40,8 +40,9 @@ class Table:
 
 def drives(report: dict[str, Any]) -> Table | None:
     """Return one row per cell: rate, latency, input latency."""
-    head = ("drive", "fps", "p50", "p95", "p99", "input p50", "p95", "frame p50", "p99", "dropped", "displayed")
-    rows = []
+    head: tuple[str, ...] = ("drive", "fps", "p50", "p95", "p99", "input p50", "p95", "frame p50", "p99", "dropped")
+    head += ("displayed",)
+    rows: list[tuple[str, ...]] = []
     for drive in report["drives"]:
         if "summary" not in drive:
             rows.append((drive["cell"]["name"], "failed", *[""] * (len(head) - 2)))
@@ -55,9 +56,14 @@ def drives(report: dict[str, Any]) -> Table | None:
         rows.append((drive_name(drive["cell"], s), f"{rate['value']:.1f}{_half(rate['ci'])}", *texts))
     note = (
         "ms; ±: half of the 95 % confidence interval. p50, p95, p99: capture to display; input: from the key press to "
-        "the first image with it; frame: from one image to the next; displayed: changes of the screen per second."
+        "the first image with it; frame: from one image to the next; dropped: frames that a newer one replaced before "
+        "they were rendered"
     )
-    return Table("Drives", head, rows, note) if rows else None
+    if not any(row[-1] for row in rows):  # nothing is displayed without a window
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    else:
+        note += "; displayed: changes of the screen per second"
+    return Table("Drives", head, rows, f"{note}.") if rows else None
 
 
 def stages(report: dict[str, Any]) -> Table | None:
@@ -114,13 +120,16 @@ def link(report: dict[str, Any]) -> Table | None:
     for case in report["link"]["cases"]:
         delay, send, tick = case["delay_ms"], case["send_ms"], case["tick_ms"]
         received = sorted(case["received"])
-        share = f"{received[0]}..{received[-1]} of {case['published']}" if received else ""
+        share = "..".join(dict.fromkeys(map(str, (received[0], received[-1])))) if received else ""
+        share += f" of {case['published']}" if received else ""
         times = [f"{times[q]:.2f}" for times in (delay, send) for q in ("p50", "p99")]
         rows.append((case["case"]["name"], f"{case['frames_per_second']:.0f}", *times, f"{tick['p99']:.1f}", share))
     case, packing = report["link"]["cases"][0], report["link"]["packing_ms"]
     note = (
         f"ms, {case['case']['size']}, all planes, {case['bytes'] / 1e6:.2f} MB a frame. flood: as fast as possible, "
-        f"none lost. Making a message takes {packing['p50']:.3f} ms (p99 {packing['p99']:.3f})."
+        "none lost. "
+        "delay: publisher to subscriber; send: the publisher's time per frame; tick: from one frame to the next. "
+        f"Making a message takes {packing['p50']:.3f} ms (p99 {packing['p99']:.3f})."
     )
     return Table("Link", head, rows, note)
 

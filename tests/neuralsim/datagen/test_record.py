@@ -248,7 +248,6 @@ def test_recorded_scenarios_are_skipped_and_again_reproduces_them(recorded):
     assert after["seconds"] != before["seconds"]
 
 
-@pytest.mark.slow
 def test_all_shipped_scenarios_record(tmp_path: Path):
     """Towns change: a parked car may stand where a scenario has placed one. The first frames of each, with images."""
     names = sorted(path.name for path in (ROOT / "scenarios" / "library").glob("*.yaml"))
