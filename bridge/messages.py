@@ -6,7 +6,7 @@ Every received message is checked against the types below, bounds included, befo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -17,7 +17,7 @@ from bridge import jitter
 from bridge.geometry import focal_length
 from bridge.size import MOST
 
-PROTOCOL = 2
+PROTOCOL = 3
 TOPIC = b"frame"
 
 #: The protocol's planes: dtype on the wire, and the dimensions that follow (H, W).
@@ -29,11 +29,14 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "rgb": ("u1", (3,)),
     "rgb_half": ("u1", (3,)),
 }
+#: The planes of the rear mirror, and those that they are in the mirror's own frame (``mirror_frame``).
+MIRROR_PLANES = {f"mirror_{name}": name for name in ("tag", "instance", "depth", "motion", "rgb")}
+PLANES |= {name: PLANES[plane] for name, plane in MIRROR_PLANES.items()}
 HALF_SIZE_PLANES = frozenset({"rgb_half"})  # planes of half the camera's height and width, rounded up
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 HIDDEN_MOTION = 30_000.0  # px, outside any image: marks pixels whose surface the previous frame does not show
 MAX_HEADER = 1 << 20  # bytes
-MIRROR = 192, 64  # width and height of the rear mirror's image, px
+MIRROR = 192, 64  # width and height of the rear mirror's planes, px
 MAX_ITEMS = 4096  # of objects, lamps, stamps and weather entries, each
 
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -68,6 +71,8 @@ class Lights(IntFlag):
 def plane_shape(name: str, height: int, width: int) -> tuple[int, ...]:
     """Return the shape of plane ``name`` for a camera of ``height`` x ``width`` px. Raises KeyError if unknown."""
     tail = PLANES[name][1]
+    if name in MIRROR_PLANES:
+        return (MIRROR[1], MIRROR[0], *tail)
     return ((height + 1) // 2, (width + 1) // 2, *tail) if name in HALF_SIZE_PLANES else (height, width, *tail)
 
 
@@ -132,6 +137,14 @@ class Lamp:
 
 
 @dataclass
+class RearView:
+    """What the rear mirror shows, as its camera sees it: not flipped."""
+
+    camera: Camera
+    lamps: Annotated[list[Lamp], AtMostMaxItems] = field(default_factory=list)
+
+
+@dataclass
 class Impact:
     """The ego's most recent collision."""
 
@@ -182,6 +195,7 @@ class Frame:
     * ``rgb``: u8 (H, W, 3), optional.
     * ``rgb_half``: u8 ((H + 1) / 2, (W + 1) / 2, 3), optional, the same at half the size: its pixel (i, j) is the one
       at (2i, 2j), give or take half a pixel of the frame.
+    * those in ``MIRROR_PLANES``, optional, for the camera of ``mirror``: the size is ``MIRROR``.
     """
 
     sequence: Count  # number of this frame among the bridge's published ones
@@ -207,9 +221,17 @@ class Frame:
     route_left: Number = 0.0  # its length, m
     traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
     chart: Chart | None = None  # of the map, until a control acknowledges it
-    mirror: Annotated[bytes, Meta(max_length=3 * MIRROR[0] * MIRROR[1])] = b""  # RGB, mirrored; b"": no new image
+    mirror: RearView | None = None  # while the driver looks into the rear mirror
     estimated: bool = False  # the motion was estimated from images
     skipped: int = 0  # frames that this receiver dropped since the last one (never sent, filled on arrival)
+
+
+def mirror_frame(frame: Frame) -> Frame | None:
+    """Return the frame of the rear mirror's camera at the same tick; None while nobody looks into the mirror."""
+    if frame.mirror is None:
+        return None
+    planes = {plane: frame.planes[name] for name, plane in MIRROR_PLANES.items() if name in frame.planes}
+    return replace(frame, camera=frame.mirror.camera, lamps=frame.mirror.lamps, planes=planes, mirror=None)
 
 
 #: Order of the stamps in ``Frame.stamps``: tick begins (= capture), sensors arrived, frame packed and sent, received,

@@ -7,6 +7,7 @@ Such fields have ``x-msgpack: bin``, and ``x-dtype`` and ``x-shape`` describe th
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,17 @@ import numpy as np
 
 from bridge.link.frame_header import Header
 from bridge.link.transport import QUEUE, Request
-from bridge.messages import COLUMNS, HALF_SIZE_PLANES, MAX_HEADER, MIRROR, PLANES, PROTOCOL, TOPIC, Control
+from bridge.messages import (
+    COLUMNS,
+    HALF_SIZE_PLANES,
+    MAX_HEADER,
+    MIRROR,
+    MIRROR_PLANES,
+    PLANES,
+    PROTOCOL,
+    TOPIC,
+    Control,
+)
 
 _FULL, _HALF = ["H", "W"], ["(H + 1) / 2", "(W + 1) / 2"]
 
@@ -32,6 +43,13 @@ def _bytes(dtype: str, shape: list[Any], description: str) -> dict[str, Any]:
     return {"description": description, "x-msgpack": "bin", "x-dtype": dtype, "x-shape": shape}
 
 
+def _sides(plane: str) -> Sequence[Any]:
+    """Return height and width of a plane, or what they depend on."""
+    if plane in MIRROR_PLANES:
+        return MIRROR[::-1]
+    return _HALF if plane in HALF_SIZE_PLANES else _FULL
+
+
 def json_schema() -> str:
     """Return the JSON Schema of a frame's header, a control and a receiver's request, with the protocol's constants."""
     kinds = {"header": Header, "control": Control, "request": Request}
@@ -40,20 +58,12 @@ def json_schema() -> str:
         part = parts[kind.__name__]
         part["properties"] = {"protocol": {"const": PROTOCOL}, **part["properties"]}
         part["required"] = ["protocol", *part["required"]]
-    parts[Header.__name__]["properties"]["mirror"] = _bytes(
-        "u1",
-        [MIRROR[1], MIRROR[0], 3],
-        "The rear mirror's image, RGB, flipped horizontally; empty if there is no new one.",
-    )
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"NeuralSim's link, protocol {PROTOCOL}",
         "x-protocol": PROTOCOL,
         "x-topic": TOPIC.decode(),
-        "x-planes": {
-            name: {"dtype": dtype, "shape": [*(_HALF if name in HALF_SIZE_PLANES else _FULL), *tail]}
-            for name, (dtype, tail) in PLANES.items()
-        },
+        "x-planes": {name: {"dtype": dtype, "shape": [*_sides(name), *tail]} for name, (dtype, tail) in PLANES.items()},
         "x-limits": {"header_bytes": MAX_HEADER, "credit": QUEUE},
         "properties": {name: {"$ref": f"#/$defs/{kind.__name__}"} for name, kind in kinds.items()},
         "$defs": parts,

@@ -31,7 +31,7 @@ from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
 from bridge.carla_client.weather import WeatherControl
 from bridge.carla_client.world_clock import NOTICE, STARTUP_TIMEOUT, WorldClock
 from bridge.ego_camera import EGO_CAMERA
-from bridge.messages import Control, Ego, Frame, Lights
+from bridge.messages import MIRROR_PLANES, Control, Ego, Frame, Lights, RearView
 from bridge.weather import needs_headlamps
 
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some frames may be skipped
@@ -132,8 +132,7 @@ class CarlaBridge:
             camera = RigSpec(settings.size, settings.fov, settings.mount)
             self._sensors = self._add(
                 SensorRigs(
-                    world, vehicle, camera, settings.more_cameras, settings.planes, settings.jitter, settings.motion,
-                    self.delta,
+                    world, vehicle, camera, settings.more_cameras, settings.planes, settings.jitter, settings.motion
                 )
             )  # fmt: skip
             self._snapshot = self._sensors.warm_up(self._clock)
@@ -228,7 +227,9 @@ class CarlaBridge:
         stamps["simulated"] = time.monotonic_ns()
         ego.collisions = self._collisions.count  # their events have arrived before the images
         play = self._observe()
-        self.extra_frames = [self._frame(view, images, ego, dict(stamps), traffic, play) for view in images if view]
+        self.extra_frames = [
+            self._frame(view, images, ego, dict(stamps), traffic, play) for view in self._sensors.views
+        ]
         return self._frame("", images, ego, stamps, traffic, play)
 
     def respawn(self) -> None:
@@ -345,6 +346,7 @@ class CarlaBridge:
         objects = self._surroundings.objects(camera, planes)
         self._sensors.add_motion(view, camera, planes, self._surroundings.movers)
         self._notify_if(self._sensors.unknown_tags())
+        mirror = None if view else self._rear_view(images, planes)
         frame = Frame(
             sequence=self.sequence,
             sim_frame=self._snapshot.frame,
@@ -368,8 +370,17 @@ class CarlaBridge:
             route=self._navigator.visible_route(),
             route_left=self._navigator.remaining,
             traffic=traffic,
-            mirror=b"" if view else self._sensors.mirror.newest(),
+            mirror=mirror,
             chart=None if view else self._charts.due(self.control.chart),
         )
         self.sequence += 1
         return frame
+
+    def _rear_view(self, images: Images, planes: dict[str, np.ndarray]) -> RearView | None:
+        """Return what the rear mirror shows and add its planes to ``planes``; None if it is off."""
+        seen = self._sensors.decode_mirror(images, self._surroundings.movers)
+        if seen is None:
+            return None
+        camera, own = seen
+        planes |= {name: own[plane] for name, plane in MIRROR_PLANES.items()}
+        return RearView(camera, self._surroundings.lamps(camera, own))

@@ -11,7 +11,7 @@ import numpy as np
 from bridge.carla_client.camera_rig import CameraRig, RigSpec, flow_is_exact
 from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_cameras import EgoCameras
-from bridge.carla_client.mirror_camera import RearMirror
+from bridge.carla_client.mirror_camera import VIEW, RearMirror
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
 from bridge.link.motion import Movers
 from bridge.messages import Camera, Control
@@ -28,7 +28,7 @@ class SensorRigs:
     """The camera rigs of ``vehicle``: one that the driver chooses, and a further one per name in ``extra_cameras``.
 
     No sensor is spawned before :meth:`warm_up`. ``planes``: those always published; ``motion``: where motion comes from
-    (``BridgeOptions.motion``); ``delta``: seconds per tick.
+    (``BridgeOptions.motion``).
     """
 
     def __init__(
@@ -40,7 +40,6 @@ class SensorRigs:
         planes: Sequence[str],
         jitter: bool,
         motion: str,
-        delta: float,
     ) -> None:
         self.planes = tuple(planes)
         flow = "motion" in self.planes and (motion == "flow" or (motion == "auto" and flow_is_exact(world)))
@@ -48,24 +47,29 @@ class SensorRigs:
         self._extra_rigs = {
             name: CameraRig(world, vehicle, spec, jitter, uses_flow=flow) for name, spec in extra_cameras.items()
         }
-        self.mirror = RearMirror(world, vehicle, delta)
+        self.mirror = RearMirror(world, vehicle, jitter, flow)
         self._unknown = set[int]()
 
     @property
     def actors(self) -> list[Any]:
         """All sensor actors, to be destroyed with the vehicle."""
         extra = (actor for rig in self._extra_rigs.values() for actor in rig.actors)
-        return [*self.mirror.actors, *self._cameras.actors, *extra]
+        return [*self.mirror.rig.actors, *self._cameras.actors, *extra]
 
     @property
     def mount(self) -> str:
         """Name of the camera that the driver looks through, "" for the configured one."""
         return self._cameras.name
 
+    @property
+    def views(self) -> list[str]:
+        """Names of the further cameras."""
+        return list(self._extra_rigs)
+
     def stop(self) -> None:
         """Stop listening."""
         self._cameras.stop()
-        self.mirror.stop()
+        self.mirror.rig.stop()
         for rig in self._extra_rigs.values():
             rig.stop()
 
@@ -118,6 +122,15 @@ class SensorRigs:
         """Compute the motion of a view's decoded planes, where no flow camera did; ``movers`` is called then."""
         self._rigs()[view].add_motion(camera, planes, movers)
 
+    def decode_mirror(
+        self, images: Images, movers: Callable[[], Movers]
+    ) -> tuple[Camera, dict[str, np.ndarray]] | None:
+        """Return camera and planes of the rear mirror, with their motion, valid until the next call; None if off."""
+        seen = self.mirror.decode(images.get(VIEW, {}))
+        if seen is not None:
+            self.mirror.rig.add_motion(*seen, movers)
+        return seen
+
     def unknown_tags(self) -> str:
         """Return one line for a semantic tag of the server that is unknown here, once for each; else ""."""
         new = {rig.unknown_tag for rig in self._rigs().values() if rig.unknown_tag} - self._unknown
@@ -136,14 +149,15 @@ class SensorRigs:
         for _ in range(MAX_WARM_UP_TICKS):
             frame = clock.tick(CALL_TIMEOUT)
             images = rig.gather(frame, CALL_TIMEOUT, FIRST_IMAGE_TIMEOUT)
-            for extra in self._extra_rigs.values():
-                extra.gather(frame, CALL_TIMEOUT)
+            for other in self._rigs().values():
+                if other is not rig:
+                    other.gather(frame, CALL_TIMEOUT)
             if rig.is_delivering():
                 rig.decode(images)
                 return
 
     def _rigs(self) -> dict[str, CameraRig]:
-        return {"": self._cameras.rig, **self._extra_rigs}
+        return {"": self._cameras.rig, **self._extra_rigs, **({VIEW: self.mirror.rig} if self.mirror.is_on else {})}
 
     def _requested(self, control: Control) -> tuple[str, ...]:
         optional = {"rgb": control.rgb, "rgb_half": control.rgb_half}

@@ -37,7 +37,17 @@ from bridge.link.frame_header import pack, pack_control, unpack, unpack_control
 from bridge.link.motion import compose, reproject
 from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
 from bridge.link.sockets import Socket, control_endpoint, is_local
-from bridge.messages import PROTOCOL, TOPIC, Camera, Control, Frame, ProtocolError
+from bridge.messages import (
+    MIRROR_PLANES,
+    PROTOCOL,
+    TOPIC,
+    Camera,
+    Control,
+    Frame,
+    ProtocolError,
+    RearView,
+    mirror_frame,
+)
 
 __all__ = [
     "QUEUE",
@@ -308,7 +318,7 @@ class FrameSubscriber(Socket):
         self._host = host_id() if shared else ""
         self._shm = ShmReader()
         self._newest = -1  # sequence of the newest frame that has arrived
-        self._delivered: tuple[int, Camera] | None = None  # sequence and camera of the last frame returned
+        self._delivered: tuple[int, Camera, RearView | None] | None = None  # of the last frame returned
         self._requested_at = 0.0
         self._delivered_at = time.monotonic()
         self._needed = 0.0  # s that the caller spent on the last frame returned
@@ -388,22 +398,13 @@ class FrameSubscriber(Socket):
             self.skipped += newest.skipped
             if newest.skipped and self.lockstep:
                 raise LinkError(f"{newest.skipped} frames were lost: start the bridge with --lockstep as well")
-            if newest.skipped and "motion" in newest.planes:
-                self._compose_motion(newest, frames[:-1], before[1])
+            if newest.skipped:
+                _compose_motion(newest, frames[:-1], before[1])
+                _compose_motion_in_mirror(newest, frames[:-1], before[2])
         self.received += 1
-        self._delivered = newest.sequence, newest.camera
+        self._delivered = newest.sequence, newest.camera, newest.mirror
         self._requested_at, self._delivered_at = 0.0, time.monotonic()
         return newest
-
-    def _compose_motion(self, newest: Frame, between: list[Frame], before: Camera) -> None:
-        """Make the newest frame's motion refer to the last frame returned."""
-        size = newest.camera.width, newest.camera.height
-        is_complete = all((f.camera.width, f.camera.height) == size and "motion" in f.planes for f in between)
-        if is_complete and len(between) == newest.skipped <= MAX_COMPOSED:
-            newest.planes["motion"] = compose(newest, between, before)
-        elif "depth" in newest.planes:  # the chain is broken or too long: at least static surfaces are right
-            newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.pose)
-        newest.planes["motion"].flags.writeable = False  # like those of other frames
 
 
 class ControlSender(Socket):
@@ -446,3 +447,25 @@ class ControlReceiver(Socket):
                 self.malformed += 1
                 self.error = str(error)
         return control
+
+
+def _compose_motion(newest: Frame, between: list[Frame], before: Camera) -> None:
+    """Make the newest frame's motion refer to the last frame returned, that of the camera ``before``."""
+    if "motion" not in newest.planes:
+        return
+    size = newest.camera.width, newest.camera.height
+    is_complete = all((f.camera.width, f.camera.height) == size and "motion" in f.planes for f in between)
+    if is_complete and len(between) == newest.skipped <= MAX_COMPOSED:
+        newest.planes["motion"] = compose(newest, between, before)
+    elif "depth" in newest.planes:  # the chain is broken or too long: at least static surfaces are right
+        newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.pose)
+    newest.planes["motion"].flags.writeable = False  # like those of other frames
+
+
+def _compose_motion_in_mirror(newest: Frame, between: list[Frame], before: RearView | None) -> None:
+    """Do the same for the rear mirror, if the last frame returned had one."""
+    own = mirror_frame(newest)
+    if own is None or before is None:
+        return
+    _compose_motion(own, [each for frame in between if (each := mirror_frame(frame)) is not None], before.camera)
+    newest.planes |= {name: own.planes[plane] for name, plane in MIRROR_PLANES.items() if plane in own.planes}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.link.transport import FrameSubscriber
-from bridge.messages import Frame
+from bridge.messages import MIRROR, Frame, mirror_frame
 from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.renderer.frame_renderer import ForkableRenderer, FrameRenderer, GeneratedImage
@@ -41,6 +41,7 @@ class RenderedFrame:
     neural: np.ndarray
     remap: Remap = NO_REMAP
     upscaling: float = 0.0  # s of the rendering time spent on upscaling
+    mirror: np.ndarray | None = None  # u8 (64, 192, 3), the newest image of the rear mirror, flipped; None: no new one
 
 
 class RenderLoop(threading.Thread, ABC):
@@ -71,6 +72,9 @@ class RenderLoop(threading.Thread, ABC):
         self._threads = threads
         self._renderers: dict[str, FrameRenderer] = {}  # of the additional cameras
         self._neighbours: list[Neighbour] = []  # what the additional cameras show at this tick
+        self._mirror: Future[FrameRenderer] | None = None  # the rear mirror's renderer
+        self._has_mirror = False  # whether the last frame had one
+        self._mirror_image: np.ndarray | None = None  # not handed over yet
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -160,8 +164,36 @@ class RenderLoop(threading.Thread, ABC):
                 self._complete(*job)
             else:
                 pending = postprocessing.submit(self._complete, *job)
+            self._render_mirror(frame, renderer)
             self.trouble = ""
             received = time.monotonic()
+
+    def _render_mirror(self, frame: Frame, first: FrameRenderer) -> None:
+        """Render the rear mirror of ``frame``, if there is one; its image goes with the next one handed over.
+
+        Its graph is loaded by a thread of its own when the mirror is switched on first: no frame waits for that.
+        """
+        own = mirror_frame(frame)
+        if own is None:
+            self._has_mirror = False
+            return
+        if self._mirror is None:
+            self._mirror = Future()
+            threading.Thread(target=self._load_mirror, args=(self._mirror, first), name="mirror", daemon=True).start()
+        if not self._mirror.done():
+            return
+        renderer = self._mirror.result()
+        if not self._has_mirror:  # what it saw before it was switched off is no past
+            renderer.reset()
+            self._has_mirror = True
+        apply_style(renderer, own, self.style, self.remap, self.guide)
+        self._mirror_image = renderer.render(own)[:, ::-1]
+
+    def _load_mirror(self, loaded: Future[FrameRenderer], first: FrameRenderer) -> None:
+        try:
+            loaded.set_result(self._another(Size(*MIRROR), first))
+        except Exception as error:
+            loaded.set_exception(error)
 
     def _complete(self, generated: GeneratedImage, renderer: FrameRenderer, remap: Remap) -> None:
         """Postprocess an image and hand it over."""
@@ -172,7 +204,8 @@ class RenderLoop(threading.Thread, ABC):
             match_overlap(generated, self._neighbours)
         neural = renderer.postprocess(generated)
         frame.stamps["rendered"] = time.monotonic_ns()
-        self._hand_over(RenderedFrame(frame, neural, remap, generated.compositing))
+        mirror, self._mirror_image = self._mirror_image, None
+        self._hand_over(RenderedFrame(frame, neural, remap, generated.compositing, mirror))
 
     def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
         """Check that a drive that continues a recording is where the recording was. Raises ``DriveError``."""
@@ -185,13 +218,16 @@ class RenderLoop(threading.Thread, ABC):
     def _renderer_for(self, view: str, frame: Frame, first: FrameRenderer) -> FrameRenderer:
         """Return the renderer of an additional camera: each keeps its own history, all have one light."""
         if view not in self._renderers:
-            size = Size(frame.camera.width, frame.camera.height)
-            options = self.options
-            if isinstance(first, ForkableRenderer):
-                return self._renderers.setdefault(view, first.fork(size))
-            model = self.model if options.model == AUTO else options.model  # a folder's card may have any name
-            self._renderers[view] = make_renderer(model, options.runtime, size, self._threads, options.pixels)
+            self._renderers[view] = self._another(Size(frame.camera.width, frame.camera.height), first)
         return self._renderers[view]
+
+    def _another(self, size: Size, first: FrameRenderer) -> FrameRenderer:
+        """Return a renderer of images of ``size`` in the light of ``first``, with a past of its own."""
+        if isinstance(first, ForkableRenderer):
+            return first.fork(size)
+        options = self.options
+        model = self.model if options.model == AUTO else options.model  # a folder's card may have any name
+        return make_renderer(model, options.runtime, size, self._threads, options.pixels)
 
     def _hand_over(self, rendered: RenderedFrame) -> None:
         with self._changed:

@@ -141,7 +141,7 @@ class WindowDrive(InteractiveDrive):
         self._update_tutorial(rendered.frame)
         if rendered.frame.chart is not None:
             self.hud.minimap.chart = rendered.frame.chart
-        self.hud.mirror.update(rendered.frame)
+        self.hud.mirror.update(rendered.frame.sim_time, rendered.mirror)
         self.window.remap = rendered.remap
         self.window.show(rendered.frame, rendered.neural, self.state)
 

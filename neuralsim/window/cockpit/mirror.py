@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pygame
 
-from bridge.messages import MIRROR, Frame
+from bridge.messages import MIRROR
 from neuralsim.window.drawing import DARK, EDGE, MARGIN, Pen
 
 _WIDTH = 300  # px, before scaling
@@ -15,7 +16,7 @@ _OLD = 1.0  # s of simulated time after which an image is outdated
 
 
 class Mirror:
-    """Shows the newest mirror image that came with a frame, if ``on``."""
+    """Shows the newest image of the rear mirror, if ``on``."""
 
     def __init__(self) -> None:
         self.on = False
@@ -23,12 +24,12 @@ class Mirror:
         self._at = 0.0  # s, simulated
         self._shown: tuple[tuple[int, int], pygame.Surface] | None = None  # scaled
 
-    def update(self, frame: Frame) -> None:
-        """Take a frame, which may contain a new mirror image."""
-        if len(frame.mirror) == 3 * MIRROR[0] * MIRROR[1]:
-            self._image = pygame.image.frombuffer(frame.mirror, MIRROR, "RGB").convert(32)
-            self._at, self._shown = frame.sim_time, None
-        elif not 0.0 <= frame.sim_time - self._at < _OLD:
+    def update(self, sim_time: float, image: np.ndarray | None) -> None:
+        """Take the image u8 (64, 192, 3) of the frame at ``sim_time`` (s), already flipped; None: no new one."""
+        if image is not None:
+            self._image = pygame.image.frombuffer(image.tobytes(), image.shape[1::-1], "RGB").convert(32)
+            self._at, self._shown = sim_time, None
+        elif not 0.0 <= sim_time - self._at < _OLD:
             self._image = self._shown = None
 
     def draw(self, target: pygame.Surface, pen: Pen, *, at_top: bool = False) -> None:

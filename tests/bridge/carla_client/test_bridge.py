@@ -23,8 +23,9 @@ from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
 from bridge.image_decoding import name_sky
+from bridge.link.motion import reproject
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
-from bridge.messages import MIRROR, Control, Frame, Lights
+from bridge.messages import MIRROR, Control, Frame, Lights, mirror_frame
 from bridge.tags import Tag
 from neuralsim.town.core.blueprint_library import CAR_COLOURS
 
@@ -220,18 +221,28 @@ class TestDriving:
         bridge.apply_control(Control(20, camera="moon"))
         assert advance(bridge).mount == ""
 
-    def test_rear_mirror_sends_every_third_tick_while_on(self, bridge):
-        assert not any(advance(bridge).mirror for _ in range(4))
-        bridge.apply_control(Control(1, mirror=True, preset="ClearNoon"))
-        seen = [advance(bridge).mirror for _ in range(13)]
-        pictures = [np.frombuffer(each, np.uint8).reshape(MIRROR[1], MIRROR[0], 3) for each in seen if each]
-        assert 3 <= len(pictures) <= 6
-        assert pictures[-1].std() > 10.0, "a street, not one colour"
-        above, road = (part.astype(float).std((0, 1)).mean() for part in (pictures[-1][:8], pictures[-1][-8:]))
-        assert above > 1.5 * road, "the right way up: asphalt is plain"
+    def test_the_rear_mirror_has_a_frame_of_its_own_while_it_is_on(self, bridge):
+        assert not any(advance(bridge).mirror for _ in range(2))
+        bridge.apply_control(Control(1, mirror=True, preset="ClearNoon", throttle=1.0))
+        frame = advance(bridge, 4)
+        own = mirror_frame(frame)
+        assert own is not None
+        assert (own.camera.width, own.camera.height) == MIRROR
+        looks, ahead = own.camera.pose[:3, 0], frame.ego.pose[:3, 0]
+        assert looks @ ahead < -0.9, "back"
+        assert (own.planes["tag"][:8] != Tag.ROAD).all()
+        assert (own.planes["tag"][-4:] == Tag.ROAD).mean() > 0.5, "the right way up"
+        assert own.planes["rgb"].std() > 10.0, "a street, not one colour"
+        before, own = own, mirror_frame(advance(bridge))
+        assert own is not None
+        expected = reproject(own.planes["depth"], own.camera, before.camera.pose).astype(np.float32)
+        stands = np.isin(own.planes["tag"], (Tag.ROAD, Tag.BUILDING))
+        error = np.abs(own.planes["motion"].astype(np.float32) - expected)[stands]
+        assert np.median(error) < 0.05
         bridge.apply_control(Control(2, preset="ClearNoon"))
-        advance(bridge)
-        assert not any(advance(bridge).mirror for _ in range(4))
+        frame = advance(bridge)
+        assert frame.mirror is None
+        assert "mirror_tag" not in frame.planes
 
     def test_route_to_a_destination_is_planned_sent_and_driven(self, bridge):
         advance(bridge)  # the first frame has it anyway

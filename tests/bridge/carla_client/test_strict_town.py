@@ -115,11 +115,11 @@ def test_sensors_exist_only_while_they_are_needed(town: str) -> None:
         usual = sensors(world)
         assert usual == ["sensor.camera.depth", "sensor.camera.instance_segmentation", "sensor.other.collision"]
         more = {"rgb": {"rgb": True, "rgb_half": True}, "mirror": {"mirror": True}, "chase": {"camera": "chase"}}
-        extra = {"rgb": 2, "mirror": 1, "chase": 0}  # cameras
+        extra = {"rgb": ["rgb"] * 2, "mirror": ["depth", "instance_segmentation", "rgb"], "chase": []}
         for count, (name, request) in enumerate([*more.items()] * 2, 1):
             bridge.apply_control(Control(2 * count, **request))
             advance(bridge, 2)
-            assert sensors(world) == sorted(usual + ["sensor.camera.rgb"] * extra[name]), name
+            assert sensors(world) == sorted(usual + [f"sensor.camera.{kind}" for kind in extra[name]]), name
             bridge.apply_control(Control(2 * count + 1))
             advance(bridge, 2)
             assert sensors(world) == usual, name

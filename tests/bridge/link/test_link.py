@@ -30,7 +30,7 @@ from bridge.link.transport import (
     is_local,
     load_keys,
 )
-from bridge.messages import Control
+from bridge.messages import MIRROR, Camera, Control, RearView, mirror_frame
 
 
 class TestLatestWins:
@@ -76,6 +76,38 @@ class TestLatestWins:
             assert got is not None
             assert got.skipped == 4
             np.testing.assert_allclose(got.planes["motion"][..., 0], frame.camera.focal * 0.05, atol=2e-3)
+
+    def test_motion_in_the_rear_mirror_is_composed_as_well(self):
+        width, height = MIRROR
+        planes = {
+            "mirror_tag": np.ones((height, width), np.uint8),
+            "mirror_depth": np.full((height, width), 10.0, np.float32),
+            "mirror_motion": np.full((height, width, 2), (1.0, 0.0), np.float16),
+        }
+        with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
+            first = send_until_received(publisher, subscriber)
+            for sequence in range(first + 1, first + 5):
+                frame = make_frame(sequence)
+                if sequence != first + 3:  # it is on, off, and on again
+                    frame.mirror = RearView(Camera(width, height, 48.0, np.eye(4)))
+                    frame.planes |= planes
+                publisher.send(frame)
+                if sequence == first + 1:
+                    assert subscriber.recv(1.0).mirror is not None
+            time.sleep(0.2)
+            got = subscriber.recv(1.0)
+            assert (got.sequence, got.skipped) == (first + 4, 2)
+            motion = mirror_frame(got).planes["motion"]
+            assert not motion.any(), "over the frame without a mirror: by depth, and the camera has not moved"
+            for sequence in range(first + 5, first + 8):
+                frame = make_frame(sequence)
+                frame.mirror = RearView(Camera(width, height, 48.0, np.eye(4)))
+                frame.planes |= planes
+                publisher.send(frame)
+            time.sleep(0.2)
+            got = subscriber.recv(1.0)
+            assert got.skipped == 2
+            np.testing.assert_allclose(mirror_frame(got).planes["motion"][:, 10:-10, 0], 3.0)
 
     def test_subscriber_finds_a_restarted_bridge(self, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames"
