@@ -12,7 +12,8 @@ from typing import Any
 
 import msgpack
 
-from neuralsim.town.carla_server.process import TownServer
+from neuralsim.town.carla_server.compile_stamp import CompiledStamp
+from neuralsim.town.carla_server.process import TownServer, compile_kernels
 from neuralsim.town.world import World
 
 PRELUDE = """
@@ -57,7 +58,11 @@ car = next(filter(None, (world.try_spawn_actor(model3, place) for place in place
 
 @contextmanager
 def serving(server: TownServer) -> Iterator[TownServer]:
-    """Run ``server``; close it at the end."""
+    """Run ``server``; close it at the end. First compile what the town's own process compiles before it is ready."""
+    compiled = CompiledStamp()
+    if not compiled.is_set:
+        compile_kernels(World("hamlet", 0, 2, 1))
+        compiled.set()
     server.start()
     try:
         yield server

@@ -33,7 +33,7 @@ from neuralsim.town.world import World
 __all__ = ["TownServer", "handlers", "main"]
 
 
-def _compile(world: World) -> None:
+def compile_kernels(world: World) -> None:
     """Compile the kernels of ticks, images and rays now rather than while a client waits for an answer."""
     car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
     lens = {"image_size_x": "64", "image_size_y": "32"}
@@ -71,7 +71,7 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
     compiled = CompiledStamp()
     if not compiled.is_set:
         options.announce_step("Compiling the simulator: once on this machine, a minute or two", console)
-        _compile(World("hamlet", 0, 2, 1))
+        compile_kernels(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
         available = maps(options.maps, options.as_carla)
