@@ -18,6 +18,7 @@ from bridge.tags import MOVERS
 FAR = 999.0  # metres: a pixel at this depth or more is sky, a point at infinity
 SCENERY_BIT = 0x8000  # set in the instance of scenery that has the instance of a mover
 BOX_SCALE, BOX_MARGIN = 1.25, 0.4  # of half a box, m: limbs, mirrors and loads stick out of an actor's bounding box
+MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
 TYRE_SCALE, TYRE_WIDTH = 1.05, 0.25  # of a wheel's radius; m from its middle
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 _MOVES = np.zeros(256, np.bool_)  # by tag
@@ -339,6 +340,22 @@ def compose(newest: Frame, skipped: list[Frame], delivered: Camera) -> np.ndarra
     to_old = np.linalg.inv(delivered.pose) @ camera.pose
     _narrow(total.reshape(*shape, 2), depth, to_old, camera.focal, out.view(np.uint16))
     return out
+
+
+def refer_to_delivered(newest: Frame, between: list[Frame], delivered: Camera) -> None:
+    """Make the motion of ``newest`` refer to the camera of the frame before ``newest.skipped`` skipped ones.
+
+    ``between``: those of the skipped frames that have arrived, oldest first.
+    """
+    if "motion" not in newest.planes:
+        return
+    size = newest.camera.width, newest.camera.height
+    is_complete = all((f.camera.width, f.camera.height) == size and "motion" in f.planes for f in between)
+    if is_complete and len(between) == newest.skipped <= MAX_COMPOSED:
+        newest.planes["motion"] = compose(newest, between, delivered)
+    elif "depth" in newest.planes:  # the chain is broken or too long: at least static surfaces are right
+        newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, delivered.pose)
+    newest.planes["motion"].flags.writeable = False  # like those of other frames
 
 
 def _surfaces(frame: Frame) -> np.ndarray:

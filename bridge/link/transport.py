@@ -34,7 +34,7 @@ from bridge.link.curve_keys import Keys, generate_keys, generate_observer, load_
 from bridge.link.driver_arbitration import DriverArbiter
 from bridge.link.durations import DurationEstimator
 from bridge.link.frame_header import pack, pack_control, unpack, unpack_control
-from bridge.link.motion import compose, reproject
+from bridge.link.motion import refer_to_delivered
 from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
 from bridge.link.sockets import Socket, control_endpoint, is_local
 from bridge.messages import (
@@ -74,7 +74,6 @@ PING_INTERVAL = 0.5  # s between connection checks of a receiver that takes no f
 _LOCKSTEP_LINGER = 1000  # ms for the last frames of a lockstep link to leave the process
 MAX_RECEIVERS = 32
 MAX_DRAINED = 256  # messages read in one go: a flood must not hold up the simulation
-MAX_COMPOSED = 4  # skipped frames whose motion is composed exactly: each costs a pass, and lag must not cause more lag
 
 
 class Request(msgspec.Struct, array_like=True):
@@ -399,8 +398,8 @@ class FrameSubscriber(Socket):
             if newest.skipped and self.lockstep:
                 raise LinkError(f"{newest.skipped} frames were lost: start the bridge with --lockstep as well")
             if newest.skipped:
-                _compose_motion(newest, frames[:-1], before[1])
-                _compose_motion_in_mirror(newest, frames[:-1], before[2])
+                refer_to_delivered(newest, frames[:-1], before[1])
+                _refer_mirror_to_delivered(newest, frames[:-1], before[2])
         self.received += 1
         self._delivered = newest.sequence, newest.camera, newest.mirror
         self._requested_at, self._delivered_at = 0.0, time.monotonic()
@@ -449,23 +448,10 @@ class ControlReceiver(Socket):
         return control
 
 
-def _compose_motion(newest: Frame, between: list[Frame], before: Camera) -> None:
-    """Make the newest frame's motion refer to the last frame returned, that of the camera ``before``."""
-    if "motion" not in newest.planes:
-        return
-    size = newest.camera.width, newest.camera.height
-    is_complete = all((f.camera.width, f.camera.height) == size and "motion" in f.planes for f in between)
-    if is_complete and len(between) == newest.skipped <= MAX_COMPOSED:
-        newest.planes["motion"] = compose(newest, between, before)
-    elif "depth" in newest.planes:  # the chain is broken or too long: at least static surfaces are right
-        newest.planes["motion"] = reproject(newest.planes["depth"], newest.camera, before.pose)
-    newest.planes["motion"].flags.writeable = False  # like those of other frames
-
-
-def _compose_motion_in_mirror(newest: Frame, between: list[Frame], before: RearView | None) -> None:
+def _refer_mirror_to_delivered(newest: Frame, between: list[Frame], before: RearView | None) -> None:
     """Do the same for the rear mirror, if the last frame returned had one."""
     own = mirror_frame(newest)
     if own is None or before is None:
         return
-    _compose_motion(own, [each for frame in between if (each := mirror_frame(frame)) is not None], before.camera)
+    refer_to_delivered(own, [each for frame in between if (each := mirror_frame(frame)) is not None], before.camera)
     newest.planes |= {name: own.planes[plane] for name, plane in MIRROR_PLANES.items() if plane in own.planes}

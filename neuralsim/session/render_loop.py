@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.link.motion import refer_to_delivered
 from bridge.link.transport import FrameSubscriber
-from bridge.messages import MIRROR, Frame, mirror_frame
+from bridge.messages import MIRROR, Camera, Frame, mirror_frame
 from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.renderer.frame_renderer import ForkableRenderer, FrameRenderer, GeneratedImage
@@ -73,7 +74,8 @@ class RenderLoop(threading.Thread, ABC):
         self._renderers: dict[str, FrameRenderer] = {}  # of the additional cameras
         self._neighbours: list[Neighbour] = []  # what the additional cameras show at this tick
         self._mirror: Future[FrameRenderer] | None = None  # the rear mirror's renderer
-        self._has_mirror = False  # whether the last frame had one
+        self._mirror_camera: Camera | None = None  # of its last image
+        self._mirror_skipped: Frame | None = None  # its frame since then, not rendered
         self._mirror_image: np.ndarray | None = None  # not handed over yet
         self._wake = wake
         self._ending = threading.Event()
@@ -169,13 +171,13 @@ class RenderLoop(threading.Thread, ABC):
             received = time.monotonic()
 
     def _render_mirror(self, frame: Frame, first: FrameRenderer) -> None:
-        """Render the rear mirror of ``frame``, if there is one; its image goes with the next one handed over.
+        """Render the rear mirror of every second frame, if there is one; its image goes with the next one handed over.
 
         Its graph is loaded by a thread of its own when the mirror is switched on first: no frame waits for that.
         """
         own = mirror_frame(frame)
         if own is None:
-            self._has_mirror = False
+            self._mirror_camera = None  # what it saw before it was switched off is no past
             return
         if self._mirror is None:
             self._mirror = Future()
@@ -183,9 +185,16 @@ class RenderLoop(threading.Thread, ABC):
         if not self._mirror.done():
             return
         renderer = self._mirror.result()
-        if not self._has_mirror:  # what it saw before it was switched off is no past
+        if self._mirror_camera is None:
             renderer.reset()
-            self._has_mirror = True
+        elif self._mirror_skipped is None:
+            own.planes = {name: plane.copy() for name, plane in own.planes.items()}  # the link may reuse its memory
+            self._mirror_skipped = own
+            return
+        else:
+            own.skipped = 1
+            refer_to_delivered(own, [self._mirror_skipped], self._mirror_camera)
+        self._mirror_camera, self._mirror_skipped = own.camera, None
         apply_style(renderer, own, self.style, self.remap, self.guide)
         self._mirror_image = renderer.render(own)[:, ::-1]
 
