@@ -221,7 +221,7 @@ class Frame:
     route_left: Number = 0.0  # its length, m
     traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
     chart: Chart | None = None  # of the map, until a control acknowledges it
-    mirror: RearView | None = None  # while the driver looks into the rear mirror
+    mirror: RearView | None = None  # with a new image of the rear mirror, while the driver looks into it
     estimated: bool = False  # the motion was estimated from images
     skipped: int = 0  # frames that this receiver dropped since the last one (never sent, filled on arrival)
 

@@ -76,7 +76,14 @@ class _Sensor:
         self.actor = actor
         self.images: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.is_delivering = False  # its first image has arrived: from then on every tick has one
+        self.arrived: dict[int, Any] = {}  # by frame: taken from the queue, but not all of the rig's have arrived
         actor.listen(self.images.put)
+
+    def take_arrived(self) -> None:
+        """Take all images from the queue."""
+        while not self.images.empty():
+            image = self.images.get()
+            self.arrived[image.frame] = image
 
     def receive(self, frame: int, until: float) -> Any:
         """Return the image of tick ``frame``, or None if it does not arrive before ``until`` (monotonic seconds)."""
@@ -100,7 +107,8 @@ class CameraRig:
 
     ``jitter``: shift each frame's image by a fraction of a pixel, if the server's cameras support it (the embedded
     town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay. ``uses_flow``:
-    take motion from a flow camera. ``select_planes`` selects the planes; sensors exist only while they are needed:
+    take motion from a flow camera. ``interval``: simulated seconds between two images, 0: one per tick.
+    ``select_planes`` selects the planes; sensors exist only while they are needed:
     servers may go on rendering for one that nobody listens to.
     """
 
@@ -112,10 +120,12 @@ class CameraRig:
         jitter: bool = False,
         spring_arm: bool = False,
         uses_flow: bool = False,
+        interval: float = 0.0,
     ) -> None:
         self._world, self._vehicle, self._mount = world, vehicle, spec.mount
         self._width, self._height = spec.size
         self._fov = spec.fov
+        self._interval = interval
         self._jitter, self._spring_arm = jitter, spring_arm
         self._sources = SENSORS | ({"motion": _FLOW_SENSORS} if uses_flow else {})
         self._sensors: dict[str, _Sensor] = {}
@@ -197,6 +207,19 @@ class CameraRig:
                 raise SensorTimeout(f"the {kind} camera sent no image of tick {frame} within {timeout:g} s")
         return images
 
+    def newest(self) -> dict[str, Any] | None:
+        """Return the newest images of one tick that have all arrived, by sensor; None if there are no new ones."""
+        for sensor in self._sensors.values():
+            sensor.take_arrived()
+        common = set.intersection(*(set(sensor.arrived) for sensor in self._sensors.values()))
+        if not common:
+            return None
+        frame = max(common)
+        images = {kind: sensor.arrived[frame] for kind, sensor in self._sensors.items()}
+        for sensor in self._sensors.values():
+            sensor.arrived = {number: image for number, image in sensor.arrived.items() if number > frame}
+        return images
+
     def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]]:
         """Return the camera with its pose at that tick, and the selected planes, valid until the next call.
 
@@ -249,7 +272,7 @@ class CameraRig:
             "image_size_x": width,
             "image_size_y": height,
             "fov": self._fov,
-            "sensor_tick": 0.0,
+            "sensor_tick": self._interval,
         }
         if kind in ("rgb", _HALF):  # the generator has a camera of its own; glare would be taken for paint
             settings |= dict.fromkeys(("motion_blur_intensity", "bloom_intensity", "lens_flare_intensity"), 0.0)

@@ -227,9 +227,7 @@ class CarlaBridge:
         stamps["simulated"] = time.monotonic_ns()
         ego.collisions = self._collisions.count  # their events have arrived before the images
         play = self._observe()
-        self.extra_frames = [
-            self._frame(view, images, ego, dict(stamps), traffic, play) for view in self._sensors.views
-        ]
+        self.extra_frames = [self._frame(view, images, ego, dict(stamps), traffic, play) for view in images if view]
         return self._frame("", images, ego, stamps, traffic, play)
 
     def respawn(self) -> None:
@@ -346,7 +344,7 @@ class CarlaBridge:
         objects = self._surroundings.objects(camera, planes)
         self._sensors.add_motion(view, camera, planes, self._surroundings.movers)
         self._notify_if(self._sensors.unknown_tags())
-        mirror = None if view else self._rear_view(images, planes)
+        mirror = None if view else self._rear_view(planes)
         frame = Frame(
             sequence=self.sequence,
             sim_frame=self._snapshot.frame,
@@ -376,9 +374,9 @@ class CarlaBridge:
         self.sequence += 1
         return frame
 
-    def _rear_view(self, images: Images, planes: dict[str, np.ndarray]) -> RearView | None:
-        """Return what the rear mirror shows and add its planes to ``planes``; None if it is off."""
-        seen = self._sensors.decode_mirror(images, self._surroundings.movers)
+    def _rear_view(self, planes: dict[str, np.ndarray]) -> RearView | None:
+        """Return what the rear mirror shows and add its planes to ``planes``; None if that is nothing new."""
+        seen = self._sensors.mirror.update(self._snapshot.frame, self._surroundings.movers)
         if seen is None:
             return None
         camera, own = seen

@@ -1,43 +1,70 @@
-"""The rear mirror: the planes of a small camera that looks back from the ego, while a driver looks into it."""
+"""The rear mirror: the planes of a small camera that looks back from the ego, while a driver looks into it.
+
+To the simulator each view costs as much as its geometry, however small it is. So the mirror's sensors send eight images
+a second, which nobody waits for: they come with the next frame.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from collections.abc import Callable
 
 import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import CAR_HALF_HEIGHT, CameraRig, RigSpec
+from bridge.link.motion import Movers
 from bridge.messages import MIRROR, MIRROR_PLANES, Camera
 
-VIEW = ":mirror"  # its name among the rigs, which no camera of a scenario can have
-
 _FOV = 48.0  # degrees, horizontal
+_INTERVAL = 0.12  # s, simulated
+_KEPT = 8  # ticks within which an image arrives
 
 
 class RearMirror:
-    """A camera rig at the rear of ``ego``; its sensors exist while it is on. ``uses_flow`` as in ``CameraRig``."""
+    """A camera rig at the rear of ``ego``; its sensors exist while it is on."""
 
-    def __init__(self, world: carla.World, ego: carla.Vehicle, jitter: bool, uses_flow: bool) -> None:
+    def __init__(self, world: carla.World, ego: carla.Vehicle, jitter: bool) -> None:
         half = ego.bounding_box.extent
         location = carla.Location(-1.02 * half.x, 0.0, 1.2 * half.z / CAR_HALF_HEIGHT)
         spec = RigSpec(MIRROR, _FOV, carla.Transform(location, carla.Rotation(pitch=-3.0, yaw=180.0)))
-        self.rig = CameraRig(world, ego, spec, jitter, uses_flow=uses_flow)
-        self.is_on = False
+        self.rig = CameraRig(world, ego, spec, jitter, interval=_INTERVAL)
+        self._is_on = False
+        self._ticks: deque[tuple[int, Movers]] = deque(maxlen=_KEPT)
+        self._before: Movers | None = None  # at the last image
 
     def show(self, is_on: bool) -> None:
         """Turn the mirror on or off."""
-        if is_on == self.is_on:
+        if is_on == self._is_on:
             return
-        self.is_on = is_on
+        self._is_on = is_on
         if is_on:
             self.rig.select_planes(MIRROR_PLANES.values())
         else:
             self.rig.remove()
+            self._before = None
 
-    def decode(self, images: dict[str, Any]) -> tuple[Camera, dict[str, np.ndarray]] | None:
-        """Return camera and planes, valid until the next call; None while sensors have not delivered yet."""
-        if not self.is_on or not self.rig.is_delivering():
+    def update(self, tick: int, movers: Callable[[], Movers]) -> tuple[Camera, dict[str, np.ndarray]] | None:
+        """Take the ``movers`` of a tick; return camera and planes if a new image has arrived, that of a recent tick.
+
+        The planes are valid until the next call. Their motion refers to the image returned before.
+        """
+        if not self._is_on:
+            return None
+        self._ticks.append((tick, movers()))
+        images = self.rig.newest()
+        now = next((each for number, each in self._ticks if images and number == images["depth"].frame), None)
+        if images is None or now is None:
             return None
         camera, planes = self.rig.decode(images)
-        return (camera, planes) if len(planes) == len(MIRROR_PLANES) else None
+        since = _since(now, self._before or now)
+        self.rig.add_motion(camera, planes, lambda: since)
+        self._before = now
+        return camera, planes
+
+
+def _since(now: Movers, before: Movers) -> Movers:
+    """Return the movers of ``now`` whose previous poses are those of ``before``."""
+    old = dict(zip(before.instance.tolist(), before.pose, strict=True))
+    previous = [old.get(instance, pose) for instance, pose in zip(now.instance.tolist(), now.pose, strict=True)]
+    return now._replace(previous=np.array(previous).reshape(-1, 4, 4))

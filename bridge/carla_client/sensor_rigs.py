@@ -11,7 +11,7 @@ import numpy as np
 from bridge.carla_client.camera_rig import CameraRig, RigSpec, flow_is_exact
 from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_cameras import EgoCameras
-from bridge.carla_client.mirror_camera import VIEW, RearMirror
+from bridge.carla_client.mirror_camera import RearMirror
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
 from bridge.link.motion import Movers
 from bridge.messages import Camera, Control
@@ -47,7 +47,7 @@ class SensorRigs:
         self._extra_rigs = {
             name: CameraRig(world, vehicle, spec, jitter, uses_flow=flow) for name, spec in extra_cameras.items()
         }
-        self.mirror = RearMirror(world, vehicle, jitter, flow)
+        self.mirror = RearMirror(world, vehicle, jitter)
         self._unknown = set[int]()
 
     @property
@@ -60,11 +60,6 @@ class SensorRigs:
     def mount(self) -> str:
         """Name of the camera that the driver looks through, "" for the configured one."""
         return self._cameras.name
-
-    @property
-    def views(self) -> list[str]:
-        """Names of the further cameras."""
-        return list(self._extra_rigs)
 
     def stop(self) -> None:
         """Stop listening."""
@@ -122,15 +117,6 @@ class SensorRigs:
         """Compute the motion of a view's decoded planes, where no flow camera did; ``movers`` is called then."""
         self._rigs()[view].add_motion(camera, planes, movers)
 
-    def decode_mirror(
-        self, images: Images, movers: Callable[[], Movers]
-    ) -> tuple[Camera, dict[str, np.ndarray]] | None:
-        """Return camera and planes of the rear mirror, with their motion, valid until the next call; None if off."""
-        seen = self.mirror.decode(images.get(VIEW, {}))
-        if seen is not None:
-            self.mirror.rig.add_motion(*seen, movers)
-        return seen
-
     def unknown_tags(self) -> str:
         """Return one line for a semantic tag of the server that is unknown here, once for each; else ""."""
         new = {rig.unknown_tag for rig in self._rigs().values() if rig.unknown_tag} - self._unknown
@@ -149,15 +135,14 @@ class SensorRigs:
         for _ in range(MAX_WARM_UP_TICKS):
             frame = clock.tick(CALL_TIMEOUT)
             images = rig.gather(frame, CALL_TIMEOUT, FIRST_IMAGE_TIMEOUT)
-            for other in self._rigs().values():
-                if other is not rig:
-                    other.gather(frame, CALL_TIMEOUT)
+            for extra in self._extra_rigs.values():
+                extra.gather(frame, CALL_TIMEOUT)
             if rig.is_delivering():
                 rig.decode(images)
                 return
 
     def _rigs(self) -> dict[str, CameraRig]:
-        return {"": self._cameras.rig, **self._extra_rigs, **({VIEW: self.mirror.rig} if self.mirror.is_on else {})}
+        return {"": self._cameras.rig, **self._extra_rigs}
 
     def _requested(self, control: Control) -> tuple[str, ...]:
         optional = {"rgb": control.rgb, "rgb_half": control.rgb_half}

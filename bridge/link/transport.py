@@ -34,7 +34,7 @@ from bridge.link.curve_keys import Keys, generate_keys, generate_observer, load_
 from bridge.link.driver_arbitration import DriverArbiter
 from bridge.link.durations import DurationEstimator
 from bridge.link.frame_header import pack, pack_control, unpack, unpack_control
-from bridge.link.motion import refer_to_delivered
+from bridge.link.motion import MAX_COMPOSED, refer_to_delivered
 from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
 from bridge.link.sockets import Socket, control_endpoint, is_local
 from bridge.messages import (
@@ -45,7 +45,6 @@ from bridge.messages import (
     Control,
     Frame,
     ProtocolError,
-    RearView,
     mirror_frame,
 )
 
@@ -317,7 +316,10 @@ class FrameSubscriber(Socket):
         self._host = host_id() if shared else ""
         self._shm = ShmReader()
         self._newest = -1  # sequence of the newest frame that has arrived
-        self._delivered: tuple[int, Camera, RearView | None] | None = None  # of the last frame returned
+        self._delivered: tuple[int, Camera] | None = None  # sequence and camera of the last frame returned
+        self._mirror: Camera | None = None  # of the last frame returned that had a mirror
+        self._missed: list[Frame] = []  # frames of the mirror that have not been returned since
+        self._lost = False  # whether there may have been more of them
         self._requested_at = 0.0
         self._delivered_at = time.monotonic()
         self._needed = 0.0  # s that the caller spent on the last frame returned
@@ -399,11 +401,27 @@ class FrameSubscriber(Socket):
                 raise LinkError(f"{newest.skipped} frames were lost: start the bridge with --lockstep as well")
             if newest.skipped:
                 refer_to_delivered(newest, frames[:-1], before[1])
-                _refer_mirror_to_delivered(newest, frames[:-1], before[2])
+        self._deliver_mirror(newest, frames[:-1])
         self.received += 1
-        self._delivered = newest.sequence, newest.camera, newest.mirror
+        self._delivered = newest.sequence, newest.camera
         self._requested_at, self._delivered_at = 0.0, time.monotonic()
         return newest
+
+    def _deliver_mirror(self, newest: Frame, between: list[Frame]) -> None:
+        """Make the motion in the mirror of the newest frame, if it has one, refer to the last mirror returned."""
+        missed = [own for frame in between if (own := mirror_frame(frame)) is not None]
+        for own in missed:
+            own.planes = {name: plane.copy() for name, plane in own.planes.items()}  # shared memory is reused
+        self._missed = [*self._missed, *missed][-MAX_COMPOSED - 1 :]  # more are not composed
+        self._lost |= newest.skipped > len(between)
+        own = mirror_frame(newest)
+        if own is None:
+            return
+        own.skipped = len(self._missed) + self._lost
+        if own.skipped and self._mirror is not None:
+            refer_to_delivered(own, self._missed, self._mirror)
+            newest.planes |= {name: own.planes[plane] for name, plane in MIRROR_PLANES.items() if plane in own.planes}
+        self._mirror, self._missed, self._lost = own.camera, [], False
 
 
 class ControlSender(Socket):
@@ -446,12 +464,3 @@ class ControlReceiver(Socket):
                 self.malformed += 1
                 self.error = str(error)
         return control
-
-
-def _refer_mirror_to_delivered(newest: Frame, between: list[Frame], before: RearView | None) -> None:
-    """Do the same for the rear mirror, if the last frame returned had one."""
-    own = mirror_frame(newest)
-    if own is None or before is None:
-        return
-    refer_to_delivered(own, [each for frame in between if (each := mirror_frame(frame)) is not None], before.camera)
-    newest.planes |= {name: own.planes[plane] for name, plane in MIRROR_PLANES.items() if plane in own.planes}

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.link.motion import refer_to_delivered
 from bridge.link.transport import FrameSubscriber
-from bridge.messages import MIRROR, Camera, Frame, mirror_frame
+from bridge.messages import MIRROR, Frame, mirror_frame
 from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.renderer.frame_renderer import ForkableRenderer, FrameRenderer, GeneratedImage
@@ -26,6 +25,7 @@ from neuralsim.session.renderer_loading import make_renderer
 
 _SILENCE = 10.0  # seconds without a frame or any CPU use after which the drive ends
 _LONGEST_WORK = 90.0  # seconds without a frame after which it ends regardless of CPU use
+_MIRROR_PAST = 1.0  # s, simulated, after which the rear mirror's last image is no past: it was switched off
 _SAME_PLACE = 0.05  # m that a drive may deviate from the recording it continues
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds allowed per frame while fast-forwarding to the hand-over
 
@@ -74,8 +74,7 @@ class RenderLoop(threading.Thread, ABC):
         self._renderers: dict[str, FrameRenderer] = {}  # of the additional cameras
         self._neighbours: list[Neighbour] = []  # what the additional cameras show at this tick
         self._mirror: Future[FrameRenderer] | None = None  # the rear mirror's renderer
-        self._mirror_camera: Camera | None = None  # of its last image
-        self._mirror_skipped: Frame | None = None  # its frame since then, not rendered
+        self._mirror_time = 0.0  # s, simulated, of its last image
         self._mirror_image: np.ndarray | None = None  # not handed over yet
         self._wake = wake
         self._ending = threading.Event()
@@ -171,13 +170,12 @@ class RenderLoop(threading.Thread, ABC):
             received = time.monotonic()
 
     def _render_mirror(self, frame: Frame, first: FrameRenderer) -> None:
-        """Render the rear mirror of every second frame, if there is one; its image goes with the next one handed over.
+        """Render the rear mirror, if ``frame`` has one; its image goes with the next one handed over.
 
         Its graph is loaded by a thread of its own when the mirror is switched on first: no frame waits for that.
         """
         own = mirror_frame(frame)
         if own is None:
-            self._mirror_camera = None  # what it saw before it was switched off is no past
             return
         if self._mirror is None:
             self._mirror = Future()
@@ -185,16 +183,9 @@ class RenderLoop(threading.Thread, ABC):
         if not self._mirror.done():
             return
         renderer = self._mirror.result()
-        if self._mirror_camera is None:
+        if not 0.0 <= own.sim_time - self._mirror_time < _MIRROR_PAST:
             renderer.reset()
-        elif self._mirror_skipped is None:
-            own.planes = {name: plane.copy() for name, plane in own.planes.items()}  # the link may reuse its memory
-            self._mirror_skipped = own
-            return
-        else:
-            own.skipped = 1
-            refer_to_delivered(own, [self._mirror_skipped], self._mirror_camera)
-        self._mirror_camera, self._mirror_skipped = own.camera, None
+        self._mirror_time = own.sim_time
         apply_style(renderer, own, self.style, self.remap, self.guide)
         self._mirror_image = renderer.render(own)[:, ::-1]
 

@@ -224,25 +224,26 @@ class TestDriving:
     def test_the_rear_mirror_has_a_frame_of_its_own_while_it_is_on(self, bridge):
         assert not any(advance(bridge).mirror for _ in range(2))
         bridge.apply_control(Control(1, mirror=True, preset="ClearNoon", throttle=1.0))
-        frame = advance(bridge, 4)
-        own = mirror_frame(frame)
-        assert own is not None
-        assert (own.camera.width, own.camera.height) == MIRROR
-        looks, ahead = own.camera.pose[:3, 0], frame.ego.pose[:3, 0]
-        assert looks @ ahead < -0.9, "back"
-        assert (own.planes["tag"][:8] != Tag.ROAD).all()
-        assert (own.planes["tag"][-4:] == Tag.ROAD).mean() > 0.5, "the right way up"
-        assert own.planes["rgb"].std() > 10.0, "a street, not one colour"
-        before, own = own, mirror_frame(advance(bridge))
-        assert own is not None
-        expected = reproject(own.planes["depth"], own.camera, before.camera.pose).astype(np.float32)
-        stands = np.isin(own.planes["tag"], (Tag.ROAD, Tag.BUILDING))
-        error = np.abs(own.planes["motion"].astype(np.float32) - expected)[stands]
+        own = []
+        for _ in range(24):
+            frame = mirror_frame(advance(bridge))
+            if frame is not None:
+                frame.planes = {name: plane.copy() for name, plane in frame.planes.items()}  # valid for one tick
+                own.append(frame)
+        assert 4 <= len(own) <= 8, "eight a second"
+        before, last = own[-2:]
+        assert (last.camera.width, last.camera.height) == MIRROR
+        assert last.camera.pose[:3, 0] @ last.ego.pose[:3, 0] < -0.9, "back"
+        assert (last.planes["tag"][:8] != Tag.ROAD).all()
+        assert (last.planes["tag"][-4:] == Tag.ROAD).mean() > 0.5, "the right way up"
+        assert last.planes["rgb"].std() > 10.0, "a street, not one colour"
+        expected = reproject(last.planes["depth"], last.camera, before.camera.pose).astype(np.float32)
+        stands = np.isin(last.planes["tag"], (Tag.ROAD, Tag.BUILDING))
+        error = np.abs(last.planes["motion"].astype(np.float32) - expected)[stands]
         assert np.median(error) < 0.05
         bridge.apply_control(Control(2, preset="ClearNoon"))
-        frame = advance(bridge)
-        assert frame.mirror is None
-        assert "mirror_tag" not in frame.planes
+        frames = [advance(bridge) for _ in range(8)]
+        assert not any(frame.mirror or "mirror_tag" in frame.planes for frame in frames)
 
     def test_route_to_a_destination_is_planned_sent_and_driven(self, bridge):
         advance(bridge)  # the first frame has it anyway

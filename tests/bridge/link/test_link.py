@@ -30,7 +30,7 @@ from bridge.link.transport import (
     is_local,
     load_keys,
 )
-from bridge.messages import MIRROR, Camera, Control, RearView, mirror_frame
+from bridge.messages import MIRROR, Camera, Control, Frame, RearView, mirror_frame
 
 
 class TestLatestWins:
@@ -77,37 +77,47 @@ class TestLatestWins:
             assert got.skipped == 4
             np.testing.assert_allclose(got.planes["motion"][..., 0], frame.camera.focal * 0.05, atol=2e-3)
 
-    def test_motion_in_the_rear_mirror_is_composed_as_well(self):
+    def test_motion_in_the_rear_mirror_refers_to_the_last_one_returned(self):
         width, height = MIRROR
-        planes = {
-            "mirror_tag": np.ones((height, width), np.uint8),
-            "mirror_depth": np.full((height, width), 10.0, np.float32),
-            "mirror_motion": np.full((height, width, 2), (1.0, 0.0), np.float16),
-        }
-        with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
-            first = send_until_received(publisher, subscriber)
-            for sequence in range(first + 1, first + 5):
-                frame = make_frame(sequence)
-                if sequence != first + 3:  # it is on, off, and on again
-                    frame.mirror = RearView(Camera(width, height, 48.0, np.eye(4)))
-                    frame.planes |= planes
-                publisher.send(frame)
-                if sequence == first + 1:
-                    assert subscriber.recv(1.0).mirror is not None
-            time.sleep(0.2)
-            got = subscriber.recv(1.0)
-            assert (got.sequence, got.skipped) == (first + 4, 2)
-            motion = mirror_frame(got).planes["motion"]
-            assert not motion.any(), "over the frame without a mirror: by depth, and the camera has not moved"
-            for sequence in range(first + 5, first + 8):
-                frame = make_frame(sequence)
+
+        def send(sequence: int, has_mirror: bool = True) -> None:
+            frame = make_frame(sequence)
+            if has_mirror:
                 frame.mirror = RearView(Camera(width, height, 48.0, np.eye(4)))
-                frame.planes |= planes
-                publisher.send(frame)
+                frame.planes["mirror_tag"] = np.ones((height, width), np.uint8)
+                frame.planes["mirror_depth"] = np.full((height, width), 10.0, np.float32)
+                frame.planes["mirror_motion"] = np.full((height, width, 2), (1.0, 0.0), np.float16)
+            publisher.send(frame)
+
+        def receive(sequence: int) -> Frame:
             time.sleep(0.2)
             got = subscriber.recv(1.0)
-            assert got.skipped == 2
-            np.testing.assert_allclose(mirror_frame(got).planes["motion"][:, 10:-10, 0], 3.0)
+            assert got is not None
+            assert got.sequence == sequence
+            return got
+
+        def moved(frame: Frame) -> float:
+            own = mirror_frame(frame)
+            assert own is not None
+            return float(np.median(own.planes["motion"][..., 0]))
+
+        with (
+            FramePublisher(LOOPBACK) as publisher,
+            FrameSubscriber(publisher.endpoint, shared=False) as subscriber,
+        ):
+            first = send_until_received(publisher, subscriber)
+            send(first + 1)
+            assert moved(receive(first + 1)) == 1.0
+            send(first + 2)  # never returned, and the next one has no mirror
+            send(first + 3, has_mirror=False)
+            assert receive(first + 3).mirror is None
+            send(first + 4)
+            assert moved(receive(first + 4)) == 2.0
+            send(first + 5)
+            send(first + 6)
+            assert moved(receive(first + 6)) == 2.0
+            send(first + 8)  # the one between is lost: by depth, and the camera has not moved
+            assert moved(receive(first + 8)) == 0.0
 
     def test_subscriber_finds_a_restarted_bridge(self, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames"
