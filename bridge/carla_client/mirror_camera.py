@@ -1,6 +1,6 @@
 """The rear mirror: the planes of a small camera that looks back from the ego, while a driver looks into it.
 
-To the simulator each view costs as much as its geometry, however small it is. So the mirror's sensors send eight images
+To the simulator each view costs as much as its geometry, however small it is. So the mirror's sensors send seven images
 a second, which nobody waits for: they come with the next frame.
 """
 
@@ -17,7 +17,8 @@ from bridge.link.motion import Movers
 from bridge.messages import MIRROR, MIRROR_PLANES, Camera
 
 _FOV = 48.0  # degrees, horizontal
-_INTERVAL = 0.12  # s, simulated
+_INTERVAL = 0.15  # s, simulated
+_TICKS = 2  # at least between two images, on machines where a tick is longer than that
 _KEPT = 8  # ticks within which an image arrives
 
 
@@ -32,6 +33,7 @@ class RearMirror:
         self._is_on = False
         self._ticks: deque[tuple[int, Movers]] = deque(maxlen=_KEPT)
         self._before: Movers | None = None  # at the last image
+        self._last = 0  # tick with that image
 
     def show(self, is_on: bool) -> None:
         """Turn the mirror on or off."""
@@ -52,14 +54,14 @@ class RearMirror:
         if not self._is_on:
             return None
         self._ticks.append((tick, movers()))
-        images = self.rig.newest()
+        images = self.rig.newest() if tick >= self._last + _TICKS else None
         now = next((each for number, each in self._ticks if images and number == images["depth"].frame), None)
         if images is None or now is None:
             return None
         camera, planes = self.rig.decode(images)
         since = _since(now, self._before or now)
         self.rig.add_motion(camera, planes, lambda: since)
-        self._before = now
+        self._before, self._last = now, tick
         return camera, planes
 
 

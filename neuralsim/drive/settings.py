@@ -80,7 +80,7 @@ class CockpitSettings(BaseModel):
     minimap: bool = True
     """Show the small map in the corner."""
     mirror: bool = False
-    """Show a rear mirror, with the simulator image of the view behind."""
+    """Show a rear mirror, with a generated image of the view behind."""
     reversing_view: bool = True
     """Look behind while driving in reverse."""
     volume: Share = 0.6

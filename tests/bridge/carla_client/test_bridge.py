@@ -230,7 +230,7 @@ class TestDriving:
             if frame is not None:
                 frame.planes = {name: plane.copy() for name, plane in frame.planes.items()}  # valid for one tick
                 own.append(frame)
-        assert 4 <= len(own) <= 8, "eight a second"
+        assert 4 <= len(own) <= 8, "seven a second"
         before, last = own[-2:]
         assert (last.camera.width, last.camera.height) == MIRROR
         assert last.camera.pose[:3, 0] @ last.ego.pose[:3, 0] < -0.9, "back"
