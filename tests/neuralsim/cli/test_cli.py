@@ -12,7 +12,7 @@ import carla
 import pytest
 
 from bridge.carla_client.camera_rig import SENSORS
-from bridge.messages import PLANES
+from bridge.messages import MIRROR_PLANES, PLANES
 from bridge.process import presets
 from neuralsim.base import extras
 from neuralsim.cli import main
@@ -58,7 +58,7 @@ for command in ((name,) for name in COMMANDS):
 def test_choices_match_what_exists():
     assert set(presets.WEATHERS) == {name for name in dir(carla.WeatherParameters) if name[0].isupper()}
     assert set(presets.TOWNS) == set(TOWNS)
-    assert presets.PLANES == tuple(PLANES) == tuple(SENSORS)
+    assert presets.PLANES == tuple(name for name in PLANES if name not in MIRROR_PLANES) == tuple(SENSORS)
 
 
 def test_help_of_drive_shows_defaults():

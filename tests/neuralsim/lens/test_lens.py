@@ -67,7 +67,7 @@ labelled, tags = camera(world, "semantic_segmentation", car, **small)
 assert sensor.attributes["neuralsim_style"] == "auto" and plain.attributes["neuralsim_style"] == "off"
 for k in range(5):
     frame = world.tick()
-    views = [each.get(timeout=20) for each in (images, own, tags)]
+    views = [each.get(timeout=90) for each in (images, own, tags)]
     assert [view.frame for view in views] == [frame] * 3
     generated, simulated, labels = (pixels(view).astype(int)[..., :3] for view in views)
     assert abs(generated - simulated).mean() > 4 and labels[..., 2].max() > 0
@@ -82,9 +82,9 @@ for name, value in small.items(): blueprint.set_attribute(name, str(value))
 place = world.get_map().get_spawn_points()[0]; place.location.z += 40
 done = client.apply_batch_sync([carla.command.SpawnActor(blueprint, place)])
 free = world.get_actor(done[0].actor_id); images = queue.Queue(); free.listen(images.put)
-frame = world.tick(); high = pixels(images.get(timeout=20)).astype(int)
+frame = world.tick(); high = pixels(images.get(timeout=90)).astype(int)
 place.location.z -= 38; free.set_transform(place)
-world.tick(); images.get(timeout=20); world.tick(); low = pixels(images.get(timeout=20)).astype(int)
+world.tick(); images.get(timeout=90); world.tick(); low = pixels(images.get(timeout=90)).astype(int)
 assert abs(high - low).mean() > 10
 raises(lambda: camera(world, "rgb", car, neuralsim_style="baroque"), "choose one of auto, off")
 assert client.apply_batch_sync([carla.command.DestroyActor(free.id)])[0].error == ""
@@ -119,7 +119,7 @@ LISTENING = (
     DRIVE
     + """
 sensor, images = camera(world, "rgb", car, **small)
-world.tick(); images.get(timeout=20)
+world.tick(); images.get(timeout=90)
 print("seen", flush=True); sys.stdin.readline()
 """
 )
