@@ -20,7 +20,7 @@ serve: $(VENV)/.serve
 
 # Two tests at a time, one thread of OpenMP each, while mypy runs; then, one by one, those that measure time, for which the machine must not be busy.
 # `test` stays within ten minutes on two cores, `test-all` takes two more. Status 5: with ARGS="tests/..." there may be no
-# test of one kind.
+# test of one kind. A worker that crashes is not replaced: pytest-xdist 3.8 would wait for ever for its other tests.
 SOME = and not slow
 CACHE = $(CURDIR)/$(VENV)/test-cache# of both parts: towns are built and runtimes measured once
 PYTEST = NEURALSIM_CACHE="$(CACHE)" $(BIN)/python -m pytest
@@ -28,7 +28,7 @@ test-all: SOME =
 test test-all: $(VENV)/.dev ruff
 	@rm -rf "$(CACHE)"
 	$(BIN)/mypy & types=$$!; \
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
 	wait $$types
 	$(PYTEST) -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
-from helpers.wire_client import RawClient, run_client, serving
+from helpers.link_frames import wait_until
+from helpers.wire_client import RawClient, finish, run_client, serving, start_client
 
 from neuralsim.town.carla_server.compat.strictness import Strictness, any_order
 from neuralsim.town.carla_server.process import TownServer
@@ -41,16 +43,26 @@ def test_mode_and_step_outlive_the_client_that_set_them(town: TownServer) -> Non
     frame = town.world.frame
     time.sleep(0.3)
     assert town.world.frame == frame
-    run_client(
+    wait_until(lambda: not town.streams.subscriber_count(town.snapshots))
+    client = start_client(
         town.port,
         """
         world = client.get_world()
         assert world.get_settings().synchronous_mode
         assert not len(world.get_actors()) and not world.get_snapshot().frame  # it has seen no tick yet
+        sys.stdin.readline()
         world.tick()
         assert len(world.get_actors()) > 2
         """,
+        subprocess.PIPE,
     )
+    # The client subscribes to snapshots in the background. A strict town does not wait for that, so on a busy machine the
+    # client would miss the snapshot of its own tick.
+    wait_until(lambda: town.streams.subscriber_count(town.snapshots) == 1, 40.0)
+    assert client.stdin is not None
+    client.stdin.write("\n")
+    client.stdin.flush()
+    finish(client)
     assert town.world.frame == frame + 1
 
 
