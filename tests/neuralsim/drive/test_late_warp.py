@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -190,12 +191,15 @@ def test_it_is_cheap_even_where_nothing_is_smooth():
     warp.set_frame(frames[0])
     warp.set_next_frame(frames[1])
     pixels, out = (np.zeros((256, 512), np.uint32) for _ in range(2))
-    costs = []
-    for _ in range(30):
+
+    def cost(call: Callable[[], object]) -> float:
         begun = time.thread_time()
-        warp.warp_into(pixels, 0.03, out)
-        costs.append(time.thread_time() - begun)
-    assert min(costs) < 0.008
+        call()
+        return time.thread_time() - begun
+
+    # Compared with sorting the same depths, as processors differ: 8.3 and 18.2 ms on a slow one.
+    sorting = min(cost(lambda: np.argsort(planes["depth"], axis=None, kind="stable")) for _ in range(30))
+    assert min(cost(lambda: warp.warp_into(pixels, 0.03, out)) for _ in range(30)) < 0.55 * sorting
 
 
 def test_areas_that_come_into_view_mirror_the_edge():

@@ -56,7 +56,7 @@ def test_mode_and_step_outlive_the_client_that_set_them(town: TownServer) -> Non
         """,
         subprocess.PIPE,
     )
-    # The client subscribes to snapshots in the background. A strict town does not wait for that, so on a busy machine the
+    # The client subscribes to snapshots in the background. A strict town does not wait for that: on a busy machine the
     # client would miss the snapshot of its own tick.
     wait_until(lambda: town.streams.subscriber_count(town.snapshots) == 1, 40.0)
     assert client.stdin is not None
