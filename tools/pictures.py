@@ -34,7 +34,8 @@ from neuralsim.town.opendrive.network import Network
 from neuralsim.town.opendrive.towns import TOWNS, load
 from neuralsim.town.world import World
 
-OUT = Path(__file__).resolve().parents[1] / "docs" / "img" / "towns"
+ROOT = Path(__file__).resolve().parents[1]
+OUT, PREVIEWS = ROOT / "docs" / "img" / "towns", ROOT / "neuralsim" / "drive" / "town_previews"
 WIDTH, HEIGHT, FOV = 512, 256, 70.0
 LEAD = 10  # frames before the one that is kept: the generator sees its own past
 STEP = 0.35  # m that the camera moves a frame
@@ -47,6 +48,8 @@ PLACES = {
     "village": ((1, -1, 40.0), (9, -1, 150.0)),
     "motorway": ((112, -2, 90.0), (32, -1, 100.0)),
 }
+#: Which of them the menu shows, the first by default.
+PREVIEW = {"oldtown": 1, "village": 1}
 #: Where the pictures of what the guide is worth are taken: town, and which of its places.
 GUIDED = (("oldtown", 0), ("suburb", 0), ("village", 1))
 #: One place in these: CARLA's presets by name, and a fog, of which CARLA has none.
@@ -78,7 +81,9 @@ def main() -> int:
         shaded = [frames[-1].planes["rgb"] for frames in shots]
         write_png(OUT / f"{town}.png", smaller(np.concatenate([np.hstack(rows), np.hstack(shaded)])))
         if options.neural:
-            write_jpg(OUT / f"{town}_neural.jpg", np.hstack([rendered(frames, "day") for frames in shots]))
+            generated = [rendered(frames, "day") for frames in shots]
+            write_jpg(OUT / f"{town}_neural.jpg", np.hstack(generated))
+            write_jpg(PREVIEWS / f"{town}.jpg", generated[PREVIEW.get(town, 0)])
         print(town)
     if options.neural and not options.towns:
         frames = shoot("oldtown", *PLACES["oldtown"][0])

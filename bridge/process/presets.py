@@ -18,8 +18,14 @@ WEATHERS: tuple[str, ...] = tuple(sorted(get_args(Preset)))
 #: The planes of a frame, in wire order.
 PLANES = ("tag", "instance", "depth", "motion", "rgb", "rgb_half")
 
-#: The towns that ``neuralsim.town.opendrive.towns`` can generate.
-TOWNS = ("hamlet", "motorway", "oldtown", "suburb", "village")
+#: The towns that ``neuralsim.town.opendrive.towns`` can generate, with a sentence each.
+TOWNS = {
+    "hamlet": "A few streets of terraces and shops, quick to start.",
+    "motorway": "Two carriageways in a ring, two interchanges, a country road that crosses over.",
+    "oldtown": "Terraces and shops on a bent grid, two avenues with lights.",
+    "suburb": "Detached houses with hedges on curving streets, a four-lane road, gentle hills.",
+    "village": "A high street with a church, lanes, country roads over hills.",
+}
 
 #: A town of open ground and one road, for scenarios without a map; it is not offered for driving.
 PLAIN = "plain"
@@ -60,5 +66,5 @@ def weather(text: str) -> str:
 def town(text: str) -> str:
     """Return ``text`` if it names a town or ends with .xodr. Raises ``ValueError`` with a one-line message."""
     if text not in (*TOWNS, PLAIN) and not text.lower().endswith(".xodr"):
-        raise ValueError(f"{unknown('town', text, TOWNS)} (or give the path of an .xodr file)")
+        raise ValueError(f"{unknown('town', text, [*TOWNS])} (or give the path of an .xodr file)")
     return text

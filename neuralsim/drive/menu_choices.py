@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MINUTES = 60  # step of the time of day
 #: What a frame of each model costs, in frames of the default one.
 _COST = {zoo.DEFAULT: 1.0, zoo.BEST: 4.0}
+PREVIEWS = Path(__file__).parent / "town_previews"
 _RESTARTS = "Restarts the town when you leave this page."
 
 
@@ -32,6 +33,7 @@ class Choice:
     values: Sequence[Any]
     shown: Sequence[str]
     hint: str = ""
+    picture: Path | None = None  # of the current value, a JPEG
 
     def at(self, chosen: DriveState) -> int:
         """Return the index of the current value, 0 if it is none of them."""
@@ -52,7 +54,10 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     choices = []
     if drive.has_own_town:
         towns = list(dict.fromkeys([drive.options.town, *presets.TOWNS]))
-        choices.append(Choice("Town", "town", towns, [Path(town).stem for town in towns], _RESTARTS))
+        town = drive.chosen.current("town")
+        hint = f"{presets.TOWNS.get(town, '')} {_RESTARTS}".strip()
+        picture = PREVIEWS / f"{town}.jpg" if town in presets.TOWNS else None
+        choices.append(Choice("Town", "town", towns, [Path(town).stem for town in towns], hint, picture))
     if local and drive.options.scenario is None:
         cars, titles = list(presets.VEHICLES), list(presets.VEHICLES.values())
         choices.append(Choice("Car", "vehicle", cars, titles, _RESTARTS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from base64 import b64encode
 from typing import Any
 
 from bridge.messages import Frame
@@ -208,6 +209,7 @@ class BrowserDrive(InteractiveDrive):
                 "shown": list(each.shown),
                 "at": each.at(self.chosen),
                 "hint": each.hint,
+                "picture": b64encode(each.picture.read_bytes()).decode() if each.picture else "",
             }
             for each in self._choices()
         ]

@@ -92,7 +92,7 @@ class Hud:
             hud_details.draw_reversing_lines(target, pen, frame)
         if self.visible:
             if self.full:
-                hud_details.draw_place(target, pen, state)
+                hud_details.draw_place(target, pen, state, frame)
             self.draw_measurement(target, state)
             has_dashboard = self.dashboard.shows(frame, state)
             if not has_dashboard:

@@ -38,17 +38,19 @@ _STAGES: dict[str, Colour] = {
     "render": (72, 207, 142),
     "display": (250, 188, 64),
 }
+_NEAREST = 4  # actors in the list
 _GRAPH_TOP = 66.0  # ms at the top of the frame graph
 _GRAPH_LINES = ((16.7, "60"), (33.3, "30"), (50.0, "20"))  # ms, frames per second
 _GRAPH_BARS = 120
 
 
-def draw_place(target: pygame.Surface, pen: Pen, state: HudState) -> None:
-    """Draw view, model, place and appearance in the top left corner, below the badges."""
+def draw_place(target: pygame.Surface, pen: Pen, state: HudState, frame: Frame | None = None) -> None:
+    """Draw view, model, place, appearance, position and actors in view in the top left corner, below the badges."""
     px = pen.px
     second = f"{state.model}  |  {state.runtime}" if state.runtime else state.model
     lines = [(state.view, BODY, WHITE), (second, SMALL, SOFT), (state.place, SMALL, SOFT)]
     lines += [(state.appearance, SMALL, BLUE), (state.device, SMALL, SOFT)]
+    lines += [(text, SMALL, SOFT) for text in ([] if frame is None else [position(frame), *in_view(frame)])]
     texts = [pen.text(text, size, colour) for text, size, colour in lines if text]
     widest = max(*(text.get_width() for text in texts), px(200))
     if state.warning:
@@ -65,6 +67,22 @@ def draw_place(target: pygame.Surface, pen: Pen, state: HudState) -> None:
     for text in texts:
         target.blit(text, (box.left + pad, y))
         y += text.get_height() + gap
+
+
+def position(frame: Frame) -> str:
+    """Return the ego's position in CARLA's coordinates, and its heading: clockwise from north, which is -y."""
+    pose = frame.ego.pose
+    heading = math.degrees(math.atan2(pose[1, 0], pose[0, 0])) + 90.0
+    compass = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")[round(heading / 45.0) % 8]
+    return f"x {pose[0, 3]:.1f}  y {pose[1, 3]:.1f} m  |  {round(heading) % 360}° {compass}"
+
+
+def in_view(frame: Frame) -> list[str]:
+    """Return distance and name of the nearest vehicles and people in view."""
+    distances = [float(np.linalg.norm(each.pose[:3, 3] - frame.ego.pose[:3, 3])) for each in frame.objects]
+    nearest = sorted(zip(distances, (each.blueprint for each in frame.objects), strict=True))[:_NEAREST]
+    names = [(away, blueprint.partition(".")[2].replace(".", " ").replace("_", " ")) for away, blueprint in nearest]
+    return [f"{away:.0f} m  {name.split(' 0')[0]}" for away, name in names if name]  # pedestrians have numbers
 
 
 def draw_measurement(target: pygame.Surface, pen: Pen, state: HudState) -> None:

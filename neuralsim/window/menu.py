@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pygame
 
@@ -19,6 +20,7 @@ class MenuItem:
     value: Callable[[], str] | None = None
     change: Callable[[int], None] | None = None  # 1: next value, -1: previous
     hint: str = ""  # explanation at the bottom of the menu
+    picture: Path | None = None  # shown next to the menu while the item is selected, where there is room
 
 
 @dataclass
@@ -218,6 +220,7 @@ class Menu:
         self._first = max(min(self._first, len(self._items) - count), 0)
         box = pygame.Rect(0, 0, width, head.get_height() + px(14) + count * row + foot + 2 * pad)
         box.center = view.center
+        self._draw_picture(target, pen, box)
         target.blit(pen.surfaces.plate(box.size, px(14), DARK, 240, EDGE), box)
         target.blit(head, (box.left + pad, box.top + pad))
         if count < len(self._items):
@@ -234,6 +237,18 @@ class Menu:
         for text in hint:
             target.blit(text, (box.left + pad, y))
             y += text.get_height() + px(2)
+
+    def _draw_picture(self, target: pygame.Surface, pen: Pen, box: pygame.Rect) -> None:
+        """Draw the selected item's picture next to the menu; move the ``box`` of a page that has pictures aside."""
+        size, gap = (pen.px(320), pen.px(160)), pen.px(12)
+        left = (pen.view.width - box.width - gap - size[0]) // 2
+        if left < pen.px(MARGIN) or not any(item.picture for item in self._items):
+            return
+        box.left = pen.view.left + left
+        path = self.chosen.picture if self.chosen else None
+        if path is not None:
+            load = lambda: pygame.transform.smoothscale(pygame.image.load(path), size)  # noqa: E731
+            target.blit(pen.surfaces.cached(("picture", path, size), load), (box.right + gap, box.top))
 
     @staticmethod
     def _draw_item(target: pygame.Surface, pen: Pen, item: MenuItem, line: pygame.Rect, chosen: bool) -> None:

@@ -116,7 +116,11 @@ class PauseMenu:
             drive.choose(choice.name, choice.values[(choice.at(drive.chosen) + by) % count])
 
         return MenuItem(
-            choice.label, value=lambda: choice.shown[choice.at(drive.chosen)], change=change, hint=choice.hint
+            choice.label,
+            value=lambda: choice.shown[choice.at(drive.chosen)],
+            change=change,
+            hint=choice.hint,
+            picture=choice.picture,
         )
 
     def _share(self, label: str, name: str, most: float, least: float = 0.0, hint: str = "") -> MenuItem:

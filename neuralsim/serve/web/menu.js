@@ -79,6 +79,7 @@ export class Menu {
       label: choice.label,
       value: choice.shown[choice.at],
       hint: choice.hint,
+      picture: choice.picture,
       change: (by) => {
         const index = (choice.at + by + choice.shown.length) % choice.shown.length;
         this.send({ t: "choose", name: choice.name, index });
@@ -107,7 +108,8 @@ export class Menu {
       list.append(line);
     });
     const title = this.page === "first" ? "Paused" : this.page;
-    this.foot = element("footer", this.items[this.at]?.hint ?? "");
+    this.foot = element("footer");
+    this.explain();
     const top = this.box.querySelector("ol")?.scrollTop ?? 0;
     this.box.replaceChildren(element("h2", title), list, this.foot);
     this.box.hidden = false;
@@ -120,7 +122,17 @@ export class Menu {
     lines[this.at]?.classList.remove("on");
     lines[n]?.classList.add("on");
     this.at = n;
-    this.foot.textContent = this.items[n].hint ?? "";
+    this.explain();
+  }
+
+  explain() {
+    const { hint = "", picture = "" } = this.items[this.at] ?? {};
+    this.foot.replaceChildren(hint);
+    if (!picture) return;
+    const image = element("img");
+    image.src = `data:image/jpeg;base64,${picture}`;
+    image.alt = "";
+    this.foot.append(image);
   }
 }
 

@@ -11,13 +11,15 @@ import pygame
 import pytest
 
 from bridge.geometry import focal_length
-from bridge.messages import MIRROR, Camera, Chart, Ego, Frame
+from bridge.messages import MIRROR, Camera, Chart, Ego, Frame, MovingObject
+from bridge.process import presets
 from bridge.process.settings import SettingsError
 from bridge.size import Size
 from neuralsim.drive import settings
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.key_bindings import HELP
+from neuralsim.drive.menu_choices import PREVIEWS
 from neuralsim.drive.settings import CockpitSettings
 from neuralsim.session.options import DriveOptions
 from neuralsim.town.assets.prop_meshes import traffic_light_bulbs
@@ -27,6 +29,7 @@ from neuralsim.town.opendrive.network import Network
 from neuralsim.town.opendrive.towns import load
 from neuralsim.window.drawing import LEGIBLE, Pen
 from neuralsim.window.hud import Hud
+from neuralsim.window.hud_details import in_view, position
 from neuralsim.window.menu import Menu, MenuItem, MenuPage
 from neuralsim.window.minimap import Minimap
 from neuralsim.window.overlay_cards import HelpCard
@@ -434,3 +437,39 @@ def test_settings_are_saved_in_a_commented_file(tmp_path: Path):
     file.write_text("units: knots\n", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"cockpit.yaml:1: units: unknown value 'knots'"):
         settings.load(file)
+
+
+# Towns, position, actors in view
+
+
+def test_each_town_has_a_sentence_and_a_picture_next_to_the_menu():
+    shown = {}
+    for town, sentence in presets.TOWNS.items():
+        path = PREVIEWS / f"{town}.jpg"
+        assert sentence.endswith(".")
+        menu, pen, target = Menu(), Pen(), pygame.Surface((1024, 512), 0, 32)
+        items = [MenuItem("Town", hint=sentence, picture=path), MenuItem("Car")]
+        menu.open(MenuPage("Place and picture", lambda items=items: items))
+        for _ in items:
+            pen.begin(target.get_rect())
+            target.fill((120, 120, 120))
+            menu.draw(target, pen)
+            box = menu._boxes[0][0]
+            shown[town, menu.chosen.label] = pygame.image.tobytes(
+                target.subsurface(box.right + pen.px(20), box.top, pen.px(300), pen.px(100)), "RGB"
+            )
+            menu.handle(key(pygame.K_DOWN))
+    assert len({shown[town, "Town"] for town in presets.TOWNS}) == len(presets.TOWNS)
+    assert len({shown[town, "Car"] for town in presets.TOWNS}) == 1  # nothing but the dimmed view
+
+
+def test_position_heading_and_the_nearest_actors_are_listed():
+    pose = np.eye(4)
+    pose[:2, 3] = 12.34, -5.0
+    here = Frame(0, 0, 0.0, Camera(512, 256, 90.0, pose), {}, Ego(pose=pose))
+    assert position(here) == "x 12.3  y -5.0 m  |  90° E"  # CARLA's x points east
+    for away, blueprint in ((30.0, "vehicle.audi.tt"), (8.0, "walker.pedestrian.0012"), (5.0, "")):
+        there = pose.copy()
+        there[0, 3] += away
+        here.objects.append(MovingObject(1, 14, there, (2.0, 1.0, 1.0), blueprint))
+    assert in_view(here) == ["8 m  pedestrian", "30 m  audi tt"]
