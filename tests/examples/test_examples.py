@@ -84,6 +84,7 @@ def test_sumo_town(tmp_path: Path) -> None:
     assert network_of(config).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_render_town(tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     example("render_town").main(str(out), "hamlet", (64, 32), 2, runtime="onnxruntime")

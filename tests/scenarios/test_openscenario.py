@@ -333,6 +333,7 @@ def test_map_in_the_scenario_folder_is_used(tmp_path: Path):
     assert isinstance(loaded.scenario, Scenario)
 
 
+@pytest.mark.slow
 def test_an_openscenario_file_is_recorded_and_judged(tmp_path: Path):
     """Its end is a signal that an event turns green, which was red from the beginning."""
     at = '<LanePosition roadId="1" laneId="-1" s="20" offset="0.2"/>'

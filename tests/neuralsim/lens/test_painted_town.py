@@ -122,6 +122,7 @@ class _Stuck:
         self.closed.set()
 
 
+@pytest.mark.slow
 def test_a_slow_generator_does_not_stall_the_ticks_of_an_asynchronous_town() -> None:
     generator = _Stuck()
     server = TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=0, generator=generator)

@@ -253,6 +253,7 @@ def test_a_generator_without_a_past_has_none_of_its_parts() -> None:
         replace(SMALL, past=(8,))
 
 
+@pytest.mark.slow
 def test_footage_without_motion_keeps_its_past_by_the_flow_head(
     exported: tuple[GeneratorGraph, Path], tmp_path: Path
 ) -> None:

@@ -261,6 +261,7 @@ def test_a_sequence_becomes_images_and_a_video_and_uses_its_past(tmp_path: Path)
     assert (images[kept][2] != images[alone][2]).any()
 
 
+@pytest.mark.slow
 def test_a_sequence_can_be_rendered_in_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels, _ = write_clip(tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -42,6 +42,7 @@ def test_runtimes_agree_far_from_the_origin() -> None:
         assert psnr > 40, f"{psnr:.1f} dB"
 
 
+@pytest.mark.slow
 def test_any_size_and_a_change_of_size() -> None:
     renderer = NeuralRenderer(threads=1)
     for width, height in ((130, 75), (96, 96)):

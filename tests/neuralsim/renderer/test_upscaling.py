@@ -190,6 +190,7 @@ def test_a_window_has_the_requested_pixels() -> None:
     assert window_width(1, 1024, 512, 32) == 96, "rims alone are no window"
 
 
+@pytest.mark.slow
 def test_the_renderer_generates_a_quarter_and_shows_everything() -> None:
     renderer = NeuralRenderer(runtime="onnxruntime", threads=1, size=(512, 64), pixels=128 * 64)
     whole = NeuralRenderer(runtime="onnxruntime", threads=1, size=(512, 64)).render(frame(1, width=512, height=64))

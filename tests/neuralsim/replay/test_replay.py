@@ -155,6 +155,7 @@ def test_frames_may_be_rendered_in_parts(tmp_path: Path):
         assert 0.0 < np.abs(images[0] - images[1]).mean() < 30.0
 
 
+@pytest.mark.slow
 def test_image_after_a_jump_is_like_the_one_reached_frame_by_frame(recording: Path):
     with RecordingReader(recording) as reader:
         steady, jumped = RecordingRenderer(reader, "street-rt"), RecordingRenderer(reader, "street-rt")

@@ -187,6 +187,7 @@ def test_an_int8_engine_is_rebuilt_with_other_ranges(gpu: object, measured: Path
     assert not tensorrt_engines.is_current(tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8"))
 
 
+@pytest.mark.slow
 def test_ranges_come_with_a_model_and_belong_to_it_alone(
     prepared: Ranges, frames: list[Frame], tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

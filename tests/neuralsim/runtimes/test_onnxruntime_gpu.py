@@ -81,6 +81,7 @@ def test_variants_for_a_gpu_generate_the_same_at_fixed_places(
     assert not session.state()["past_rgb"].any()
 
 
+@pytest.mark.slow
 def test_cuda_that_does_not_load_is_an_error_where_it_is_named_and_one_line_in_auto(
     cuda_build: None, frames: list[Frame]
 ) -> None:

@@ -277,6 +277,7 @@ def test_auto_measures_once_and_remembers_the_result(own_cache: Path, monkeypatc
     assert NeuralRenderer(size=(96, 64), threads=1).note, "what cannot be read is measured again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remembered", [False, True])
 def test_auto_passes_over_a_runtime_that_fails_in_its_own_way(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, remembered: bool
@@ -348,6 +349,7 @@ def test_auto_measures_again_when_the_machine_is_idle(
     assert made.is_due() == again
 
 
+@pytest.mark.slow
 def test_a_busy_machine_is_detected_by_load_and_spread(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune.machine, "cores", lambda: 2)
     monkeypatch.setattr(autotune.os, "getloadavg", lambda: (0.4, 0.0, 0.0))

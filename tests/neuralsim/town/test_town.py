@@ -214,6 +214,7 @@ def test_car_that_hits_a_house_stops_and_reports_it() -> None:
 # Traffic --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_traffic_keeps_moving_apart_and_stops_at_red() -> None:
     world = World("oldtown", seed=5, vehicles=30, walkers=0)
     traffic = world.traffic
@@ -248,6 +249,7 @@ def _least_gap(world: World) -> float:
     return 1.0
 
 
+@pytest.mark.slow
 def test_traffic_stops_behind_the_driver() -> None:
     world = World("oldtown", seed=2, vehicles=30, walkers=0)
     ego = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[4])
@@ -264,6 +266,7 @@ def test_traffic_stops_behind_the_driver() -> None:
     assert nearest < 60.0, "traffic is kept near the driven vehicle"
 
 
+@pytest.mark.slow
 def test_lights_cycle_by_group_and_are_visible() -> None:
     world = World("oldtown", seed=0, vehicles=0, walkers=0)
     seen: dict[int, set[str]] = {light.actor: set() for light in world.lights.all}

@@ -84,6 +84,7 @@ def steps_of(config: TrainConfig) -> Trainer:
     return trainer
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
     whole = steps_of(tiny(tmp_path / "whole", steps=4))
     steps_of(tiny(tmp_path / "parted", steps=2))

@@ -39,6 +39,7 @@ def write_run(folder: Path, **settings: object) -> Path:
     return folder / "run.yaml"
 
 
+@pytest.mark.slow
 def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -371,6 +371,7 @@ def test_load_reload_and_uploaded_map(town: TownServer, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_town_from_a_file_is_available_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "village.xodr").write_text(road(90.0))
     with serving(TownServer(OneRoad, str(tmp_path / "village.xodr"), ["oneroad"], port=0)) as server:

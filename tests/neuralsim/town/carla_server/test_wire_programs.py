@@ -369,6 +369,7 @@ for sensor in (camera, depth, tags, normals):
     )
 
 
+@pytest.mark.slow
 def test_maps_are_loaded_by_their_own_and_carlas_names(tmp_path: Path) -> None:
     for name in ("Town01", "Other"):
         (tmp_path / f"{name}.xodr").write_text(towns.generate("plain"), encoding="utf-8")

@@ -97,6 +97,7 @@ def test_one_sees_through_a_car_but_not_through_its_seats() -> None:
     assert np.nanmin(behind) < 0.6 * np.nanmedian(glass)
 
 
+@pytest.mark.slow
 def test_people_have_a_face_in_front_and_hair_behind() -> None:
     books = palettes(np.full((500, 3), 200, np.uint8), np.arange(500)).astype(float) @ LUMA
     number = int(np.argmax(books[:, 4] - books[:, 3]))  # pale, with dark hair
@@ -124,6 +125,7 @@ def test_the_crowd_is_dressed_in_different_colours() -> None:
     assert np.array_equal(palettes(np.full((1, 3), 90, np.uint8), np.array([77]))[0], book[77])
 
 
+@pytest.mark.slow
 def test_walking_people_keep_a_foot_on_the_ground_and_swing_their_arms_against_the_legs() -> None:
     heights = []
     for phase in range(1, PHASES):

@@ -246,6 +246,7 @@ def everything() -> dict[str, Mesh]:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole_leaves")
 def test_closed_bodies_look_the_same_without_their_back_faces() -> None:
     meshes = list(everything().values())
