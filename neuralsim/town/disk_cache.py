@@ -7,12 +7,14 @@ pickles. Only files of this user are read, and only our own classes and arrays a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +22,8 @@ from typing import Any, TypeVar
 from bridge.process.user_cache import cache_folder
 
 _T = TypeVar("_T")
-MAX_FILES = 16  # two per town; the least recently used ones are deleted
+MAX_BYTES = 2 << 30  # of all files, a town's two have up to 150 MB; the least recently used ones are deleted
+_PATIENCE = 60.0  # s to wait for another process that builds the same, before building it here, too
 _SOURCES = ("assets", "core", "dynamics", "ground", "opendrive", "render", "scenery")  # packages that builds depend on
 
 _ARRAY_CLASSES = {
@@ -57,16 +60,58 @@ def cached(name: str, dependencies: tuple[object, ...], build: Callable[[], _T])
     its packages. Where the file cannot be read or written, ``build`` is called as if there were none.
     """
     path = _folder() / f"{name}-{_key(dependencies)}.pickle"
-    with contextlib.suppress(Exception):  # whatever is wrong with the file, it can be built again
+    stored: _T | None = _stored(path)
+    if stored is None:
+        with _sole_builder(path):
+            stored = _stored(path)
+            if stored is None:
+                stored = build()
+                with contextlib.suppress(OSError, pickle.PicklingError):
+                    _write(path, stored)
+    return stored
+
+
+def _stored(path: Path) -> Any:
+    """Return what is stored in the file, None if it cannot be read: it can be built again."""
+    with contextlib.suppress(Exception):
         if _is_trusted(path):
             with path.open("rb") as file:
-                stored: _T = _Unpickler(file).load()
+                stored = _Unpickler(file).load()
             os.utime(path)
             return stored
-    built = build()
-    with contextlib.suppress(OSError, pickle.PicklingError):
-        _write(path, built)
-    return built
+    return None
+
+
+@contextlib.contextmanager
+def _sole_builder(path: Path) -> Iterator[None]:
+    """Hold the lock of a build: processes that start together compute it once. Where there can be no lock, or its
+    holder takes longer than ``_PATIENCE``, go on without it."""
+    lock = path.with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    except OSError:
+        yield
+        return
+    with file:
+        until = time.monotonic() + _PATIENCE
+        while not (held := _lock(file.fileno())) and time.monotonic() < until:
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            if held:
+                lock.unlink(missing_ok=True)  # those that wait for it find the file
+                fcntl.flock(file, fcntl.LOCK_UN)  # also for children that were forked since
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file; return whether nobody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _folder() -> Path:
@@ -102,7 +147,7 @@ def _sources() -> str:
 
 
 def _write(path: Path, built: object) -> None:
-    """Write a build atomically, and delete the least recently used files above `MAX_FILES`."""
+    """Write a build atomically, and delete the least recently used files beyond ``MAX_BYTES``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
@@ -113,5 +158,8 @@ def _write(path: Path, built: object) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     files = sorted(path.parent.glob("*.pickle"), key=lambda each: each.stat().st_mtime, reverse=True)
-    for old in files[MAX_FILES:]:
-        old.unlink(missing_ok=True)
+    total = 0
+    for each in files:
+        total += each.stat().st_size
+        if total > MAX_BYTES and each != path:
+            each.unlink(missing_ok=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,13 +42,49 @@ def test_a_build_is_repeated_only_when_its_dependencies_change(folder: Path, mon
     assert disk_cache.cached("build", (1,), make) == {"made": 4}
 
 
-def test_only_files_of_this_user_are_read_and_old_ones_are_deleted(folder: Path):
+def test_only_files_of_this_user_are_read_and_old_ones_are_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch):
     disk_cache.cached("build", (), lambda: "mine")
     next(folder.glob("build-*")).chmod(0o666)  # anybody could have written it
     assert disk_cache.cached("build", (), lambda: "made again") == "made again"
-    for n in range(disk_cache.MAX_FILES + 3):
-        disk_cache.cached("many", (n,), lambda: "x")
-    assert len(list(folder.glob("*.pickle"))) == disk_cache.MAX_FILES
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", 3_500)
+    for n in range(5):
+        disk_cache.cached("many", (n,), lambda: "x" * 1000)
+    assert len(list(folder.glob("*.pickle"))) == 3
+    assert not list(folder.glob("build-*"))
+
+
+def build_slowly(folder: Path, results: Path) -> None:
+    """Request a build that takes 0.5 s; note who has built it."""
+
+    def build() -> int:
+        time.sleep(0.5)
+        return os.getpid()
+
+    os.environ["NEURALSIM_CACHE"] = str(folder)
+    (results / str(os.getpid())).write_text(str(disk_cache.cached("slow", (), build)))
+
+
+def test_processes_that_start_together_build_once(tmp_path: Path):
+    (tmp_path / "results").mkdir()
+    fork = multiprocessing.get_context("fork")
+    arguments = tmp_path / "cache", tmp_path / "results"
+    processes = [fork.Process(target=build_slowly, args=arguments) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert len({path.read_text() for path in (tmp_path / "results").iterdir()}) == 1
+    assert len(list((tmp_path / "results").iterdir())) == 3
+    assert [path.suffix for path in (tmp_path / "cache" / "towns").iterdir()] == [".pickle"], "no lock is left"
+
+
+def test_a_builder_that_hangs_does_not_stop_others(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(disk_cache, "_PATIENCE", 0.2)
+
+    def build() -> str:
+        return disk_cache.cached("nested", (), lambda: "inner")  # waits for itself
+
+    assert disk_cache.cached("nested", (), build) == "inner"
 
 
 def test_without_a_usable_folder_everything_is_built(monkeypatch: pytest.MonkeyPatch):
