@@ -7,6 +7,7 @@ import pytest
 from benchmarks import town as benchmark
 
 
+@pytest.mark.slow
 def test_server_rate_counts_ticks_with_all_four_images(monkeypatch: pytest.MonkeyPatch) -> None:
     awaited = []
     real = benchmark.queue.SimpleQueue

@@ -139,6 +139,7 @@ def asynchronous(address: str) -> bool:
     return not settings.synchronous_mode and not settings.fixed_delta_seconds
 
 
+@pytest.mark.slow
 def test_settings_are_restored_by_a_slow_server_and_after_failures(
     started: tuple[subprocess.Popen[str], str],
 ) -> None:

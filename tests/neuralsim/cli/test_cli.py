@@ -143,9 +143,9 @@ def test_unreachable_display_is_one_line():
         (("--model", "no-such"), ("no-such", "street-rt")),
         (("--runtime", "no-such"), ("no-such", "onnxruntime")),
         (("--town", "no-such.xodr"), ("no-such.xodr",)),
-        (("--carla", "127.0.0.1:9"), ("127.0.0.1:9",)),
+        pytest.param(("--carla", "127.0.0.1:9"), ("127.0.0.1:9",), marks=pytest.mark.slow),
         (("--connect", "tcp://10.1.2.3:5555"), ("--keys",)),
-        (("--report", "/proc/r.json"), ("cannot write /proc/r.json",)),
+        pytest.param(("--report", "/proc/r.json"), ("cannot write /proc/r.json",), marks=pytest.mark.slow),
         (("--record", "/proc/r.mp4"), ("cannot write /proc/r.mp4",)),
     ],
 )

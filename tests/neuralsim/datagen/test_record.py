@@ -206,6 +206,7 @@ def test_index_is_a_table_and_poses_are_in_kittis_format(recorded):
     assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
 
 
+@pytest.mark.slow
 def test_the_renderer_follows_changes_of_the_weather(tmp_path: Path):
     """After a change to night, sky, road and houses are as dark as in the same drive that began at night."""
     night = SHORT.replace("seed: 4", "seed: 4\nweather: {preset: ClearNight}")

@@ -116,6 +116,7 @@ def test_carla_tags_become_camvid_labels() -> None:
 # Drives ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_loop_through_the_town_comes_back_to_the_same_view() -> None:
     town = TownLoop(width=96, height=64)
     first, second = town.frame(0.0), town.frame(1.0)

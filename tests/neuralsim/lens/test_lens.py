@@ -125,6 +125,7 @@ print("seen", flush=True); sys.stdin.readline()
 )
 
 
+@pytest.mark.slow
 def test_a_killed_lens_leaves_no_camera_on_the_server(town: TownServer) -> None:
     command = [sys.executable, "-m", "neuralsim", "lens", "--carla", f"127.0.0.1:{town.port}", "--port", "0"]
     for kills_watchdog in (False, True):

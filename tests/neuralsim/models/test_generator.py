@@ -135,7 +135,10 @@ def test_rollout_from_any_past_returns_to_what_the_map_says(generator: Generator
     assert (past - fresh).abs().mean() < 0.02
 
 
-@pytest.mark.parametrize("runtime", runtimes.available())
+@pytest.mark.parametrize(
+    "runtime",
+    [each if each == "openvino" else pytest.param(each, marks=pytest.mark.slow) for each in runtimes.available()],
+)
 def test_one_graph_for_every_runtime_and_size(generator: GeneratorGraph, runtime: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     onnx_export.to_onnx(generator, tmp_path / "model.onnx")
     for height, width in ((64, 96), (96, 64)):

@@ -108,6 +108,7 @@ def test_many_flipped_bits_never_yield_an_incomplete_frame(intact: bytes, tmp_pa
             pass  # a flipped bit in what holds for all of it
 
 
+@pytest.mark.slow
 def test_exports_report_what_is_missing(intact: bytes, tmp_path: Path) -> None:
     location = _chunks(intact)[1]
     path = tmp_path / "flipped.mcap"

@@ -169,6 +169,7 @@ def test_image_after_a_jump_is_like_the_one_reached_frame_by_frame(recording: Pa
         assert errors[0] <= errors[1] + 0.05
 
 
+@pytest.mark.slow
 def test_skipped_frames_are_bridged(recording: Path):
     with RecordingReader(recording) as reader:
         renderer = RecordingRenderer(reader, "street-rt")

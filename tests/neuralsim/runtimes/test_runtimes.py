@@ -259,6 +259,7 @@ def test_a_driver_that_is_too_old_or_has_no_gpu_is_one_line(monkeypatch: pytest.
             cuda_driver.gpu()
 
 
+@pytest.mark.slow
 def test_auto_measures_once_and_remembers_the_result(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "disturbance", lambda samples=(): "")  # of the machine that tests
     first = NeuralRenderer(size=(96, 64), threads=1)
@@ -401,11 +402,11 @@ def test_models_that_differ_in_one_number_are_not_confused(own_cache: Path, tmp_
 @pytest.mark.parametrize(
     ("model", "runtime"),
     [
-        (zoo.DEFAULT, "openvino:int8"),
+        (zoo.DEFAULT, "openvino:fp32"),
         *(
             pytest.param(*each, marks=pytest.mark.slow)
             for each in (
-                (zoo.DEFAULT, "openvino:fp32"),
+                (zoo.DEFAULT, "openvino:int8"),
                 (zoo.DEFAULT, "onnxruntime:fp32"),
                 (zoo.DEFAULT, "torch:fp32"),
                 (zoo.BEST, "openvino:fp32"),

@@ -148,6 +148,7 @@ def test_pytorch_needs_the_driver_of_its_own_cuda(
     assert bool(found) == bool(reason)
 
 
+@pytest.mark.slow
 def test_a_step_that_runs_out_of_memory_is_passed_over(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
     """By ``auto``: PyTorch fails in its first step, long after it was loaded."""
     from neuralsim.renderer.neural_renderer import NeuralRenderer

@@ -85,6 +85,7 @@ def test_parked_cars_are_on_the_asphalt_within_the_town(world: World) -> None:
         assert not ring.outer or points_in_polygon(spots, ring.points[:, :2]).all()
 
 
+@pytest.mark.slow
 def test_an_actor_that_claims_its_place_gets_it_and_nothing_else_changes() -> None:
     world, other = World("oldtown", seed=1, vehicles=0, walkers=0), World("oldtown", seed=1, vehicles=0, walkers=0)
 

@@ -59,6 +59,7 @@ def test_a_changed_source_is_not_compiled_yet(tmp_path: Path) -> None:
     assert check_stamp(tmp_path, **cache)[1:] == (False, True)
 
 
+@pytest.mark.slow
 def test_a_read_only_installation_has_its_stamp_in_the_users_cache(tmp_path: Path) -> None:
     copy_packages(tmp_path)
     home = tmp_path / "home"

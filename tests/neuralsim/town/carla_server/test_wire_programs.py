@@ -443,7 +443,8 @@ def test_signs_are_actors_and_landmarks_and_the_ground_is_part_of_the_level() ->
         )
 
 
-@pytest.mark.parametrize("name", ["crossways", pytest.param("squares", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["crossways", "squares"])
 def test_stand_in_towns_have_room_where_carlas_tests_spawn_vehicles(name: str) -> None:
     """Positions from ``PythonAPI/test/smoke`` (room for a lorry) and ``PythonAPI/util`` (room for a car)."""
     world = World(name, vehicles=0, walkers=0)
