@@ -213,7 +213,9 @@ class DriveSession(RenderLoop):
             return sustainable_rate(seconds)
         previous = self._loader, self._threads
         self._threads = None
-        self._loader = RendererLoader(self.options, self._threads, self._step)
+        self._loader = RendererLoader(
+            self.options, self._threads, lambda _, done: self._step("Model on all cores", done)
+        )
         self._loader.start()
         self._loader.finished.wait()
         other = float("inf") if self._loader.failed else self._seconds_per_frame()

@@ -365,9 +365,13 @@ def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart
     made = "neuralsim.session.renderer_loading.make_renderer"
     monkeypatch.setattr(made, lambda model, runtime, size, threads, pixels: Generator(threads))
     session = DriveSession(DriveOptions(show=show and Size.parse(show)))
+    seen = []  # what the start screen shows of the model, after each change
+    monkeypatch.setattr(session, "_wake", lambda: seen.append(dict(session.steps)))
     session._loader.start()
     assert session._loader.finished.wait(10.0)
     assert session._settle_rate() == rate
+    shown = [steps["Model"] for steps in seen]
+    assert shown == sorted(shown), "what is done stays done"
     assert session._threads == session._loader.result().threads == threads
 
 
