@@ -18,9 +18,10 @@ drive: $(VENV)/.drive
 serve: $(VENV)/.serve
 	@$(BIN)/neuralsim serve $(ARGS)
 
-# Two tests at a time, one thread of OpenMP each, while mypy runs; then, one by one, those that measure time, for which the machine must not be busy.
-# `test` stays within ten minutes on two cores; `test-all` adds the slow ones. Status 5: with ARGS="tests/..." there may be no
-# test of one kind. A worker that crashes is not replaced: pytest-xdist 3.8 would wait for ever for its other tests.
+# Two tests at a time, one thread of OpenMP each, while mypy runs; then, one by one, those that measure time, for which
+# the machine must not be busy. `test` stays within ten minutes on two cores; `test-all` adds the slow ones. Status 5:
+# with ARGS="tests/..." there may be no test of one kind. A worker that crashes is not replaced: pytest-xdist 3.8 would
+# wait for ever for its other tests.
 SOME = and not slow
 CACHE = $(CURDIR)/$(VENV)/test-cache# of both parts: towns are built and runtimes measured once
 PYTEST = NEURALSIM_CACHE="$(CACHE)" $(BIN)/python -m pytest

@@ -48,6 +48,8 @@ def test_only_files_of_this_user_are_read_and_old_ones_are_deleted(folder: Path,
     assert disk_cache.cached("build", (), lambda: "made again") == "made again"
     monkeypatch.setattr(disk_cache, "MAX_BYTES", 3_500)
     for n in range(5):
+        for path in folder.glob("*.pickle"):  # a minute ago, in the order in which they were used
+            os.utime(path, (path.stat().st_atime - 60, path.stat().st_mtime - 60))
         disk_cache.cached("many", (n,), lambda: "x" * 1000)
     assert len(list(folder.glob("*.pickle"))) == 3
     assert not list(folder.glob("build-*"))
