@@ -48,8 +48,8 @@ class RenderedFrame:
 class RenderLoop(threading.Thread, ABC):
     """Renders frames until it is asked to end. A subclass starts the frame source, then calls :meth:`_render`.
 
-    In lockstep, every image is handed over exactly once and rendering waits for the consumer. Otherwise, latest wins:
-    an image that was not taken is replaced by the next, and images are postprocessed while the next one is rendered.
+    An image is postprocessed while the next one is generated. In lockstep, every image is handed over exactly once and
+    rendering waits for the consumer. Otherwise, latest wins: an image that was not taken is replaced by the next.
     ``wake`` is called from this or the postprocessing thread whenever there is something new.
     """
 
@@ -161,10 +161,7 @@ class RenderLoop(threading.Thread, ABC):
             job = active.generate(frame), active, remap
             if pending is not None:
                 pending.result()  # raises its exception
-            if self.lockstep:
-                self._complete(*job)
-            else:
-                pending = postprocessing.submit(self._complete, *job)
+            pending = postprocessing.submit(self._complete, *job)
             self._render_mirror(frame, renderer)
             self.trouble = ""
             received = time.monotonic()
