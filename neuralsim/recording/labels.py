@@ -55,6 +55,7 @@ def coco_annotations(tag: np.ndarray, instance: np.ndarray) -> list[dict[str, An
     Raises ``ValueError`` where they are more than any image can show.
     """
     annotations: list[dict[str, Any]] = []
+    runs: list[np.ndarray] = []  # of each
     pixels = 0
     for mover in MOVERS:
         is_mover = tag == mover
@@ -64,48 +65,69 @@ def coco_annotations(tag: np.ndarray, instance: np.ndarray) -> list[dict[str, An
         numbered = np.zeros(tag.shape, np.int32)  # index into ``values``, from 1
         numbered[is_mover] = numbers + 1
         for number, (value, box) in enumerate(zip(values.tolist(), find_objects(numbered), strict=True), 1):
-            columns = numbered[:, box[1]] == number
-            pixels += columns.size
+            mask = numbered[box] == number
+            pixels += mask.size
             if pixels > limits.MASKS:
                 raise ValueError(f"the objects of an image fill it over {limits.MASKS // tag.size} times")
-            area = int(columns.sum())
+            area = int(mask.sum())
             if area < SMALLEST:
                 continue
             (y, y_end), (x, x_end) = ((side.start, side.stop) for side in box)
+            runs.append(_runs(mask, (y, x), tag.shape))
             annotations.append(
                 {
                     "category_id": int(mover),
                     "bbox": [x, y, x_end - x, y_end - y],
                     "area": area,
                     "iscrowd": 0,
-                    "segmentation": {"size": list(tag.shape), "counts": rle(columns, x, tag.shape[1])},
+                    "segmentation": {"size": list(tag.shape)},
                     "instance": value,
                 }
             )
+    for annotation, counts in zip(annotations, _in_letters(runs), strict=True):
+        annotation["segmentation"]["counts"] = counts
     return annotations
 
 
-def rle(mask: np.ndarray, left: int = 0, width: int | None = None) -> str:
-    """Encode a mask bool (H, W) as COCO's compressed run lengths.
+def rle(mask: np.ndarray) -> str:
+    """Encode a mask bool (H, W) as COCO's compressed run lengths."""
+    return _in_letters([_runs(mask, (0, 0), mask.shape)])[0]
 
-    They go column by column, zeros first. Each number is the difference to the one two before it, in groups of five
-    bits, least significant first, bit 5 for "more", offset by 48. ``mask`` may be the columns from ``left`` on of an
-    image of ``width``, where the others are empty.
+
+def _runs(mask: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the run lengths of an image of ``shape`` that is ``mask`` from ``corner`` (row, column) on, and else 0.
+
+    They go column by column, zeros first.
     """
-    height = len(mask)
-    flat = np.zeros(mask.size + 2, np.int8)
-    flat[1:-1] = mask.T.reshape(-1)
-    edges = np.flatnonzero(np.diff(flat)) + left * height
-    total = height * (mask.shape[1] if width is None else width)
-    counts = np.diff(np.concatenate([[0], edges, [total] if not len(edges) or edges[-1] < total else []]).astype(int))
-    rest = counts.copy()
-    rest[3:] -= counts[1:-2]
-    letters = np.zeros((len(counts), _GROUPS), np.uint8)
-    is_open = np.ones(len(counts), bool)
+    height, width = shape
+    columns = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)
+    columns[:, 1:-1] = mask.T
+    column, row = np.nonzero(columns[:, 1:] != columns[:, :-1])
+    edges = (corner[1] + column) * height + corner[0] + row
+    goes_on = edges[1:] == edges[:-1]  # at the top of the next column
+    if goes_on.any():
+        edges = edges[~(np.append(goes_on, False) | np.append(False, goes_on))]
+    end = [height * width] if not len(edges) or edges[-1] < height * width else []
+    return np.diff(edges, prepend=0, append=np.array(end, int))
+
+
+def _in_letters(runs: list[np.ndarray]) -> list[str]:
+    """Return the letters of each mask's run lengths.
+
+    Each number is the difference to the one two before it, in groups of five bits, least significant first, bit 5 for
+    "more", offset by 48.
+    """
+    if not runs:
+        return []
+    differences = [np.concatenate([counts[:3], counts[3:] - counts[1:-2]]) for counts in runs]
+    rest = np.concatenate(differences)
+    letters = np.zeros((len(rest), _GROUPS), np.uint8)
+    is_open = np.ones(len(rest), bool)
     for group in range(_GROUPS):
         bits = rest & 0x1F
         rest >>= 5
         more = is_open & (rest != np.where(bits & 0x10, -1, 0))
         letters[:, group] = np.where(is_open, (bits | np.where(more, 0x20, 0)) + 48, 0)
         is_open = more
-    return letters[letters > 0].tobytes().decode("ascii")
+    ends = np.cumsum([len(each) for each in differences])[:-1]
+    return [part[part > 0].tobytes().decode("ascii") for part in np.split(letters, ends)]

@@ -225,9 +225,9 @@ def _crowded(path: Path) -> None:
 
 def _striped(path: Path) -> None:
     """Write a recording in which each row belongs to a different object, so that all are as wide as the image."""
-    (frame, neural), *_ = frames(1, (4096, 4096))
+    (frame, neural), *_ = frames(1, (2048, 2048))
     frame.planes["tag"][:] = int(Tag.CAR)
-    frame.planes["instance"][:] = (np.arange(4096) % 256).astype(np.uint16)[:, None]
+    frame.planes["instance"][:] = (np.arange(2048) % 256).astype(np.uint16)[:, None]
     recording(path, pictures=[(frame, neural)])
 
 
