@@ -42,7 +42,7 @@ _BRICK = 0.075  # m, height of a course of bricks
 _PANE = -0.15  # of -1..1: what is darker in a front is a pane
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
-_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.12, 0.2
+_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.1
 _SLAB = 0.6  # m, side of a paving slab
