@@ -29,7 +29,7 @@ test-all: SOME =
 test test-all: $(VENV)/.dev ruff
 	@rm -rf "$(CACHE)"
 	$(BIN)/mypy & types=$$!; \
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types; exit 1; }; \
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types 2>/dev/null; exit 1; }; \
 	wait $$types
 	$(PYTEST) -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from bridge.process.user_cache import cache_folder
+from bridge.process.user_cache import cache_folder, sole_writer
 from neuralsim.base.machine import cores
 from neuralsim.base.quiet_openvino import ov
 from neuralsim.runtimes import cache
@@ -159,7 +158,6 @@ def _compile(
         graph = int8.quantised(graph)
     try:
         core = ov.Core()
-        _enable_cache(core, graph)
         model = core.read_model(graph)
         if size:
             fix_size(model, *size)
@@ -176,22 +174,26 @@ def _compile(
             options["INFERENCE_NUM_THREADS"] = threads or cores()
         if streams > 1:
             options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
-        compiled = core.compile_model(model, "CPU", options)
+        with _cached(core, graph):
+            compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise RuntimeUnavailable(f"openvino cannot load {graph}: {str(error).strip().splitlines()[-1]}") from error
     return compiled, f"openvino {precision}"
 
 
-def _enable_cache(core: ov.Core, graph: Path) -> None:
+@contextlib.contextmanager
+def _cached(core: ov.Core, graph: Path) -> Iterator[None]:
     """Store compiled graphs in the cache folder: the next start loads them in half the time, or less.
 
-    Each model has a folder of its own: OpenVINO 2026.4 confuses graphs that differ only in a constant.
+    Each model has a folder of its own: OpenVINO 2026.4 confuses graphs that differ only in a constant. One thread of
+    one process uses it at a time: OpenVINO also reads files that another one has not written to their end, and fails
+    or crashes.
     """
     folder = cache_folder() / "openvino" / cache.sha256(graph)[:32]
-    with contextlib.suppress(OSError):  # where nothing can be written it compiles each time
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
+    with sole_writer(folder / "lock") as is_held:
+        if is_held:
             core.set_property({"CACHE_DIR": str(folder)})
+        yield
 
 
 def fix_size(model: ov.Model, height: int, width: int) -> None:

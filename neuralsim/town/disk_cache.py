@@ -7,19 +7,17 @@ pickles. Only files of this user are read, and only our own classes and arrays a
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pickle
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.process.user_cache import cache_folder
+from bridge.process.user_cache import cache_folder, sole_writer
 
 _T = TypeVar("_T")
 MAX_BYTES = 2 << 30  # of all files, a town's two have up to 150 MB; the least recently used ones are deleted
@@ -62,7 +60,7 @@ def cached(name: str, dependencies: tuple[object, ...], build: Callable[[], _T])
     path = _folder() / f"{name}-{_key(dependencies)}.pickle"
     stored: _T | None = _stored(path)
     if stored is None:
-        with _sole_builder(path):
+        with sole_writer(path.with_suffix(".lock"), _PATIENCE):  # processes that start together build it once
             stored = _stored(path)
             if stored is None:
                 stored = build()
@@ -80,38 +78,6 @@ def _stored(path: Path) -> Any:
             os.utime(path)
             return stored
     return None
-
-
-@contextlib.contextmanager
-def _sole_builder(path: Path) -> Iterator[None]:
-    """Hold the lock of a build: processes that start together compute it once. Where there can be no lock, or its
-    holder takes longer than ``_PATIENCE``, go on without it."""
-    lock = path.with_suffix(".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
-    except OSError:
-        yield
-        return
-    with file:
-        until = time.monotonic() + _PATIENCE
-        while not (held := _lock(file.fileno())) and time.monotonic() < until:
-            time.sleep(0.05)
-        try:
-            yield
-        finally:
-            if held:
-                lock.unlink(missing_ok=True)  # those that wait for it find the file
-                fcntl.flock(file, fcntl.LOCK_UN)  # also for children that were forked since
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a file; return whether nobody else has."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _folder() -> Path:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -33,3 +38,25 @@ def test_widened_tables_keep_their_values() -> None:
     given = np.array([3, 0, 15, 3], np.int32)
     result = ov.Core().compile_model(graph, "CPU")(given)[0]
     assert (result == table.astype(np.float32)[given]).all()
+
+
+def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO reads files of its cache that another thread has not written to their end, and fails or crashes."""
+    monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path))
+    file, compiling = zoo.load(zoo.DEFAULT).file, [0]
+
+    class Core(ov.Core):
+        def compile_model(self, *arguments: Any) -> Any:
+            compiling.append(compiling[-1] + 1)
+            time.sleep(0.05)
+            try:
+                return super().compile_model(*arguments)
+            finally:
+                compiling.append(compiling[-1] - 1)
+
+    monkeypatch.setattr(ov, "Core", Core)
+    with ThreadPoolExecutor(3) as pool:
+        sessions = list(pool.map(lambda _: openvino_.load(file, 32, 64), range(3)))
+    assert max(compiling) == 1
+    assert len({session.name for session in sessions}) == 1
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".blob"]
