@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import carla
 import numpy as np
@@ -39,6 +39,7 @@ BLOCK = 88.0  # m, distance between the streets of the synthetic town
 STREETS = 8
 TRAFFIC = 30  # vehicles for the measurement of the server, in addition to the default walkers
 CAMERAS = ("semantic_segmentation", "instance_segmentation", "depth", "optical_flow")
+SERVER = (sys.executable, "-m", "neuralsim.town.carla_server")
 TIMEOUT = 60.0  # s, for a call to the server and for an image
 
 
@@ -170,13 +171,13 @@ def measure_world(frames: int) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def served_town(*arguments: str) -> Iterator[carla.Client]:
-    """Yield the official client of a town server, which runs in a separate process with ``arguments``.
+def served_town(*arguments: str, command: Sequence[str] = SERVER) -> Iterator[carla.Client]:
+    """Yield the official client of a town server, which runs in a separate process: ``command`` with ``arguments``.
 
     Raises RuntimeError when the server does not start; its error message is on standard error then.
     """
-    command = [sys.executable, "-m", "neuralsim.town.carla_server", "--port", "0", "--with-parent", "--json-lines"]
-    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
+    served = [*command, "--port", "0", "--with-parent", "--json-lines", *arguments]
+    with subprocess.Popen(served, stdout=subprocess.PIPE, text=True) as process:
         try:
             messages = (parse_message(line) or {} for line in process.stdout or ())
             ready = next((message["ready"] for message in messages if "ready" in message), None)
@@ -190,41 +191,67 @@ def served_town(*arguments: str) -> Iterator[carla.Client]:
             process.terminate()
 
 
+class Session:
+    """A synchronous client with cameras on a vehicle of the background traffic.
+
+    Args:
+        client: Of a server that is its own.
+        cameras: Kind, such as "depth", and pose on the vehicle of each camera.
+        width: Image width, pixels.
+        height: Image height, pixels.
+    """
+
+    def __init__(
+        self, client: carla.Client, cameras: Sequence[tuple[str, carla.Transform]], width: int, height: int
+    ) -> None:
+        self._world = client.get_world()
+        settings = self._world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+        self._world.apply_settings(settings)
+        self._world.tick()  # its first snapshot names the actors
+        library = self._world.get_blueprint_library()
+        vehicle = min(self._world.get_actors().filter("vehicle.*"), key=lambda actor: actor.id)
+        self._images: list[queue.SimpleQueue[carla.Image]] = []
+        self._cameras = []
+        for kind, mount in cameras:
+            blueprint = library.find(f"sensor.camera.{kind}")
+            blueprint.set_attribute("image_size_x", str(width))
+            blueprint.set_attribute("image_size_y", str(height))
+            self._cameras.append(self._world.spawn_actor(blueprint, mount, attach_to=vehicle))
+            self._images.append(queue.SimpleQueue())
+            self._cameras[-1].listen(self._images[-1].put)
+
+    def tick(self, count: int) -> list[float]:
+        """Tick and await the images of all cameras ``count`` times; return how long each took, s."""
+        times = []
+        for _ in range(count):
+            start = time.perf_counter()
+            frame = self._world.tick()
+            for images in self._images:
+                while images.get(timeout=TIMEOUT).frame != frame:
+                    pass
+            times.append(time.perf_counter() - start)
+        return times
+
+    def close(self) -> None:
+        """Stop the cameras, and let the server run by itself."""
+        for camera in self._cameras:
+            camera.stop()
+        settings = self._world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+        self._world.apply_settings(settings)
+
+
 def measure_server(frames: int, width: int = 512, height: int = 256, town: str = "oldtown") -> float:
     """Return the median ticks per second of the server with the official client, without the first ten ticks.
 
     The client is synchronous, has ``CAMERAS`` on a vehicle of the background traffic, and awaits all their images.
     """
+    mount = carla.Transform(carla.Location(x=0.4, z=1.5))
     with served_town("--town", town, "--vehicles", str(TRAFFIC)) as client:
-        world = client.get_world()
-        settings = world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-        world.apply_settings(settings)
-        world.tick()  # its first snapshot names the actors
-        library = world.get_blueprint_library()
-        mount = carla.Transform(carla.Location(x=0.4, z=1.5))
-        vehicle = min(world.get_actors().filter("vehicle.*"), key=lambda actor: actor.id)
-        images: list[queue.SimpleQueue[carla.Image]] = []
-        cameras = []
-        for kind in CAMERAS:
-            blueprint = library.find(f"sensor.camera.{kind}")
-            blueprint.set_attribute("image_size_x", str(width))
-            blueprint.set_attribute("image_size_y", str(height))
-            cameras.append(world.spawn_actor(blueprint, mount, attach_to=vehicle))
-            images.append(queue.SimpleQueue())
-            cameras[-1].listen(images[-1].put)
-        times = []
-        for _ in range(10 + frames):
-            start = time.perf_counter()
-            frame = world.tick()
-            for waiting in images:
-                while waiting.get(timeout=TIMEOUT).frame != frame:
-                    pass
-            times.append(time.perf_counter() - start)
-        for camera in cameras:
-            camera.stop()
-        settings.synchronous_mode, settings.fixed_delta_seconds = False, None
-        world.apply_settings(settings)
+        session = Session(client, [(kind, mount) for kind in CAMERAS], width, height)
+        times = session.tick(10 + frames)
+        session.close()
     return 1.0 / statistics.median(times[10:])
 
 
