@@ -152,7 +152,7 @@ def messages(frame: Frame, neural: np.ndarray | None, planes: Sequence[str]) -> 
 
 def _image(name: str, image: np.ndarray, stamp: dict[str, int], frame_id: str) -> bytes:
     if name in IMAGES:
-        done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG])
+        done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG])
         if not done:
             raise ValueError(f"the {name} image cannot be compressed")
         message = foxglove.CompressedImage(timestamp=stamp, frame_id=frame_id, data=data.tobytes(), format="jpeg")

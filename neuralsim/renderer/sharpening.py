@@ -8,8 +8,6 @@ graph's state is not sharpened, so nothing builds up.
 
 from __future__ import annotations
 
-from functools import reduce
-
 import cv2
 import numpy as np
 
@@ -22,6 +20,7 @@ _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).asty
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
+_BESIDE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8)
 #: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
 #: black dots, and no pale line along the outline of what is dark.
 _BEYOND = np.full(4, 8.0)
@@ -57,7 +56,6 @@ def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:
     inside, mask = image[1:-1, 1:-1], cv2.bitwise_and(crown, cv2.LUT(tag, _MAY_BE_SPECK))[1:-1, 1:-1]
     if not mask.any():
         return
-    beside = image[:-2, 1:-1], image[2:, 1:-1], image[1:-1, :-2], image[1:-1, 2:]
-    darkest, brightest = reduce(np.minimum, beside), reduce(np.maximum, beside)
+    darkest, brightest = (each(image, _BESIDE)[1:-1, 1:-1] for each in (cv2.erode, cv2.dilate))
     limited = cv2.max(inside, cv2.subtract(darkest, _BEYOND))
     cv2.copyTo(cv2.min(limited, cv2.add(brightest, _BEYOND)), mask, inside)

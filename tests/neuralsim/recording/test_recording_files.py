@@ -44,6 +44,19 @@ def test_recording_reads_back_as_written(tmp_path: Path):
     assert np.allclose(frame.poses["camera"][:3, 2], foxglove.right_handed(expected.camera.pose)[:3, 0])
 
 
+def test_what_a_frame_repeats_from_the_one_before_is_stored_once(tmp_path: Path):
+    frame, image = numbered_frame(0, 512, 256)
+    noise = np.random.default_rng(0).uniform(1.0, 900.0, frame.planes["depth"].shape).astype(np.float32)
+    frame.planes["depth"] = noise  # 512 KiB that cannot be compressed
+    for count in (1, 4):
+        writer = McapWriter(tmp_path / f"{count}.mcap", ("tag", "instance", "depth", "motion", "neural"), {})
+        for _ in range(count):
+            writer.write(frame, image)
+        writer.close()
+    once, repeated = ((tmp_path / f"{count}.mcap").stat().st_size for count in (1, 4))
+    assert repeated < 1.3 * once
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_quaternions_round_trip_for_any_rotation(axis: int):
     for angle in np.linspace(-3.1, 3.1, 9):
