@@ -373,6 +373,32 @@ def test_a_late_warp_is_drawn_if_possible(driver: Driver):
     window.close()
 
 
+@pytest.mark.parametrize("size", [(384, 192), (300, 192), (384, 300), (64, 32)])
+def test_a_picture_is_enlarged_with_sharp_edges_within_its_box(driver: Driver, size: tuple[int, int]):
+    from neuralsim.drive.interactive_drive import HudState
+    from neuralsim.window.window import Window
+
+    window = Window((96, 48))
+    pygame.display.set_mode(size, pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=size, w=size[0], h=size[1]))
+    window.hud.visible = False
+    frame, neural = rendered()
+    neural = neural.copy()
+    neural[:, 48:] = 200
+    window.show(frame, neural, HudState())
+    pixels = pygame.surfarray.array3d(pygame.display.get_surface()).astype(int)
+    wide = min(size[0], 2 * size[1])
+    beside, above = (size[0] - wide) // 2, (size[1] - wide // 2) // 2
+    assert not pixels[:beside].any()
+    assert not pixels[:, :above].any()
+    assert not pixels[:, size[1] - above :].any()
+    row = pixels[beside : size[0] - beside, size[1] // 2, 0]
+    assert row[2] == pytest.approx(90, abs=2)
+    assert row[-3] == pytest.approx(200, abs=2)
+    if wide > 2 * 96:
+        assert 203 < row.max() < 215  # linear interpolation would not overshoot
+
+
 def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
     from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
