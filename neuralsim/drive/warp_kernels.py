@@ -12,6 +12,7 @@ from numba import njit
 from bridge.link.motion import FAR
 
 BLOCK = 8  # pixels
+_OUTLINE = 2  # px beside a near surface that have some of its colours
 _TOLERANCE = 0.125  # pixels that the centre of a block may deviate from interpolation between its corners
 _NEAREST = 0.01  # m, minimum depth
 #: Without "nnan" and "ninf": frames of another machine may contain any value, which must not cause reads out of bounds.
@@ -140,11 +141,12 @@ def _source(
     slots: np.ndarray,
     transforms: np.ndarray,
     focal: float,
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """Return the source position (x, y) of the pixel at row i, column j: one step of a fixed-point iteration.
 
     It starts with the ``predicted`` displacement of the nearest surface around, so that near surfaces cover far ones.
-    Where a far surface is disoccluded, the pixels next to it are used.
+    Where a far surface is disoccluded, the pixels next to it are used. The last number is the difference of both
+    displacements along the row, px.
     """
     height, width = depth.shape
     half = np.float32(0.5)
@@ -156,9 +158,28 @@ def _source(
     dx, dy = _displacement(a, b, metres, transforms[slots[instance[a, b]]], focal, cx, cy)
     x_, y_ = _fold(np.float32(j) - dx, right), _fold(np.float32(i) - dy, bottom)
     a, b = np.uint32(np.int32(y_ + half)), np.uint32(np.int32(x_ + half))
+    apart = predicted[0] - dx
     if depth[a, b] > metres * np.float32(0.8):
-        return x_, y_
-    return x, y
+        return x_, y_, apart
+    return x, y, apart
+
+
+@njit(inline="always")
+def _beyond_outline(x: float, y: float, apart: float, depth: np.ndarray) -> float:
+    """Return the column ``x`` of a source position, moved away from the outline of a near surface left or right of it
+    that is shifted by ``apart`` px relative to it.
+
+    Pixels beside it have some of its colours. Left behind, they would be a line where it was.
+    """
+    width = depth.shape[1]
+    half, zero = np.float32(0.5), np.float32(0.0)
+    i, j = np.uint32(np.int32(y + half)), int(x + half)
+    near = depth[i, np.uint32(j)] * np.float32(0.8)
+    # without branches: they could not be predicted
+    to_left = np.int32(depth[i, np.uint32(min(j + _OUTLINE, width - 1))] < near)
+    to_right = np.int32(depth[i, np.uint32(max(j - _OUTLINE, 0))] < near)
+    step = np.float32(_OUTLINE * (to_right - to_left) * np.int32(abs(apart) > half))
+    return min(max(x + step, zero), np.float32(width - 1.001))  # type: ignore[return-value]
 
 
 @njit(**_JIT)
@@ -199,11 +220,11 @@ def warp(
             left = j * BLOCK
             predicted = predictions[i, j]
             if count == BLOCK and left + BLOCK <= width:
-                px, py = _source(top, left, predicted, depth, instance, slots, transforms, focal32)
-                qx, qy = _source(top, left + last, predicted, depth, instance, slots, transforms, focal32)
-                rx, ry = _source(top + last, left, predicted, depth, instance, slots, transforms, focal32)
-                sx, sy = _source(top + last, left + last, predicted, depth, instance, slots, transforms, focal32)
-                mx, my = _source(top + 4, left + 4, predicted, depth, instance, slots, transforms, focal32)
+                px, py, _ = _source(top, left, predicted, depth, instance, slots, transforms, focal32)
+                qx, qy, _ = _source(top, left + last, predicted, depth, instance, slots, transforms, focal32)
+                rx, ry, _ = _source(top + last, left, predicted, depth, instance, slots, transforms, focal32)
+                sx, sy, _ = _source(top + last, left + last, predicted, depth, instance, slots, transforms, focal32)
+                mx, my, _ = _source(top + 4, left + 4, predicted, depth, instance, slots, transforms, focal32)
                 g, h = np.float32(4.0 / 7.0), np.float32(3.0 / 7.0)
                 off_x = h * (h * px + g * qx) + g * (h * rx + g * sx) - mx
                 off_y = h * (h * py + g * qy) + g * (h * ry + g * sy) - my
@@ -226,7 +247,8 @@ def warp(
                     continue
             for a in range(count):
                 for b in range(left, min(left + BLOCK, width)):
-                    x, y = _source(top + a, b, predicted, depth, instance, slots, transforms, focal32)
+                    x, y, apart = _source(top + a, b, predicted, depth, instance, slots, transforms, focal32)
+                    x = _beyond_outline(x, y, apart, depth)
                     xs[a, b], ys[a, b] = np.int32(x * one), np.int32(y * one)
         for a in range(count):
             _sample(pixels, xs[a], ys[a], out[top + a])

@@ -203,6 +203,28 @@ def test_it_is_cheap_even_where_nothing_is_smooth():
     assert min(cost(lambda: warp.warp_into(pixels, 0.03, out)) for _ in range(30)) < 0.55 * sorting
 
 
+def test_the_outline_of_a_near_object_is_not_left_behind():
+    """Generated pixels beside an object have some of its colours, though their depth is that of the background."""
+    planes = {"depth": np.full((96, 192), 50.0, np.float32), "instance": np.zeros((96, 192), np.uint16)}
+    planes["depth"][20:70, 60:100] = 5.0
+    frames = [Frame(n, n, n * STEP, Camera(192, 96, FOV, np.eye(4)), planes) for n in range(2)]
+    frames[1].camera.pose = np.eye(4)
+    frames[1].camera.pose[1, 3] = 0.5  # to the right: the object moves to the left
+    image = np.full((96, 192, 4), 200, np.uint8)
+    image[20:70, 58:102] = 0  # darker by two pixels around
+    warp = LateWarp()
+    warp.set_frame(frames[0])
+    warp.set_next_frame(frames[1])
+    out = np.zeros((96, 192), np.uint32)
+    assert warp.warp_into(image.view(np.uint32)[..., 0], STEP, out)
+    row = out.view(np.uint8).reshape(96, 192, 4)[45, :, 0]
+    dark = np.flatnonzero(row < 150)
+    moved = 60 - dark[0]
+    assert moved > 6  # px
+    assert len(dark) <= 44, f"the object is 40 px wide, and these are dark: {dark}"
+    assert (row[dark[0] + 44 :] > 180).all()
+
+
 def test_areas_that_come_into_view_mirror_the_edge():
     """Turning right, a band at the right edge is unknown: it must not show stripes."""
     frame, _ = scene(0.25)
