@@ -1,0 +1,20 @@
+"""Towns for tests of the bridge, in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from helpers.bridge_processes import end, start_town
+
+
+@pytest.fixture(scope="module", params=["kind", pytest.param("strict", marks=pytest.mark.slow)])
+def towns(request) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
+    """Start two towns with the same seed in parallel, kind ones or as strict as a CARLA server."""
+    with ThreadPoolExecutor(2) as pool:
+        started = list(pool.map(lambda _: start_town(strict=request.param == "strict"), range(2)))
+    yield started
+    for process, _ in started:
+        end(process)
