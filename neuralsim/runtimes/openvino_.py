@@ -19,6 +19,7 @@ from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, stat
 #: OpenVINO's names of precisions. What is not int8 in an int8 graph has the processor's best precision.
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = (*_HINTS, "int8")
+_FEW_CHANNELS = 8  # channels below which most of a vector is empty
 
 
 class InferRequests:
@@ -162,6 +163,8 @@ def _compile(
         if size:
             fix_size(model, *size)
         widen_tables(model)
+        fill_vectors(model)
+        replace_powers(model)
         best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
         precision = precision or best
         # A pinned thread would wait for its core while simulator or bridge use it and another core is free.
@@ -215,6 +218,66 @@ def widen_tables(model: ov.Model) -> None:
         table = convert.input_value(0).get_node() if convert.get_type_name() == "Convert" else None
         if isinstance(table, ov.op.Constant) and table.get_element_type() == ov.Type.f16:
             op.input(0).replace_source_output(ov.op.Constant(table.data.astype(np.float32)).output(0))
+
+
+def fill_vectors(model: ov.Model) -> None:
+    """Rewrite what is slow with few channels in ``model``, whose sizes are fixed, with the same values.
+
+    A vector holds 16 channels of a pixel, but the image at the end of a graph has three. A mean along its rows or
+    columns is taken with these as channels, and what is added to a convolution of so few channels plane by plane. A
+    step takes .86 to .92 of the time.
+    """
+    for op in model.get_ordered_ops():
+        if not op.get_output_size() or op.get_output_partial_shape(0).is_dynamic:
+            continue
+        shape = list(op.get_output_shape(0))
+        if len(shape) != 4 or shape[:1] != [1] or shape[1] >= _FEW_CHANNELS:
+            continue
+        if op.get_type_name() == "AvgPool":
+            result = _mean_along_lines(op, shape)
+        elif op.get_type_name() == "Add" and any(_is_convolution(value) for value in op.input_values()):
+            planes = [_reshaped(value, shape[1:]) for value in op.input_values()]
+            result = ov.opset8.add(*planes).output(0)
+        else:
+            continue
+        if result is not None:
+            op.output(0).replace(_reshaped(result, shape))
+
+
+def replace_powers(model: ov.Model) -> None:
+    """Compute powers of a constant in ``model`` as exponentials: OpenVINO calls ``powf`` for each single value."""
+    for op in model.get_ordered_ops():
+        if op.get_type_name() == "Power" and isinstance(op.input_value(0).get_node(), ov.op.Constant):
+            exponent = ov.opset8.multiply(op.input_value(1), np.log(op.input_value(0).get_node().data))
+            op.output(0).replace(ov.opset8.exp(exponent).output(0))
+
+
+def _mean_along_lines(pool: ov.Node, shape: list[int]) -> ov.Output | None:
+    """Return what ``pool`` does to an image of ``shape`` as (channels, rows, 1, columns), if it is the mean along its
+    rows or columns."""
+    options = pool.get_attributes()
+    kernel, begin, end = (list(options[name]) for name in ("kernel", "pads_begin", "pads_end"))
+    if list(options["strides"]) != [1, 1] or 1 not in kernel:
+        return None
+    axis = kernel.index(max(kernel))
+    image = _reshaped(pool.input_value(0), [shape[1], shape[2], 1, shape[3]])
+    swapped = ov.opset8.constant(np.array([0, 3, 2, 1]))
+    if axis == 0:
+        image = ov.opset8.transpose(image, swapped).output(0)
+    mean = ov.opset8.avg_pool(image, [1, 1], [0, begin[axis]], [0, end[axis]], [1, max(kernel)], options["exclude-pad"])
+    return (ov.opset8.transpose(mean, swapped) if axis == 0 else mean).output(0)
+
+
+def _is_convolution(value: ov.Output) -> bool:
+    """Return whether ``value`` is that of a convolution with a bias."""
+    node = value.get_node()
+    return node.get_type_name() == "Add" and "Convolution" in [
+        each.get_node().get_type_name() for each in node.input_values()
+    ]
+
+
+def _reshaped(value: ov.Output, shape: list[int]) -> ov.Output:
+    return ov.opset8.reshape(value, ov.opset8.constant(np.array(shape)), False).output(0)
 
 
 def _fixed(port: ov.Output, height: int, width: int) -> list[int]:

@@ -14,13 +14,15 @@ from neuralsim import zoo
 from neuralsim.base.quiet_openvino import ov
 from neuralsim.runtimes import openvino_
 
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+
 
 @pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
 def test_no_half_precision_table_is_looked_up_by_the_reference_code(model: str) -> None:
     graph = ov.Core().read_model(zoo.load(model).file)
     openvino_.fix_size(graph, 32, 64)
     openvino_.widen_tables(graph)
-    compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = ov.Core().compile_model(graph, "CPU", _EXACT)
     ops = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
     lookups = [str(info["primitiveType"].value) for info in ops if info["layerType"].value == "Gather"]
     assert len(lookups) > 3
@@ -38,6 +40,46 @@ def test_widened_tables_keep_their_values() -> None:
     given = np.array([3, 0, 15, 3], np.int32)
     result = ov.Core().compile_model(graph, "CPU")(given)[0]
     assert (result == table.astype(np.float32)[given]).all()
+
+
+def test_rewritten_graphs_compute_the_same() -> None:
+    """Means along rows and columns, what is added to a convolution with three channels, and powers of two."""
+    rng = np.random.default_rng(5)
+    height, width = 12, 20
+
+    def graph() -> ov.Model:
+        ops = ov.opset8
+        image = ops.parameter([1, 4, height, width], np.float32, name="image")
+        weight, bias = weights
+        convolved = ops.add(ops.convolution(image, weight, [1, 1], [0, 0], [0, 0], [1, 1]), bias)
+        total = ops.add(convolved, ops.constant(tint))
+        rows = ops.avg_pool(total, [1, 1], [0, 2], [0, 2], [1, 5], True)
+        mean = ops.avg_pool(rows, [1, 1], [2, 0], [2, 0], [5, 1], True)
+        return ov.Model([ops.subtract(ops.power(ops.constant(np.float32(2.0)), total), mean)], [image])
+
+    weights = rng.normal(size=(3, 4, 1, 1)).astype(np.float32), rng.normal(size=(1, 3, 1, 1)).astype(np.float32)
+    tint = rng.normal(size=(1, 3, height, width)).astype(np.float32)
+    given = rng.normal(size=(1, 4, height, width)).astype(np.float32)
+    plain, rewritten = graph(), graph()
+    openvino_.fill_vectors(rewritten)
+    openvino_.replace_powers(rewritten)
+    names = [op.get_type_name() for op in rewritten.get_ops()]
+    assert names.count("Transpose") == 2
+    assert "Power" not in names
+    expected, actual = (ov.Core().compile_model(each, "CPU", _EXACT)(given)[0] for each in (plain, rewritten))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
+def test_all_means_at_the_end_of_a_graph_are_rewritten(model: str) -> None:
+    graph = ov.Core().read_model(zoo.load(model).file)
+    openvino_.fix_size(graph, 128, 256)
+    openvino_.fill_vectors(graph)
+    openvino_.replace_powers(graph)
+    pools = [op.get_output_shape(0) for op in graph.get_ops() if op.get_type_name() == "AvgPool"]
+    assert sum(shape[2] == 1 for shape in pools) == 6
+    assert all(shape[2] == 1 for shape in pools if list(shape[2:]) == [128, 256])
+    assert "Power" not in {op.get_type_name() for op in graph.get_ops()}
 
 
 def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
