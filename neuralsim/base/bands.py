@@ -20,12 +20,12 @@ def bands(height: int) -> list[tuple[int, int]]:
     return list(zip(firsts, [*firsts[1:], height], strict=True))
 
 
-def run_in_bands(height: int, work: Callable[[int, int], object]) -> None:
+def run_in_bands(height: int, work: Callable[[int, int], object], is_alone: bool = False) -> None:
     """Call ``work(first row, row after the last)`` for every band; each of two threads takes the next band when free.
 
-    Raises whatever ``work`` raises.
+    ``is_alone``: this thread makes all calls. Raises whatever ``work`` raises.
     """
-    run_on_two(bands(height), work, is_alone=height <= _MIN_ROWS)
+    run_on_two(bands(height), work, is_alone=is_alone or height <= _MIN_ROWS)
 
 
 def run_on_two(calls: Iterable[tuple[int, int]], work: Callable[[int, int], object], is_alone: bool = False) -> None:

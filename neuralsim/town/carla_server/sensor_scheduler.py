@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ import numpy as np
 from bridge.geometry import focal_length
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
+from neuralsim.base.machine import cores
 from neuralsim.town import frames
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.actor_states import ActorStates
@@ -39,6 +40,8 @@ from neuralsim.town.render.view_cache import Instant
 
 if TYPE_CHECKING:
     from neuralsim.town.world import World
+
+_MOST_IMAGES = 4  # rendered at a time
 
 
 @dataclass
@@ -81,8 +84,10 @@ class Sensing:
         self.gravity = GRAVITY  # m/s^2, as the IMUs feel it
         self.airwaves = Airwaves()
         self._warn = warn
-        # Rays and images take long: each has a thread of its own, so that the town goes on answering meanwhile.
-        self._ray_worker, self._image_worker = ThreadPoolExecutor(1, "rays"), ThreadPoolExecutor(1, "images")
+        # Rays and images take long: they have threads of their own, so that the town goes on answering meanwhile.
+        self._image_threads = min(cores(), _MOST_IMAGES)
+        self._ray_worker = ThreadPoolExecutor(1, "rays")
+        self._image_workers = ThreadPoolExecutor(self._image_threads, "images")
         self._pending: list[Future[None]] = []
 
     def add(self, actor: Actor) -> None:
@@ -109,7 +114,7 @@ class Sensing:
 
     def close(self) -> None:
         """Close all streams when their world goes."""
-        for worker in (self._ray_worker, self._image_worker):
+        for worker in (self._ray_worker, self._image_workers):
             worker.shutdown(wait=False, cancel_futures=True)
         for sensor in self.sensors.values():
             self._drop(sensor)
@@ -236,9 +241,11 @@ class Sensing:
         generator is busy takes a later tick.
         """
         jobs, later = [], []
+        views: set[bytes | int] = set()  # cameras at the same place share theirs: a second thread would only wait
         for ident, sensor in self._due("sensor.camera.", complete=complete):
             with self._isolated(f"camera {ident}"):
                 if sensor.generated is not None:
+                    views.add(ident)
                     later.append(self._generation(ident, sensor, sensor.generated))
                     continue
                 actor, exposure = (
@@ -246,11 +253,13 @@ class Sensing:
                     self.world.exposure(ident, "rgb" if sensor.event_camera else ""),
                 )
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
+                views.add(pose.tobytes())
                 jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposure))
         if self._is_strict:
             jobs = strictness.any_order(jobs, self.world.frame)
-        if jobs or later:  # the simulator's own images do not wait for the generator
-            self._pending.append(self._image_worker.submit(_run_all, jobs + later))
+        remaining = iter(jobs + later)  # the simulator's own images do not wait for the generator
+        for _ in range(min(self._image_threads, len(views))):
+            self._pending.append(self._image_workers.submit(_run_all, remaining))
 
     def _generation(self, ident: int, sensor: Sensor, generated: GeneratedCamera) -> Callable[[], None]:
         """Return what renders the frame of a camera of now and passes it on to its generator."""
@@ -338,6 +347,7 @@ class Sensing:
         return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
 
 
-def _run_all(jobs: Sequence[Callable[[], None]]) -> None:
+def _run_all(jobs: Iterator[Callable[[], None]]) -> None:
+    """Run the remaining ``jobs``, which threads share."""
     for job in jobs:
         job()

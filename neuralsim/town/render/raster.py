@@ -15,6 +15,7 @@ from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
 from neuralsim.base.bands import run_in_bands, run_on_two
+from neuralsim.base.machine import cores
 from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE
@@ -33,7 +34,10 @@ from neuralsim.town.render.vehicle_detail_kernels import Smooth
 FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
 _SHADOWS_BEFORE, _SHADOWS_BEHIND = 70.0, 12.0  # m before and behind the camera within which moving bodies cast shadows
-_CUTS = 7 / 16, 1 / 2  # shares of the height at which drawing is split: most triangles lie close to the horizon
+_ALONE = cores() <= 2  # the second core is the renderer's: a thread on it would wait, and take turns with this one
+#: Shares of the height at which drawing is split: most triangles lie close to the horizon. What lies on both sides is
+#: projected twice, a fifth of the work.
+_CUTS = () if _ALONE else (7 / 16, 1 / 2)
 _LEAST_SUN = 0.02  # strength of the sun below which its shadows are invisible
 _LEAST_WET = 0.05  # wetness below which reflections are invisible
 _REFLECTS = np.zeros(256, np.float32)
@@ -206,7 +210,7 @@ class Rasteriser:
         run_on_two([(band, 1 + band * self._room[0]) for band in range(len(self._bands))], draw_band)
         motions = Motions(shift, previous, warps)
         arrays = scene.arrays
-        run_in_bands(self.height, lambda a, b: resolve(buffer, arrays, matrices, motions, lens, a, b, planes))
+        run_in_bands(self.height, lambda a, b: resolve(buffer, arrays, matrices, motions, lens, a, b, planes), _ALONE)
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
@@ -250,7 +254,7 @@ class Rasteriser:
         near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_SHADOWS_BEHIND) & (ahead < _SHADOWS_BEFORE))
         cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > _LEAST_SUN), planes, moving)
         arguments = ids, self._buffer, shot, smooth, textures(), backdrop or _EMPTY, moving, half
-        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes))
+        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes), _ALONE)
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
         return planes.rgb

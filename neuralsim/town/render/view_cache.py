@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.raster import FAR_PLANE, Planes, Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
+from neuralsim.town.render.shading_kernels import Backdrop
 from neuralsim.town.render.static_lighting import Backdrops
 
 REACH = (60.0, 30.0, 220.0)  # m, drawing distance of props: base, per m of their size, limit
@@ -69,6 +71,7 @@ class _Moment:
     previous tick), and the number of rasterisers in use by lens."""
 
     seen: dict[tuple[ViewKey, int, int], _Seen] = field(default_factory=dict)
+    locks: dict[tuple[ViewKey, int, int], threading.Lock] = field(default_factory=dict)  # held while it is rendered
     used: dict[tuple[int, int, float], int] = field(default_factory=dict)
 
 
@@ -88,6 +91,7 @@ class ViewCache:
         self._template_radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
         self._moment = _Moment()
+        self._lock = threading.Lock()
         self.set_props(props)
 
     def set_props(self, props: Placements) -> None:
@@ -140,7 +144,7 @@ class ViewCache:
     ) -> Callable[[], Planes]:
         """Return what renders the planes of a view, once per moment: cameras with the same view share them.
 
-        It may be called in another thread, one at a time, until ``remember`` is called.
+        It may be called in any thread until ``remember`` is called.
 
         Args:
             poses: Those of this tick.
@@ -159,25 +163,32 @@ class ViewCache:
 
     def _planes(self, moment: _Moment, exposure: _Exposure) -> Planes:
         key = exposure.view, exposure.hide, id(exposure.since)
-        altitude, azimuth = exposure.sun[:2]
-        seen = moment.seen.get(key)
-        if seen is None or (exposure.picture and not seen.lit):
-            seen = moment.seen[key] = self._draw(moment, exposure)
-        if exposure.picture == "rgb_half" and seen.half is None:
-            rgb = seen.rasteriser.shade(self._backdrops().at(altitude, azimuth), half=True)
-            seen.half = seen.planes._replace(rgb=rgb)
-        elif exposure.picture == "rgb" and seen.planes.rgb is None:
-            seen.planes = seen.planes._replace(rgb=seen.rasteriser.shade(self._backdrops().at(altitude, azimuth)))
-        return seen.half if exposure.picture == "rgb_half" and seen.half else seen.planes
+        with self._lock:
+            lock = moment.locks.setdefault(key, threading.Lock())
+        with lock:
+            seen = moment.seen.get(key)
+            if seen is None or (exposure.picture and not seen.lit):
+                seen = moment.seen[key] = self._draw(moment, exposure)
+            if exposure.picture == "rgb_half" and seen.half is None:
+                rgb = seen.rasteriser.shade(self._backdrop(exposure), half=True)
+                seen.half = seen.planes._replace(rgb=rgb)
+            elif exposure.picture == "rgb" and seen.planes.rgb is None:
+                seen.planes = seen.planes._replace(rgb=seen.rasteriser.shade(self._backdrop(exposure)))
+            return seen.half if exposure.picture == "rgb_half" and seen.half else seen.planes
+
+    def _backdrop(self, exposure: _Exposure) -> Backdrop:
+        with self._lock:
+            return self._backdrops().at(*exposure.sun[:2])
 
     def _draw(self, moment: _Moment, exposure: _Exposure) -> _Seen:
         poses, camera, since = exposure.poses, exposure.camera, exposure.since
         lens = exposure.view[:3]
         lit = exposure.lit or bool(exposure.picture)
-        slots, used = self._slots.setdefault(lens, []), moment.used.get(lens, 0)
-        if used == len(slots):
-            slots.append(Rasteriser(*lens))
-        moment.used[lens] = used + 1
+        with self._lock:
+            slots, used = self._slots.setdefault(lens, []), moment.used.get(lens, 0)
+            if used == len(slots):
+                slots.append(Rasteriser(*lens))
+            moment.used[lens] = used + 1
         pose = poses.matrix[poses.row[camera]]
         last = since.poses if since else self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose

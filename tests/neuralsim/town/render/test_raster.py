@@ -297,6 +297,7 @@ def test_same_input_gives_the_same_bytes_and_hidden_instances_are_not_drawn() ->
 def test_bands_that_two_cores_share_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene(street(), [vehicle_templates()["vehicle.mini.cooper_s"]])
     p, pose = one(0, camera(6, 0, 0, yaw=30)), camera(pitch=-3.0, roll=2.0)
+    monkeypatch.setattr(raster, "_CUTS", (7 / 16, 1 / 2))
     split = Rasteriser(W, H, FOV)
     assert len(split._bands) == 3
     monkeypatch.setattr(raster, "_CUTS", ())
