@@ -7,6 +7,7 @@ camera sees of the same tick as one that was opened before it, it takes over fro
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -206,25 +207,29 @@ class RigRenderer:
         with self._changed:
             while not self._closed:
                 patience = None
-                for camera in sorted(self._cameras_to_finish(), key=lambda each: each.number):
-                    seconds = self._awaits(camera)
+                camera = next((each for each in self._queue if each.job is None and each.template.done()), None)
+                # Images of a tick are finished once all are generated: the shorter work last leaves less to wait for.
+                newest = math.inf if camera is None else camera.waiting.frame.sim_frame  # type: ignore[union-attr]
+                for each, job in sorted(self._jobs_to_finish(), key=lambda pair: pair[0].number):
+                    if camera is not None and job.frame.sim_frame >= newest:
+                        continue
+                    seconds = self._awaits(each, job)
                     if not seconds:
-                        camera.job.is_claimed = True  # type: ignore[union-attr]
-                        return camera
+                        job.is_claimed = True
+                        return each
                     patience = min(patience or seconds, seconds)
-                for camera in self._queue:
-                    if camera.job is None and camera.template.done():
-                        self._queue.remove(camera)
-                        camera.job, camera.waiting = camera.waiting, None
-                        self._rendering.add(camera)
-                        self._changed.notify_all()
-                        return camera
+                if camera is not None:
+                    self._queue.remove(camera)
+                    camera.job, camera.waiting = camera.waiting, None
+                    self._rendering.add(camera)
+                    self._changed.notify_all()
+                    return camera
                 self._changed.wait(patience)
             return None
 
-    def _cameras_to_finish(self) -> list[RigCamera]:
+    def _jobs_to_finish(self) -> list[tuple[RigCamera, _Job]]:
         jobs = ((camera, camera.job) for camera in self._rendering)
-        return [camera for camera, job in jobs if job and job.rendered is not None and not job.is_claimed]
+        return [(camera, job) for camera, job in jobs if job and job.rendered is not None and not job.is_claimed]
 
     def _neighbours(self, camera: RigCamera, lens: Camera) -> list[RigCamera]:
         """Return the cameras, opened before this one, whose pixels it may take over."""
@@ -235,10 +240,8 @@ class RigRenderer:
             and may_overlap(lens, other.lens)
         ]  # fmt: skip
 
-    def _awaits(self, camera: RigCamera) -> float:
+    def _awaits(self, camera: RigCamera, job: _Job) -> float:
         """Return how long a camera waits yet for the views that it takes pixels from, s; 0: it can be finished."""
-        job = camera.job
-        assert job is not None
         assert job.rendered is not None
         tick, waited = job.frame.sim_frame, time.monotonic() - job.rendered
         before = [each for each in camera.ticks if each < tick]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from helpers.frames import street
 
 from bridge.messages import Frame
@@ -115,3 +117,26 @@ def test_a_camera_waits_for_a_neighbour_of_the_same_tick_but_not_for_one_that_is
     first.close()
     assert rendered([second], frames[3:])[0].shape == own[3].shape
     second.close()
+
+
+def test_images_of_a_tick_are_finished_once_all_are_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[tuple[str, int]] = []
+    for name in ("_generate", "_finish"):
+        original = getattr(RigRenderer, name)
+
+        def recorded(rig: RigRenderer, camera: RigCamera, *job: Any, name: str = name, original: Any = original) -> Any:
+            order.append((name, camera.number))
+            return original(rig, camera, *job)
+
+        monkeypatch.setattr(RigRenderer, name, recorded)
+    rig = RigRenderer(threads=1)
+    cameras = [rig.open(*SIZE, "auto") for _ in range(3)]
+    for number in range(2):
+        images: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
+        with rig._changed:  # the frames of a tick arrive together
+            for camera in cameras:
+                camera.submit(street(number, *SIZE), images.put)
+        for _ in cameras:
+            images.get(timeout=60.0)
+    rig.close()
+    assert order == [(name, number) for name in ("_generate", "_finish") for number in (1, 2, 3)] * 2
