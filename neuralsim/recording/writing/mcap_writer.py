@@ -11,9 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
+import mcap.writer
 import numpy as np
+import zstandard
 from mcap.writer import CompressionType, IndexType, Writer
 
 from bridge.messages import Frame
@@ -25,7 +28,15 @@ from neuralsim.recording.writing.queued_writer import QueuedWriter
 FLUSH = 0.5  # s of wall clock within which frames are on disk
 CHUNK = 8 << 20  # bytes, before compression
 _QUEUE = 8  # frames between driving and writing
+#: Level 1 takes half of the time of ``mcap``'s level 3, for files that are 4 % larger. By default it looks back 512 KiB
+#: and would miss what a frame repeats from the one before.
+_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(1, source_size=CHUNK, window_log=22, hash_log=16)
 _FrameAndImage = tuple[Frame, "np.ndarray | None"]
+
+# ``mcap`` has no option for the level.
+mcap.writer.zstandard = SimpleNamespace(  # type: ignore[assignment]
+    compress=lambda data: zstandard.ZstdCompressor(compression_params=_COMPRESSION).compress(data)
+)
 
 
 class McapWriter(QueuedWriter[_FrameAndImage]):
