@@ -21,7 +21,8 @@ from neuralsim.session.options import AUTO, TAGS, AutoSize, DriveOptions
 from neuralsim.session.renderer_loading import IN_TIME, MANY_CORES, STRONG, TICK, TICK_PIXEL, render_threads
 
 SIZES = (Size(512, 256), Size(1024, 512), Size(2048, 1024))
-LEAST = Size(384, 192)  # for machines that do not even hold the first of ``SIZES``; below, streets are a blur
+#: For machines that do not even hold the first of ``SIZES``; below, streets are a blur.
+SMALLER = (Size(448, 224), Size(384, 192))
 PERIOD = 1.0 / 30.0  # s a frame may take
 _HOPELESS = 2.0  # times too slow by the size below: not even measured
 
@@ -112,6 +113,7 @@ def _facts(models: list[str], options: DriveOptions) -> dict[str, object]:
 
     facts: dict[str, object] = {
         "models": {model: cache.sha256(zoo.load(model).file) for model in models},
+        "sizes": [str(size) for size in (*SMALLER, *SIZES)],
         "runtime": options.runtime,
         "town": options.carla is None,
         "processor": machine.cpu()[0],
@@ -125,8 +127,8 @@ def _facts(models: list[str], options: DriveOptions) -> dict[str, object]:
 
 
 def _measure(models: list[str], options: DriveOptions, on_gpu: bool, is_busy: bool) -> SizeChoice:
-    """Measure from the usual size and cheapest model up while the machine can keep up; it is ``LEAST`` if it never can,
-    unless the machine ``is_busy`` and may be able to another time."""
+    """Measure from the usual size and cheapest model up while the machine can keep up; if it never can, the ``SMALLER``
+    sizes, unless the machine ``is_busy`` and may be able to another time."""
     best = SizeChoice(*SIZES[0], models[-1], 0.0)
     before: dict[str, float] = {}
     for size in SIZES[:1] if machine.cores() < MANY_CORES and not on_gpu else SIZES:
@@ -147,7 +149,11 @@ def _measure(models: list[str], options: DriveOptions, on_gpu: bool, is_busy: bo
         return best
     if is_busy:
         return _chosen(SIZES[0], zoo.DEFAULT, usual)
-    return _chosen(LEAST, zoo.DEFAULT, _seconds(zoo.DEFAULT, options.runtime, LEAST))
+    for size in SMALLER:
+        seconds = _seconds(zoo.DEFAULT, options.runtime, size)
+        if seconds <= IN_TIME:
+            break
+    return _chosen(size, zoo.DEFAULT, seconds)
 
 
 def _chosen(size: Size, model: str, seconds: float) -> SizeChoice:

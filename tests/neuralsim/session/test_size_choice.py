@@ -43,6 +43,7 @@ def resolved(*arguments: str) -> tuple[Size, str, str]:
     ("seconds", "size", "words"),
     [
         (0.012, (512, 256), "the most that holds 30"),
+        (0.032, (448, 224), "the most that holds 30"),
         (0.040, (384, 192), "the most that holds 30"),
         (0.200, (384, 192), "out of reach here"),
     ],
