@@ -20,13 +20,28 @@ _GROUND_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 12.0, 24.0
 _GREY, _DARK = np.float32(24.0), np.float32(80.0)
 _SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns
 _LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
+#: Pixels per metre below which what moves is small: the generator, which works at half the size, begins to lose it. At
+#: half of that, its tolerances are ``_LEAST`` of the others.
+_SMALL = np.zeros(len(CARLA_TO_CHANNEL), np.float32)
+_SMALL[CARLA_TO_CHANNEL == Channel.VEHICLE] = 12.0
+_SMALL[np.isin(CARLA_TO_CHANNEL, (Channel.PERSON, Channel.CYCLE))] = 24.0
+_LEAST = np.float32(0.2)
+_NONE_SMALL = np.zeros_like(_SMALL)
+_NO_DEPTH = np.zeros((1, 1), np.float32)
 _KEPT = 0.1  # share of the error beyond the tolerance that stays
 _IS_GROUND = np.isin(CARLA_TO_CHANNEL, (Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK))
 _TOLERANCES = np.where(_IS_GROUND, _GROUND_TOLERANCE, _TOLERANCE).astype(np.float32)
 _GREY_TOLERANCES = np.where(np.isin(CARLA_TO_CHANNEL, MOVERS), _GREY_TOLERANCE, _TOLERANCES).astype(np.float32)
 
 
-def clamp_colour(image: np.ndarray, tag: np.ndarray, guide: np.ndarray | None, style: np.ndarray) -> None:
+def clamp_colour(
+    image: np.ndarray,
+    tag: np.ndarray,
+    guide: np.ndarray | None,
+    style: np.ndarray,
+    depth: np.ndarray | None = None,
+    focal: float = 1.0,
+) -> None:
     """Clamp the colours of ``image`` to what was requested, in place.
 
     Hue is clamped on ground and where the guide has a tint; the luminance stays. Luminance is clamped where the guide
@@ -38,29 +53,36 @@ def clamp_colour(image: np.ndarray, tag: np.ndarray, guide: np.ndarray | None, s
         guide: u8, at least (H, W, 4): the tint and, at every other pixel, the sketch of the generator's guide, 0: none.
             None: no guide.
         style: f32 (CHANNELS, 3), -0.5..0.5: the tints without a guide.
+        depth: f32, at least (H, W), m: what moves and is small keeps closer to what was requested. None: as all else.
+        focal: Focal length, px.
     """
     has_guide = guide is not None
     tints = (255.0 * (style[CARLA_TO_CHANNEL] + 0.5)).astype(np.float32)
-    _clamp(image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND, (_TOLERANCES, _GREY_TOLERANCES))
+    _clamp(
+        image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND, (_TOLERANCES, _GREY_TOLERANCES),
+        _NO_DEPTH if depth is None else depth, _NONE_SMALL if depth is None else _SMALL / np.float32(focal),
+    )  # fmt: skip
 
 
 def compile_kernels() -> None:
     """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
     image, tag, guide = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), np.zeros((1, 1, 4), np.uint8)
+    depth = np.ones((1, 1), np.float32)
     for writable in (True, False):
-        tag.flags.writeable = writable
+        tag.flags.writeable = depth.flags.writeable = writable
         for each in (guide, None):
-            clamp_colour(image, tag, each, np.zeros((CHANNELS, 3), np.float32))
+            clamp_colour(image, tag, each, np.zeros((CHANNELS, 3), np.float32), depth)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances):  # type: ignore[no-untyped-def]
-    """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, ``is_ground`` bool (tags,) and
-    ``tolerances`` f32 (tags,) by tag, in general and for grey."""
+def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances, depth, per_metre):  # type: ignore[no-untyped-def]
+    """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, ``is_ground`` bool (tags,), two
+    ``tolerances`` f32 (tags,), in general and for grey, and ``per_metre`` f32 (tags,), 1 over the depth from which on
+    something is small, 0: never."""
     removed, slope = np.float32(1.0 - _KEPT), np.float32(_SKETCH_SLOPE)
     luminance_tolerance = np.float32(_LUMINANCE_TOLERANCE)
     weights = np.float32(LUMA[0]), np.float32(LUMA[1]), np.float32(LUMA[2])
-    zero, half, most = np.float32(0.0), np.float32(0.5), np.float32(255.0)
+    zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
     height, width = image.shape[:2]
     for i in range(height):
         for j in range(width):
@@ -73,20 +95,25 @@ def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances):  # type:
                 x, y, z = np.float32(guide[i, j, 0]), np.float32(guide[i, j, 1]), np.float32(guide[i, j, 2])
             else:
                 x, y, z = tints[here, 0], tints[here, 1], tints[here, 2]
+            near = one
+            if per_metre[here] > zero:
+                near = min(max(np.float32(2.0) - per_metre[here] * depth[i, j], zero), one)
+            strict = _LEAST + near * (one - _LEAST)
             red, blue = (r - g) - (x - y), (b - g) - (z - y)
             error, share, shift = max(abs(red), abs(blue)), zero, zero
-            if error > tolerances[1][here]:  # the smaller one
+            if error > strict * tolerances[1][here]:  # the smaller one
                 is_grey = max(abs(x - y), abs(z - y)) < _GREY
                 is_dull = is_grey and weights[0] * r + weights[1] * g + weights[2] * b < _DARK
-                tolerance = tolerances[1 if is_dull else 0][here]
+                tolerance = strict * tolerances[1 if is_dull else 0][here]
                 share = removed * (error - tolerance) / error if error > tolerance else zero
                 red, blue = share * red, share * blue
                 shift = weights[0] * red + weights[2] * blue  # of all three channels, so that the luminance stays
             if has_tint and guide[i & ~1, j & ~1, 3]:
                 requested = slope * (np.float32(guide[i & ~1, j & ~1, 3]) - np.float32(128.0))
                 lighter = weights[0] * (r - x) + weights[1] * (g - y) + weights[2] * (b - z) - requested
-                if abs(lighter) > luminance_tolerance:
-                    beyond = lighter - luminance_tolerance if lighter > zero else lighter + luminance_tolerance
+                allowed = strict * luminance_tolerance
+                if abs(lighter) > allowed:
+                    beyond = lighter - allowed if lighter > zero else lighter + allowed
                     shift -= removed * beyond
             if shift or share:
                 red, blue = (red, blue) if share else (zero, zero)

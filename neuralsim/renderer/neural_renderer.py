@@ -23,7 +23,7 @@ from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
-from neuralsim.renderer import antialiasing, colour_clamp, ground_shading, upscaling, woods
+from neuralsim.renderer import antialiasing, colour_clamp, detail, ground_shading, upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import remove_specks, sharpen
@@ -298,7 +298,10 @@ class NeuralRenderer:
         planes, tag = inputs.frame.planes, inputs.tensors["tag"]
         simulated = self._simulator_image(inputs.frame)
         if simulated is not None:
-            ground_shading.follow_shading(image, self._unedited(inputs), simulated)
+            unedited = self._unedited(inputs)
+            ground_shading.follow_shading(image, unedited, simulated)
+            if "depth" in planes:
+                detail.transfer_detail(image, unedited, planes["depth"], simulated, inputs.frame.camera.focal)
         if self.card.sharpening:
             sharpen(image, tag, self.card.sharpening)
         remove_specks(image, tag)
@@ -361,7 +364,8 @@ class NeuralRenderer:
         """Run the graph, crop its image to ``height`` and ``width``, and clamp its colours; the caller's to keep."""
         image = self.run_graph(tensors)[:height, :width].copy()
         if self._has_postprocessing:
-            colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), style)
+            focal = float(tensors["camera"][16])
+            colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), style, tensors.get("depth"), focal)
             # the graph's convolutions pad with zeros, which leaves a dark line of one pixel along the border
             image[0], image[-1] = image[1], image[-2]
             image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
@@ -477,7 +481,7 @@ class NeuralRenderer:
         if self._exemplars:
             self._exemplars.compile_kernels()
         if self._has_postprocessing:
-            for step in (antialiasing, colour_clamp, sky, ground_shading, fog, glow, rain):
+            for step in (antialiasing, colour_clamp, detail, sky, ground_shading, fog, glow, rain):
                 step.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()

@@ -30,7 +30,9 @@ _HEADROOM, _CHROMA = 0.5, 0.9
 #: and over which its colour does.
 _SEAM, _EDGE = 12.0, 3.0
 _DETAIL = 0.3  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
-_BRIGHTER = 6.0  # of 255, the most that it has in pixels brighter than that mean: outlines have a pale rim
+#: Of 255, the most that it has in pixels brighter than that mean, since outlines have a pale rim, and in darker ones
+#: beyond ``_EDGE``, where smudges of the past hang above crowns and roofs.
+_LIMIT = 6.0
 _BLUR = 6.0  # px, standard deviation of that mean
 _COARSE = 4  # px of the image per pixel of that mean
 _NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a moon, of 1
@@ -282,7 +284,8 @@ def _fill(
                     above = grid[i, j, c] + (grid[i, j + 1, c] - grid[i, j, c]) * a
                     below = grid[i + 1, j, c] + (grid[i + 1, j + 1, c] - grid[i + 1, j, c]) * a
                     old = np.float32(image[y, x, c])
-                    detail = min(old - mean[y // _COARSE, x // _COARSE, c], np.float32(_BRIGHTER))
+                    detail = old - mean[y // _COARSE, x // _COARSE, c]
+                    detail = min(detail if share < one else max(detail, np.float32(-_LIMIT)), np.float32(_LIMIT))
                     new = above + (below - above) * b + kept * detail
                     value = new + min(old - new, np.float32(0.0)) * (one - share) + dither[y & 63, x & 63]
                     image[y, x, c] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))

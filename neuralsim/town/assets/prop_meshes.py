@@ -6,10 +6,15 @@ The meshes contain their levels of detail, so they can be merged into the static
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import (
+    DISTANT,
+    FAR,
+    MIDDLE,
     NEAR,
     RGB,
     Mesh,
@@ -37,9 +42,19 @@ def _head(tag: int) -> Mesh:
     parts = [box((0.2, 0.3, 0.92), (0, 0, 0), tag, DARK), box((0.03, 0.5, 1.12), (-0.06, 0, 0), tag, (30, 30, 32))]
     dim = {"red": (96, 24, 20), "yellow": (98, 78, 22), "green": (22, 84, 40)}
     for name, z in LAMPS.items():
-        parts.append(sphere((0.02, 0.1, 0.1), (0.105, 0, z), tag, dim[name], 10, 4))
+        for level, sides, rings in ((NEAR, 10, 4), (FAR, 6, 2)):
+            parts.append(sphere((0.02, 0.1, 0.1), (0.105, 0, z), tag, dim[name], sides, rings).with_level(level))
         parts.append(box((0.16, 0.24, 0.02), (0.17, 0, z + 0.125), tag, DARK))
     return merge(parts)
+
+
+def _mast(path: Sequence[tuple[float, float, float]], radii: Sequence[float], sides: int = 8) -> Mesh:
+    """Return a thin tube that is about a pixel thick at any distance: an arm that covers no pixel's centre here and
+    there would be a row of dashes."""
+    levels = (NEAR, 0.055, sides), (MIDDLE, 0.07, 5), (DISTANT, 0.11, 4)
+    return merge(
+        [tube(path, np.maximum(radii, least), Tag.POLE, STEEL, count).with_level(of) for of, least, count in levels]
+    )
 
 
 def traffic_light(arm: float = 0.0) -> Mesh:
@@ -53,7 +68,7 @@ def traffic_light(arm: float = 0.0) -> Mesh:
     ]
     parts.append(_head(Tag.TRAFFIC_LIGHT).moved(HEAD_X, 0, HEAD_Z))
     if arm:
-        parts.append(tube([(0, 0, 5.4), (0, 0.3 * arm, 5.65), (0, arm, 5.7)], [0.06, 0.05, 0.04], Tag.POLE, STEEL, 7))
+        parts.append(_mast([(0, 0, 5.4), (0, 0.3 * arm, 5.65), (0, arm, 5.7)], [0.06, 0.05, 0.04], 7))
         parts.append(_head(Tag.TRAFFIC_LIGHT).moved(HEAD_X, arm, 5.35))
     return merge(parts)
 
@@ -66,13 +81,8 @@ def traffic_light_bulbs(arm: float = 0.0) -> dict[str, list[tuple[float, float, 
 
 def street_lamp(height: float = 7.5, arm: float = 1.6) -> Mesh:
     """Return a street lamp whose arm extends towards +x (the road)."""
-    mast = tube(
-        [(0, 0, 0), (0, 0, height * 0.9), (arm * 0.3, 0, height), (arm, 0, height + 0.12)],
-        [0.09, 0.06, 0.045, 0.04],
-        Tag.POLE,
-        STEEL,
-        8,
-    )
+    path = [(0, 0, 0), (0, 0, height * 0.9), (arm * 0.3, 0, height), (arm, 0, height + 0.12)]
+    mast = _mast(path, [0.09, 0.06, 0.045, 0.04])
     return merge(
         [
             mast,

@@ -91,6 +91,18 @@ def test_a_red_glow_is_clamped_on_a_grey_wall_and_not_on_a_brick_one() -> None:
     assert np.array_equal(image[8:24, 36:44], before[8:24, 36:44])
 
 
+def test_a_far_car_that_the_generator_loses_is_as_bright_as_requested_and_a_near_one_its_own() -> None:
+    tag, guide = np.full((8, 8), Tag.CAR, np.uint8), np.full((8, 8, 4), 128, np.uint8)
+    guide[..., :3] = 60
+    seen = []
+    for distance in (10.0, 60.0):
+        image = np.full((8, 8, 3), 100, np.uint8)
+        clamp_colour(image, tag, guide, GREY, np.full((8, 8), distance, np.float32), focal=366.0)
+        seen.append(int(image[4, 4, 0]))
+    assert seen[0] == 100
+    assert seen[1] < 78
+
+
 def test_planes_may_be_read_only() -> None:
     image, tag = street()
     tag.flags.writeable = False

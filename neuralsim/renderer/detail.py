@@ -1,0 +1,95 @@
+"""Fine detail of what is small: what the simulator image has of it, and the generator lost, is put into its image.
+
+The generator decodes at half the size, and its past is resampled in every frame: faces, legs, plates and the pales of
+fences melt. As in a Laplacian pyramid (Burt, Adelson, "A Multiresolution Spline With Application to Image Mosaics", ACM
+Transactions on Graphics, 1983), the finest band of the luminance is mixed with that of the simulator image, relative to
+its own brightness; everything coarser, and what is near, stays the generator's. Its state is not changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numba
+import numpy as np
+
+from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+
+_SIGMA, _RADIUS = 1.5, 3  # px, of the blur that separates the bands
+_FLOOR = np.float32(16.0)  # of 255, added to brightnesses before they are compared: ratios of black say nothing
+_MOST = np.float32(60.0)  # of 255, largest change of a pixel
+#: By class: share of the simulator image in the finest band of what is small, and the pixels per metre below which it
+#: begins to be small; at half of that, it is.
+_SMALL = {
+    Channel.PERSON: (0.8, 96.0),
+    Channel.CYCLE: (0.8, 96.0),
+    Channel.SIGN: (0.7, 96.0),
+    Channel.BARRIER: (0.6, 96.0),
+    Channel.VEHICLE: (0.8, 36.0),
+}
+_SHARES = np.zeros((len(CARLA_TO_CHANNEL), 2), np.float32)
+for _channel, _values in _SMALL.items():
+    _SHARES[_channel == CARLA_TO_CHANNEL] = _values
+_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
+
+
+def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simulated: np.ndarray, focal: float) -> None:
+    """Mix the finest band of ``image`` with that of ``simulated``, in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB, as generated.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        depth: f32, at least (H, W), m.
+        simulated: u8 (H, W, 3), the simulator image. Nothing happens if it has another size.
+        focal: Focal length, px.
+    """
+    if simulated.shape != image.shape:
+        return
+    height, width = image.shape[:2]
+    pixel = np.float32(1.0 / focal)
+    first, end = _rows_of_small(tag[:height, :width], depth[:height, :width], _SHARES, pixel)
+    if first >= end:
+        return
+    rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
+    own, theirs = (cv2.cvtColor(each[rows], cv2.COLOR_RGB2GRAY) for each in (image, simulated))
+    blurred = [cv2.GaussianBlur(each, (2 * _RADIUS + 1, 2 * _RADIUS + 1), _SIGMA) for each in (own, theirs)]
+    _mix(image[rows], tag[rows], depth[rows], own, theirs, *blurred, _SHARES, pixel)
+
+
+def compile_kernels() -> None:
+    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    image, tag, depth = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), np.ones((1, 1), np.float32)
+    for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
+        transfer_detail(image, tag, depth, image.copy(), 1.0)
+
+
+@numba.njit(**_JIT)
+def _rows_of_small(tag, depth, shares, pixel):  # type: ignore[no-untyped-def]
+    """Return the first row with something small and the one after the last. Arguments are those of ``_mix``."""
+    height, width = tag.shape
+    first, end = height, 0
+    for y in range(height):
+        for x in range(width):
+            if shares[tag[y, x], 1] * pixel * depth[y, x] > np.float32(1.0):
+                first, end = min(first, y), y + 1
+                break
+    return first, end
+
+
+@numba.njit(**_JIT)
+def _mix(image, tag, depth, own, theirs, own_blurred, their_blurred, shares, pixel):  # type: ignore[no-untyped-def]
+    """Do what ``transfer_detail`` does. ``shares``: f32 (tags, 2); ``pixel``: width of a pixel at 1 m, m."""
+    height, width = own.shape
+    zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
+    for y in range(height):
+        for x in range(width):
+            share, limit = shares[tag[y, x]]
+            small = min(limit * pixel * depth[y, x] - one, one)
+            if share == zero or small <= zero:
+                continue
+            ratio = (np.float32(theirs[y, x]) + _FLOOR) / (np.float32(their_blurred[y, x]) + _FLOOR)
+            wanted = (np.float32(own_blurred[y, x]) + _FLOOR) * ratio - _FLOOR
+            change = min(max(share * small * (wanted - np.float32(own[y, x])), -_MOST), _MOST)
+            for c in range(3):
+                image[y, x, c] = np.uint8(min(max(np.float32(image[y, x, c]) + change + half, zero), most))

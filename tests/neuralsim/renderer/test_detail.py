@@ -1,0 +1,56 @@
+"""The finest detail of what is small follows the simulator image; what is coarser, and what is near, does not."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bridge.tags import Tag
+from neuralsim.renderer.detail import transfer_detail
+
+FOCAL = 366.0  # px, of 512 columns and 70 degrees
+
+
+def stripes(period: int, low: int, high: int) -> np.ndarray:
+    columns = np.where(np.arange(64) % period < period // 2, low, high).astype(np.uint8)
+    return np.repeat(np.broadcast_to(columns, (32, 64))[..., None], 3, axis=2).copy()
+
+
+def transferred(tag: Tag, distance: float, simulated: np.ndarray) -> np.ndarray:
+    """Return what becomes of a plain grey image."""
+    image = np.full((32, 64, 3), 120, np.uint8)
+    planes = np.full((32, 64), tag, np.uint8), np.full((32, 64), distance, np.float32)
+    transfer_detail(image, *planes, simulated, FOCAL)
+    return image
+
+
+def contrast(image: np.ndarray) -> float:
+    return float(image[8:-8, 16:-16].std())
+
+
+def test_people_get_the_detail_that_the_generator_lost() -> None:
+    simulated = stripes(4, 40, 80)
+    image = transferred(Tag.PEDESTRIAN, 20.0, simulated)
+    assert contrast(image) > 0.5 * contrast(simulated)
+    assert abs(float(image.mean()) - 120.0) < 5.0, "the brightness is the generator's"
+    fine = image.astype(np.float32) - cv2.GaussianBlur(image, (0, 0), 1.5)
+    of_simulator = simulated.astype(np.float32) - cv2.GaussianBlur(simulated, (0, 0), 1.5)
+    assert np.corrcoef(fine[8:-8, 16:-16].ravel(), of_simulator[8:-8, 16:-16].ravel())[0, 1] > 0.95
+
+
+def test_what_is_coarse_stays_the_generators() -> None:
+    image = transferred(Tag.PEDESTRIAN, 20.0, stripes(32, 40, 80))
+    away = np.s_[8:-8, 6:10]  # from the steps
+    assert np.abs(image[away].astype(int) - 120).max() <= 6
+
+
+def test_near_cars_and_houses_stay_the_generators() -> None:
+    simulated = stripes(4, 40, 80)
+    assert (transferred(Tag.CAR, 8.0, simulated) == 120).all()
+    assert contrast(transferred(Tag.CAR, 40.0, simulated)) > 4.0
+    for tag in (Tag.BUILDING, Tag.ROAD, Tag.VEGETATION):
+        assert (transferred(tag, 40.0, simulated) == 120).all()
+
+
+def test_an_image_of_half_the_size_changes_nothing() -> None:
+    assert (transferred(Tag.PEDESTRIAN, 20.0, stripes(4, 40, 80)[::2, ::2].copy()) == 120).all()
