@@ -203,7 +203,7 @@ def test_each_town_has_its_typical_classes(world: World) -> None:
         "village": ({Tag.BUILDING, Tag.SIDEWALK, Tag.VEGETATION, Tag.TERRAIN, Tag.FENCE}, 5.0),
         "suburb": ({Tag.BUILDING, Tag.SIDEWALK, Tag.VEGETATION, Tag.CAR, Tag.POLE}, 2.0),
     }.get(world.name, ({Tag.BUILDING, Tag.ROAD_LINE}, 0.0))
-    assert tags <= {Tag(value) for value in np.unique(world._stage.scene.tags).tolist()}
+    assert tags <= {Tag(value) for value in np.unique(world.static_town.scene.tags).tolist()}
     heights = np.concatenate([lane.centre[:, 2] for lane in world.network.lanes])
     assert np.ptp(heights) >= rise
 
