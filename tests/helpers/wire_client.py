@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -17,13 +18,16 @@ from neuralsim.town.carla_server.process import TownServer, compile_kernels
 from neuralsim.town.world import World
 
 PRELUDE = """
-import carla, faulthandler, os, queue, sys, time
+import carla, faulthandler, os, queue, socket, sys, time
 import numpy as np
 faulthandler.enable()
 client = carla.Client("127.0.0.1", int(sys.argv[1]))
 client.set_timeout(40.0)
 def pixels(image, kind=np.uint8):
     return np.frombuffer(image.raw_data, kind).reshape(image.height, image.width, -1)
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 def raises(call, *texts):
     try:
         call()
@@ -118,15 +122,16 @@ def run_client(port: int, script: str, timeout: float = 60.0) -> str:
 
 
 def run_traffic_manager(port: int, script: str, timeout: float = 60.0) -> str:
-    """Run a script with a synchronous Traffic Manager, a second time if it hangs.
+    """Run a script with a synchronous Traffic Manager, up to twice more if it hangs.
 
     The client's ``TrafficManagerLocal::SynchronousTick`` notifies its worker thread without holding its mutex. A worker
-    that is just about to wait misses that, and both wait for ever, on a busy machine about once in 5,000 ticks.
+    that is just about to wait misses that, and both wait for ever, on a busy machine about once in 5,000 ticks. The
+    script takes an ``unused_port()``: that of a client that was killed is not free at once.
     """
-    try:
-        return run_client(port, script, timeout)
-    except ClientHangsError:
-        return run_client(port, script, timeout)
+    for _ in range(2):
+        with contextlib.suppress(ClientHangsError):
+            return run_client(port, script, timeout / 3.0)
+    return run_client(port, script, timeout)
 
 
 class RawClient:

@@ -21,12 +21,12 @@ TRAFFIC = """
 client.set_timeout(60.0)
 world = client.get_world()
 synchronous(world)
-manager = client.get_trafficmanager({port})
+manager = client.get_trafficmanager(unused_port())
 manager.set_synchronous_mode(True)
 manager.set_random_device_seed(1)
 library, C, town_map = world.get_blueprint_library(), carla.command, world.get_map()
 def drive(vehicles, ticks):
-    driven, overhang, last = dict.fromkeys(vehicles, 0.0), 0.0, {{}}  # m by vehicle; m beyond the lane
+    driven, overhang, last = dict.fromkeys(vehicles, 0.0), 0.0, {}  # m by vehicle; m beyond the lane
     for tick in range(ticks):
         world.tick()
         for actor in world.get_actors(vehicles) if tick % 10 == 0 else ():
@@ -43,7 +43,7 @@ def drive(vehicles, ticks):
 def test_autopilot_drives_in_its_lane(town: TownServer) -> None:
     run_client(
         town.port,
-        TRAFFIC.format(port=8411)
+        TRAFFIC
         + """
 points = town_map.get_spawn_points()
 cars = [library.find(name) for name in ("vehicle.tesla.model3", "vehicle.lincoln.mkz_2020", "vehicle.audi.tt")]
@@ -66,7 +66,7 @@ manager.shut_down()
 def test_it_takes_over_and_releases_the_towns_own_traffic(town: TownServer) -> None:
     run_traffic_manager(
         town.port,
-        TRAFFIC.format(port=8412)
+        TRAFFIC
         + """
 own = world.get_actors().filter("vehicle.*")[0]
 own.set_autopilot(True, manager.get_port())

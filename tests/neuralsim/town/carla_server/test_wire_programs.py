@@ -258,7 +258,7 @@ def test_a_traffic_manager_outlives_its_world() -> None:
             server.port,
             OPEN_GROUND
             + """
-manager = client.get_trafficmanager(int(sys.argv[1]) - 7)
+manager = client.get_trafficmanager(unused_port())
 manager.set_synchronous_mode(True)
 ticks(3)
 for _ in range(2):
