@@ -1,7 +1,7 @@
 """Software rasteriser: tag, instance, depth, backward motion and shaded RGB planes of a scene.
 
-All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``) and split into bands of
-rows for a second core if it is free. How it is split changes no byte.
+All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``) and, with more than two cores,
+split into bands of rows for a second one. How it is split changes no byte.
 """
 
 from __future__ import annotations
