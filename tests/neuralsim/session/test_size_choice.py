@@ -43,8 +43,8 @@ def resolved(*arguments: str) -> tuple[Size, str, str]:
     ("seconds", "size", "words"),
     [
         (0.012, (512, 256), "the most that holds 30"),
-        (0.032, (448, 224), "the most that holds 30"),
-        (0.040, (384, 192), "the most that holds 30"),
+        (0.024, (448, 224), "the most that holds 30"),
+        (0.034, (384, 192), "the most that holds 30"),
         (0.200, (384, 192), "out of reach here"),
     ],
 )
