@@ -7,11 +7,11 @@ was killed can be read up to its last chunk, and one with a damaged chunk beyond
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO
 
 import mcap.writer
@@ -33,10 +33,15 @@ _QUEUE = 8  # frames between driving and writing
 _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(1, source_size=CHUNK, window_log=22, hash_log=16)
 _FrameAndImage = tuple[Frame, "np.ndarray | None"]
 
-# ``mcap`` has no option for the level.
-mcap.writer.zstandard = SimpleNamespace(  # type: ignore[assignment]
-    compress=lambda data: zstandard.ZstdCompressor(compression_params=_COMPRESSION).compress(data)
-)
+
+class _Compressor(threading.local):
+    """A compressor for each thread that writes: a new one for each chunk would allocate its tables again."""
+
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor(compression_params=_COMPRESSION).compress
+
+
+mcap.writer.zstandard = _Compressor()  # type: ignore[assignment]  # ``mcap`` has no option for the level
 
 
 class McapWriter(QueuedWriter[_FrameAndImage]):
