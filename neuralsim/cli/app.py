@@ -6,6 +6,7 @@ A command's options are imported when it is called, its implementation once they
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,6 +140,8 @@ COMMANDS: dict[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # Images are small: threads of OpenCV's own take the renderer's time by waiting, and save none.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     try:
         return _run(arguments)
     except ModuleNotFoundError as error:
