@@ -8,18 +8,18 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from bridge.process.user_cache import cache_folder, sole_writer
 from neuralsim.base.machine import cores
 from neuralsim.base.quiet_openvino import ov
-from neuralsim.runtimes import cache
+from neuralsim.runtimes import cache, openvino_rewrites
 from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
 
 #: OpenVINO's names of precisions. What is not int8 in an int8 graph has the processor's best precision.
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = (*_HINTS, "int8")
-_FEW_CHANNELS = 8  # channels below which most of a vector is empty
 
 
 class InferRequests:
@@ -28,7 +28,10 @@ class InferRequests:
     def __init__(self, compile_: Callable[[int], ov.CompiledModel]) -> None:
         self._compile, self._lock = compile_, threading.Lock()
         self._idle: dict[int, queue.SimpleQueue[ov.InferRequest]] = {}  # by number of streams
-        self.past_frames: int = self._add(1).input("past_label").shape[1]
+        compiled = self._add(1)
+        #: Of inputs and outputs; an image may have become planes (``openvino_rewrites.split_images``).
+        self.shapes = {port.get_any_name(): tuple(port.shape) for port in (*compiled.inputs, *compiled.outputs)}
+        self.past_frames: int = self.shapes["past_label"][1]
 
     def idle(self, streams: int) -> queue.SimpleQueue[ov.InferRequest]:
         """Return the idle requests for ``streams`` steps at a time."""
@@ -58,7 +61,10 @@ class OpenVinoSession:
             {key: ov.Tensor(np.zeros(shape, np.float32)) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
         ]
         self._rgb = np.empty((height, width, 3), np.uint8)
-        self._image = ov.Tensor(self._rgb, shared_memory=True)
+        self._planes: dict[str, np.ndarray] = {}  # images that go in or out as planes
+        if requests.shapes["rgb"] != self._rgb.shape:
+            self._planes["rgb"] = np.empty(requests.shapes["rgb"], np.uint8)
+        self._image = ov.Tensor(self._planes.get("rgb", self._rgb), shared_memory=True)
         self.reset()
 
     def fork(self) -> OpenVinoSession:
@@ -75,14 +81,26 @@ class OpenVinoSession:
 
     def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
         for key, value in inputs.items():
-            request.set_tensor(key, _input(value))
+            request.set_tensor(key, _input(self._in_planes(key, value)))
         past, following = self._states
         for key, output in STATE_OUTPUTS.items():
             request.set_tensor(key, past[key])
             request.set_tensor(output, following[key])
         request.set_tensor("rgb", self._image)
         request.infer()
+        if "rgb" in self._planes:
+            cv2.merge([*self._planes["rgb"]], self._rgb)
         self._states.reverse()
+
+    def _in_planes(self, key: str, value: np.ndarray) -> np.ndarray:
+        """Return ``value`` of the graph's shape: an image (H, W, C) may have to be split into planes (C, H, W)."""
+        shape = self._requests.shapes[key]
+        if value.shape == shape:
+            return value
+        if key not in self._planes:
+            self._planes[key] = np.empty(shape, value.dtype)
+        cv2.split(value, [*self._planes[key]])
+        return self._planes[key]
 
     def reset(self) -> None:
         for key, (_, nothing) in self._shapes.items():
@@ -162,9 +180,8 @@ def _compile(
         model = core.read_model(graph)
         if size:
             fix_size(model, *size)
-        widen_tables(model)
-        fill_vectors(model)
-        replace_powers(model)
+            openvino_rewrites.split_images(model)
+        openvino_rewrites.rewrite(model)
         best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
         precision = precision or best
         # A pinned thread would wait for its core while simulator or bridge use it and another core is free.
@@ -204,80 +221,6 @@ def fix_size(model: ov.Model, height: int, width: int) -> None:
     shapes = {port: _fixed(port, height, width) for port in model.inputs if port.partial_shape.is_dynamic}
     if shapes:
         model.reshape(shapes)
-
-
-def widen_tables(model: ov.Model) -> None:
-    """Store tables that ``model`` looks values up in as fp32, with the same values.
-
-    Of half-precision tables OpenVINO looks up one value after another in its reference code: a fifth of a step.
-    """
-    for op in model.get_ops():
-        if op.get_type_name() != "Gather":
-            continue
-        convert = op.input_value(0).get_node()
-        table = convert.input_value(0).get_node() if convert.get_type_name() == "Convert" else None
-        if isinstance(table, ov.op.Constant) and table.get_element_type() == ov.Type.f16:
-            op.input(0).replace_source_output(ov.op.Constant(table.data.astype(np.float32)).output(0))
-
-
-def fill_vectors(model: ov.Model) -> None:
-    """Rewrite what is slow with few channels in ``model``, whose sizes are fixed, with the same values.
-
-    A vector holds 16 channels of a pixel, but the image at the end of a graph has three. A mean along its rows or
-    columns is taken with these as channels, and what is added to a convolution of so few channels plane by plane. A
-    step takes .86 to .92 of the time.
-    """
-    for op in model.get_ordered_ops():
-        if not op.get_output_size() or op.get_output_partial_shape(0).is_dynamic:
-            continue
-        shape = list(op.get_output_shape(0))
-        if len(shape) != 4 or shape[:1] != [1] or shape[1] >= _FEW_CHANNELS:
-            continue
-        if op.get_type_name() == "AvgPool":
-            result = _mean_along_lines(op, shape)
-        elif op.get_type_name() == "Add" and any(_is_convolution(value) for value in op.input_values()):
-            planes = [_reshaped(value, shape[1:]) for value in op.input_values()]
-            result = ov.opset8.add(*planes).output(0)
-        else:
-            continue
-        if result is not None:
-            op.output(0).replace(_reshaped(result, shape))
-
-
-def replace_powers(model: ov.Model) -> None:
-    """Compute powers of a constant in ``model`` as exponentials: OpenVINO calls ``powf`` for each single value."""
-    for op in model.get_ordered_ops():
-        if op.get_type_name() == "Power" and isinstance(op.input_value(0).get_node(), ov.op.Constant):
-            exponent = ov.opset8.multiply(op.input_value(1), np.log(op.input_value(0).get_node().data))
-            op.output(0).replace(ov.opset8.exp(exponent).output(0))
-
-
-def _mean_along_lines(pool: ov.Node, shape: list[int]) -> ov.Output | None:
-    """Return what ``pool`` does to an image of ``shape`` as (channels, rows, 1, columns), if it is the mean along its
-    rows or columns."""
-    options = pool.get_attributes()
-    kernel, begin, end = (list(options[name]) for name in ("kernel", "pads_begin", "pads_end"))
-    if list(options["strides"]) != [1, 1] or 1 not in kernel:
-        return None
-    axis = kernel.index(max(kernel))
-    image = _reshaped(pool.input_value(0), [shape[1], shape[2], 1, shape[3]])
-    swapped = ov.opset8.constant(np.array([0, 3, 2, 1]))
-    if axis == 0:
-        image = ov.opset8.transpose(image, swapped).output(0)
-    mean = ov.opset8.avg_pool(image, [1, 1], [0, begin[axis]], [0, end[axis]], [1, max(kernel)], options["exclude-pad"])
-    return (ov.opset8.transpose(mean, swapped) if axis == 0 else mean).output(0)
-
-
-def _is_convolution(value: ov.Output) -> bool:
-    """Return whether ``value`` is that of a convolution with a bias."""
-    node = value.get_node()
-    return node.get_type_name() == "Add" and "Convolution" in [
-        each.get_node().get_type_name() for each in node.input_values()
-    ]
-
-
-def _reshaped(value: ov.Output, shape: list[int]) -> ov.Output:
-    return ov.opset8.reshape(value, ov.opset8.constant(np.array(shape)), False).output(0)
 
 
 def _fixed(port: ov.Output, height: int, width: int) -> list[int]:

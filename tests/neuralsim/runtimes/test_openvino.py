@@ -12,7 +12,7 @@ import pytest
 
 from neuralsim import zoo
 from neuralsim.base.quiet_openvino import ov
-from neuralsim.runtimes import openvino_
+from neuralsim.runtimes import openvino_, openvino_rewrites
 
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
@@ -21,7 +21,7 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 def test_no_half_precision_table_is_looked_up_by_the_reference_code(model: str) -> None:
     graph = ov.Core().read_model(zoo.load(model).file)
     openvino_.fix_size(graph, 32, 64)
-    openvino_.widen_tables(graph)
+    openvino_rewrites.widen_tables(graph)
     compiled = ov.Core().compile_model(graph, "CPU", _EXACT)
     ops = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
     lookups = [str(info["primitiveType"].value) for info in ops if info["layerType"].value == "Gather"]
@@ -35,7 +35,7 @@ def test_widened_tables_keep_their_values() -> None:
     halves = ov.op.Constant(table)
     looked_up = ov.opset8.gather(ov.opset8.convert(halves, "f32"), rows, ov.opset8.constant(0))
     graph = ov.Model([looked_up], [rows])
-    openvino_.widen_tables(graph)
+    openvino_rewrites.widen_tables(graph)
     assert ov.Type.f16 not in {op.get_element_type() for op in graph.get_ops() if op.get_type_name() == "Constant"}
     given = np.array([3, 0, 15, 3], np.int32)
     result = ov.Core().compile_model(graph, "CPU")(given)[0]
@@ -61,8 +61,8 @@ def test_rewritten_graphs_compute_the_same() -> None:
     tint = rng.normal(size=(1, 3, height, width)).astype(np.float32)
     given = rng.normal(size=(1, 4, height, width)).astype(np.float32)
     plain, rewritten = graph(), graph()
-    openvino_.fill_vectors(rewritten)
-    openvino_.replace_powers(rewritten)
+    openvino_rewrites.fill_vectors(rewritten)
+    openvino_rewrites.replace_powers(rewritten)
     names = [op.get_type_name() for op in rewritten.get_ops()]
     assert names.count("Transpose") == 2
     assert "Power" not in names
@@ -74,12 +74,70 @@ def test_rewritten_graphs_compute_the_same() -> None:
 def test_all_means_at_the_end_of_a_graph_are_rewritten(model: str) -> None:
     graph = ov.Core().read_model(zoo.load(model).file)
     openvino_.fix_size(graph, 128, 256)
-    openvino_.fill_vectors(graph)
-    openvino_.replace_powers(graph)
+    openvino_rewrites.fill_vectors(graph)
+    openvino_rewrites.replace_powers(graph)
     pools = [op.get_output_shape(0) for op in graph.get_ops() if op.get_type_name() == "AvgPool"]
     assert sum(shape[2] == 1 for shape in pools) == 6
     assert all(shape[2] == 1 for shape in pools if list(shape[2:]) == [128, 256])
     assert "Power" not in {op.get_type_name() for op in graph.get_ops()}
+
+
+def test_every_second_value_is_looked_up() -> None:
+    ops = ov.opset8
+    image = ops.parameter([1, 6, 8], np.float32, name="image")
+    half = image
+    for axis in (1, 2):
+        bounds = [ops.constant(np.array([value])) for value in (0, 1 << 40, 2, axis)]
+        half = ops.slice(half, *bounds)
+    graph = ov.Model([half], [image])
+    openvino_rewrites.halve_by_lookup(graph)
+    assert "Slice" not in {op.get_type_name() for op in graph.get_ops()}
+    given = np.random.default_rng(2).normal(size=(1, 6, 8)).astype(np.float32)
+    assert (ov.Core().compile_model(graph, "CPU", _EXACT)(given)[0] == given[:, ::2, ::2]).all()
+
+
+def test_images_go_in_and_out_as_planes() -> None:
+    ops = ov.opset8
+    image = ops.parameter([6, 8, 4], np.uint8, name="guide")
+    planes = ops.transpose(image, ops.constant(np.array([2, 0, 1])))
+    values = ops.multiply(ops.convert(planes, "f32"), ops.constant(np.float32(0.5)))
+    back = ops.convert(ops.add(ops.transpose(values, ops.constant(np.array([1, 2, 0]))), np.float32(3.0)), "u8")
+    back.output(0).set_names({"rgb"})
+    graph = ov.Model([back], [image])
+    openvino_rewrites.split_images(graph)
+    compiled = ov.Core().compile_model(graph, "CPU", _EXACT)
+    assert (list(compiled.input("guide").shape), list(compiled.output("rgb").shape)) == ([4, 6, 8], [4, 6, 8])
+    assert "Transpose" not in {op.get_type_name() for op in graph.get_ops()}
+    given = np.random.default_rng(2).integers(0, 250, (4, 6, 8)).astype(np.uint8)
+    assert (compiled(given)[0] == (given * 0.5 + 3.0).astype(np.uint8)).all()
+
+
+@pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
+def test_a_session_returns_what_the_plain_graph_does(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    height, width = 64, 128
+    inputs = {
+        "tag": rng.integers(0, 28, (height, width)).astype(np.uint8),
+        "instance": rng.integers(0, 9, (height, width)).astype(np.uint16),
+        "motion": rng.normal(size=(height, width, 2)).astype(np.float16),
+        "depth": rng.uniform(2.0, 90.0, (height, width)).astype(np.float32),
+        "camera": np.concatenate([np.eye(4).ravel(), [90.0, 90.0, 64.0, 32.0]]).astype(np.float32),
+        "guide": rng.integers(0, 255, (height, width, 4)).astype(np.uint8),
+        "style": zoo.load(model).styles[zoo.load(model).default_style],
+        "blend": zoo.load(model).blend["exact"],
+    }
+    images = []
+    for is_plain in (False, True):
+        monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path / str(is_plain)))
+        if is_plain:
+            monkeypatch.setattr(openvino_rewrites, "split_images", lambda _: None)
+            monkeypatch.setattr(openvino_rewrites, "halve_by_lookup", lambda _: None)
+        session = openvino_.load(zoo.load(model).file, height, width, 1, "fp32")
+        images.append([session.step(inputs).copy() for _ in range(2)])
+    assert np.array(images).std() > 10.0
+    assert (np.array(images[0]) == np.array(images[1])).all()
 
 
 def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
