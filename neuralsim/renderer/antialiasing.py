@@ -69,9 +69,9 @@ def _limit_specks(keys, before, after):  # type: ignore[no-untyped-def]
     for i in range(1, height - 1):
         for j in range(1, width - 1):
             key = keys[i, j]
-            if key & np.uint32(0xFF) == _TRAFFIC_LIGHT:
-                continue
             if key != keys[i, j - 1] and key != keys[i, j + 1] and key != keys[i - 1, j] and key != keys[i + 1, j]:
+                if key & np.uint32(0xFF) == _TRAFFIC_LIGHT:
+                    continue
                 for c in range(3):
                     left, right = int(before[i, j - 1, c]), int(before[i, j + 1, c])
                     up, down = int(before[i - 1, j, c]), int(before[i + 1, j, c])

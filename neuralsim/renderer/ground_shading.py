@@ -48,16 +48,17 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) ->
         cv2.resize(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA).astype(np.float32)
         for each in (image[top:], simulated[rows])
     ]
+    ratios = np.ones((2, size[1], size[0]), np.float32)
     for kind in (_ROAD, _BESIDES):
-        part = (ground[top:] == kind).view(np.uint8)
+        part = (ground[top:] == kind) * np.uint8(255)
         # only pixels of the ratio that show nothing else: colours of vehicles would bleed into the ground around them
-        share = (cv2.resize(part * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 200).astype(np.float32)
+        share = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) > 200).astype(np.float32)
         if not share.any():
             continue
         ours, theirs = cv2.split(_relative(cv2.merge([(each + _FLOOR) * share for each in bright] + [share])))
         beyond = np.log(theirs / ours)
-        ratio = np.maximum(np.exp(_STRENGTH * np.minimum(beyond + _PATCHES, 0.0)), _LEAST).astype(np.float32)
-        _scale(image[top:], part, ratio)
+        ratios[kind - 1] = np.maximum(np.exp(_STRENGTH * np.minimum(beyond + _PATCHES, 0.0)), _LEAST)
+    _scale(image[top:], ground[top:], ratios)
 
 
 def _relative(known: np.ndarray) -> np.ndarray:
@@ -85,24 +86,27 @@ def _first_row(ground: np.ndarray) -> int:
 
 
 @numba.njit(**_JIT)
-def _scale(image: np.ndarray, part: np.ndarray, ratio: np.ndarray) -> None:
-    """Multiply the pixels of ``part`` by the interpolated ``ratio``."""
-    high, wide = ratio.shape
-    per, half = np.float32(1.0 / _SCALE), np.float32(0.5)
+def _scale(image: np.ndarray, ground: np.ndarray, ratios: np.ndarray) -> None:
+    """Multiply the pixels of each kind of ``ground`` by its interpolated one of ``ratios`` f32 (2, h, w)."""
+    high, wide = ratios.shape[1:]
+    per, half, one = np.float32(1.0 / _SCALE), np.float32(0.5), np.float32(1.0)
     for y in range(image.shape[0]):
         v = min(max((np.float32(y) + half) * per - half, np.float32(0.0)), np.float32(high - 1))
         i = min(int(v), max(high - 2, 0))
         below = min(i + 1, high - 1)
         b = v - np.float32(i)
         for x in range(image.shape[1]):
-            if part[y, x]:
+            if ground[y, x]:
                 u = min(max((np.float32(x) + half) * per - half, np.float32(0.0)), np.float32(wide - 1))
                 j = min(int(u), max(wide - 2, 0))
                 right = min(j + 1, wide - 1)
                 a = u - np.float32(j)
+                ratio = ratios[ground[y, x] - 1]
                 upper = ratio[i, j] + (ratio[i, right] - ratio[i, j]) * a
                 lower = ratio[below, j] + (ratio[below, right] - ratio[below, j]) * a
                 factor = upper + (lower - upper) * b
+                if factor == one:
+                    continue
                 for c in range(3):
                     value = np.float32(image[y, x, c]) * factor + half
                     image[y, x, c] = np.uint8(min(value, np.float32(255.0)))

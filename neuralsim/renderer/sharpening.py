@@ -32,13 +32,16 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
     ``tag``: u8, at least (H, W), the tags that the image was generated from. The sky has nothing to sharpen.
     """
     height, width = image.shape[:2]
+    mask = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _SHARPENED)
+    image, mask = _rows_around(image, mask)
+    if not len(image):
+        return
     blurred = cv2.GaussianBlur(image, (3, 3), SIGMA)
     sharp = cv2.addWeighted(image, 1.0 + amount, blurred, -amount, 0.0)
     darkest, brightest = cv2.erode(image, _NEIGHBOURHOOD), cv2.dilate(image, _NEIGHBOURHOOD)
-    cv2.max(sharp, cv2.subtract(darkest, _BEYOND), sharp)
-    cv2.min(sharp, cv2.add(brightest, _BEYOND), sharp)
-    tag = np.ascontiguousarray(tag[:height, :width])
-    cv2.copyTo(sharp, cv2.LUT(tag, _SHARPENED), image)
+    cv2.max(sharp, cv2.subtract(darkest, _BEYOND, darkest), sharp)
+    cv2.min(sharp, cv2.add(brightest, _BEYOND, brightest), sharp)
+    cv2.copyTo(sharp, mask, image)
 
 
 def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:
@@ -53,9 +56,18 @@ def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:
     height, width = image.shape[:2]
     tag = np.ascontiguousarray(tag[:height, :width])
     crown = cv2.dilate(cv2.LUT(tag, _CROWN), _NEIGHBOURHOOD)
-    inside, mask = image[1:-1, 1:-1], cv2.bitwise_and(crown, cv2.LUT(tag, _MAY_BE_SPECK))[1:-1, 1:-1]
-    if not mask.any():
+    mask = cv2.bitwise_and(crown, cv2.LUT(tag, _MAY_BE_SPECK))
+    mask[[0, -1]] = mask[:, [0, -1]] = 0
+    image, mask = _rows_around(image, mask)
+    if not len(image):
         return
-    darkest, brightest = (each(image, _BESIDE)[1:-1, 1:-1] for each in (cv2.erode, cv2.dilate))
-    limited = cv2.max(inside, cv2.subtract(darkest, _BEYOND))
-    cv2.copyTo(cv2.min(limited, cv2.add(brightest, _BEYOND)), mask, inside)
+    darkest, brightest = cv2.erode(image, _BESIDE), cv2.dilate(image, _BESIDE)
+    limited = cv2.max(image, cv2.subtract(darkest, _BEYOND, darkest))
+    cv2.copyTo(cv2.min(limited, cv2.add(brightest, _BEYOND, brightest), limited), mask, image)
+
+
+def _rows_around(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of ``image`` and ``mask`` in which ``mask`` u8 (H, W) is not 0, and a row beyond on each side."""
+    _, top, _, height = cv2.boundingRect(mask)
+    rows = slice(max(top - 1, 0), top + height + 1 if height else 0)
+    return image[rows], mask[rows]

@@ -104,8 +104,8 @@ def add_veil(image: np.ndarray, sky: SkyState) -> None:
 
     It is a constant share of the light all over the image (veiling glare; ISO 9358), none by night.
     """
-    table = 255.5 - (255.0 - np.arange(256)) * (1.0 - _VEIL * sky.day)
-    cv2.LUT(image, table.astype(np.uint8), image)
+    kept = 1.0 - _VEIL * sky.day
+    cv2.convertScaleAbs(image, image, kept, 255.0 * (1.0 - kept))
 
 
 def _sky_around(tag: np.ndarray, x: float, y: float) -> float:

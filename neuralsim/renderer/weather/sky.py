@@ -154,12 +154,24 @@ def compile_kernels() -> None:
 def _local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the local mean of the sky, f32 (H / 4, W / 4, 3) rounded up, of its own pixels alone."""
     height, width = mask.shape
-    size = -(-width // _COARSE), -(-height // _COARSE)
-    covered = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    masked = cv2.resize(cv2.bitwise_and(image, image, mask=mask), size, interpolation=cv2.INTER_AREA)
-    total = cv2.GaussianBlur(masked.astype(np.float32), (0, 0), _BLUR / _COARSE)
-    share = cv2.GaussianBlur(covered, (0, 0), _BLUR / _COARSE)
-    return np.asarray(total / np.maximum(share, 1e-3)[..., None], np.float32)
+    size = -(-height // _COARSE), -(-width // _COARSE)
+    total, share = np.zeros((*size, 3), np.float32), np.zeros(size, np.float32)
+    _add_up(image, mask, total, share)
+    total, share = (cv2.GaussianBlur(each, (0, 0), _BLUR / _COARSE) for each in (total, share))
+    return np.asarray(total / np.maximum(share, np.float32(1e-3 * _COARSE * _COARSE))[..., None])
+
+
+@numba.njit(**_JIT)
+def _add_up(image: np.ndarray, mask: np.ndarray, total: np.ndarray, share: np.ndarray) -> None:
+    """Add up the pixels of ``mask`` of each square of ``_COARSE``, and their number, in ``total`` and ``share``."""
+    for y in range(mask.shape[0]):
+        i = y // _COARSE
+        for x in range(mask.shape[1]):
+            if mask[y, x]:
+                j = x // _COARSE
+                share[i, j] += np.float32(1.0)
+                for c in range(3):
+                    total[i, j, c] += np.float32(image[y, x, c])
 
 
 @lru_cache(maxsize=1)
