@@ -109,9 +109,11 @@ class _Blocks:
         for slot, item in enumerate(frame.objects[:_MOVERS], 1):
             self._slots[item.instance] = slot
         blocks = [-(-side // BLOCK) for side in self._depth.shape]
-        self._nearest, self._surface = np.empty((*blocks, 3), np.float32), np.empty((*blocks, 2), np.float32)
+        self._nearest, self._surface = np.empty((*blocks, 4), np.float32), np.empty((*blocks, 2), np.float32)
         self._predicted = np.empty((*blocks, 2), np.float32)
         warp_kernels.analyse_blocks(self._depth, self._instance, self._slots, self._focal, self._nearest, self._surface)
+        self._beside = np.empty(self._depth.shape, np.uint8)
+        warp_kernels.find_outlines(self._depth, self._nearest, self._beside)
 
     def warp(self, pixels: np.ndarray, transforms: np.ndarray, out: np.ndarray) -> None:
         """Warp ``pixels`` into ``out``; ``transforms`` is f32 (1 + objects, 12)."""
@@ -121,7 +123,8 @@ class _Blocks:
         corner = 0.5 * np.hypot(*self._depth.shape) / self._focal
         reach = np.hypot(transforms[:, 7], transforms[:, 11]) + corner * np.abs(transforms[:, 3])
         limits = (_ROUGH / np.maximum(reach, 1e-9)).astype(np.float32)
-        warp_kernels.warp(pixels, self._depth, *scene, self._predicted, self._surface, limits, out)
+        blocks = self._predicted, self._surface, limits, reach.astype(np.float32), self._nearest
+        warp_kernels.warp(pixels, self._depth, *scene, *blocks, self._beside, out)
 
 
 def _transforms(frame: Frame, motion: _Motion, fraction: float) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Compiled kernels of late warp: the source position of each pixel of the warped frame, and its colour.
 
 Most blocks of 8 x 8 pixels show one smooth surface. There, source positions are computed at the corners and
-interpolated linearly. Blocks with or near an outline are warped pixel by pixel.
+interpolated linearly. With or near an outline, each pixel of the frame is moved to where it will be seen, and the
+nearest one that arrives at a pixel gives its source position; where none arrives, the background is mirrored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from numba import njit
 from bridge.link.motion import FAR
 
 BLOCK = 8  # pixels
+_NEARER = np.float32(0.8)  # of a depth: what is less belongs to a nearer surface
 _OUTLINE = 2  # px beside a near surface that have some of its colours
+_MOST = 0.6  # of all blocks, for which moving pixels is not too slow
+_APART = 1.0  # px by which surfaces move apart from which on an outline would be torn
 _TOLERANCE = 0.125  # pixels that the centre of a block may deviate from interpolation between its corners
 _NEAREST = 0.01  # m, minimum depth
 #: Without "nnan" and "ninf": frames of another machine may contain any value, which must not cause reads out of bounds.
@@ -47,16 +51,16 @@ def analyse_blocks(
 ) -> None:
     """Analyse each block of a frame.
 
-    ``nearest`` receives depth, row and column of the block's nearest pixel. ``surface`` receives the common slot of its
-    pixels, or -1, and the deviation of its inverse depth (times ``focal``) from a bilinear surface through its corners,
-    infinite for a block that the frame's edge cuts.
+    ``nearest`` receives depth, row and column of the block's nearest pixel, and its greatest depth. ``surface``
+    receives the common slot of its pixels, or -1, and the deviation of its inverse depth (times ``focal``) from a
+    bilinear surface through its corners, infinite for a block that the frame's edge cuts.
 
     Args:
         depth: f32 (H, W), m.
         instance: u16 (H, W).
         slots: u8 (65536,): index of the transform of each instance.
         focal: px.
-        nearest: f32 (rows, columns, 3), output.
+        nearest: f32 (rows, columns, 4), output.
         surface: f32 (rows, columns, 2), output.
     """
     height, width = depth.shape
@@ -67,14 +71,16 @@ def analyse_blocks(
             top, left = i * BLOCK, j * BLOCK
             bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
             least, at_row, at_column = np.float32(np.inf), top, left
+            greatest = np.float32(0.0)
             slot = np.int32(slots[instance[top, left]])
             for a in range(top, bottom):
                 for b in range(left, right):
                     if depth[a, b] < least:
                         least, at_row, at_column = depth[a, b], a, b
+                    greatest = max(greatest, depth[a, b])
                     if slots[instance[a, b]] != slot:
                         slot = np.int32(-1)
-            nearest[i, j, 0], nearest[i, j, 1], nearest[i, j, 2] = least, at_row, at_column
+            nearest[i, j, 0], nearest[i, j, 1], nearest[i, j, 2], nearest[i, j, 3] = least, at_row, at_column, greatest
             deviation = np.float32(np.inf)
             if bottom - top == BLOCK and right - left == BLOCK:
                 deviation = np.float32(0.0)
@@ -89,6 +95,45 @@ def analyse_blocks(
                         w = _inverse(depth[top + a, left + b], focal32)
                         deviation = max(deviation, abs(w - first - step * np.float32(b)))
             surface[i, j, 0], surface[i, j, 1] = slot, deviation
+
+
+@njit(**_JIT)
+def find_outlines(depth: np.ndarray, nearest: np.ndarray, beside: np.ndarray) -> None:
+    """Find the pixels beside the outlines of nearer surfaces: they have some of their colours.
+
+    Args:
+        depth: f32 (H, W), m.
+        nearest: As from ``analyse_blocks``.
+        beside: u8 (H, W), output: 0, or 1 to 4 where the pixel to the left, to the right, above or below is of a nearer
+            surface, or 5 to 8 where the second one is.
+    """
+    height, width = depth.shape
+    rows, columns = nearest.shape[:2]
+    for i in range(rows):
+        for j in range(columns):
+            top, left = i * BLOCK, j * BLOCK
+            bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
+            least = nearest[i, j, 0]
+            for a in range(max(i - 1, 0), min(i + 2, rows)):
+                for b in range(max(j - 1, 0), min(j + 2, columns)):
+                    least = min(least, nearest[a, b, 0])
+            is_near = least < nearest[i, j, 3] * _NEARER
+            for a in range(top, bottom):
+                for b in range(left, right):
+                    beside[a, b] = 0
+                    if not is_near:
+                        continue
+                    near = depth[a, b] * _NEARER
+                    for step in range(_OUTLINE, 0, -1):
+                        code = 4 * (step - 1)
+                        if b >= step and depth[a, b - step] < near:
+                            beside[a, b] = code + 1
+                        elif b + step < width and depth[a, b + step] < near:
+                            beside[a, b] = code + 2
+                        elif a >= step and depth[a - step, b] < near:
+                            beside[a, b] = code + 3
+                        elif a + step < height and depth[a + step, b] < near:
+                            beside[a, b] = code + 4
 
 
 @njit(**_JIT)
@@ -159,7 +204,7 @@ def _source(
     x_, y_ = _fold(np.float32(j) - dx, right), _fold(np.float32(i) - dy, bottom)
     a, b = np.uint32(np.int32(y_ + half)), np.uint32(np.int32(x_ + half))
     apart = predicted[0] - dx
-    if depth[a, b] > metres * np.float32(0.8):
+    if depth[a, b] > metres * _NEARER:
         return x_, y_, apart
     return x, y, apart
 
@@ -174,12 +219,250 @@ def _beyond_outline(x: float, y: float, apart: float, depth: np.ndarray) -> floa
     width = depth.shape[1]
     half, zero = np.float32(0.5), np.float32(0.0)
     i, j = np.uint32(np.int32(y + half)), int(x + half)
-    near = depth[i, np.uint32(j)] * np.float32(0.8)
+    near = depth[i, np.uint32(j)] * _NEARER
     # without branches: they could not be predicted
     to_left = np.int32(depth[i, np.uint32(min(j + _OUTLINE, width - 1))] < near)
     to_right = np.int32(depth[i, np.uint32(max(j - _OUTLINE, 0))] < near)
     step = np.float32(_OUTLINE * (to_right - to_left) * np.int32(abs(apart) > half))
     return min(max(x + step, zero), np.float32(width - 1.001))  # type: ignore[return-value]
+
+
+@njit(inline="always")
+def _arrival(
+    a: int, b: int, depth: np.ndarray, instance: np.ndarray, slots: np.ndarray, transforms: np.ndarray, focal: float
+) -> tuple[float, float, float, float]:
+    """Return how far the pixel at row ``a``, column ``b`` moves right and down, px, how near it is then, the more the
+    nearer, and how large a pixel of its surface is then, px.
+    """
+    height, width = depth.shape
+    x, y = np.float32(b) - np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5) - np.float32(a)
+    w = _inverse(depth[a, b], focal)
+    m = transforms[slots[instance[a, b]]]
+    scale = focal / max(m[0] * focal + m[1] * x + m[2] * y + m[3] * w, np.float32(1e-3))
+    right = (m[4] * focal + m[5] * x + m[6] * y + m[7] * w) * scale
+    up = (m[8] * focal + m[9] * x + m[10] * y + m[11] * w) * scale
+    return right - x, y - up, w * scale + np.float32(1e-6), scale
+
+
+@njit(**_JIT)
+def _mark_arrivals(predictions: np.ndarray, surface: np.ndarray, limits: np.ndarray, rough: np.ndarray) -> None:
+    """Mark the blocks at which outlines from further away than the next block arrive as ``rough``, u8 (rows, columns).
+
+    Arguments are those of ``warp``.
+    """
+    rows, columns = rough.shape
+    part = np.float32(1.0 / BLOCK)
+    for i in range(rows):
+        for j in range(columns):
+            right, down = predictions[i, j, 0], predictions[i, j, 1]
+            slot = int(surface[i, j, 0])
+            if not max(abs(right), abs(down)) > np.float32(BLOCK) or (slot >= 0 and surface[i, j, 1] <= limits[slot]):
+                continue
+            row, column = np.float32(i) + down * part, np.float32(j) + right * part
+            if not (abs(row) < np.float32(2 * rows) and abs(column) < np.float32(2 * columns)):
+                continue
+            first_row, first = int(np.floor(row)), int(np.floor(column))
+            for a in range(max(first_row, 0), min(first_row + 2, rows)):
+                for b in range(max(first, 0), min(first + 2, columns)):
+                    rough[a, b] = 1
+
+
+@njit(**_JIT)
+def _select_blocks(rough: np.ndarray, predictions: np.ndarray, chosen: np.ndarray) -> None:
+    """Choose the blocks of the frame whose pixels may arrive in a ``rough`` one: between their place and the predicted
+    one, and one block around.
+
+    ``rough``, ``chosen``: u8 (rows, columns); ``predictions``: as from ``predict_motion``.
+    """
+    rows, columns = rough.shape
+    part = np.float32(1.0 / BLOCK)
+    for i in range(rows):
+        for j in range(columns):
+            right, down = predictions[i, j, 0] * part, predictions[i, j, 1] * part
+            right = min(max(right, np.float32(-columns)), np.float32(columns))
+            down = min(max(down, np.float32(-rows)), np.float32(rows))
+            first, last = j + int(np.floor(min(right, np.float32(0.0)))), j + int(np.ceil(max(right, np.float32(0.0))))
+            above, below = i + int(np.floor(min(down, np.float32(0.0)))), i + int(np.ceil(max(down, np.float32(0.0))))
+            chosen[i, j] = 0
+            for a in range(max(above - 1, 0), min(below + 2, rows)):
+                for b in range(max(first - 1, 0), min(last + 2, columns)):
+                    chosen[i, j] |= rough[a, b]
+
+
+@njit(**_JIT)
+def _scatter(
+    depth: np.ndarray,
+    instance: np.ndarray,
+    slots: np.ndarray,
+    transforms: np.ndarray,
+    focal: float,
+    beside: np.ndarray,
+    predictions: np.ndarray,
+    chosen: np.ndarray,
+    arrived: np.ndarray,
+    xs: np.ndarray,
+    ys: np.ndarray,
+) -> None:
+    """Move the pixels of the ``chosen`` blocks to where they will be seen in ``rough`` ones; the nearest one remains.
+
+    Where a surface is stretched, a pixel takes the places up to the next one. Pixels beside an outline that moves
+    otherwise are left out.
+
+    Args:
+        depth: As in ``warp``, and all further ones up to ``focal``.
+        instance: u16 (H, W).
+        slots: u8 (65536,).
+        transforms: f32 (slots, 12).
+        focal: px.
+        beside: As from ``find_outlines``.
+        predictions: As from ``predict_motion``.
+        chosen: As from ``_select_blocks``.
+        arrived: f32 (H * W,), output: how near the pixel is that arrived, 0: none did; infinite where none may.
+        xs: i32 (H * W,), output: columns of source positions, in 1 / 65536 px, up to 1 px outside of the frame.
+        ys: i32 (H, W), output: their rows.
+    """
+    height, width = depth.shape
+    half, one = np.float32(0.5), np.float32(65536.0)
+    moves = np.empty((height, width, 4), np.float32)
+    for i in range(chosen.shape[0]):
+        for j in range(chosen.shape[1]):
+            if not chosen[i, j]:
+                continue
+            for a in range(i * BLOCK, min(i * BLOCK + BLOCK, height)):
+                for b in range(j * BLOCK, min(j * BLOCK + BLOCK, width)):
+                    dx, dy, near, size = _arrival(a, b, depth, instance, slots, transforms, focal)
+                    move = moves[a, b]
+                    move[0], move[1], move[2], move[3] = dx, dy, near, size
+    for i in range(chosen.shape[0]):
+        for j in range(chosen.shape[1]):
+            if not chosen[i, j]:
+                continue
+            right, down = predictions[i, j, 0], predictions[i, j, 1]
+            for a in range(i * BLOCK, min(i * BLOCK + BLOCK, height)):
+                for b in range(j * BLOCK, min(j * BLOCK + BLOCK, width)):
+                    dx, dy, near, size = moves[a, b, 0], moves[a, b, 1], moves[a, b, 2], moves[a, b, 3]
+                    code = beside[a, b]
+                    if code and max(abs(dx - right), abs(dy - down)) > half:
+                        step, way = (1, code) if code <= 4 else (2, code - 4)
+                        p = a - step if way == 3 else a + step if way == 4 else a
+                        q = b - step if way == 1 else b + step if way == 2 else b
+                        if chosen[p // BLOCK, q // BLOCK]:
+                            dx_, dy_, near_, size_ = moves[p, q, 0], moves[p, q, 1], moves[p, q, 2], moves[p, q, 3]
+                        else:
+                            dx_, dy_, near_, size_ = _arrival(p, q, depth, instance, slots, transforms, focal)
+                        if max(abs(dx_ - dx), abs(dy_ - dy)) > half:
+                            if step > 1:
+                                continue
+                            dx, dy, near, size = dx_, dy_, near_ * np.float32(0.999), size_
+                    x, y = np.float32(b) + dx, np.float32(a) + dy
+                    if not (x > np.float32(-1.0) and x < np.float32(width)):  # also what is not a number
+                        continue
+                    if not (y > np.float32(-1.0) and y < np.float32(height)):
+                        continue
+                    way_x, way_y = np.int32(dx * one), np.int32(dy * one)
+                    x, y = x + half, y + half
+                    left, top = np.int32(np.floor(x)), np.int32(np.floor(y))
+                    stop_x, stop_y = np.int32(np.floor(x + size)), np.int32(np.floor(y + size))
+                    for v in range(max(top, np.int32(0)), min(max(stop_y, top + 1), height)):
+                        for u in range(max(left, np.int32(0)), min(max(stop_x, left + 1), width)):
+                            k = np.uint32(v) * np.uint32(width) + np.uint32(u)
+                            if near > arrived[k]:
+                                arrived[k] = near
+                                xs[k], ys[k] = np.int32(u << 16) - way_x, np.int32(v << 16) - way_y
+
+
+@njit(inline="always")
+def _near_at(
+    i: int,
+    j: int,
+    arrived: np.ndarray,
+    depth: np.ndarray,
+    xs: np.ndarray,
+    ys: np.ndarray,
+    focal: float,
+) -> float:
+    """Return how near what is seen at row ``i``, column ``j`` is, as ``_arrival`` does; 0 if that is unknown."""
+    height, width = depth.shape
+    if i < 0 or j < 0 or i >= height or j >= width:
+        return np.float32(0.0)  # type: ignore[return-value]
+    if arrived[i, j] < np.inf:
+        return arrived[i, j]  # type: ignore[no-any-return]
+    return _inverse(depth[ys[i, j] >> 16, xs[i, j] >> 16], focal) + np.float32(1e-6)  # type: ignore[return-value]
+
+
+@njit(inline="always")
+def _mirrored(at: int, away: int, is_border: bool, most: int) -> np.int32:
+    """Return the source position ``away`` from ``at`` on the other side of it, or, at the border of the image, on the
+    same side, mirrored where the image ends; all in 1 / 65536 px from 0 to ``most``."""
+    to = abs(at + (away if is_border else -away))
+    return np.int32(min(max(to if to < most else 2 * most - to, 0), most))
+
+
+@njit(**_JIT)
+def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys: np.ndarray, focal: float) -> None:
+    """Give the pixels of row ``i`` at which none has arrived the source positions of the background beside them, or
+    above or below if that is nearer.
+
+    The background is mirrored: repeating one pixel would give stripes. Arguments are those of ``_scatter``.
+    """
+    height, width = depth.shape
+    one = 1 << 16
+    most_x, most_y = int((width - 1.001) * 65536.0), int((height - 1.001) * 65536.0)
+    j = 0
+    while j < width:
+        if arrived[i, j] > 0.0:
+            j += 1
+            continue
+        start = j
+        while j < width and arrived[i, j] <= 0.0:
+            j += 1
+        left = _near_at(i, start - 1, arrived, depth, xs, ys, focal)
+        right = _near_at(i, j, arrived, depth, xs, ys, focal)
+        source = start - 1 if right <= 0.0 or 0.0 < left <= right else j
+        for k in range(start, j):
+            top, bottom = i - 1, i + 1
+            least = max(i - (j - start), 0)
+            while top >= least and arrived[top, k] <= 0.0:
+                top -= 1
+            while bottom < height and bottom - top <= j - start and arrived[bottom, k] <= 0.0:
+                bottom += 1
+            above = _near_at(top, k, arrived, depth, xs, ys, focal)
+            below = _near_at(bottom, k, arrived, depth, xs, ys, focal)
+            if above > 0.0 and below > 0.0 and bottom - top - 1 < j - start:
+                row = top if above <= below else bottom
+                xs[i, k], ys[i, k] = xs[row, k], _mirrored(ys[row, k], (i - row) * one, False, most_y)
+            elif left > 0.0 or right > 0.0:
+                is_border = left <= 0.0 or right <= 0.0
+                xs[i, k] = _mirrored(xs[i, source], (k - source) * one, is_border, most_x)
+                ys[i, k] = ys[i, source]
+            else:
+                xs[i, k], ys[i, k] = np.int32(k * one), np.int32(i * one)
+    for k in range(np.uint64(width)):
+        xs[i, k] = min(max(xs[i, k], np.int32(0)), np.int32(most_x))
+        ys[i, k] = min(max(ys[i, k], np.int32(0)), np.int32(most_y))
+
+
+@njit(**_JIT)
+def _trace_back(
+    top: int,
+    left: int,
+    predicted: np.ndarray,
+    depth: np.ndarray,
+    instance: np.ndarray,
+    slots: np.ndarray,
+    transforms: np.ndarray,
+    focal: float,
+    xs: np.ndarray,
+    ys: np.ndarray,
+) -> None:
+    """Find the source positions of a block pixel by pixel, ``xs``, ``ys``: i32 (H, W), in 1 / 65536 px."""
+    height, width = depth.shape
+    one = np.float32(65536.0)
+    for a in range(top, min(top + BLOCK, height)):
+        for b in range(left, min(left + BLOCK, width)):
+            x, y, aside = _source(a, b, predicted, depth, instance, slots, transforms, focal)
+            x = _beyond_outline(x, y, aside, depth)
+            xs[a, b], ys[a, b] = np.int32(x * one), np.int32(y * one)
 
 
 @njit(**_JIT)
@@ -193,6 +476,9 @@ def warp(
     predictions: np.ndarray,
     surface: np.ndarray,
     limits: np.ndarray,
+    reaches: np.ndarray,
+    nearest: np.ndarray,
+    beside: np.ndarray,
     out: np.ndarray,
 ) -> None:
     """Sample each pixel at its source position.
@@ -207,72 +493,124 @@ def warp(
         predictions: As from ``predict_motion``.
         surface: As from ``analyse_blocks``.
         limits: f32 (slots): maximum deviation of a block that is warped as a whole.
+        reaches: f32 (slots): maximum displacement of a point with inverse depth 1 / ``focal`` by its depth, px.
+        nearest: As from ``analyse_blocks``.
+        beside: As from ``find_outlines``.
         out: u32 (H, W), output.
     """
     height, width = depth.shape
     focal32 = np.float32(focal)
     last, one = BLOCK - 1, np.float32(65536.0)
-    xs, ys = np.empty((BLOCK, width), np.int32), np.empty((BLOCK, width), np.int32)  # sources, in 1 / 65536 pixels
+    xs, ys = np.empty((height, width), np.int32), np.empty((height, width), np.int32)  # sources, in 1 / 65536 pixels
+    arrived, taken = np.zeros((height, width), np.float32), np.float32(np.inf)  # nothing else may arrive there
+    rough = np.zeros(predictions.shape[:2], np.uint8)
+    _mark_arrivals(predictions, surface, limits, rough)
     for i in range(predictions.shape[0]):
         top = i * BLOCK
-        count = min(BLOCK, height - top)
         for j in range(predictions.shape[1]):
             left = j * BLOCK
             predicted = predictions[i, j]
-            if count == BLOCK and left + BLOCK <= width:
-                px, py, _ = _source(top, left, predicted, depth, instance, slots, transforms, focal32)
-                qx, qy, _ = _source(top, left + last, predicted, depth, instance, slots, transforms, focal32)
-                rx, ry, _ = _source(top + last, left, predicted, depth, instance, slots, transforms, focal32)
-                sx, sy, _ = _source(top + last, left + last, predicted, depth, instance, slots, transforms, focal32)
-                mx, my, _ = _source(top + 4, left + 4, predicted, depth, instance, slots, transforms, focal32)
-                g, h = np.float32(4.0 / 7.0), np.float32(3.0 / 7.0)
-                off_x = h * (h * px + g * qx) + g * (h * rx + g * sx) - mx
-                off_y = h * (h * py + g * qy) + g * (h * ry + g * sy) - my
-                if max(abs(off_x), abs(off_y)) <= np.float32(_TOLERANCE) and _is_smooth(
-                    min(px, rx, np.float32(left) - predicted[0]),
-                    min(py, qy, np.float32(top) - predicted[1]),
-                    max(qx, sx, np.float32(left + last) - predicted[0]),
-                    max(ry, sy, np.float32(top + last) - predicted[1]),
-                    surface,
-                    limits,
-                ):
-                    for a in range(BLOCK):
-                        down = np.float32(a) * np.float32(1.0 / last)
-                        x, y = np.int32((px + (rx - px) * down) * one), np.int32((py + (ry - py) * down) * one)
-                        to_x, to_y = np.int32((qx + (sx - qx) * down) * one), np.int32((qy + (sy - qy) * down) * one)
-                        # rounded towards zero: the last pixel must not pass the corner, perhaps the frame's
-                        step_x, step_y = np.int32((to_x - x) / last), np.int32((to_y - y) / last)
-                        for b in range(BLOCK):
-                            xs[a, left + b], ys[a, left + b] = x + step_x * np.int32(b), y + step_y * np.int32(b)
-                    continue
-            for a in range(count):
-                for b in range(left, min(left + BLOCK, width)):
-                    x, y, apart = _source(top + a, b, predicted, depth, instance, slots, transforms, focal32)
-                    x = _beyond_outline(x, y, apart, depth)
-                    xs[a, b], ys[a, b] = np.int32(x * one), np.int32(y * one)
-        for a in range(count):
-            _sample(pixels, xs[a], ys[a], out[top + a])
+            if rough[i, j] or top + BLOCK > height or left + BLOCK > width:
+                rough[i, j] = 1
+                continue
+            rough[i, j] = 1
+            px, py, _ = _source(top, left, predicted, depth, instance, slots, transforms, focal32)
+            qx, qy, _ = _source(top, left + last, predicted, depth, instance, slots, transforms, focal32)
+            rx, ry, _ = _source(top + last, left, predicted, depth, instance, slots, transforms, focal32)
+            sx, sy, _ = _source(top + last, left + last, predicted, depth, instance, slots, transforms, focal32)
+            mx, my, _ = _source(top + 4, left + 4, predicted, depth, instance, slots, transforms, focal32)
+            g, h = np.float32(4.0 / 7.0), np.float32(3.0 / 7.0)
+            off_x = h * (h * px + g * qx) + g * (h * rx + g * sx) - mx
+            off_y = h * (h * py + g * qy) + g * (h * ry + g * sy) - my
+            box = (
+                min(px, rx, np.float32(left) - predicted[0]),
+                min(py, qy, np.float32(top) - predicted[1]),
+                max(qx, sx, np.float32(left + last) - predicted[0]),
+                max(ry, sy, np.float32(top + last) - predicted[1]),
+            )
+            is_smooth, apart = _examine(box, nearest, surface, limits, reaches, focal32)
+            is_smooth &= max(abs(off_x), abs(off_y)) <= np.float32(_TOLERANCE)
+            if apart > np.float32(_APART) and not is_smooth:
+                continue
+            rough[i, j] = 0
+            for a in range(top, top + BLOCK):
+                for b in range(np.uint64(left), np.uint64(left + BLOCK)):
+                    arrived[a, b] = taken
+            if not is_smooth:
+                _trace_back(top, left, predicted, depth, instance, slots, transforms, focal32, xs, ys)
+                continue
+            for a in range(BLOCK):
+                down = np.float32(a) * np.float32(1.0 / last)
+                x, y = np.int32((px + (rx - px) * down) * one), np.int32((py + (ry - py) * down) * one)
+                to_x, to_y = np.int32((qx + (sx - qx) * down) * one), np.int32((qy + (sy - qy) * down) * one)
+                # rounded towards zero: the last pixel must not pass the corner, perhaps the frame's
+                step_x, step_y = np.int32((to_x - x) / last), np.int32((to_y - y) / last)
+                for b in range(BLOCK):
+                    xs[top + a, left + b], ys[top + a, left + b] = x + step_x * np.int32(b), y + step_y * np.int32(b)
+    if rough.sum() > _MOST * rough.size:
+        for i in range(rough.shape[0]):
+            for j in range(rough.shape[1]):
+                if rough[i, j]:
+                    _trace_back(
+                        i * BLOCK, j * BLOCK, predictions[i, j], depth, instance, slots, transforms, focal32, xs, ys
+                    )
+        for i in range(height):
+            _sample(pixels, xs[i], ys[i], out[i])
+        return
+    chosen = np.empty_like(rough)
+    _select_blocks(rough, predictions, chosen)
+    _scatter(
+        depth,
+        instance,
+        slots,
+        transforms,
+        focal32,
+        beside,
+        predictions,
+        chosen,
+        arrived.ravel(),
+        xs.ravel(),
+        ys.ravel(),
+    )
+    for i in range(height):
+        _fill_row(i, arrived, depth, xs, ys, focal32)
+        _sample(pixels, xs[i], ys[i], out[i])
 
 
 @njit(inline="always")
-def _is_smooth(left: float, top: float, right: float, bottom: float, surface: np.ndarray, limits: np.ndarray) -> bool:
-    """Return whether all blocks that this box (in pixels) touches are smooth and share one slot."""
+def _examine(
+    box: tuple[float, float, float, float],
+    nearest: np.ndarray,
+    surface: np.ndarray,
+    limits: np.ndarray,
+    reaches: np.ndarray,
+    focal: float,
+) -> tuple[bool, float]:
+    """Examine all blocks that a ``box`` touches: left, top, right, bottom, px.
+
+    Returns whether they are smooth and share one slot, and by how much what they show moves apart, px, at most;
+    infinite for several slots.
+    """
     rows, columns = surface.shape[:2]
-    part = np.float32(1.0 / BLOCK)
-    half = np.float32(0.5)
-    first_row, last_row = max(int((top + half) * part), 0), min(int((bottom + half) * part), rows - 1)
-    first, last = max(int((left + half) * part), 0), min(int((right + half) * part), columns - 1)
-    if last_row - first_row > 2 or last - first > 2 or last_row < first_row or last < first:
-        return False
+    part, half = np.float32(1.0 / BLOCK), np.float32(0.5)
+    first_row, last_row = max(int((box[1] + half) * part), 0), min(int((box[3] + half) * part), rows - 1)
+    first, last = max(int((box[0] + half) * part), 0), min(int((box[2] + half) * part), columns - 1)
+    if last_row < first_row or last < first:
+        return False, np.float32(np.inf)  # type: ignore[return-value]
     slot = surface[first_row, first, 0]
     if slot < 0:
-        return False
+        return False, np.float32(np.inf)  # type: ignore[return-value]
     limit = limits[int(slot)]
+    is_smooth = last_row - first_row <= 2 and last - first <= 2
+    least, most = np.float32(np.inf), np.float32(0.0)
     for a in range(first_row, last_row + 1):
         for b in range(first, last + 1):
-            if surface[a, b, 0] != slot or surface[a, b, 1] > limit:
-                return False
-    return True
+            if surface[a, b, 0] != slot:
+                return False, np.float32(np.inf)  # type: ignore[return-value]
+            is_smooth &= surface[a, b, 1] <= limit
+            most = max(most, _inverse(nearest[a, b, 0], focal))
+            least = min(least, _inverse(nearest[a, b, 3], focal))
+    return is_smooth, (most - least) * reaches[int(slot)]  # type: ignore[return-value]
 
 
 @njit(**_JIT)

@@ -243,3 +243,29 @@ def test_areas_that_come_into_view_mirror_the_edge():
     unknown = width - 1 - edge
     assert 5 < unknown < width // 4
     assert np.abs(row[edge + 1 :] - row[edge - 1 : edge - 1 - unknown : -1]).max() <= 2
+
+
+@pytest.mark.parametrize("metres", [0.1, 0.35, 0.7])
+def test_a_near_pole_is_not_torn(metres: float):
+    """Its outline moves by several blocks' widths, and is one straight line all the same, and as wide as before."""
+    height, width = 96, 192
+    planes = {"depth": np.full((height, width), 60.0, np.float32), "instance": np.zeros((height, width), np.uint16)}
+    planes["depth"][:, 101:112] = 4.0
+    planes["depth"][60:, 97:116] = 4.0  # its base
+    frames = [Frame(n, n, n * STEP, Camera(width, height, FOV, np.eye(4)), planes) for n in range(2)]
+    frames[1].camera.pose = np.eye(4)
+    frames[1].camera.pose[1, 3] = metres  # to the right: the pole moves to the left
+    image = np.full((height, width, 4), 200, np.uint8)
+    image[planes["depth"] < 10.0] = 0
+    warp = LateWarp()
+    warp.set_frame(frames[0])
+    warp.set_next_frame(frames[1])
+    out = np.zeros((height, width), np.uint32)
+    assert warp.warp_into(image.view(np.uint32)[..., 0], STEP, out)
+    moved = metres * frames[0].camera.focal / 4.0
+    dark = out.view(np.uint8).reshape(height, width, 4)[..., 0] < 100
+    for rows, left, wide in ((slice(4, 58), 101, 11), (slice(62, 92), 97, 19)):
+        first, last = dark[rows].argmax(1), width - 1 - dark[rows, ::-1].argmax(1)
+        assert np.abs(first - (left - moved)).max() <= 1.5
+        assert np.abs(last - first + 1 - wide).max() <= 2
+        assert (dark[rows].sum(1) == last - first + 1).all()  # nothing of it is elsewhere, and it has no holes
