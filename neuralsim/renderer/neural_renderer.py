@@ -26,7 +26,7 @@ from neuralsim.models.classes import Channel
 from neuralsim.renderer import antialiasing, colour_clamp, detail, ground_shading, upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.renderer.sharpening import remove_specks, sharpen
+from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
 from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.renderer.weather import fog, glow, rain, sky, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
@@ -314,6 +314,7 @@ class NeuralRenderer:
             fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
         if antialias:
             antialiasing.antialias_edges(image, tag, inputs.tensors.get("instance", planes["instance"]))
+            soften_gaps(image, tag)
         if weather is not None:
             rain.draw_rain(image, weather, inputs.frame.sim_time)
         glow.draw_lamps(image, inputs.frame, inputs.remap)

@@ -14,9 +14,11 @@ import numpy as np
 from bridge.tags import MOVERS, Tag
 
 SIGMA = 0.7  # px
+_GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
+_SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
@@ -64,6 +66,23 @@ def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:
     darkest, brightest = cv2.erode(image, _BESIDE), cv2.dilate(image, _BESIDE)
     limited = cv2.max(image, cv2.subtract(darkest, _BEYOND, darkest))
     cv2.copyTo(cv2.min(limited, cv2.add(brightest, _BEYOND, brightest), limited), mask, image)
+
+
+def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
+    """Blur the sky in gaps of a crown of one or two pixels, in place: through a lens they are part of the crown.
+
+    Args:
+        image: u8 (H, W, 3), RGB, with its sky.
+        tag: u8, at least (H, W): the tags that it was generated from.
+    """
+    height, width = image.shape[:2]
+    tag = np.ascontiguousarray(tag[:height, :width])
+    sky = cv2.LUT(tag, _SKY)
+    gaps = cv2.subtract(sky, cv2.morphologyEx(sky, cv2.MORPH_OPEN, _NEIGHBOURHOOD))
+    gaps = cv2.bitwise_and(gaps, cv2.dilate(cv2.LUT(tag, _CROWN), _NEIGHBOURHOOD))
+    image, gaps = _rows_around(image, gaps)
+    if len(image):
+        cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _GAP_SIGMA), gaps, image)
 
 
 def _rows_around(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from helpers.frames import street
 
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.sharpening import remove_specks, sharpen
+from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
 
 AMOUNT = 0.6
 
@@ -79,3 +79,21 @@ def test_dots_outside_of_crowns_stay() -> None:
     before = image.copy()
     remove_specks(image, tag)
     assert np.array_equal(image, before)
+
+
+def test_small_gaps_of_a_crown_are_soft_and_the_open_sky_is_not() -> None:
+    tag = np.full((32, 48), Tag.VEGETATION, np.uint8)
+    tag[:, 30:] = Tag.SKY
+    tag[10, 10] = tag[20:22, 15] = tag[5:12, 20:24] = Tag.SKY
+    tag[28, 2] = Tag.BUILDING
+    image = np.where((tag == Tag.SKY)[..., None], 240, 40).astype(np.uint8).repeat(3, 2)
+    image[28, 2] = 240
+    before = image.copy()
+    soften_gaps(image, tag)
+    assert 40 < image[10, 10, 0] < 110
+    assert (image[20:22, 15, 0] < 150).all()
+    image[10, 10] = image[20:22, 15] = 240
+    assert (image == before).all()
+    plain = before.copy()
+    soften_gaps(plain, np.full((32, 48), Tag.BUILDING, np.uint8))
+    assert (plain == before).all()
