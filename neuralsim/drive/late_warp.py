@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.messages import Camera, Frame
-from neuralsim.drive import warp_kernels
-from neuralsim.drive.warp_kernels import BLOCK
+from neuralsim.drive import warp_blocks, warp_kernels
+from neuralsim.drive.warp_blocks import BLOCK
 
 _FURTHEST = 1.25  # maximum fraction of the motion between two frames, so that extrapolation ends
 _LONGEST = 0.06  # s of simulated time that is extrapolated: beyond it what was hidden is torn at the image's sides
@@ -111,14 +111,14 @@ class _Blocks:
         blocks = [-(-side // BLOCK) for side in self._depth.shape]
         self._nearest, self._surface = np.empty((*blocks, 4), np.float32), np.empty((*blocks, 2), np.float32)
         self._predicted = np.empty((*blocks, 2), np.float32)
-        warp_kernels.analyse_blocks(self._depth, self._instance, self._slots, self._focal, self._nearest, self._surface)
+        warp_blocks.analyse_blocks(self._depth, self._instance, self._slots, self._focal, self._nearest, self._surface)
         self._beside = np.empty(self._depth.shape, np.uint8)
-        warp_kernels.find_outlines(self._depth, self._nearest, self._beside)
+        warp_blocks.find_outlines(self._depth, self._nearest, self._beside)
 
     def warp(self, pixels: np.ndarray, transforms: np.ndarray, out: np.ndarray) -> None:
         """Warp ``pixels`` into ``out``; ``transforms`` is f32 (1 + objects, 12)."""
         scene = self._instance, self._slots, transforms, self._focal
-        warp_kernels.predict_motion(self._nearest, *scene, self._predicted)
+        warp_blocks.predict_motion(self._nearest, *scene, self._predicted)
         # maximum displacement in pixels of a point with inverse depth 1 / focal: sideways, and by getting nearer
         corner = 0.5 * np.hypot(*self._depth.shape) / self._focal
         reach = np.hypot(transforms[:, 7], transforms[:, 11]) + corner * np.abs(transforms[:, 3])

@@ -1,6 +1,6 @@
 """Compiled kernels of late warp: the source position of each pixel of the warped frame, and its colour.
 
-Most blocks of 8 x 8 pixels show one smooth surface. There, source positions are computed at the corners and
+Most blocks (``warp_blocks``) show one smooth surface. There, source positions are computed at the corners and
 interpolated linearly. With or near an outline, each pixel of the frame is moved to where it will be seen, and the
 nearest one that arrives at a pixel gives its source position; where none arrives, the background is mirrored.
 """
@@ -10,159 +10,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from bridge.link.motion import FAR
+from neuralsim.drive.warp_blocks import (
+    BLOCK,
+    JIT,
+    NEARER,
+    OUTLINE,
+    displacement,
+    examine,
+    inverse,
+    mark_arrivals,
+    select_blocks,
+)
 
-BLOCK = 8  # pixels
-_NEARER = np.float32(0.8)  # of a depth: what is less belongs to a nearer surface
-_OUTLINE = 2  # px beside a near surface that have some of its colours
 _MOST = 0.6  # of all blocks, for which moving pixels is not too slow
 _APART = 1.0  # px by which surfaces move apart from which on an outline would be torn
 _TOLERANCE = 0.125  # pixels that the centre of a block may deviate from interpolation between its corners
-_NEAREST = 0.01  # m, minimum depth
-#: Without "nnan" and "ninf": frames of another machine may contain any value, which must not cause reads out of bounds.
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "arcp", "contract", "nsz", "afn"}}
-
-
-@njit(inline="always")
-def _inverse(metres: float, focal: float) -> float:
-    """Return the inverse depth times ``focal``; 0 for the sky and for invalid depths."""
-    far, front, zero = np.float32(FAR), np.float32(_NEAREST), np.float32(0.0)  # f64 would halve the speed
-    if metres < far:
-        return focal / (metres if metres > front else front)  # type: ignore[return-value]
-    return zero  # type: ignore[return-value]
-
-
-@njit(inline="always")
-def _displacement(
-    row: int, column: int, metres: float, m: np.ndarray, focal: float, cx: float, cy: float
-) -> tuple[float, float]:
-    """Return the displacement (right, down) of a pixel, in pixels; ``bridge.link.motion.static_motion`` in f32."""
-    x, y = np.float32(column) - cx, cy - np.float32(row)
-    w = _inverse(metres, focal)
-    scale = focal / max(m[0] * focal + m[1] * x + m[2] * y + m[3] * w, np.float32(1e-3))
-    right = (m[4] * focal + m[5] * x + m[6] * y + m[7] * w) * scale
-    up = (m[8] * focal + m[9] * x + m[10] * y + m[11] * w) * scale
-    return right - x, y - up
-
-
-@njit(**_JIT)
-def analyse_blocks(
-    depth: np.ndarray, instance: np.ndarray, slots: np.ndarray, focal: float, nearest: np.ndarray, surface: np.ndarray
-) -> None:
-    """Analyse each block of a frame.
-
-    ``nearest`` receives depth, row and column of the block's nearest pixel, and its greatest depth. ``surface``
-    receives the common slot of its pixels, or -1, and the deviation of its inverse depth (times ``focal``) from a
-    bilinear surface through its corners, infinite for a block that the frame's edge cuts.
-
-    Args:
-        depth: f32 (H, W), m.
-        instance: u16 (H, W).
-        slots: u8 (65536,): index of the transform of each instance.
-        focal: px.
-        nearest: f32 (rows, columns, 4), output.
-        surface: f32 (rows, columns, 2), output.
-    """
-    height, width = depth.shape
-    rows, columns = nearest.shape[:2]
-    focal32 = np.float32(focal)
-    for i in range(rows):
-        for j in range(columns):
-            top, left = i * BLOCK, j * BLOCK
-            bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
-            least, at_row, at_column = np.float32(np.inf), top, left
-            greatest = np.float32(0.0)
-            slot = np.int32(slots[instance[top, left]])
-            for a in range(top, bottom):
-                for b in range(left, right):
-                    if depth[a, b] < least:
-                        least, at_row, at_column = depth[a, b], a, b
-                    greatest = max(greatest, depth[a, b])
-                    if slots[instance[a, b]] != slot:
-                        slot = np.int32(-1)
-            nearest[i, j, 0], nearest[i, j, 1], nearest[i, j, 2], nearest[i, j, 3] = least, at_row, at_column, greatest
-            deviation = np.float32(np.inf)
-            if bottom - top == BLOCK and right - left == BLOCK:
-                deviation = np.float32(0.0)
-                last = BLOCK - 1
-                p, q = _inverse(depth[top, left], focal32), _inverse(depth[top, left + last], focal32)
-                r, s = _inverse(depth[top + last, left], focal32), _inverse(depth[top + last, left + last], focal32)
-                for a in range(BLOCK):
-                    down = np.float32(a / last)
-                    first = p + (r - p) * down
-                    step = (q + (s - q) * down - first) * np.float32(1.0 / last)
-                    for b in range(BLOCK):
-                        w = _inverse(depth[top + a, left + b], focal32)
-                        deviation = max(deviation, abs(w - first - step * np.float32(b)))
-            surface[i, j, 0], surface[i, j, 1] = slot, deviation
-
-
-@njit(**_JIT)
-def find_outlines(depth: np.ndarray, nearest: np.ndarray, beside: np.ndarray) -> None:
-    """Find the pixels beside the outlines of nearer surfaces: they have some of their colours.
-
-    Args:
-        depth: f32 (H, W), m.
-        nearest: As from ``analyse_blocks``.
-        beside: u8 (H, W), output: 0, or 1 to 4 where the pixel to the left, to the right, above or below is of a nearer
-            surface, or 5 to 8 where the second one is.
-    """
-    height, width = depth.shape
-    rows, columns = nearest.shape[:2]
-    for i in range(rows):
-        for j in range(columns):
-            top, left = i * BLOCK, j * BLOCK
-            bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
-            least = nearest[i, j, 0]
-            for a in range(max(i - 1, 0), min(i + 2, rows)):
-                for b in range(max(j - 1, 0), min(j + 2, columns)):
-                    least = min(least, nearest[a, b, 0])
-            is_near = least < nearest[i, j, 3] * _NEARER
-            for a in range(top, bottom):
-                for b in range(left, right):
-                    beside[a, b] = 0
-                    if not is_near:
-                        continue
-                    near = depth[a, b] * _NEARER
-                    for step in range(_OUTLINE, 0, -1):
-                        code = 4 * (step - 1)
-                        if b >= step and depth[a, b - step] < near:
-                            beside[a, b] = code + 1
-                        elif b + step < width and depth[a, b + step] < near:
-                            beside[a, b] = code + 2
-                        elif a >= step and depth[a - step, b] < near:
-                            beside[a, b] = code + 3
-                        elif a + step < height and depth[a + step, b] < near:
-                            beside[a, b] = code + 4
-
-
-@njit(**_JIT)
-def predict_motion(
-    nearest: np.ndarray, instance: np.ndarray, slots: np.ndarray, transforms: np.ndarray, focal: float, out: np.ndarray
-) -> None:
-    """Compute each block's displacement: that of the nearest surface in it and around it.
-
-    Args:
-        nearest: As from ``analyse_blocks``.
-        instance: u16 (H, W).
-        slots: u8 (65536,): index of the transform of each instance.
-        transforms: f32 (slots, 12): 3x4 matrices in row-major order, new camera <- camera of the frame.
-        focal: px.
-        out: f32 (rows, columns, 2): right, down in px; output.
-    """
-    height, width = instance.shape
-    rows, columns = out.shape[:2]
-    focal32, cx, cy = np.float32(focal), np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5)
-    for i in range(rows):
-        for j in range(columns):
-            y, x = i, j
-            for a in range(max(i - 1, 0), min(i + 2, rows)):
-                for b in range(max(j - 1, 0), min(j + 2, columns)):
-                    if nearest[a, b, 0] < nearest[y, x, 0] * np.float32(0.9):  # a nearer surface
-                        y, x = a, b
-            row, column = int(nearest[y, x, 1]), int(nearest[y, x, 2])
-            m = transforms[slots[instance[row, column]]]
-            out[i, j, 0], out[i, j, 1] = _displacement(row, column, nearest[y, x, 0], m, focal32, cx, cy)
 
 
 @njit(inline="always")
@@ -200,11 +62,11 @@ def _source(
     x, y = _fold(np.float32(j) - predicted[0], right), _fold(np.float32(i) - predicted[1], bottom)
     a, b = np.uint32(np.int32(y + half)), np.uint32(np.int32(x + half))
     metres = depth[a, b]
-    dx, dy = _displacement(a, b, metres, transforms[slots[instance[a, b]]], focal, cx, cy)
+    dx, dy, _, _ = displacement(a, b, metres, transforms[slots[instance[a, b]]], focal, cx, cy)
     x_, y_ = _fold(np.float32(j) - dx, right), _fold(np.float32(i) - dy, bottom)
     a, b = np.uint32(np.int32(y_ + half)), np.uint32(np.int32(x_ + half))
     apart = predicted[0] - dx
-    if depth[a, b] > metres * _NEARER:
+    if depth[a, b] > metres * NEARER:
         return x_, y_, apart
     return x, y, apart
 
@@ -219,77 +81,15 @@ def _beyond_outline(x: float, y: float, apart: float, depth: np.ndarray) -> floa
     width = depth.shape[1]
     half, zero = np.float32(0.5), np.float32(0.0)
     i, j = np.uint32(np.int32(y + half)), int(x + half)
-    near = depth[i, np.uint32(j)] * _NEARER
+    near = depth[i, np.uint32(j)] * NEARER
     # without branches: they could not be predicted
-    to_left = np.int32(depth[i, np.uint32(min(j + _OUTLINE, width - 1))] < near)
-    to_right = np.int32(depth[i, np.uint32(max(j - _OUTLINE, 0))] < near)
-    step = np.float32(_OUTLINE * (to_right - to_left) * np.int32(abs(apart) > half))
+    to_left = np.int32(depth[i, np.uint32(min(j + OUTLINE, width - 1))] < near)
+    to_right = np.int32(depth[i, np.uint32(max(j - OUTLINE, 0))] < near)
+    step = np.float32(OUTLINE * (to_right - to_left) * np.int32(abs(apart) > half))
     return min(max(x + step, zero), np.float32(width - 1.001))  # type: ignore[return-value]
 
 
-@njit(inline="always")
-def _arrival(
-    a: int, b: int, depth: np.ndarray, instance: np.ndarray, slots: np.ndarray, transforms: np.ndarray, focal: float
-) -> tuple[float, float, float, float]:
-    """Return how far the pixel at row ``a``, column ``b`` moves right and down, px, how near it is then, the more the
-    nearer, and how large a pixel of its surface is then, px.
-    """
-    height, width = depth.shape
-    x, y = np.float32(b) - np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5) - np.float32(a)
-    w = _inverse(depth[a, b], focal)
-    m = transforms[slots[instance[a, b]]]
-    scale = focal / max(m[0] * focal + m[1] * x + m[2] * y + m[3] * w, np.float32(1e-3))
-    right = (m[4] * focal + m[5] * x + m[6] * y + m[7] * w) * scale
-    up = (m[8] * focal + m[9] * x + m[10] * y + m[11] * w) * scale
-    return right - x, y - up, w * scale + np.float32(1e-6), scale
-
-
-@njit(**_JIT)
-def _mark_arrivals(predictions: np.ndarray, surface: np.ndarray, limits: np.ndarray, rough: np.ndarray) -> None:
-    """Mark the blocks at which outlines from further away than the next block arrive as ``rough``, u8 (rows, columns).
-
-    Arguments are those of ``warp``.
-    """
-    rows, columns = rough.shape
-    part = np.float32(1.0 / BLOCK)
-    for i in range(rows):
-        for j in range(columns):
-            right, down = predictions[i, j, 0], predictions[i, j, 1]
-            slot = int(surface[i, j, 0])
-            if not max(abs(right), abs(down)) > np.float32(BLOCK) or (slot >= 0 and surface[i, j, 1] <= limits[slot]):
-                continue
-            row, column = np.float32(i) + down * part, np.float32(j) + right * part
-            if not (abs(row) < np.float32(2 * rows) and abs(column) < np.float32(2 * columns)):
-                continue
-            first_row, first = int(np.floor(row)), int(np.floor(column))
-            for a in range(max(first_row, 0), min(first_row + 2, rows)):
-                for b in range(max(first, 0), min(first + 2, columns)):
-                    rough[a, b] = 1
-
-
-@njit(**_JIT)
-def _select_blocks(rough: np.ndarray, predictions: np.ndarray, chosen: np.ndarray) -> None:
-    """Choose the blocks of the frame whose pixels may arrive in a ``rough`` one: between their place and the predicted
-    one, and one block around.
-
-    ``rough``, ``chosen``: u8 (rows, columns); ``predictions``: as from ``predict_motion``.
-    """
-    rows, columns = rough.shape
-    part = np.float32(1.0 / BLOCK)
-    for i in range(rows):
-        for j in range(columns):
-            right, down = predictions[i, j, 0] * part, predictions[i, j, 1] * part
-            right = min(max(right, np.float32(-columns)), np.float32(columns))
-            down = min(max(down, np.float32(-rows)), np.float32(rows))
-            first, last = j + int(np.floor(min(right, np.float32(0.0)))), j + int(np.ceil(max(right, np.float32(0.0))))
-            above, below = i + int(np.floor(min(down, np.float32(0.0)))), i + int(np.ceil(max(down, np.float32(0.0))))
-            chosen[i, j] = 0
-            for a in range(max(above - 1, 0), min(below + 2, rows)):
-                for b in range(max(first - 1, 0), min(last + 2, columns)):
-                    chosen[i, j] |= rough[a, b]
-
-
-@njit(**_JIT)
+@njit(**JIT)
 def _scatter(
     depth: np.ndarray,
     instance: np.ndarray,
@@ -316,13 +116,14 @@ def _scatter(
         focal: px.
         beside: As from ``find_outlines``.
         predictions: As from ``predict_motion``.
-        chosen: As from ``_select_blocks``.
+        chosen: As from ``select_blocks``.
         arrived: f32 (H * W,), output: how near the pixel is that arrived, 0: none did; infinite where none may.
         xs: i32 (H * W,), output: columns of source positions, in 1 / 65536 px, up to 1 px outside of the frame.
         ys: i32 (H, W), output: their rows.
     """
     height, width = depth.shape
     half, one = np.float32(0.5), np.float32(65536.0)
+    cx, cy = np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5)
     moves = np.empty((height, width, 4), np.float32)
     for i in range(chosen.shape[0]):
         for j in range(chosen.shape[1]):
@@ -330,7 +131,9 @@ def _scatter(
                 continue
             for a in range(i * BLOCK, min(i * BLOCK + BLOCK, height)):
                 for b in range(j * BLOCK, min(j * BLOCK + BLOCK, width)):
-                    dx, dy, near, size = _arrival(a, b, depth, instance, slots, transforms, focal)
+                    dx, dy, near, size = displacement(
+                        a, b, depth[a, b], transforms[slots[instance[a, b]]], focal, cx, cy
+                    )
                     move = moves[a, b]
                     move[0], move[1], move[2], move[3] = dx, dy, near, size
     for i in range(chosen.shape[0]):
@@ -349,7 +152,9 @@ def _scatter(
                         if chosen[p // BLOCK, q // BLOCK]:
                             dx_, dy_, near_, size_ = moves[p, q, 0], moves[p, q, 1], moves[p, q, 2], moves[p, q, 3]
                         else:
-                            dx_, dy_, near_, size_ = _arrival(p, q, depth, instance, slots, transforms, focal)
+                            dx_, dy_, near_, size_ = displacement(
+                                p, q, depth[p, q], transforms[slots[instance[p, q]]], focal, cx, cy
+                            )
                         if max(abs(dx_ - dx), abs(dy_ - dy)) > half:
                             if step > 1:
                                 continue
@@ -381,13 +186,13 @@ def _near_at(
     ys: np.ndarray,
     focal: float,
 ) -> float:
-    """Return how near what is seen at row ``i``, column ``j`` is, as ``_arrival`` does; 0 if that is unknown."""
+    """Return how near what is seen at row ``i``, column ``j`` is, as ``displacement`` does; 0 if that is unknown."""
     height, width = depth.shape
     if i < 0 or j < 0 or i >= height or j >= width:
         return np.float32(0.0)  # type: ignore[return-value]
     if arrived[i, j] < np.inf:
         return arrived[i, j]  # type: ignore[no-any-return]
-    return _inverse(depth[ys[i, j] >> 16, xs[i, j] >> 16], focal) + np.float32(1e-6)  # type: ignore[return-value]
+    return inverse(depth[ys[i, j] >> 16, xs[i, j] >> 16], focal) + np.float32(1e-6)  # type: ignore[return-value]
 
 
 @njit(inline="always")
@@ -398,7 +203,7 @@ def _mirrored(at: int, away: int, is_border: bool, most: int) -> np.int32:
     return np.int32(min(max(to if to < most else 2 * most - to, 0), most))
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys: np.ndarray, focal: float) -> None:
     """Give the pixels of row ``i`` at which none has arrived the source positions of the background beside them, or
     above or below if that is nearer.
@@ -442,7 +247,7 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
         ys[i, k] = min(max(ys[i, k], np.int32(0)), np.int32(most_y))
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _trace_back(
     top: int,
     left: int,
@@ -465,7 +270,7 @@ def _trace_back(
             xs[a, b], ys[a, b] = np.int32(x * one), np.int32(y * one)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def warp(
     pixels: np.ndarray,
     depth: np.ndarray,
@@ -504,7 +309,7 @@ def warp(
     xs, ys = np.empty((height, width), np.int32), np.empty((height, width), np.int32)  # sources, in 1 / 65536 pixels
     arrived, taken = np.zeros((height, width), np.float32), np.float32(np.inf)  # nothing else may arrive there
     rough = np.zeros(predictions.shape[:2], np.uint8)
-    _mark_arrivals(predictions, surface, limits, rough)
+    mark_arrivals(predictions, surface, limits, rough)
     for i in range(predictions.shape[0]):
         top = i * BLOCK
         for j in range(predictions.shape[1]):
@@ -528,7 +333,7 @@ def warp(
                 max(qx, sx, np.float32(left + last) - predicted[0]),
                 max(ry, sy, np.float32(top + last) - predicted[1]),
             )
-            is_smooth, apart = _examine(box, nearest, surface, limits, reaches, focal32)
+            is_smooth, apart = examine(box, nearest, surface, limits, reaches, focal32)
             is_smooth &= max(abs(off_x), abs(off_y)) <= np.float32(_TOLERANCE)
             if apart > np.float32(_APART) and not is_smooth:
                 continue
@@ -558,7 +363,7 @@ def warp(
             _sample(pixels, xs[i], ys[i], out[i])
         return
     chosen = np.empty_like(rough)
-    _select_blocks(rough, predictions, chosen)
+    select_blocks(rough, predictions, chosen)
     _scatter(
         depth,
         instance,
@@ -577,43 +382,7 @@ def warp(
         _sample(pixels, xs[i], ys[i], out[i])
 
 
-@njit(inline="always")
-def _examine(
-    box: tuple[float, float, float, float],
-    nearest: np.ndarray,
-    surface: np.ndarray,
-    limits: np.ndarray,
-    reaches: np.ndarray,
-    focal: float,
-) -> tuple[bool, float]:
-    """Examine all blocks that a ``box`` touches: left, top, right, bottom, px.
-
-    Returns whether they are smooth and share one slot, and by how much what they show moves apart, px, at most;
-    infinite for several slots.
-    """
-    rows, columns = surface.shape[:2]
-    part, half = np.float32(1.0 / BLOCK), np.float32(0.5)
-    first_row, last_row = max(int((box[1] + half) * part), 0), min(int((box[3] + half) * part), rows - 1)
-    first, last = max(int((box[0] + half) * part), 0), min(int((box[2] + half) * part), columns - 1)
-    if last_row < first_row or last < first:
-        return False, np.float32(np.inf)  # type: ignore[return-value]
-    slot = surface[first_row, first, 0]
-    if slot < 0:
-        return False, np.float32(np.inf)  # type: ignore[return-value]
-    limit = limits[int(slot)]
-    is_smooth = last_row - first_row <= 2 and last - first <= 2
-    least, most = np.float32(np.inf), np.float32(0.0)
-    for a in range(first_row, last_row + 1):
-        for b in range(first, last + 1):
-            if surface[a, b, 0] != slot:
-                return False, np.float32(np.inf)  # type: ignore[return-value]
-            is_smooth &= surface[a, b, 1] <= limit
-            most = max(most, _inverse(nearest[a, b, 0], focal))
-            least = min(least, _inverse(nearest[a, b, 3], focal))
-    return is_smooth, (most - least) * reaches[int(slot)]  # type: ignore[return-value]
-
-
-@njit(**_JIT)
+@njit(**JIT)
 def _sample(pixels: np.ndarray, xs: np.ndarray, ys: np.ndarray, out: np.ndarray) -> None:
     """Sample one row bilinearly, all four bytes of a pixel at a time."""
     one = np.uint64(1)
