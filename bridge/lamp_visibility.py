@@ -53,8 +53,11 @@ class _Fitting(NamedTuple):
     state: str = "on"
 
 
-def _fittings(rear: float, front: float, sides: tuple[float, ...]) -> tuple[_Fitting, ...]:
-    """Return the lamps at heights ``rear`` and ``front``; ``sides``: (-1, 1), or (0,) for a single track."""
+def _fittings(rear: float, front: float, sides: tuple[float, ...], size: float = 1.0) -> tuple[_Fitting, ...]:
+    """Return the lamps at heights ``rear`` and ``front``, ``size`` times those of a car.
+
+    ``sides``: (-1, 1), or (0,) for a single track.
+    """
     low, high = Lights.LOW_BEAM, Lights.HIGH_BEAM
     blinkers = {-1.0: Lights.LEFT_BLINKER, 1.0: Lights.RIGHT_BLINKER, 0.0: Lights.LEFT_BLINKER | Lights.RIGHT_BLINKER}
     out = []
@@ -67,11 +70,11 @@ def _fittings(rear: float, front: float, sides: tuple[float, ...]) -> tuple[_Fit
             _Fitting("indicator", blinkers[side], 1.0, 0.88 * side, front, (0.08, 0.06)),
             _Fitting("head", low | high, 1.0, 0.72 * side, front, (0.15, 0.08)),
         ]
-    return tuple(out)
+    return tuple(each._replace(half=(size * each.half[0], size * each.half[1])) for each in out)
 
 
 _CAR, _TALL, _NARROW = (
-    _fittings(0.13, -0.17, (-1.0, 1.0)), _fittings(-0.3, -0.35, (-1.0, 1.0)), _fittings(0.05, 0.15, (0.0,)),
+    _fittings(0.13, -0.17, (-1.0, 1.0)), _fittings(-0.3, -0.35, (-1.0, 1.0)), _fittings(0.05, 0.15, (0.0,), 0.35),
 )  # fmt: skip
 _TALL_FROM = 1.2  # m, half height of a van, lorry or bus
 _NARROW_TO = 0.5  # m, half width of a two-wheeler

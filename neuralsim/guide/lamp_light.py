@@ -14,10 +14,18 @@ from numba import njit
 from bridge.messages import Lamp
 
 #: Columns of a lamp's row: centre x, y and half sizes, px; depth, m; its light's R, G, B, 0..255; share of the surface
-#: that it hides; how far its centre is overexposed, 0..1; reach of the glow beyond its rim, in radii, and its strength.
-X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, COLUMNS = range(13)
+#: that it hides; how far its centre is overexposed, 0..1; reach of the glow beyond its rim, in radii, and its strength;
+#: whether a vehicle carries it.
+X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, IS_VEHICLE, COLUMNS = range(14)
 _SMALLEST = 0.9  # px at 512 columns, least half size: smaller lamps would fall between pixels
 _TOLERANCE, _TOLERANCE_SHARE = 0.6, 0.03  # m, and of the depth, by which what occludes a lamp is nearer
+#: Half sizes in px above which a vehicle's outline ends its lamp, and above which its image shows where that is.
+_LARGE, _SEEN = 2.0, 1.2
+_CARRIED = 1.5  # m from such a lamp within which the vehicle's surface is
+_ASIDE, _UP = 0.5, 0.75  # m from where a vehicle's lamp is expected within which it is
+_REDDISH, _YELLOWISH = 60, 60  # green of red lamps and blue of yellow ones, at most
+_FEWEST, _MOST = 4, 0.4  # px of a lamp, and its share of the body around it
+_OF_VEHICLES = {"brake", "tail", "indicator", "reverse", "head"}
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 
 
@@ -64,7 +72,8 @@ def lamp_rows(lamps: Iterable[Lamp], width: int, darkness: float) -> np.ndarray:
             continue
         half = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
         shown = [day + darkness * (night - day) for day, night in (look.opacity, look.white, look.reach, look.glow)]
-        rows.append(((left + right) / 2.0, (top + bottom) / 2.0, *half, lamp.depth, *look.colour, *shown))
+        centre = (left + right) / 2.0, (top + bottom) / 2.0
+        rows.append((*centre, *half, lamp.depth, *look.colour, *shown, lamp.kind in _OF_VEHICLES))
     rows.sort(key=lambda row: -row[DEPTH])
     return np.array(rows, np.float32).reshape(-1, COLUMNS)
 
@@ -73,9 +82,10 @@ def lamp_rows(lamps: Iterable[Lamp], width: int, darkness: float) -> np.ndarray:
 def distance_to_rim(row: np.ndarray, x: float, y: float) -> float:
     """Return the signed distance (px) from a pixel's centre to a lamp's rim, negative inside.
 
-    The rim is a rectangle whose corners have the lesser half size as their radius: a square box is a disc.
+    The rim is a rectangle whose corners have the lesser half size as their radius: a square box is a disc. Corners of a
+    vehicle's lamps have half of that.
     """
-    radius = min(row[HALF_X], row[HALF_Y])
+    radius = min(row[HALF_X], row[HALF_Y]) * np.float32(0.5 if row[IS_VEHICLE] else 1.0)
     aside = max(abs(x + np.float32(0.5) - row[X]) - (row[HALF_X] - radius), np.float32(0.0))
     over = max(abs(y + np.float32(0.5) - row[Y]) - (row[HALF_Y] - radius), np.float32(0.0))
     return np.sqrt(aside * aside + over * over) - radius  # type: ignore[no-any-return]
@@ -91,7 +101,14 @@ def core(row: np.ndarray, distance: float) -> float:
 
 @njit(inline="always")
 def is_clear(row: np.ndarray, depth: float) -> bool:
-    """Return whether nothing at ``depth`` m occludes a lamp."""
+    """Return whether a lamp may be seen where the image shows something at ``depth`` m.
+
+    What is nearer occludes it. A vehicle's lamp, where it is large, also ends where something far behind is seen: that
+    is beyond the vehicle's outline.
+    """
+    is_outlined = row[IS_VEHICLE] and min(row[HALF_X], row[HALF_Y]) > np.float32(_LARGE)
+    if is_outlined and depth > row[DEPTH] + np.float32(_CARRIED):
+        return False
     return depth > row[DEPTH] * np.float32(1.0 - _TOLERANCE_SHARE) - np.float32(_TOLERANCE)  # type: ignore[no-any-return]
 
 
@@ -99,6 +116,59 @@ def is_clear(row: np.ndarray, depth: float) -> bool:
 def span(centre: float, reach: float, size: int) -> tuple[int, int]:
     """Return the first pixel and the end of ``centre`` plus or minus ``reach``, px, within ``size``."""
     return max(int(centre - reach), 0), min(int(centre + reach) + 1, size)
+
+
+@njit(inline="always")
+def _is_lit(row: np.ndarray, red: int, green: int, blue: int) -> bool:
+    """Return whether a pixel of the simulator's image has the colour of a lit lamp of a vehicle."""
+    if row[GREEN] < _REDDISH:
+        return red > 140 and green < 0.45 * red and blue < 0.45 * red
+    if row[BLUE] < _YELLOWISH:
+        return red > 225 and green > 120 and blue < min(0.85 * red, green - 25.0)
+    return min(red, green, blue) > 225
+
+
+@njit(**_JIT)
+def place_lamps(rows: np.ndarray, depth: np.ndarray, picture: np.ndarray, focal: float) -> None:
+    """Move the nearer lamps of vehicles to where the simulator's image shows them lit, in place.
+
+    Where a vehicle has its lamps is derived from its bounding box. In its image they are light: of the pixels around
+    that have a lamp's colour, on its body, centre and extent are taken, unless a part of the body may be of that colour
+    itself.
+
+    Args:
+        rows: f32 (N, COLUMNS) of ``lamp_rows``.
+        depth: f32 (H, W), m.
+        picture: u8 RGB of the same size or half of it.
+        focal: Focal length of ``depth``, px.
+    """
+    height, width = depth.shape
+    step = max(round(height / picture.shape[0]), 1)
+    for n in range(rows.shape[0]):
+        row = rows[n]
+        if not row[IS_VEHICLE] or min(row[HALF_X], row[HALF_Y]) < np.float32(_SEEN):
+            continue
+        metre = np.float32(focal) / row[DEPTH]
+        x0, x1 = span(row[X], np.float32(_ASIDE) * metre, width)
+        y0, y1 = span(row[Y], np.float32(_UP) * metre, height)
+        on_body, lit = 0, 0
+        x, y, xx, yy = 0.0, 0.0, 0.0, 0.0
+        for i in range(y0, y1):
+            for j in range(x0, x1):
+                if abs(depth[i, j] - row[DEPTH]) > np.float32(_CARRIED):
+                    continue
+                on_body += 1
+                colour = picture[min(i // step, picture.shape[0] - 1), min(j // step, picture.shape[1] - 1)]
+                if _is_lit(row, colour[0], colour[1], colour[2]):
+                    right, down = j + 0.5 - row[X], i + 0.5 - row[Y]
+                    lit, x, y, xx, yy = lit + 1, x + right, y + down, xx + right * right, yy + down * down
+        if lit < _FEWEST or lit > _MOST * on_body:
+            continue
+        x, y = x / lit, y / lit
+        row[X], row[Y] = row[X] + x, row[Y] + y
+        # A box of half width w has a variance of w * w / 3.
+        row[HALF_X] = max(np.sqrt(3.0 * max(xx / lit - x * x, 0.0)), 1.0)
+        row[HALF_Y] = max(np.sqrt(3.0 * max(yy / lit - y * y, 0.0)), 1.0)
 
 
 @njit(**_JIT)

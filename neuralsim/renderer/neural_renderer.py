@@ -317,7 +317,7 @@ class NeuralRenderer:
             soften_gaps(image, tag)
         if weather is not None:
             rain.draw_rain(image, weather, inputs.frame.sim_time)
-        glow.draw_lamps(image, inputs.frame, inputs.remap)
+        glow.draw_lamps(image, inputs.frame, inputs.remap, simulated)
         if weather is not None:
             glow.add_glare(image, tag, inputs.frame.camera, now)
             glow.add_glow(image, darkness(weather))
@@ -466,6 +466,7 @@ class NeuralRenderer:
             guide[tag != self._whole(frame.planes["tag"])] = 0
         if frame.lamps and "depth" in frame.planes:
             rows = lamp_light.lamp_rows(frame.lamps, frame.camera.width, dark)
+            lamp_light.place_lamps(rows, frame.planes["depth"], image, frame.camera.focal)
             lamp_light.tint_lamps(rows, frame.planes["depth"], guide)
         return guide
 

@@ -17,6 +17,7 @@ from neuralsim.guide.lamp_light import (
     GLOW,
     HALF_X,
     HALF_Y,
+    IS_VEHICLE,
     OPACITY,
     REACH,
     RED,
@@ -27,6 +28,7 @@ from neuralsim.guide.lamp_light import (
     distance_to_rim,
     is_clear,
     lamp_rows,
+    place_lamps,
     span,
     tint_lamps,
 )
@@ -44,6 +46,7 @@ _FADE = 0.12  # image widths beyond the border at which 1/e of the glare is left
 _BEHIND = 0.2  # of the direction to the sun along the view
 _TAIL = 2.4  # standard deviations of a lamp's glow that are drawn
 _BLURRED = 0.6  # px, what a lens adds to the standard deviation of any glow
+_GLASS = 0.45  # share of a near lamp's light that leaves its structure visible
 _OVEREXPOSED_FROM, _OVEREXPOSED = 1.2, 3.0  # px of radius from which a lamp has a white core, and from which all of it
 
 
@@ -123,17 +126,20 @@ def _screen(image: np.ndarray, light: np.ndarray) -> None:
     image[:] = kept
 
 
-def draw_lamps(image: np.ndarray, frame: Frame, remap: Remap = NO_REMAP) -> None:
+def draw_lamps(image: np.ndarray, frame: Frame, remap: Remap = NO_REMAP, picture: np.ndarray | None = None) -> None:
     """Add the light of the lit lamps of ``frame`` to ``image``, u8 (H, W, 3) RGB, in place.
 
     A lamp has a soft edge, a core that may be overexposed, and a glow of its size. What is nearer occludes its core
-    pixel by pixel, and its glow in proportion. Lamps on objects that are remapped are out.
+    pixel by pixel, and its glow in proportion. Lamps on objects that are remapped are out. ``picture``: the simulator's
+    image, u8 RGB of the same size or half of it, in which vehicles' lamps are looked for.
     """
     if not frame.lamps:
         return
     dark = darkness(frame.weather) if frame.weather else 0.0
     rows = lamp_rows(kept_lamps(frame.lamps, frame.planes["tag"], remap), frame.camera.width, dark)
     depth = frame.planes.get("depth")
+    if depth is not None and picture is not None:
+        place_lamps(rows, depth, picture, frame.camera.focal)
     _shine(rows, _OPEN if depth is None else depth, depth is not None, image)
 
 
@@ -145,6 +151,9 @@ def compile_kernels() -> None:
         rows = np.zeros((0, COLUMNS), np.float32)
         _shine(rows, depth, True, np.zeros((1, 1, 3), np.uint8))
         tint_lamps(rows, depth, np.zeros((1, 1, 4), np.uint8))
+        picture = np.zeros((1, 1, 3), np.uint8)
+        picture.flags.writeable = writable
+        place_lamps(rows, depth, picture, 1.0)
 
 
 _OPEN = np.zeros((1, 1), np.float32)  # instead of an unknown depth
@@ -189,12 +198,15 @@ def _shine(rows, depth, has_depth, image):  # type: ignore[no-untyped-def]
         fade = np.float32(-0.5) / (spread * spread)
         size = (radius - np.float32(_OVEREXPOSED_FROM)) / np.float32(_OVEREXPOSED - _OVEREXPOSED_FROM)
         white = row[WHITE] * min(max(size, zero), one)
+        opacity = row[OPACITY]
+        if row[IS_VEHICLE]:  # a near one shows its glass and reflector, as they were generated
+            opacity *= one - np.float32(_GLASS) * min(max((radius - np.float32(2.0)) * np.float32(0.25), zero), one)
         for i in range(y0, y1):
             for j in range(x0, x1):
                 distance = distance_to_rim(row, np.float32(j), np.float32(i))
                 beyond = max(distance, zero)
                 glow = row[GLOW] * visible * np.exp(fade * beyond * beyond) / most
-                share = row[OPACITY] * core(row, distance)
+                share = opacity * core(row, distance)
                 if has_depth and not is_clear(row, depth[i, j]):
                     share = zero
                 inside = min(max(-distance / radius, zero), one)
