@@ -55,7 +55,7 @@ class DriveSession(RenderLoop):
         self, options: DriveOptions, wake: Callable[[], None] = lambda: None, templates: Templates | None = None
     ) -> None:
         self._shares_cores = options.connect is None  # the simulation runs on this machine
-        concurrent = self._shares_cores and not options.headless
+        concurrent = self._shares_cores and (options.is_scripted or not options.headless)
         super().__init__(options, render_threads(cores()) if concurrent else None, wake)
         self.doing = ""  # the step of the start that takes longer than usual, one line
         self.controls = ""  # endpoint for controls, once known
@@ -111,9 +111,7 @@ class DriveSession(RenderLoop):
             return
         # Without a core to spare, simulating the next tick would only slow down the frame being rendered.
         crowded = self._shares_cores and self._threads is None and cores() < MANY_CORES
-        # A scenario heeds no controls: its frames are the same however far the simulation is ahead.
-        is_scripted = self.options.scenario is not None and self.options.hand_over_at is None
-        ahead = int(is_scripted if self.lockstep else not crowded)
+        ahead = int(self.options.is_scripted if self.lockstep else not crowded)
         while frames:
             self.controls = control_endpoint(frames)
             with FrameSubscriber(frames, self.options.keys, self.lockstep, ahead, interactive=True) as subscriber:

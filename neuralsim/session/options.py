@@ -134,6 +134,11 @@ class DriveOptions(Options):
     """Folder that R and F12 write to."""
 
     @property
+    def is_scripted(self) -> bool:
+        """Whether nobody watches or drives: frames are the same however far the simulation is ahead."""
+        return self.headless and self.scenario is not None and self.hand_over_at is None
+
+    @property
     def shown(self) -> Size:
         """Size of the frames that are displayed."""
         return self.show or Size(*self.size)

@@ -62,10 +62,8 @@ class McapWriter(QueuedWriter[_FrameAndImage]):
         views: Sequence[str] = (),
         block: bool = True,
     ) -> None:
-        super().__init__(Path(path), _QUEUE, FLUSH)
+        super().__init__(Path(path), _QUEUE, FLUSH, block=block)
         self.planes, self.views = tuple(planes), tuple(views)
-        self.block = block
-        self.dropped = 0  # because the writer was behind
         self.frames = 0  # written
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,9 +79,7 @@ class McapWriter(QueuedWriter[_FrameAndImage]):
 
     def write(self, frame: Frame, neural: np.ndarray | None) -> bool:
         """Queue a frame and its image, u8 (H, W, 3) RGB, which must not change any more. Return whether it was."""
-        is_queued = self._put((frame, neural), self.block)
-        self.dropped += not is_queued and self.error is None
-        return is_queued
+        return self._put((frame, neural))
 
     def _begin(self) -> None:
         writer = self._writer

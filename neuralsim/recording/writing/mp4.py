@@ -71,11 +71,9 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
     def __init__(
         self, path: str | os.PathLike[str], size: tuple[int, int], *, rate: float = 30.0, block: bool = False
     ) -> None:
-        super().__init__(Path(path), max(min(_QUEUE, limits.WAITING // (3 * size[0] * size[1])), 1))
+        super().__init__(Path(path), max(min(_QUEUE, limits.WAITING // (3 * size[0] * size[1])), 1), block=block)
         self.size = size  # width, height of the images, px
-        self.block = block
         self.frames = 0  # encoded
-        self.dropped = 0  # because the encoder was behind
         self._origin: float | None = None
         self._last_pts = -1
         try:
@@ -97,9 +95,7 @@ class Mp4Writer(QueuedWriter[tuple[np.ndarray, float]]):
 
         The array is not copied: the caller must not change it afterwards.
         """
-        is_queued = self._put((image, time), self.block)
-        self.dropped += not is_queued and self.error is None
-        return is_queued
+        return self._put((image, time))
 
     def _open_stream(self, rate: float) -> av.VideoStream:
         width, height = self.size

@@ -22,8 +22,9 @@ class QueuedWriter(ABC, Generic[_Item]):
     None = never. A subclass opens its file, then calls :meth:`_start`.
     """
 
-    def __init__(self, path: Path, depth: int, idle: float | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, depth: int, idle: float | None = None, *, block: bool) -> None:
+        self.path, self.block = path, block
+        self.dropped = 0  # because the writer was behind
         self.error: str | None = None  # one line once writing has failed; later items are ignored
         self._idle = idle
         self._queue: queue.Queue[_Item | None] = queue.Queue(depth)
@@ -42,14 +43,15 @@ class QueuedWriter(ABC, Generic[_Item]):
     def _start(self) -> None:
         self._thread.start()
 
-    def _put(self, item: _Item, wait: bool) -> bool:
-        """Queue an item; return False if writing has failed or, without ``wait``, is behind."""
+    def _put(self, item: _Item) -> bool:
+        """Queue an item; return False if writing has failed or, without ``block``, is behind."""
         while self.error is None:  # it may fail while this waits
             try:
-                self._queue.put(item, wait, _POLL)
+                self._queue.put(item, self.block, _POLL)
                 return True
             except queue.Full:
-                if not wait:
+                if not self.block:
+                    self.dropped += 1
                     return False
         return False
 

@@ -378,7 +378,10 @@ def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart
 def test_on_few_cores_one_is_left_to_the_simulation():
     assert [render_threads(cores) for cores in (1, 2, 3, 4, 16)] == [None, 1, 2, None, None]
     alone = DriveOptions(connect="tcp://127.0.0.1:5600")  # the simulation is on another machine
-    for options, cores, threads in ((DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (alone, 2, None)):
+    scripted = DriveOptions(headless=True, scenario=Path("scenario.yaml"))
+    for options, cores, threads in (
+        (DriveOptions(), 2, 1), (DriveOptions(headless=True), 2, None), (scripted, 2, 1), (alone, 2, None),
+    ):  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("neuralsim.session.drive_session.cores", lambda cores=cores: cores)
             assert DriveSession(options)._threads == threads
