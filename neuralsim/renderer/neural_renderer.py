@@ -23,7 +23,7 @@ from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
-from neuralsim.renderer import antialiasing, colour_clamp, detail, ground_shading, upscaling, woods
+from neuralsim.renderer import antialiasing, colour_clamp, detail, ground_shading, highlights, upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
@@ -297,15 +297,16 @@ class NeuralRenderer:
             return image
         planes, tag = inputs.frame.planes, inputs.tensors["tag"]
         simulated = self._simulator_image(inputs.frame)
+        weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
         if simulated is not None:
             unedited = self._unedited(inputs)
             ground_shading.follow_shading(image, unedited, simulated)
             if "depth" in planes:
                 detail.transfer_detail(image, unedited, planes["depth"], simulated, inputs.frame.camera.focal)
+            highlights.recover_highlights(image, unedited, simulated, 1.0 - darkness(weather or {}))
         if self.card.sharpening:
             sharpen(image, tag, self.card.sharpening)
         remove_specks(image, tag)
-        weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
         if weather is not None:
             now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
             glow.add_veil(image, now)
@@ -483,7 +484,7 @@ class NeuralRenderer:
         if self._exemplars:
             self._exemplars.compile_kernels()
         if self._has_postprocessing:
-            for step in (antialiasing, colour_clamp, detail, sky, ground_shading, fog, glow, rain):
+            for step in (antialiasing, colour_clamp, detail, sky, ground_shading, highlights, fog, glow, rain):
                 step.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()

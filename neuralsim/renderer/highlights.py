@@ -1,0 +1,62 @@
+"""Walls in the sun: where the generator overexposes a whole wall, the simulator image gives back colour and texture.
+
+A camera overexposes such a wall, too, but not to flat white with rims as of a map. As in high-dynamic-range imaging,
+where an image has no more than white, another exposure of the same scene is taken (Debevec and Malik, "Recovering High
+Dynamic Range Radiance Maps from Photographs", SIGGRAPH 1997).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numba
+import numpy as np
+
+from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+
+#: Luminance of 255 from which a pixel is overexposed, and by how much more half of ``_MOST`` is reached.
+_FROM, _SOFT = 205.0, 12.0
+_EXPOSURE = 1.4  # of the simulator image where it stands in
+_MOST = 0.9  # its share at most: what is brighter stays brighter for any
+_IS_WALL = CARLA_TO_CHANNEL == Channel.BUILDING
+_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
+
+
+def recover_highlights(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
+    """Mix overexposed walls of ``image`` with ``simulated``, in place; none gets darker than where that begins.
+
+    Args:
+        image: u8 (H, W, 3), RGB, as generated.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        simulated: u8 (H, W, 3), the simulator image. Nothing happens if it has another size.
+        daylight: 1 by day to 0 by night, when only lamps are that bright.
+    """
+    if simulated.shape == image.shape and daylight > 0.0:
+        _recover(image, tag, simulated, _IS_WALL, np.float32(_MOST * daylight))
+
+
+def compile_kernels() -> None:
+    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    image, tag, simulated = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), np.zeros((1, 1, 3), np.uint8)
+    for tag.flags.writeable, simulated.flags.writeable in itertools.product((True, False), repeat=2):
+        recover_highlights(image, tag, simulated)
+
+
+@numba.njit(**_JIT)
+def _recover(image, tag, simulated, is_wall, most):  # type: ignore[no-untyped-def]
+    """Do what ``recover_highlights`` does. ``is_wall``: bool (tags,)."""
+    height, width = image.shape[:2]
+    start, soft, exposure, half = np.float32(_FROM), np.float32(_SOFT), np.float32(_EXPOSURE), np.float32(0.5)
+    for y in range(height):
+        for x in range(width):
+            if not is_wall[tag[y, x]]:
+                continue
+            red, green, blue = np.float32(image[y, x, 0]), np.float32(image[y, x, 1]), np.float32(image[y, x, 2])
+            luminance = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+            if luminance <= start:
+                continue
+            share = most * (luminance - start) / (luminance - start + soft)
+            for c in range(3):
+                value = np.float32(image[y, x, c])
+                other = max(exposure * np.float32(simulated[y, x, c]), value * start / luminance)
+                image[y, x, c] = np.uint8(value + share * (min(other, value) - value) + half)
