@@ -40,6 +40,7 @@ class Lifetime:
     def __init__(self, with_parent: bool = False, grace: float = 0.8) -> None:
         self._over = threading.Event()
         self.grace = grace
+        self.is_orphaned = False  # the parent process has ended
         self._parent = parent_pid() if with_parent else 0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -74,4 +75,5 @@ class Lifetime:
     def _watch_parent(self) -> None:
         while os.getppid() == self._parent:
             time.sleep(0.25)
+        self.is_orphaned = True
         os.kill(os.getpid(), signal.SIGTERM)

@@ -30,6 +30,8 @@ from neuralsim.town.opendrive.probe import too_large, too_slow
 from neuralsim.town.opendrive.towns import STANDINS, TOWNS, maps
 from neuralsim.town.world import World
 
+_GOODBYE = 1.5  # s that clients have to leave a town whose parent process has ended
+
 __all__ = ["TownServer", "handlers", "main"]
 
 
@@ -95,6 +97,9 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
     where, name = f"{options.host}:{server.port}", server.world.name
     options.announce("ready", {"server": where, "town": name}, f"town: {name} ready on {where}", console)
     lifetime.wait()
+    if lifetime.is_orphaned:  # so is the bridge, which says goodbye: its calls hang if nobody answers
+        lifetime.grace += _GOODBYE
+        server.rpc.wait_until_left(_GOODBYE)
     server.close()
     return 0
 

@@ -239,6 +239,12 @@ class RpcServer:
         for connection in connections:
             connection.close()
 
+    def wait_until_left(self, timeout: float) -> None:
+        """Return once all clients have closed their connections, after ``timeout`` seconds in any case."""
+        until = time.monotonic() + timeout
+        while self._connections and time.monotonic() < until:
+            time.sleep(0.02)
+
     def forget(self, connection: Connection) -> None:
         """Remove an ended connection; called by the connection itself."""
         with self._lock:

@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers.processes import gone
 from helpers.videos import decoded, street
 
 from bridge import tags
@@ -29,7 +30,7 @@ from neuralsim.session import metrics
 from neuralsim.session.child_options import town_options
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.drive_session import DriveSession
-from neuralsim.session.forks import alive, child_process
+from neuralsim.session.forks import child_process
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.processes import Child, ProcessError, Processes, free_port
 from neuralsim.session.render_loop import RenderedFrame
@@ -162,17 +163,6 @@ class Driven:
     def children(self) -> list[int]:
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return sorted(int(pid) for text in lists for pid in text.read_text(encoding="utf-8").split())
-
-
-def gone(pids: list[int], within: float) -> bool:
-    until = time.monotonic() + within
-    while any(
-        alive(pid) and "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] for pid in pids
-    ):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_failing_process_reports_its_error_and_its_session_is_ended():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
+import msgpack
 import psutil
 import pytest
+from helpers.processes import gone
 
 from neuralsim.base import machine
 from neuralsim.session import forks
@@ -91,6 +95,26 @@ def test_no_process_is_left_when_the_parent_is_killed() -> None:
         parent.kill()
     _, alive = psutil.wait_procs(left, timeout=10.0)
     assert not alive
+
+
+def test_a_town_whose_parent_was_killed_answers_until_its_clients_have_left() -> None:
+    program = (
+        "import time; from neuralsim.session.processes import Processes; p = Processes()\n"
+        f"child = p.start(*{TOWN!r}, '-', deferred=True)\n"
+        'child.begin(\'{"town": ["hamlet"], "port": 0, "json_lines": true, "with_parent": true}\')\n'
+        "print(child.pid, child.wait_ready(60.0, lambda: False)['server'], flush=True)\n"
+        "time.sleep(60.0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid, server = parent.stdout.readline().split()
+        host, port = server.split(":")
+        with socket.create_connection((host, int(port)), 5.0) as client:
+            parent.kill()
+            time.sleep(0.8)  # the town notices within .25 s
+            client.sendall(msgpack.packb([0, 0, "version", [[False]]]))
+            assert client.recv(64), "the bridge says goodbye to it at this time"
+    assert gone([int(pid)], within=1.0)
 
 
 @needs_forks
