@@ -107,7 +107,7 @@ def _choice(size: tuple[int, int] | None) -> list[str]:
 
 
 def render_threads(cores: int) -> int | None:
-    """Return the number of CPU threads to render with in an interactive drive on ``cores``; None: all of them.
+    """Return the number of CPU threads to render with while the town is simulated on ``cores``; None: all of them.
 
     On few cores, one is left to the town, the bridge and the window: the next frame is then simulated during rendering,
     just in time. Alternating on all cores gives more recent frames on an otherwise idle machine, but each layer of the

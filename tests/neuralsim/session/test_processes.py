@@ -79,16 +79,20 @@ def test_a_template_that_has_died_is_replaced(processes: Processes) -> None:
     assert _template(second).pid != template.pid
 
 
-@needs_forks
-def test_no_process_is_left_when_the_parent_is_killed() -> None:
+def _parent_of_a_town(restartable: bool, printed: str) -> subprocess.Popen[str]:
+    """Return a process that has a town as ``child`` and, once it is ``ready``, prints what ``printed`` says of it."""
     program = (
         "import time; from neuralsim.session.processes import Processes; p = Processes()\n"
-        f"child = p.start(*{TOWN!r}, '-', deferred=True, restartable=True)\n"
+        f"child = p.start(*{TOWN!r}, '-', deferred=True, restartable={restartable})\n"
         'child.begin(\'{"town": ["hamlet"], "port": 0, "json_lines": true, "with_parent": true}\')\n'
-        "child.wait_ready(60.0, lambda: False)\nprint(child.pid, child.process.template.process.pid, flush=True)\n"
-        "time.sleep(60.0)"
+        f"ready = child.wait_ready({READY}, lambda: False)\nprint({printed}, flush=True)\ntime.sleep(60.0)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+
+@needs_forks
+def test_no_process_is_left_when_the_parent_is_killed() -> None:
+    with _parent_of_a_town(True, "child.pid, child.process.template.process.pid") as parent:
         assert parent.stdout is not None
         left = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
         assert len(left) == 2
@@ -98,14 +102,7 @@ def test_no_process_is_left_when_the_parent_is_killed() -> None:
 
 
 def test_a_town_whose_parent_was_killed_answers_until_its_clients_have_left() -> None:
-    program = (
-        "import time; from neuralsim.session.processes import Processes; p = Processes()\n"
-        f"child = p.start(*{TOWN!r}, '-', deferred=True)\n"
-        'child.begin(\'{"town": ["hamlet"], "port": 0, "json_lines": true, "with_parent": true}\')\n'
-        "print(child.pid, child.wait_ready(60.0, lambda: False)['server'], flush=True)\n"
-        "time.sleep(60.0)"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    with _parent_of_a_town(False, "child.pid, ready['server']") as parent:
         assert parent.stdout is not None
         pid, server = parent.stdout.readline().split()
         host, port = server.split(":")
