@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bridge.messages import Chart
+from bridge.untrusted import limits
 from neuralsim import __version__
 from neuralsim.recording.holes import describe, holes
 from neuralsim.recording.writing.mcap_writer import McapWriter
@@ -44,7 +45,7 @@ class DriveRecording:
         town = Path(options.town)
         try:
             files = {town.name: town.read_bytes()} if town.suffix.lower() == ".xodr" else {}
-            self._data = McapWriter(path / DATA, _PLANES, metadata, files, block=False)
+            self._data = McapWriter(path / DATA, _PLANES, metadata, files, depth=_depth(first, session.fps), block=False)
         except BaseException:
             self._video.close()
             raise
@@ -73,3 +74,9 @@ class DriveRecording:
         """Write what is queued and close both files."""
         self._video.close()
         self._data.close()
+
+
+def _depth(first: RenderedFrame, fps: float) -> int:
+    """Return how many frames like the ``first`` one may wait for the writer: a second's, as it begins, or as fit."""
+    size = first.neural.nbytes + sum(plane.nbytes for plane in first.frame.planes.values())
+    return max(min(round(fps), limits.WAITING // size), 1)

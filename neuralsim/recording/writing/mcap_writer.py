@@ -27,7 +27,6 @@ from neuralsim.recording.writing.queued_writer import QueuedWriter
 
 FLUSH = 0.5  # s of wall clock within which frames are on disk
 CHUNK = 8 << 20  # bytes, before compression
-_QUEUE = 8  # frames between driving and writing
 #: Level 1 takes half of the time of ``mcap``'s level 3, for files that are 4 % larger. By default it looks back 512 KiB
 #: and would miss what a frame repeats from the one before.
 _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(1, source_size=CHUNK, window_log=22, hash_log=16)
@@ -49,8 +48,8 @@ class McapWriter(QueuedWriter[_FrameAndImage]):
 
     ``planes``: of tag, instance, depth, motion, rgb, neural. ``about`` becomes the metadata record "recording",
     ``files`` (name -> content) attachments. ``views`` are the names of further cameras; in each tick their frames come
-    before that of the first camera. ``block``: wait while the writer is behind, or drop the frame and count it in
-    ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later, ``error`` is one line.
+    before that of the first camera. ``depth``: frames between driving and writing. ``block``: wait while the writer is
+    further behind, or drop the frame and count it in ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later, ``error`` is one line.
     """
 
     def __init__(
@@ -60,9 +59,10 @@ class McapWriter(QueuedWriter[_FrameAndImage]):
         about: Mapping[str, str],
         files: Mapping[str, bytes] | None = None,
         views: Sequence[str] = (),
+        depth: int = 8,
         block: bool = True,
     ) -> None:
-        super().__init__(Path(path), _QUEUE, FLUSH, block=block)
+        super().__init__(Path(path), depth, FLUSH, block=block)
         self.planes, self.views = tuple(planes), tuple(views)
         self.frames = 0  # written
         try:
