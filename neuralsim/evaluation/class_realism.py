@@ -93,12 +93,12 @@ def realism(
     """Compare drives through the towns, rendered with past, guide and sharpening as they are shown, with real images.
 
     The result has ``compare``'s figures of the model and, for reference, of the simulator image of the same frames;
-    with ``recordings``, also of their ``neural`` images.
+    with ``recordings``, also of their ``neural`` images, and with further real sets, of each of them: ``photographs``.
 
     Args:
         model: Name of a shipped model or a folder.
         runtime: As for ``neuralsim.runtimes.create``.
-        real: Two sets of labelled images: class map and folder.
+        real: Two sets of labelled images, and any others to compare with them: class map and folder.
         frames: Frames to compare, in all towns together.
         seed: Seed of the towns' traffic.
         threads: CPU threads of the metric network; None: all.
@@ -112,7 +112,8 @@ def realism(
         RecordingError: A recording is damaged, or has no tags or generated images.
     """
     network = MetricNetwork(HERE / "features.onnx", threads)
-    sets = [_real_cells(network, classes, folder) for classes, folder in real]
+    known = [_real_cells(network, classes, folder) for classes, folder in real]
+    sets = [cells_ for _, cells_ in known[:2]]
     renderer = NeuralRenderer(model, runtime, guide=guide)
     renderer.follow(FAIR_WEATHER)
     samples: dict[str, Cells] = {name: _no_cells() for name in ("model", "simulator")}
@@ -130,11 +131,14 @@ def realism(
         samples["recordings"] = _no_cells()
         for channels, image in _recorded(recordings, frames):
             _add(samples["recordings"], cells(network, image, channels))
+    photographs = [compare(cells_, *sets) for _, cells_ in known[2:]]
+    means = [each["mean"] for each in photographs if each["mean"] is not None]
     return {
         "frames": done,
-        "real": [{"classes": classes, "images": count} for (classes, _), (count, _) in zip(real, sets, strict=True)],
+        "real": [{"classes": classes, "images": count} for (classes, _), (count, _) in zip(real, known, strict=True)],
         "guide": guide,
-        **{name: compare(_joined(each), *(each_set for _, each_set in sets)) for name, each in samples.items()},
+        **{name: compare(_joined(each), *sets) for name, each in samples.items()},
+        "photographs": {"mean": float(np.mean(means)) if means else None, "by_folder": photographs},
     }
 
 

@@ -34,10 +34,10 @@ def _folders(value: Any) -> tuple[Path, ...]:
 
 
 def _data_sets(value: Any) -> tuple[tuple[str, Path], ...]:
-    """Return two labelled sets of a comma-separated text or a list of ``CLASSES:DIR``."""
+    """Return the labelled sets of a comma-separated text or a list of ``CLASSES:DIR``: none, or two and more."""
     sets = tuple(_data(part) for part in (value.split(",") if isinstance(value, str) else value))
-    if len(sets) not in (0, 2):
-        raise ValueError("two sets are compared: CLASSES:DIR,CLASSES:DIR")
+    if len(sets) == 1:
+        raise ValueError("compared with two sets: CLASSES:DIR,CLASSES:DIR")
     return sets
 
 
@@ -91,9 +91,10 @@ class EvaluateOptions(Options):
     drives_frames: Positive = 200
     """Frames in the towns for drives."""
     classes_real: Annotated[
-        tuple[tuple[str, Path], ...], BeforeValidator(_data_sets), Arg("CLASSES:DIR,CLASSES:DIR")
+        tuple[tuple[str, Path], ...], BeforeValidator(_data_sets), Arg("CLASSES:DIR,CLASSES:DIR,...")
     ] = ()
-    """Two real labelled sets for classes, such as camvid:DIR,cityscapes:DIR, with image/ and label/ in or below."""
+    """Two real labelled sets for classes, such as camvid:DIR,cityscapes:DIR, with image/ and label/ in or below; any
+    further ones are measured as the drives are."""
     classes_frames: Positive = 72
     """Frames in the towns for classes."""
     classes_recordings: Annotated[tuple[Path, ...], BeforeValidator(_folders), Arg("DIR,...")] = ()

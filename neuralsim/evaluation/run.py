@@ -106,6 +106,8 @@ LINES = (
               ("classes", "simulator", "mean")),
     Criterion("classes, recordings", "the same of recordings' generated images",
               ("classes", "recordings", "mean")),
+    Criterion("classes, photographs", "the same of further real sets, their mean",
+              ("classes", "photographs", "mean")),
     Criterion("cost", "ms per step at 512x256 on this machine, the shortest of 40",
               ("cost", "ms"), high=15.0, aim="11 ms"),
     Criterion("upscaled", "distance to 1024x512 rendered by 16 shifted cameras, over that of half the size scaled up",

@@ -21,6 +21,7 @@ class FrameInputs:
     style: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.float32))  # f32 (CHANNELS, 3), -0.5..0.5
     fog: np.ndarray = field(default_factory=lambda: np.zeros(2))  # as from ``fog.fog_of_weather``
     remap: Remap = NO_REMAP  # that ``tensors`` were made with
+    gains: np.ndarray = field(default_factory=lambda: np.ones(3))  # as from ``camera_response.gains_at``
 
 
 @dataclass

@@ -28,7 +28,7 @@ from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
 from neuralsim.renderer.upscaling import TemporalUpscaler
-from neuralsim.renderer.weather import fog, glow, rain, sky, weather_style
+from neuralsim.renderer.weather import camera_response, fog, glow, rain, sky, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
@@ -278,7 +278,10 @@ class NeuralRenderer:
         """
         self._check_planes(frame)
         assert self._size == frame.planes["tag"].shape[::-1], _NOT_PREPARED
-        return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap)
+        is_chosen_by_name = self._weather is None
+        x, y = frame.camera.pose[:2, 3]
+        gains = np.ones(3) if is_chosen_by_name else camera_response.gains_at(x, y, frame.seed)
+        return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap, gains)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:
         """Run the network: the image as generated, of the frame's size, its colours clamped."""
@@ -322,6 +325,8 @@ class NeuralRenderer:
         if weather is not None:
             glow.add_glare(image, tag, inputs.frame.camera, now)
             glow.add_glow(image, darkness(weather))
+            camera_response.expose(image, inputs.gains, 1.0 - darkness(weather))
+            camera_response.blur_by_lens(image, 1.0 - darkness(weather))
         return image
 
     def _unedited(self, inputs: FrameInputs) -> np.ndarray:

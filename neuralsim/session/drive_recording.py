@@ -45,7 +45,9 @@ class DriveRecording:
         town = Path(options.town)
         try:
             files = {town.name: town.read_bytes()} if town.suffix.lower() == ".xodr" else {}
-            self._data = McapWriter(path / DATA, _PLANES, metadata, files, depth=_depth(first, session.fps), block=False)
+            self._data = McapWriter(
+                path / DATA, _PLANES, metadata, files, depth=_depth(first, session.fps), block=False
+            )
         except BaseException:
             self._video.close()
             raise

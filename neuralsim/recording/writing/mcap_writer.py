@@ -49,7 +49,8 @@ class McapWriter(QueuedWriter[_FrameAndImage]):
     ``planes``: of tag, instance, depth, motion, rgb, neural. ``about`` becomes the metadata record "recording",
     ``files`` (name -> content) attachments. ``views`` are the names of further cameras; in each tick their frames come
     before that of the first camera. ``depth``: frames between driving and writing. ``block``: wait while the writer is
-    further behind, or drop the frame and count it in ``dropped``. Raises :class:`RecordingError` where the file cannot be opened; later, ``error`` is one line.
+    further behind, or drop the frame and count it in ``dropped``. Raises :class:`RecordingError` where the file cannot
+    be opened; later, ``error`` is one line.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ _FROM, _FULL = 105.0, 200.0  # luminance of 255 from which a pixel glows, and fr
 _REACH = ((0.004, 0.45), (0.014, 0.30), (0.045, 0.16))  # standard deviation in image widths, and strength
 #: Reach in image widths and strength of the sun's glare.
 _GLARE = ((0.02, 0.9), (0.07, 0.35), (0.35, 0.22))
-_VEIL = 0.12  # of white by day, what is added to black
+_VEIL = 0.09  # of white by day, what is added to black
 _DISC = 0.02  # image widths around the sun in which there must be sky for it to be seen
 _FADE = 0.12  # image widths beyond the border at which 1/e of the glare is left
 _BEHIND = 0.2  # of the direction to the sun along the view

@@ -245,12 +245,13 @@ def test_the_old_name_of_label_fidelity_is_accepted_with_a_notice(
 @pytest.mark.slow
 def test_drives_are_compared_class_by_class_and_the_simulator_image_for_reference(tmp_path: Path) -> None:
     write_clip(tmp_path / "data", frames=2)
-    real = f"camvid:{tmp_path / 'data'},cityscapes:{tmp_path / 'data'}"
+    real = ",".join(f"{classes}:{tmp_path / 'data'}" for classes in ("camvid", "cityscapes", "camvid"))
     arguments = ["evaluate", "--only", "classes", "--classes-real", real, "--classes-frames", "4", "--threads", "1"]
     assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     classes = json.loads((tmp_path / "out/figures.json").read_text(encoding="utf-8"))["classes"]
     assert classes["frames"] == 4
-    assert [each["images"] for each in classes["real"]] == [2, 2]
+    assert [each["images"] for each in classes["real"]] == [2, 2, 2]
+    assert len(classes["photographs"]["by_folder"]) == 1
     assert set(classes["model"]["by_class"]) == set(classes["simulator"]["by_class"]) == set(class_realism.CLASSES)
 
 
@@ -341,7 +342,7 @@ def test_impossible_options_are_reported_in_one_line(tmp_path: Path, capsys: pyt
 
     labels, images = write_clip(tmp_path / "data", frames=2)
     assert "--data CLASSES:DIR names" in complaint(2, "--only", "label_fidelity")
-    assert "two sets are compared" in complaint(2, "--only", "classes", "--classes-real", f"camvid:{tmp_path}")
+    assert "compared with two sets" in complaint(2, "--only", "classes", "--classes-real", f"camvid:{tmp_path}")
     assert "is not CLASSES:DIR" in complaint(2, "--data", "camvid")
     assert "is not a folder" in complaint(2, "--data", f"camvid:{tmp_path / 'none'}")
     assert "unknown 'beauty'" in complaint(2, "--only", "beauty")

@@ -43,6 +43,7 @@ def test_each_tick_has_its_generated_image_and_labels_are_untouched(town: TownSe
 mounted, images = camera(world, "rgb", car, **small)
 by_itself, plain = camera(world, "rgb", car, **small, neuralsim_style="off")
 by_night, night = camera(world, "rgb", car, **small, neuralsim_style="night")
+by_day, day = camera(world, "rgb", car, **small, neuralsim_style="day")
 labelled, tags = camera(world, "semantic_segmentation", car, **small)
 seldom, rare = camera(world, "rgb", car, **small, sensor_tick=0.1)
 blueprint = library.find("sensor.camera.rgb")
@@ -53,11 +54,11 @@ elsewhere = queue.Queue(); free.listen(elsewhere.put)
 seen = []
 for k in range(6):
     frame = world.tick()
-    views = [each.get(timeout=20) for each in (images, plain, night, tags, elsewhere)]
-    assert [view.frame for view in views] == [frame] * 5
-    generated, own, dark, labels, other = (pixels(view).astype(int) for view in views)
+    views = [each.get(timeout=20) for each in (images, plain, night, day, tags, elsewhere)]
+    assert [view.frame for view in views] == [frame] * 6
+    generated, own, dark, bright, labels, other = (pixels(view).astype(int) for view in views)
     assert generated.shape == own.shape == labels.shape == (60, 90, 4) and other.shape == (64, 64, 4)
-    assert abs(generated[..., :3] - own[..., :3]).mean() > 4 and dark[..., :3].mean() < generated[..., :3].mean() - 20
+    assert abs(generated[..., :3] - own[..., :3]).mean() > 4 and dark[..., :3].mean() < bright[..., :3].mean() - 20
     assert labels[..., :2].max() == 0 and len(np.unique(labels[..., 2])) > 2 and other[..., :3].std() > 8
     # an edge between the sky and anything else is one in the generated image, too: they are of one view
     rows, columns = np.nonzero((labels[1:, :, 2] == 11) != (labels[:-1, :, 2] == 11))

@@ -12,7 +12,7 @@ from bridge.carla_client.weather import preset_values
 from neuralsim import zoo
 from neuralsim.models.classes import CHANNELS
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.weather import glow
+from neuralsim.renderer.weather import camera_response, glow
 from neuralsim.renderer.weather.fog import NO_FOG, apply_fog, fog_of_weather
 from neuralsim.renderer.weather.weather_style import style_of_weather
 from neuralsim.town.render.daylight import THICK
@@ -42,7 +42,8 @@ def test_distant_pixels_take_the_colour_of_the_air() -> None:
 
 
 def test_the_image_has_fog_and_the_state_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glow, "add_veil", lambda *_: None)  # it changes what is near as much
+    monkeypatch.setattr(glow, "add_veil", lambda *_: None)  # it changes what is near as much, as does the exposure
+    monkeypatch.setattr(camera_response, "expose", lambda *_: None)
     frame = replace(street(), weather=FOG)
     foggy, plain = (NeuralRenderer(runtime="onnxruntime", threads=1, postprocess=p) for p in (True, False))
     for renderer in (foggy, plain):

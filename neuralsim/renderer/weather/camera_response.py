@@ -1,0 +1,64 @@
+"""What a camera makes of the light: the exposure and white balance that it sets by itself, and the blur of its lens.
+
+A style has one brightness and one white point; photographs have not. From image to image, the road of CamVid varies by
+43 % in brightness, KITTI's by 27 %, Cityscapes' by 9 to 25 %, and the ratios of red and blue to green by 1 to 8 %
+(``docs/lab/2026-11-28_camera.md``). What a camera makes of a place is a smooth random function of it, a sum of waves,
+so that all cameras of a rig agree, nothing changes while a car stands, and a recording repeats it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+_SPREADS = np.array((0.2, 0.06, 0.06))  # standard deviations of the logarithm: brightness, red and blue over green
+_MOST = 1.5  # standard deviations
+_LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
+_SHOULDER = 16  # of the power of a value by which it is compressed: white stays white
+_CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
+_LENS = 0.37  # px, standard deviation of the blur of a lens
+_BLOOM, _BLOOM_SIDE = 0.4, 5  # share of its light that an overexposed pixel spreads by day, and over how many pixels
+_OVEREXPOSED = 200.0  # of 255
+
+
+def gains_at(x: float, y: float, seed: int) -> np.ndarray:
+    """Return the gains of red, green and blue, f64 (3,), of a camera at ``x``, ``y``, m, in the world of ``seed``."""
+    waves, phases = _waves(seed)
+    sums = np.sqrt(2.0 / len(_LENGTHS)) * np.cos(waves @ (x, y) + phases).sum(axis=1)
+    brightness, red, blue = _SPREADS * np.clip(sums, -_MOST, _MOST)
+    return np.asarray(np.exp(brightness + np.array((red, 0.0, blue))))
+
+
+def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
+    """Multiply an image u8 (H, W, 3), RGB, by ``gains``, in place, and darken what is not bright.
+
+    Black stays black, and white white. ``daylight``: from 0, by night, when a camera has reached its longest exposure
+    and nothing changes, to 1, by day.
+    """
+    if daylight <= 0.0:
+        return
+    gains, value = gains**daylight, np.linspace(0.0, 1.0, 256)[:, None]
+    exposed = np.minimum(value * gains / (1.0 + (gains - 1.0) * value**_SHOULDER), 1.0)
+    cv2.LUT(image, np.rint(255.0 * exposed**_CONTRAST**daylight).astype(np.uint8)[None], image)
+
+
+def blur_by_lens(image: np.ndarray, daylight: float) -> None:
+    """Spread the light of an image u8 (H, W, 3), RGB, in place: all of it a little, and further what is overexposed.
+
+    ``daylight``: as for ``expose``. By night only lamps are overexposed, whose glow is drawn.
+    """
+    if daylight > 0.0:
+        beyond = cv2.blur(cv2.subtract(image, np.full(4, _OVEREXPOSED)), (_BLOOM_SIDE, _BLOOM_SIDE))
+        share = daylight * _BLOOM / (255.0 - _OVEREXPOSED)
+        cv2.add(image, cv2.multiply(cv2.bitwise_not(image), beyond, scale=share), image)
+    cv2.GaussianBlur(image, (3, 3), _LENS, image)
+
+
+@lru_cache(maxsize=4)
+def _waves(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the waves, f64 (3, n, 2), radians per metre, and their phases, f64 (3, n)."""
+    rng = np.random.default_rng(seed)
+    angle, phase = rng.uniform(0.0, 2.0 * np.pi, (2, 3, len(_LENGTHS)))
+    return 2.0 * np.pi / _LENGTHS[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1), phase

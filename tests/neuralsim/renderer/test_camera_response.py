@@ -1,0 +1,76 @@
+"""Exposure, white balance and lens blur of the rendered camera."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.renderer.weather.camera_response import blur_by_lens, expose, gains_at
+from neuralsim.town.town_drive import TownDrive
+
+
+def test_places_differ_as_much_as_photographs_and_change_slowly() -> None:
+    places = np.random.default_rng(0).uniform(-2000.0, 2000.0, (3000, 2))
+    gains = np.log([gains_at(*place, 7) for place in places])
+    brightness, red, blue = gains[:, 1], gains[:, 0] - gains[:, 1], gains[:, 2] - gains[:, 1]
+    assert 0.09 < brightness.std() < 0.43
+    assert 0.04 < red.std() < 0.08
+    assert 0.04 < blue.std() < 0.08
+    assert abs(np.corrcoef(red, blue)[0, 1]) < 0.3
+    beside = np.log([gains_at(x + 2.0, y, 7) for x, y in places])
+    assert np.abs(beside - gains).max() < 0.02, "cameras of a rig, 2 m apart"
+
+
+def test_gains_are_those_of_place_and_seed() -> None:
+    assert np.array_equal(gains_at(10.0, -20.0, 3), gains_at(10.0, -20.0, 3))
+    assert not np.allclose(gains_at(10.0, -20.0, 3), gains_at(10.0, -20.0, 4))
+
+
+def test_exposing_keeps_black_white_and_order_and_does_nothing_by_night() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
+    for brightness in (0.7, 1.0, 1.4):
+        image, gains = ramp.copy(), brightness * np.array((1.2, 1.0, 0.8))
+        expose(image, gains, 1.0)
+        assert (image[0, 0] == 0).all()
+        assert (image[0, -1] == 255).all()
+        assert (np.diff(image[0].astype(int), axis=0) >= 0).all()
+        assert image[0, 100, 0] > image[0, 100, 1] > image[0, 100, 2]
+        assert image[0, 100, 1] < 100.0 * brightness, "darker than linearly"
+        image = ramp.copy()
+        expose(image, gains, 0.0)
+        assert (image == ramp).all()
+
+
+def test_overexposed_light_spreads_further_by_day_only() -> None:
+    by_day, by_night = (np.full((9, 9, 3), 60, np.uint8) for _ in range(2))
+    by_day[:, :4] = by_night[:, :4] = 255
+    blur_by_lens(by_day, 1.0)
+    blur_by_lens(by_night, 0.0)
+    assert by_day[4, 5, 0] > 70
+    assert by_night[4, 5, 0] == 60
+    assert 60 < by_night[4, 4, 0] < 80, "a lens is never as sharp as its pixels"
+    assert (by_day[:, 8] == 60).all()
+
+
+@pytest.mark.parametrize(("chosen_by", "least", "most"), [("weather", 0.6, 0.9), ("name", 0.97, 1.03)])
+def test_a_style_that_was_chosen_stays_as_it_is(chosen_by: str, least: float, most: float) -> None:
+    drive = TownDrive(64, 32, town="hamlet")
+    drive.ride()
+    frame = drive.next_frame("rgb")
+    gains = {x: gains_at(x, 0.0, frame.seed)[1] for x in np.arange(0.0, 4000.0, 20.0)}
+    neutral, dark = min(gains, key=lambda x: abs(gains[x] - 1.0)), min(gains, key=lambda x: gains[x])
+    means = []
+    for x in (neutral, dark):
+        pose = frame.camera.pose.copy()
+        pose[:2, 3] = x, 0.0
+        renderer = NeuralRenderer("street-rt", size=(64, 32))
+        if chosen_by == "weather":
+            renderer.follow(frame.weather)
+        else:
+            renderer.set_style("day")
+        camera = dataclasses.replace(frame.camera, pose=pose)
+        means.append(renderer.render(dataclasses.replace(frame, camera=camera)).mean())
+    assert least < means[1] / means[0] < most
