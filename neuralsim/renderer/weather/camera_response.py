@@ -13,8 +13,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-_SPREADS = np.array((0.2, 0.06, 0.06))  # standard deviations of the logarithm: brightness, red and blue over green
-_MOST = 1.5  # standard deviations
+#: Standard deviations of logarithms: of the brightness, of red over blue by half, and of both over green.
+_SPREADS = np.array((0.2, 0.06, 0.04))
+#: Least and most of each. An overexposed sky is not blue any more, and of all casts photographs hardly have magenta.
+_LIMITS = np.array(((-0.3, 0.15), (-0.09, 0.09), (-0.04, 0.04)))
+_GREEN = 0.04  # of the logarithm, mean of the green cast
 _LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
 _SHOULDER = 16  # of the power of a value by which it is compressed: white stays white
 _CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
@@ -27,8 +30,9 @@ def gains_at(x: float, y: float, seed: int) -> np.ndarray:
     """Return the gains of red, green and blue, f64 (3,), of a camera at ``x``, ``y``, m, in the world of ``seed``."""
     waves, phases = _waves(seed)
     sums = np.sqrt(2.0 / len(_LENGTHS)) * np.cos(waves @ (x, y) + phases).sum(axis=1)
-    brightness, red, blue = _SPREADS * np.clip(sums, -_MOST, _MOST)
-    return np.asarray(np.exp(brightness + np.array((red, 0.0, blue))))
+    brightness, warmth, magenta = np.clip(_SPREADS * sums, *_LIMITS.T)
+    magenta -= _GREEN
+    return np.asarray(np.exp(brightness + np.array((magenta + warmth, 0.0, magenta - warmth))))
 
 
 def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:

@@ -19,7 +19,7 @@ def test_places_differ_as_much_as_photographs_and_change_slowly() -> None:
     assert 0.09 < brightness.std() < 0.43
     assert 0.04 < red.std() < 0.08
     assert 0.04 < blue.std() < 0.08
-    assert abs(np.corrcoef(red, blue)[0, 1]) < 0.3
+    assert (red + blue).max() < 0.01, "no magenta"
     beside = np.log([gains_at(x + 2.0, y, 7) for x, y in places])
     assert np.abs(beside - gains).max() < 0.02, "cameras of a rig, 2 m apart"
 
