@@ -57,8 +57,9 @@ class NeuralRenderer:
             several frames at full resolution (``upscaling.py``). With as many as a frame has, outlines are anti-aliased
             by the jitter of the frames. None: each frame is generated whole, with the graph's own state.
         postprocess: Clamp the colours of each image (``colour_clamp.py``), sharpen it as the card says
-            (``sharpening.py``), add fog (``fog.py``) and anti-alias its edges (``antialiasing.py``), none of which
-            reaches the graph's state. False: images are what the graph generated.
+            (``sharpening.py``), add fog (``fog.py``), anti-alias its edges (``antialiasing.py``) and expose it as a
+            camera does (``camera_response.py``), none of which reaches the graph's state. False: images are what the
+            graph generated.
 
     Raises:
         ModelError: One line.
@@ -291,7 +292,7 @@ class NeuralRenderer:
         return GeneratedImage(self._generate(self._without_outlines(inputs), inputs.style, height, width), inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
-        """Sharpen an image, draw sky, fog, rain and lamps, and anti-alias its edges, in place: u8 (H, W, 3) RGB.
+        """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place: u8 (H, W, 3).
 
         Safe on another thread while further frames are generated. ``antialias`` False leaves the edges.
         """
