@@ -85,12 +85,10 @@ class StaticTown:
         first = max(used, default=0) + 1
         signs = []
         for number, sign in enumerate(scenery.signs, first):
-            prop, lane = scenery.props[sign.prop], self.network.lanes[sign.lane]
-            kind = SIGNS[prop.kind]
-            if kind == "speed_limit":
-                kind += f".{round(3.6 * lane.speed)}"
+            prop = scenery.props[sign.prop]
             position, yaw = np.array([prop.x, prop.y, prop.z]), prop.yaw - 180.0
-            signs.append(Sign(str(number), kind, position, yaw, (sign.lane,), sign.before_end, in_map=False))
+            kind, lanes = SIGNS[prop.kind], (sign.lane,)
+            signs.append(Sign(str(number), kind, position, yaw, lanes, sign.before_end, in_map=False))
         return signs
 
     @cached_property

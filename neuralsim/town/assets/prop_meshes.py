@@ -7,7 +7,9 @@ The meshes contain their levels of detail, so they can be merged into the static
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from bridge.tags import Tag
@@ -109,46 +111,128 @@ def lantern(height: float = 4.0) -> Mesh:
     return merge([post, lamp])
 
 
-_SIGNS: dict[str, tuple[int, float, RGB, RGB]] = {
-    "limit": (20, 0.3, (196, 26, 30), (240, 240, 236)), "stop": (8, 0.36, (190, 22, 28), (190, 22, 28)),
-    "yield": (3, 0.42, (196, 26, 30), (240, 240, 236)), "warning": (3, 0.42, (196, 26, 30), (240, 240, 236)),
-    "parking": (4, 0.42, (24, 78, 168), (240, 240, 240)), "priority": (4, 0.36, (240, 240, 236), (238, 190, 30)),
-    "crossing": (4, 0.42, (24, 78, 168), (240, 240, 240)),
-}  # fmt: skip
+#: km/h: the speed limits that there are signs for.
+LIMITS = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130)
+_RED, _BLUE, _WHITE, _BLACK = (196, 26, 30), (24, 78, 168), (240, 240, 236), (24, 24, 26)
 
 
-def sign(kind: str = "limit", height: float = 2.5) -> Mesh:
-    """Return a sign on a post, facing +x.
+def nearest_limit(speed: float) -> int:
+    """Return the speed limit, km/h, of the sign that comes nearest to ``speed``, 50 where that is not positive."""
+    return min(LIMITS, key=lambda limit: abs(limit - speed)) if speed > 0.0 else 50
 
-    Kinds are limit, stop, yield, warning, parking, priority and crossing. Raises KeyError for others.
+
+class _Sign(NamedTuple):
+    """A sign's plate: its corners and where they begin, radius (m), the colours of rim and field, the field's share of
+    the radius, and what is written on it: colour, height in shares of the radius, text."""
+
+    corners: int
+    start: float
+    radius: float
+    rim: RGB
+    field: RGB
+    share: float
+    ink: RGB = _WHITE
+    high: float = 1.0
+    text: str = ""
+
+
+_SIGNS = {
+    "stop": _Sign(8, np.pi / 8, 0.36, _WHITE, (190, 22, 28), 0.92, _WHITE, 0.42, "STOP"),
+    "yield": _Sign(3, -np.pi / 2, 0.42, _RED, _WHITE, 0.7),
+    "warning": _Sign(3, np.pi / 2, 0.42, _RED, _WHITE, 0.74, _BLACK, 0.62, "!"),
+    "parking": _Sign(4, np.pi / 4, 0.42, _WHITE, _BLUE, 0.94, _WHITE, 0.95, "P"),
+    "priority": _Sign(4, 0.0, 0.36, _WHITE, (238, 190, 30), 0.72),
+    "crossing": _Sign(4, np.pi / 4, 0.42, _WHITE, _BLUE, 0.94),
+} | {f"limit {limit}": _Sign(20, 0.0, 0.3, _RED, _WHITE, 0.8, _BLACK, 0.72, str(limit)) for limit in LIMITS}
+SIGN_KINDS = tuple(_SIGNS)
+_FRONT = 0.05  # m, x of a sign's back
+
+
+def sign(kind: str = "limit 50", height: float = 2.5) -> Mesh:
+    """Return a sign on a post, facing +x, as in Germany's catalogue (StVO).
+
+    Raises KeyError for a kind that is not among ``SIGN_KINDS``.
     """
-    corners, radius, rim, field = _SIGNS[kind]
-    start = {
-        "yield": -np.pi / 2,
-        "warning": np.pi / 2,
-        "stop": np.pi / 8,
-        "parking": np.pi / 4,
-        "crossing": np.pi / 4,
-    }.get(kind, 0.0)
-    angle = start + 2.0 * np.pi * np.arange(corners) / corners
-    plate = np.column_stack([np.cos(angle), np.sin(angle)])
+    look = _SIGNS[kind]
+    angle = look.start + 2.0 * np.pi * np.arange(look.corners) / look.corners
+    plate = look.radius * np.column_stack([np.cos(angle), np.sin(angle)])
     # rotate the upright prism, z to x
-    turn = np.array([[0, 0, 1, 0.05], [1, 0, 0, 0], [0, 1, 0, height - radius], [0, 0, 0, 1.0]])
+    middle = height - look.radius
+    turn = np.array([[0, 0, 1, _FRONT], [1, 0, 0, 0], [0, 1, 0, middle], [0, 0, 0, 1.0]])
     board = [
-        prism(plate * radius, 0.0, 0.025, Tag.TRAFFIC_SIGN, rim),
-        prism(plate * radius * 0.74, 0.02, 0.03, Tag.TRAFFIC_SIGN, field),
+        prism(plate, 0.0, 0.025, Tag.TRAFFIC_SIGN, look.rim),
+        prism(plate * look.share, 0.02, 0.03, Tag.TRAFFIC_SIGN, look.field),
+        flat(plate, -0.004, Tag.TRAFFIC_SIGN, STEEL),
     ]
-    back = flat(plate * radius, -0.004, Tag.TRAFFIC_SIGN, STEEL)
-    return merge(
-        [cylinder(0.035, 0, height + 0.05, Tag.POLE, STEEL, 6), *[m.transformed(turn) for m in (*board, back)]]
-    )
+    parts = [cylinder(0.035, 0, height + 0.05, Tag.POLE, STEEL, 6), *[each.transformed(turn) for each in board]]
+    ahead = _FRONT + 0.036
+    if look.text:
+        parts.append(_lettering(look.text, look.radius * look.high, (ahead, 0.0, middle), look.ink))
+    if kind == "crossing":
+        triangle = [(ahead, y * look.radius, middle + z * look.radius) for y, z in ((-0.52, -0.45), (0.52, -0.45))]
+        top = ahead, 0.0, middle + 0.5 * look.radius
+        parts.append(quad([*triangle, top, top], Tag.TRAFFIC_SIGN, _WHITE))
+        parts.append(_ink(_walker(), 0.62 * look.radius, (ahead + 0.006, 0.0, middle - 0.1 * look.radius), _BLACK))
+    return merge(parts)
 
 
 def direction_sign(width: float = 2.2, tall: float = 1.1, height: float = 3.4) -> Mesh:
     """Return a direction sign on two posts, facing +x."""
-    board = box((0.06, width, tall), (0.06, 0, height - tall / 2), Tag.TRAFFIC_SIGN, (28, 84, 170))
-    posts = [cylinder(0.05, 0, height, Tag.POLE, STEEL, 6).moved(0, s * width * 0.32) for s in (-1, 1)]
-    return merge([board, *posts])
+    middle = height - tall / 2
+    parts = [
+        box((0.06, width, tall), (0.0, 0, middle), Tag.TRAFFIC_SIGN, _WHITE),
+        box((0.06, width - 0.08, tall - 0.08), (0.01, 0, middle), Tag.TRAFFIC_SIGN, (28, 84, 170)),
+    ]
+    for name, z in (("Zentrum", 0.22), ("Bahnhof", -0.22)):
+        parts.append(_lettering(name, 0.27, (0.046, -0.18, middle + z), _WHITE))
+    arrow = np.zeros((24, 24), np.uint8)
+    cv2.fillPoly(arrow, [np.array([(12, 1), (20, 11), (14, 9), (14, 23), (10, 23), (10, 9), (4, 11)])], 1)
+    parts.append(_ink(arrow > 0, 0.6, (0.046, 0.36 * width, middle), _WHITE))
+    posts = [cylinder(0.05, 0, height, Tag.POLE, STEEL, 6).moved(-0.09, s * width * 0.32) for s in (-1, 1)]
+    return merge([*parts, *posts])
+
+
+def _lettering(text: str, high: float, centre: tuple[float, float, float], colour: RGB) -> Mesh:
+    """Return ``text`` as flat letters, ``high`` metres high, around ``centre``, facing +x; only near by."""
+    font, scale, fine = cv2.FONT_HERSHEY_DUPLEX, 5.0, 6  # drawn large, then reduced by `fine`
+    bold = 15
+    (width, height), below = cv2.getTextSize(text, font, scale, bold)
+    canvas: np.ndarray = np.zeros((height + below + 2 * bold, width + 2 * bold), np.uint8)
+    cv2.putText(canvas, text, (bold, height + bold), font, scale, 255, bold)
+    rows, columns = (np.flatnonzero(canvas.any(axis=axis)) for axis in (1, 0))
+    canvas = canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    size = max(canvas.shape[1] // fine, 1), max(canvas.shape[0] // fine, 1)
+    return _ink(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) > 127, high, centre, colour)
+
+
+def _walker() -> np.ndarray:
+    """Return a pedestrian who walks to the left, bool (32, 22)."""
+    figure = np.zeros((32, 22), np.uint8)
+    cv2.circle(figure, (11, 3), 2, 1, -1)
+    for limb in ([(12, 7), (11, 18)], [(11, 18), (7, 24), (4, 31)], [(11, 18), (15, 24), (18, 31)],
+                 [(12, 8), (6, 15)], [(12, 8), (17, 14)]):  # fmt: skip
+        cv2.polylines(figure, [np.array(limb)], False, 1, 3)
+    return figure > 0
+
+
+def _ink(bitmap: np.ndarray, high: float, centre: tuple[float, float, float], colour: RGB) -> Mesh:
+    """Return what is set in ``bitmap``, bool (H, W), as rectangles ``high`` metres high in all, around ``centre``,
+    facing +x; only near by."""
+    cell = high / len(bitmap)
+    x, middle, top = centre[0], centre[1] + cell * bitmap.shape[1] / 2, centre[2] + high / 2
+    rectangles: list[tuple[int, int, int, int]] = []  # first column, end, first row, end
+    above: dict[tuple[int, int], int] = {}  # the rectangles that reach the row above, by their columns
+    for row, line in enumerate(np.pad(bitmap.astype(np.int8), ((0, 0), (1, 1)))):
+        edges = np.flatnonzero(np.diff(line)).reshape(-1, 2)
+        first = {(int(a), int(b)): above.get((int(a), int(b)), row) for a, b in edges}
+        rectangles += [(*run, begun, row) for run, begun in above.items() if run not in first]
+        above = first
+    rectangles += [(*run, begun, len(bitmap)) for run, begun in above.items()]
+    quads = []
+    for left, right, begun, end in rectangles:
+        (a, b), (c, d) = (middle - left * cell, middle - right * cell), (top - begun * cell, top - end * cell)
+        quads.append(quad([(x, a, d), (x, b, d), (x, b, c), (x, a, c)], Tag.TRAFFIC_SIGN, colour))
+    return merge(quads).with_level(NEAR)
 
 
 def bollard() -> Mesh:
@@ -238,6 +322,7 @@ def bus_stop() -> Mesh:
         [
             cylinder(0.035, 0, 2.7, Tag.POLE, STEEL, 6),
             box((0.03, 0.42, 0.5), (0.05, 0, 2.4), Tag.TRAFFIC_SIGN, (226, 190, 40)),
+            _lettering("H", 0.28, (0.071, 0.0, 2.4), (16, 96, 56)),
         ]
     )
     return merge([*parts, pole.moved(0.5, 2.5)])

@@ -120,7 +120,7 @@ def _props() -> dict[str, Mesh]:
         "hedge low": plant_meshes.hedge(2.05, 0.9, 0.6, 3),
         "hedge high": plant_meshes.hedge(2.05, 1.9, 0.9, 5),
     }
-    for kind in ("limit", "stop", "yield", "warning", "parking", "priority", "crossing"):
+    for kind in p.SIGN_KINDS:
         props[f"sign {kind}"] = p.sign(kind)
     for kind in plant_meshes.TREES:
         for seed in range(TREE_SEEDS):

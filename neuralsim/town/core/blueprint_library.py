@@ -100,7 +100,7 @@ PROPS = {
     "static.prop.busstop": "stop",
     "static.prop.busstoplb": "stop",
     "static.prop.streetsign": "sign warning",
-    "static.prop.streetsign01": "sign limit",
+    "static.prop.streetsign01": "sign limit 50",
     "static.prop.streetsign04": "sign priority",
     "static.prop.trafficwarning": "sign warning",
     "static.prop.fencecrossing": "fence",

@@ -18,7 +18,7 @@ from bridge.tags import Tag
 from neuralsim.town.assets.houses import ROOFS, STONE, WALLS
 from neuralsim.town.assets.meshes import triangulate
 from neuralsim.town.assets.plant_meshes import TREES
-from neuralsim.town.assets.prop_meshes import STEEL
+from neuralsim.town.assets.prop_meshes import STEEL, nearest_limit
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.ground.blocks import KERB
 from neuralsim.town.opendrive.reference import ReferenceLine, RoadPoint, number
@@ -125,15 +125,16 @@ def read(root: ET.Element) -> tuple[list[Fixture], list[FixedSign]]:
 def sign_kind(element: ET.Element) -> str:
     """Return the kind of a sign by its number, which is that of the German catalogue (StVO), as in CARLA."""
     kind = element.get("type", "")
-    exact = {"205": "yield", "206": "stop", "274": "limit", "314": "parking", "350": "crossing", "301": "priority",
+    limit = f"limit {nearest_limit(number(element, 'value') or number(element, 'subtype'))}"
+    exact = {"205": "yield", "206": "stop", "274": limit, "314": "parking", "350": "crossing", "301": "priority",
              "306": "priority"}  # fmt: skip
     if kind in exact:
         return exact[kind]
     name = element.get("name", "").lower()
     for word in ("yield", "stop", "limit", "parking", "crossing", "priority", "warning"):
         if word in name:
-            return word
-    return "warning" if len(kind) == 3 and kind.startswith("1") else "limit"
+            return limit if word == "limit" else word
+    return "warning" if len(kind) == 3 and kind.startswith("1") else limit
 
 
 def _fixtures(line: ReferenceLine, element: ET.Element, kind: str) -> Iterator[Fixture]:

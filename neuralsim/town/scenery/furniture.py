@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import RGB
+from neuralsim.town.assets.prop_meshes import LIMITS, nearest_limit
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.blueprint_library import BASE_TYPES, STREET_COLOURS, TYPE_SHARES
 from neuralsim.town.core.polylines import arc_lengths, interpolate
@@ -173,7 +174,8 @@ def _place_small_item(site: Site, ring: Ring, line: Frontage, back: Frontage, k:
             _place_at(site, line, k + 2 * m, "railing", turn=90.0, post=0.2)
     elif kind in ("parking", "limit"):
         # seen along the ring the road is on the left and traffic comes towards the viewer: signs face that traffic
-        _place_at(site, line, k, f"sign {kind}", turn=90.0, post=0.06)
+        name = kind if kind == "parking" else f"limit {_limit_near(site, line.points[k % len(line.points)])}"
+        _place_at(site, line, k, f"sign {name}", turn=90.0, post=0.06)
     elif kind == "shelter":
         if ring.pavement > 2.7:
             _place_at(site, back, j, "stop", turn=0.0)
@@ -207,8 +209,15 @@ def _place_at(
         site.add_post(x, y, post)
 
 
+def _limit_near(site: Site, place: np.ndarray) -> int:
+    """Return the speed limit, km/h, of the lane nearest to ``place`` (x, y, ...), as there are signs for it."""
+    lanes = site.network.lanes
+    nearest = min(lanes, key=lambda lane: float(np.abs(lane.centre[:, :2] - place[:2]).sum(axis=1).min()))
+    return nearest_limit(3.6 * nearest.speed)
+
+
 #: Props of the signs that clients know as actors, and CARLA's kind of each.
-SIGNS = {"sign yield": "yield", "sign stop": "stop", "sign limit": "speed_limit"}
+SIGNS = {"sign yield": "yield", "sign stop": "stop"} | {f"sign limit {n}": f"speed_limit.{n}" for n in LIMITS}
 
 
 def _place_signs(site: Site) -> None:
@@ -224,7 +233,7 @@ def _place_signs(site: Site) -> None:
         if rng.random() < 0.6:
             _place_sign(site, lane, 1.5, f"sign {rng.choice(['yield', 'yield', 'stop', 'priority'])}")
         if rng.random() < 0.25 and lane.length > 60.0:
-            _place_sign(site, lane, lane.length - 14.0, "sign limit")
+            _place_sign(site, lane, lane.length - 14.0, f"sign limit {nearest_limit(3.6 * lane.speed)}")
     for k in sorted(guarded):
         if rng.random() < 0.3 and network.lanes[k].length > 70.0:
             _place_sign(site, network.lanes[k], 38.0, "direction", beyond=1.6)

@@ -237,7 +237,7 @@ def test_rows_outlines_and_signs_of_a_file(tmp_path: Path) -> None:
     trees = np.array([(p.x, p.y) for p in world.props if p.kind.split(" ")[0] in plant_meshes.TREES])
     for s in (120.0, 130.0, 140.0, 150.0, 160.0):
         assert np.hypot(*(trees - at(s, 9.0)).T).min() < 0.1
-    for kind, s, t, yaw in (("stop", 110.0, -5.0, 180.0), ("limit", 111.0, 5.0, 0.0)):
+    for kind, s, t, yaw in (("stop", 110.0, -5.0, 180.0), ("limit 50", 111.0, 5.0, 0.0)):
         sign = next(p for p in world.props if p.kind == f"sign {kind}" and np.hypot(*(at(s, t) - (p.x, p.y))) < 0.1)
         assert abs((sign.yaw - (yaw - np.degrees(0.5)) + 180.0) % 360.0 - 180.0) < 1e-6, (
             "it faces the traffic it is for"
