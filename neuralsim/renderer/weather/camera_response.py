@@ -19,7 +19,9 @@ _SPREADS = np.array((0.2, 0.06, 0.04))
 _LIMITS = np.array(((-0.3, 0.15), (-0.09, 0.09), (-0.04, 0.04)))
 _GREEN = 0.04  # of the logarithm, mean of the green cast
 _LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
-_SHOULDER = 16  # of the power of a value by which it is compressed: white stays white
+#: Powers of a value by which brightness and colour are compressed: white stays white, and what is nearly white, such as
+#: a hazy sky, has little of the cast, as an overexposed sensor has none.
+_SHOULDER, _COLOUR_SHOULDER = 16, 4
 _CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
 _LENS = 0.37  # px, standard deviation of the blur of a lens
 _BLOOM, _BLOOM_SIDE = 0.4, 5  # share of its light that an overexposed pixel spreads by day, and over how many pixels
@@ -31,6 +33,9 @@ def gains_at(x: float, y: float, seed: int) -> np.ndarray:
     waves, phases = _waves(seed)
     sums = np.sqrt(2.0 / len(_LENGTHS)) * np.cos(waves @ (x, y) + phases).sum(axis=1)
     brightness, warmth, magenta = np.clip(_SPREADS * sums, *_LIMITS.T)
+    if brightness > 0.0:  # what is bright is not sandy as well
+        beyond = max(np.hypot(*(np.array((brightness, warmth)) / _LIMITS[:2, 1])), 1.0)
+        brightness, warmth = brightness / beyond, warmth / beyond
     magenta -= _GREEN
     return np.asarray(np.exp(brightness + np.array((magenta + warmth, 0.0, magenta - warmth))))
 
@@ -43,9 +48,16 @@ def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
     """
     if daylight <= 0.0:
         return
-    gains, value = gains**daylight, np.linspace(0.0, 1.0, 256)[:, None]
-    exposed = np.minimum(value * gains / (1.0 + (gains - 1.0) * value**_SHOULDER), 1.0)
+    gains = gains**daylight
+    brightness = np.prod(gains, keepdims=True) ** (1.0 / 3.0)
+    exposed = _amplified(np.linspace(0.0, 1.0, 256)[:, None], brightness, _SHOULDER)
+    exposed = _amplified(exposed, gains / brightness, _COLOUR_SHOULDER)
     cv2.LUT(image, np.rint(255.0 * exposed**_CONTRAST**daylight).astype(np.uint8)[None], image)
+
+
+def _amplified(value: np.ndarray, gain: np.ndarray, shoulder: int) -> np.ndarray:
+    """Return ``value``, 0..1, times ``gain``, compressed so that 1 stays 1."""
+    return np.minimum(value * gain / (1.0 + (gain - 1.0) * value**shoulder), 1.0)
 
 
 def blur_by_lens(image: np.ndarray, daylight: float) -> None:

@@ -20,6 +20,8 @@ def test_places_differ_as_much_as_photographs_and_change_slowly() -> None:
     assert 0.04 < red.std() < 0.08
     assert 0.04 < blue.std() < 0.08
     assert (red + blue).max() < 0.01, "no magenta"
+    bright = brightness > 0.05
+    assert 0.03 < (red - blue)[bright].std() < (red - blue)[~bright].std(), "what is bright is not sandy as well"
     beside = np.log([gains_at(x + 2.0, y, 7) for x, y in places])
     assert np.abs(beside - gains).max() < 0.02, "cameras of a rig, 2 m apart"
 
@@ -42,6 +44,14 @@ def test_exposing_keeps_black_white_and_order_and_does_nothing_by_night() -> Non
         image = ramp.copy()
         expose(image, gains, 0.0)
         assert (image == ramp).all()
+
+
+def test_a_sky_that_is_nearly_white_has_little_of_the_cast() -> None:
+    image, gains = np.full((1, 2, 3), 128, np.uint8), np.array((1.1, 1.0, 0.9))
+    image[0, 1] = 245
+    expose(image, gains, 1.0)
+    (red, _, blue), (sky_red, _, sky_blue) = image[0].astype(float)
+    assert np.log(sky_red / sky_blue) < 0.4 * np.log(red / blue)
 
 
 def test_overexposed_light_spreads_further_by_day_only() -> None:
