@@ -203,12 +203,22 @@ def _mirrored(at: int, away: int, is_border: bool, most: int) -> np.int32:
     return np.int32(min(max(to if to < most else 2 * most - to, 0), most))
 
 
+@njit(inline="always")
+def _is_nearer(x: int, y: int, than_x: int, than_y: int, depth: np.ndarray) -> bool:
+    """Return whether a source position is that of a nearer surface than another one, in 1 / 65536 px."""
+    bottom, right = depth.shape[0] - 1, depth.shape[1] - 1
+    a, b = min(max(y >> 16, 0), bottom), min(max(x >> 16, 0), right)
+    c, d = min(max(than_y >> 16, 0), bottom), min(max(than_x >> 16, 0), right)
+    return depth[a, b] * NEARER < depth[c, d]  # type: ignore[no-any-return]
+
+
 @njit(**JIT)
 def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys: np.ndarray, focal: float) -> None:
     """Give the pixels of row ``i`` at which none has arrived the source positions of the background beside them, or
     above or below if that is nearer.
 
-    The background is mirrored: repeating one pixel would give stripes. Arguments are those of ``_scatter``.
+    The background is mirrored: repeating one pixel would give stripes. But what is nearer than it, another object, is
+    not repeated in a gap of the sky. Arguments are those of ``_scatter``.
     """
     height, width = depth.shape
     one = 1 << 16
@@ -235,11 +245,14 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
             below = _near_at(bottom, k, arrived, depth, xs, ys, focal)
             if above > 0.0 and below > 0.0 and bottom - top - 1 < j - start:
                 row = top if above <= below else bottom
-                xs[i, k], ys[i, k] = xs[row, k], _mirrored(ys[row, k], (i - row) * one, False, most_y)
+                x, y = xs[row, k], ys[row, k]
+                to = _mirrored(y, (i - row) * one, False, most_y)
+                xs[i, k], ys[i, k] = x, y if _is_nearer(x, to, x, y, depth) else to
             elif left > 0.0 or right > 0.0:
                 is_border = left <= 0.0 or right <= 0.0
-                xs[i, k] = _mirrored(xs[i, source], (k - source) * one, is_border, most_x)
-                ys[i, k] = ys[i, source]
+                x, y = xs[i, source], ys[i, source]
+                to = _mirrored(x, (k - source) * one, is_border, most_x)
+                xs[i, k], ys[i, k] = x if _is_nearer(to, y, x, y, depth) else to, y
             else:
                 xs[i, k], ys[i, k] = np.int32(k * one), np.int32(i * one)
     for k in range(np.uint64(width)):

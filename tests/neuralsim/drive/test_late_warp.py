@@ -269,3 +269,27 @@ def test_a_near_pole_is_not_torn(metres: float):
         assert np.abs(first - (left - moved)).max() <= 1.5
         assert np.abs(last - first + 1 - wide).max() <= 2
         assert (dark[rows].sum(1) == last - first + 1).all()  # nothing of it is elsewhere, and it has no holes
+
+
+def test_another_object_is_not_repeated_in_the_gap_beside_a_near_one():
+    """What comes into view beside a near wall is mirrored sky, not the tree that stands in it."""
+    height, width = 96, 192
+    planes = {"depth": np.full((height, width), 1000.0, np.float32), "instance": np.zeros((height, width), np.uint16)}
+    planes["depth"][:, 117:123] = 40.0  # the tree
+    planes["depth"][:, 40:112] = 3.0  # the wall
+    frames = [Frame(n, n, n * STEP, Camera(width, height, FOV, np.eye(4)), planes) for n in range(2)]
+    frames[1].camera.pose = np.eye(4)
+    frames[1].camera.pose[1, 3] = 0.4  # to the right: the wall moves to the left
+    image = np.full((height, width, 4), 200, np.uint8)
+    image[planes["depth"] < 100.0] = 120
+    image[planes["depth"] < 10.0] = 0
+    warp = LateWarp()
+    warp.set_frame(frames[0])
+    warp.set_next_frame(frames[1])
+    out = np.zeros((height, width), np.uint32)
+    assert warp.warp_into(image.view(np.uint32)[..., 0], STEP, out)
+    row = out.view(np.uint8).reshape(height, width, 4)[4:92, :, 0]
+    assert 0.4 * frames[0].camera.focal / 3.0 > 15, "the gap reaches beyond the tree"
+    grey = (row > 100) & (row < 140)
+    assert (grey.sum(axis=1) <= 7).all(), "one tree"
+    assert not grey[:, :112].any()
