@@ -115,7 +115,8 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         c2 = c2 + (216.0 * rim - c2) * front
         if lit & LOW_BEAM:
             h0, h1, h2 = 250.0 * front, 245.0 * front, 225.0 * front
-        if (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0):
+        is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
+        if is_blinking and abs(y) > 0.75 * body[HALF_WIDTH]:  # its outer half
             h0, h1, h2 = 255.0 * front, 150.0 * front, 20.0 * front
     return c0, c1, c2, h0, h1, h2
 
