@@ -151,6 +151,7 @@ def main() -> int:
         for frames in views(town, options.frames // len(options.towns)):
             renderer.reset()
             for frame in frames:
+                renderer.follow(frame.weather)
                 rendered = renderer.render(frame)
             planes = frame.planes
             people = people_of(planes["instance"], planes["tag"] == Tag.PEDESTRIAN)

@@ -41,6 +41,7 @@ def perceive(model: str, runtime: str, frames: int, seeds: Sequence[int]) -> dic
                 town.ride()
                 renderer.reset()
             frame = town.next_frame(colour="rgb")
+            renderer.follow(frame.weather)
             rendered = renderer.render(frame)
             if index % _EVERY != _EVERY - 1:
                 continue
