@@ -66,6 +66,7 @@ def perception() -> np.ndarray:
     town.ride()
     for _ in range(60):
         frame = town.next_frame(colour="rgb")
+        renderer.follow(frame.weather)
         generated = renderer.render(frame)
     to_camvid, segmenter = camvid_of_tag(), MetricNetwork(HERE / "segmenter.onnx")
     colours = np.array([COLOURS[int(np.flatnonzero(to_camvid == k)[0])] for k in range(len(CAMVID_CLASSES) + 1)])

@@ -217,8 +217,8 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
     """Give the pixels of row ``i`` at which none has arrived the source positions of the background beside them, or
     above or below if that is nearer.
 
-    The background is mirrored: repeating one pixel would give stripes. But what is nearer than it, another object, is
-    not repeated in a gap of the sky. Arguments are those of ``_scatter``.
+    The background is mirrored: repeating one pixel would give stripes. Another object, which is nearer than that, is
+    not. Arguments are those of ``_scatter``.
     """
     height, width = depth.shape
     one = 1 << 16

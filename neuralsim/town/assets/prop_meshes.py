@@ -118,6 +118,7 @@ _RED, _BLUE, _WHITE, _BLACK = (196, 26, 30), (24, 78, 168), (240, 240, 236), (24
 
 def nearest_limit(speed: float) -> int:
     """Return the speed limit, km/h, of the sign that comes nearest to ``speed``, 50 where that is not positive."""
+    speed = min(speed, LIMITS[-1])
     return min(LIMITS, key=lambda limit: abs(limit - speed)) if speed > 0.0 else 50
 
 

@@ -99,9 +99,9 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
     """Return the albedo with lamps at a point of a body, and the light that they emit there, RGB each."""
     h0, h1, h2 = 0.0, 0.0, 0.0
     lit = int(body[LIT])
+    is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
     rear, front = _rear(body, x, y, z, footprint), _front_lamp(body, x, y, z, footprint)
     if rear > 0.0:
-        is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
         c0, c1, c2 = c0 + (126.0 - c0) * rear, c1 + (16.0 - c1) * rear, c2 + (18.0 - c2) * rear
         strength = 255.0 if lit & BRAKE else 150.0 if lit & LOW_BEAM else 0.0
         if strength > 0.0:
@@ -115,7 +115,6 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         c2 = c2 + (216.0 * rim - c2) * front
         if lit & LOW_BEAM:
             h0, h1, h2 = 250.0 * front, 245.0 * front, 225.0 * front
-        is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
         if is_blinking and abs(y) > 0.75 * body[HALF_WIDTH]:  # its outer half
             h0, h1, h2 = 255.0 * front, 150.0 * front, 20.0 * front
     return c0, c1, c2, h0, h1, h2

@@ -125,7 +125,7 @@ def read(root: ET.Element) -> tuple[list[Fixture], list[FixedSign]]:
 def sign_kind(element: ET.Element) -> str:
     """Return the kind of a sign by its number, which is that of the German catalogue (StVO), as in CARLA."""
     kind = element.get("type", "")
-    limit = f"limit {nearest_limit(number(element, 'value') or number(element, 'subtype'))}"
+    limit = f"limit {nearest_limit(max(number(element, 'value'), 0.0) or number(element, 'subtype'))}"
     exact = {"205": "yield", "206": "stop", "274": limit, "314": "parking", "350": "crossing", "301": "priority",
              "306": "priority"}  # fmt: skip
     if kind in exact:

@@ -245,6 +245,19 @@ def test_areas_that_come_into_view_mirror_the_edge():
     assert np.abs(row[edge + 1 :] - row[edge - 1 : edge - 1 - unknown : -1]).max() <= 2
 
 
+def seen_from_the_right(planes: dict[str, np.ndarray], image: np.ndarray, metres: float) -> np.ndarray:
+    """Warp a grey ``image`` (H, W), 0..255, to a camera ``metres`` further right: u8 (H, W)."""
+    height, width = image.shape
+    frames = [Frame(n, n, n * STEP, Camera(width, height, FOV, np.eye(4)), planes) for n in range(2)]
+    frames[1].camera.pose[1, 3] = metres
+    warp = LateWarp()
+    warp.set_frame(frames[0])
+    warp.set_next_frame(frames[1])
+    pixels, out = np.repeat(image.astype(np.uint8)[..., None], 4, axis=2), np.zeros((height, width), np.uint32)
+    assert warp.warp_into(pixels.view(np.uint32)[..., 0], STEP, out)
+    return out.view(np.uint8).reshape(height, width, 4)[..., 0]
+
+
 @pytest.mark.parametrize("metres", [0.1, 0.35, 0.7])
 def test_a_near_pole_is_not_torn(metres: float):
     """Its outline moves by several blocks' widths, and is one straight line all the same, and as wide as before."""
@@ -252,18 +265,9 @@ def test_a_near_pole_is_not_torn(metres: float):
     planes = {"depth": np.full((height, width), 60.0, np.float32), "instance": np.zeros((height, width), np.uint16)}
     planes["depth"][:, 101:112] = 4.0
     planes["depth"][60:, 97:116] = 4.0  # its base
-    frames = [Frame(n, n, n * STEP, Camera(width, height, FOV, np.eye(4)), planes) for n in range(2)]
-    frames[1].camera.pose = np.eye(4)
-    frames[1].camera.pose[1, 3] = metres  # to the right: the pole moves to the left
-    image = np.full((height, width, 4), 200, np.uint8)
-    image[planes["depth"] < 10.0] = 0
-    warp = LateWarp()
-    warp.set_frame(frames[0])
-    warp.set_next_frame(frames[1])
-    out = np.zeros((height, width), np.uint32)
-    assert warp.warp_into(image.view(np.uint32)[..., 0], STEP, out)
-    moved = metres * frames[0].camera.focal / 4.0
-    dark = out.view(np.uint8).reshape(height, width, 4)[..., 0] < 100
+    image = np.where(planes["depth"] < 10.0, 0, 200)
+    dark = seen_from_the_right(planes, image, metres) < 100  # the pole moves to the left
+    moved = metres * Camera(width, height, FOV, np.eye(4)).focal / 4.0
     for rows, left, wide in ((slice(4, 58), 101, 11), (slice(62, 92), 97, 19)):
         first, last = dark[rows].argmax(1), width - 1 - dark[rows, ::-1].argmax(1)
         assert np.abs(first - (left - moved)).max() <= 1.5
@@ -277,19 +281,9 @@ def test_another_object_is_not_repeated_in_the_gap_beside_a_near_one():
     planes = {"depth": np.full((height, width), 1000.0, np.float32), "instance": np.zeros((height, width), np.uint16)}
     planes["depth"][:, 117:123] = 40.0  # the tree
     planes["depth"][:, 40:112] = 3.0  # the wall
-    frames = [Frame(n, n, n * STEP, Camera(width, height, FOV, np.eye(4)), planes) for n in range(2)]
-    frames[1].camera.pose = np.eye(4)
-    frames[1].camera.pose[1, 3] = 0.4  # to the right: the wall moves to the left
-    image = np.full((height, width, 4), 200, np.uint8)
-    image[planes["depth"] < 100.0] = 120
-    image[planes["depth"] < 10.0] = 0
-    warp = LateWarp()
-    warp.set_frame(frames[0])
-    warp.set_next_frame(frames[1])
-    out = np.zeros((height, width), np.uint32)
-    assert warp.warp_into(image.view(np.uint32)[..., 0], STEP, out)
-    row = out.view(np.uint8).reshape(height, width, 4)[4:92, :, 0]
-    assert 0.4 * frames[0].camera.focal / 3.0 > 15, "the gap reaches beyond the tree"
+    image = np.select([planes["depth"] < 10.0, planes["depth"] < 100.0], [0, 120], 200)
+    row = seen_from_the_right(planes, image, 0.4)[4:92]  # the wall moves to the left
+    assert 0.4 * Camera(width, height, FOV, np.eye(4)).focal / 3.0 > 15, "the gap reaches beyond the tree"
     grey = (row > 100) & (row < 140)
     assert (grey.sum(axis=1) <= 7).all(), "one tree"
     assert not grey[:, :112].any()
