@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -29,14 +29,14 @@ PLANES: dict[str, tuple[str, tuple[int, ...]]] = {
     "rgb": ("u1", (3,)),
     "rgb_half": ("u1", (3,)),
 }
-#: The planes of the rear mirror, and those that they are in the mirror's own frame (``mirror_frame``).
+#: The planes of a mirror, and those that they are in the mirror's own frame (``mirror_frame``).
 MIRROR_PLANES = {f"mirror_{name}": name for name in ("tag", "instance", "depth", "motion", "rgb")}
 PLANES |= {name: PLANES[plane] for name, plane in MIRROR_PLANES.items()}
 HALF_SIZE_PLANES = frozenset({"rgb_half"})  # planes of half the camera's height and width, rounded up
 UNKNOWN_MOTION = 65504.0  # px, the largest f16: marks pixels without known motion, which a model may estimate
 HIDDEN_MOTION = 30_000.0  # px, outside any image: marks pixels whose surface the previous frame does not show
 MAX_HEADER = 1 << 20  # bytes
-MIRROR = 192, 64  # width and height of the rear mirror's planes, px
+MIRRORS = {"rear": (192, 64), "left": (128, 96), "right": (128, 96)}  # width and height of a mirror's planes, px
 MAX_ITEMS = 4096  # of objects, lamps, stamps and weather entries, each
 
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -44,6 +44,7 @@ Number = Annotated[float, Meta(ge=-1e300, le=1e300)]  # finite
 Shift = Annotated[float, Meta(ge=-1.0, le=1.0)]  # px
 Side = Annotated[int, Meta(ge=1, le=MOST)]  # px
 Name = Annotated[str, Meta(max_length=64)]
+MirrorName = Literal["rear", "left", "right"]
 LightBits = Annotated[int, Meta(ge=0, le=0xFFFF)]  # sum of ``Lights``
 AtMostMaxItems = Meta(max_length=MAX_ITEMS)
 
@@ -71,8 +72,6 @@ class Lights(IntFlag):
 def plane_shape(name: str, height: int, width: int) -> tuple[int, ...]:
     """Return the shape of plane ``name`` for a camera of ``height`` x ``width`` px. Raises KeyError if unknown."""
     tail = PLANES[name][1]
-    if name in MIRROR_PLANES:
-        return (MIRROR[1], MIRROR[0], *tail)
     return ((height + 1) // 2, (width + 1) // 2, *tail) if name in HALF_SIZE_PLANES else (height, width, *tail)
 
 
@@ -138,10 +137,11 @@ class Lamp:
 
 @dataclass
 class RearView:
-    """What the rear mirror shows, as its camera sees it: not flipped."""
+    """What one of the car's mirrors shows, as its camera sees it: not flipped."""
 
-    camera: Camera
+    camera: Camera  # its width and height are those in ``MIRRORS``
     lamps: Annotated[list[Lamp], AtMostMaxItems] = field(default_factory=list)
+    name: MirrorName = "rear"
 
 
 @dataclass
@@ -195,7 +195,7 @@ class Frame:
     * ``rgb``: u8 (H, W, 3), optional.
     * ``rgb_half``: u8 ((H + 1) / 2, (W + 1) / 2, 3), optional, the same at half the size: its pixel (i, j) is the one
       at (2i, 2j), give or take half a pixel of the frame.
-    * those in ``MIRROR_PLANES``, optional, for the camera of ``mirror``: the size is ``MIRROR``.
+    * those in ``MIRROR_PLANES``, optional, for the camera of ``mirror``, with its height and width.
     """
 
     sequence: Count  # number of this frame among the bridge's published ones
@@ -221,13 +221,13 @@ class Frame:
     route_left: Number = 0.0  # its length, m
     traffic: RoadUsers = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # around the ego
     chart: Chart | None = None  # of the map, until a control acknowledges it
-    mirror: RearView | None = None  # with a new image of the rear mirror, while the driver looks into it
+    mirror: RearView | None = None  # with a new image of a mirror into which the driver looks: one per frame at most
     estimated: bool = False  # the motion was estimated from images
     skipped: int = 0  # frames that this receiver dropped since the last one (never sent, filled on arrival)
 
 
 def mirror_frame(frame: Frame) -> Frame | None:
-    """Return the frame of the rear mirror's camera at the same tick; None while nobody looks into the mirror."""
+    """Return the frame of the mirror's camera that ``frame`` contains, if any."""
     if frame.mirror is None:
         return None
     planes = {plane: frame.planes[name] for name, plane in MIRROR_PLANES.items() if name in frame.planes}
@@ -267,7 +267,13 @@ class Control:
     goal_x: Number = 0.0  # m, of the newest destination
     goal_y: Number = 0.0
     mirror: bool = False  # the driver looks into the rear mirror: send its image
+    wing_mirrors: bool = False  # ... into the wing mirrors: send theirs
     preset: Name = ""  # weather preset to apply when this changes
     minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # solar time, minutes after midnight; 0: the weather's own sun
     lights: LightBits = 0  # the lamps switched on by hand; the bridge adds brake and reversing lamps
     lights_auto: bool = True  # position lamps and low beams are on by themselves while it is dark
+
+    def mirrors(self) -> set[MirrorName]:
+        """Return the names of the mirrors that the driver looks into."""
+        wings: set[MirrorName] = {"left", "right"} if self.wing_mirrors else set()
+        return wings | ({"rear"} if self.mirror else set())

@@ -103,7 +103,7 @@ def _walk(visitor: Visitor) -> None:
     visitor.keys("F3", "F2")
     time.sleep(2.0)
     visitor.picture("3_everything")
-    visitor.keys("F3", "F2", "z")
+    visitor.keys("F3", "F2", "z", "z")
     time.sleep(3.0)
     visitor.picture("10_mirror")
     visitor.keys("z", "v", "v")

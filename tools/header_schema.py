@@ -19,7 +19,6 @@ from bridge.messages import (
     COLUMNS,
     HALF_SIZE_PLANES,
     MAX_HEADER,
-    MIRROR,
     MIRROR_PLANES,
     PLANES,
     PROTOCOL,
@@ -27,7 +26,7 @@ from bridge.messages import (
     Control,
 )
 
-_FULL, _HALF = ["H", "W"], ["(H + 1) / 2", "(W + 1) / 2"]
+_FULL, _HALF, _MIRROR = ["H", "W"], ["(H + 1) / 2", "(W + 1) / 2"], ["H of mirror", "W of mirror"]
 
 
 def _array(kind: type) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def _bytes(dtype: str, shape: list[Any], description: str) -> dict[str, Any]:
 def _sides(plane: str) -> Sequence[Any]:
     """Return height and width of a plane, or what they depend on."""
     if plane in MIRROR_PLANES:
-        return MIRROR[::-1]
+        return _MIRROR
     return _HALF if plane in HALF_SIZE_PLANES else _FULL
 
 

@@ -184,7 +184,7 @@ class CarlaBridge:
             self._update_actors()  # motion is relative to the last tick, and there were some
         elif (control.rgb, control.rgb_half) != (old.rgb, old.rgb_half):
             self._sensors.select_planes(control)
-        self._sensors.mirror.show(control.mirror)
+        self._sensors.mirrors.show(control.mirrors())
         if control.going != old.going:
             self._notify_if(self._navigator.set_destination(control, self._ego.transform.location))
 
@@ -375,10 +375,10 @@ class CarlaBridge:
         return frame
 
     def _rear_view(self, planes: dict[str, np.ndarray]) -> RearView | None:
-        """Return what the rear mirror shows and add its planes to ``planes``; None if that is nothing new."""
-        seen = self._sensors.mirror.update(self._snapshot.frame, self._surroundings.movers)
+        """Return what a mirror shows and add its planes to ``planes``; None if no mirror has a new image."""
+        seen = self._sensors.mirrors.update(self._snapshot.frame, self._surroundings.movers)
         if seen is None:
             return None
-        camera, own = seen
+        name, camera, own = seen
         planes |= {name: own[plane] for name, plane in MIRROR_PLANES.items()}
-        return RearView(camera, self._surroundings.lamps(camera, own))
+        return RearView(camera, self._surroundings.lamps(camera, own), name)

@@ -1,4 +1,4 @@
-"""All sensors of the ego that produce images: the cameras a driver chooses from, the further ones, the rear mirror."""
+"""All sensors of the ego that produce images: the cameras a driver chooses from, the further ones, the mirrors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from bridge.carla_client.camera_rig import CameraRig, RigSpec, flow_is_exact
 from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_cameras import EgoCameras
-from bridge.carla_client.mirror_camera import RearMirror
+from bridge.carla_client.mirror_cameras import Mirrors
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
 from bridge.link.motion import Movers
 from bridge.messages import Camera, Control
@@ -47,14 +47,14 @@ class SensorRigs:
         self._extra_rigs = {
             name: CameraRig(world, vehicle, spec, jitter, uses_flow=flow) for name, spec in extra_cameras.items()
         }
-        self.mirror = RearMirror(world, vehicle, jitter)
+        self.mirrors = Mirrors(world, vehicle, jitter)
         self._unknown = set[int]()
 
     @property
     def actors(self) -> list[Any]:
         """All sensor actors, to be destroyed with the vehicle."""
         extra = (actor for rig in self._extra_rigs.values() for actor in rig.actors)
-        return [*self.mirror.rig.actors, *self._cameras.actors, *extra]
+        return [*self.mirrors.actors, *self._cameras.actors, *extra]
 
     @property
     def mount(self) -> str:
@@ -64,7 +64,7 @@ class SensorRigs:
     def stop(self) -> None:
         """Stop listening."""
         self._cameras.stop()
-        self.mirror.rig.stop()
+        self.mirrors.stop()
         for rig in self._extra_rigs.values():
             rig.stop()
 

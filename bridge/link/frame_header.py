@@ -22,6 +22,8 @@ from msgspec import Meta
 from bridge.messages import (
     COLUMNS,
     MAX_HEADER,
+    MIRROR_PLANES,
+    MIRRORS,
     PLANES,
     PROTOCOL,
     TOPIC,
@@ -29,6 +31,7 @@ from bridge.messages import (
     Control,
     Frame,
     ProtocolError,
+    RearView,
     plane_shape,
 )
 
@@ -40,12 +43,11 @@ def pack(frame: Frame) -> list[Any]:
 
     Raises ``ValueError`` if a plane is unknown, not C-contiguous, or not of the dtype and shape given in ``Frame``.
     """
-    camera = frame.camera
     descriptions, parts = [], []
     for name, plane in frame.planes.items():
         if name not in PLANES:
             raise ValueError(f"unknown plane {name!r}; the protocol knows {', '.join(PLANES)}")
-        dtype, shape = PLANES[name][0], plane_shape(name, camera.height, camera.width)
+        dtype, shape = PLANES[name][0], _shape(name, frame.camera, frame.mirror)
         if plane.dtype != dtype or plane.shape != shape:
             raise ValueError(f"plane {name!r} is {plane.dtype} {plane.shape}, not {np.dtype(dtype)} {shape}")
         if not plane.flags.c_contiguous:
@@ -67,7 +69,7 @@ def unpack(parts: Sequence[Buffer]) -> Frame:
     if not np.isfinite([header.camera.pose, header.ego.pose, *(moving.pose for moving in header.objects)]).all():
         raise ProtocolError("frame: a pose is not finite")
     values = {name: getattr(header, name) for name in _HEADER}
-    return Frame(**values, planes=_planes(header.planes, parts[2:], header.camera))
+    return Frame(**values, planes=_planes(header, parts[2:]))
 
 
 def pack_control(control: Control) -> bytes:
@@ -137,13 +139,23 @@ def _decode(decoder: msgspec.msgpack.Decoder[Any], part: Buffer, what: str) -> A
         raise ProtocolError(f"{what}: {error}") from None
 
 
-def _planes(descriptions: list[Any], parts: Sequence[Buffer], camera: Camera) -> dict[str, np.ndarray]:
+def _shape(name: str, camera: Camera, mirror: RearView | None) -> tuple[int, ...] | None:
+    """Return the shape of a plane of the frame's ``camera`` or of its ``mirror``; None if that has none."""
+    if name not in MIRROR_PLANES:
+        return plane_shape(name, camera.height, camera.width)
+    if mirror is None or (mirror.camera.width, mirror.camera.height) != MIRRORS[mirror.name]:
+        return None
+    return plane_shape(name, mirror.camera.height, mirror.camera.width)
+
+
+def _planes(header: Any, parts: Sequence[Buffer]) -> dict[str, np.ndarray]:
+    descriptions = header.planes
     if len(descriptions) != len(parts):
         raise ProtocolError(f"{len(parts)} planes were received, {len(descriptions)} are described")
     planes: dict[str, np.ndarray] = {}
     for (name, dtype, shape, _), part in zip(descriptions, parts, strict=True):
         expected = "" if name not in PLANES or name in planes else PLANES[name][0]
-        if not expected or dtype != expected or tuple(shape) != plane_shape(name, camera.height, camera.width):
+        if not expected or dtype != expected or tuple(shape) != _shape(name, header.camera, header.mirror):
             raise ProtocolError(f"plane {name!r} is unknown, duplicate, or of the wrong dtype or shape")
         size, received = np.dtype(expected).itemsize * math.prod(shape), memoryview(part).nbytes
         if received != size:

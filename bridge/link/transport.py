@@ -39,6 +39,7 @@ from bridge.link.shared_memory import FrameExpired, ShmReader, ShmRing, host_id
 from bridge.link.sockets import Socket, control_endpoint, is_local
 from bridge.messages import (
     MIRROR_PLANES,
+    MIRRORS,
     PROTOCOL,
     TOPIC,
     Camera,
@@ -282,6 +283,15 @@ class FramePublisher(Socket):
             receiver.on_request(request.sequence, request.needed, has_waited)
 
 
+@dataclass
+class _MirrorPast:
+    """What a mirror's motion refers to."""
+
+    camera: Camera | None = None  # of its last image returned
+    missed: list[Frame] = field(default_factory=list)  # its frames that have not been returned since
+    lost: bool = False  # whether there may have been more of them
+
+
 class FrameSubscriber(Socket):
     """A receiver's end of the frame link.
 
@@ -317,9 +327,7 @@ class FrameSubscriber(Socket):
         self._shm = ShmReader()
         self._newest = -1  # sequence of the newest frame that has arrived
         self._delivered: tuple[int, Camera] | None = None  # sequence and camera of the last frame returned
-        self._mirror: Camera | None = None  # of the last frame returned that had a mirror
-        self._missed: list[Frame] = []  # frames of the mirror that have not been returned since
-        self._lost = False  # whether there may have been more of them
+        self._mirrors = {name: _MirrorPast() for name in MIRRORS}
         self._requested_at = 0.0
         self._delivered_at = time.monotonic()
         self._needed = 0.0  # s that the caller spent on the last frame returned
@@ -408,20 +416,24 @@ class FrameSubscriber(Socket):
         return newest
 
     def _deliver_mirror(self, newest: Frame, between: list[Frame]) -> None:
-        """Make the motion in the mirror of the newest frame, if it has one, refer to the last mirror returned."""
-        missed = [own for frame in between if (own := mirror_frame(frame)) is not None]
-        for own in missed:
-            own.planes = {name: plane.copy() for name, plane in own.planes.items()}  # shared memory is reused
-        self._missed = [*self._missed, *missed][-MAX_COMPOSED - 1 :]  # more are not composed
-        self._lost |= newest.skipped > len(between)
+        """Make the motion in the mirror of the newest frame, if it has one, refer to its last image returned."""
+        for frame in between:
+            own = mirror_frame(frame)
+            if frame.mirror is not None and own is not None:
+                own.planes = {name: plane.copy() for name, plane in own.planes.items()}  # shared memory is reused
+                past = self._mirrors[frame.mirror.name]
+                past.missed = [*past.missed, own][-MAX_COMPOSED - 1 :]  # more are not composed
+        for past in self._mirrors.values():
+            past.lost |= newest.skipped > len(between)
         own = mirror_frame(newest)
-        if own is None:
+        if newest.mirror is None or own is None:
             return
-        own.skipped = len(self._missed) + self._lost
-        if own.skipped and self._mirror is not None:
-            refer_to_delivered(own, self._missed, self._mirror)
+        past = self._mirrors[newest.mirror.name]
+        own.skipped = len(past.missed) + past.lost
+        if own.skipped and past.camera is not None:
+            refer_to_delivered(own, past.missed, past.camera)
             newest.planes |= {name: own.planes[plane] for name, plane in MIRROR_PLANES.items() if plane in own.planes}
-        self._mirror, self._missed, self._lost = own.camera, [], False
+        self._mirrors[newest.mirror.name] = _MirrorPast(own.camera)
 
 
 class ControlSender(Socket):

@@ -421,7 +421,8 @@ class InteractiveDrive(DriveLoop):
         elif command == "close_card":
             self.tasks.card = None
         elif command in ("mirror", "dashboard"):
-            self.notify(f"The {command} is only available in a window")
+            name = "mirrors are" if command == "mirror" else "dashboard is"
+            self.notify(f"The {name} only available in a window")
         elif command == "take_over":
             self.notify("You are driving: autopilot off")
         elif command == "respawn":

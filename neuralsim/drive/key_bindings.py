@@ -55,7 +55,7 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
             (("Mouse",), "drag the divider"),
             (("V",), "driver, bonnet, chase camera"),
             (("U", "I", "O"), "look left, back, right"),
-            (("Z", "K"), "rear mirror, dashboard on / off"),
+            (("Z", "K"), "mirrors: rear, all, off; dashboard"),
             (("M",), "map: click a destination"),
         ),
     ),
@@ -108,7 +108,7 @@ ACTIONS: dict[str, str] = {
     "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "headlamps": "Headlamps", "respawn": "Respawn",
     "indicate_left": "Indicate left", "indicate_right": "Indicate right", "hazard": "Hazard lamps",
     "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
-    "map": "Map", "mirror": "Rear mirror", "dashboard": "Dashboard",
+    "map": "Map", "mirror": "Mirrors", "dashboard": "Dashboard",
     "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",
     "pause": "Pause", "record": "Record", "hud": "Hide the HUD", "late_warp": "Late warp",
 }  # fmt: skip

@@ -81,6 +81,8 @@ class CockpitSettings(BaseModel):
     """Show the small map in the corner."""
     mirror: bool = False
     """Show a rear mirror, with a generated image of the view behind."""
+    wing_mirrors: bool = False
+    """Show the wing mirrors, likewise."""
     reversing_view: bool = True
     """Look behind while driving in reverse."""
     volume: Share = 0.6

@@ -8,24 +8,24 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bridge.link.transport import FrameSubscriber
-from bridge.messages import MIRROR, Frame, mirror_frame
+from bridge.messages import Frame, MirrorName
 from bridge.size import Size
 from neuralsim.guide import GUIDES
 from neuralsim.renderer.frame_renderer import ForkableRenderer, FrameRenderer, GeneratedImage
 from neuralsim.renderer.overlap import Neighbour, match_overlap
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.session.child_options import follows_simulator_image
+from neuralsim.session.mirror_images import MirrorImages
 from neuralsim.session.options import AUTO, DriveOptions
 from neuralsim.session.renderer_loading import make_renderer
 
 _SILENCE = 10.0  # seconds without a frame or any CPU use after which the drive ends
 _LONGEST_WORK = 90.0  # seconds without a frame after which it ends regardless of CPU use
-_MIRROR_PAST = 1.0  # s, simulated, after which the rear mirror's last image is no past: it was switched off
 _SAME_PLACE = 0.05  # m that a drive may deviate from the recording it continues
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds allowed per frame while fast-forwarding to the hand-over
 
@@ -42,7 +42,7 @@ class RenderedFrame:
     neural: np.ndarray
     remap: Remap = NO_REMAP
     upscaling: float = 0.0  # s of the rendering time spent on upscaling
-    mirror: np.ndarray | None = None  # u8 (64, 192, 3), the newest image of the rear mirror, flipped; None: no new one
+    mirrors: dict[MirrorName, np.ndarray] = field(default_factory=dict)  # u8 (H, W, 3), flipped: what is new in which
 
 
 class RenderLoop(threading.Thread, ABC):
@@ -73,9 +73,7 @@ class RenderLoop(threading.Thread, ABC):
         self._threads = threads
         self._renderers: dict[str, FrameRenderer] = {}  # of the additional cameras
         self._neighbours: list[Neighbour] = []  # what the additional cameras show at this tick
-        self._mirror: Future[FrameRenderer] | None = None  # the rear mirror's renderer
-        self._mirror_time = 0.0  # s, simulated, of its last image
-        self._mirror_image: np.ndarray | None = None  # not handed over yet
+        self._mirrors = MirrorImages(self._another)
         self._wake = wake
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -162,35 +160,12 @@ class RenderLoop(threading.Thread, ABC):
             if pending is not None:
                 pending.result()  # raises its exception
             pending = postprocessing.submit(self._complete, *job)
-            self._render_mirror(frame, renderer)
+            self._mirrors.render(frame, renderer, self._prepare_mirror)
             self.trouble = ""
             received = time.monotonic()
 
-    def _render_mirror(self, frame: Frame, first: FrameRenderer) -> None:
-        """Render the rear mirror, if ``frame`` has one; its image goes with the next one handed over.
-
-        Its graph is loaded by a thread of its own when the mirror is switched on first: no frame waits for that.
-        """
-        own = mirror_frame(frame)
-        if own is None:
-            return
-        if self._mirror is None:
-            self._mirror = Future()
-            threading.Thread(target=self._load_mirror, args=(self._mirror, first), name="mirror", daemon=True).start()
-        if not self._mirror.done():
-            return
-        renderer = self._mirror.result()
-        if not 0.0 <= own.sim_time - self._mirror_time < _MIRROR_PAST:
-            renderer.reset()
-        self._mirror_time = own.sim_time
-        apply_style(renderer, own, self.style, self.remap, self.guide)
-        self._mirror_image = renderer.render(own)[:, ::-1]
-
-    def _load_mirror(self, loaded: Future[FrameRenderer], first: FrameRenderer) -> None:
-        try:
-            loaded.set_result(self._another(Size(*MIRROR), first))
-        except Exception as error:
-            loaded.set_exception(error)
+    def _prepare_mirror(self, renderer: FrameRenderer, frame: Frame) -> None:
+        apply_style(renderer, frame, self.style, self.remap, self.guide)
 
     def _complete(self, generated: GeneratedImage, renderer: FrameRenderer, remap: Remap) -> None:
         """Postprocess an image and hand it over."""
@@ -201,8 +176,7 @@ class RenderLoop(threading.Thread, ABC):
             match_overlap(generated, self._neighbours)
         neural = renderer.postprocess(generated)
         frame.stamps["rendered"] = time.monotonic_ns()
-        mirror, self._mirror_image = self._mirror_image, None
-        self._hand_over(RenderedFrame(frame, neural, remap, generated.compositing, mirror))
+        self._hand_over(RenderedFrame(frame, neural, remap, generated.compositing, self._mirrors.take()))
 
     def _check_place(self, frame: Frame, recorded: tuple[float, float, float]) -> None:
         """Check that a drive that continues a recording is where the recording was. Raises ``DriveError``."""

@@ -18,7 +18,7 @@ from neuralsim.drive.time_ratio import SLOW
 from neuralsim.window import hud_details
 from neuralsim.window.cockpit import task_overlay
 from neuralsim.window.cockpit.dashboard import Dashboard
-from neuralsim.window.cockpit.mirror import Mirror
+from neuralsim.window.cockpit.mirrors import Mirrors
 from neuralsim.window.drawing import (
     AMBER,
     BLUE,
@@ -56,7 +56,7 @@ class Hud:
         self.full = False  # whether to show all details
         self.graph = False  # whether to show the frame graph
         self.minimap = Minimap()
-        self.mirror = Mirror()
+        self.mirrors = Mirrors()
         self.dashboard = Dashboard()
         self.tutorial = Tutorial(active=False)
         self.pen = Pen()
@@ -100,7 +100,7 @@ class Hud:
             if frame is not None and not self.minimap.large:
                 self.minimap.draw(target, pen, frame, self.dashboard.screen(view) if has_dashboard else None)
                 if frame.mount != "reversing":
-                    self.mirror.draw(target, pen, at_top=has_dashboard)
+                    self.mirrors.draw(target, pen, in_car=has_dashboard)
         if state.card is not None:
             task_overlay.draw_card(target, pen, state.card)
         elif not self.minimap.large:

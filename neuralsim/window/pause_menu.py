@@ -137,7 +137,8 @@ class PauseMenu:
         return [
             self._choice(UNITS),
             self._choice(switch("Map in the corner", "minimap", "At once. M shows it large.")),
-            self._choice(switch("Rear mirror", "mirror", "Shows the view behind, for a seventh of the rate. Also: Z.")),
+            self._choice(switch("Rear mirror", "mirror", "Shows the view behind, at a lower rate. At once. Also: Z.")),
+            self._choice(switch("Wing mirrors", "wing_mirrors", "Likewise, to the left and right behind. Also: Z.")),
             self._choice(
                 switch("Dashboard", "dashboard", "Instruments and wheel in the driver's view. At once. Also: K.")
             ),

@@ -84,7 +84,7 @@ class WindowDrive(InteractiveDrive):
         self.window.close()
 
     def before_send(self, control: Control) -> None:
-        control.mirror = self.hud.mirror.on
+        control.mirror, control.wing_mirrors = self.hud.mirrors.rear, self.hud.mirrors.wings
         self.feedback.sound.muted = control.paused
         self.feedback.sound.state.horn = self.inputs.is_held("horn")  # without waiting for a frame
 
@@ -141,7 +141,7 @@ class WindowDrive(InteractiveDrive):
         self._update_tutorial(rendered.frame)
         if rendered.frame.chart is not None:
             self.hud.minimap.chart = rendered.frame.chart
-        self.hud.mirror.update(rendered.frame.sim_time, rendered.mirror)
+        self.hud.mirrors.update(rendered.frame.sim_time, rendered.mirrors)
         self.window.remap = rendered.remap
         self.window.show(rendered.frame, rendered.neural, self.state)
 
@@ -181,8 +181,7 @@ class WindowDrive(InteractiveDrive):
         elif command == "map":
             hud.minimap.large = not hud.minimap.large
         elif command == "mirror":
-            self.choose("mirror", not self.settings.mirror)
-            hud.notify("Rear mirror on" if self.settings.mirror else "Rear mirror off")
+            self._next_mirrors()
         elif command == "dashboard":
             self.choose("dashboard", not self.settings.dashboard)
             hud.notify("Dashboard on" if self.settings.dashboard else "Dashboard off")
@@ -198,6 +197,14 @@ class WindowDrive(InteractiveDrive):
             hud.notify("Controller disconnected")
         else:
             super().act(command)
+
+    def _next_mirrors(self) -> None:
+        """Switch from no mirror to the rear mirror, to all three, and back."""
+        rear, wings = self.settings.mirror, self.settings.wing_mirrors
+        self.choose("mirror", not (rear and wings))
+        self.choose("wing_mirrors", rear and not wings)
+        on = "All mirrors" if self.settings.wing_mirrors else "Rear mirror"
+        self.hud.notify(f"{on} on" if self.settings.mirror else "Mirrors off")
 
     def _open_menu(self) -> None:
         """Close an overlay, or else open the menu; before the first frame, ask whether to quit."""
@@ -230,7 +237,8 @@ class WindowDrive(InteractiveDrive):
         super().follow_settings()
         chosen = self.settings
         self.inputs.bind(chosen.keys)
-        self.hud.minimap.visible, self.hud.mirror.on = chosen.minimap, chosen.mirror
+        self.hud.minimap.visible = chosen.minimap
+        self.hud.mirrors.rear, self.hud.mirrors.wings = chosen.mirror, chosen.wing_mirrors
         self.hud.full, self.hud.dashboard.on = chosen.full_hud, chosen.dashboard
         if self.window.fullscreen != chosen.fullscreen:
             self.window.toggle_fullscreen()

@@ -104,9 +104,10 @@ class Mounts:
             if actor.id in self._mounts:
                 matrices[k] = self.pose(actor)
 
-    def follows(self, camera: Actor) -> bool:
-        """Return whether a camera follows its parent from behind, instead of being at its seat or bonnet."""
-        return bool(self._mounts[camera.id][0, 3] < -1.2 * self._actors[camera.parent].extent[0])
+    def sees_parent(self, camera: Actor) -> bool:
+        """Return whether a camera is behind or beside its parent, instead of at its seat or bonnet."""
+        along, across = self._mounts[camera.id][:2, 3] / self._actors[camera.parent].extent[:2]
+        return bool(along < -1.2 or abs(across) > 1.05)
 
 
 def assign(target: Transform, source: Transform) -> None:

@@ -16,7 +16,7 @@ from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.image_decoding import name_sky
 from bridge.link.motion import reproject
-from bridge.messages import MIRROR, Control, Frame, Lights, mirror_frame
+from bridge.messages import MIRRORS, Control, Frame, Lights, mirror_frame
 from bridge.tags import Tag
 from neuralsim.town.core.blueprint_library import CAR_COLOURS
 
@@ -213,7 +213,7 @@ class TestDriving:
                 own.append(frame)
         assert 4 <= len(own) <= 8, "seven a second"
         before, last = own[-2:]
-        assert (last.camera.width, last.camera.height) == MIRROR
+        assert (last.camera.width, last.camera.height) == MIRRORS["rear"]
         assert last.camera.pose[:3, 0] @ last.ego.pose[:3, 0] < -0.9, "back"
         assert (last.planes["tag"][:8] != Tag.ROAD).all()
         assert (last.planes["tag"][-4:] == Tag.ROAD).mean() > 0.5, "the right way up"
@@ -225,6 +225,38 @@ class TestDriving:
         bridge.apply_control(Control(2, preset="ClearNoon"))
         frames = [advance(bridge) for _ in range(8)]
         assert not any(frame.mirror or "mirror_tag" in frame.planes for frame in frames)
+
+    def test_wing_mirrors_look_back_along_their_side_of_the_car(self, bridge):
+        bridge.apply_control(Control(1, mirror=True, wing_mirrors=True, preset="ClearNoon", throttle=1.0))
+        own: dict[str, list[Frame]] = {name: [] for name in MIRRORS}
+        for _ in range(45):
+            frame = advance(bridge)
+            if frame.mirror is not None:
+                seen = mirror_frame(frame)
+                seen.planes = {name: plane.copy() for name, plane in seen.planes.items()}  # valid for one tick
+                own[frame.mirror.name].append(seen)
+        assert 10 <= sum(map(len, own.values())) <= 16, "nine a second"
+        assert all(len(frames) >= 3 for frames in own.values()), own
+        half = bridge._ego.actor.bounding_box.extent
+        for name, side in (("left", -1.0), ("right", 1.0)):
+            before, last = own[name][-2:]
+            place = np.linalg.inv(last.ego.pose) @ last.camera.pose
+            assert place[1, 3] * side > half.y, "outside of its door"
+            assert place[:2, 0] @ (-1.0, 0.3 * side) > 0.95, "back and outwards"
+            assert place[2, 2] > 0.9, "upright"
+            tag = last.planes["tag"]
+            assert tag.shape == MIRRORS[name][::-1]
+            inner = np.s_[:, :16] if side < 0.0 else np.s_[:, -16:]  # of the camera's image, which is not flipped
+            flank = (last.planes["instance"] == bridge._ego.actor.id)[inner].mean()
+            assert 0.1 < flank < 1.0, "its own car's flank at the inner edge"
+            expected = reproject(last.planes["depth"], last.camera, before.camera.pose).astype(np.float32)
+            stands = np.isin(tag, (Tag.ROAD, Tag.BUILDING, Tag.SIDEWALK))
+            error = np.abs(last.planes["motion"].astype(np.float32) - expected)[stands]
+            assert np.median(error) < 0.05
+        bridge.apply_control(Control(2, mirror=True, preset="ClearNoon"))
+        frames = [advance(bridge) for _ in range(12)]
+        assert {frame.mirror.name for frame in frames if frame.mirror} == {"rear"}
+        bridge.apply_control(Control(3, preset="ClearNoon"))
 
     def test_route_to_a_destination_is_planned_sent_and_driven(self, bridge):
         advance(bridge)  # the first frame has it anyway

@@ -30,7 +30,7 @@ from bridge.link.transport import (
     is_local,
     load_keys,
 )
-from bridge.messages import MIRROR, Camera, Control, Frame, RearView, mirror_frame
+from bridge.messages import MIRRORS, Camera, Control, Frame, MirrorName, RearView, mirror_frame
 
 
 class TestLatestWins:
@@ -77,13 +77,12 @@ class TestLatestWins:
             assert got.skipped == 4
             np.testing.assert_allclose(got.planes["motion"][..., 0], frame.camera.focal * 0.05, atol=2e-3)
 
-    def test_motion_in_the_rear_mirror_refers_to_the_last_one_returned(self):
-        width, height = MIRROR
-
-        def send(sequence: int, has_mirror: bool = True) -> None:
+    def test_motion_in_a_mirror_refers_to_its_last_image_returned(self):
+        def send(sequence: int, mirror: MirrorName | None = "rear") -> None:
             frame = make_frame(sequence)
-            if has_mirror:
-                frame.mirror = RearView(Camera(width, height, 48.0, np.eye(4)))
+            if mirror is not None:
+                width, height = MIRRORS[mirror]
+                frame.mirror = RearView(Camera(width, height, 48.0, np.eye(4)), name=mirror)
                 frame.planes["mirror_tag"] = np.ones((height, width), np.uint8)
                 frame.planes["mirror_depth"] = np.full((height, width), 10.0, np.float32)
                 frame.planes["mirror_motion"] = np.full((height, width, 2), (1.0, 0.0), np.float16)
@@ -109,7 +108,7 @@ class TestLatestWins:
             send(first + 1)
             assert moved(receive(first + 1)) == 1.0
             send(first + 2)  # never returned, and the next one has no mirror
-            send(first + 3, has_mirror=False)
+            send(first + 3, None)
             assert receive(first + 3).mirror is None
             send(first + 4)
             assert moved(receive(first + 4)) == 2.0
@@ -118,6 +117,12 @@ class TestLatestWins:
             assert moved(receive(first + 6)) == 2.0
             send(first + 8)  # the one between is lost: by depth, and the camera has not moved
             assert moved(receive(first + 8)) == 0.0
+            send(first + 9)
+            send(first + 10, "left")  # another mirror has a past of its own
+            send(first + 11)
+            assert moved(receive(first + 11)) == 2.0
+            send(first + 12, "left")
+            assert moved(receive(first + 12)) == 1.0, "the first one returned"
 
     def test_subscriber_finds_a_restarted_bridge(self, tmp_path):
         endpoint = f"ipc://{tmp_path}/frames"

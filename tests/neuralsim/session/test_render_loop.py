@@ -11,7 +11,7 @@ import pytest
 from helpers.recordings import numbered_frame
 
 from bridge.link.transport import FrameSubscriber
-from bridge.messages import MIRROR, Camera, Frame, RearView
+from bridge.messages import MIRRORS, Camera, Frame, MirrorName, RearView
 from bridge.tags import Tag
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.views import tag_image
@@ -108,19 +108,20 @@ def test_an_error_in_postprocessing_ends_the_drive(headless: bool) -> None:
     assert "no memory left" in str(loop.error)
 
 
-def test_the_rear_mirror_is_rendered_flipped_and_goes_with_a_later_image() -> None:
+@pytest.mark.parametrize("name", MIRRORS)
+def test_a_mirror_is_rendered_flipped_and_goes_with_a_later_image(name: MirrorName) -> None:
     loop = Loop(Generator(seconds=0.001), model="tags")
-    width, height = MIRROR
+    width, height = MIRRORS[name]
     tag = np.full((height, width), Tag.ROAD, np.uint8)
     tag[:, : width // 3] = Tag.SKY  # at the left of the camera
     for frame in loop.frames[:-2]:
-        frame.mirror, frame.planes["mirror_tag"] = RearView(Camera(width, height, 48.0, np.eye(4))), tag
+        frame.mirror, frame.planes["mirror_tag"] = RearView(Camera(width, height, 48.0, np.eye(4)), name=name), tag
     loop.start()
     images = []
     while (result := loop.take(2.0)) is not None:
-        images.append(result.mirror)
-    shown = [image for image in images if image is not None]
+        images.append(result.mirrors)
+    shown = [image for image in images if image]
     assert shown
-    assert images[-1] is None, "it has been off for a frame"
+    assert not images[-1], "it has been off for a frame"
     expected = tag_image(tag)[:, ::-1]
-    assert all((image == expected).all() for image in shown)
+    assert all(image.keys() == {name} and (image[name] == expected).all() for image in shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pygame
 import pytest
 
 from bridge.geometry import focal_length
-from bridge.messages import MIRROR, Camera, Chart, Ego, Frame, MovingObject
+from bridge.messages import MIRRORS, Camera, Chart, Ego, Frame, MirrorName, MovingObject
 from bridge.process import presets
 from bridge.process.settings import SettingsError
 from bridge.size import Size
@@ -342,30 +343,35 @@ def test_the_command_line_takes_precedence_over_settings():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_mirror_is_clear_of_the_instruments_and_never_outdated(size: tuple[int, int]):
+def test_mirrors_are_clear_of_the_instruments_and_never_outdated(size: tuple[int, int]):
     hud = Hud()
     _, before = drawn(hud, size)
-    red = np.full((MIRROR[1], MIRROR[0], 3), (200, 20, 20), np.uint8)
+    colours = {"rear": (200, 20, 20), "left": (20, 200, 20), "right": (20, 20, 200)}
+    images = {name: np.full((*MIRRORS[name][::-1], 3), colour, np.uint8) for name, colour in colours.items()}
 
-    def shown(at: float, picture: np.ndarray | None = None, mount: str = "") -> list[pygame.Rect]:
+    def shown(at: float, *new: MirrorName, mount: str = "") -> list[pygame.Rect]:
         frame = Frame(0, 0, at, Camera(64, 32, 70.0, np.eye(4)), {}, mount=mount)
-        hud.mirror.update(at, picture)
+        hud.mirrors.update(at, {name: images[name] for name in new})
         target = pygame.Surface(size, 0, 32)
         hud.draw(target, target.get_rect(), HudState(), frame)
         boxes = hud.pen.occupied[len(before) :]
-        if boxes:
-            assert target.get_at(boxes[0].center)[:3] == pytest.approx((200, 20, 20), abs=4)
+        for box, colour in zip(boxes, colours.values(), strict=False):
+            assert target.get_at(box.center)[:3] == pytest.approx(colour, abs=4)
         return boxes
 
-    assert shown(1.0, red) == [], "it is off"
-    hud.mirror.on = True
-    (box,) = shown(1.1, red)
+    assert shown(1.0, "rear", "left", "right") == [], "they are off"
+    hud.mirrors.rear = True
+    (box,) = shown(1.1, "rear")
     assert pygame.Rect((0, 0), size).contains(box)
     assert box.top > size[1] // 2, "below where traffic lights are"
     assert box.collidelist(before) < 0 or size[0] < 400
     assert shown(1.2) == [box], "the last one stays"
     assert shown(1.3, mount="reversing") == []
-    assert shown(3.0) == [], "it is too old"
+    hud.mirrors.wings = True
+    every = shown(1.4, "rear", "left", "right")
+    assert [a.colliderect(b) for a, b in itertools.combinations([*every, *before], 2)].count(True) == 0 or size[0] < 400
+    assert every[1].right < size[0] // 3 < 2 * size[0] // 3 < every[2].left, "each at its side"
+    assert shown(3.0) == [], "they are too old"
 
 
 # The map

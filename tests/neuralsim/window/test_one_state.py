@@ -191,7 +191,8 @@ class Driver(RuleBasedStateMachine):
                 assert getattr(drive.session.options, name) == getattr(planned, name), name
         # what is shown
         hud, state = drive.hud, drive.state
-        assert (hud.full, hud.mirror.on) == (settings.full_hud, settings.mirror)
+        assert (hud.full, hud.mirrors.rear) == (settings.full_hud, settings.mirror)
+        assert hud.mirrors.wings == settings.wing_mirrors
         assert hud.dashboard.on == settings.dashboard
         assert state.task == drive.tasks.status()
         assert drive.window.fullscreen == settings.fullscreen
