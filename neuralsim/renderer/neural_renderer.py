@@ -306,6 +306,7 @@ class NeuralRenderer:
             unedited = self._unedited(inputs)
             ground_shading.follow_shading(image, unedited, simulated)
             if "depth" in planes:
+                ground_shading.close_contacts(image, tag, planes["depth"], inputs.frame.camera.focal)
                 detail.transfer_detail(image, unedited, planes["depth"], simulated, inputs.frame.camera.focal)
             highlights.recover_highlights(image, unedited, simulated, 1.0 - darkness(weather or {}))
         if self.card.sharpening:
