@@ -44,7 +44,8 @@ _PANE = -0.15  # of -1..1: what is darker in a front is a pane
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
-_THROUGH_LEAVES = 0.1
+_THROUGH_LEAVES = 0.3
+_LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
@@ -401,7 +402,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     slack = _slack(backdrop.sun, surface[3])
     facing, sky, glow = surface[3] * (1.0 / 255.0), surface[4] * (1.0 / 255.0), np.float64(surface[5])
     if triangle.finish == LEAF:
-        facing = (_THROUGH_LEAVES + (1.0 - _THROUGH_LEAVES) * surface[3]) * (1.0 / 255.0)
+        facing = (_THROUGH_LEAVES + (1.0 - _THROUGH_LEAVES) * surface[3]) * (_LIT_LEAVES / 255.0)
     for x in range(first, np.uint64(stop)):
         if not row.is_fine and is_odd and np.uint32(above[x]) == triangle.number:
             out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
