@@ -104,7 +104,7 @@ def _walk(visitor: Visitor) -> None:
     time.sleep(2.0)
     visitor.picture("3_everything")
     visitor.keys("F3", "F2", "z", "z")
-    time.sleep(3.0)
+    time.sleep(8.0)  # the wing mirrors' renderers are loaded
     visitor.picture("10_mirror")
     visitor.keys("z", "v", "v")
     time.sleep(3.0)

@@ -106,8 +106,8 @@ class Mounts:
 
     def sees_parent(self, camera: Actor) -> bool:
         """Return whether a camera is behind or beside its parent, instead of at its seat or bonnet."""
-        along, across = self._mounts[camera.id][:2, 3] / self._actors[camera.parent].extent[:2]
-        return bool(along < -1.2 or abs(across) > 1.05)
+        (along, across), half = self._mounts[camera.id][:2, 3], self._actors[camera.parent].extent
+        return bool(along < -1.2 * half[0] or abs(across) > 1.05 * half[1])
 
 
 def assign(target: Transform, source: Transform) -> None:
