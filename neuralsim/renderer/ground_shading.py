@@ -30,6 +30,7 @@ _GROUND[[Tag.ROAD]] = _ROAD
 _GROUND[[Tag.SIDEWALK, Tag.TERRAIN, Tag.GROUND]] = _BESIDES
 _FLAT, _STANDS = 1, 2
 _CONTACTS = np.minimum(_GROUND, _FLAT)
+_CONTACTS[[Tag.ROAD_LINE]] = _FLAT
 _CONTACTS[[Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE]] = _STANDS
 _CONTACT = 0.14  # m at the vehicle's distance, below its edge: where the shadow of a vehicle begins at the latest
 _MOST_ROWS, _LEAST_ROWS = 12, 2  # px of these

@@ -1,6 +1,6 @@
-"""Walls in the sun: where the generator overexposes a whole wall, the simulator image gives back colour and texture.
+"""Walls and vehicles in the sun: where the generator overexposes them, the simulator image gives back their texture.
 
-A camera overexposes such a wall, too, but not to flat white with rims as of a map. As in high-dynamic-range imaging,
+A camera overexposes them, too, but not to flat white with rims as of a map. As in high-dynamic-range imaging,
 where an image has no more than white, another exposure of the same scene is taken (Debevec and Malik, "Recovering High
 Dynamic Range Radiance Maps from Photographs", SIGGRAPH 1997).
 """
@@ -18,12 +18,12 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 _FROM, _SOFT = 205.0, 12.0
 _EXPOSURE = 1.4  # of the simulator image where it stands in
 _MOST = 0.9  # its share at most: what is brighter stays brighter for any
-_IS_WALL = CARLA_TO_CHANNEL == Channel.BUILDING
+_IS_LARGE = np.isin(CARLA_TO_CHANNEL, (Channel.BUILDING, Channel.VEHICLE))
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 def recover_highlights(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
-    """Mix overexposed walls of ``image`` with ``simulated``, in place; none gets darker than where that begins.
+    """Mix overexposed walls and vehicles of ``image`` with ``simulated``, in place: no darker than where that begins.
 
     Args:
         image: u8 (H, W, 3), RGB, as generated.
@@ -32,7 +32,7 @@ def recover_highlights(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray
         daylight: 1 by day to 0 by night, when only lamps are that bright.
     """
     if simulated.shape == image.shape and daylight > 0.0:
-        _recover(image, tag, simulated, _IS_WALL, np.float32(_MOST * daylight))
+        _recover(image, tag, simulated, _IS_LARGE, np.float32(_MOST * daylight))
 
 
 def compile_kernels() -> None:
@@ -43,13 +43,13 @@ def compile_kernels() -> None:
 
 
 @numba.njit(**_JIT)
-def _recover(image, tag, simulated, is_wall, most):  # type: ignore[no-untyped-def]
-    """Do what ``recover_highlights`` does. ``is_wall``: bool (tags,)."""
+def _recover(image, tag, simulated, is_large, most):  # type: ignore[no-untyped-def]
+    """Do what ``recover_highlights`` does. ``is_large``: bool (tags,)."""
     height, width = image.shape[:2]
     start, soft, exposure, half = np.float32(_FROM), np.float32(_SOFT), np.float32(_EXPOSURE), np.float32(0.5)
     for y in range(height):
         for x in range(width):
-            if not is_wall[tag[y, x]]:
+            if not is_large[tag[y, x]]:
                 continue
             red, green, blue = np.float32(image[y, x, 0]), np.float32(image[y, x, 1]), np.float32(image[y, x, 2])
             luminance = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue

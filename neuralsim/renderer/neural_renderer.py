@@ -28,7 +28,7 @@ from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
 from neuralsim.renderer.upscaling import TemporalUpscaler
-from neuralsim.renderer.weather import camera_response, fog, glow, rain, sky, weather_style
+from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
@@ -316,6 +316,7 @@ class NeuralRenderer:
             now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
             glow.add_veil(image, now)
             sky.draw_sky(image, tag, inputs.frame.camera, now)
+            night.dim_rims(image, tag, darkness(weather))
         if "depth" in planes:
             fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
         if antialias:
@@ -329,6 +330,7 @@ class NeuralRenderer:
             glow.add_glow(image, darkness(weather))
             camera_response.expose(image, inputs.gains, 1.0 - darkness(weather))
             camera_response.blur_by_lens(image, 1.0 - darkness(weather))
+            night.add_noise(image, darkness(weather), inputs.frame.sim_time)
         return image
 
     def _unedited(self, inputs: FrameInputs) -> np.ndarray:

@@ -43,6 +43,8 @@ _PANE = -0.15  # of -1..1: what is darker in a front is a pane
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
+_ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
+_BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
@@ -296,14 +298,14 @@ def _to_joint(x):
 
 @njit(forceinline=True, **options)
 def _texture(textures, backdrop, light, triangle, point, camera_height):
-    """Return the factor of a triangle's colour at a ``_Point``, and whether a window there is lit.
+    """Return the factor of a triangle's colour at a ``_Point``, and the light of a window there, 0 to 1.
 
     ``textures`` .. ``triangle``: ``Textures``, ``Backdrop``, ``_LightValues``, ``_Triangle``; ``camera_height``: m.
     """
     noise, tone, houses = textures.noise, backdrop.tone, backdrop.houses
     finish, code, axis = triangle.finish, triangle.code, triangle.axis
     wx, wy, wz, d, footprint = point
-    factor, is_lit = 1.0, False
+    factor, lit = 1.0, 0.0
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
         grain = _noise(noise, wx, wy, _GRAIN, _level(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
@@ -326,6 +328,10 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         along = wx if axis == 1 else wy
         bright, is_lit = _front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         factor = 1.0 + 1.0 * (bright - 0.2)
+        if is_lit:  # of a room or a shop one sees shapes before its bright walls
+            room = _noise(noise, along, wz, _ROOM, _level(footprint, _ROOM, NOISE_LEVELS - 1))
+            goods = _noise(noise, along, wz, _GOODS, _level(footprint, _GOODS, NOISE_LEVELS - 1))
+            lit = min(max(_BRIGHT_ROOM + _CONTRAST_OF_ROOMS * room + _CONTRAST_OF_GOODS * goods, 0.15), 1.0)
         if bright > _PANE:
             stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
             plaster = _noise(noise, wz, along, _PLASTER, _level(footprint, _PLASTER, NOISE_LEVELS - 1))
@@ -352,7 +358,7 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         leaves = _noise(noise, across, along, _LEAVES, _level(footprint, _LEAVES, NOISE_LEVELS - 1))
         twigs = _noise(noise, along, across, _TWIGS, _level(footprint, _TWIGS, NOISE_LEVELS - 1))
         factor = max(1.0 + _CONTRAST_OF_LEAVES * leaves + _CONTRAST_OF_TWIGS * twigs, _DARKEST_LEAF)
-    return factor, is_lit
+    return factor, lit
 
 
 @njit(forceinline=True, **options)
@@ -414,9 +420,9 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         d, aside = np.float64(depth[x]), np.float64(x) + 0.5 - cx
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
         point = _Point(wx, wy, wz, d, (1.0 if row.is_fine else 2.0) * d * per_pixel)
-        share, is_lit = 1.0, False
+        share, lit = 1.0, 0.0
         if triangle.finish != PLAIN:
-            share, is_lit = _texture(textures, backdrop, light, triangle, point, oz)
+            share, lit = _texture(textures, backdrop, light, triangle, point, oz)
         reached, pool = _received(backdrop, is_sunny, has_lamps, dark, slack, point, oz)
         k = x >> one
         shone, around = facing * reached * shares[k, 0], sky * shares[k, 1]
@@ -425,8 +431,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
             beam = dark * beams[k] * (1.0 / 255.0)
             l0, l1, l2 = l0 + 0.95 * pool + beam, l1 + 0.74 * pool + 0.93 * beam, l2 + 0.44 * pool + 0.78 * beam
         c0, c1, c2 = max(share * r * l0, glow * r), max(share * g * l1, glow * g), max(share * b * l2, glow * b)
-        if is_lit:
-            c0, c1, c2 = max(c0, 236.0 * dark), max(c1, 186.0 * dark), max(c2, 110.0 * dark)
+        if lit > 0.0:
+            c0, c1, c2 = max(c0, 236.0 * dark * lit), max(c1, 186.0 * dark * lit), max(c2, 110.0 * dark * lit)
         fog = d / (d + fog_distance)
         out[x, 0] = np.uint8(np.int32(min(c0 + (far0 - c0) * fog, 255.0)))
         out[x, 1] = np.uint8(np.int32(min(c1 + (far1 - c1) * fog, 255.0)))

@@ -68,6 +68,9 @@ def test_no_bright_rim_is_left_between_a_vehicle_and_its_shadow(
     assert not changed[:, :200].any()
     assert not changed[:, 300:].any()
     assert not changed[tag != Tag.ROAD].any(), "only the ground"
+    image, tag[172:174] = before.copy(), Tag.ROAD_LINE
+    close_contacts(image, tag, near, 366.0)
+    assert image[170:174, 205:295].mean() < 45.0, "a line below it is in its shadow, too"
     image = before.copy()
     close_contacts(image, tag, far, 366.0)
     assert image[170:174, 205:295].mean() > 100.0, "a shadow so far below is not its own"

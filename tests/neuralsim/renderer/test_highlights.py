@@ -19,8 +19,10 @@ def scene(wall: int = 250) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.full((H, W, 3), wall, np.uint8), tag, np.concatenate([simulated, simulated, simulated - 30], 2)
 
 
-def test_an_overexposed_wall_gets_texture_and_colour_and_nothing_else_does() -> None:
+@pytest.mark.parametrize("kind", [Tag.BUILDING, Tag.CAR])
+def test_an_overexposed_wall_gets_texture_and_colour_and_nothing_else_does(kind: Tag) -> None:
     image, tag, simulated = scene()
+    tag[tag == Tag.BUILDING] = kind
     recover_highlights(image, tag, simulated)
     wall, sky = image[:, : W // 2].astype(float), image[:, W // 2 :]
     assert (sky == 250).all()
