@@ -27,6 +27,7 @@ from neuralsim.session.renderer_loading import make_renderer
 _SILENCE = 10.0  # seconds without a frame or any CPU use after which the drive ends
 _LONGEST_WORK = 90.0  # seconds without a frame after which it ends regardless of CPU use
 _SAME_PLACE = 0.05  # m that a drive may deviate from the recording it continues
+_UNGUIDED = 30  # frames at the start that are waited for the simulator image, which the window has to ask for
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds allowed per frame while fast-forwarding to the hand-over
 
 
@@ -114,7 +115,7 @@ class RenderLoop(threading.Thread, ABC):
     ) -> None:
         pending: Future[None] | None = None
         received = worked = time.monotonic()
-        warm, mount = False, ""
+        warm, mount, unguided = False, "", 0
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
@@ -150,6 +151,11 @@ class RenderLoop(threading.Thread, ABC):
                     received = time.monotonic()
                     continue  # that frame is outdated by now
                 frame.stamps["received"] = time.monotonic_ns()
+            if unguided < _UNGUIDED and not self.lockstep and _lacks_guide(active, frame):
+                unguided += 1
+                received = time.monotonic()
+                continue
+            unguided = _UNGUIDED
             if not self.rendering_since:
                 self.rendering_since = frame.stamps["received"]
             if frame.mount != mount:  # another camera: the previous frames are not its past
@@ -229,6 +235,11 @@ class RenderLoop(threading.Thread, ABC):
     @abstractmethod
     def _scenario_over(self) -> bool:
         """Return whether there are no more frames because a scenario is over."""
+
+
+def _lacks_guide(renderer: FrameRenderer, frame: Frame) -> bool:
+    """Return whether ``renderer`` follows the simulator image and ``frame`` has none."""
+    return renderer.follows_simulator_image and not {"rgb", "rgb_half"} & frame.planes.keys()
 
 
 def apply_style(renderer: FrameRenderer, frame: Frame, style: str | None, remap: Remap, guide: str = "picture") -> None:

@@ -94,6 +94,17 @@ def test_an_image_is_postprocessed_while_the_next_frame_is_generated() -> None:
     assert renderer.log.index(("postprocessed", 2)) < renderer.log.index(("postprocessed", 3))
 
 
+@pytest.mark.parametrize(("guided_from", "frames", "first"), [(3, 6, 3), (99, 40, 31)])
+def test_the_first_image_has_the_guide_unless_none_comes(guided_from: int, frames: int, first: int) -> None:
+    renderer = Generator(seconds=0.0)
+    renderer.follows_simulator_image = True
+    loop = Loop(renderer)
+    loop.frames = [numbered_frame(k)[0] for k in range(frames)]
+    for frame in loop.frames[guided_from:]:
+        frame.planes["rgb_half"] = np.zeros((1, 1, 3), np.uint8)
+    assert rendered(loop) == list(range(first, frames)), "a window asks for it once it knows the model"
+
+
 def test_in_lockstep_each_image_is_postprocessed_before_the_next_frame() -> None:
     renderer = Generator(seconds=0.005)
     assert rendered(Loop(renderer, headless=True)) == list(range(FRAMES))
