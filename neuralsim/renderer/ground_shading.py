@@ -34,6 +34,7 @@ _CONTACTS[[Tag.ROAD_LINE]] = _FLAT
 _CONTACTS[[Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE]] = _STANDS
 _CONTACT = 0.14  # m at the vehicle's distance, below its edge: where the shadow of a vehicle begins at the latest
 _MOST_ROWS, _LEAST_ROWS = 12, 2  # px of these
+_BESIDE = 4  # px to each side whose mean it is: columns on their own would differ like the teeth of a comb
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
@@ -151,7 +152,7 @@ def _close(image: np.ndarray, kinds: np.ndarray, depth: np.ndarray, bright: np.n
                 if kinds[below, x] != _FLAT:
                     break
                 total, count = 0, 0
-                for beside in range(x - 1, x + 2):
+                for beside in range(max(x - _BESIDE, 0), min(x + _BESIDE + 1, width)):
                     if kinds[below, beside] == _FLAT:
                         total += bright[below, beside]
                         count += 1
