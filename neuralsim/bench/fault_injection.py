@@ -3,8 +3,8 @@
     python -m neuralsim.bench.fault_injection '{"delay_ms": 20, "skew_ms": 0}' MODULE ARGUMENTS...
 
 The measured code has none of this: its functions are wrapped here, from outside. Stages are delayed in turn, one frame
-in four, so that frames with and without the delay are measured side by side in one run: frame 0 of each four is
-delayed, frame 1 may still be affected, frames 2 and 3 are unaffected.
+in eight, so that frames with and without the delay are measured side by side in one run: frame 0 of each eight is
+delayed, frames 1 to 4 may still be affected (those that wait for a delayed display, at 6 ms each), 5 to 7 are not.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any
 from bridge.messages import Frame
 from neuralsim.session.metrics import STAGES
 
+EVERY = 8  # frames, of which the first is delayed
+_AFFECTED = 5  # of these may be affected
 _SPIN = 0.001  # s before the end of a pause from which on the clock is polled: sleeping alone would overshoot
 
 
@@ -41,12 +43,12 @@ class FaultInjection:
 
 def delayed_stage(sequence: int) -> str | None:
     """Return the stage in which the frame with this number is delayed, if any."""
-    return tuple(STAGES)[sequence // 4 % len(STAGES)] if sequence % 4 == 0 else None
+    return tuple(STAGES)[sequence // EVERY % len(STAGES)] if sequence % EVERY == 0 else None
 
 
 def is_unaffected(sequence: int) -> bool:
-    """Return whether neither this frame nor the one before was delayed."""
-    return sequence % 4 >= 2
+    """Return whether neither this frame nor one shortly before was delayed."""
+    return sequence % EVERY >= _AFFECTED
 
 
 def pause(seconds: float) -> None:

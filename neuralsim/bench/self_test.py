@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.size import Size
 from neuralsim.bench.cells import Cell
-from neuralsim.bench.fault_injection import FaultInjection, delayed_stage, is_unaffected
+from neuralsim.bench.fault_injection import EVERY, FaultInjection, delayed_stage, is_unaffected
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.report.latency_figures import LATENCY, columns, values
 from neuralsim.bench.report.statistics import draw, interval, quantile
@@ -24,7 +24,7 @@ DELAY = 20.0  # ms
 TOLERANCE = 1.0  # ms
 _LEVEL = 0.999  # of the intervals: one of the ten that errs would fail a correct benchmark
 _DRAWS = 4000
-_FRAMES = 800  # 40 of them delayed in each stage
+_FRAMES = 1600  # 40 of them delayed in each stage
 
 
 def job(seed: int = 0, frames: int = _FRAMES) -> Job:
@@ -37,7 +37,7 @@ def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the self-test's part of a report, from its ``runs``.
 
     {"injected_ms", "tolerance_ms", "honest", "stages": {stage: {"frames", "stage_ms", "total_ms", "ci", "others_ms"}}}.
-    Each delayed frame is compared with the unaffected ones right before and after it, so that a street that becomes
+    Each delayed frame is compared with the unaffected ones nearest before and after it, so that a street that becomes
     busier does not count: ``stage_ms`` and ``total_ms`` are medians of those differences, ``ci`` their
     intervals, ``others_ms`` is the largest change of another stage. ``honest`` is None where the machine is too
     busy for a result, which more runs would give.
@@ -45,7 +45,7 @@ def evaluate(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     changes: dict[str, dict[str, list[float]]] = {stage: {name: [] for name in (*STAGES, LATENCY)} for stage in STAGES}
     for run in runs:
         sequence, quantities = columns(run)["sequence"].astype(int), values(run)
-        for n in range(2, len(sequence) - 3):
+        for n in range(2, len(sequence) - EVERY + 1):
             stage = delayed_stage(int(sequence[n]))
             if stage is not None:
                 for name, series in changes[stage].items():
@@ -87,5 +87,5 @@ def _drawn(changes: np.ndarray) -> np.ndarray:
 
 def _change(series: np.ndarray, sequence: np.ndarray, n: int) -> float:
     """Return how much frame ``n`` differs from the unaffected ones around it."""
-    around = [k for k in (n - 2, n - 1, n + 2, n + 3) if is_unaffected(int(sequence[k]))]
+    around = [k for k in (n - 2, n - 1, n + EVERY - 3, n + EVERY - 2) if is_unaffected(int(sequence[k]))]
     return float(series[n] - np.median(series[around]))
