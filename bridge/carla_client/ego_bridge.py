@@ -379,6 +379,6 @@ class CarlaBridge:
         seen = self._sensors.mirrors.update(self._snapshot.frame, self._surroundings.movers)
         if seen is None:
             return None
-        name, camera, own = seen
+        mirror, camera, own = seen
         planes |= {name: own[plane] for name, plane in MIRROR_PLANES.items()}
-        return RearView(camera, self._surroundings.lamps(camera, own), name)
+        return RearView(camera, self._surroundings.lamps(camera, own), mirror)

@@ -50,6 +50,8 @@ class WindowlessDrive(MeasuredDrive, DriveLoop):
                 due = now + random_.uniform(*_PRESS_INTERVAL)
                 control = replace(control, steer=_NUDGE - control.steer)
                 self.trail.press()
+            guide = session.guide_plane
+            control = replace(control, rgb=guide == "rgb", rgb_half=guide == "rgb_half")
             self.controls.send(control, session.controls)
             rendered = session.take(max(min(due - time.monotonic(), _POLL), 0.0) if self.trail.frames else _POLL)
             if rendered is not None:

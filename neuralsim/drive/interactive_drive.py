@@ -210,8 +210,8 @@ class InteractiveDrive(DriveLoop):
         inputs, session = self.inputs, self.session
         previous = inputs.requested
         control = inputs.control(seconds, self._last.frame.ego.speed if self._last else 0.0)
-        guide_plane = session.options.picture_plane if session.follows_simulator_image else ""
-        control.rgb, control.rgb_half = self.needs_rgb or guide_plane == "rgb", guide_plane == "rgb_half"
+        guide = session.guide_plane
+        control.rgb, control.rgb_half = self.needs_rgb or guide == "rgb", guide == "rgb_half"
         control.camera = inputs.camera(control.reverse and self.settings.reversing_view)
         control.chart = self.chart
         session.paused = control.paused

@@ -302,13 +302,14 @@ class NeuralRenderer:
         planes, tag = inputs.frame.planes, inputs.tensors["tag"]
         simulated = self._simulator_image(inputs.frame)
         weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
+        dark = darkness(weather or {})
         if simulated is not None:
             unedited = self._unedited(inputs)
             ground_shading.follow_shading(image, unedited, simulated)
             if "depth" in planes:
                 ground_shading.close_contacts(image, tag, planes["depth"], inputs.frame.camera.focal)
                 detail.transfer_detail(image, unedited, planes["depth"], simulated, inputs.frame.camera.focal)
-            highlights.recover_highlights(image, unedited, simulated, 1.0 - darkness(weather or {}))
+            highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
         if self.card.sharpening:
             sharpen(image, tag, self.card.sharpening)
         remove_specks(image, tag)
@@ -316,7 +317,7 @@ class NeuralRenderer:
             now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
             glow.add_veil(image, now)
             sky.draw_sky(image, tag, inputs.frame.camera, now)
-            night.dim_rims(image, tag, darkness(weather))
+            night.dim_rims(image, tag, dark)
         if "depth" in planes:
             fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
         if antialias:
@@ -327,10 +328,10 @@ class NeuralRenderer:
         glow.draw_lamps(image, inputs.frame, inputs.remap, simulated)
         if weather is not None:
             glow.add_glare(image, tag, inputs.frame.camera, now)
-            glow.add_glow(image, darkness(weather))
-            camera_response.expose(image, inputs.gains, 1.0 - darkness(weather))
-            camera_response.blur_by_lens(image, 1.0 - darkness(weather))
-            night.add_noise(image, darkness(weather), inputs.frame.sim_time)
+            glow.add_glow(image, dark)
+            camera_response.expose(image, inputs.gains, 1.0 - dark)
+            camera_response.blur_by_lens(image, 1.0 - dark)
+            night.add_noise(image, dark, inputs.frame.sim_time)
         return image
 
     def _unedited(self, inputs: FrameInputs) -> np.ndarray:

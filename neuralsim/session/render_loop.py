@@ -93,6 +93,11 @@ class RenderLoop(threading.Thread, ABC):
         """Whether the model has a guide input."""
         return follows_simulator_image(self.options.model, GUIDES[0])
 
+    @property
+    def guide_plane(self) -> str:
+        """Name of the plane to ask the bridge for, which guides the model; "" for none."""
+        return self.options.picture_plane if self.follows_simulator_image else ""
+
     def next_style(self) -> str:
         """Switch to the next style; return a message about it."""
         if not self.styles:
