@@ -22,8 +22,8 @@ _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 #: By class: share of the simulator image in the finest band of what is small, and the pixels per metre below which it
 #: begins to be small; at half of that, it is.
 _SMALL = {
-    Channel.PERSON: (0.8, 96.0),
-    Channel.CYCLE: (0.8, 96.0),
+    Channel.PERSON: (0.8, 200.0),
+    Channel.CYCLE: (0.8, 200.0),
     Channel.SIGN: (0.7, 96.0),
     Channel.BARRIER: (0.6, 96.0),
     Channel.VEHICLE: (0.8, 36.0),

@@ -103,6 +103,17 @@ def test_a_far_car_that_the_generator_loses_is_as_bright_as_requested_and_a_near
     assert seen[1] < 78
 
 
+def test_faces_and_coats_keep_their_colours_up_to_a_few_metres() -> None:
+    """The generator makes an orange smear of a head before a brick wall."""
+    tag, guide = np.full((8, 8), Tag.PEDESTRIAN, np.uint8), np.full((8, 8, 4), 128, np.uint8)
+    guide[..., :3] = 120, 95, 85
+    image = np.full((8, 8, 3), (160, 80, 60), np.uint8)
+    clamp_colour(image, tag, guide, GREY, np.full((8, 8), 3.0, np.float32), focal=256.0)
+    red, green, blue = image[4, 4].astype(int)
+    assert abs((red - green) - 25) < 15
+    assert abs((blue - green) + 10) < 15
+
+
 def test_planes_may_be_read_only() -> None:
     image, tag = street()
     tag.flags.writeable = False
