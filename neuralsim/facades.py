@@ -117,26 +117,26 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
     kind = rng.random()
     if kind < 0.4:  # shelves with small goods
         for shelf in range(int(rng.integers(8, 14)), 35, int(rng.integers(7, 10))):
-            goods = rng.uniform(-0.15, 0.3, -(-wide // 3)).repeat(3)[:wide]
+            goods = rng.uniform(-0.2, 0.9, -(-wide // 3)).repeat(3)[:wide]
             heights = rng.integers(2, 6, -(-wide // 3)).repeat(3)[:wide]
             inside[shelf - 5 : shelf] += np.where(np.arange(5, 0, -1)[:, None] <= heights, goods, 0.0)
             inside[shelf] += 0.15
     elif kind < 0.75:  # figures on a ledge
         for middle in rng.uniform(0.15, 0.85, int(rng.integers(1, 3))) * wide:
             across, down = (np.arange(wide) - middle) / rng.uniform(3.0, 4.5), np.arange(37)[:, None]
-            tone = rng.uniform(0.1, 0.35)
+            tone = rng.uniform(0.3, 0.9)
             inside += tone * ((np.abs(across) < 1.0 - 0.02 * np.abs(down - 20.0)) & (down > 12))
             inside += tone * (across**2 + ((down - 9.0) / 3.2) ** 2 < 0.6)
     else:  # a poster
         left, broad = rng.uniform(0.05, 0.4) * wide, rng.uniform(0.3, 0.55) * wide
         inside[int(rng.integers(5, 10)) : int(rng.integers(24, 34)), int(left) : int(left + broad)] += rng.uniform(
-            0.1, 0.4
+            0.5, 1.2
         )
     street = cv2.GaussianBlur(rng.normal(0.0, 1.0, (37, wide)), (0, 0), 4.0, sigmaY=7.0)
     inside += 0.16 * street / max(float(street.std()), 1e-6)
-    inside[2:4, int(rng.integers(2, 9)) :: int(rng.integers(11, 17))] += 0.3  # lamps under the ceiling
+    inside[2:4, int(rng.integers(2, 9)) :: int(rng.integers(11, 17))] += 1.0  # lamps under the ceiling
     inside[35:] = -0.3  # the ledge
-    return cv2.GaussianBlur(np.clip(inside, -0.9, -0.2), (0, 0), 0.7)
+    return cv2.GaussianBlur(np.clip(inside, -0.9, 0.6), (0, 0), 0.7)
 
 
 def _ground_floor(rng: np.random.Generator) -> np.ndarray:
