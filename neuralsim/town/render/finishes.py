@@ -20,6 +20,7 @@ from neuralsim.town.render.raster_arrays import (
     GRASS,
     LEAF,
     MARKING,
+    MASONRY,
     PAVING,
     PLAIN,
     ROOF,
@@ -36,6 +37,7 @@ _BY_TAG = {
     Tag.TERRAIN: GRASS,
     Tag.GROUND: GRASS,
     Tag.VEGETATION: LEAF,
+    Tag.WALL: MASONRY,
 }
 _PAINTS = (*{shape.colour for shape in CARS.values()}, LORRY_BOX)
 _VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE)

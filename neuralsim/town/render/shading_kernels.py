@@ -19,6 +19,7 @@ from neuralsim.town.render.raster_arrays import (
     GRASS,
     LEAF,
     MARKING,
+    MASONRY,
     PAVING,
     PLAIN,
     ROOF,
@@ -38,7 +39,8 @@ _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
-_BRICK = 0.075  # m, height of a course of bricks
+_BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
+_CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PANE = -0.15  # of -1..1: what is darker in a front is a pane
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
@@ -297,6 +299,16 @@ def _to_joint(x):
 
 
 @njit(forceinline=True, **options)
+def _joint(along, height, course, ratio, footprint):
+    """Return how much of a pixel of ``footprint`` m is a joint, 0 to 1, of stones ``course`` m high and ``ratio`` times
+    as long, every other row of which is shifted by half a stone."""
+    row = np.floor(height / course)
+    part = along / (ratio * course) + 0.5 * row
+    aside = (part - np.floor(part + 0.5)) * (ratio * course)
+    return max(_line(height - row * course, 0.006, footprint), _line(aside, 0.006, footprint))
+
+
+@njit(forceinline=True, **options)
 def _texture(textures, backdrop, light, triangle, point, camera_height):
     """Return the factor of a triangle's colour at a ``_Point``, and the light of a window there, 0 to 1.
 
@@ -338,16 +350,24 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
             rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
             factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
             if triangle.is_brick and footprint < _BRICK:
-                course = np.floor(wz / _BRICK)
-                joint = _line(wz - course * _BRICK, 0.006, footprint)
-                part = along / (3.2 * _BRICK) + 0.5 * course  # every other course is shifted by half a brick
-                joint = max(joint, _line((part - np.floor(part + 0.5)) * (3.2 * _BRICK), 0.006, footprint))
-                factor *= 1.0 - 0.4 * joint
+                factor *= 1.0 - 0.4 * _joint(along, wz, _BRICK, 3.2, footprint)
         eaves, foot = eaves - wz, wz - foot
         if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
             factor *= 0.5 + 0.7 * eaves
         if 0.0 < foot < 0.6:
             factor *= 0.8 + 0.33 * foot
+    elif finish == MASONRY:
+        along, high, ratio = wx if axis == 1 else wy, _STONE, 1.9
+        if triangle.is_brick:
+            high, ratio = _BRICK, 3.2
+        stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
+        factor = 1.0 + 3.0 * _CONTRAST_OF_STAINS * stains
+        if footprint < high:
+            fade, course = min(max(2.0 - 2.0 * footprint / high, 0.0), 1.0), np.floor(wz / high)
+            stone = np.floor(along / (ratio * high) + 0.5 * course)
+            tone = _texel(noise, 0, NOISE_SIZE, 37.0 * stone, 53.0 * course)  # of each stone its own
+            factor *= 1.0 + fade * _CONTRAST_OF_STONES * tone
+            factor *= 1.0 - 0.35 * _joint(along, wz, high, ratio, footprint)
     elif finish == ROOF:
         course = wz / _COURSE
         fade = min(max(1.6 - footprint * 7.0, 0.0), 1.0)

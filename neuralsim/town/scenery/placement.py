@@ -282,6 +282,8 @@ def _barrier(site: Site, frame: LotFrame, start: float, stop: float, y: float, k
             foot = float(site.terrain_heights(_corners(frame, x0, x1, y, y), frame.origin[2]).mean() - frame.origin[2])
             low = -0.2 if site.ground.flat else foot - 0.8
             box(site.builder, frame, (x0, y - 0.14, low), (x1, y + 0.14, foot + high), Tag.WALL, colour)
+            coping = (x0, y - 0.18, foot + high), (x1, y + 0.18, foot + high + 0.08)
+            box(site.builder, frame, *coping, Tag.WALL, (172, 168, 160))
     else:
         count = max(1, round(length / 2.0))
         yaw = float(np.degrees(np.arctan2(frame.along[1], frame.along[0])))

@@ -159,3 +159,20 @@ def test_leaves_have_no_direction(normal: tuple[float, float, float]) -> None:
     down, right = (slope.ravel() for slope in np.gradient(brightness(planes)[::2, ::2]))
     least, most = np.linalg.eigvalsh(np.cov(down, right))
     assert most < 1.6 * least
+
+
+@pytest.mark.parametrize(("colour", "course"), [((150, 96, 76), 0.075), ((158, 152, 142), 0.2)])
+def test_garden_walls_are_built_of_courses(colour: tuple[int, int, int], course: float) -> None:
+    wall = quad([(4, 3, 0), (4, -3, 0), (4, -3, 2), (4, 3, 2)], Tag.WALL, colour)
+    planes = Rasteriser(W, H, FOV).render(
+        Scene(merge([GROUND, wall]), []), Placements.empty(), eye(2.5, 1.0), eye(2.5, 1.0), sun=(45.0, 180.0)
+    )
+    rows = brightness(planes)[:, W // 2 - 40 : W // 2 + 40].mean(1)
+    depth, focal = planes.depth[H // 2, W // 2], W / 2.0 / np.tan(np.radians(FOV / 2.0))
+    height = 1.0 - (np.arange(H) + 0.5 - H / 2.0) * depth / focal
+    is_wall = (planes.tag == Tag.WALL)[:, W // 2] & (height > 0.3)
+    darker = np.convolve(rows, np.ones(5) / 5.0, "same") - rows
+    from_joint = np.abs(height / course - np.round(height / course)) * course
+    at_joints, between = (is_wall & near for near in (from_joint < 0.25 * course, from_joint > 0.3 * course))
+    assert darker[at_joints].max() > 4.0
+    assert darker[between].max() < 0.5 * darker[at_joints].max()
