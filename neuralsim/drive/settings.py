@@ -31,7 +31,7 @@ Quality = Literal["fast", "balanced", "best"]
 QUALITIES: dict[Quality, Size] = {"fast": Size(384, 192), "balanced": Size(512, 256), "best": Size(768, 384)}
 Traffic = Literal["none", "light", "usual", "dense"]
 #: Vehicles and pedestrians.
-CROWDS: dict[Traffic, tuple[int, int]] = {"none": (0, 0), "light": (8, 6), "usual": (20, 12), "dense": (45, 40)}
+CROWDS: dict[Traffic, tuple[int, int]] = {"none": (0, 0), "light": (8, 6), "usual": (20, 24), "dense": (45, 40)}
 
 
 class CockpitSettings(BaseModel):

@@ -78,7 +78,7 @@ class DriveOptions(Options):
     """Seed of town and traffic."""
     vehicles: Crowd = 20
     """Number of moving vehicles."""
-    walkers: Crowd = 12
+    walkers: Crowd = 24
     """Number of pedestrians."""
     strict: bool = False
     """Let the embedded town be no kinder to its clients than a CARLA server."""

@@ -38,7 +38,7 @@ class TownOptions(ProcessOptions):
     """Random seed of the town and of everything that moves in it."""
     vehicles: Crowd = 20
     """Number of vehicles that drive themselves."""
-    walkers: Crowd = 12
+    walkers: Crowd = 24
     """Number of pedestrians."""
 
     strict: bool = False

@@ -140,13 +140,13 @@ class BackgroundActors:
                 nearest = int(away.argmin())
                 drive, focus = drives[nearest], places[nearest]
                 forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
-                behind = float((crowd.poses[i, :2] - focus) @ forward) < -25.0
-                is_jammed = crowd is self.traffic and behind and self.traffic.waited[i] > JAM
-                if away[nearest] > far + 15.0 or is_jammed:
-                    if at_once:
-                        crowd.bring(i, self._rng, focus, 0 * forward - 1e-9, 25.0)
-                    else:
-                        crowd.bring(i, self._rng, focus, forward, 0.45 * far)
+                behind = -float((crowd.poses[i, :2] - focus) @ forward)
+                if crowd is self.traffic:
+                    is_left = behind > 25.0 and self.traffic.waited[i] > JAM
+                else:
+                    is_left = behind > 0.6 * far
+                if away[nearest] > far + 15.0 or is_left:
+                    crowd.bring(i, self._rng, focus, forward, 25.0 if at_once else 0.45 * far, is_hidden=not at_once)
 
     def show(self, delta: float, dark: bool) -> None:
         """Write the state after ``delta`` seconds into the actors. ``dark``: lamps are on."""

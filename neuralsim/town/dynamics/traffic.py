@@ -107,16 +107,21 @@ class Traffic:
         self.speed[i] = min((0.5 if pace < 20.0 else 0.9) * pace, self.fastest[i])
         self.waited[i] = 0.0
 
-    def bring(self, i: int, rng: np.random.Generator, focus: np.ndarray, forward: np.ndarray, least: float) -> None:
-        """Move vehicle ``i`` to a road near ``focus``, out of its sight.
-
-        ``rng`` draws the place; ``focus`` f64 (2,), m, looks along ``forward`` f64 (2,); the distance is ``least`` to
-        ``far`` metres.
-        """
+    def bring(
+        self,
+        i: int,
+        rng: np.random.Generator,
+        focus: np.ndarray,
+        forward: np.ndarray,
+        least: float,
+        is_hidden: bool = True,
+    ) -> None:
+        """Move vehicle ``i`` to a road near ``focus``. Arguments are those of ``Walkers.bring``; it goes up to ``far``
+        metres away."""
         table, points = self.table, self.table.points
         away = points[:, :2] - focus
         distance = np.hypot(away[:, 0], away[:, 1])
-        seen = (away @ forward > 0.7 * distance) & (distance < 0.75 * self.far)
+        seen = is_hidden & (away @ forward > 0.7 * distance) & (distance < 0.75 * self.far)
         rest = table.length[table.lane] - table.at
         fits = (
             (distance > least)

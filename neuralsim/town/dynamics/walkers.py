@@ -12,6 +12,7 @@ from neuralsim.town.assets.people_meshes import phase_of
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, resample
 
 FAR = 110.0  # m, walkers are kept within this distance of driven vehicles
+STREET, ALONG_THE_STREET = 14.0, 12.0  # m aside of a driver, and how much likelier walkers come to the street ahead
 SHARES = (0.34, 0.6)  # of the pavement's width, at which people walk
 CROSSES = 0.4  # share of the pedestrians passing a crosswalk who use it
 DEPTH = 3.2  # m, extent of a crosswalk along the road
@@ -126,19 +127,35 @@ class Walkers:
     def __len__(self) -> int:
         return len(self.poses)
 
-    def bring(self, i: int, rng: np.random.Generator, focus: np.ndarray, forward: np.ndarray, least: float) -> None:
-        """Move walker ``i`` to a pavement near ``focus``, out of its sight.
+    def bring(
+        self,
+        i: int,
+        rng: np.random.Generator,
+        focus: np.ndarray,
+        forward: np.ndarray,
+        least: float,
+        is_hidden: bool = True,
+    ) -> None:
+        """Move walker ``i`` to a pavement near ``focus``, most likely to one along the street ahead.
 
-        ``rng`` draws the place; ``focus`` f64 (2,), m, looks along ``forward`` f64 (2,); the distance is ``least`` to
-        ``FAR`` metres.
+        Args:
+            i: Its row.
+            rng: Draws the place.
+            focus: f64 (2,), m.
+            forward: f64 (2,), the direction in which ``focus`` looks, a unit vector.
+            least: Least distance, m; the largest is ``FAR``.
+            is_hidden: Only to places that are out of the sight of ``focus``.
         """
         paths, crowd = self._paths, self._crowd
         away = paths.points[:, :2] - focus
         distance = np.hypot(away[:, 0], away[:, 1])
-        seen = (away @ forward > 0.7 * distance) & (distance < 0.6 * FAR)
+        ahead = away @ forward
+        seen = is_hidden & (ahead > 0.7 * distance) & (distance < 0.6 * FAR)
         spots = np.flatnonzero((distance > least) & (distance < FAR) & ~seen)
         if len(spots):
-            k = int(rng.choice(spots))
+            aside = np.abs(away[spots] @ (forward[::-1] * (-1.0, 1.0)))
+            weight = np.where((ahead[spots] > 0.0) & (aside < STREET), ALONG_THE_STREET, 1.0)
+            k = int(rng.choice(spots, p=weight / weight.sum()))
             crowd.ring[i] = int(np.searchsorted(paths.first, k, side="right")) - 1
             crowd.at[i] = k - paths.first[crowd.ring[i]]
             crowd.crossing[i] = -1

@@ -75,6 +75,26 @@ def test_people_cross_at_crosswalks_and_traffic_yields() -> None:
     assert stopped > 0
 
 
+def test_people_come_along_the_street_that_a_driver_follows() -> None:
+    """They wait for nobody at the other streets around: most of them are on the pavements of his own."""
+    world = World("oldtown", 0, 20, 24)
+    follower = next(actor for actor in world.actors.values() if actor.id in world.background_actors.vehicles)
+    ahead, behind = 0, 0
+    for tick in range(60 * 20):
+        world.tick(STEP)
+        yaw = float(np.radians(follower.transform.yaw))
+        place = np.array([follower.transform.x, follower.transform.y])
+        world.background_actors.gather([VehicleState(SPECS["car"], 4.5, *place, yaw)], tick)
+        if tick > 400 and tick % 20 == 0:
+            forward = np.array([np.cos(yaw), np.sin(yaw)])
+            away = world.walkers.poses[:, :2] - place
+            is_beside = np.abs(away @ (forward[::-1] * (-1.0, 1.0))) < 14.0
+            ahead += int((is_beside & (away @ forward > 0.0)).sum())
+            behind += int((away @ forward < -80.0).sum())
+    assert ahead > 40 * 24 * 0.2
+    assert behind < 40 * 24 * 0.1
+
+
 # Vehicle --------------------------------------------------------------------------------------------------------------
 
 
