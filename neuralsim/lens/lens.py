@@ -41,6 +41,7 @@ class Lens:
     def __init__(self, server: Address, generator: ImageGenerator, host: str, port: int = 0) -> None:
         self.server, self.generator = server, generator
         self.role = leftovers.new_role()
+        self.watchdog: leftovers.Watchdog | None = None
         self.rpc = RpcClient(server)
         self.version = str(self.rpc.call("version"))
         settings = self.rpc.call("get_episode_settings")
@@ -70,6 +71,8 @@ class Lens:
         close(self._listener)
         self.forget_all()
         self.rpc.close()
+        if self.watchdog is not None:
+            self.watchdog.close()
 
     # Cameras -----------------------------------------------------------------------------------------------------
 
@@ -90,9 +93,17 @@ class Lens:
         """Start a camera to whose stream a client is about to subscribe. Raises RpcError or OSError."""
         with self._changed:
             if not camera.is_running:
-                camera.start(self.rpc, self.role, self.hidden.add)
+                if self.watchdog is not None:
+                    self.watchdog.note(camera.ident)
+                camera.start(self.rpc, self.role, self._hide)
             camera.expected += 1
             self.is_awaiting[0] = 1
+
+    def _hide(self, companion: int) -> None:
+        """Hide a companion that was spawned from clients."""
+        self.hidden.add(companion)
+        if self.watchdog is not None:
+            self.watchdog.note(companion)
 
     def await_subscribers(self) -> None:
         """Wait until those that asked for a stream have subscribed, at most ``SUBSCRIBE_TIMEOUT`` s."""

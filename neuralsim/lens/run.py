@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from contextlib import suppress
 
 from bridge.process.lifetime import Lifetime
 from neuralsim.base.failure import fail
@@ -37,7 +36,10 @@ class LensServer:
         streaming_port: int = 0,
     ) -> None:
         relay_kernels.compile_kernels()
-        self.removed = leftovers.remove(server)
+        try:
+            leftovers.remove(server)
+        except TimeoutError:
+            leftovers.remove_once_it_ticks(server)
         self.lens = Lens(server, generator, host, streaming_port)
         try:
             if self.lens.version != VERSION:
@@ -50,7 +52,7 @@ class LensServer:
             self.lens.close()
             raise
         self.port: int = self._listener.getsockname()[1]
-        self._watchdog = leftovers.start_watchdog(server, self.lens.role)
+        self.lens.watchdog = leftovers.Watchdog(server, self.lens.role)
 
     def start(self) -> None:
         """Accept clients."""
@@ -61,9 +63,6 @@ class LensServer:
         """Take everything away from the server."""
         close(self._listener)
         self.lens.close()
-        assert self._watchdog.stdin is not None
-        with suppress(OSError):
-            self._watchdog.stdin.close()
 
     def _accept(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,9 @@ from neuralsim.lens import leftovers
 from neuralsim.lens.carla_wire import Address
 from neuralsim.lens.rig_renderer import RigRenderer
 from neuralsim.lens.run import LensServer
+from neuralsim.town.carla_server.compat.strictness import Strictness
 from neuralsim.town.carla_server.process import TownServer
+from neuralsim.town.core.types import Transform
 from neuralsim.town.world import World
 
 DRIVE = (
@@ -119,10 +122,32 @@ LISTENING = (
     DRIVE
     + """
 sensor, images = camera(world, "rgb", car, **small)
-world.tick(); images.get(timeout=90)
+while images.empty():
+    world.tick(); time.sleep(0.05)
 print("seen", flush=True); sys.stdin.readline()
 """
 )
+
+
+@pytest.mark.slow
+def test_a_killed_lens_leaves_no_camera_on_a_strict_server() -> None:
+    """Its world stands still when the synchronous client is gone, too."""
+    make = lambda name: World(name, vehicles=0, walkers=0)  # noqa: E731
+    with serving(TownServer(make, "hamlet", port=0, strict=Strictness(0.1))) as town:
+        command = [sys.executable, "-m", "neuralsim", "lens", "--carla", f"127.0.0.1:{town.port}", "--port", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        ready = re.search(r":(\d+) shows", process.stdout.readline())
+        assert ready is not None
+        client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
+        assert client.stdout is not None
+        assert client.stdout.readline() == "seen\n"
+        assert len(sensors_of(town)) == 4
+        process.kill()
+        client.kill()
+        process.wait()
+        client.communicate()
+        wait_for_sensors(town, 1)
 
 
 @pytest.mark.slow
@@ -152,6 +177,33 @@ def test_a_killed_lens_leaves_no_camera_on_the_server(town: TownServer) -> None:
         with town.lock:
             for ident in [ident for ident, actor in town.world.actors.items() if "sensor" in actor.blueprint.id]:
                 town.world.destroy(ident)
+
+
+def test_a_world_that_stands_still_keeps_no_camera_of_a_lens_that_is_gone(rig: RigRenderer) -> None:
+    """It sends no list of actors: the watchdog was told the ids, and a new lens waits for the first tick."""
+    make = lambda name: World(name, vehicles=0, walkers=0)  # noqa: E731
+    with serving(TownServer(make, "plain", port=0, strict=Strictness(0.1))) as town:
+        address = Address("127.0.0.1", town.port)
+        with town.lock:
+            cameras = "sensor.camera.depth", {"role_name": f"neuralsim-lens:{socket.gethostname()}:999999999:1"}
+            first, *_ = [town.world.spawn(*cameras, Transform(z=5.0)).id for _ in range(3)]
+            town.world.spawn("sensor.camera.depth", {"role_name": "hero"}, Transform(z=5.0))
+        town.settings.synchronous_mode, town.settings.fixed_delta_seconds = True, 0.05
+        run_client(town.port, "assert client.get_world().get_settings().synchronous_mode")
+        with pytest.raises(TimeoutError):
+            leftovers.remove(address)
+        assert len(sensors_of(town)) == 4
+        with pytest.raises(TimeoutError):
+            leftovers.remove(address, known=(first,))
+        assert len(sensors_of(town)) == 1
+        with town.lock:
+            town.world.spawn(*cameras, Transform(z=5.0))
+        lens = LensServer(address, rig)
+        assert len(sensors_of(town)) == 2
+        town.settings.synchronous_mode = False
+        town._clock.resume()
+        wait_for_sensors(town, 1)
+        lens.close()
 
 
 def test_without_a_server_there_is_one_line() -> None:
