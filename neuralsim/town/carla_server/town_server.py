@@ -280,7 +280,7 @@ class TownServer:
             world, requester, self._pending = self._pending.world, self._pending.requester, None
             if self.strict is not None:
                 time.sleep(self.strict.loading)
-            self._adopt(world)
+            self._adopt(world, structs.MAP_CHANGED)
             self._loader = requester
             then(world.frame)
             return

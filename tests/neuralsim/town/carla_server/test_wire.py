@@ -371,6 +371,23 @@ def test_load_reload_and_uploaded_map(town: TownServer, tmp_path: Path) -> None:
     )
 
 
+def test_other_clients_see_the_map_that_one_loads(town: TownServer) -> None:
+    run_client(
+        town.port,
+        f"""
+        other = carla.Client("127.0.0.1", {town.port})
+        other.set_timeout(30.0)
+        before = other.get_world().get_map().name
+        name = "oneroad" if before.endswith("longroad") else "longroad"
+        client.load_world(name)
+        deadline = time.monotonic() + 20.0
+        while other.get_world().get_map().name == before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert other.get_world().get_map().name == "Carla/Maps/" + name
+        """,
+    )
+
+
 @pytest.mark.slow
 def test_a_town_from_a_file_is_available_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "village.xodr").write_text(road(90.0))
