@@ -23,7 +23,7 @@ _LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
 #: Pixels per metre below which what moves is small: the generator, which works at half the size, begins to lose it. At
 #: half of that, its tolerances are ``_LEAST`` of the others.
 _SMALL = np.zeros(len(CARLA_TO_CHANNEL), np.float32)
-_SMALL[CARLA_TO_CHANNEL == Channel.VEHICLE] = 12.0
+_SMALL[CARLA_TO_CHANNEL == Channel.VEHICLE] = 30.0
 _SMALL[np.isin(CARLA_TO_CHANNEL, (Channel.PERSON, Channel.CYCLE))] = 200.0
 _LEAST = np.float32(0.2)
 _NONE_SMALL = np.zeros_like(_SMALL)

@@ -17,6 +17,7 @@ import numpy as np
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 _SIGMA, _RADIUS = 1.5, 3  # px, of the blur that separates the bands
+_SOFT = 0.7  # px, of the blur that a lens has: the simulator image has none, and its outlines have steps
 _FLOOR = np.float32(16.0)  # of 255, added to brightnesses before they are compared: ratios of black say nothing
 _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 #: By class: share of the simulator image in the finest band of what is small, and the pixels per metre below which it
@@ -26,7 +27,7 @@ _SMALL = {
     Channel.CYCLE: (0.8, 200.0),
     Channel.SIGN: (0.7, 96.0),
     Channel.BARRIER: (0.6, 96.0),
-    Channel.VEHICLE: (0.8, 36.0),
+    Channel.VEHICLE: (0.9, 120.0),
 }
 _SHARES = np.zeros((len(CARLA_TO_CHANNEL), 2), np.float32)
 for _channel, _values in _SMALL.items():
@@ -53,6 +54,7 @@ def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simul
         return
     rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
     own, theirs = (cv2.cvtColor(each[rows], cv2.COLOR_RGB2GRAY) for each in (image, simulated))
+    theirs = cv2.GaussianBlur(theirs, (5, 5), _SOFT)
     blurred = [cv2.GaussianBlur(each, (2 * _RADIUS + 1, 2 * _RADIUS + 1), _SIGMA) for each in (own, theirs)]
     _mix(image[rows], tag[rows], depth[rows], own, theirs, *blurred, _SHARES, pixel)
 
