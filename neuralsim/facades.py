@@ -47,6 +47,8 @@ def draw_strips(count: int = 48, seed: int = 0) -> np.ndarray:
     """Return u8 (2, count, HEIGHT, WIDTH): storeys with framed windows, and ground floors of shops and houses."""
     rng = np.random.default_rng(seed)
     out = np.stack([np.stack([draw(rng) for _ in range(count)]) for draw in (_storey, _ground_floor)])
+    for ground in out[1, ::3]:  # rusticated: horizontal joints every 0.35 m
+        ground[5::6] -= 0.35 * (ground[5::6] > 0.0)
     return np.asarray(((out.clip(-1.0, 1.0) + 1.0) * 127.5).round(), np.uint8)
 
 
