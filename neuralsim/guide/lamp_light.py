@@ -25,6 +25,7 @@ _CARRIED = 1.5  # m from such a lamp within which the vehicle's surface is
 _ASIDE, _UP = 0.5, 0.75  # m from where a vehicle's lamp is expected within which it is
 _REDDISH, _YELLOWISH = 60, 60  # green of red lamps and blue of yellow ones, at most
 _FEWEST, _MOST = 4, 0.4  # px of a lamp, and its share of the body around it
+_BEAM, _REFLECTOR = 0.75, 0.65  # white from which a vehicle's lamp is a headlamp by night; its width, of the lamp's
 _OF_VEHICLES = {"brake", "tail", "indicator", "reverse", "head"}
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 
@@ -83,10 +84,12 @@ def distance_to_rim(row: np.ndarray, x: float, y: float) -> float:
     """Return the signed distance (px) from a pixel's centre to a lamp's rim, negative inside.
 
     The rim is a rectangle whose corners have the lesser half size as their radius: a square box is a disc. Corners of a
-    vehicle's lamps have half of that.
+    vehicle's lamps have half of that, but not those of headlamps, whose light is that of a reflector in their middle.
     """
-    radius = min(row[HALF_X], row[HALF_Y]) * np.float32(0.5 if row[IS_VEHICLE] else 1.0)
-    aside = max(abs(x + np.float32(0.5) - row[X]) - (row[HALF_X] - radius), np.float32(0.0))
+    is_beam = row[IS_VEHICLE] and row[WHITE] > np.float32(_BEAM)
+    radius = min(row[HALF_X], row[HALF_Y]) * np.float32(0.5 if row[IS_VEHICLE] and not is_beam else 1.0)
+    half = max(row[HALF_X] * np.float32(_REFLECTOR), radius) if is_beam else row[HALF_X]
+    aside = max(abs(x + np.float32(0.5) - row[X]) - (half - radius), np.float32(0.0))
     over = max(abs(y + np.float32(0.5) - row[Y]) - (row[HALF_Y] - radius), np.float32(0.0))
     return np.sqrt(aside * aside + over * over) - radius  # type: ignore[no-any-return]
 

@@ -50,6 +50,7 @@ _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of thei
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
+_BEAM_ON_BODIES = 0.4  # share of the light of headlamps: a camera exposes for a white car before it, not for the road
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _LEAST_SUN = 0.5 / 255.0
@@ -519,7 +520,7 @@ def _body(row, start, stop, finish, surface, patch, body, inverse, shot, backdro
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
-        beam = dark * beams[x >> 1] * (1.0 / 255.0)
+        beam = _BEAM_ON_BODIES * dark * beams[x >> 1] * (1.0 / 255.0)
         c0 = c0 * (sun[0] * shone + ambient[0] * around + 0.95 * pool + beam) + g0
         c1 = c1 * (sun[1] * shone + ambient[1] * around + 0.74 * pool + 0.93 * beam) + g1
         c2 = c2 * (sun[2] * shone + ambient[2] * around + 0.44 * pool + 0.78 * beam) + g2

@@ -176,3 +176,17 @@ def test_garden_walls_are_built_of_courses(colour: tuple[int, int, int], course:
     at_joints, between = (is_wall & near for near in (from_joint < 0.25 * course, from_joint > 0.3 * course))
     assert darker[at_joints].max() > 4.0
     assert darker[between].max() < 0.5 * darker[at_joints].max()
+
+
+def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> None:
+    """A camera exposes for it: 3 m before the lamps everything of it was white, with a halo around."""
+    placed = Placements.empty(2)
+    placed.template[:] = placed.previous_template[:] = templates().index[CAR]
+    placed.pose[1, 0, 3] = placed.previous_pose[1, 0, 3] = 7.5
+    placed.instance[:], placed.lights[:], placed.colour[:] = (5, 7), (LOW_BEAM, 0), 235
+    scene = Scene(GROUND, templates().meshes, templates().bodies)
+    pose = eye(1.0)
+    planes = Rasteriser(W, H, FOV).render(scene, placed, pose, pose, sun=(-20.0, 0.0), hide=5)
+    body = brightness(planes)[planes.instance == 7]
+    assert 40.0 < np.percentile(body, 75)
+    assert np.percentile(body, 90) < 150.0
