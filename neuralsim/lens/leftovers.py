@@ -45,9 +45,7 @@ def is_companion(actor: list[Any]) -> bool:
     return role_of(actor).startswith(f"{_PREFIX}:")
 
 
-def remove(
-    server: Address, role: str = "", known: Collection[int] = (), patience: float | None = _SNAPSHOT
-) -> int:
+def remove(server: Address, role: str = "", known: Collection[int] = (), patience: float | None = _SNAPSHOT) -> int:
     """Destroy the cameras of a ``role``, or of all lenses of this host that have ended; return their number.
 
     Args:

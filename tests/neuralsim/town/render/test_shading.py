@@ -188,5 +188,5 @@ def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> N
     pose = eye(1.0)
     planes = Rasteriser(W, H, FOV).render(scene, placed, pose, pose, sun=(-20.0, 0.0), hide=5)
     body = brightness(planes)[planes.instance == 7]
-    assert 40.0 < np.percentile(body, 75)
+    assert np.percentile(body, 75) > 40.0
     assert np.percentile(body, 90) < 150.0
