@@ -2,8 +2,8 @@
 
 A past that is resampled in every frame loses its finest detail (Yang et al., "A Survey of Temporal Antialiasing
 Techniques", Computer Graphics Forum 2020, section 6.1). The graph restores some of it inside of objects, at 5x5 pixels
-(``neuralsim/models/blending.py``); this mask is finer and covers outlines too, before they are anti-aliased. The
-graph's state is not sharpened, so nothing builds up.
+(``neuralsim/models/blending.py``); this mask is finer. Outlines are left out: those of labels have steps, of which it
+would make teeth. The graph's state is not sharpened, so nothing builds up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
+_OUTLINE = np.ones((5, 5), np.uint8)  # within which there is another tag next to an outline
 _BESIDE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8)
 #: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
 #: black dots, and no pale line along the outline of what is dark.
@@ -34,7 +35,9 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
     ``tag``: u8, at least (H, W), the tags that the image was generated from. The sky has nothing to sharpen.
     """
     height, width = image.shape[:2]
-    mask = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _SHARPENED)
+    tag = np.ascontiguousarray(tag[:height, :width])
+    inside = cv2.compare(cv2.dilate(tag, _OUTLINE), cv2.erode(tag, _OUTLINE), cv2.CMP_EQ)
+    mask = cv2.bitwise_and(cv2.LUT(tag, _SHARPENED), inside)
     image, mask = _rows_around(image, mask)
     if not len(image):
         return

@@ -37,6 +37,19 @@ def test_the_sky_is_not_sharpened() -> None:
     assert (sharp[16:] != image[16:]).mean() > 0.5
 
 
+def test_outlines_get_no_teeth() -> None:
+    """The steps of a label's slanting outline are not sharpened, the surface beside it is."""
+    rows, columns = np.mgrid[:48, :96]
+    tag = np.where(columns > 3 * rows, Tag.ROAD_LINE, Tag.ROAD).astype(np.uint8)
+    image = np.repeat(np.where(tag == Tag.ROAD_LINE, 180, 90).astype(np.uint8)[..., None], 3, axis=2)
+    image += np.random.default_rng(0).integers(0, 20, image.shape, np.uint8)
+    sharp = image.copy()
+    sharpen(sharp, tag, AMOUNT)
+    beside = np.abs(columns - 3 * rows)
+    assert (sharp[beside < 3] == image[beside < 3]).all()
+    assert (sharp[beside > 12] != image[beside > 12]).mean() > 0.5
+
+
 def test_the_graphs_state_is_what_it_generated() -> None:
     frame = street()
     processed, plain = (NeuralRenderer(runtime="onnxruntime", threads=1, postprocess=p) for p in (True, False))
