@@ -63,7 +63,7 @@ def test_choices_match_what_exists():
 
 def test_help_of_drive_shows_defaults():
     text = neuralsim("drive", "--help").stdout
-    for default in ("oldtown", "auto", "20", "12"):
+    for default in ("oldtown", "auto", "20", "24"):
         assert f"default: {default})" in text, default
     assert "--size WxH|auto" in text
 
