@@ -110,7 +110,7 @@ def _storey(rng: np.random.Generator) -> np.ndarray:
 def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
     """Return f64 (37, wide): reflections of the street over a dim room, with shelves, figures or a poster, or a blind.
 
-    By day all of it is darker than the wall.
+    By day most of it is darker than the wall; posters, lamps and some of the goods are as bright.
     """
     inside = np.tile(np.linspace(-0.35, -0.7, 37)[:, None], (1, wide))
     if rng.random() < 0.15:

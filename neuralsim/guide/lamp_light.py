@@ -16,7 +16,7 @@ from bridge.messages import Lamp
 #: Columns of a lamp's row: centre x, y and half sizes, px; depth, m; its light's R, G, B, 0..255; share of the surface
 #: that it hides; how far its centre is overexposed, 0..1; reach of the glow beyond its rim, in radii, and its strength;
 #: whether a vehicle carries it.
-X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, IS_VEHICLE, COLUMNS = range(14)
+X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, IS_VEHICLE, BEAM, COLUMNS = range(15)
 _SMALLEST = 0.9  # px at 512 columns, least half size: smaller lamps would fall between pixels
 _TOLERANCE, _TOLERANCE_SHARE = 0.6, 0.03  # m, and of the depth, by which what occludes a lamp is nearer
 #: Half sizes in px above which a vehicle's outline ends its lamp, and above which its image shows where that is.
@@ -25,7 +25,7 @@ _CARRIED = 1.5  # m from such a lamp within which the vehicle's surface is
 _ASIDE, _UP = 0.5, 0.75  # m from where a vehicle's lamp is expected within which it is
 _REDDISH, _YELLOWISH = 60, 60  # green of red lamps and blue of yellow ones, at most
 _FEWEST, _MOST = 4, 0.4  # px of a lamp, and its share of the body around it
-_BEAM, _REFLECTOR = 0.75, 0.65  # white from which a vehicle's lamp is a headlamp by night; its width, of the lamp's
+_REFLECTOR = 0.65  # width of the reflector that is seen of a headlamp by night, of the lamp's
 _OF_VEHICLES = {"brake", "tail", "indicator", "reverse", "head"}
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 
@@ -74,7 +74,8 @@ def lamp_rows(lamps: Iterable[Lamp], width: int, darkness: float) -> np.ndarray:
         half = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
         shown = [day + darkness * (night - day) for day, night in (look.opacity, look.white, look.reach, look.glow)]
         centre = (left + right) / 2.0, (top + bottom) / 2.0
-        rows.append((*centre, *half, lamp.depth, *look.colour, *shown, lamp.kind in _OF_VEHICLES))
+        beam = darkness if lamp.kind == "head" else 0.0
+        rows.append((*centre, *half, lamp.depth, *look.colour, *shown, lamp.kind in _OF_VEHICLES, beam))
     rows.sort(key=lambda row: -row[DEPTH])
     return np.array(rows, np.float32).reshape(-1, COLUMNS)
 
@@ -84,11 +85,11 @@ def distance_to_rim(row: np.ndarray, x: float, y: float) -> float:
     """Return the signed distance (px) from a pixel's centre to a lamp's rim, negative inside.
 
     The rim is a rectangle whose corners have the lesser half size as their radius: a square box is a disc. Corners of a
-    vehicle's lamps have half of that, but not those of headlamps, whose light is that of a reflector in their middle.
+    vehicle's lamps have half of that; by night, light comes from a round reflector in the middle of a headlamp.
     """
-    is_beam = row[IS_VEHICLE] and row[WHITE] > np.float32(_BEAM)
-    radius = min(row[HALF_X], row[HALF_Y]) * np.float32(0.5 if row[IS_VEHICLE] and not is_beam else 1.0)
-    half = max(row[HALF_X] * np.float32(_REFLECTOR), radius) if is_beam else row[HALF_X]
+    rounding = np.float32(0.5) + np.float32(0.5) * row[BEAM] if row[IS_VEHICLE] else np.float32(1.0)
+    radius = min(row[HALF_X], row[HALF_Y]) * rounding
+    half = max(row[HALF_X] * (np.float32(1.0) - np.float32(1.0 - _REFLECTOR) * row[BEAM]), radius)
     aside = max(abs(x + np.float32(0.5) - row[X]) - (half - radius), np.float32(0.0))
     over = max(abs(y + np.float32(0.5) - row[Y]) - (row[HALF_Y] - radius), np.float32(0.0))
     return np.sqrt(aside * aside + over * over) - radius  # type: ignore[no-any-return]

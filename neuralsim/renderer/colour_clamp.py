@@ -20,8 +20,8 @@ _GROUND_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 12.0, 24.0
 _GREY, _DARK = np.float32(24.0), np.float32(80.0)
 _SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns
 _LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
-#: Pixels per metre below which what moves is small: the generator, which works at half the size, begins to lose it. At
-#: half of that, its tolerances are ``_LEAST`` of the others.
+#: Pixels per metre below which the generator, which works at half the size, begins to lose what moves: people, whose
+#: heads have few pixels, up to some metres. At half of that, their tolerances are ``_LEAST`` of the others.
 _SMALL = np.zeros(len(CARLA_TO_CHANNEL), np.float32)
 _SMALL[CARLA_TO_CHANNEL == Channel.VEHICLE] = 30.0
 _SMALL[np.isin(CARLA_TO_CHANNEL, (Channel.PERSON, Channel.CYCLE))] = 200.0

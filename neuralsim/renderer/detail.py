@@ -3,7 +3,7 @@
 The generator decodes at half the size, and its past is resampled in every frame: faces, legs, plates and the pales of
 fences melt. As in a Laplacian pyramid (Burt, Adelson, "A Multiresolution Spline With Application to Image Mosaics", ACM
 Transactions on Graphics, 1983), the finest band of the luminance is mixed with that of the simulator image, relative to
-its own brightness; everything coarser, and what is near, stays the generator's. Its state is not changed.
+its own brightness; everything coarser, and what is at arm's length, stays the generator's. Its state is not changed.
 """
 
 from __future__ import annotations

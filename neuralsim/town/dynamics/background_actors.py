@@ -13,6 +13,7 @@ from neuralsim.town.core import blueprint_library
 from neuralsim.town.core.types import Actor, Blueprint, Transform
 from neuralsim.town.dynamics.actor_registry import ActorRegistry
 from neuralsim.town.dynamics.driven_vehicles import BRAKE_LIGHT
+from neuralsim.town.dynamics.focus import Focus
 from neuralsim.town.dynamics.lanes import LaneTable
 from neuralsim.town.dynamics.traffic import CRUISE, Traffic
 from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState
@@ -138,15 +139,16 @@ class BackgroundActors:
             for i in range(count) if at_once else (turn % count,) if count else ():
                 away = np.hypot(*(crowd.poses[i, :2] - places).T)
                 nearest = int(away.argmin())
-                drive, focus = drives[nearest], places[nearest]
+                drive, place = drives[nearest], places[nearest]
                 forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
-                behind = -float((crowd.poses[i, :2] - focus) @ forward)
+                behind = -float((crowd.poses[i, :2] - place) @ forward)
                 if crowd is self.traffic:
                     is_left = behind > 25.0 and self.traffic.waited[i] > JAM
                 else:
                     is_left = behind > 0.6 * far
                 if away[nearest] > far + 15.0 or is_left:
-                    crowd.bring(i, self._rng, focus, forward, 25.0 if at_once else 0.45 * far, is_hidden=not at_once)
+                    least = 25.0 if at_once else 0.45 * far
+                    crowd.bring(i, self._rng, Focus(place, forward, least, is_hidden=not at_once))
 
     def show(self, delta: float, dark: bool) -> None:
         """Write the state after ``delta`` seconds into the actors. ``dark``: lamps are on."""

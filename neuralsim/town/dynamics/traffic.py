@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from neuralsim.town.dynamics.driving_kernels import Fleet, drive, lane_changes
+from neuralsim.town.dynamics.focus import Focus
 from neuralsim.town.dynamics.lanes import LaneTable, place
 
 ROUTE = 6  # lanes of a route: the one behind the vehicle, its own, four ahead
@@ -107,26 +108,12 @@ class Traffic:
         self.speed[i] = min((0.5 if pace < 20.0 else 0.9) * pace, self.fastest[i])
         self.waited[i] = 0.0
 
-    def bring(
-        self,
-        i: int,
-        rng: np.random.Generator,
-        focus: np.ndarray,
-        forward: np.ndarray,
-        least: float,
-        is_hidden: bool = True,
-    ) -> None:
-        """Move vehicle ``i`` to a road near ``focus``. Arguments are those of ``Walkers.bring``; it goes up to ``far``
-        metres away."""
+    def bring(self, i: int, rng: np.random.Generator, focus: Focus) -> None:
+        """Move vehicle ``i`` to a road around ``focus``; ``rng`` draws the place, at most ``far`` metres away."""
         table, points = self.table, self.table.points
-        away = points[:, :2] - focus
-        distance = np.hypot(away[:, 0], away[:, 1])
-        seen = is_hidden & (away @ forward > 0.7 * distance) & (distance < 0.75 * self.far)
         rest = table.length[table.lane] - table.at
         fits = (
-            (distance > least)
-            & (distance < self.far)
-            & ~seen
+            focus.allowed(points, self.far, 0.75 * self.far)
             & (table.junction[table.lane] < 0)
             & (rest > 14.0)
             & (table.at > 6.0)

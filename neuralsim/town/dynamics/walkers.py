@@ -9,6 +9,7 @@ from numba import njit
 from scipy.spatial import cKDTree
 
 from neuralsim.town.assets.people_meshes import phase_of
+from neuralsim.town.dynamics.focus import Focus
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, resample
 
 FAR = 110.0  # m, walkers are kept within this distance of driven vehicles
@@ -127,34 +128,15 @@ class Walkers:
     def __len__(self) -> int:
         return len(self.poses)
 
-    def bring(
-        self,
-        i: int,
-        rng: np.random.Generator,
-        focus: np.ndarray,
-        forward: np.ndarray,
-        least: float,
-        is_hidden: bool = True,
-    ) -> None:
-        """Move walker ``i`` to a pavement near ``focus``, most likely to one along the street ahead.
+    def bring(self, i: int, rng: np.random.Generator, focus: Focus) -> None:
+        """Move walker ``i`` to a pavement around ``focus``, most likely to one along the street ahead.
 
-        Args:
-            i: Its row.
-            rng: Draws the place.
-            focus: f64 (2,), m.
-            forward: f64 (2,), the direction in which ``focus`` looks, a unit vector.
-            least: Least distance, m; the largest is ``FAR``.
-            is_hidden: Only to places that are out of the sight of ``focus``.
+        ``rng`` draws the place, at most ``FAR`` metres away.
         """
         paths, crowd = self._paths, self._crowd
-        away = paths.points[:, :2] - focus
-        distance = np.hypot(away[:, 0], away[:, 1])
-        ahead = away @ forward
-        seen = is_hidden & (ahead > 0.7 * distance) & (distance < 0.6 * FAR)
-        spots = np.flatnonzero((distance > least) & (distance < FAR) & ~seen)
+        spots = np.flatnonzero(focus.allowed(paths.points, FAR, 0.6 * FAR))
         if len(spots):
-            aside = np.abs(away[spots] @ (forward[::-1] * (-1.0, 1.0)))
-            weight = np.where((ahead[spots] > 0.0) & (aside < STREET), ALONG_THE_STREET, 1.0)
+            weight = np.where(focus.is_ahead(paths.points[spots], STREET), ALONG_THE_STREET, 1.0)
             k = int(rng.choice(spots, p=weight / weight.sum()))
             crowd.ring[i] = int(np.searchsorted(paths.first, k, side="right")) - 1
             crowd.at[i] = k - paths.first[crowd.ring[i]]

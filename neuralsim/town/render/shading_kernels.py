@@ -40,7 +40,7 @@ _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bu
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
-_CONTRAST_OF_STONES = 0.35  # of one stone or brick of a garden wall to the next
+_CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PANE = -0.15  # of -1..1: what is darker in a front is a pane
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
@@ -362,7 +362,7 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         if triangle.is_brick:
             high, ratio = _BRICK, 3.2
         stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
-        factor = 1.0 + 5.0 * _CONTRAST_OF_STAINS * stains
+        factor = 1.0 + 3.0 * _CONTRAST_OF_STAINS * stains
         if footprint < high:
             fade, course = min(max(2.0 - 2.0 * footprint / high, 0.0), 1.0), np.floor(wz / high)
             stone = np.floor(along / (ratio * high) + 0.5 * course)

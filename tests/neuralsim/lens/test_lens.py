@@ -129,20 +129,26 @@ print("seen", flush=True); sys.stdin.readline()
 )
 
 
+def listening(town: TownServer) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """Return the processes of a lens and of a synchronous client that has seen an image through it."""
+    command = [sys.executable, "-m", "neuralsim", "lens", "--carla", f"127.0.0.1:{town.port}", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ready = re.search(r":(\d+) shows", process.stdout.readline())
+    assert ready is not None
+    client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "seen\n"
+    assert len(sensors_of(town)) == 4
+    return process, client
+
+
 @pytest.mark.slow
 def test_a_killed_lens_leaves_no_camera_on_a_strict_server() -> None:
     """Its world stands still when the synchronous client is gone, too."""
     make = lambda name: World(name, vehicles=0, walkers=0)  # noqa: E731
     with serving(TownServer(make, "hamlet", port=0, strict=Strictness(0.1))) as town:
-        command = [sys.executable, "-m", "neuralsim", "lens", "--carla", f"127.0.0.1:{town.port}", "--port", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        ready = re.search(r":(\d+) shows", process.stdout.readline())
-        assert ready is not None
-        client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
-        assert client.stdout is not None
-        assert client.stdout.readline() == "seen\n"
-        assert len(sensors_of(town)) == 4
+        process, client = listening(town)
         process.kill()
         client.kill()
         process.wait()
@@ -152,16 +158,8 @@ def test_a_killed_lens_leaves_no_camera_on_a_strict_server() -> None:
 
 @pytest.mark.slow
 def test_a_killed_lens_leaves_no_camera_on_the_server(town: TownServer) -> None:
-    command = [sys.executable, "-m", "neuralsim", "lens", "--carla", f"127.0.0.1:{town.port}", "--port", "0"]
     for kills_watchdog in (False, True):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        ready = re.search(r":(\d+) shows", process.stdout.readline())
-        assert ready is not None
-        client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
-        assert client.stdout is not None
-        assert client.stdout.readline() == "seen\n"
-        assert len(sensors_of(town)) == 4
+        process, client = listening(town)
         if kills_watchdog:
             children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
             for child in children.stdout.split():
