@@ -5,6 +5,8 @@
 The measured code has none of this: its functions are wrapped here, from outside. Stages are delayed in turn, one frame
 in eight, so that frames with and without the delay are measured side by side in one run: frame 0 of each eight is
 delayed, frames 1 to 4 may still be affected (those that wait for a delayed display, at 6 ms each), 5 to 7 are not.
+Each sixth of these delays lies before the frame, in no stage: what it changes is the machine's doing, whose caches
+have cooled in the meantime.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from bridge.messages import Frame
 from neuralsim.session.metrics import STAGES
 
 EVERY = 8  # frames, of which the first is delayed
+BEFORE = "before"  # the delay that lies before the frame
+TURNS = (*STAGES, BEFORE)
 _AFFECTED = 5  # of these may be affected
 _SPIN = 0.001  # s before the end of a pause from which on the clock is polled: sleeping alone would overshoot
 
@@ -42,8 +46,8 @@ class FaultInjection:
 
 
 def delayed_stage(sequence: int) -> str | None:
-    """Return the stage in which the frame with this number is delayed, if any."""
-    return tuple(STAGES)[sequence // EVERY % len(STAGES)] if sequence % EVERY == 0 else None
+    """Return the stage in which the frame with this number is delayed, or ``BEFORE``, or None."""
+    return TURNS[sequence // EVERY % len(TURNS)] if sequence % EVERY == 0 else None
 
 
 def is_unaffected(sequence: int) -> bool:
@@ -115,6 +119,7 @@ def _inject_into_bridge(faults: FaultInjection) -> None:
 
     def begin(bridge: ego_bridge.CarlaBridge) -> None:
         current[0] = delayed_stage(bridge.sequence)
+        delay(BEFORE)()
 
     wrap(ego_bridge.CarlaBridge, "tick", begin)
     # after it: a delay before it would overlap with the arrival of images

@@ -108,6 +108,7 @@ def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]
             "injected_ms": 20.0,
             "tolerance_ms": 1.0,
             "honest": True,
+            "before_ms": 0.2,
             "stages": {s: {"frames": 40, "stage_ms": 20.1, "total_ms": 20.3, "others_ms": 0.1} for s in STAGES},
         },
     }

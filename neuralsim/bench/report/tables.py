@@ -166,9 +166,10 @@ def self_test(report: dict[str, Any]) -> Table | None:
     verdicts = {
         True: f"Passed: {within}.",
         False: f"FAILED: not {within}.",
-        None: "The machine is too busy to tell.",
+        None: "This machine is too busy to tell, or too slow after a pause.",
     }
-    note = f"ms; {check['injected_ms']:g} injected. {verdicts[check['honest']]}"
+    before = f"Before the frame, in no stage, it changes the total by {check['before_ms']:+.2f}."
+    note = f"ms; {check['injected_ms']:g} injected. {verdicts[check['honest']]} {before}"
     return Table("Self-test", ("delayed in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
 
 

@@ -115,6 +115,7 @@ def stream(publisher: FramePublisher, rate: float, seconds: float, making: float
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pace.wait(publisher, lambda: False)
+        publisher.wait(lambda: time.monotonic() > until)
         frame = make_frame(sequence)
         frame.stamps["capture"] = time.monotonic_ns()
         time.sleep(making)
@@ -261,15 +262,15 @@ class TestPeers:
         raise AssertionError(f"{frames} frames of 75, {1e3 * cost:.1f} ms to send one, {least} came to the slowest")
 
 
-def driven(publisher: FramePublisher, making: float, busy: float, ahead: int) -> tuple[float, float, int]:
-    """Stream to an interactive receiver at up to 30 frames/s, each of which takes ``making`` seconds to produce.
+def driven(publisher: FramePublisher, making: float, busy: float, **more: object) -> tuple[float, float, int]:
+    """Stream to a receiver at up to 30 frames/s, each of which takes ``making`` seconds to produce.
 
     Returns the medians of the interval and of the age of frames, s, and the number of skipped frames, of the attempt
     with the lowest age.
     """
     results = []
     for _ in range(ATTEMPTS):
-        receiver = Receiver(publisher.endpoint, 2.5, busy, ahead=ahead, interactive=True).ready()
+        receiver = Receiver(publisher.endpoint, 2.5, busy, **more).ready()
         stream(publisher, 30.0, 2.5, making)
         result = receiver.result()
         came, ages = np.array(result["came"][5:]), np.array(result["ages"][5:])
@@ -324,16 +325,18 @@ def test_prediction_of_a_free_receiver_is_stable(monkeypatch):
 @pytest.mark.usefixtures("calm")
 class TestPace:
     def test_frame_is_produced_when_its_driver_can_use_it(self, tmp_path):
-        """One after the other, none in vain, none grown old."""
+        """One after the other, none in vain, none grown old: as in lockstep, where each waits for its turn."""
+        with FramePublisher(f"ipc://{tmp_path}/turns", lockstep=True) as publisher:
+            turn, least, _ = driven(publisher, making=0.010, busy=0.040, lockstep=True, ahead=0)
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
-            interval, age, skipped = driven(publisher, making=0.010, busy=0.040, ahead=0)
-        assert 0.050 <= interval < 0.056
-        assert age < 0.056
+            interval, age, skipped = driven(publisher, making=0.010, busy=0.040, ahead=0, interactive=True)
+        assert 0.050 <= interval < turn + 0.003
+        assert age < least + 0.003
         assert skipped <= 3
 
     def test_working_ahead_delivers_just_in_time(self, tmp_path):
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
-            interval, age, _ = driven(publisher, making=0.010, busy=0.040, ahead=1)
+            interval, age, _ = driven(publisher, making=0.010, busy=0.040, ahead=1, interactive=True)
         assert interval < 0.048  # 40 ms of rendering, in parallel with the tick
         assert age < 0.060
 

@@ -56,14 +56,14 @@ def test_job_round_trips_through_json():
 def test_delay_of_20_ms_in_any_stage_is_measured_there_and_in_the_total_within_1_ms(tmp_path: Path):
     runs: list[dict[str, Any]] = []
     while True:  # a busy machine needs more frames for the same precision
-        runs.append(drive(tmp_path, self_test.job(seed=len(runs), frames=720)))
+        runs.append(drive(tmp_path, self_test.job(seed=len(runs), frames=840)))
         result = self_test.evaluate(runs)
-        if result["honest"] is not None or len(runs) == 3:
+        if self_test.is_final(result) or len(runs) == 3:
             break
     assert set(result["stages"]) == set(STAGES)
     assert result["honest"] is not False, result
     if result["honest"] is None:
-        pytest.skip("this machine is too busy: its frames differ by more than can be averaged out")
+        pytest.skip(f"this machine is too busy, or too slow after a pause ({result['before_ms']:+.1f} ms)")
     for stage, seen in result["stages"].items():
         assert seen["frames"] >= 15
         assert seen["stage_ms"] == pytest.approx(20.0, abs=1.0), stage
@@ -73,7 +73,7 @@ def test_delay_of_20_ms_in_any_stage_is_measured_there_and_in_the_total_within_1
 
 def test_self_test_fails_without_the_injected_delays(tmp_path: Path):
     """The same drive without its delays does not pass."""
-    run = drive(tmp_path, Job(cell=self_test.job().cell, frames=60, warm_up=5))
+    run = drive(tmp_path, Job(cell=self_test.job().cell, frames=120, warm_up=5))
     result = self_test.evaluate([run])
     assert result["honest"] is False
     assert abs(result["stages"]["render"]["stage_ms"]) < 5.0
