@@ -26,7 +26,7 @@ from neuralsim.models.classes import Channel
 from neuralsim.renderer import antialiasing, colour_clamp, detail, ground_shading, highlights, upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
+from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps, soften_past, stillness
 from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
@@ -288,8 +288,19 @@ class NeuralRenderer:
         """Run the network: the image as generated, of the frame's size, its colours clamped."""
         if self._upscaler is not None:
             return self._composite_windows(inputs, self._upscaler)
+        if self._has_postprocessing:
+            self._soften_past(inputs)
         height, width = inputs.frame.planes["tag"].shape
         return GeneratedImage(self._generate(self._without_outlines(inputs), inputs.style, height, width), inputs)
+
+    def _soften_past(self, inputs: FrameInputs) -> None:
+        """Blur the graph's past where the view stands still (``sharpening.soften_past``)."""
+        motion = inputs.frame.planes.get("motion")
+        still = 0.0 if motion is None else stillness(motion)
+        if still > 0.0:
+            state = self.state()
+            soften_past(state["past_rgb"], inputs.tensors["tag"], still)
+            self.restore(state)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
         """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place: u8 (H, W, 3).

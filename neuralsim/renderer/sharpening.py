@@ -3,7 +3,8 @@
 A past that is resampled in every frame loses its finest detail (Yang et al., "A Survey of Temporal Antialiasing
 Techniques", Computer Graphics Forum 2020, section 6.1). The graph restores some of it inside of objects, at 5x5 pixels
 (``neuralsim/models/blending.py``); this mask is finer. Outlines are left out: those of labels have steps, of which it
-would make teeth. The graph's state is not sharpened, so nothing builds up.
+would make teeth. The graph's state is not sharpened, so nothing builds up. Where nothing moves, the past is not
+resampled, and what the graph restores does build up, until asphalt looks woven: there its past is blurred a little.
 """
 
 from __future__ import annotations
@@ -27,6 +28,33 @@ _BESIDE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8)
 #: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
 #: black dots, and no pale line along the outline of what is dark.
 _BEYOND = np.full(4, 8.0)
+
+#: By tag: share of the difference to the four neighbours that a pixel of the past loses per frame while nothing moves.
+#: The ground, near by and moving fast otherwise, has more of it.
+_LOSS = np.full(256, 0.03, np.float32)
+_LOSS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]] = 0.1
+_MOVING = 0.15  # px, mean motion from which on resampling blurs enough
+
+
+def stillness(motion: np.ndarray) -> float:
+    """Return 1 for a view in which nothing moves, 0 from where resampling the past blurs enough.
+
+    ``motion``: f16 (H, W, 2), px since the previous frame.
+    """
+    return max(1.0 - float(np.abs(motion[::8, ::8].astype(np.float32)).mean()) / _MOVING, 0.0)
+
+
+def soften_past(past: np.ndarray, tag: np.ndarray, still: float) -> None:
+    """Blur the graph's past, in place, as resampling it does in a moving view.
+
+    Args:
+        past: f32 (1, C, H, W), the state ``past_rgb``.
+        tag: u8 (H, W).
+        still: What ``stillness`` returned.
+    """
+    loss = cv2.LUT(tag, _LOSS * np.float32(still))
+    for plane in past[0]:
+        plane += loss * cv2.Laplacian(plane, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE)
 
 
 def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
+import pytest
 from helpers.frames import street
 
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps
+from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps, soften_past, stillness
+from neuralsim.town.town_drive import TownDrive
 
 AMOUNT = 0.6
 
@@ -110,3 +115,35 @@ def test_small_gaps_of_a_crown_are_soft_and_the_open_sky_is_not() -> None:
     plain = before.copy()
     soften_gaps(plain, np.full((32, 48), Tag.BUILDING, np.uint8))
     assert (plain == before).all()
+
+
+def test_asphalt_is_no_more_woven_at_a_red_light_than_in_motion() -> None:
+    def detail(image: np.ndarray) -> float:
+        return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F)[road].std())
+
+    renderer, drive = NeuralRenderer(runtime="onnxruntime"), TownDrive(256, 128, seed=1, town="hamlet")
+    drive.ride()
+    drive.skip(60)
+    for _ in range(12):
+        frame = drive.next_frame(colour="rgb")
+        moving = renderer.render(frame)
+    road = cv2.erode((frame.planes["tag"] == Tag.ROAD).astype(np.uint8), np.ones((5, 5))) > 0
+    planes = {name: plane.copy() for name, plane in frame.planes.items()}
+    planes["motion"][:] = 0.0
+    for number in range(1, 41):
+        standing = renderer.render(replace(frame, sim_frame=frame.sim_frame + number, planes=planes))
+    assert detail(standing) < 1.2 * detail(moving)  # 1.7 times, if its past is left as it is
+
+
+def test_past_is_softened_by_class_and_the_less_the_more_moves() -> None:
+    motion = np.zeros((32, 64, 2), np.float16)
+    assert stillness(motion) == 1.0
+    assert stillness(motion + np.float16(0.075)) == pytest.approx(0.5, abs=0.01)
+    assert stillness(motion + np.float16(2.0)) == 0.0
+    checked = np.indices((32, 64)).sum(0) % 2
+    past, tag = np.tile(checked.astype(np.float32), (1, 3, 1, 1)), np.full((32, 64), Tag.ROAD, np.uint8)
+    tag[:, :32] = Tag.BUILDING
+    soften_past(past, tag, 1.0)
+    contrast = np.abs(past[0, :, 1:-1, 1:-1] - 0.5) * 2.0  # each neighbour differs by the whole contrast
+    assert np.allclose(contrast[..., 35:], 1.0 - 8.0 * 0.1, atol=1e-5)
+    assert np.allclose(contrast[..., :28], 1.0 - 8.0 * 0.03, atol=1e-5)
