@@ -14,22 +14,25 @@ import cv2
 import numba
 import numpy as np
 
+from bridge.tags import Tag
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 _SIGMA, _RADIUS = 1.5, 3  # px, of the blur that separates the bands
 _SOFT = 0.7  # px, of the blur that a lens has: the simulator image has none, and its outlines have steps
 _FLOOR = np.float32(16.0)  # of 255, added to brightnesses before they are compared: ratios of black say nothing
 _MOST = np.float32(60.0)  # of 255, largest change of a pixel
-#: By class: share of the simulator image in the finest band of what is small, and the pixels per metre below which it
-#: begins to be small; at half of that, it is.
+#: By class: share of the simulator image in the finest band of what is small; the pixels per metre below which it
+#: begins to be small (at half of that, it is); and those below which it is so far that nothing is taken from the
+#: simulator image (from twice as many on, all): from there on, walls are better without.
 _SMALL = {
-    Channel.PERSON: (0.8, 200.0),
-    Channel.CYCLE: (0.8, 200.0),
-    Channel.SIGN: (0.7, 96.0),
-    Channel.BARRIER: (0.6, 96.0),
-    Channel.VEHICLE: (0.9, 120.0),
+    Channel.PERSON: (0.8, 200.0, 0.0),
+    Channel.CYCLE: (0.8, 200.0, 0.0),
+    Channel.SIGN: (0.7, 96.0, 0.0),
+    Channel.BARRIER: (0.6, 96.0, 0.0),
+    Channel.VEHICLE: (0.9, 120.0, 0.0),
+    Channel.BUILDING: (0.7, 120.0, 14.0),
 }
-_SHARES = np.zeros((len(CARLA_TO_CHANNEL), 2), np.float32)
+_SHARES = np.zeros((len(CARLA_TO_CHANNEL), 3), np.float32)
 for _channel, _values in _SMALL.items():
     _SHARES[_channel == CARLA_TO_CHANNEL] = _values
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
@@ -61,7 +64,8 @@ def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simul
 
 def compile_kernels() -> None:
     """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
-    image, tag, depth = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), np.ones((1, 1), np.float32)
+    image, depth = np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), np.float32)
+    tag = np.full((1, 1), Tag.CAR, np.uint8)  # something small, or nothing would be mixed
     for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
         transfer_detail(image, tag, depth, image.copy(), 1.0)
 
@@ -81,14 +85,16 @@ def _rows_of_small(tag, depth, shares, pixel):  # type: ignore[no-untyped-def]
 
 @numba.njit(**_JIT)
 def _mix(image, tag, depth, own, theirs, own_blurred, their_blurred, shares, pixel):  # type: ignore[no-untyped-def]
-    """Do what ``transfer_detail`` does. ``shares``: f32 (tags, 2); ``pixel``: width of a pixel at 1 m, m."""
+    """Do what ``transfer_detail`` does. ``shares``: f32 (tags, 3); ``pixel``: width of a pixel at 1 m, m."""
     height, width = own.shape
     zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
+    tiny = np.float32(1e-6)
     for y in range(height):
         for x in range(width):
-            share, limit = shares[tag[y, x]]
-            small = min(limit * pixel * depth[y, x] - one, one)
-            if share == zero or small <= zero:
+            share, limit, least = shares[tag[y, x]]
+            size = pixel * depth[y, x]
+            small = min(limit * size - one, one) * min(one / max(least * size, tiny) - one, one)
+            if share == zero or small <= zero or least * size >= one:
                 continue
             ratio = (np.float32(theirs[y, x]) + _FLOOR) / (np.float32(their_blurred[y, x]) + _FLOOR)
             wanted = (np.float32(own_blurred[y, x]) + _FLOOR) * ratio - _FLOOR
