@@ -147,10 +147,12 @@ class StaticTown:
     @cached_property
     def backdrops(self) -> Backdrops:
         """The precomputed lighting of the shaded view."""
-        lamps = np.array([place for _, place in self.street_lamps.values()]).reshape(-1, 3)
+        lamps = np.array([(*place[:2], LAMP_HEADS[kind][2]) for kind, place in self.street_lamps.values()])
 
         def build() -> Backdrops:
-            backdrops = Backdrops(self.scene, self.placements, self.network.lanes, self._fronts, lamps, self._seed)
+            backdrops = Backdrops(
+                self.scene, self.placements, self.network.lanes, self._fronts, lamps.reshape(-1, 3), self._seed
+            )
             backdrops.at(*FIRST_SUN)
             return backdrops
 

@@ -36,6 +36,7 @@ _LIMIT = 6.0
 _BLUR = 6.0  # px, standard deviation of that mean
 _COARSE = 4  # px of the image per pixel of that mean
 _NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a moon, of 1
+_TOWN_GLOW = np.array((0.085, 0.072, 0.060), np.float32)  # above the roofs by night: the street lamps' light on haze
 _EVENING_BLUE = np.array((0.84, 0.98, 1.18), np.float32)  # of its mean, a clear sky away from a low sun
 _SUNSET = np.array((1.0, 0.62, 0.36), np.float32)  # the sun's light at the horizon, of 1
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
@@ -101,9 +102,10 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     kept = 1.0 - (1.0 - _HEADROOM) * day * (1.0 - 0.8 * low)
     zenith, horizon, sunset, cloud = (_overexposed(colour, kept) for colour in (zenith, horizon, sunset, cloud))
     shade = _overexposed(shade, 0.5 + 0.5 * kept)
+    by_night = 0.8 * _NIGHT, _TOWN_GLOW, _TOWN_GLOW, 1.5 * _NIGHT, 1.1 * _NIGHT
     zenith, horizon, sunset, cloud, shade = (
-        (colour + dark * (_NIGHT * factor - colour)).astype(np.float32)
-        for colour, factor in ((zenith, 0.8), (horizon, 1.25), (sunset, 1.25), (cloud, 1.5), (shade, 1.1))
+        (colour + dark * (night - colour)).astype(np.float32)
+        for colour, night in zip((zenith, horizon, sunset, cloud, shade), by_night, strict=True)
     )
     sun = np.array((np.cos(altitude) * np.cos(azimuth), np.cos(altitude) * np.sin(azimuth), np.sin(altitude)))
     glow = (1.0 - cover) ** 2 * day * (1.0 + low * (_SUNSET - 1.0))
