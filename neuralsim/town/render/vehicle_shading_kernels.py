@@ -33,6 +33,7 @@ from neuralsim.town.render.vehicle_detail_kernels import (
     wheel_tone,
 )
 
+_GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on; radius of its reflector, m
 _PLASTIC, _PLATE = 26.0, (212.0, 210.0, 196.0)  # albedo
 
 
@@ -95,6 +96,13 @@ def _front_lamp(body, x, y, z, footprint):
 
 
 @njit(forceinline=True, **options)
+def _around(bulb_y, bulb_z, y, z):
+    """Return how bright the glass of a lamp is at a point (m), 0 to 1: brightest before its bulb."""
+    away = (y - bulb_y) * (y - bulb_y) + (z - bulb_z) * (z - bulb_z)
+    return _GLASS + (1.0 - _GLASS) * max(1.0 - away / (_REFLECTOR * _REFLECTOR), 0.0)
+
+
+@njit(forceinline=True, **options)
 def _lamps(c0, c1, c2, body, x, y, z, footprint):
     """Return the albedo with lamps at a point of a body, and the light that they emit there, RGB each."""
     h0, h1, h2 = 0.0, 0.0, 0.0
@@ -105,18 +113,22 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         c0, c1, c2 = c0 + (126.0 - c0) * rear, c1 + (16.0 - c1) * rear, c2 + (18.0 - c2) * rear
         strength = 255.0 if lit & BRAKE else 150.0 if lit & LOW_BEAM else 0.0
         if strength > 0.0:
-            h0, h1, h2 = rear * strength, 0.16 * rear * strength, 0.1 * rear * strength
+            strength *= rear * _around(body[LAMP_Y] - 0.06, body[LAMP_Z] + 0.04, abs(y), z)
+            h0, h1, h2 = strength, 0.16 * strength, 0.1 * strength
         if is_blinking and abs(y) > body[LAMP_Y] + 0.03:
-            h0, h1, h2 = 255.0 * rear, 170.0 * rear, 20.0 * rear
+            shine = rear * _around(body[LAMP_Y] + 0.11, body[LAMP_Z], abs(y), z)
+            h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     if front > 0.0:
         rim = 0.6 + 0.4 * front
         c0 = c0 + (205.0 * rim - c0) * front
         c1 = c1 + (210.0 * rim - c1) * front
         c2 = c2 + (216.0 * rim - c2) * front
         if lit & LOW_BEAM:
-            h0, h1, h2 = 250.0 * front, 245.0 * front, 225.0 * front
+            shine = front * _around(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
+            h0, h1, h2 = 250.0 * shine, 245.0 * shine, 225.0 * shine
         if is_blinking and abs(y) > 0.75 * body[HALF_WIDTH]:  # its outer half
-            h0, h1, h2 = 255.0 * front, 150.0 * front, 20.0 * front
+            shine = front * _around(0.86 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
+            h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     return c0, c1, c2, h0, h1, h2
 
 
