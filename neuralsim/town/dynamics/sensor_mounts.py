@@ -8,6 +8,7 @@ import numpy as np
 
 from neuralsim.town.core.types import Actor, Transform
 
+_ABOVE = 1.0  # m above the roof from which on a camera sees its parent
 LAG_SPEED = 8.0  # 1/s, how fast the arm follows its parent's turns (UE's CameraRotationLagSpeed, as CARLA sets it)
 
 
@@ -105,9 +106,9 @@ class Mounts:
                 matrices[k] = self.pose(actor)
 
     def sees_parent(self, camera: Actor) -> bool:
-        """Return whether a camera is behind or beside its parent, instead of at its seat or bonnet."""
-        (along, across), half = self._mounts[camera.id][:2, 3], self._actors[camera.parent].extent
-        return bool(along < -1.2 * half[0] or abs(across) > 1.05 * half[1])
+        """Return whether a camera is outside its parent, instead of at its seat, bonnet or roof."""
+        (along, across, up), half = self._mounts[camera.id][:3, 3], self._actors[camera.parent].extent
+        return bool(abs(along) > 1.2 * half[0] or abs(across) > 1.05 * half[1] or up > 2.0 * half[2] + _ABOVE)
 
 
 def assign(target: Transform, source: Transform) -> None:

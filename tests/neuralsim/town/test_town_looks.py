@@ -91,6 +91,26 @@ def test_motion_plane_includes_rolling_and_steering_of_wheels(world: World) -> N
     world.destroy(car.id)
 
 
+@pytest.mark.parametrize(
+    ("mount", "is_seen"),
+    [
+        (Transform(x=6.0, z=1.5, yaw=180.0), True),  # ahead of it, looking back
+        (Transform(x=-6.0, z=2.0), True),
+        (Transform(z=14.0, pitch=-89.0), True),  # a bird's eye
+        (Transform(x=0.3, y=-0.3, z=1.3, yaw=180.0), False),  # the driver's
+        (Transform(z=1.9, pitch=-30.0), False),  # on the roof
+    ],
+)
+def test_camera_outside_its_vehicle_sees_it(world: World, mount: Transform, is_seen: bool) -> None:
+    car = world.spawn("vehicle.seat.leon", {}, world.spawn_points()[7])
+    lens = {"image_size_x": str(W), "image_size_y": str(H), "fov": str(FOV)}
+    camera = world.spawn("sensor.camera.semantic_segmentation", lens, mount, car.id)
+    world.tick(STEP)
+    assert (world.capture(camera.id).instance == car.id).any() == is_seen
+    world.destroy(camera.id)
+    world.destroy(car.id)
+
+
 def test_unknown_steering_is_estimated_from_the_motion() -> None:
     """On a circle of 12 m wheels have the angle of a single-track model, and keep it when the vehicle stops."""
     base, radius, step = 2.6, 12.0, 0.05
