@@ -5,7 +5,7 @@
 The measured code has none of this: its functions are wrapped here, from outside. Stages are delayed in turn, one frame
 in eight, so that frames with and without the delay are measured side by side in one run: frame 0 of each eight is
 delayed, frames 1 to 4 may still be affected (those that wait for a delayed display, at 6 ms each), 5 to 7 are not.
-Each sixth of these delays lies before the frame, in no stage: what it changes is the machine's doing, whose caches
+Every sixth of these delays lies before the frame, in no stage: what it changes is the machine's doing, whose caches
 have cooled in the meantime.
 """
 

@@ -109,6 +109,7 @@ def report(seed: int = 0, slower: float = 0.0, cells: int = 1) -> dict[str, Any]
             "tolerance_ms": 1.0,
             "honest": True,
             "before_ms": 0.2,
+            "before_ci": [-0.1, 0.4],
             "stages": {s: {"frames": 40, "stage_ms": 20.1, "total_ms": 20.3, "others_ms": 0.1} for s in STAGES},
         },
     }

@@ -168,8 +168,9 @@ def self_test(report: dict[str, Any]) -> Table | None:
         False: f"FAILED: not {within}.",
         None: "This machine is too busy to tell, or too slow after a pause.",
     }
-    before = f"Before the frame, in no stage, it changes the total by {check['before_ms']:+.2f}."
-    note = f"ms; {check['injected_ms']:g} injected. {verdicts[check['honest']]} {before}"
+    note = f"ms; {check['injected_ms']:g} injected. {verdicts[check['honest']]}"
+    if "before_ms" in check:
+        note += f" Before the frame, in no stage, it changes the total by {check['before_ms']:+.2f}."
     return Table("Self-test", ("delayed in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
 
 

@@ -71,6 +71,26 @@ def test_delay_of_20_ms_in_any_stage_is_measured_there_and_in_the_total_within_1
         assert abs(seen["others_ms"]) < 1.0, stage
 
 
+@pytest.mark.parametrize(
+    ("stage", "before", "expected"),
+    [
+        ((20.1, 19.7, 20.5), (-0.3, 0.4), True),
+        ((20.1, 19.7, 20.5), (2.0, 4.0), True),
+        ((21.5, 21.2, 21.8), (-0.3, 0.1), False),
+        ((21.5, 21.2, 21.8), (2.0, 4.0), None),  # as much as a pause alone
+        ((21.2, 20.5, 21.9), (0.8, 1.5), None),
+        ((18.5, 18.2, 18.8), (2.0, 4.0), False),
+        ((20.1, 18.0, 22.0), (-0.3, 0.4), None),
+        ((20.1, 19.7, 20.5), (19.6, 20.3), False),  # it counts a delay that lies before the frame
+    ],
+)
+def test_verdict_allows_for_what_a_pause_costs(stage, before, expected):
+    middle, *edges = stage
+    seen = {"stage_ms": middle, "total_ms": middle, "ci": {"stage_ms": edges, "total_ms": edges}}
+    assert self_test.verdict({"render": seen}, before) is expected
+    assert self_test.is_final({"honest": expected, "before_ci": before}) == (expected is not None or before[0] > 1.0)
+
+
 def test_self_test_fails_without_the_injected_delays(tmp_path: Path):
     """The same drive without its delays does not pass."""
     run = drive(tmp_path, Job(cell=self_test.job().cell, frames=120, warm_up=5))
