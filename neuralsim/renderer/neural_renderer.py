@@ -297,10 +297,15 @@ class NeuralRenderer:
         """Blur the graph's past where the view stands still (``sharpening.soften_past``)."""
         motion = inputs.frame.planes.get("motion")
         still = 0.0 if motion is None else stillness(motion)
-        if still > 0.0:
-            state = self.state()
-            soften_past(state["past_rgb"], inputs.tensors["tag"], still)
-            self.restore(state)
+        if still <= 0.0:
+            return
+        assert self._session is not None, _NOT_PREPARED
+        try:
+            past = self._session.state()["past_rgb"]
+            soften_past(past, inputs.tensors["tag"], still)
+            self._session.restore({"past_rgb": past})
+        except Exception as error:  # as in ``run_graph``
+            self._session = self._successor(self._session, error)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
         """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place: u8 (H, W, 3).

@@ -29,30 +29,37 @@ _BESIDE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8)
 #: black dots, and no pale line along the outline of what is dark.
 _BEYOND = np.full(4, 8.0)
 
-#: By tag: share of the difference to the four neighbours that a pixel of the past loses per frame while nothing moves.
-#: The ground, near by and moving fast otherwise, has more of it.
+#: By tag: share of the differences to its four neighbours, in their sum, that a pixel of the past loses per frame
+#: while nothing moves. The ground, near by and moving fast otherwise, has more of it.
 _LOSS = np.full(256, 0.03, np.float32)
-_LOSS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]] = 0.1
-_MOVING = 0.15  # px, mean motion from which on resampling blurs enough
+_GROUND = [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]
+_LOSS[_GROUND] = 0.1
+#: u8 (256,), by tag: it, or for all of the ground the same, since its markings are to be softened, too.
+_SURFACE = np.arange(256, dtype=np.uint8)
+_SURFACE[_GROUND] = Tag.ROAD
+_MOVING, _CLIPPED = 0.15, 1.0  # px, mean motion from which on resampling blurs enough, and the most that counts in it
 
 
 def stillness(motion: np.ndarray) -> float:
     """Return 1 for a view in which nothing moves, 0 from where resampling the past blurs enough.
 
-    ``motion``: f16 (H, W, 2), px since the previous frame.
+    A car that crosses a view that stands still counts for little. ``motion``: f16 (H, W, 2), px since the last frame.
     """
-    return max(1.0 - float(np.abs(motion[::8, ::8].astype(np.float32)).mean()) / _MOVING, 0.0)
+    longest = np.abs(motion[::8, ::8].astype(np.float32)).max(-1)
+    return max(1.0 - float(np.minimum(longest, _CLIPPED).mean()) / _MOVING, 0.0)
 
 
 def soften_past(past: np.ndarray, tag: np.ndarray, still: float) -> None:
-    """Blur the graph's past, in place, as resampling it does in a moving view.
+    """Blur the graph's past inside of objects, in place, as resampling it does in a moving view.
 
     Args:
         past: f32 (1, C, H, W), the state ``past_rgb``.
         tag: u8 (H, W).
         still: What ``stillness`` returned.
     """
-    loss = cv2.LUT(tag, _LOSS * np.float32(still))
+    surface = cv2.LUT(tag, _SURFACE)
+    is_inside = cv2.dilate(surface, _NEIGHBOURHOOD) == cv2.erode(surface, _NEIGHBOURHOOD)
+    loss = cv2.LUT(tag, _LOSS * np.float32(still)) * is_inside
     for plane in past[0]:
         plane += loss * cv2.Laplacian(plane, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE)
 

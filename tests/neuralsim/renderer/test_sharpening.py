@@ -140,6 +140,8 @@ def test_past_is_softened_by_class_and_the_less_the_more_moves() -> None:
     assert stillness(motion) == 1.0
     assert stillness(motion + np.float16(0.075)) == pytest.approx(0.5, abs=0.01)
     assert stillness(motion + np.float16(2.0)) == 0.0
+    motion[8:16, 16:24] = 30000.0  # a car that crosses, its past hidden
+    assert 0.7 < stillness(motion) < 1.0
     checked = np.indices((32, 64)).sum(0) % 2
     past, tag = np.tile(checked.astype(np.float32), (1, 3, 1, 1)), np.full((32, 64), Tag.ROAD, np.uint8)
     tag[:, :32] = Tag.BUILDING
@@ -147,3 +149,4 @@ def test_past_is_softened_by_class_and_the_less_the_more_moves() -> None:
     contrast = np.abs(past[0, :, 1:-1, 1:-1] - 0.5) * 2.0  # each neighbour differs by the whole contrast
     assert np.allclose(contrast[..., 35:], 1.0 - 8.0 * 0.1, atol=1e-5)
     assert np.allclose(contrast[..., :28], 1.0 - 8.0 * 0.03, atol=1e-5)
+    assert np.allclose(contrast[..., 30:32], 1.0), "beside an outline, it would smear one thing over the other"
