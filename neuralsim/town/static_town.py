@@ -147,7 +147,9 @@ class StaticTown:
     @cached_property
     def backdrops(self) -> Backdrops:
         """The precomputed lighting of the shaded view."""
-        lamps = np.array([(*place[:2], LAMP_HEADS[kind][2]) for kind, place in self.street_lamps.values()])
+        lamps = np.array(
+            [(x, y, round(z - self.placements.pose[k, 2, 3], 1)) for k, (_, (x, y, z)) in self.street_lamps.items()]
+        )
 
         def build() -> Backdrops:
             backdrops = Backdrops(

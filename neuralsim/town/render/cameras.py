@@ -50,7 +50,7 @@ class Cameras:
         if shift is not None:
             view = (*view[:4], shift)
         lit = any(colour_plane_of(other) and self._view(other, frame) == view for other in self._actors.values())
-        # a vehicle is not seen from its own seat or bonnet, but from behind and from its mirrors
+        # a vehicle is not seen from its own seat or bonnet, but from outside
         hide = 0 if not camera.parent or self._mounts.sees_parent(camera) else camera.parent
         colour_plane = colour_plane or colour_plane_of(camera)
         light = Atmosphere.of(weather)

@@ -41,7 +41,7 @@ _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bu
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
 _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
-_PANE = -0.15  # of -1..1: what is darker in a front is a pane
+_PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
@@ -240,7 +240,7 @@ def _slack(sun, facing):
 
 
 @njit(forceinline=True, **options)
-def _front(textures, code, foot, eaves, along, height, footprint, dark):
+def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     """Sample the sketch of a house front (-1..1), and whether the window there is lit (``models.facade_sketch``).
 
     Args:
@@ -339,12 +339,13 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
     elif finish == WALL:
         foot, eaves = houses[code, 0], houses[code, 1]
         along = wx if axis == 1 else wy
-        bright, is_lit = _front(textures, code, foot, eaves, along, wz, footprint, light.dark)
+        bright, is_lit = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         factor = 1.0 + 1.0 * (bright - 0.2)
         if is_lit:  # of a room or a shop one sees shapes before its bright walls
             room = _noise(noise, along, wz, _ROOM, _level(footprint, _ROOM, NOISE_LEVELS - 1))
             goods = _noise(noise, along, wz, _GOODS, _level(footprint, _GOODS, NOISE_LEVELS - 1))
             lit = min(max(_BRIGHT_ROOM + _CONTRAST_OF_ROOMS * room + _CONTRAST_OF_GOODS * goods, 0.15), 1.0)
+            lit *= min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)  # bars and outlines, anti-aliased
         if bright > _PANE:
             stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
             plaster = _noise(noise, wz, along, _PLASTER, _level(footprint, _PLASTER, NOISE_LEVELS - 1))

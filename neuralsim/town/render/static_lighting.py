@@ -11,12 +11,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numba import njit
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT
 from neuralsim.town.opendrive.lane import Lane
+from neuralsim.town.render.finishes import textures
+from neuralsim.town.render.raster_arrays import WALL
 from neuralsim.town.render.scene import Placements, Scene
-from neuralsim.town.render.shading_kernels import Backdrop
+from neuralsim.town.render.shading_kernels import Backdrop, sample_front
 from neuralsim.town.render.shadow_kernels import project
 
 _TEXELS = 14_000_000  # most texels of a map
@@ -26,6 +29,8 @@ _HEIGHTS = -8.0, 30.0  # m, range of heights of the shadow map
 _MARGIN = 40.0  # m around the lanes
 _LAMPS_REACH = 3.2  # heights of a street lamp
 _BELOW_LAMPS = 110.0  # light right below one
+_BEFORE_WINDOWS = 14.0  # light that half a metre of a lit window at the height of the eyes adds right before it
+_EYES = 1.5  # m, above the foot of a house
 _STEP = 2.0  # degrees between two positions of the sun
 
 
@@ -80,8 +85,8 @@ class Backdrops:
         self._cell = max(_CELL, float(np.sqrt(size.prod() / _TEXELS)))
         shape = np.ceil(size / self._cell).astype(int)[::-1] + 1
         self._tone = self._worn(lanes, (int(shape[0]), int(shape[1])), np.random.default_rng([seed, 7]))
-        self._light = self._lit(lamps, (int(shape[0]) // 4 + 1, int(shape[1]) // 4 + 1))
         self._houses = _houses(fronts)
+        self._light = self._lit(lamps, (int(shape[0]) // 4 + 1, int(shape[1]) // 4 + 1))
         self._known: tuple[tuple[float, float], Backdrop] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -218,9 +223,9 @@ class Backdrops:
         return mask
 
     def _lit(self, lamps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Return the light of street lamps on the ground, u8 ``shape``."""
-        light = np.zeros(shape, np.float32)
+        """Return the light of street lamps and of windows on the ground, u8 ``shape``."""
         cell = 4.0 * self._cell
+        light = self._window_light(cell, shape)
         for height in np.unique(lamps[:, 2]):
             reach = int(_LAMPS_REACH * height / cell)
             y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell
@@ -235,12 +240,60 @@ class Backdrops:
                     light[rows, columns] += part
         return np.asarray(light.clip(0.0, 255.0), np.uint8)
 
+    def _window_light(self, cell: float, shape: tuple[int, int]) -> np.ndarray:
+        """Return the light of ground-floor windows that are lit by night, f32 ``shape``, cells ``cell`` m wide."""
+        scene, static = self._scene, self._scene.finest_static()
+        walls = static[scene.finish[static] == WALL]
+        corners = scene.vertices.T[scene.triangles[walls]].astype(np.float64)
+        corners = np.take_along_axis(corners, np.argsort(corners[..., 2:], axis=1), axis=1)  # the lowest first
+        codes = scene.instances[walls].astype(np.int64)
+        foot, eaves = self._houses[codes].T.astype(np.float64)
+        upright = np.abs(corners[:, 1, 2] - corners[:, 0, 2]) < 0.5
+        stands = upright & (corners[:, 0, 2] < foot + 0.5) & (corners[:, 2, 2] > foot + _EYES)
+        light = np.zeros(shape, np.float32)
+        _mark_windows(corners[stands], codes[stands], foot[stands], eaves[stands], textures(), self._low, cell, light)
+        reach = int(8.0 / cell)
+        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell
+        spread = (_BEFORE_WINDOWS * (1.0 + (x * x + y * y) / 6.0) ** -1.5).astype(np.float32)
+        return cv2.filter2D(light, cv2.CV_32F, spread)
+
+
+@njit(nogil=True)
+def _mark_windows(corners, codes, foot, eaves, drawings, low, cell, out):  # type: ignore[no-untyped-def]
+    """Count in ``out`` f32 (h, w) each half metre of a wall's lower edge above which there is a lit window.
+
+    Args:
+        corners: f64 (N, 3, 3), m, of walls, the two lower ones first.
+        codes: i64 (N,), instances of their houses.
+        foot: f64 (N,), m; ``eaves`` likewise.
+        eaves: Heights of the eaves.
+        drawings: ``Textures``.
+        low: f64 (2,), m, corner of ``out``, whose cells are ``cell`` m wide.
+        cell: Width of a cell.
+        out: Counted in.
+    """
+    for n in range(len(corners)):
+        a, b = corners[n, 0], corners[n, 1]
+        east, north = b[0] - a[0], b[1] - a[1]
+        length = np.hypot(east, north)
+        for k in range(int(length / 0.5)):
+            share = (k + 0.5) * 0.5 / length
+            x, y = a[0] + share * east, a[1] + share * north
+            along = x if abs(east) > abs(north) else y
+            _, is_lit = sample_front(
+                drawings, codes[n], foot[n], eaves[n], along, foot[n] + _EYES, 0.05, 1.0
+            )  # fmt: skip
+            i, j = int((y - low[1]) / cell + 0.5), int((x - low[0]) / cell + 0.5)
+            if is_lit and 0 <= i < out.shape[0] and 0 <= j < out.shape[1]:
+                out[i, j] += 1.0
+
 
 def _light_below(distance: np.ndarray, height: float) -> np.ndarray:
     """Return the light on the ground at a distance (m) from the foot of a lamp, f32, 255 the brightest.
 
-    It falls with the square of the distance to the lamp and with the cosine of its incidence; a reflector sends the
-    more light the farther it goes, up to three times the height, which leaves the street between lamps evenly lit.
+    By the inverse-square and the cosine law, a bare lamp's would be 1 / slant**1.5. A reflector sends the more light
+    the farther it goes, here slant**0.75 times as much, which leaves the street between lamps evenly lit; beyond 1.9
+    heights its light fades out, up to ``_LAMPS_REACH``.
     """
     slant = 1.0 + (distance / height) ** 2
     edge = np.clip((_LAMPS_REACH - distance / height) / (0.4 * _LAMPS_REACH), 0.0, 1.0)

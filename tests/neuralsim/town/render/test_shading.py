@@ -13,8 +13,10 @@ from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render import shading_kernels
 from neuralsim.town.render.raster import Planes, Rasteriser
+from neuralsim.town.render.raster_arrays import WALL
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.static_lighting import Backdrops
+from neuralsim.town.static_town import StaticTown
 
 W, H, FOV = 192, 96, 70.0
 
@@ -90,6 +92,41 @@ def test_static_objects_cast_a_shadow_away_from_the_sun() -> None:
     assert ground[90.0][:, middle - near].mean() < 0.75 * ground[90.0][:, middle + near].mean()
     assert ground[270.0][:, middle + near].mean() < 0.75 * ground[270.0][:, middle - near].mean()
     assert drop.at(45.0, 90.4) is drop.at(44.8, 89.6), "the sun's position is rounded"
+
+
+def lamplight(scene: Scene, *lamps: tuple[float, float, float]) -> np.ndarray:
+    """Return the light on the ground by night, for each metre along x from -40 m to 60 m, 2 m beside the lane."""
+    drop = Backdrops(scene, Placements.empty(), [lane()], {}, np.array(lamps, float).reshape(-1, 3), 0).at(0.0, 0.0)
+    metres = np.column_stack([np.arange(-40.0, 60.0), np.full(100, 2.0)])
+    columns, rows = np.round((metres - drop.low) / (4.0 * drop.cell)).astype(int).T
+    return drop.lamps[rows, columns].astype(float)
+
+
+def test_street_lamps_light_as_far_as_three_times_their_height() -> None:
+    scene = Scene(GROUND, [])
+    low, high, both = (
+        lamplight(scene, *lamps) for lamps in ([(0, 2, 4.0)], [(0, 2, 8.0)], [(0, 2, 8.0), (20, 2, 8.0)])
+    )
+    at = {metre: 40 + metre for metre in (0, 4, 8, 16, 30)}
+    assert low[at[0]] == pytest.approx(high[at[0]], abs=4.0)
+    assert low[at[8]] < 0.6 * low[at[4]], "it has begun to fade out"
+    assert low[at[16]] == 0.0 < high[at[16]] < high[at[8]] < high[at[0]]
+    assert high[at[30]] == 0.0
+    assert both[at[0] : at[0] + 20].min() > 0.55 * both.max(), "the street between two lamps is evenly lit"
+    assert not lamplight(scene).any()
+
+
+def test_lit_windows_light_the_pavement_before_them() -> None:
+    town = StaticTown("hamlet", 1)
+    drop = Backdrops(town.scene, town.placements, town.network.lanes, town._fronts, np.zeros((0, 3)), 0).at(0.0, 0.0)
+    lit = np.argwhere(drop.lamps > 10)[:, ::-1] * (4.0 * drop.cell) + drop.low
+    assert drop.lamps.max() > 20
+    assert 0.0 < (drop.lamps > 10).mean() < 0.25
+    used = town.scene.triangles[town.scene.finish == WALL]
+    walls = town.scene.vertices[:2, np.unique(used)].T
+    middle = np.concatenate([walls, town.scene.vertices[:2, used].mean(-1).T])
+    away = [np.hypot(*(middle - place).T).min() for place in lit[::20]]
+    assert max(away) < 12.0
 
 
 def test_wet_ground_reflects_what_is_behind_it() -> None:
