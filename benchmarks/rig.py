@@ -39,9 +39,9 @@ def measure(cameras: int, size: Size, ticks: int, rounds: int) -> dict[str, list
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(cameras) as pool:
         clients = [stack.enter_context(served_town(command=PAINTED)) for _ in range(1 + cameras)]
         groups = [[mount] for mount in mounts]
-        groups.insert(cameras // 2, mounts)  # the longer a process has run, the slower it is on some machines
-        single = [Session(client, of, *size) for client, of in zip(clients, groups, strict=True)]
-        whole = single.pop(cameras // 2)
+        groups.insert(cameras // 2, mounts)  # amid them: older processes are slower on some machines
+        sessions = [Session(client, of, *size) for client, of in zip(clients, groups, strict=True)]
+        whole, single = sessions[cameras // 2], [*sessions[: cameras // 2], *sessions[cameras // 2 + 1 :]]
         for session in (whole, *single):
             session.tick(_WARM_UP)
         kinds: _Kinds = {

@@ -1,9 +1,10 @@
 """Fine detail of what is small: what the simulator image has of it, and the generator lost, is put into its image.
 
-The generator decodes at half the size, and its past is resampled in every frame: faces, legs, plates and the pales of
-fences melt. As in a Laplacian pyramid (Burt, Adelson, "A Multiresolution Spline With Application to Image Mosaics", ACM
-Transactions on Graphics, 1983), the finest band of the luminance is mixed with that of the simulator image, relative to
-its own brightness; everything coarser, and what is at arm's length, stays the generator's. Its state is not changed.
+The generator decodes at half the size, and its past is resampled in every frame: faces, legs, plates, the pales of
+fences and the windows of façades nearby melt. As in a Laplacian pyramid (Burt, Adelson, "A Multiresolution Spline With
+Application to Image Mosaics", ACM Transactions on Graphics, 1983), the finest band of the luminance is mixed with that
+of the simulator image, relative to its own brightness; everything coarser, and what is at arm's length, stays the
+generator's. Its state is not changed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _FLOOR = np.float32(16.0)  # of 255, added to brightnesses before they are compa
 _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 #: By class: share of the simulator image in the finest band of what is small; the pixels per metre below which it
 #: begins to be small (at half of that, it is); and those below which it is so far that nothing is taken from the
-#: simulator image (from twice as many on, all): from there on, walls are better without.
+#: simulator image (from twice as many on, all): façades farther away are better without.
 _SMALL = {
     Channel.PERSON: (0.8, 200.0, 0.0),
     Channel.CYCLE: (0.8, 200.0, 0.0),
@@ -52,7 +53,7 @@ def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simul
         return
     height, width = image.shape[:2]
     pixel = np.float32(1.0 / focal)
-    first, end = _rows_of_small(tag[:height, :width], depth[:height, :width], _SHARES, pixel)
+    first, end = _rows_of_small(height, width, tag, depth, _SHARES, pixel)
     if first >= end:
         return
     rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
@@ -71,13 +72,16 @@ def compile_kernels() -> None:
 
 
 @numba.njit(**_JIT)
-def _rows_of_small(tag, depth, shares, pixel):  # type: ignore[no-untyped-def]
-    """Return the first row with something small and the one after the last. Arguments are those of ``_mix``."""
-    height, width = tag.shape
+def _rows_of_small(height, width, tag, depth, shares, pixel):  # type: ignore[no-untyped-def]
+    """Return the first row of ``height`` x ``width`` pixels with something small and the one after the last.
+
+    The other arguments are those of ``_mix``.
+    """
     first, end = height, 0
     for y in range(height):
         for x in range(width):
-            if shares[tag[y, x], 1] * pixel * depth[y, x] > np.float32(1.0):
+            _, limit, least = shares[tag[y, x]]
+            if limit * pixel * depth[y, x] > np.float32(1.0) > least * pixel * depth[y, x]:
                 first, end = min(first, y), y + 1
                 break
     return first, end

@@ -1,4 +1,4 @@
-"""The finest detail of what is small follows the simulator image; what is coarser, and what is near, does not."""
+"""The finest detail of what is small, and of façades nearby, follows the simulator image; what is coarser does not."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def test_cars_at_arms_length_and_houses_stay_the_generators() -> None:
     assert contrast(transferred(Tag.CAR, 40.0, simulated)) > 4.0
     for tag in (Tag.BUILDING, Tag.ROAD, Tag.VEGETATION):
         assert (transferred(tag, 40.0, simulated) == 120).all()
+
+
+def test_facades_follow_it_nearby() -> None:
+    simulated = stripes(4, 40, 80)
+    near, far = (contrast(transferred(Tag.BUILDING, distance, simulated)) for distance in (10.0, 25.0))
+    assert near > 4.0 > far
+    assert (transferred(Tag.BUILDING, 2.0, simulated) == 120).all()
 
 
 def test_an_image_of_half_the_size_changes_nothing() -> None:
