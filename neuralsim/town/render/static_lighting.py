@@ -28,8 +28,8 @@ _SHADE = 0.25  # m, smallest texel of the shadow map
 _HEIGHTS = -8.0, 30.0  # m, range of heights of the shadow map
 _MARGIN = 40.0  # m around the lanes
 _LAMPS_REACH = 3.2  # heights of a street lamp
-_BELOW_LAMPS = 110.0  # light right below one
-_BEFORE_WINDOWS = 14.0  # light that half a metre of a lit window at the height of the eyes adds right before it
+_BELOW_LAMPS = 95.0  # light right below one
+_BEFORE_WINDOWS = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
 _EYES = 1.5  # m, above the foot of a house
 _STEP = 2.0  # degrees between two positions of the sun
 
