@@ -236,6 +236,9 @@ def _evaluate(
     focal, cx, cy = lens
     edge = 1.0 - sky.cover
     overcast = _smooth(0.6, 1.0, sky.cover)
+    gathering = _smooth(0.1, 0.6, sky.cover)  # single clouds of a fair day end sharply, and are seen farther away
+    spread, far = 0.02 + 0.38 * gathering, 0.6 - 0.35 * gathering
+    begins = 0.14 * min(10.0 * sky.cover, 1.0)  # none in a sky without
     for i in range(grid.shape[0]):
         up = -(i * step + 0.5 - cy) / focal
         for j in range(grid.shape[1]):
@@ -252,10 +255,10 @@ def _evaluate(
             scale = 0.22 / (high + 0.10)
             u, v = east * scale + sky.drift, north * scale + 0.35 * sky.drift
             detail = _smooth(0.0, 0.35, high)  # towards the horizon clouds are too small to be told apart
-            broad = 0.5 + (_sample(texture, u, v) - 0.5) * (0.25 + 0.75 * detail) * _smooth(0.0, 0.05, high)
+            broad = 0.5 + (_sample(texture, u, v) - 0.5) * (far + (1.0 - far) * detail) * _smooth(0.0, 0.05, high)
             fine = 0.5 + (_sample(texture, u * 3.7 + 0.3, v * 3.7 + 0.6) - 0.5) * detail
             thick = 0.76 * broad + 0.24 * fine
-            density = _smooth(edge - 0.14, edge + 0.40, thick) * _smooth(0.0, 0.12, high)
+            density = _smooth(edge - begins, edge + spread, thick) * _smooth(0.0, 0.12, high)
             density = max(density, overcast)
             beyond = 0.5 + (_sample(texture, u + 0.04 * sky.sun[0], v + 0.04 * sky.sun[1]) - 0.5) * detail
             lit = 0.70 + (0.9 * (broad - beyond) - 0.35 * (density - 0.5) * detail) * (1.0 - 0.6 * overcast)

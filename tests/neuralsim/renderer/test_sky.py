@@ -18,9 +18,9 @@ from neuralsim.renderer.weather.weather_style import style_of_weather
 CARD = zoo.load(zoo.DEFAULT)
 
 
-def sky(preset: str, time: float = 0.0, yaw: float = 1.0, below: int = 0) -> np.ndarray:
-    """The upper half of a level camera's image under a preset, f32 (128, 512, 3)."""
-    weather = preset_values(preset)
+def sky(preset: str, time: float = 0.0, yaw: float = 1.0, below: int = 0, **changed: float) -> np.ndarray:
+    """The upper half of a level camera's image under a preset with ``changed`` values, f32 (128, 512, 3)."""
+    weather = preset_values(preset) | changed
     image, tag = np.zeros((256, 512, 3), np.uint8), np.full((256, 512), Tag.SKY, np.uint8)
     tag[256 - below :] = Tag.ROAD
     pose = np.eye(4)
@@ -49,6 +49,15 @@ def test_a_clear_sky_is_smooth_and_bluer_above() -> None:
     assert np.percentile(steps, 99) <= 6.0
     top, low = image[:16].mean((0, 1)), image[112:].mean((0, 1))
     assert top[2] - top[0] > low[2] - low[0] + 6.0
+
+
+def test_a_fair_day_has_single_clouds_before_a_blue_sky() -> None:
+    shares = []
+    for cover in (0.0, 20.0):
+        red = sky("ClearNoon", yaw=2.5, cloudiness=cover)[:80, :, 0]
+        shares.append((red - np.median(red, axis=1, keepdims=True) > 6.0).mean())
+    assert shares[0] < 0.01
+    assert 0.03 < shares[1] < 0.35
 
 
 def test_clouds_cover_more_of_a_cloudy_sky_and_drift_with_the_wind() -> None:
