@@ -41,7 +41,7 @@ def measure(cameras: int, size: Size, ticks: int, rounds: int) -> dict[str, list
         groups = [[mount] for mount in mounts]
         groups.insert(cameras // 2, mounts)  # amid them: older processes are slower on some machines
         sessions = [Session(client, of, *size) for client, of in zip(clients, groups, strict=True)]
-        whole, single = sessions[cameras // 2], [*sessions[: cameras // 2], *sessions[cameras // 2 + 1 :]]
+        whole, single = sessions.pop(cameras // 2), sessions
         for session in (whole, *single):
             session.tick(_WARM_UP)
         kinds: _Kinds = {

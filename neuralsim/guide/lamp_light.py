@@ -15,7 +15,7 @@ from bridge.messages import Lamp
 
 #: Columns of a lamp's row: centre x, y and half sizes, px; depth, m; its light's R, G, B, 0..255; share of the surface
 #: that it hides; how far its centre is overexposed, 0..1; reach of the glow beyond its rim, in radii, and its strength;
-#: whether a vehicle carries it.
+#: whether a vehicle carries it; how far it is a headlamp by night, 0..1.
 X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, IS_VEHICLE, BEAM, COLUMNS = range(15)
 _SMALLEST = 0.9  # px at 512 columns, least half size: smaller lamps would fall between pixels
 _TOLERANCE, _TOLERANCE_SHARE = 0.6, 0.03  # m, and of the depth, by which what occludes a lamp is nearer

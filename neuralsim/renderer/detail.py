@@ -98,7 +98,7 @@ def _mix(image, tag, depth, own, theirs, own_blurred, their_blurred, shares, pix
             share, limit, least = shares[tag[y, x]]
             size = pixel * depth[y, x]
             small = min(limit * size - one, one) * min(one / max(least * size, tiny) - one, one)
-            if share == zero or small <= zero or least * size >= one:
+            if small <= zero:
                 continue
             ratio = (np.float32(theirs[y, x]) + _FLOOR) / (np.float32(their_blurred[y, x]) + _FLOOR)
             wanted = (np.float32(own_blurred[y, x]) + _FLOOR) * ratio - _FLOOR

@@ -58,7 +58,8 @@ class NeuralRenderer:
             by the jitter of the frames. None: each frame is generated whole, with the graph's own state.
         postprocess: Clamp the colours of each image (``colour_clamp.py``), sharpen it as the card says
             (``sharpening.py``), add fog (``fog.py``), anti-alias its edges (``antialiasing.py``) and expose it as a
-            camera does (``camera_response.py``), none of which reaches the graph's state. False: images are what the
+            camera does (``camera_response.py``), none of which reaches the graph's state; only the
+            past of a view that stands still is softened (``sharpening.py``). False: images are what the
             graph generated.
 
     Raises:
@@ -288,24 +289,10 @@ class NeuralRenderer:
         """Run the network: the image as generated, of the frame's size, its colours clamped."""
         if self._upscaler is not None:
             return self._composite_windows(inputs, self._upscaler)
-        if self._has_postprocessing:
-            self._soften_past(inputs)
         height, width = inputs.frame.planes["tag"].shape
-        return GeneratedImage(self._generate(self._without_outlines(inputs), inputs.style, height, width), inputs)
-
-    def _soften_past(self, inputs: FrameInputs) -> None:
-        """Blur the graph's past where the view stands still (``sharpening.soften_past``)."""
-        motion = inputs.frame.planes.get("motion")
-        still = 0.0 if motion is None else stillness(motion)
-        if still <= 0.0:
-            return
-        assert self._session is not None, _NOT_PREPARED
-        try:
-            past = self._session.state()["past_rgb"]
-            soften_past(past, inputs.tensors["tag"], still)
-            self._session.restore({"past_rgb": past})
-        except Exception as error:  # as in ``run_graph``
-            self._session = self._successor(self._session, error)
+        still = stillness(inputs.frame.planes.get("motion")) if self._has_postprocessing else 0.0
+        image = self._generate(self._without_outlines(inputs), inputs.style, height, width, still)
+        return GeneratedImage(image, inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
         """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place: u8 (H, W, 3).
@@ -375,8 +362,10 @@ class NeuralRenderer:
         self.reset()
         return min(times)
 
-    def run_graph(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    def run_graph(self, tensors: dict[str, np.ndarray], still: float = 0.0) -> np.ndarray:
         """Run the bare graph on encoded ``tensors``: u8 (H, W, 3), padded size, valid until the next run.
+
+        Where the view is ``still``, as by ``sharpening.stillness``, its past is softened before.
 
         A runtime that "auto" has chosen and that fails gives way to the next one, which continues from its state where
         that can still be read; ``warning`` says so. Raises RuntimeUnavailable where there is no other one.
@@ -384,13 +373,19 @@ class NeuralRenderer:
         assert self._session is not None, _NOT_PREPARED
         while True:
             try:
+                if still > 0.0:
+                    past = self._session.state()["past_rgb"]
+                    soften_past(past, tensors["tag"], still)
+                    self._session.restore({"past_rgb": past})
                 return self._session.step(tensors)
             except Exception as error:  # each library has its own: out of memory, a device that was lost
                 self._session = self._successor(self._session, error)
 
-    def _generate(self, tensors: dict[str, np.ndarray], style: np.ndarray, height: int, width: int) -> np.ndarray:
+    def _generate(
+        self, tensors: dict[str, np.ndarray], style: np.ndarray, height: int, width: int, still: float = 0.0
+    ) -> np.ndarray:
         """Run the graph, crop its image to ``height`` and ``width``, and clamp its colours; the caller's to keep."""
-        image = self.run_graph(tensors)[:height, :width].copy()
+        image = self.run_graph(tensors, still)[:height, :width].copy()
         if self._has_postprocessing:
             focal = float(tensors["camera"][16])
             colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), style, tensors.get("depth"), focal)

@@ -40,11 +40,14 @@ _SURFACE[_GROUND] = Tag.ROAD
 _MOVING, _CLIPPED = 0.15, 1.0  # px, mean motion from which on resampling blurs enough, and the most that counts in it
 
 
-def stillness(motion: np.ndarray) -> float:
+def stillness(motion: np.ndarray | None) -> float:
     """Return 1 for a view in which nothing moves, 0 from where resampling the past blurs enough.
 
-    A car that crosses a view that stands still counts for little. ``motion``: f16 (H, W, 2), px since the last frame.
+    A car that crosses a view that stands still counts for little. ``motion``: f16 (H, W, 2), px since the last frame;
+    None: unknown.
     """
+    if motion is None:
+        return 0.0
     longest = np.abs(motion[::8, ::8].astype(np.float32)).max(-1)
     return max(1.0 - float(np.minimum(longest, _CLIPPED).mean()) / _MOVING, 0.0)
 
@@ -58,8 +61,7 @@ def soften_past(past: np.ndarray, tag: np.ndarray, still: float) -> None:
         still: What ``stillness`` returned.
     """
     surface = cv2.LUT(tag, _SURFACE)
-    is_inside = cv2.dilate(surface, _NEIGHBOURHOOD) == cv2.erode(surface, _NEIGHBOURHOOD)
-    loss = cv2.LUT(tag, _LOSS * np.float32(still)) * is_inside
+    loss = cv2.LUT(tag, _LOSS * np.float32(still)) * (_inside(surface, _NEIGHBOURHOOD) > 0)
     for plane in past[0]:
         plane += loss * cv2.Laplacian(plane, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE)
 
@@ -71,8 +73,7 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
     """
     height, width = image.shape[:2]
     tag = np.ascontiguousarray(tag[:height, :width])
-    inside = cv2.compare(cv2.dilate(tag, _OUTLINE), cv2.erode(tag, _OUTLINE), cv2.CMP_EQ)
-    mask = cv2.bitwise_and(cv2.LUT(tag, _SHARPENED), inside)
+    mask = cv2.bitwise_and(cv2.LUT(tag, _SHARPENED), _inside(tag, _OUTLINE))
     image, mask = _rows_around(image, mask)
     if not len(image):
         return
@@ -121,6 +122,11 @@ def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
     image, gaps = _rows_around(image, gaps)
     if len(image):
         cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _GAP_SIGMA), gaps, image)
+
+
+def _inside(labels: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
+    """Return where ``labels`` u8 (H, W) are the same in all of the ``neighbourhood``, u8 (H, W): 255, else 0."""
+    return cv2.compare(cv2.dilate(labels, neighbourhood), cv2.erode(labels, neighbourhood), cv2.CMP_EQ)
 
 
 def _rows_around(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ class ModelSession(Protocol):
         """Return a copy of the state, by the names and shapes of ``state_shapes``."""
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Continue from what ``state`` returned, here or in another runtime."""
+        """Continue from what ``state`` returned, here or in another runtime. What is left out stays as it is."""
 
 
 class Loader(Protocol):

@@ -74,7 +74,7 @@ class Backdrop(NamedTuple):
     low: np.ndarray  # f64 (2,), m, corner of ``tone`` and ``lamps``
     cell: float  # m, texel of ``tone``; that of ``lamps`` is 4 times as wide
     tone: np.ndarray  # u8 (h, w), wear, dirt and ambient occlusion of the ground: 128 = its own colour, 0 = black
-    lamps: np.ndarray  # u8 (h / 4, w / 4), light of street lamps
+    lamps: np.ndarray  # u8 (h / 4, w / 4), light of street lamps and lit windows
     sun: np.ndarray  # f64 (3, 4), shadow map <- world: texel right, texel down, height (m) towards the sun
     shadow: np.ndarray  # f32 (h, w), shadow map: height towards the sun of what it hits first
     houses: np.ndarray  # f32 (65536, 2), heights of the foot and the eaves of each house, by instance
@@ -385,7 +385,7 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
 
 @njit(forceinline=True, **options)
 def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
-    """Return the share of the sun and the light of street lamps at a ``_Point``.
+    """Return the share of the sun and the light of lamps and windows at a ``_Point``.
 
     ``backdrop``: ``Backdrop``; ``is_sunny``: the sun shines on the surface; ``has_lamps``: street lamps are on;
     ``slack``: that of ``_sunlit``; ``camera_height``: m.

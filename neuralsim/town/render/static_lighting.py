@@ -1,4 +1,4 @@
-"""Precomputed lighting of the static town: wear of the ground, light of street lamps, and the sun's shadow map.
+"""Precomputed lighting of the static town: wear of the ground, light of lamps and windows, the sun's shadow map.
 
 It is computed once per town, and the shadow map once per position of the sun, for shading to look up.
 """
@@ -31,6 +31,7 @@ _LAMPS_REACH = 3.2  # heights of a street lamp
 _BELOW_LAMPS = 95.0  # light right below one
 _BEFORE_WINDOWS = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
 _EYES = 1.5  # m, above the foot of a house
+_WINDOWS_REACH = 8.0  # m
 _STEP = 2.0  # degrees between two positions of the sun
 
 
@@ -252,37 +253,35 @@ class Backdrops:
         stands = upright & (corners[:, 0, 2] < foot + 0.5) & (corners[:, 2, 2] > foot + _EYES)
         light = np.zeros(shape, np.float32)
         _mark_windows(corners[stands], codes[stands], foot[stands], eaves[stands], textures(), self._low, cell, light)
-        reach = int(8.0 / cell)
+        reach = int(_WINDOWS_REACH / cell)
         y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell
         spread = (_BEFORE_WINDOWS * (1.0 + (x * x + y * y) / 6.0) ** -1.5).astype(np.float32)
         return cv2.filter2D(light, cv2.CV_32F, spread)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _mark_windows(corners, codes, foot, eaves, drawings, low, cell, out):  # type: ignore[no-untyped-def]
     """Count in ``out`` f32 (h, w) each half metre of a wall's lower edge above which there is a lit window.
 
     Args:
         corners: f64 (N, 3, 3), m, of walls, the two lower ones first.
         codes: i64 (N,), instances of their houses.
-        foot: f64 (N,), m; ``eaves`` likewise.
-        eaves: Heights of the eaves.
+        foot: f64 (N,), m, heights of the feet of the houses.
+        eaves: f64 (N,), m, heights of their eaves.
         drawings: ``Textures``.
-        low: f64 (2,), m, corner of ``out``, whose cells are ``cell`` m wide.
-        cell: Width of a cell.
+        low: f64 (2,), m, corner of ``out``, whose cells are ``cell`` wide.
+        cell: m.
         out: Counted in.
     """
     for n in range(len(corners)):
-        a, b = corners[n, 0], corners[n, 1]
+        a, b, low_z = corners[n, 0], corners[n, 1], foot[n]
         east, north = b[0] - a[0], b[1] - a[1]
         length = np.hypot(east, north)
         for k in range(int(length / 0.5)):
             share = (k + 0.5) * 0.5 / length
             x, y = a[0] + share * east, a[1] + share * north
             along = x if abs(east) > abs(north) else y
-            _, is_lit = sample_front(
-                drawings, codes[n], foot[n], eaves[n], along, foot[n] + _EYES, 0.05, 1.0
-            )  # fmt: skip
+            _, is_lit = sample_front(drawings, codes[n], low_z, eaves[n], along, low_z + _EYES, 0.05, 1.0)
             i, j = int((y - low[1]) / cell + 0.5), int((x - low[0]) / cell + 0.5)
             if is_lit and 0 <= i < out.shape[0] and 0 <= j < out.shape[1]:
                 out[i, j] += 1.0

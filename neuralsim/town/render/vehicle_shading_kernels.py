@@ -97,7 +97,7 @@ def _front_lamp(body, x, y, z, footprint):
 
 @njit(forceinline=True, **options)
 def _around(bulb_y, bulb_z, y, z):
-    """Return how bright the glass of a lamp is at a point (m), 0 to 1: brightest before its bulb."""
+    """Return how bright the glass of a lamp is at a point (m), ``_GLASS`` to 1: brightest before its bulb."""
     away = (y - bulb_y) * (y - bulb_y) + (z - bulb_z) * (z - bulb_z)
     return _GLASS + (1.0 - _GLASS) * max(1.0 - away / (_REFLECTOR * _REFLECTOR), 0.0)
 

@@ -44,7 +44,7 @@ def test_what_is_coarse_stays_the_generators() -> None:
     assert np.abs(image[away].astype(int) - 120).max() <= 6
 
 
-def test_cars_at_arms_length_and_houses_stay_the_generators() -> None:
+def test_cars_at_arms_length_and_far_houses_stay_the_generators() -> None:
     simulated = stripes(4, 40, 80)
     assert (transferred(Tag.CAR, 2.0, simulated) == 120).all()
     assert contrast(transferred(Tag.CAR, 40.0, simulated)) > 4.0
