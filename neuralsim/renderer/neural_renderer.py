@@ -15,7 +15,7 @@ import numpy as np
 
 from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame, plane_shape
 from bridge.tags import Tag
-from bridge.weather import darkness, effective_weather, wetness
+from bridge.weather import darkness, wetness
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
@@ -23,12 +23,14 @@ from neuralsim.guide import lamp_light
 from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
-from neuralsim.renderer import antialiasing, colour_clamp, detail, ground_shading, highlights, upscaling, woods
+from neuralsim.renderer import upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
+from neuralsim.renderer.postprocessing import pipeline
+from neuralsim.renderer.postprocessing.colour_clamp import clamp_colour
+from neuralsim.renderer.postprocessing.sharpening import soften_past, stillness
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps, soften_past, stillness
 from neuralsim.renderer.upscaling import TemporalUpscaler
-from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky, weather_style
+from neuralsim.renderer.weather import camera_response, fog, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
@@ -56,11 +58,9 @@ class NeuralRenderer:
         pixels: How many of each frame are generated, in windows that take turns; the image is composited from those of
             several frames at full resolution (``upscaling.py``). With as many as a frame has, outlines are anti-aliased
             by the jitter of the frames. None: each frame is generated whole, with the graph's own state.
-        postprocess: Clamp the colours of each image (``colour_clamp.py``), sharpen it as the card says
-            (``sharpening.py``), add fog (``fog.py``), anti-alias its edges (``antialiasing.py``) and expose it as a
-            camera does (``camera_response.py``), none of which reaches the graph's state; only the
-            past of a view that stands still is softened (``sharpening.py``). False: images are what the
-            graph generated.
+        postprocess: Clamp the colours of each image and do what ``postprocessing/pipeline.py`` lists, none of which
+            reaches the graph's state; only the past of a view that stands still is softened
+            (``postprocessing/sharpening.py``). False: images are what the graph generated.
 
     Raises:
         ModelError: One line.
@@ -299,48 +299,10 @@ class NeuralRenderer:
 
         Safe on another thread while further frames are generated. ``antialias`` False leaves the edges.
         """
-        image, inputs = generated.rgb, generated.inputs
-        if not self._has_postprocessing:
-            return image
-        planes, tag = inputs.frame.planes, inputs.tensors["tag"]
-        simulated = self._simulator_image(inputs.frame)
-        weather = effective_weather(inputs.frame.weather) if inputs.frame.weather else None
-        dark = darkness(weather or {})
-        if simulated is not None:
-            unedited = self._unedited(inputs)
-            ground_shading.follow_shading(image, unedited, simulated)
-            if "depth" in planes:
-                ground_shading.close_contacts(image, tag, planes["depth"], inputs.frame.camera.focal)
-                detail.transfer_detail(image, unedited, planes["depth"], simulated, inputs.frame.camera.focal)
-            highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
-        if self.card.sharpening:
-            sharpen(image, tag, self.card.sharpening)
-        remove_specks(image, tag)
-        if weather is not None:
-            now = sky.sky_of(weather, inputs.style, inputs.frame.sim_time)
-            glow.add_veil(image, now)
-            sky.draw_sky(image, tag, inputs.frame.camera, now)
-            night.dim_rims(image, tag, dark)
-        if "depth" in planes:
-            fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
-        if antialias:
-            antialiasing.antialias_edges(image, tag, inputs.tensors.get("instance", planes["instance"]))
-            soften_gaps(image, tag)
-        if weather is not None:
-            rain.draw_rain(image, weather, inputs.frame.sim_time)
-        glow.draw_lamps(image, inputs.frame, inputs.remap, simulated)
-        if weather is not None:
-            glow.add_glare(image, tag, inputs.frame.camera, now)
-            glow.add_glow(image, dark)
-            camera_response.expose(image, inputs.gains, 1.0 - dark)
-            camera_response.blur_by_lens(image, 1.0 - dark)
-            night.add_noise(image, dark, inputs.frame.sim_time)
-        return image
-
-    def _unedited(self, inputs: FrameInputs) -> np.ndarray:
-        """Return the tags of a frame, 0 where they are edited: there the simulator image shows something else."""
-        tag = inputs.tensors["tag"]
-        return np.where(tag == self._whole(inputs.frame.planes["tag"]), tag, 0) if inputs.remap else tag
+        if self._has_postprocessing:
+            simulated = self._simulator_image(generated.inputs.frame)
+            pipeline.postprocess(generated.rgb, generated.inputs, simulated, self.card.sharpening, antialias)
+        return generated.rgb
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Return the shortest of a few steps at the loaded size, s: what an undisturbed machine needs.
@@ -374,9 +336,7 @@ class NeuralRenderer:
         while True:
             try:
                 if still > 0.0:
-                    past = self._session.state()["past_rgb"]
-                    soften_past(past, tensors["tag"], still)
-                    self._session.restore({"past_rgb": past})
+                    self._session.edit_past(lambda past: soften_past(past, tensors["tag"], still))
                 return self._session.step(tensors)
             except Exception as error:  # each library has its own: out of memory, a device that was lost
                 self._session = self._successor(self._session, error)
@@ -388,7 +348,7 @@ class NeuralRenderer:
         image = self.run_graph(tensors, still)[:height, :width].copy()
         if self._has_postprocessing:
             focal = float(tensors["camera"][16])
-            colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), style, tensors.get("depth"), focal)
+            clamp_colour(image, tensors["tag"], tensors.get("guide"), style, tensors.get("depth"), focal)
             # the graph's convolutions pad with zeros, which leaves a dark line of one pixel along the border
             image[0], image[-1] = image[1], image[-2]
             image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
@@ -505,8 +465,7 @@ class NeuralRenderer:
         if self._exemplars:
             self._exemplars.compile_kernels()
         if self._has_postprocessing:
-            for step in (antialiasing, colour_clamp, detail, sky, ground_shading, highlights, fog, glow, rain):
-                step.compile_kernels()
+            pipeline.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -56,6 +57,9 @@ class ModelSession(Protocol):
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from what ``state`` returned, here or in another runtime. What is left out stays as it is."""
+
+    def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
+        """Let ``edit`` change the state ``past_rgb`` in place, of its shape in ``state_shapes``."""
 
 
 class Loader(Protocol):

@@ -5,6 +5,7 @@ Which of the two runs is known before the precision is chosen: fp16 never comes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,9 @@ class OnnxRuntimeSession:
     def restore(self, state: dict[str, np.ndarray]) -> None:
         for key, value in state.items():
             self._states[0][key].update_inplace(np.ascontiguousarray(value, np.float32))
+
+    def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
+        edit(self._states[0]["past_rgb"].numpy())  # its own memory
 
     def _zeros(self, shape: tuple[int, ...], dtype: type) -> ort.OrtValue:
         return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype))

@@ -113,6 +113,9 @@ class OpenVinoSession:
         for key, value in state.items():
             self._states[0][key].data[:] = value
 
+    def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
+        edit(self._states[0]["past_rgb"].data)
+
 
 class OpenVinoStateless:
     """A stateless graph with numpy arrays in and out."""

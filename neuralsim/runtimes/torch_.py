@@ -8,6 +8,7 @@ and a step is one CUDA graph for each of the two sets of state buffers. With the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -248,6 +249,11 @@ class TorchSession:
     def restore(self, state: dict[str, np.ndarray]) -> None:
         for key, value in state.items():
             self._states[self._turn][key].copy_(torch.from_numpy(value))
+
+    def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
+        past = self._states[self._turn]["past_rgb"].cpu()
+        edit(past.numpy())
+        self._states[self._turn]["past_rgb"].copy_(past)
 
 
 class TorchStateless:

@@ -19,7 +19,7 @@ from neuralsim.models.classes import Channel
 from neuralsim.models.discriminator import VideoDiscriminator
 from neuralsim.models.generator import Generator
 from neuralsim.models.video_generator import RecurrenceStep, VideoGenerator, no_past
-from neuralsim.renderer.sharpening import SIGMA
+from neuralsim.renderer.postprocessing.sharpening import SIGMA
 from neuralsim.training import losses
 from neuralsim.training.data.clips import Clip
 from neuralsim.training.discriminator_input import DiscriminatorInput
@@ -116,7 +116,7 @@ def _frame_losses(
 
 def as_shown(step: RecurrenceStep, label: Tensor, sharpening: float) -> Tensor:
     """Return the image of a ``step``, f32 (N, 3, H, W) in [-1, 1], sharpened as by the graph and the renderer after it
-    (``neuralsim/models/blending.py``, ``neuralsim/renderer/sharpening.py``).
+    (``neuralsim/models/blending.py``, ``neuralsim/renderer/postprocessing/sharpening.py``).
 
     ``label`` i64 (N, H, W): its map; the sky is not sharpened. ``sharpening``: as in a model's card.
     """

@@ -37,7 +37,7 @@ class Card:
     styles: dict[str, np.ndarray]  # name -> f32 (channels, 3): mean colour of each class, -0.5..0.5
     default_style: str
     licence: str
-    sharpening: float = 0.0  # of generated images (``neuralsim/renderer/sharpening.py``)
+    sharpening: float = 0.0  # of generated images (``neuralsim/renderer/postprocessing/sharpening.py``)
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
     #: By one of ``MOTIONS``, f32 (channels,): the least blend weight by class, that is the share of the newly generated
     #: pixel. Of models with this input.

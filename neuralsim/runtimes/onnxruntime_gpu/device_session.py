@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnxruntime as ort
@@ -94,6 +94,11 @@ class DeviceSession:
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         self._graph.upload({name: np.asarray(value, np.float32) for name, value in state.items()})
+
+    def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
+        past = self._graph.places["past_rgb"].numpy().copy()
+        edit(past)
+        self.restore({"past_rgb": past})
 
 
 def _copy(target: ort.OrtValue, source: ort.OrtValue) -> None:

@@ -6,7 +6,7 @@ built by :mod:`neuralsim.runtimes.tensorrt.engines`. Not run by its authors: no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -203,12 +203,7 @@ class TensorRtSession:
         self.restore({key: np.full(shape, nothing, np.float32) for key, (shape, nothing) in self._shapes.items()})
 
     def state(self) -> dict[str, np.ndarray]:
-        engine, state = self._engine, {}
-        for key, address in engine.states[self._turn].items():
-            engine.down.download(engine.host[key], address)
-            engine.down.finish()
-            state[key] = engine.host[key].copy()
-        return state
+        return {key: self._download(key).copy() for key in self._engine.states[self._turn]}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         engine = self._engine
@@ -216,6 +211,17 @@ class TensorRtSession:
             engine.host[key][...] = value
             engine.up.upload(engine.states[self._turn][key], engine.host[key])
         engine.up.finish()
+
+    def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
+        edit(self._download("past_rgb"))
+        self.restore({"past_rgb": self._engine.host["past_rgb"]})
+
+    def _download(self, key: str) -> np.ndarray:
+        """Return a state on the host, valid until the next download."""
+        engine = self._engine
+        engine.down.download(engine.host[key], engine.states[self._turn][key])
+        engine.down.finish()
+        return engine.host[key]
 
     def close(self) -> None:
         """Free the device's memory; the session is unusable afterwards."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.renderer.antialiasing import antialias_edges
+from neuralsim.renderer.postprocessing.antialiasing import antialias_edges
 
 SIZE, FINE = (128, 160), 8  # pixels; samples of a pixel to a side
 COLOURS = np.array([[200, 200, 220], [60, 60, 60], [180, 40, 40], [20, 20, 20], [90, 140, 60]], np.uint8)

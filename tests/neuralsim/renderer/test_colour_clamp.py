@@ -8,7 +8,7 @@ import pytest
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CHANNELS
-from neuralsim.renderer.colour_clamp import clamp_colour
+from neuralsim.renderer.postprocessing.colour_clamp import clamp_colour
 
 GREY = np.full((CHANNELS, 3), -0.1, np.float32)
 

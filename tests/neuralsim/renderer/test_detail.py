@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.renderer.detail import transfer_detail
+from neuralsim.renderer.postprocessing.detail import transfer_detail
 
 FOCAL = 366.0  # px, of 512 columns and 70 degrees
 

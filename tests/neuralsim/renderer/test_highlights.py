@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
-from neuralsim.renderer.highlights import recover_highlights
+from neuralsim.renderer.postprocessing.highlights import recover_highlights
 
 H, W = 24, 32
 

@@ -11,7 +11,7 @@ from helpers.frames import street
 
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.sharpening import remove_specks, sharpen, soften_gaps, soften_past, stillness
+from neuralsim.renderer.postprocessing.sharpening import remove_specks, sharpen, soften_gaps, soften_past, stillness
 from neuralsim.town.town_drive import TownDrive
 
 AMOUNT = 0.6

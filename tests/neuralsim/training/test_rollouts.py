@@ -21,7 +21,7 @@ from neuralsim.models.discriminator import MultiScale, VideoDiscriminator  # noq
 from neuralsim.models.generator import GeneratorConfig  # noqa: E402
 from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.models.video_generator import RecurrenceStep  # noqa: E402
-from neuralsim.renderer.sharpening import sharpen  # noqa: E402
+from neuralsim.renderer.postprocessing.sharpening import sharpen  # noqa: E402
 from neuralsim.town.town_drive import TownDrive  # noqa: E402
 from neuralsim.training import losses  # noqa: E402
 from neuralsim.training.config import Source, TrainConfig  # noqa: E402

@@ -1,0 +1,1 @@
+"""What is done to a generated image before it is shown."""

@@ -1,0 +1,79 @@
+"""All steps of the postprocessing, in their order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.weather import darkness, effective_weather
+from neuralsim.renderer.frame_renderer import FrameInputs
+from neuralsim.renderer.postprocessing import (
+    antialiasing,
+    colour_clamp,
+    detail,
+    ground_shading,
+    highlights,
+    sharpening,
+)
+from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
+
+
+def postprocess(
+    image: np.ndarray, inputs: FrameInputs, simulated: np.ndarray | None, sharpness: float, antialias: bool
+) -> None:
+    """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB, as generated, with clamped colours.
+        inputs: That it was generated from.
+        simulated: u8 (H, W, 3), the simulator image that it follows, or of half of that size; None: it follows none.
+        sharpness: The ``sharpening`` of the model's card, 0 = none.
+        antialias: Whether edges are anti-aliased.
+    """
+    frame, planes, tag = inputs.frame, inputs.frame.planes, inputs.tensors["tag"]
+    weather = effective_weather(frame.weather) if frame.weather else None
+    dark = darkness(weather or {})
+    if simulated is not None:
+        unedited = unedited_tags(inputs)
+        ground_shading.follow_shading(image, unedited, simulated)
+        if "depth" in planes:
+            ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
+            detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
+        highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
+    if sharpness:
+        sharpening.sharpen(image, tag, sharpness)
+    sharpening.remove_specks(image, tag)
+    if weather is not None:
+        now = sky.sky_of(weather, inputs.style, frame.sim_time)
+        glow.add_veil(image, now)
+        sky.draw_sky(image, tag, frame.camera, now)
+        night.dim_rims(image, tag, dark)
+    if "depth" in planes:
+        fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
+    if antialias:
+        antialiasing.antialias_edges(image, tag, inputs.tensors.get("instance", planes["instance"]))
+        sharpening.soften_gaps(image, tag)
+    if weather is not None:
+        rain.draw_rain(image, weather, frame.sim_time)
+    glow.draw_lamps(image, frame, inputs.remap, simulated)
+    if weather is not None:
+        glow.add_glare(image, tag, frame.camera, now)
+        glow.add_glow(image, dark)
+        camera_response.expose(image, inputs.gains, 1.0 - dark)
+        camera_response.blur_by_lens(image, 1.0 - dark)
+        night.add_noise(image, dark, frame.sim_time)
+
+
+def compile_kernels() -> None:
+    """Compile what a frame would wait for."""
+    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, sharpening, sky, fog, glow, rain):
+        step.compile_kernels()
+
+
+def unedited_tags(inputs: FrameInputs) -> np.ndarray:
+    """Return the tags of a frame, 0 where they are edited: there the simulator image shows something else."""
+    tag = inputs.tensors["tag"]
+    if not inputs.remap:
+        return tag
+    before = inputs.frame.planes["tag"]
+    height, width = before.shape
+    return np.where(tag[:height, :width] == before, before, 0)
