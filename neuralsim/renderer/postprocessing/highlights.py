@@ -17,6 +17,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 #: Luminance of 255 from which a pixel is overexposed, and by how much more half of ``_MOST`` is reached.
 _FROM, _SOFT = 205.0, 12.0
 _EXPOSURE = 1.4  # of the simulator image where it stands in
+_HEADROOM = 30.0  # of 255: its luminances above ``_FROM`` are compressed into that, as film has a shoulder
 _MOST = 0.9  # its share at most: what is brighter stays brighter for any
 _IS_LARGE = np.isin(CARLA_TO_CHANNEL, (Channel.BUILDING, Channel.VEHICLE))
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
@@ -42,21 +43,31 @@ def compile_kernels() -> None:
         recover_highlights(image, tag, simulated)
 
 
+@numba.njit(inline="always")
+def _luminance(pixel):  # type: ignore[no-untyped-def]
+    """Return the luminance of a pixel u8 (3,), 0..255."""
+    red, green, blue = np.float32(pixel[0]), np.float32(pixel[1]), np.float32(pixel[2])
+    return np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+
+
 @numba.njit(**_JIT)
 def _recover(image, tag, simulated, is_large, most):  # type: ignore[no-untyped-def]
     """Do what ``recover_highlights`` does. ``is_large``: bool (tags,)."""
     height, width = image.shape[:2]
     start, soft, exposure, half = np.float32(_FROM), np.float32(_SOFT), np.float32(_EXPOSURE), np.float32(0.5)
+    headroom = np.float32(_HEADROOM)
     for y in range(height):
         for x in range(width):
             if not is_large[tag[y, x]]:
                 continue
-            red, green, blue = np.float32(image[y, x, 0]), np.float32(image[y, x, 1]), np.float32(image[y, x, 2])
-            luminance = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+            luminance = _luminance(image[y, x])
             if luminance <= start:
                 continue
+            scale, beyond = exposure, exposure * _luminance(simulated[y, x]) - start
+            if beyond > np.float32(0.0):
+                scale *= (start + headroom * (np.float32(1.0) - np.exp(-beyond / headroom))) / (start + beyond)
             share = most * (luminance - start) / (luminance - start + soft)
             for c in range(3):
                 value = np.float32(image[y, x, c])
-                other = max(exposure * np.float32(simulated[y, x, c]), value * start / luminance)
+                other = max(scale * np.float32(simulated[y, x, c]), value * start / luminance)
                 image[y, x, c] = np.uint8(value + share * (min(other, value) - value) + half)
