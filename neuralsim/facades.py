@@ -7,6 +7,7 @@ SIGGRAPH 1983). The instance of a house determines which strips it has and where
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -45,11 +46,23 @@ def house_row(instance: np.ndarray) -> np.ndarray:
 
 def draw_strips(count: int = 48, seed: int = 0) -> np.ndarray:
     """Return u8 (2, count, HEIGHT, WIDTH): storeys with framed windows, and ground floors of shops and houses."""
+    return _draw(count, seed)[0].copy()
+
+
+def draw_glass(count: int = 48, seed: int = 0) -> np.ndarray:
+    """Return u8 in the shape of ``draw_strips``: 255 where there is glass with what is seen behind it, else 0."""
+    return _draw(count, seed)[1].copy()
+
+
+@lru_cache(maxsize=1)
+def _draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return strips and their glass."""
     rng = np.random.default_rng(seed)
-    out = np.stack([np.stack([draw(rng) for _ in range(count)]) for draw in (_storey, _ground_floor)])
+    drawn = [[draw(rng) for _ in range(count)] for draw in (_storey, _ground_floor)]
+    out, glass = (np.stack([np.stack([pair[k] for pair in floor]) for floor in drawn]) for k in (0, 1))
     for ground in out[1, ::3]:  # rusticated: horizontal joints every 0.35 m
         ground[5::6] -= 0.35 * (ground[5::6] > 0.0)
-    return np.asarray(((out.clip(-1.0, 1.0) + 1.0) * 127.5).round(), np.uint8)
+    return ((out.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass
 
 
 def label_rooms(strips: np.ndarray) -> np.ndarray:
@@ -73,7 +86,14 @@ def _wall(rng: np.random.Generator) -> np.ndarray:
 
 
 def _window(
-    front: np.ndarray, rng: np.random.Generator, panes: np.ndarray, top: int, bottom: int, left: int, right: int
+    front: np.ndarray,
+    glass: np.ndarray,
+    rng: np.random.Generator,
+    panes: np.ndarray,
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
 ) -> None:
     """Draw ``panes`` (across, down) in a frame, with a lintel above, a sill below and the shadow of the sill."""
     front[max(top - 2, 0) : top, left - 1 : right + 1] = rng.uniform(0.2, 0.5)
@@ -85,26 +105,28 @@ def _window(
             high, wide = (bottom - top - 1) // down - 1, (right - left - 1) // across - 1
             # a pane shows the room, a curtain and, the higher it is, more of the sky
             front[y : y + high, x : x + wide] = rng.uniform(-1.0, -0.5) + rng.uniform(0.0, 0.4) * (j == 0)
+            glass[y : y + high, x : x + wide] = 255
     if rng.random() < 0.25:
         front[top + 1 : top + int(rng.integers(3, max(4, bottom - top - 3))), left + 1 : right - 1] += 0.6  # a blind
     front[bottom : bottom + 1, left - 2 : right + 2] = 0.55
     front[bottom + 1 : bottom + 2, left - 1 : right + 1] = -0.25
 
 
-def _storey(rng: np.random.Generator) -> np.ndarray:
-    """Draw identical windows, often in pairs, or a band of them."""
+def _storey(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw identical windows, often in pairs, or a band of them; return the front and its glass."""
     front = _wall(rng)
+    glass = np.zeros(front.shape, np.uint8)
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     wide = int(WIDTH / bays * rng.uniform(0.34, 0.6))
     top = int(rng.integers(8, 18))
     bottom = min(HEIGHT - 8, top + int(rng.integers(28, 40)))
     for bay in range(bays):
         left = int((bay + 0.5) * WIDTH / bays - wide / 2)
-        _window(front, rng, panes, top, bottom, left, left + wide)
+        _window(front, glass, rng, panes, top, bottom, left, left + wide)
     if rng.random() < 0.5:  # a string course between the storeys
         front[-3:-1] = 0.5
         front[-1] = -0.2
-    return front
+    return front, glass
 
 
 def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
@@ -141,9 +163,10 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
     return cv2.GaussianBlur(np.clip(inside, -0.9, 0.6), (0, 0), 0.7)
 
 
-def _ground_floor(rng: np.random.Generator) -> np.ndarray:
-    """Draw a shop below its signboard, or a door and windows."""
+def _ground_floor(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a shop below its signboard, or a door and windows; return the front and its glass."""
     front = _wall(rng)
+    glass = np.zeros(front.shape, np.uint8)
     if rng.random() < 0.5:
         front[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard; letters would be illegible
         front[2], front[12] = front[2] + 0.25, front[12] - 0.25
@@ -153,11 +176,13 @@ def _ground_floor(rng: np.random.Generator) -> np.ndarray:
             left, right = 3 + (WIDTH - 6) * pane // count, (WIDTH - 6) * (pane + 1) // count
             front[15:54, left:right] = 0.35
             front[16:53, left + 1 : right - 1] = _shop_window(rng, right - left - 2)
+            glass[16:53, left + 1 : right - 1] = 255
         if rng.random() < 0.4:  # an awning with its shadow
             front[11:19] = rng.choice([-0.3, 0.0, 0.45]) + np.linspace(0.2, -0.1, 8)[:, None]
             front[19:25] -= np.linspace(0.5, 0.1, 6)[:, None]
+            glass[11:19] = 0
         front[54:] = rng.uniform(-0.3, 0.2)
-        return front
+        return front, glass
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     door = int(rng.integers(bays))
     wide = int(WIDTH / bays * rng.uniform(0.4, 0.55))
@@ -169,6 +194,6 @@ def _ground_floor(rng: np.random.Generator) -> np.ndarray:
             front[20:, left:right] = rng.uniform(-0.9, -0.2)
             front[20:26, left:right] = -0.8
         else:
-            _window(front, rng, panes, 20, 48, left, left + wide)
+            _window(front, glass, rng, panes, 20, 48, left, left + wide)
     front[-5:] -= 0.25  # the plinth
-    return front
+    return front, glass

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.facades import LEVELS, draw_strips, house_parameters, house_row, label_rooms
+from neuralsim.facades import LEVELS, draw_glass, draw_strips, house_parameters, house_row, label_rooms
 from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
@@ -78,18 +78,24 @@ def _among(colours: np.ndarray, these: tuple[RGB, ...]) -> np.ndarray:
 def textures(seed: int = 5) -> Textures:
     """Return the textures of all surfaces. They do not depend on the town."""
     strips = draw_strips()
-    fronts = [strips]
-    for _ in range(LEVELS - 1):
-        last = fronts[-1].astype(np.uint16)
-        mean = (last[..., ::2, ::2] + last[..., ::2, 1::2] + last[..., 1::2, ::2] + last[..., 1::2, 1::2] + 2) // 4
-        fronts.append(mean.astype(np.uint8))
     return Textures(
         noise=np.concatenate([level.ravel() for level in _noise(seed)]),
-        fronts=np.concatenate([level.ravel() for level in fronts]),
+        fronts=_levels(strips),
+        glass=_levels(draw_glass()),
         rooms=label_rooms(strips).reshape(-1),
         houses=house_parameters()[house_row(np.arange(1 << 16))],
         strips=strips.shape[1],
     )
+
+
+def _levels(strips: np.ndarray) -> np.ndarray:
+    """Return ``LEVELS`` copies of ``strips`` u8 (2, N, H, W) end to end, each half as wide as the one before."""
+    levels = [strips]
+    for _ in range(LEVELS - 1):
+        last = levels[-1].astype(np.uint16)
+        mean = (last[..., ::2, ::2] + last[..., ::2, 1::2] + last[..., 1::2, ::2] + last[..., 1::2, 1::2] + 2) // 4
+        levels.append(mean.astype(np.uint8))
+    return np.concatenate([level.ravel() for level in levels])
 
 
 def _noise(seed: int) -> list[np.ndarray]:

@@ -45,6 +45,11 @@ _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; wh
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
+#: Of what is behind glass by day: its brightness in white light, of 255, its share, and that of the mirrored street,
+#: whose shapes have texels of ``_STREET`` m. In shops what is brighter than ``_EMPTY``, -1 to 1, is an article, so wide
+#: and high (m), and so different in its colours.
+_INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
+_EMPTY, _ARTICLE, _SHELF, _COLOURFUL = -0.35, 0.16, 0.4, 0.3
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
@@ -63,6 +68,7 @@ class Textures(NamedTuple):
 
     noise: np.ndarray  # u8, ``NOISE_LEVELS`` periodic squares end to end, each half as wide as the one before
     fronts: np.ndarray  # u8, ``LEVELS`` copies of ``neuralsim.facades.draw_strips``
+    glass: np.ndarray  # u8, ``LEVELS`` copies of ``neuralsim.facades.draw_glass``
     rooms: np.ndarray  # u8, ``neuralsim.facades.label_rooms``
     houses: np.ndarray  # f32 (65536, 5), ``neuralsim.facades.house_parameters`` by instance
     strips: int  # number of storey drawings to choose from
@@ -114,7 +120,7 @@ class _Row(NamedTuple):
     """One row of the image: what shading reads and writes there."""
 
     i: int
-    is_fine: bool  # every pixel is computed, not every second one of every second row
+    is_fine: bool  # every pixel is computed, not only every second one of every second row
     above: np.ndarray  # i32 (W,), triangles of the row above
     depth: np.ndarray  # f32 (W,)
     shares: np.ndarray  # u8 (W / 2, 2), of ``MovingLight``
@@ -241,7 +247,8 @@ def _slack(sun, facing):
 
 @njit(forceinline=True, **options)
 def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
-    """Sample the sketch of a house front (-1..1), and whether the window there is lit (``models.facade_sketch``).
+    """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), whether the window there is lit, and the
+    share of glass (0..1; -1..0 on the ground floor).
 
     Args:
         textures: ``Textures``.
@@ -259,7 +266,7 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     below = height < ground
     floors = 0.0 if below else np.floor((height - ground) / storey)
     if not below and foot + ground + (floors + 1.0) * storey > eaves + 0.35:
-        return 0.2, False  # no room for one more storey
+        return 0.2, False, 0.0  # no room for one more storey
     share = height / ground if below else (height - ground) / storey - floors
     down = 1.0 - (share - np.floor(share))
     place = along / (table[code, 2] * (TEXEL * WIDTH)) + table[code, 3]
@@ -276,6 +283,8 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     below_it = at + np.uint64(wide)
     tone = (fronts[at] * (1.0 - u) + fronts[at + np.uint64(1)] * u) * (1.0 - v)
     tone += (fronts[below_it] * (1.0 - u) + fronts[below_it + np.uint64(1)] * u) * v
+    near = at + np.uint64(u + 0.5) + np.uint64(wide) * np.uint64(v + 0.5)
+    glass = textures.glass[near] * (1.0 / 255.0)
     is_lit = False
     if dark > 0.0:
         i, j = np.uint64(min(int(across * WIDTH), WIDTH - 1)), np.uint64(min(int(down * HEIGHT), HEIGHT - 1))
@@ -283,7 +292,7 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
         if room:  # a hash lights one room in three
             room += 31 * int(floors + 2.0) + 17 * int(np.floor(place)) + int(number * 4096.0)
             is_lit = (room * 2654435761 >> 8) % 9 < 3
-    return tone * (1.0 / 127.5) - 1.0, is_lit
+    return tone * (1.0 / 127.5) - 1.0, is_lit, -glass if below else glass
 
 
 @njit(forceinline=True, **options)
@@ -310,15 +319,41 @@ def _joint(along, height, course, ratio, footprint):
 
 
 @njit(forceinline=True, **options)
+def _behind_glass(noise, along, height, footprint, bright, is_shop):
+    """Return the red, green and blue, of 255, of what is seen in a pane in white light: a dim room, reflections of the
+    street, and in shops goods of many colours.
+
+    ``along``, ``height``: of the point on the wall, m; ``bright``: of the sketch, -1 to 1.
+    """
+    share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
+    street = _noise(noise, along, height, _STREET, _level(footprint, _STREET, NOISE_LEVELS - 1))
+    mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
+    r = g = b = 1.0
+    if is_shop and bright > _EMPTY and footprint < _ARTICLE:
+        code = np.uint64(np.int64(np.floor(along / _ARTICLE)) * 7919 + np.int64(np.floor(height / _SHELF)) * 104729)
+        code = (code ^ (code >> np.uint64(7))) * np.uint64(2654435761)
+        colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0) * min(2.0 - 2.0 * footprint / _ARTICLE, 1.0)
+        r += colourful * (np.float64(code >> np.uint64(8) & np.uint64(255)) * (1.0 / 127.5) - 1.0)
+        g += 0.4 * colourful * (np.float64(code >> np.uint64(16) & np.uint64(255)) * (1.0 / 127.5) - 1.0)
+        b += colourful * (np.float64(code >> np.uint64(24) & np.uint64(255)) * (1.0 / 127.5) - 1.0)
+    return (
+        _INSIDE * (share * r + 0.92 * mirrored),
+        _INSIDE * (share * g + mirrored),
+        _INSIDE * (share * b + 1.06 * mirrored),
+    )
+
+
+@njit(forceinline=True, **options)
 def _texture(textures, backdrop, light, triangle, point, camera_height):
-    """Return the factor of a triangle's colour at a ``_Point``, and the light of a window there, 0 to 1.
+    """Return the factor of a triangle's colour at a ``_Point``, the light of a window there, 0 to 1, and the share of
+    glass and the sketch's brightness there, as from ``sample_front``.
 
     ``textures`` .. ``triangle``: ``Textures``, ``Backdrop``, ``_LightValues``, ``_Triangle``; ``camera_height``: m.
     """
     noise, tone, houses = textures.noise, backdrop.tone, backdrop.houses
     finish, code, axis = triangle.finish, triangle.code, triangle.axis
     wx, wy, wz, d, footprint = point
-    factor, lit = 1.0, 0.0
+    factor, lit, glass, bright = 1.0, 0.0, 0.0, 0.0
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
         grain = _noise(noise, wx, wy, _GRAIN, _level(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
@@ -339,14 +374,14 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
     elif finish == WALL:
         foot, eaves = houses[code, 0], houses[code, 1]
         along = wx if axis == 1 else wy
-        bright, is_lit = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
+        bright, is_lit, glass = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         factor = 1.0 + 1.0 * (bright - 0.2)
         if is_lit:  # of a room or a shop one sees shapes before its bright walls
             room = _noise(noise, along, wz, _ROOM, _level(footprint, _ROOM, NOISE_LEVELS - 1))
             goods = _noise(noise, along, wz, _GOODS, _level(footprint, _GOODS, NOISE_LEVELS - 1))
             lit = min(max(_BRIGHT_ROOM + _CONTRAST_OF_ROOMS * room + _CONTRAST_OF_GOODS * goods, 0.15), 1.0)
             lit *= min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)  # bars and outlines, anti-aliased
-        if bright > _PANE:
+        if bright > _PANE and glass == 0.0:
             stains = _noise(noise, along, wz, _STAINS, _level(footprint, _STAINS, NOISE_LEVELS - 1))
             plaster = _noise(noise, wz, along, _PLASTER, _level(footprint, _PLASTER, NOISE_LEVELS - 1))
             rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
@@ -380,7 +415,7 @@ def _texture(textures, backdrop, light, triangle, point, camera_height):
         leaves = _noise(noise, across, along, _LEAVES, _level(footprint, _LEAVES, NOISE_LEVELS - 1))
         twigs = _noise(noise, along, across, _TWIGS, _level(footprint, _TWIGS, NOISE_LEVELS - 1))
         factor = max(1.0 + _CONTRAST_OF_LEAVES * leaves + _CONTRAST_OF_TWIGS * twigs, _DARKEST_LEAF)
-    return factor, lit
+    return factor, lit, glass, bright
 
 
 @njit(forceinline=True, **options)
@@ -405,8 +440,8 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
 def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray):
     """Write the pixels ``start`` <= x < ``stop`` of a ``_Row``, all of one ``_Triangle``.
 
-    Unless the row is fine, pixels are computed at even rows and columns and at the triangle's outline; the others copy
-    their neighbours.
+    Unless the row is fine, pixels of all but walls are computed at even rows and columns and at the triangle's outline;
+    the others copy their neighbours.
 
     Args:
         row: ``_Row``.
@@ -423,28 +458,35 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     above, depth, shares, beams, out, out_above = row.above, row.depth, row.shares, row.beams, row.out, row.out_above
     sun0, sun1, sun2, sky0, sky1, sky2, far0, far1, far2, fog_distance, _, dark, _, _, _ = light
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
+    is_fine = row.is_fine or triangle.finish == WALL
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
-    r, g, b = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])
+    red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])
     slack = _slack(backdrop.sun, surface[3])
     facing, sky, glow = surface[3] * (1.0 / 255.0), surface[4] * (1.0 / 255.0), np.float64(surface[5])
     if triangle.finish == LEAF:
         facing = (_THROUGH_LEAVES + (1.0 - _THROUGH_LEAVES) * surface[3]) * (_LIT_LEAVES / 255.0)
     for x in range(first, np.uint64(stop)):
-        if not row.is_fine and is_odd and np.uint32(above[x]) == triangle.number:
+        if not is_fine and is_odd and np.uint32(above[x]) == triangle.number:
             out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
             continue
-        if not row.is_fine and x & one and x > first:
+        if not is_fine and x & one and x > first:
             k = x - one
             out[x, 0], out[x, 1], out[x, 2] = out[k, 0], out[k, 1], out[k, 2]
             continue
         d, aside = np.float64(depth[x]), np.float64(x) + 0.5 - cx
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
-        point = _Point(wx, wy, wz, d, (1.0 if row.is_fine else 2.0) * d * per_pixel)
-        share, lit = 1.0, 0.0
+        point = _Point(wx, wy, wz, d, (1.0 if is_fine else 2.0) * d * per_pixel)
+        lit, r, g, b = 0.0, red, green, blue
         if triangle.finish != PLAIN:
-            share, lit = _texture(textures, backdrop, light, triangle, point, oz)
+            share, lit, glass, bright = _texture(textures, backdrop, light, triangle, point, oz)
+            r, g, b = share * r, share * g, share * b
+            if glass != 0.0:
+                along = wx if triangle.axis == 1 else wy
+                pane = _behind_glass(textures.noise, along, wz, point.footprint, bright, glass < 0.0)
+                glass = abs(glass)
+                r, g, b = r + (pane[0] - r) * glass, g + (pane[1] - g) * glass, b + (pane[2] - b) * glass
         reached, pool = _received(backdrop, is_sunny, has_lamps, dark, slack, point, oz)
         k = x >> one
         shone, around = facing * reached * shares[k, 0], sky * shares[k, 1]
@@ -452,7 +494,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         if dark > 0.0:
             beam = dark * beams[k] * (1.0 / 255.0)
             l0, l1, l2 = l0 + 0.95 * pool + beam, l1 + 0.74 * pool + 0.93 * beam, l2 + 0.44 * pool + 0.78 * beam
-        c0, c1, c2 = max(share * r * l0, glow * r), max(share * g * l1, glow * g), max(share * b * l2, glow * b)
+        c0, c1, c2 = max(r * l0, glow * red), max(g * l1, glow * green), max(b * l2, glow * blue)
         if lit > 0.0:
             c0, c1, c2 = max(c0, 236.0 * dark * lit), max(c1, 186.0 * dark * lit), max(c2, 110.0 * dark * lit)
         fog = d / (d + fog_distance)
@@ -543,7 +585,8 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
         textures: ``Textures``.
         backdrop: ``Backdrop``.
         moving: ``MovingLight``.
-        is_fine: Whether sky and surfaces are computed at each pixel, not at every second one of every second row.
+        is_fine: Whether sky and all surfaces are computed at each pixel, as walls are, not at every second one of every
+            second row.
         first: First row, even.
         last: End of the rows.
         planes: ``Planes``, of which depth is read and rgb written.

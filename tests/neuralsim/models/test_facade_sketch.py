@@ -8,7 +8,7 @@ import torch
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
-from neuralsim.facades import HEIGHT, WIDTH, draw_strips
+from neuralsim.facades import HEIGHT, WIDTH, draw_glass, draw_strips
 from neuralsim.models.facade_sketch import Fronts
 from neuralsim.town.assets.houses import WALLS
 from neuralsim.town.assets.meshes import quad
@@ -27,6 +27,10 @@ def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_ti
     assert dark.min() > 0.02
     assert dark.max() < 0.75
     assert (strips[0][:, :4] > 110).all()  # a storey ends in wall, or the next one's sill would cut its windows
+    glass = draw_glass() > 0
+    assert glass.shape == strips.shape
+    assert 0.05 < glass[0].mean() < glass[1].mean() < 0.5, "shops have more of it"
+    assert strips[glass].mean() < 0.6 * strips[~glass].mean()
 
 
 def wall(x: np.ndarray, height: float, footprint: float, strips: np.ndarray) -> np.ndarray:

@@ -7,11 +7,12 @@ import pytest
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
+from neuralsim.town.assets.houses import WALLS
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import box, flat, merge, quad
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
-from neuralsim.town.render import shading_kernels
+from neuralsim.town.render import raster, shading_kernels
 from neuralsim.town.render.raster import Planes, Rasteriser
 from neuralsim.town.render.raster_arrays import WALL
 from neuralsim.town.render.scene import Placements, Scene
@@ -227,3 +228,20 @@ def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> N
     body = brightness(planes)[planes.instance == 7]
     assert np.percentile(body, 75) > 40.0
     assert np.percentile(body, 90) < 150.0
+
+
+def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:
+    red = WALLS[0]
+    wall = quad([(8, 6, 0), (8, -6, 0), (8, -6, 9), (8, 6, 9)], Tag.BUILDING, red)
+    houses = np.tile(np.float32((0.0, 9.0)), (1 << 16, 1))
+    drop = raster._EMPTY._replace(houses=houses)
+    scene, pose = Scene(merge([GROUND, wall]), []), eye(0.0, 4.0)
+    planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), pose, pose, sun=(45.0, 180.0), backdrop=drop)
+    assert planes.rgb is not None
+    front = planes.rgb[planes.tag == Tag.BUILDING].astype(float)
+    red_over_blue = front[:, 0] / np.maximum(front[:, 2], 1.0)
+    in_panes, of_wall = red_over_blue < 1.4, red_over_blue > 0.85 * red[0] / red[2]
+    assert 0.1 < in_panes.mean() < 0.5
+    assert of_wall.mean() > 0.4
+    assert (in_panes | of_wall).mean() > 0.95
+    assert front[in_panes].max(1).mean() < 0.6 * front[of_wall].max(1).mean(), "a room is darker than a wall in the sun"
