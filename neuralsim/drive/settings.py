@@ -75,6 +75,8 @@ class CockpitSettings(BaseModel):
     """Source of the appearance of objects: picture, exemplars or surface; null: as on the command line."""
     late_warp: bool = True
     """Display at 60 Hz, warping the last frame while the next one is rendered."""
+    grain: Share = 0.5
+    """Grain and sharpness of a generated image that the window enlarges, 0 to 1."""
     units: Units = "km/h"
     """Unit of speed: km/h or mph."""
     minimap: bool = True

@@ -16,6 +16,7 @@ import pygame
 from neuralsim import zoo
 from neuralsim.base.log import logger
 from neuralsim.drive.interactive_drive import HudState
+from neuralsim.drive.settings import CockpitSettings
 from neuralsim.recording import RecordingError
 from neuralsim.recording.drive_track import known_events, with_events
 from neuralsim.recording.holes import holes
@@ -86,6 +87,7 @@ class Player:
             self.window = ReplayWindow((camera.width, camera.height))
         except WindowError as error:
             raise DriveError(str(error)) from None
+        self.window.grain = CockpitSettings().grain
         if options.compare is not None:
             self.window.choose(View.SPLIT)
         self._state = HudState(model=self._selection.model)

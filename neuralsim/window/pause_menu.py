@@ -144,6 +144,7 @@ class PauseMenu:
             ),
             self._choice(REVERSING_VIEW),
             self._choice(LATE_WARP),
+            self._share("Film grain", "grain", 1.0, hint="Grain and sharpness of a picture smaller than the window."),
             self._choice(switch("Detailed HUD", "full_hud", "View, model and all metrics. Also: F3.")),
             self._choice(switch("Fullscreen", "fullscreen", "Also: F11.")),
             self._share(

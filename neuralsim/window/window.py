@@ -27,12 +27,14 @@ from neuralsim.drive.interactive_drive import HudState, Warp
 from neuralsim.drive.view_choice import ViewChoice
 from neuralsim.renderer.views import View, view_image
 from neuralsim.runtimes import cache
+from neuralsim.window.film import Grain, sharpened
 from neuralsim.window.hud import Hud
 from neuralsim.window.menu import Menu
 from neuralsim.window.overlay_cards import Loading, draw_loading
 
 _MINIMUM = (320, 160)
 _JOLT, _JOLT_RATE = 0.6, 7.0  # duration (s) and frequency (Hz) of the shake after an impact
+_ENLARGED = 1.25  # from which scale on a picture looks soft
 _GRAB = 10  # pixels around the divider where it can be grabbed
 #: What to do without a display.
 NO_DISPLAY = "set DISPLAY, use --headless, or drive in a browser with `make serve`"
@@ -101,6 +103,8 @@ class Window(ViewChoice):
         self._views: dict[View, pygame.Surface] = {}  # of the frame, those shown so far
         self._spare: list[pygame.Surface] = []  # targets of late warp
         self._jolted = (0.0, 0.0)  # strength, 0 to 1, and time, s
+        self.grain = 0.0  # amount of grain and sharpness of an enlarged generated image, 0 to 1
+        self._film = Grain()
 
     @property
     def windowed(self) -> tuple[int, int]:
@@ -226,6 +230,7 @@ class Window(ViewChoice):
             self._surface.blit(small, box)
         else:
             _scale(small, self._surface.subsurface(box))
+            self._add_grain(small, box)
         self._shake(box)
         if self.view == View.SPLIT:
             x = self._divider_x()
@@ -236,6 +241,20 @@ class Window(ViewChoice):
                 tip, base = x + 6 * side, x + 2 * side
                 points = [(tip, box.centery), (base, box.centery - 4), (base, box.centery + 4)]
                 pygame.draw.polygon(self._surface, (20, 24, 30), points)
+
+    def _is_enlarged(self, width: int) -> bool:
+        """Return whether a picture ``width`` px wide is displayed much larger."""
+        return self._box().width > _ENLARGED * width
+
+    def _add_grain(self, small: pygame.Surface, box: pygame.Rect) -> None:
+        """Add grain to what is displayed of the enlarged generated image."""
+        part = box.copy()
+        if self.view == View.SPLIT:
+            part.width = self._divider_x() - box.left
+        is_shown = self.missing or self.view in (View.NEURAL, View.SPLIT)
+        if self.grain > 0.0 and is_shown and part.width and self._is_enlarged(small.get_width()):
+            number = self._frame.sim_frame if self._frame is not None else 0
+            self._film.add(_channels(self._surface.subsurface(part)), self.grain, number)
 
     def _shake(self, box: pygame.Rect) -> None:
         """Shift the picture in a damped oscillation after an impact, first down."""
@@ -268,6 +287,8 @@ class Window(ViewChoice):
         if view not in self._views and self._frame is not None and self._neural is not None:
             shown = view_image(view, self._frame, self._neural, self.remap)
             if shown is not None:
+                if view == View.NEURAL and self.grain > 0.0 and self._is_enlarged(shown.shape[1]):
+                    shown = sharpened(shown, self.grain)
                 shown = np.ascontiguousarray(shown)
                 size = shown.shape[1], shown.shape[0]
                 self._views[view] = pygame.image.frombuffer(shown.data, size, "RGB").convert(32)
@@ -312,6 +333,12 @@ def _pixels(surface: pygame.Surface) -> np.ndarray:
     return pygame.surfarray.pixels2d(surface).T
 
 
+def _channels(surface: pygame.Surface) -> np.ndarray:
+    """Return the surface's memory as u8 (H, W, 4). The surface is locked while the array exists."""
+    pixels = _pixels(surface)
+    return pixels.view(np.uint8).reshape(*pixels.shape, 4)
+
+
 def _scale(small: pygame.Surface, target: pygame.Surface) -> None:
     """Scale ``small`` to the size of ``target``: to more pixels by cubic convolution (Keys, "Cubic Convolution
     Interpolation for Digital Image Processing", IEEE Transactions on Acoustics, Speech and Signal Processing 1981),
@@ -321,10 +348,7 @@ def _scale(small: pygame.Surface, target: pygame.Surface) -> None:
     if wide < width or high < height:
         pygame.transform.smoothscale(small, target.get_size(), target)
         return
-    source, scaled = (
-        _pixels(each).view(np.uint8).reshape(each.get_height(), each.get_width(), 4) for each in (small, target)
-    )
-    cv2.resize(source, (wide, high), dst=scaled, interpolation=cv2.INTER_CUBIC)
+    cv2.resize(_channels(small), (wide, high), dst=_channels(target), interpolation=cv2.INTER_CUBIC)
 
 
 def _icon() -> pygame.Surface:

@@ -240,6 +240,7 @@ class WindowDrive(InteractiveDrive):
         self.hud.minimap.visible = chosen.minimap
         self.hud.mirrors.rear, self.hud.mirrors.wings = chosen.mirror, chosen.wing_mirrors
         self.hud.full, self.hud.dashboard.on = chosen.full_hud, chosen.dashboard
+        self.window.grain = chosen.grain
         if self.window.fullscreen != chosen.fullscreen:
             self.window.toggle_fullscreen()
         self.feedback.settings, self.feedback.sound.volume = chosen, chosen.volume

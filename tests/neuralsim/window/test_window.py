@@ -422,3 +422,34 @@ def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
     window.choose(View.SPLIT)
     assert window.needs_rgb
     window.close()
+
+
+@pytest.mark.parametrize(
+    ("view", "grainy", "clean"), [(View.NEURAL, 900, None), (View.SPLIT, 100, 900), (View.TAGS, None, 900)]
+)
+def test_an_enlarged_generated_image_has_grain_and_nothing_else_has(
+    driver: Driver, view: View, grainy: int | None, clean: int | None
+):
+    from neuralsim.drive.interactive_drive import HudState
+    from neuralsim.window.window import Window
+
+    def spread(x: int) -> float:
+        window.show(frame, neural, HudState())
+        return float(pygame.surfarray.array3d(window._surface)[x - 40 : x + 40, 200:300].std((0, 1)).mean())
+
+    window = Window((512, 256))
+    window.grain, window.hud.visible = 0.5, False
+    frame, neural = rendered(512, 256)
+    window.choose(view)
+    for width, is_enlarged in ((1024, True), (512, False)):
+        pygame.display.set_mode((width, width // 2), pygame.RESIZABLE)
+        window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(width, width // 2), w=width, h=width // 2))
+        if grainy:
+            assert (1.5 < spread(grainy * width // 1024) < 4.0) == is_enlarged
+        if clean:
+            assert spread(clean * width // 1024) == 0.0
+    before = pygame.surfarray.array3d(window._surface)
+    window.grain = 0.0
+    window.again(HudState())
+    assert np.array_equal(before, pygame.surfarray.array3d(window._surface))
+    window.close()
