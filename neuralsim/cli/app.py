@@ -15,6 +15,7 @@ from typing import Any
 from neuralsim import __version__
 from neuralsim.base.extras import missing
 from neuralsim.base.failure import FAILED, fail
+from neuralsim.base.threads import switch_threads_early
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Images are small: threads of OpenCV's own take the renderer's time by waiting, and save none.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    switch_threads_early()
     try:
         return _run(arguments)
     except ModuleNotFoundError as error:

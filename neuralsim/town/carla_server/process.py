@@ -18,6 +18,7 @@ from bridge.process.options import parse
 from bridge.untrusted import limits
 from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit
 from bridge.untrusted.memory import memory_limit
+from neuralsim.base.threads import switch_threads_early
 from neuralsim.town.carla_server import handlers, structs
 from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE
 from neuralsim.town.carla_server.compat.strictness import Strictness
@@ -115,6 +116,7 @@ def run(options: TownOptions, make_generator: Callable[[], ImageGenerator] | Non
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, then end this process, with exit code 2 for wrong usage."""
+    switch_threads_early()
     # Loads what all kernels need before options are parsed: a spare process waits for its options at that point.
     points_in_polygon(np.zeros((1, 2)), np.eye(3)[:, :2])
     run(parse(TownOptions, arguments, "town"))

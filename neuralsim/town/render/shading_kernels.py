@@ -39,6 +39,7 @@ _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
+_FINE_WALL = 0.06  # m, size of a pixel up to which each pixel of a wall is computed
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
 _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
@@ -440,8 +441,8 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
 def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray):
     """Write the pixels ``start`` <= x < ``stop`` of a ``_Row``, all of one ``_Triangle``.
 
-    Unless the row is fine, pixels of all but walls are computed at even rows and columns and at the triangle's outline;
-    the others copy their neighbours.
+    Unless the row is fine, pixels of all but near walls are computed at even rows and columns and at the triangle's
+    outline; the others copy their neighbours.
 
     Args:
         row: ``_Row``.
@@ -458,8 +459,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     above, depth, shares, beams, out, out_above = row.above, row.depth, row.shares, row.beams, row.out, row.out_above
     sun0, sun1, sun2, sky0, sky1, sky2, far0, far1, far2, fog_distance, _, dark, _, _, _ = light
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
-    is_fine = row.is_fine or triangle.finish == WALL
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
+    is_fine = row.is_fine or (triangle.finish == WALL and depth[first] * per_pixel < _FINE_WALL)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])
@@ -585,8 +586,8 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
         textures: ``Textures``.
         backdrop: ``Backdrop``.
         moving: ``MovingLight``.
-        is_fine: Whether sky and all surfaces are computed at each pixel, as walls are, not at every second one of every
-            second row.
+        is_fine: Whether sky and all surfaces are computed at each pixel, as near walls are, not at every second one of
+            every second row.
         first: First row, even.
         last: End of the rows.
         planes: ``Planes``, of which depth is read and rgb written.

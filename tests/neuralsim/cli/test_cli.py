@@ -61,6 +61,15 @@ def test_choices_match_what_exists():
     assert presets.PLANES == tuple(name for name in PLANES if name not in MIRROR_PLANES) == tuple(SENSORS)
 
 
+def test_commands_let_threads_alternate_faster_than_python_does(capsys) -> None:
+    before = sys.getswitchinterval()
+    try:
+        main(["--version"])
+        assert sys.getswitchinterval() < 0.2 * 0.005
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_help_of_drive_shows_defaults():
     text = neuralsim("drive", "--help").stdout
     for default in ("oldtown", "auto", "20", "24"):
