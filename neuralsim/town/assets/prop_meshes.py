@@ -177,14 +177,20 @@ def sign(kind: str = "limit 50", height: float = 2.5) -> Mesh:
     return merge(parts)
 
 
-def direction_sign(width: float = 2.2, tall: float = 1.1, height: float = 3.4) -> Mesh:
-    """Return a direction sign on two posts, facing +x."""
+#: What direction signs name, the upper line first.
+DESTINATIONS = (
+    ("Zentrum", "Bahnhof"), ("Rathaus", "Klinikum"), ("Altstadt", "Museum"), ("Hafen", "Messe"), ("Stadion", "Zoo"),
+)  # fmt: skip
+
+
+def direction_sign(names: tuple[str, str], width: float = 2.2, tall: float = 1.1, height: float = 3.4) -> Mesh:
+    """Return a direction sign on two posts, facing +x, with the ``names`` of two places."""
     middle = height - tall / 2
     parts = [
         box((0.06, width, tall), (0.0, 0, middle), Tag.TRAFFIC_SIGN, _WHITE),
         box((0.06, width - 0.08, tall - 0.08), (0.01, 0, middle), Tag.TRAFFIC_SIGN, (28, 84, 170)),
     ]
-    for name, z in (("Zentrum", 0.22), ("Bahnhof", -0.22)):
+    for name, z in zip(names, (0.22, -0.22), strict=True):
         parts.append(_lettering(name, 0.27, (0.046, -0.18, middle + z), _WHITE))
     arrow = np.zeros((24, 24), np.uint8)
     cv2.fillPoly(arrow, [np.array([(12, 1), (20, 11), (14, 9), (14, 23), (10, 23), (10, 9), (4, 11)])], 1)

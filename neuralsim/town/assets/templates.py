@@ -104,7 +104,6 @@ def _props() -> dict[str, Mesh]:
     props = {
         "lamp": p.street_lamp(),
         "lantern": p.lantern(),
-        "direction": p.direction_sign(),
         "bollard": p.bollard(),
         "delineator": p.delineator(),
         "bench": p.bench(),
@@ -120,6 +119,8 @@ def _props() -> dict[str, Mesh]:
         "hedge low": plant_meshes.hedge(2.05, 0.9, 0.6, 3),
         "hedge high": plant_meshes.hedge(2.05, 1.9, 0.9, 5),
     }
+    for number, names in enumerate(p.DESTINATIONS):
+        props[f"direction {number}"] = p.direction_sign(names)
     for kind in p.SIGN_KINDS:
         props[f"sign {kind}"] = p.sign(kind)
     for kind in plant_meshes.TREES:

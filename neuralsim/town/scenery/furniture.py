@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import RGB
-from neuralsim.town.assets.prop_meshes import LIMITS, nearest_limit
+from neuralsim.town.assets.prop_meshes import DESTINATIONS, LIMITS, nearest_limit
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.blueprint_library import BASE_TYPES, STREET_COLOURS, TYPE_SHARES
 from neuralsim.town.core.polylines import arc_lengths, interpolate
@@ -236,7 +236,7 @@ def _place_signs(site: Site) -> None:
             _place_sign(site, lane, lane.length - 14.0, f"sign limit {nearest_limit(3.6 * lane.speed)}")
     for k in sorted(guarded):
         if rng.random() < 0.3 and network.lanes[k].length > 70.0:
-            _place_sign(site, network.lanes[k], 38.0, "direction", beyond=1.6)
+            _place_sign(site, network.lanes[k], 38.0, f"direction {k % len(DESTINATIONS)}", beyond=1.6)
     for polygon in network.crosswalks:
         middle = polygon[:4].mean(0)
         for k, lane in enumerate(network.lanes):

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import NEAR, Mesh
-from neuralsim.town.assets.prop_meshes import LIMITS, SIGN_KINDS, direction_sign, nearest_limit, sign
+from neuralsim.town.assets.prop_meshes import DESTINATIONS, LIMITS, SIGN_KINDS, direction_sign, nearest_limit, sign
 from neuralsim.town.scenery.fixtures import sign_kind
 from neuralsim.town.world import World
 
@@ -30,7 +30,11 @@ def drawn(mesh: Mesh) -> np.ndarray:
     return cells
 
 
-@pytest.mark.parametrize("mesh", [*map(sign, SIGN_KINDS), direction_sign()], ids=[*SIGN_KINDS, "direction"])
+@pytest.mark.parametrize(
+    "mesh",
+    [*map(sign, SIGN_KINDS), *map(direction_sign, DESTINATIONS)],
+    ids=[*SIGN_KINDS, *(f"direction {names[0]}" for names in DESTINATIONS)],
+)
 def test_what_is_written_lies_on_the_plate(mesh: Mesh) -> None:
     plate = mesh.vertices[mesh.triangles[(mesh.levels != NEAR) & (mesh.tags == Tag.TRAFFIC_SIGN)]].reshape(-1, 3)
     letters = ink(mesh).reshape(-1, 3)
