@@ -47,10 +47,10 @@ _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; wh
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
 #: Of what is behind glass by day: its brightness in white light, of 255, its share, and that of the mirrored street,
-#: whose shapes have texels of ``_STREET`` m. In shops what is brighter than ``_EMPTY``, -1 to 1, is an article, so wide
-#: and high (m), and so different in its colours.
+#: whose shapes have texels of ``_STREET`` m. In shops what is brighter than ``_EMPTY``, -1 to 1, is an article, whose
+#: colours have texels of ``_ARTICLE`` m and that contrast.
 _INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
-_EMPTY, _ARTICLE, _SHELF, _COLOURFUL = -0.35, 0.16, 0.4, 0.3
+_EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
@@ -329,17 +329,15 @@ def _behind_glass(noise, along, height, footprint, bright, is_shop):
     share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
     street = _noise(noise, along, height, _STREET, _level(footprint, _STREET, NOISE_LEVELS - 1))
     mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
-    r = g = b = 1.0
-    if is_shop and bright > _EMPTY and footprint < _ARTICLE:
-        code = np.uint64(np.int64(np.floor(along / _ARTICLE)) * 7919 + np.int64(np.floor(height / _SHELF)) * 104729)
-        code = (code ^ (code >> np.uint64(7))) * np.uint64(2654435761)
-        colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0) * min(2.0 - 2.0 * footprint / _ARTICLE, 1.0)
-        r += colourful * (np.float64(code >> np.uint64(8) & np.uint64(255)) * (1.0 / 127.5) - 1.0)
-        g += 0.4 * colourful * (np.float64(code >> np.uint64(16) & np.uint64(255)) * (1.0 / 127.5) - 1.0)
-        b += colourful * (np.float64(code >> np.uint64(24) & np.uint64(255)) * (1.0 / 127.5) - 1.0)
+    r = b = 1.0
+    if is_shop and bright > _EMPTY:
+        colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
+        warm = _noise(noise, along, height, _ARTICLE, _level(footprint, _ARTICLE, NOISE_LEVELS - 1))
+        cool = _noise(noise, height, along, _ARTICLE, _level(footprint, _ARTICLE, NOISE_LEVELS - 1))
+        r, b = max(1.0 + colourful * warm, 0.3), max(1.0 + colourful * cool, 0.3)
     return (
         _INSIDE * (share * r + 0.92 * mirrored),
-        _INSIDE * (share * g + mirrored),
+        _INSIDE * (share + mirrored),
         _INSIDE * (share * b + 1.06 * mirrored),
     )
 
