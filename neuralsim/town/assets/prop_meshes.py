@@ -183,7 +183,9 @@ DESTINATIONS = (
 )  # fmt: skip
 
 
-def direction_sign(names: tuple[str, str], width: float = 2.2, tall: float = 1.1, height: float = 3.4) -> Mesh:
+def direction_sign(
+    names: tuple[str, str] = DESTINATIONS[0], width: float = 2.2, tall: float = 1.1, height: float = 3.4
+) -> Mesh:
     """Return a direction sign on two posts, facing +x, with the ``names`` of two places."""
     middle = height - tall / 2
     parts = [
