@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 
 from bridge.process.lifetime import Lifetime
@@ -77,7 +76,6 @@ class LensServer:
 def run(options: LensOptions) -> int:
     """Serve until asked to stop; return the exit code."""
     lifetime = Lifetime(options.with_parent, grace=5.0)
-    sys.setswitchinterval(0.0005)  # a thread with a message waits less for one that computes
     host, _, port = options.carla.rpartition(":")
     server = Address(host, int(port))
     try:

@@ -333,10 +333,16 @@ class NeuralRenderer:
         that can still be read; ``warning`` says so. Raises RuntimeUnavailable where there is no other one.
         """
         assert self._session is not None, _NOT_PREPARED
+
+        def soften(past: np.ndarray) -> None:
+            soften_past(past, tensors["tag"], still)
+
+        is_soft = still <= 0.0  # a successor gets what was softened already
         while True:
             try:
-                if still > 0.0:
-                    self._session.edit_past(lambda past: soften_past(past, tensors["tag"], still))
+                if not is_soft:
+                    self._session.edit_past(soften)
+                    is_soft = True
                 return self._session.step(tensors)
             except Exception as error:  # each library has its own: out of memory, a device that was lost
                 self._session = self._successor(self._session, error)

@@ -13,10 +13,11 @@ from neuralsim.window.window import Window, WindowError  # isort: skip (before p
 
 import pygame
 
+from bridge.process.settings import SettingsError
 from neuralsim import zoo
 from neuralsim.base.log import logger
+from neuralsim.drive import settings
 from neuralsim.drive.interactive_drive import HudState
-from neuralsim.drive.settings import CockpitSettings
 from neuralsim.recording import RecordingError
 from neuralsim.recording.drive_track import known_events, with_events
 from neuralsim.recording.holes import holes
@@ -32,6 +33,7 @@ from neuralsim.replay.replay_hud import FIRST_KEYS, ReplayHud
 from neuralsim.replay.track_loaders import RunLoader, TrackLoader
 from neuralsim.session.options import TAGS
 from neuralsim.session.render_loop import DriveError
+from neuralsim.window.film import sharpened
 from neuralsim.window.overlay_cards import Loading
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -51,6 +53,10 @@ class ReplayWindow(Window):
         self.other: tuple[str, np.ndarray] | None = None  # name and image of the model to compare with
 
     @property
+    def is_comparing(self) -> bool:
+        return self.other is not None
+
+    @property
     def title_of_view(self) -> str:
         if self.view == View.SPLIT and self.other is not None:
             return f"{NAMES[View.NEURAL]}  |  {self.other[0]}"
@@ -59,7 +65,8 @@ class ReplayWindow(Window):
     def _view(self, view: View) -> pygame.Surface | None:
         if self.other is None or self.view != View.SPLIT or view == View.NEURAL:
             return super()._view(view)
-        image = np.ascontiguousarray(self.other[1])
+        image, amount = np.ascontiguousarray(self.other[1]), self._film_on(self.other[1].shape[1])
+        image = sharpened(image, amount) if amount > 0.0 else image
         return pygame.image.frombuffer(image.data, (image.shape[1], image.shape[0]), "RGB").convert(32)
 
 
@@ -87,7 +94,10 @@ class Player:
             self.window = ReplayWindow((camera.width, camera.height))
         except WindowError as error:
             raise DriveError(str(error)) from None
-        self.window.grain = CockpitSettings().grain
+        try:
+            self.window.grain = settings.load(settings.path()).grain
+        except SettingsError as error:
+            raise DriveError(str(error)) from None
         if options.compare is not None:
             self.window.choose(View.SPLIT)
         self._state = HudState(model=self._selection.model)

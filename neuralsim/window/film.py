@@ -32,8 +32,8 @@ class Grain:
     """Noise for pictures of any size."""
 
     def __init__(self) -> None:
-        self._made: tuple[int, int, float] | None = None  # height, width and amount that the pattern is for
-        self._brighter: np.ndarray = np.empty((0, 0, 4), np.uint8)
+        self._amount = 0.0
+        self._brighter: np.ndarray = np.empty((0, 0, 4), np.uint8)  # a pattern for all pictures so far
         self._darker: np.ndarray = self._brighter
 
     def add(self, pixels: np.ndarray, amount: float, number: int) -> None:
@@ -42,9 +42,9 @@ class Grain:
         ``amount``: 0 to 1; ``number``: of the frame, for which the grain is always the same.
         """
         height, width = pixels.shape[:2]
-        if self._made != (height, width, amount):
-            self._make(height + _SPARE, width + _SPARE, amount)
-            self._made = height, width, amount
+        had = self._brighter.shape
+        if self._amount != amount or had[0] < height + _SPARE or had[1] < width + _SPARE:
+            self._make(max(height + _SPARE, had[0]), max(width + _SPARE, had[1]), amount)
         top, left = number * 29 % _SPARE, number * 43 // 3 % _SPARE
         rows, columns = slice(top, top + height), slice(left, left + width)
         cv2.add(pixels, self._brighter[rows, columns], pixels)
@@ -59,3 +59,4 @@ class Grain:
         noise[..., 0] = 0.0
         noise = np.roll(noise, -1, 2)  # red, green and blue in any order, then what is not shown
         self._brighter, self._darker = (np.maximum(sign * noise, 0.0).round().astype(np.uint8) for sign in (1, -1))
+        self._amount = amount

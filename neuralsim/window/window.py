@@ -104,7 +104,12 @@ class Window(ViewChoice):
         self._spare: list[pygame.Surface] = []  # targets of late warp
         self._jolted = (0.0, 0.0)  # strength, 0 to 1, and time, s
         self.grain = 0.0  # amount of grain and sharpness of an enlarged generated image, 0 to 1
-        self._film = Grain()
+        self._film, self._sharpened = Grain(), 0.0  # the latter: the amount that the generated image's view has
+
+    @property
+    def is_comparing(self) -> bool:
+        """Whether both parts of the split view are generated images."""
+        return False
 
     @property
     def windowed(self) -> tuple[int, int]:
@@ -221,8 +226,6 @@ class Window(ViewChoice):
 
     def _draw(self, warp: Warp | None) -> None:
         small = self._picture(warp)
-        if self._frame is not None and self._frame.mount == "reversing":  # mirrored, so that left is left
-            small = pygame.transform.flip(small, True, False)
         box = self._box()
         if box.size != self._surface.get_size():
             self._surface.fill((0, 0, 0))
@@ -242,19 +245,21 @@ class Window(ViewChoice):
                 points = [(tip, box.centery), (base, box.centery - 4), (base, box.centery + 4)]
                 pygame.draw.polygon(self._surface, (20, 24, 30), points)
 
-    def _is_enlarged(self, width: int) -> bool:
-        """Return whether a picture ``width`` px wide is displayed much larger."""
-        return self._box().width > _ENLARGED * width
+    def _film_on(self, width: int) -> float:
+        """Return how much grain and sharpness a generated image ``width`` px wide gets: none unless it is enlarged."""
+        return self.grain if self._box().width > _ENLARGED * width else 0.0
 
     def _add_grain(self, small: pygame.Surface, box: pygame.Rect) -> None:
         """Add grain to what is displayed of the enlarged generated image."""
-        part = box.copy()
-        if self.view == View.SPLIT:
-            part.width = self._divider_x() - box.left
-        is_shown = self.missing or self.view in (View.NEURAL, View.SPLIT)
-        if self.grain > 0.0 and is_shown and part.width and self._is_enlarged(small.get_width()):
+        amount, part = self._film_on(small.get_width()), box.copy()
+        if not self.missing:
+            if self.view == View.SPLIT and not self.is_comparing:
+                part.width = self._divider_x() - box.left
+            elif self.view not in (View.NEURAL, View.SPLIT):
+                return
+        if amount > 0.0 and part.width:
             number = self._frame.sim_frame if self._frame is not None else 0
-            self._film.add(_channels(self._surface.subsurface(part)), self.grain, number)
+            self._film.add(_channels(self._surface.subsurface(part)), amount, number)
 
     def _shake(self, box: pygame.Rect) -> None:
         """Shift the picture in a damped oscillation after an impact, first down."""
@@ -274,21 +279,31 @@ class Window(ViewChoice):
         left = self._view(View.NEURAL)
         assert left is not None, "every frame has a neural image"
         if shown is None or self.view != View.SPLIT:
-            return self._warped(left if shown is None else shown, warp, 0)
-        both = self._warped(shown, warp, 0)
+            return self._turned(self._warped(left if shown is None else shown, warp, 0))
+        both = self._turned(self._warped(shown, warp, 0))
         if both is shown:
             both = shown.copy()
         width, height = both.get_size()
-        both.blit(self._warped(left, warp, 1), (0, 0), (0, 0, round(width * self.divider), height))
+        both.blit(self._turned(self._warped(left, warp, 1)), (0, 0), (0, 0, round(width * self.divider), height))
         return both
+
+    def _turned(self, picture: pygame.Surface) -> pygame.Surface:
+        """Return what is displayed of a picture: that of a view back is mirrored, so that left is left."""
+        is_back = self._frame is not None and self._frame.mount == "reversing"
+        return pygame.transform.flip(picture, True, False) if is_back else picture
 
     def _view(self, view: View) -> pygame.Surface | None:
         """Return the surface of a view, made once per frame; None if the frame lacks its plane."""
+        if view == View.NEURAL and self._neural is not None:
+            amount = self._film_on(self._neural.shape[1])
+            if amount != self._sharpened:
+                self._views.pop(view, None)
+                self._sharpened = amount
         if view not in self._views and self._frame is not None and self._neural is not None:
             shown = view_image(view, self._frame, self._neural, self.remap)
             if shown is not None:
-                if view == View.NEURAL and self.grain > 0.0 and self._is_enlarged(shown.shape[1]):
-                    shown = sharpened(shown, self.grain)
+                if view == View.NEURAL and self._sharpened > 0.0:
+                    shown = sharpened(shown, self._sharpened)
                 shown = np.ascontiguousarray(shown)
                 size = shown.shape[1], shown.shape[0]
                 self._views[view] = pygame.image.frombuffer(shown.data, size, "RGB").convert(32)

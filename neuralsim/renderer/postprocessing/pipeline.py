@@ -1,4 +1,4 @@
-"""All steps of the postprocessing, in their order."""
+"""The steps of the postprocessing in their order, but for the clamp of colours, which follows the network at once."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _BEYOND = np.full(4, 8.0)
 #: By tag: share of the differences to its four neighbours, in their sum, that a pixel of the past loses per frame
 #: while nothing moves. The ground, near by and moving fast otherwise, has more of it.
 _LOSS = np.full(256, 0.03, np.float32)
-_LOSS[Tag.UNLABELED] = 0.0
+_LOSS[Tag.UNLABELED] = 0.0  # as along outlines, where ``_soften`` gets this tag
 _GROUND = [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]
 _LOSS[_GROUND] = 0.1
 #: u8 (256,), by tag: it, or for all of the ground the same, since its markings are to be softened, too.

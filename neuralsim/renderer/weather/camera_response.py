@@ -22,7 +22,7 @@ _LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
 #: Powers of a value by which brightness and colour are compressed: white stays white, and what is nearly white, such as
 #: a hazy sky, has little of the cast, as an overexposed sensor has none.
 _SHOULDER, _COLOUR_SHOULDER = 16, 4
-_STEEPEST = 6  # the power where brightness falls: more, and the texture of white walls becomes glaring stripes
+_DARKENING_SHOULDER = 6  # where brightness falls: more, and the texture of white walls becomes glaring stripes
 _CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
 _LENS = 0.37  # px, standard deviation of the blur of a lens
 _BLOOM, _BLOOM_SIDE = 0.4, 5  # share of its light that an overexposed pixel spreads by day, and over how many pixels
@@ -51,7 +51,8 @@ def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
         return
     gains = gains**daylight
     brightness = np.prod(gains, keepdims=True) ** (1.0 / 3.0)
-    exposed = _amplified(np.linspace(0.0, 1.0, 256)[:, None], brightness, _SHOULDER if brightness >= 1.0 else _STEEPEST)
+    shoulder = _SHOULDER if brightness >= 1.0 else _DARKENING_SHOULDER
+    exposed = _amplified(np.linspace(0.0, 1.0, 256)[:, None], brightness, shoulder)
     exposed = _amplified(exposed, gains / brightness, _COLOUR_SHOULDER)
     cv2.LUT(image, np.rint(255.0 * exposed**_CONTRAST**daylight).astype(np.uint8)[None], image)
 

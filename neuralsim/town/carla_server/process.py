@@ -52,8 +52,7 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
     ``make_generator``: returns what generates the images of rgb cameras, or raises ValueError; None: nothing does.
     """
     lifetime = Lifetime(options.with_parent)
-    # A thread that waits for the lock of another gets it within half a millisecond rather than five.
-    sys.setswitchinterval(0.0005)
+    switch_threads_early()
     # carla.Map prints to standard output, which is reserved for our one line.
     console = os.fdopen(os.dup(1), "w")
     quiet = os.open(os.devnull, os.O_WRONLY)
@@ -116,7 +115,6 @@ def run(options: TownOptions, make_generator: Callable[[], ImageGenerator] | Non
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, then end this process, with exit code 2 for wrong usage."""
-    switch_threads_early()
     # Loads what all kernels need before options are parsed: a spare process waits for its options at that point.
     points_in_polygon(np.zeros((1, 2)), np.eye(3)[:, :2])
     run(parse(TownOptions, arguments, "town"))

@@ -39,16 +39,16 @@ _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
-_FINE_WALL = 0.06  # m, size of a pixel up to which each pixel of a wall is computed
+_FINE_WALL = 0.04  # m, size of a pixel up to which each pixel of a wall is computed
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
 _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
-#: Of what is behind glass by day: its brightness in white light, of 255, its share, and that of the mirrored street,
-#: whose shapes have texels of ``_STREET`` m. In shops what is brighter than ``_EMPTY``, -1 to 1, is an article, whose
-#: colours have texels of ``_ARTICLE`` m and that contrast.
+#: Of what is behind glass by day: what a white thing there has of 255 in white light, the share of the room and that of
+#: the mirrored street in it, and the texels (m) of the street's shapes. On the ground floor what is brighter than
+#: ``_EMPTY``, -1 to 1, is an article, whose colours have texels of ``_ARTICLE`` m and that contrast.
 _INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
 _EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
@@ -284,8 +284,9 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     below_it = at + np.uint64(wide)
     tone = (fronts[at] * (1.0 - u) + fronts[at + np.uint64(1)] * u) * (1.0 - v)
     tone += (fronts[below_it] * (1.0 - u) + fronts[below_it + np.uint64(1)] * u) * v
-    near = at + np.uint64(u + 0.5) + np.uint64(wide) * np.uint64(v + 0.5)
-    glass = textures.glass[near] * (1.0 / 255.0)
+    panes = textures.glass
+    glass = (panes[at] * (1.0 - u) + panes[at + np.uint64(1)] * u) * (1.0 - v)
+    glass = (glass + (panes[below_it] * (1.0 - u) + panes[below_it + np.uint64(1)] * u) * v) * (1.0 / 255.0)
     is_lit = False
     if dark > 0.0:
         i, j = np.uint64(min(int(across * WIDTH), WIDTH - 1)), np.uint64(min(int(down * HEIGHT), HEIGHT - 1))
@@ -320,17 +321,18 @@ def _joint(along, height, course, ratio, footprint):
 
 
 @njit(forceinline=True, **options)
-def _behind_glass(noise, along, height, footprint, bright, is_shop):
+def _behind_glass(noise, along, height, footprint, bright, is_below):
     """Return the red, green and blue, of 255, of what is seen in a pane in white light: a dim room, reflections of the
-    street, and in shops goods of many colours.
+    street, and on the ground floor goods or curtains of many colours.
 
-    ``along``, ``height``: of the point on the wall, m; ``bright``: of the sketch, -1 to 1.
+    ``along``, ``height``: of the point on the wall, m; ``bright``: of the sketch, -1 to 1; ``is_below``: it is on the
+    ground floor.
     """
     share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
     street = _noise(noise, along, height, _STREET, _level(footprint, _STREET, NOISE_LEVELS - 1))
     mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
     r = b = 1.0
-    if is_shop and bright > _EMPTY:
+    if is_below and bright > _EMPTY:
         colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
         warm = _noise(noise, along, height, _ARTICLE, _level(footprint, _ARTICLE, NOISE_LEVELS - 1))
         cool = _noise(noise, height, along, _ARTICLE, _level(footprint, _ARTICLE, NOISE_LEVELS - 1))
@@ -458,7 +460,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     sun0, sun1, sun2, sky0, sky1, sky2, far0, far1, far2, fog_distance, _, dark, _, _, _ = light
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
-    is_fine = row.is_fine or (triangle.finish == WALL and depth[first] * per_pixel < _FINE_WALL)
+    nearest = min(depth[first], depth[np.uint64(stop - 1)])
+    is_fine = row.is_fine or (triangle.finish == WALL and nearest * per_pixel < _FINE_WALL)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])

@@ -77,6 +77,8 @@ def test_variants_for_a_gpu_generate_the_same_at_fixed_places(
     for name, value in reference.state().items():
         assert np.abs(session.state()[name] - value).max() < 1e-4
     assert np.abs(session.state()["past_rgb"]).max() > 0.1
+    session.edit_past(lambda past: past.fill(0.25))
+    assert (session.state()["past_rgb"] == 0.25).all()
     session.reset()
     assert not session.state()["past_rgb"].any()
 

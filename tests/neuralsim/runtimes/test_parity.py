@@ -220,6 +220,9 @@ def test_tensorrt_generates_the_same_through_its_buffers_and_graphs(
         assert psnr(session.step(step["inputs"]), reference.step(step["inputs"])) > 60
     assert cudart.launches == before + 5
     assert psnr(session.state()["past_rgb"] * 127, reference.state()["past_rgb"] * 127) > 60
+    session.edit_past(lambda past: past.fill(0.25))
+    assert (session.state()["past_rgb"] == 0.25).all()
+    assert (session.state()["past_label"] != 0.25).any()
     assert cudart.memory
     session.close()  # type: ignore[attr-defined]
     assert not cudart.memory, "all device and pinned memory is given back"

@@ -439,6 +439,22 @@ def test_a_graph_without_a_past_generates_the_first_image_of_the_whole_graph(
     assert np.abs(whole.step(inputs).astype(int) - first).max() > 8
 
 
+@pytest.mark.parametrize("runtime", ["openvino:fp32", "onnxruntime:fp32", "torch:fp32"])
+def test_a_step_starts_from_the_past_as_edited(runtime: str) -> None:
+    if runtime == "torch:fp32":
+        pytest.importorskip("torch", reason="a runtime that is not installed everywhere")
+    inputs = NeuralRenderer(runtime="openvino", size=(128, 64), threads=1).encode(street()).tensors
+    edited, restored = (runtimes.create(runtime, GRAPH, 64, 128, threads=1) for _ in range(2))
+    for session in (edited, restored):
+        session.step(inputs)
+    before = edited.state()
+    edited.edit_past(lambda past: past.fill(-0.5))
+    restored.restore(before | {"past_rgb": np.full_like(before["past_rgb"], -0.5)})
+    assert all(np.array_equal(edited.state()[name], value) for name, value in restored.state().items())
+    assert np.array_equal(edited.step(inputs), restored.step(inputs))
+    assert np.abs(edited.state()["past_rgb"] - before["past_rgb"]).max() > 0.01
+
+
 def test_without_a_writable_cache_the_graph_stays_whole(own_cache: Path) -> None:
     own_cache.write_text("a file where a folder should be", encoding="utf-8")
     assert graph_variants.single(GRAPH) == GRAPH

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pygame
 import pytest
@@ -424,32 +427,79 @@ def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
     window.close()
 
 
+def _spread(x: int) -> float:
+    """Return the standard deviation of what is displayed around column ``x``."""
+    pixels = pygame.surfarray.array3d(pygame.display.get_surface())
+    return float(pixels[x - 40 : x + 40, 200:300].std((0, 1)).mean())
+
+
+def _resized(window: Any, width: int, height: int) -> None:
+    pygame.display.set_mode((width, height), pygame.RESIZABLE)
+    window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(width, height), w=width, h=height))
+
+
 @pytest.mark.parametrize(
-    ("view", "grainy", "clean"), [(View.NEURAL, 900, None), (View.SPLIT, 100, 900), (View.TAGS, None, 900)]
+    ("view", "mount", "grainy", "clean"),
+    [
+        (View.NEURAL, "driver", [100, 900], []),
+        (View.SPLIT, "driver", [100], [900]),
+        (View.SPLIT, "reversing", [100], [900]),
+        (View.TAGS, "driver", [], [100, 900]),
+        (View.RGB, "driver", [100, 900], []),  # absent: the generated image stands in
+    ],
 )
 def test_an_enlarged_generated_image_has_grain_and_nothing_else_has(
-    driver: Driver, view: View, grainy: int | None, clean: int | None
+    driver: Driver, view: View, mount: str, grainy: list[int], clean: list[int]
 ):
     from neuralsim.drive.interactive_drive import HudState
     from neuralsim.window.window import Window
 
-    def spread(x: int) -> float:
-        window.show(frame, neural, HudState())
-        return float(pygame.surfarray.array3d(window._surface)[x - 40 : x + 40, 200:300].std((0, 1)).mean())
-
     window = Window((512, 256))
     window.grain, window.hud.visible = 0.5, False
     frame, neural = rendered(512, 256)
+    frame = replace(frame, mount=mount)
     window.choose(view)
-    for width, is_enlarged in ((1024, True), (512, False)):
-        pygame.display.set_mode((width, width // 2), pygame.RESIZABLE)
-        window.handle(pygame.event.Event(pygame.VIDEORESIZE, size=(width, width // 2), w=width, h=width // 2))
-        if grainy:
-            assert (1.5 < spread(grainy * width // 1024) < 4.0) == is_enlarged
-        if clean:
-            assert spread(clean * width // 1024) == 0.0
-    before = pygame.surfarray.array3d(window._surface)
+    _resized(window, 1024, 600)
+    window.show(frame, neural, HudState())
+    assert all(1.5 < _spread(x) < 4.0 for x in grainy)
+    assert all(_spread(x) == 0.0 for x in clean)
+    beside = pygame.surfarray.array3d(pygame.display.get_surface())[:, :40]
+    assert not beside.any(), "none on the bars above and below"
+    with_grain = pygame.surfarray.array3d(pygame.display.get_surface())
+    window.again(HudState())
+    assert np.array_equal(with_grain, pygame.surfarray.array3d(pygame.display.get_surface())), "of a frame the same"
     window.grain = 0.0
     window.again(HudState())
-    assert np.array_equal(before, pygame.surfarray.array3d(window._surface))
+    assert all(_spread(x) == 0.0 for x in (*grainy, *clean))
+    window.grain = 0.5
+    _resized(window, 600, 300)
+    window.again(HudState())
+    assert _spread(100) == 0.0, "hardly enlarged"
+    window.close()
+
+
+def test_an_enlarged_generated_image_has_crisper_edges_as_soon_as_that_is_chosen(driver: Driver):
+    from neuralsim.drive.interactive_drive import HudState
+    from neuralsim.window.film import Grain
+    from neuralsim.window.window import Window
+
+    window = Window((512, 256))
+    window.hud.visible = False
+    frame, neural = rendered(512, 256)
+    neural = np.full_like(neural, 90)
+    neural[:, 256:] = 150
+    neural = cv2.GaussianBlur(neural, (0, 0), 1.5)
+
+    def steepest() -> int:
+        window.again(HudState())
+        row = pygame.surfarray.array3d(pygame.display.get_surface())[:, 250].astype(int)
+        return int(np.abs(np.diff(row, axis=0)).max())
+
+    _resized(window, 1024, 512)
+    window.show(frame, neural, HudState())
+    soft = steepest()
+    window.grain, window._film = 1.0, Grain()
+    window._film._make(700, 1200, 0.0)
+    window._film._amount = 1.0  # no grain, for this
+    assert steepest() > soft
     window.close()
