@@ -47,7 +47,7 @@ class Visitor:
     def until(self, what: Callable[[dict], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+            lines = self.log.read_text(encoding="utf-8").split("\n")[:-1] if self.log.exists() else []
             if lines and what(json.loads(lines[-1])):
                 return
             time.sleep(0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import drive_log
 
 from neuralsim.bench.options import browser_command
 from neuralsim.session.processes import free_port
@@ -59,8 +59,7 @@ class Served:
         assert self.process.wait(20) is not None
 
     def newest(self) -> dict[str, Any]:
-        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return json.loads(lines[-1]) if lines else {}
+        return drive_log.newest(self.log)
 
     def until(self, what: Callable[[dict[str, Any]], bool], timeout: float = 60.0) -> dict[str, Any]:
         return until(lambda: (line := self.newest()) and what(line) and line, lambda: str(self.newest()), timeout)

@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pygame
 import pytest
+from helpers import drive_log
 from helpers.command import ROOT
 
 from neuralsim.drive import settings
@@ -94,8 +95,7 @@ class Person:
         self.in_windows("windowsize", "{}", str(width), str(height))
 
     def newest(self) -> dict:
-        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return json.loads(lines[-1]) if lines else {}
+        return drive_log.newest(self.log)
 
     def until(self, what: Callable[[dict], bool], timeout: float = 20.0) -> dict:
         """Wait until the newest line of the log satisfies ``what``, and return that line."""
