@@ -29,10 +29,15 @@ def start(*arguments: str, ready: bool = True) -> subprocess.Popen[str]:
         [sys.executable, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     if ready:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "ready" in line, line + process.communicate(timeout=10)[1]
+        _ready_line(process)
     return process
+
+
+def _ready_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "ready" in line, line + process.communicate(timeout=10)[1]
+    return line
 
 
 #: Options of a town that is as strict as CARLA's server, except that it loads another world in half a second.
@@ -41,13 +46,19 @@ TRUE_FLOW = str(ROOT / "tests" / "helpers" / "true_flow_town.py")
 
 
 def start_town(
-    seed: int = 5, vehicles: int = 40, walkers: int = 24, strict: bool = False, program: tuple[str, ...] = ()
+    seed: int = 5,
+    vehicles: int = 40,
+    walkers: int = 24,
+    strict: bool = False,
+    program: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
 ) -> tuple[subprocess.Popen[str], str]:
-    port = free_port()
-    numbers = {"--port": port, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
+    """Start a town on a port of its own choice; return it and its address."""
+    numbers = {"--port": 0, "--seed": seed, "--vehicles": vehicles, "--walkers": walkers}
     arguments = [str(part) for pair in numbers.items() for part in pair] + list(STRICT if strict else ())
     program = program or ("-m", "neuralsim.town.carla_server")
-    return start(*program, *arguments, "--with-parent"), f"127.0.0.1:{port}"
+    process = start(*program, *arguments, *more, "--with-parent", ready=False)
+    return process, _ready_line(process).split()[-1]
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import carla
 import numpy as np
 import pytest
-from helpers.bridge_processes import advance, end, free_port, start
+from helpers.bridge_processes import advance, end, start_town
 
 from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
@@ -22,11 +22,9 @@ def test_autopilot_respawns_at_the_end_of_the_road(tmp_path):
         "<lateralProfile/><lanes><laneSection s='0'><center><lane id='0' type='none' level='false'/></center>"
         f"<right>{lane}</right></laneSection></lanes></road></OpenDRIVE>"
     )
-    port = free_port()
-    numbers = ("--port", str(port), "--vehicles", "0", "--walkers", "0")
-    town = start("-m", "neuralsim.town.carla_server", "--town", str(path), *numbers, "--with-parent")
+    town, address = start_town(vehicles=0, walkers=0, more=("--town", str(path)))
     try:
-        with CarlaBridge(connect(f"127.0.0.1:{port}"), BridgeSettings((64, 32), fps=10.0, autopilot=True)) as bridge:
+        with CarlaBridge(connect(address), BridgeSettings((64, 32), fps=10.0, autopilot=True)) as bridge:
             places = [0.0]
             while places[-1] > places[-1 - (len(places) > 1)] - 5.0 and len(places) < 500:
                 places.append(float(advance(bridge).ego.pose[0, 3]))
