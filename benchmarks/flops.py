@@ -14,7 +14,7 @@ def gflop(graph: Path, height: int, width: int) -> float:
     A transposed convolution counts by its input's pixels, each multiplied with the whole kernel. As is usual,
     element-wise layers, normalisation and resampling are not counted. Raises RuntimeError for an unreadable graph.
     """
-    from neuralsim.runtimes.openvino_ import fix_size
+    from neuralsim.runtimes.openvino.runtime import fix_size
 
     model = ov.Core().read_model(graph)
     fix_size(model, height, width)

@@ -50,7 +50,7 @@ def profile(model: str, size: tuple[int, int]) -> dict[str, Any] | None:
     try:
         from benchmarks.flops import operations
         from neuralsim.base.quiet_openvino import ov
-        from neuralsim.runtimes.openvino_ import fix_size
+        from neuralsim.runtimes.openvino.runtime import fix_size
     except ModuleNotFoundError:
         return None
     card = zoo.load(model)

@@ -23,7 +23,7 @@ class BackendSpec:
 
 #: Runtime name -> its specification.
 RUNTIMES = {
-    "openvino": BackendSpec("neuralsim.runtimes.openvino_", "openvino", remedy("drive")),
+    "openvino": BackendSpec("neuralsim.runtimes.openvino.runtime", "openvino", remedy("drive")),
     "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", remedy("drive")),
     "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt.runtime", "tensorrt", remedy("tensorrt")),
     "rtx": BackendSpec("neuralsim.runtimes.onnxruntime_gpu.rtx", "onnxruntime_ep_nv_tensorrt_rtx", remedy("rtx")),

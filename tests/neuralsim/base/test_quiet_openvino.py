@@ -13,6 +13,6 @@ pytest.importorskip("openvino_telemetry", reason="there is nothing to keep quiet
 
 
 def test_no_usage_statistics_are_kept_or_sent(tmp_path: Path) -> None:
-    code = "import sys, neuralsim.runtimes.openvino_; assert not sys.modules['openvino_telemetry']"
+    code = "import sys, neuralsim.runtimes.openvino.runtime; assert not sys.modules['openvino_telemetry']"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(tmp_path)})
     assert not (tmp_path / "intel").exists()

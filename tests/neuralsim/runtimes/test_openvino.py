@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from neuralsim import zoo
 from neuralsim.base.quiet_openvino import ov
-from neuralsim.runtimes import openvino_, openvino_rewrites
+from neuralsim.runtimes.openvino import rewrites, runtime, split
 
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
@@ -20,8 +21,8 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 @pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
 def test_no_half_precision_table_is_looked_up_by_the_reference_code(model: str) -> None:
     graph = ov.Core().read_model(zoo.load(model).file)
-    openvino_.fix_size(graph, 32, 64)
-    openvino_rewrites.widen_tables(graph)
+    runtime.fix_size(graph, 32, 64)
+    rewrites.widen_tables(graph)
     compiled = ov.Core().compile_model(graph, "CPU", _EXACT)
     ops = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
     lookups = [str(info["primitiveType"].value) for info in ops if info["layerType"].value == "Gather"]
@@ -35,7 +36,7 @@ def test_widened_tables_keep_their_values() -> None:
     halves = ov.op.Constant(table)
     looked_up = ov.opset8.gather(ov.opset8.convert(halves, "f32"), rows, ov.opset8.constant(0))
     graph = ov.Model([looked_up], [rows])
-    openvino_rewrites.widen_tables(graph)
+    rewrites.widen_tables(graph)
     assert ov.Type.f16 not in {op.get_element_type() for op in graph.get_ops() if op.get_type_name() == "Constant"}
     given = np.array([3, 0, 15, 3], np.int32)
     result = ov.Core().compile_model(graph, "CPU")(given)[0]
@@ -61,8 +62,8 @@ def test_rewritten_graphs_compute_the_same() -> None:
     tint = rng.normal(size=(1, 3, height, width)).astype(np.float32)
     given = rng.normal(size=(1, 4, height, width)).astype(np.float32)
     plain, rewritten = graph(), graph()
-    openvino_rewrites.fill_vectors(rewritten)
-    openvino_rewrites.replace_powers(rewritten)
+    rewrites.fill_vectors(rewritten)
+    rewrites.replace_powers(rewritten)
     names = [op.get_type_name() for op in rewritten.get_ops()]
     assert names.count("Transpose") == 2
     assert "Power" not in names
@@ -73,9 +74,9 @@ def test_rewritten_graphs_compute_the_same() -> None:
 @pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
 def test_all_means_at_the_end_of_a_graph_are_rewritten(model: str) -> None:
     graph = ov.Core().read_model(zoo.load(model).file)
-    openvino_.fix_size(graph, 128, 256)
-    openvino_rewrites.fill_vectors(graph)
-    openvino_rewrites.replace_powers(graph)
+    runtime.fix_size(graph, 128, 256)
+    rewrites.fill_vectors(graph)
+    rewrites.replace_powers(graph)
     pools = [op.get_output_shape(0) for op in graph.get_ops() if op.get_type_name() == "AvgPool"]
     assert sum(shape[2] == 1 for shape in pools) == 6
     assert all(shape[2] == 1 for shape in pools if list(shape[2:]) == [128, 256])
@@ -90,7 +91,7 @@ def test_every_second_value_is_looked_up() -> None:
         bounds = [ops.constant(np.array([value])) for value in (0, 1 << 40, 2, axis)]
         half = ops.slice(half, *bounds)
     graph = ov.Model([half], [image])
-    openvino_rewrites.halve_by_lookup(graph)
+    rewrites.halve_by_lookup(graph)
     assert "Slice" not in {op.get_type_name() for op in graph.get_ops()}
     given = np.random.default_rng(2).normal(size=(1, 6, 8)).astype(np.float32)
     assert (ov.Core().compile_model(graph, "CPU", _EXACT)(given)[0] == given[:, ::2, ::2]).all()
@@ -104,7 +105,7 @@ def test_images_go_in_and_out_as_planes() -> None:
     back = ops.convert(ops.add(ops.transpose(values, ops.constant(np.array([1, 2, 0]))), np.float32(3.0)), "u8")
     back.output(0).set_names({"rgb"})
     graph = ov.Model([back], [image])
-    openvino_rewrites.split_images(graph)
+    rewrites.split_images(graph)
     compiled = ov.Core().compile_model(graph, "CPU", _EXACT)
     assert (list(compiled.input("guide").shape), list(compiled.output("rgb").shape)) == ([4, 6, 8], [4, 6, 8])
     assert "Transpose" not in {op.get_type_name() for op in graph.get_ops()}
@@ -112,32 +113,90 @@ def test_images_go_in_and_out_as_planes() -> None:
     assert (compiled(given)[0] == (given * 0.5 + 3.0).astype(np.uint8)).all()
 
 
+def _inputs(model: str, height: int, width: int) -> dict[str, np.ndarray]:
+    """Return random planes, of which the left half has no guide."""
+    rng = np.random.default_rng(4)
+    blocks = np.ones((4, 4), np.uint8)
+    tag = np.kron(rng.integers(0, 28, (height // 4, width // 4)).astype(np.uint8), blocks)
+    guide = rng.integers(1, 256, (height, width, 4)).astype(np.uint8)
+    guide[:, : width // 2] = 0
+    return {
+        "tag": tag,
+        "instance": rng.integers(0, 9, (height, width)).astype(np.uint16),
+        "motion": (9.0 * rng.normal(size=(height, width, 2))).astype(np.float16),
+        "depth": rng.uniform(2.0, 90.0, (height, width)).astype(np.float32),
+        "camera": np.concatenate([np.eye(4).ravel(), [90.0, 90.0, 64.0, 32.0]]).astype(np.float32),
+        "guide": guide,
+        "style": zoo.load(model).styles[zoo.load(model).default_style],
+        "blend": zoo.load(model).blend["exact"],
+    }
+
+
 @pytest.mark.parametrize("model", [zoo.DEFAULT, zoo.BEST])
 def test_a_session_returns_what_the_plain_graph_does(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = np.random.default_rng(4)
     height, width = 64, 128
-    inputs = {
-        "tag": rng.integers(0, 28, (height, width)).astype(np.uint8),
-        "instance": rng.integers(0, 9, (height, width)).astype(np.uint16),
-        "motion": rng.normal(size=(height, width, 2)).astype(np.float16),
-        "depth": rng.uniform(2.0, 90.0, (height, width)).astype(np.float32),
-        "camera": np.concatenate([np.eye(4).ravel(), [90.0, 90.0, 64.0, 32.0]]).astype(np.float32),
-        "guide": rng.integers(0, 255, (height, width, 4)).astype(np.uint8),
-        "style": zoo.load(model).styles[zoo.load(model).default_style],
-        "blend": zoo.load(model).blend["exact"],
-    }
+    inputs = _inputs(model, height, width)
     images = []
+    monkeypatch.setattr(runtime, "split_once", lambda *_, **__: None)
     for is_plain in (False, True):
         monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path / str(is_plain)))
         if is_plain:
-            monkeypatch.setattr(openvino_rewrites, "split_images", lambda _: None)
-            monkeypatch.setattr(openvino_rewrites, "halve_by_lookup", lambda _: None)
-        session = openvino_.load(zoo.load(model).file, height, width, 1, "fp32")
+            monkeypatch.setattr(rewrites, "split_images", lambda _: None)
+            monkeypatch.setattr(rewrites, "halve_by_lookup", lambda _: None)
+        session = runtime.load(zoo.load(model).file, height, width, 1, "fp32")
         images.append([session.step(inputs).copy() for _ in range(2)])
     assert np.array(images).std() > 10.0
     assert (np.array(images[0]) == np.array(images[1])).all()
+
+
+class TestSplit:
+    """A graph of which OpenVINO runs the generator alone."""
+
+    def test_a_split_graph_computes_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        height, width = 96, 160
+        inputs, file = _inputs(zoo.DEFAULT, height, width), zoo.load(zoo.DEFAULT).file
+        parted = runtime.load(file, height, width, None, "fp32")
+        monkeypatch.setattr(runtime, "split_once", lambda *_, **__: None)
+        whole = runtime.load(file, height, width, None, "fp32")
+        assert isinstance(parted, runtime.SplitSession)
+        assert not isinstance(whole, runtime.SplitSession)
+        inputs["tag"].flags.writeable = False
+        for number in range(4):
+            inputs["motion"] = inputs["motion"] * np.float16(number % 3 != 2)  # also of a view that stands still
+            inputs["style"] = inputs["style"] + np.float32(0.05)
+            expected, actual = whole.step(inputs).astype(int), parted.step(inputs).astype(int)
+            assert expected.std() > 10.0
+            assert (np.abs(actual - expected) > 1).mean() < 0.01  # at borders of windows, rounding makes a difference
+            states = whole.state(), parted.state()
+            assert (states[0]["past_label"] == states[1]["past_label"]).all()
+            assert np.abs(states[0]["past_rgb"] - states[1]["past_rgb"]).mean() < 1e-3
+            whole.restore(states[1])
+
+    def test_motion_that_is_no_number_leads_out_of_the_image(self) -> None:
+        height, width = 64, 96
+        inputs = _inputs(zoo.DEFAULT, height, width)
+        session = runtime.load(zoo.load(zoo.DEFAULT).file, height, width, 1, "fp32")
+        first = session.step(inputs).copy()
+        for value in (np.inf, -np.inf, np.nan, 60000.0):
+            inputs["motion"] = np.full((height, width, 2), value, np.float16)
+            assert (session.step(inputs) == first).all()  # of which nothing is past, as in the first frame
+
+    def test_another_blending_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        core = ov.Core()
+        graph = core.read_model(zoo.load(zoo.DEFAULT).file)
+        assert split.split(core, graph, is_exact=True) is not None
+        for other in ({"gain": 2.05}, {"gamma": 1.8}, {"sharpen": 0.25}):
+            monkeypatch.setattr(split, "Blending", partial(split.Blending, **other))
+            assert split.split(core, graph, is_exact=True) is None
+            monkeypatch.undo()
+        monkeypatch.setattr(split, "draw_detail", lambda *arguments: arguments[-1].fill(0.0))
+        assert split.split(core, graph, is_exact=True) is None
+
+    def test_a_graph_with_two_past_frames_runs_whole(self) -> None:
+        core = ov.Core()
+        assert split.split(core, core.read_model(zoo.load(zoo.BEST).file), is_exact=True) is None
 
 
 def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +215,7 @@ def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monke
 
     monkeypatch.setattr(ov, "Core", Core)
     with ThreadPoolExecutor(3) as pool:
-        sessions = list(pool.map(lambda _: openvino_.load(file, 32, 64), range(3)))
+        sessions = list(pool.map(lambda _: runtime.load(file, 32, 64), range(3)))
     assert max(compiling) == 1
     assert len({session.name for session in sessions}) == 1
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".blob"]

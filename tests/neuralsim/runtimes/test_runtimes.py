@@ -31,9 +31,9 @@ from neuralsim.runtimes import (
     cuda_driver,
     fallback,
     graph_variants,
-    openvino_,
 )
 from neuralsim.runtimes.candidates import candidates, torch_cuda
+from neuralsim.runtimes.openvino import runtime as openvino
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
 from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
@@ -394,7 +394,7 @@ def test_models_that_differ_in_one_number_are_not_confused(own_cache: Path, tmp_
     for share in (0.6, 0.9):
         number.raw_data = np.float32(share).tobytes()
         onnx.save(graph, tmp_path / f"{share}.onnx")
-        session = openvino_.load(tmp_path / f"{share}.onnx", 64, 128, threads=1)
+        session = openvino.load(tmp_path / f"{share}.onnx", 64, 128, threads=1)
         images.append(session.step(inputs).copy())
     assert (images[0] != images[1]).any()
 

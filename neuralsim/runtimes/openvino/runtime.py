@@ -6,16 +6,20 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from bridge.process.user_cache import cache_folder, sole_writer
+from neuralsim.base.bands import run_in_bands
 from neuralsim.base.machine import cores
 from neuralsim.base.quiet_openvino import ov
-from neuralsim.runtimes import cache, openvino_rewrites
+from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, RuntimeUnavailable, state_shapes
+from neuralsim.runtimes.openvino import rewrites
+from neuralsim.runtimes.openvino.split import Split, Tables, split_once
 
 #: OpenVINO's names of precisions. What is not int8 in an int8 graph has the processor's best precision.
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -29,9 +33,8 @@ class InferRequests:
         self._compile, self._lock = compile_, threading.Lock()
         self._idle: dict[int, queue.SimpleQueue[ov.InferRequest]] = {}  # by number of streams
         compiled = self._add(1)
-        #: Of inputs and outputs; an image may have become planes (``openvino_rewrites.split_images``).
+        #: Of inputs and outputs; an image may have become planes (``rewrites.split_images``).
         self.shapes = {port.get_any_name(): tuple(port.shape) for port in (*compiled.inputs, *compiled.outputs)}
-        self.past_frames: int = self.shapes["past_label"][1]
 
     def idle(self, streams: int) -> queue.SimpleQueue[ov.InferRequest]:
         """Return the idle requests for ``streams`` steps at a time."""
@@ -53,22 +56,17 @@ class OpenVinoSession:
 
     warning = note = ""
 
-    def __init__(self, requests: InferRequests, name: str, height: int, width: int) -> None:
+    def __init__(self, requests: InferRequests, name: str, height: int, width: int, past_frames: int) -> None:
         self.name, self.streams = name, 1
         self._requests, self._size = requests, (height, width)
-        self._shapes = state_shapes(height, width, requests.past_frames)
-        self._states = [
-            {key: ov.Tensor(np.zeros(shape, np.float32)) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)
-        ]
+        self._shapes = state_shapes(height, width, past_frames)
+        self._states = [{key: np.zeros(shape, np.float32) for key, (shape, _) in self._shapes.items()} for _ in (0, 1)]
         self._rgb = np.empty((height, width, 3), np.uint8)
         self._planes: dict[str, np.ndarray] = {}  # images that go in or out as planes
-        if requests.shapes["rgb"] != self._rgb.shape:
-            self._planes["rgb"] = np.empty(requests.shapes["rgb"], np.uint8)
-        self._image = ov.Tensor(self._planes.get("rgb", self._rgb), shared_memory=True)
         self.reset()
 
     def fork(self) -> OpenVinoSession:
-        return OpenVinoSession(self._requests, self.name, *self._size)
+        return OpenVinoSession(self._requests, self.name, *self._size, self._shapes["past_label"][0][1])
 
     def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         idle = self._requests.idle(self.streams)
@@ -77,20 +75,23 @@ class OpenVinoSession:
             self._infer(request, inputs)
         finally:
             idle.put(request)
+        self._states.reverse()
         return self._rgb
 
     def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
+        """Write image and following state."""
         for key, value in inputs.items():
             request.set_tensor(key, _input(self._in_planes(key, value)))
         past, following = self._states
         for key, output in STATE_OUTPUTS.items():
-            request.set_tensor(key, past[key])
-            request.set_tensor(output, following[key])
-        request.set_tensor("rgb", self._image)
+            request.set_tensor(key, _input(past[key]))
+            request.set_tensor(output, _input(following[key]))
+        shape = self._requests.shapes["rgb"]
+        image = self._rgb if shape == self._rgb.shape else self._planes.setdefault("rgb", np.empty(shape, np.uint8))
+        request.set_tensor("rgb", _input(image))
         request.infer()
-        if "rgb" in self._planes:
-            cv2.merge([*self._planes["rgb"]], self._rgb)
-        self._states.reverse()
+        if image is not self._rgb:
+            cv2.merge([*image], self._rgb)
 
     def _in_planes(self, key: str, value: np.ndarray) -> np.ndarray:
         """Return ``value`` of the graph's shape: an image (H, W, C) may have to be split into planes (C, H, W)."""
@@ -104,17 +105,47 @@ class OpenVinoSession:
 
     def reset(self) -> None:
         for key, (_, nothing) in self._shapes.items():
-            self._states[0][key].data[:] = nothing
+            self._states[0][key][:] = nothing
 
     def state(self) -> dict[str, np.ndarray]:
-        return {key: tensor.data.copy() for key, tensor in self._states[0].items()}
+        return {key: value.copy() for key, value in self._states[0].items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         for key, value in state.items():
-            self._states[0][key].data[:] = value
+            self._states[0][key][:] = value
 
     def edit_past(self, edit: Callable[[np.ndarray], None]) -> None:
-        edit(self._states[0]["past_rgb"].data)
+        edit(self._states[0]["past_rgb"])
+
+
+class SplitSession(OpenVinoSession):
+    """A session of which OpenVINO runs the generator, and compiled code what stands before and after it."""
+
+    def __init__(
+        self, requests: InferRequests, name: str, height: int, width: int, parts: Split, is_alone: bool
+    ) -> None:
+        """``is_alone``: the compiled code runs on one thread."""
+        super().__init__(requests, name, height, width, 1)
+        self._parts, self._is_alone = parts, is_alone
+        self._tables = Tables(parts)
+
+    def fork(self) -> SplitSession:
+        return SplitSession(self._requests, self.name, *self._size, self._parts, self._is_alone)
+
+    def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
+        frame = {key: np.ascontiguousarray(np.asarray(_Writable(value))) for key, value in inputs.items()}
+        height, is_alone = self._size[0], self._is_alone or self.streams > 1
+        self._tables.follow(frame["style"])
+        embedded, detail = (request.get_tensor(name).data[0] for name in ("embedded", "detail"))
+        embedded = embedded if self._parts.is_exact else embedded.view(np.uint16)
+        run_in_bands(height, partial(self._tables.embed, frame=frame, embedded=embedded, detail=detail), is_alone)
+        request.infer()
+        generated = request.get_tensor("generated").data
+        past, following = self._states
+        work = partial(
+            self._tables.blend, frame=frame, generated=generated, past=past, following=following, image=self._rgb
+        )
+        run_in_bands(height, work, is_alone)
 
 
 class OpenVinoStateless:
@@ -153,55 +184,74 @@ def load(
 
     Arguments are those of ``Loader``. ``precision`` None: bf16 where the processor has it.
     """
-    name = ""
+    with _refusals(graph):
+        core, model, precision, hint = _read(graph, precision)
+        frames = model.input("past_label").partial_shape[1].get_length()
+        parts = split_once(core, model, graph, is_exact=hint == "fp32") if precision != "int8" else None
 
-    def compile_(streams: int) -> ov.CompiledModel:
-        nonlocal name
-        compiled, name = _compile(graph, (height, width), threads, precision, streams)
-        return compiled
+        def compile_(streams: int) -> ov.CompiledModel:
+            if parts is None:
+                sized = model.clone()
+                fix_size(sized, height, width)
+                rewrites.split_images(sized)
+            else:
+                sized = parts.generator_of(height, width)
+            with _refusals(graph):
+                return _compile(core, sized, graph, hint, threads, streams)
 
-    requests = InferRequests(compile_)
-    return OpenVinoSession(requests, name, height, width)
+        requests, name = InferRequests(compile_), f"openvino {precision}"
+    if parts is None:
+        return OpenVinoSession(requests, name, height, width, frames)
+    return SplitSession(requests, name, height, width, parts, is_alone=threads == 1)
 
 
 def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoStateless:
     """Compile a graph of fixed sizes. Raises RuntimeUnavailable when OpenVINO refuses it."""
-    return OpenVinoStateless(*_compile(graph, None, threads, precision))
+    with _refusals(graph):
+        core, model, precision, hint = _read(graph, precision)
+        return OpenVinoStateless(_compile(core, model, graph, hint, threads), f"openvino {precision}")
 
 
-def _compile(
-    graph: Path, size: tuple[int, int] | None, threads: int | None, precision: str | None, streams: int = 1
-) -> tuple[ov.CompiledModel, str]:
+@contextlib.contextmanager
+def _refusals(graph: Path) -> Iterator[None]:
+    """Raise what OpenVINO has against ``graph`` as RuntimeUnavailable."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RuntimeUnavailable(f"openvino cannot load {graph}: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _read(graph: Path, precision: str | None) -> tuple[ov.Core, ov.Model, str, str]:
+    """Return OpenVINO, a graph, its precision, and that of what is not int8 in it, "bf16" or "fp32"."""
     if precision not in (None, *PRECISIONS):
         raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
     if precision == "int8":
         from neuralsim.runtimes import int8  # onnx: imported only where it is needed
 
         graph = int8.quantised(graph)
-    try:
-        core = ov.Core()
-        model = core.read_model(graph)
-        if size:
-            fix_size(model, *size)
-            openvino_rewrites.split_images(model)
-        openvino_rewrites.rewrite(model)
-        best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
-        precision = precision or best
-        # A pinned thread would wait for its core while simulator or bridge use it and another core is free.
-        options: dict[str, object] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[best if precision == "int8" else precision],
-            "ENABLE_CPU_PINNING": False,
-        }
-        if threads or streams > 1:
-            options["INFERENCE_NUM_THREADS"] = threads or cores()
-        if streams > 1:
-            options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
-        with _cached(core, graph):
-            compiled = core.compile_model(model, "CPU", options)
-    except RuntimeError as error:
-        raise RuntimeUnavailable(f"openvino cannot load {graph}: {str(error).strip().splitlines()[-1]}") from error
-    return compiled, f"openvino {precision}"
+    core = ov.Core()
+    best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+    precision = precision or best
+    return core, core.read_model(graph), precision, best if precision == "int8" else precision
+
+
+def _compile(
+    core: ov.Core, model: ov.Model, graph: Path, hint: str, threads: int | None, streams: int = 1
+) -> ov.CompiledModel:
+    """Compile ``model``, all or a part of ``graph``."""
+    rewrites.rewrite(model)
+    # A pinned thread would wait for its core while simulator or bridge use it and another core is free.
+    options: dict[str, object] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": _HINTS[hint],
+        "ENABLE_CPU_PINNING": False,
+    }
+    if threads or streams > 1:
+        options["INFERENCE_NUM_THREADS"] = threads or cores()
+    if streams > 1:
+        options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
+    with _cached(core, graph):
+        return core.compile_model(model, "CPU", options)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,61 @@
+"""The beginning of a step, compiled: the planes that a generator is given, from tag, instance and guide.
+
+The same as ``neuralsim/models/input_planes.py`` returns, written once, in the order in which OpenVINO's convolutions
+read: a graph computes each of them in several passes and then reorders them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": True}
+_F = np.float32
+INSTANCES = 256  # of one class that have a colour of their own
+
+
+@njit(**_JIT)
+def tint_row(tag, instance, guide, channel, tints, line):
+    """Write the tints of one row, f32 (3, W): those of the guide, and where it has none those of class and instance.
+
+    The other arguments are those of ``blend_kernels.blend``.
+    """
+    for x in range(len(tag)):
+        if guide[x, 0] > 0:
+            for k in range(3):
+                line[k, x] = _F(guide[x, k]) * _F(1.0 / 255.0) - _F(0.5)
+        else:
+            for k in range(3):
+                line[k, x] = tints[channel[tag[x]], instance[x] % INSTANCES, k]
+
+
+@njit(**_JIT)
+def embed(
+    first, last, tag, instance, guide, channel,
+    table, guided, embedded,
+):  # fmt: skip
+    """Write the rows from ``first`` to before ``last`` of ``embedded`` (H, W, C): tint and code of each pixel.
+
+    Args:
+        first: Row.
+        last: Row.
+        tag: u8 (H, W).
+        instance: u16 (H, W).
+        guide: u8 (H, W, 4).
+        channel: u8 (256,), class by tag.
+        table: (classes, 256, C), by class and instance.
+        guided: (256,), the tint of each value of the guide.
+        embedded: (H, W, C), written. As table and guided, f32 or the bits of bf16 as u16.
+    """
+    width, count = embedded.shape[1:]
+    for y in range(first, last):
+        for x in range(width):
+            entry = table[channel[tag[y, x]], instance[y, x] % INSTANCES]
+            if guide[y, x, 0] > 0:
+                for k in range(3):
+                    embedded[y, x, k] = guided[guide[y, x, k]]
+                for k in range(3, count):
+                    embedded[y, x, k] = entry[k]
+            else:
+                for k in range(count):
+                    embedded[y, x, k] = entry[k]

@@ -1,0 +1,288 @@
+"""A graph split into the planes that its generator is given, the generator, and the blending with the past.
+
+A generator's convolutions take less than half of a step. The rest reads and writes planes in some 300 operations; it is
+compiled instead (``plane_kernels.py``, ``sketch_kernels.py``, ``blend_kernels.py``). Both parts are compared with those
+of the graph before they replace them: a graph that does something else runs whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from neuralsim.base.quiet_openvino import ov
+from neuralsim.runtimes import cache
+from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
+from neuralsim.runtimes.openvino.blend_kernels import Blending, blend
+from neuralsim.runtimes.openvino.plane_kernels import INSTANCES, embed
+from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail
+
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+_MAPPED = ("tag", "instance", "guide", "style")  # inputs that the tints and codes of pixels depend on
+_SEEN = ("tag", "instance", "depth", "camera", "guide")  # that the detail depends on
+_SAMPLE = (64, 96)  # height and width of the frames that are compared
+_FRAMES = 2
+_NEAR = 1e-3
+_MOST = 0.99  # of the detail is close: at the borders of windows and storeys, rounding makes a difference
+
+
+class Tables:
+    """What the compiled parts look up, of one style at a time."""
+
+    def __init__(self, parts: Split) -> None:
+        self._planes, self._channel = parts.planes.create_infer_request(), parts.channel
+        self._sketch, self._is_exact = parts.sketch, parts.is_exact
+        channel = parts.channel
+        tags = np.unique(channel, return_index=True)[1].astype(np.uint8)  # one of each class
+        self._tag = np.repeat(tags[:, None], INSTANCES, 1)
+        self._style: np.ndarray | None = None
+        self._guided = self._stored(np.arange(256, dtype=np.float32) / np.float32(255.0) - np.float32(0.5))
+
+    def follow(self, style: np.ndarray) -> None:
+        """Look up the tints of ``style`` f32 (classes, 3)."""
+        if self._style is not None and np.array_equal(style, self._style):
+            return
+        instance = np.repeat(np.arange(INSTANCES, dtype=np.uint16)[None], len(self._tag), 0)
+        guide = np.zeros((*self._tag.shape, 4), np.uint8)
+        mapped = dict(zip(_MAPPED, (self._tag, instance, guide, style), strict=True))
+        table = np.ascontiguousarray(self._planes.infer(mapped)[0][0].transpose(1, 2, 0))
+        #: f32 (classes, 256, 3), by class and instance; and with the codes of classes, as the generator takes them.
+        self._tints, self.table = np.ascontiguousarray(table[..., :3]), self._stored(table)
+        self._style = style.copy()
+
+    def embed(
+        self, first: int, last: int, frame: dict[str, np.ndarray], embedded: np.ndarray, detail: np.ndarray
+    ) -> None:
+        """Write rows, an even number, of the generator's inputs: ``embedded`` (H, W, C) in its precision, ``detail``
+        f32 (H/2, W/2, 2)."""
+        tag, instance, guide = frame["tag"], frame["instance"], frame["guide"]
+        embed(first, last, tag, instance, guide, self._channel, self.table, self._guided, embedded)
+        planes = tag, instance, frame["depth"], guide
+        draw_detail(first // 2, last // 2, *planes, frame["camera"], self._channel, self._sketch, detail)
+
+    def blend(
+        self,
+        first: int,
+        last: int,
+        frame: dict[str, np.ndarray],
+        generated: np.ndarray,
+        past: dict[str, np.ndarray],
+        following: dict[str, np.ndarray],
+        image: np.ndarray,
+    ) -> None:
+        """Write rows of ``image`` u8 (H, W, 3) and of the state ``following`` the ``past``, by the names of
+        ``state_shapes``, from ``generated`` f32 (1, 3, H, W)."""
+        planes = generated[0], frame["tag"], frame["instance"], frame["guide"]
+        motion = frame["motion"].view(np.uint16)
+        before = past["past_rgb"].reshape(3, -1), past["past_label"].reshape(-1)
+        after = following["past_rgb"][0], following["past_label"][0, 0]
+        tables = self._channel, self._tints, motion, *before, frame["blend"]
+        blend(first, last, *planes, *tables, *Blending(), *after, image)
+
+    def _stored(self, values: np.ndarray) -> np.ndarray:
+        """Return f32 values in the generator's precision: f32, or the bits of bf16 as u16, rounded."""
+        if self._is_exact:
+            return values
+        return ((values.view(np.uint32) + 0x8000) >> 16).astype(np.uint16)
+
+
+class Split(NamedTuple):
+    """The parts of a graph."""
+
+    generator: ov.Model  # ``embedded`` (1, H, W, C), ``detail`` (1, H/2, W/2, 2) -> ``generated`` f32 (1, 3, H, W)
+    planes: ov.CompiledModel  # ``_MAPPED`` -> ``embedded`` f32 (1, C, H, W), ``label`` f32 (1, 1, H, W)
+    channel: np.ndarray  # u8 (256,): class by tag
+    sketch: SketchTables
+    is_exact: bool  # the generator takes ``embedded`` as f32, else as bf16
+
+    def generator_of(self, height: int, width: int) -> ov.Model:
+        """Return the generator of frames of one size, px."""
+        model, sizes = self.generator.clone(), {"embedded": (height, width), "detail": (height // 2, width // 2)}
+        model.reshape({name: [1, *size, model.input(name).partial_shape[3]] for name, size in sizes.items()})
+        return model
+
+
+_KNOWN: dict[tuple[str, bool], Split | None] = {}
+
+
+def split_once(core: ov.Core, model: ov.Model, graph: Path, is_exact: bool) -> Split | None:
+    """Return what ``split`` returns for ``model``, read from the file ``graph``: once in each process."""
+    key = cache.sha256(graph), is_exact
+    if key not in _KNOWN:
+        _KNOWN[key] = split(core, model, is_exact)
+    return _KNOWN[key]
+
+
+def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:
+    """Return the parts of ``model``, whose sizes are free, or None if it does not consist of them.
+
+    ``is_exact``: the generator's precision is fp32, else bf16.
+    """
+    sketch = _sketch_tables(model)
+    if model.input("past_label").partial_shape[1] != 1 or sketch is None:
+        return None
+    try:
+        planes = core.compile_model(_planes(model), "CPU", _EXACT)
+        seen = core.compile_model(_detail(model), "CPU", _EXACT)
+        blending = core.compile_model(_blending(model), "CPU", _EXACT)
+        parts = Split(_generator(model, is_exact), planes, _channels(planes), sketch, is_exact)
+    except (LookupError, RuntimeError):  # OpenVINO's: a part depends on another input
+        return None
+    return parts if _compute_the_same(parts._replace(is_exact=True), seen, blending) else None
+
+
+def _sketch_tables(model: ov.Model) -> SketchTables | None:
+    """Return the constants of ``model`` that its sketch is computed from; None if it has other ones."""
+    constants = {op.get_friendly_name().removesuffix("_fp16"): op for op in model.get_ops()}
+    names = "surface.texture", "surface.amplitude", "surface.fronts.atlas", "surface.fronts.houses"
+    values = [constants[name].data.astype(np.float32) for name in names if name in constants]
+    if [value.ndim for value in values] != [4, 1, 4, 2]:
+        return None
+    texture, amplitude, atlas, houses = values
+    return SketchTables(texture[0, 0], amplitude, atlas[0, 0], houses)
+
+
+def _channels(planes: ov.CompiledModel) -> np.ndarray:
+    """Return u8 (256,): class by tag."""
+    tags = {"tag": np.arange(256, dtype=np.uint8)[:, None], "instance": np.zeros((256, 1), np.uint16)}
+    nothing = {"guide": np.zeros((256, 1, 4), np.uint8), "style": np.zeros(planes.input("style").shape, np.float32)}
+    return np.asarray(planes(tags | nothing)["label"].reshape(-1) - 1.0).astype(np.uint8)
+
+
+def _embedded(model: ov.Model) -> ov.Output:
+    """Return tints and codes: what the first convolution of ``model`` reads of ``_MAPPED`` and nothing else."""
+    inputs: dict[str, set[str]] = {}
+    for op in model.get_ordered_ops():
+        name, sources = op.get_friendly_name(), [value.get_node().get_friendly_name() for value in op.input_values()]
+        is_input = op.get_type_name() == "Parameter"
+        inputs[name] = {op.output(0).get_any_name()} if is_input else set().union(*(inputs[each] for each in sources))
+        if op.get_type_name() == "Convolution" and inputs[name] == set(_MAPPED):
+            return op.input_value(0)
+    raise LookupError("embedded")
+
+
+def _generated(model: ov.Model) -> ov.Output:
+    """Return the value of the last convolution before the state ``next_rgb`` of ``model``."""
+    waiting, seen = [model.output("next_rgb").get_node()], set()
+    for op in waiting:  # grows
+        sources = [value.get_node() for value in op.input_values()]
+        if op.get_type_name() == "Add" and "Convolution" in [each.get_type_name() for each in sources]:
+            return op.output(0)
+        for each in sources:
+            if each.get_friendly_name() not in seen:
+                seen.add(each.get_friendly_name())
+                waiting.append(each)
+    raise LookupError("generated")
+
+
+def _parameter(shape: ov.PartialShape, kind: ov.Type, name: str) -> ov.op.Parameter:
+    parameter = ov.opset8.parameter(shape, kind, name=name)
+    parameter.output(0).set_names({name})
+    return parameter
+
+
+def _subgraph(outputs: dict[str, ov.Output], parameters: list[ov.op.Parameter]) -> ov.Model:
+    """Return the graph from ``parameters``, of which some may be unused, to ``outputs`` by name."""
+    results = []
+    for name, value in outputs.items():
+        results.append(ov.opset8.result(value))
+        value.set_names({name})
+    return ov.Model(results, parameters)
+
+
+def _planes(model: ov.Model) -> ov.Model:
+    """Return the graph from ``_MAPPED`` to tints and codes, and labels."""
+    model = model.clone()
+    outputs = {"embedded": _embedded(model), "label": model.output("next_label").get_node().input_value(0)}
+    return _subgraph(outputs, [model.input(name).get_node() for name in _MAPPED])
+
+
+def _detail(model: ov.Model) -> ov.Model:
+    """Return the graph from ``_SEEN`` to outlines and sketch."""
+    model = model.clone()
+    outputs = {"detail": model.output("detail").get_node().input_value(0)}
+    return _subgraph(outputs, [model.input(name).get_node() for name in _SEEN])
+
+
+def _generator(model: ov.Model, is_exact: bool) -> ov.Model:
+    """Return the graph from ``embedded`` and ``detail``, rows before columns before channels, to ``generated``."""
+    model = model.clone()
+    generated = _generated(model)
+    values = {"embedded": _embedded(model), "detail": model.output("detail").get_node().input_value(0)}
+    types = {"embedded": ov.Type.f32 if is_exact else ov.Type.bf16, "detail": ov.Type.f32}
+    parameters = []
+    for name, value in values.items():
+        shape = ov.PartialShape([1, -1, -1, value.get_partial_shape()[1]])
+        parameters.append(_parameter(shape, types[name], name))
+        planes = ov.opset8.transpose(parameters[-1], ov.opset8.constant(np.array([0, 3, 1, 2])))
+        single = ov.opset8.convert(planes, "f32").output(0)
+        value.replace(single)
+        single.set_names(set())  # else the input and what it replaces have the same name
+    return _subgraph({"generated": generated}, parameters)
+
+
+def _blending(model: ov.Model) -> ov.Model:
+    """Return the graph from ``generated`` to image and state."""
+    model = model.clone()
+    value = _generated(model)
+    generated = _parameter(value.get_partial_shape(), ov.Type.f32, "generated")
+    value.replace(generated.output(0))
+    generated.output(0).set_names({"generated"})
+    outputs = {name: model.output(name).get_node().input_value(0) for name in ("rgb", "next_rgb", "next_label")}
+    names = (*_MAPPED, "motion", "blend", "past_rgb", "past_label")
+    return _subgraph(outputs, [*(model.input(name).get_node() for name in names), generated])
+
+
+def _compute_the_same(parts: Split, seen: ov.CompiledModel, blending: ov.CompiledModel) -> bool:
+    """Return whether what is compiled instead of ``parts.planes``, ``seen`` and ``blending`` computes what they do, of
+    a few random frames."""
+    height, width = _SAMPLE
+    rng = np.random.default_rng(0)
+    tables = Tables(parts)
+    past = {name: np.full(shape, nothing, np.float32) for name, (shape, nothing) in state_shapes(*_SAMPLE).items()}
+    for number in range(_FRAMES):
+        frame = _random_frame(rng, number * 3.0) | {
+            "style": rng.uniform(-0.5, 0.5, parts.planes.input("style").shape).astype(np.float32),
+            "blend": rng.uniform(size=blending.input("blend").shape).astype(np.float32),
+            "generated": rng.normal(scale=0.3, size=(1, 3, height, width)).astype(np.float32),
+        }
+        tables.follow(frame["style"])
+        embedded = np.empty((height, width, tables.table.shape[-1]), np.float32)
+        detail = np.empty((height // 2, width // 2, 2), np.float32)
+        tables.embed(0, height, frame, embedded, detail)
+        expected = parts.planes({name: frame[name] for name in _MAPPED})[0]
+        if not np.allclose(embedded.transpose(2, 0, 1), expected[0], atol=_NEAR):
+            return False
+        expected = seen({name: frame[name] for name in _SEEN})[0]
+        if np.isclose(detail.transpose(2, 0, 1), expected[0], atol=_NEAR).mean() < _MOST:
+            return False
+        image = np.empty((height, width, 3), np.uint8)
+        following = {name: np.empty_like(value) for name, value in past.items()}
+        tables.blend(0, height, frame, frame["generated"], past, following, image)
+        whole = blending({port.get_any_name(): (frame | past)[port.get_any_name()] for port in blending.inputs})
+        state = all(np.allclose(following[name], whole[STATE_OUTPUTS[name]], atol=_NEAR) for name in following)
+        if not state or np.abs(image.astype(np.int16) - whole["rgb"]).max() > 1:
+            return False
+        past = following
+    return True
+
+
+def _random_frame(rng: np.random.Generator, speed: float) -> dict[str, np.ndarray]:
+    """Return planes of blocks of different tags, of which half have a guide, and a camera."""
+    height, width = _SAMPLE
+    blocks = np.ones((8, 8), np.uint8)
+    guide = rng.integers(1, 256, (height, width, 4), np.uint8)
+    guide[:, : width // 2] = 0
+    depth = np.kron(rng.uniform(3.0, 60.0, (height // 8, width // 8)), blocks) + rng.uniform(0.0, 0.2, (height, width))
+    lens = np.array([width * 0.7, width * 0.7, width / 2, height / 2])
+    pose = np.array([[0.8, -0.6, 0.0, 30.0], [0.6, 0.8, 0.0, -20.0], [0.0, 0.0, 1.0, 1.5], [0.0, 0.0, 0.0, 1.0]])
+    return {
+        "tag": np.kron(rng.integers(0, 32, (height // 8, width // 8), np.uint8), blocks),
+        "instance": np.kron(rng.integers(0, 1 << 16, (height // 4, width // 4), np.uint16), blocks[:4, :4]),
+        "guide": guide,
+        "depth": depth.astype(np.float32),
+        "camera": np.concatenate([pose.ravel(), lens]).astype(np.float32),
+        "motion": (rng.normal(size=(height, width, 2)) * speed).astype(np.float16),
+    }
