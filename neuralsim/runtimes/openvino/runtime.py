@@ -185,9 +185,9 @@ def load(
     Arguments are those of ``Loader``. ``precision`` None: bf16 where the processor has it.
     """
     with _refusals(graph):
-        core, model, precision, hint = _read(graph, precision)
+        core, graph, model, precision, hint = _read(graph, precision)
         frames = model.input("past_label").partial_shape[1].get_length()
-        parts = split_once(core, model, graph, is_exact=hint == "fp32") if precision != "int8" else None
+        parts = split_once(core, model, graph, is_exact=hint == "fp32")
 
         def compile_(streams: int) -> ov.CompiledModel:
             if parts is None:
@@ -208,7 +208,7 @@ def load(
 def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoStateless:
     """Compile a graph of fixed sizes. Raises RuntimeUnavailable when OpenVINO refuses it."""
     with _refusals(graph):
-        core, model, precision, hint = _read(graph, precision)
+        core, graph, model, precision, hint = _read(graph, precision)
         return OpenVinoStateless(_compile(core, model, graph, hint, threads), f"openvino {precision}")
 
 
@@ -221,8 +221,8 @@ def _refusals(graph: Path) -> Iterator[None]:
         raise RuntimeUnavailable(f"openvino cannot load {graph}: {str(error).strip().splitlines()[-1]}") from error
 
 
-def _read(graph: Path, precision: str | None) -> tuple[ov.Core, ov.Model, str, str]:
-    """Return OpenVINO, a graph, its precision, and that of what is not int8 in it, "bf16" or "fp32"."""
+def _read(graph: Path, precision: str | None) -> tuple[ov.Core, Path, ov.Model, str, str]:
+    """Return OpenVINO, a graph with its file, its precision, and that of what is not int8 in it, "bf16" or "fp32"."""
     if precision not in (None, *PRECISIONS):
         raise RuntimeUnavailable(f"openvino has no precision {precision!r}; it has {', '.join(PRECISIONS)}")
     if precision == "int8":
@@ -232,7 +232,7 @@ def _read(graph: Path, precision: str | None) -> tuple[ov.Core, ov.Model, str, s
     core = ov.Core()
     best = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
     precision = precision or best
-    return core, core.read_model(graph), precision, best if precision == "int8" else precision
+    return core, graph, core.read_model(graph), precision, best if precision == "int8" else precision
 
 
 def _compile(
