@@ -26,8 +26,8 @@ from neuralsim.town.opendrive import towns
 from neuralsim.town.opendrive.network import Network
 from neuralsim.town.opendrive.signs import Sign, with_signs
 from neuralsim.town.raycasting.rays import Rays
-from neuralsim.town.render.daylight import FIRST_SUN
 from neuralsim.town.render.scene import Placements, Scene
+from neuralsim.town.render.shading.daylight import FIRST_SUN
 from neuralsim.town.render.static_lighting import Backdrops
 from neuralsim.town.scenery import placement
 from neuralsim.town.scenery.furniture import SIGNS

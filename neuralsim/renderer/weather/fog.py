@@ -14,7 +14,7 @@ from numba import njit
 
 from neuralsim.models.classes import Channel
 
-# Distance at which half of the light is the air's, m, as in neuralsim.town.render.daylight.
+# Distance at which half of the light is the air's, m, as in neuralsim.town.render.shading.daylight.
 _CLEAR, _THICKEST = 700.0, 28.0
 _LEAST = 2e-6  # 1/m, half a grey level a kilometre away: a fog that blends out falls below it at some time
 _LAMPLIT = np.array((19.0, 18.0, 17.0))  # of 255, the least light of dense fog: that of a town's lamps by night

@@ -17,19 +17,13 @@ from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
 from neuralsim.town.dynamics import driving_kernels
 from neuralsim.town.raycasting import bvh, rays
-from neuralsim.town.render import (
-    raster_arrays,
-    raster_kernels,
-    resolve_kernels,
-    shading_kernels,
-    shadow_kernels,
-    vehicle_shading_kernels,
-)
+from neuralsim.town.render import raster_arrays, raster_kernels, resolve_kernels
+from neuralsim.town.render.shading import shading_kernels, shadow_kernels, surface_kernels, vehicle_shading_kernels
 
 #: The modules whose compilation delays ticks, images and rays the most.
 KERNELS = (
     driving_kernels, raster_arrays, raster_kernels, resolve_kernels, vehicle_shading_kernels, shadow_kernels,
-    shading_kernels, bvh, rays,
+    surface_kernels, shading_kernels, bvh, rays,
 )  # fmt: skip
 
 

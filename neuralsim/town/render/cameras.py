@@ -11,8 +11,8 @@ from neuralsim.town.core.types import Actor, matrices_of
 from neuralsim.town.dynamics.sensor_mounts import Mounts
 from neuralsim.town.dynamics.vehicle_dynamics import VehicleState
 from neuralsim.town.render.actor_poses import Poses
-from neuralsim.town.render.daylight import Atmosphere
 from neuralsim.town.render.raster import Planes
+from neuralsim.town.render.shading.daylight import Atmosphere
 from neuralsim.town.render.view_cache import Instant, ViewCache, ViewKey
 
 

@@ -20,16 +20,16 @@ from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE
 from neuralsim.town.render import static_lighting as backdrops
-from neuralsim.town.render.daylight import Atmosphere, daylight
-from neuralsim.town.render.finishes import textures
 from neuralsim.town.render.foliage import leaf_masks
 from neuralsim.town.render.raster_arrays import TILE, DrawList, Lens, Motions, Planes, VisibilityBuffer
 from neuralsim.town.render.raster_kernels import draw, select
 from neuralsim.town.render.resolve_kernels import chain, resolve
 from neuralsim.town.render.scene import Placements, Scene
-from neuralsim.town.render.shading_kernels import Backdrop, MovingLight, Shot, shade
-from neuralsim.town.render.shadow_kernels import cast_shadows, mirror
-from neuralsim.town.render.vehicle_detail_kernels import Smooth
+from neuralsim.town.render.shading.daylight import Atmosphere, daylight
+from neuralsim.town.render.shading.finishes import textures
+from neuralsim.town.render.shading.shading_kernels import Backdrop, MovingLight, Shot, shade
+from neuralsim.town.render.shading.shadow_kernels import cast_shadows, mirror
+from neuralsim.town.render.shading.vehicle_detail_kernels import Smooth
 
 FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky

@@ -13,9 +13,9 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim.town.assets.lit_bodies import COLUMNS
 from neuralsim.town.assets.meshes import ALWAYS, END, FAR, NEAR, PALETTE, Mesh
-from neuralsim.town.render.daylight import HEADLAMPS, LAMPS, SIGNALS, TAIL_LAMPS
-from neuralsim.town.render.finishes import finishes
 from neuralsim.town.render.raster_arrays import SceneArrays
+from neuralsim.town.render.shading.daylight import HEADLAMPS, LAMPS, SIGNALS, TAIL_LAMPS
+from neuralsim.town.render.shading.finishes import finishes
 
 CHUNK = 24.0  # m, side of a chunk of the static mesh
 #: Over the distances of the lens, the ones at which levels of detail end are shorter by this for vehicles and people.

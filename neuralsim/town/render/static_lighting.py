@@ -16,11 +16,12 @@ from numba import njit
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT
 from neuralsim.town.opendrive.lane import Lane
-from neuralsim.town.render.finishes import textures
 from neuralsim.town.render.raster_arrays import WALL
 from neuralsim.town.render.scene import Placements, Scene
-from neuralsim.town.render.shading_kernels import Backdrop, sample_front
-from neuralsim.town.render.shadow_kernels import project
+from neuralsim.town.render.shading.finishes import textures
+from neuralsim.town.render.shading.shading_kernels import Backdrop
+from neuralsim.town.render.shading.shadow_kernels import project
+from neuralsim.town.render.shading.surface_kernels import sample_front
 
 _TEXELS = 14_000_000  # most texels of a map
 _CELL = 0.2  # m, smallest texel of the ground

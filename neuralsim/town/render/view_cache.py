@@ -17,7 +17,7 @@ from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.raster import FAR_PLANE, Planes, Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
-from neuralsim.town.render.shading_kernels import Backdrop
+from neuralsim.town.render.shading.shading_kernels import Backdrop
 from neuralsim.town.render.static_lighting import Backdrops
 
 REACH = (60.0, 30.0, 220.0)  # m, drawing distance of props: base, per m of their size, limit

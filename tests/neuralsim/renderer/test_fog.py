@@ -15,7 +15,7 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.weather import camera_response, glow
 from neuralsim.renderer.weather.fog import NO_FOG, apply_fog, fog_of_weather
 from neuralsim.renderer.weather.weather_style import style_of_weather
-from neuralsim.town.render.daylight import THICK
+from neuralsim.town.render.shading.daylight import THICK
 
 FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}
 THICKER = (("precipitation", 100.0), ("fog_density", 50.0), ("dust_storm", 75.0), ("fog_density", 100.0))

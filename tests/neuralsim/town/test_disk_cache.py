@@ -14,8 +14,8 @@ import pytest
 
 from neuralsim.town import disk_cache
 from neuralsim.town.render import static_lighting
-from neuralsim.town.render.daylight import FIRST_SUN
-from neuralsim.town.render.shading_kernels import Backdrop
+from neuralsim.town.render.shading.daylight import FIRST_SUN
+from neuralsim.town.render.shading.shading_kernels import Backdrop
 from neuralsim.town.static_town import StaticTown, _build_static_town, load_static_town
 
 

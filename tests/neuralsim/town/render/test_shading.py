@@ -12,10 +12,11 @@ from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import box, flat, merge, quad
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
-from neuralsim.town.render import raster, shading_kernels
+from neuralsim.town.render import raster
 from neuralsim.town.render.raster import Planes, Rasteriser
 from neuralsim.town.render.raster_arrays import WALL
 from neuralsim.town.render.scene import Placements, Scene
+from neuralsim.town.render.shading import shading_kernels
 from neuralsim.town.render.static_lighting import Backdrops
 from neuralsim.town.static_town import StaticTown
 

@@ -3,7 +3,7 @@
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.lit_bodies import HALF_WIDTH, LEFT, LENGTH, LIT, NOSE, body_row
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.render.vehicle_shading_kernels import _lamps
+from neuralsim.town.render.shading.vehicle_shading_kernels import _lamps
 
 
 def test_a_front_indicator_is_the_outer_half_of_its_headlamp() -> None:

@@ -28,7 +28,7 @@ from neuralsim.town.render.raster_arrays import (
     WALL,
     WINDOW,
 )
-from neuralsim.town.render.shading_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
+from neuralsim.town.render.shading.surface_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
 
 _BY_TAG = {
     Tag.ROAD: ASPHALT,

@@ -22,7 +22,7 @@ from neuralsim.town.assets.lit_bodies import (
 )
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
-from neuralsim.town.render.vehicle_detail_kernels import (
+from neuralsim.town.render.shading.vehicle_detail_kernels import (
     details,
     inside,
     occlusion,

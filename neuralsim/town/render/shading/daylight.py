@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge.weather import FAIR_WEATHER, darkness, effective_weather
-from neuralsim.town.render.shading_kernels import Light
+from neuralsim.town.render.shading.shading_kernels import Light
 
 #: Colours of surfaces that emit light: always, in the dark, and as tail lamps and headlamps that are switched on.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))

@@ -1,0 +1,1 @@
+"""How drawn surfaces are lit and look: textures, vehicles, shadows."""

@@ -1,0 +1,274 @@
+"""The compiled kernels of surfaces: ground, fronts with their windows, walls, roofs, leaves.
+
+Textures are anchored to the world and are mip-mapped (Williams, SIGGRAPH 1983), so that nothing swims and little
+flickers. Lengths are metres.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
+from neuralsim.town.render.raster_arrays import (
+    ASPHALT,
+    GRASS,
+    LEAF,
+    MARKING,
+    MASONRY,
+    PAVING,
+    ROOF,
+    WALL,
+    lean_options,
+)
+
+options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
+
+NOISE_SIZE, NOISE_LEVELS = 512, 8
+_GRAIN = 0.03  # m, texel of the noise on the ground
+_LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
+#: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
+_CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
+_SLAB = 0.6  # m, side of a paving slab
+_COURSE = 0.24  # m of height from one course of tiles to the next
+_BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
+_CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
+_PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
+#: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
+_STAINS, _PLASTER = 0.35, 0.04
+_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
+#: Of what is behind glass by day: what a white thing there has of 255 in white light, the share of the room and that of
+#: the mirrored street in it, and the texels (m) of the street's shapes. On the ground floor what is brighter than
+#: ``_EMPTY``, -1 to 1, is an article, whose colours have texels of ``_ARTICLE`` m and that contrast.
+_INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
+_EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
+_ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
+_BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
+
+
+class Textures(NamedTuple):
+    """The textures of surfaces."""
+
+    noise: np.ndarray  # u8, ``NOISE_LEVELS`` periodic squares end to end, each half as wide as the one before
+    fronts: np.ndarray  # u8, ``LEVELS`` copies of ``neuralsim.facades.draw_strips``
+    glass: np.ndarray  # u8, ``LEVELS`` copies of ``neuralsim.facades.draw_glass``
+    rooms: np.ndarray  # u8, ``neuralsim.facades.label_rooms``
+    houses: np.ndarray  # f32 (65536, 5), ``neuralsim.facades.house_parameters`` by instance
+    strips: int  # number of storey drawings to choose from
+
+
+@njit(forceinline=True, **options)
+def square_at(flat, first, size, x, y):
+    """Sample a periodic square at texel ``x``, ``y``, bilinearly: -1..1."""
+    fx, fy = np.floor(x), np.floor(y)
+    u, v = x - fx, y - fy
+    mask = size - 1
+    i0, j0 = int(fx) & mask, int(fy) & mask
+    i1, j1 = (i0 + 1) & mask, (j0 + 1) & mask
+    row0, row1 = first + j0 * size, first + j1 * size
+    above = flat[np.uint64(row0 + i0)] * (1.0 - u) + flat[np.uint64(row0 + i1)] * u
+    below = flat[np.uint64(row1 + i0)] * (1.0 - u) + flat[np.uint64(row1 + i1)] * u
+    return (above * (1.0 - v) + below * v - 128.0) * (1.0 / 128.0)
+
+
+@njit(forceinline=True, **options)
+def level_of(footprint, texel, last):
+    """Return the mip level of a texture for pixels that cover ``footprint`` m."""
+    bits = np.float32(footprint / (1.5 * texel)).view(np.int32)
+    return min(max((bits >> 23) - 126, 0), last)  # its exponent
+
+
+@njit(forceinline=True, **options)
+def noise_at(noise, x, y, texel, level):
+    """Sample noise at ``x``, ``y`` m from mip level ``level``: -1..1."""
+    size = NOISE_SIZE >> level
+    first = (NOISE_SIZE * NOISE_SIZE - size * size) * 4 // 3  # size of the larger levels, a geometric series
+    scale = 1.0 / (texel * (1 << level))
+    return square_at(noise, first, size, x * scale, y * scale)
+
+
+@njit(forceinline=True, **options)
+def map_at(plane, x, y):
+    """Sample a map at texel ``x``, ``y``, bilinearly, with clamping at its edges."""
+    high, wide = plane.shape
+    x, y = min(max(x, 0.0), wide - 1.001), min(max(y, 0.0), high - 1.001)
+    i, j = np.uint64(x), np.uint64(y)
+    u, v = x - i, y - j
+    right, down = i + np.uint64(1), j + np.uint64(1)
+    above = plane[j, i] * (1.0 - u) + plane[j, right] * u
+    return above * (1.0 - v) + (plane[down, i] * (1.0 - u) + plane[down, right] * u) * v
+
+
+@njit(forceinline=True, **options)
+def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
+    """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), whether the window there is lit, and the
+    share of glass (0..1; -1..0 on the ground floor).
+
+    Args:
+        textures: ``Textures``.
+        code: Instance, the row of its table of houses.
+        foot: Height of the foot of the house, m.
+        eaves: Height of its eaves, m.
+        along: Position along the wall, m.
+        height: Height of the point, m.
+        footprint: Size of a pixel, m.
+        dark: 0 by day .. 1 at night.
+    """
+    fronts, rooms, table, strips = textures.fronts, textures.rooms, textures.houses, textures.strips
+    storey, ground, number = table[code, 0], table[code, 1], table[code, 4]
+    height -= foot
+    below = height < ground
+    floors = 0.0 if below else np.floor((height - ground) / storey)
+    if not below and foot + ground + (floors + 1.0) * storey > eaves + 0.35:
+        return 0.2, False, 0.0  # no room for one more storey
+    share = height / ground if below else (height - ground) / storey - floors
+    down = 1.0 - (share - np.floor(share))
+    place = along / (table[code, 2] * (TEXEL * WIDTH)) + table[code, 3]
+    across = 1.0 - abs(place - 2.0 * np.floor(place * 0.5) - 1.0)
+    strip = int(number * strips) + (strips if below else 0)
+    level = level_of(footprint, TEXEL, LEVELS - 1)
+    wide, high = WIDTH >> level, HEIGHT >> level
+    first = 2 * strips * (WIDTH * HEIGHT - wide * high) * 4 // 3
+    x = min(max(across * wide - 0.5, 0.0), wide - 1.001)
+    y = min(max(down * high - 0.5, 0.0), high - 1.001)
+    i, j = np.uint64(x), np.uint64(y)
+    u, v = x - i, y - j
+    at = np.uint64(first) + (np.uint64(strip * high) + j) * np.uint64(wide) + i
+    below_it = at + np.uint64(wide)
+    tone = (fronts[at] * (1.0 - u) + fronts[at + np.uint64(1)] * u) * (1.0 - v)
+    tone += (fronts[below_it] * (1.0 - u) + fronts[below_it + np.uint64(1)] * u) * v
+    panes = textures.glass
+    glass = (panes[at] * (1.0 - u) + panes[at + np.uint64(1)] * u) * (1.0 - v)
+    glass = (glass + (panes[below_it] * (1.0 - u) + panes[below_it + np.uint64(1)] * u) * v) * (1.0 / 255.0)
+    is_lit = False
+    if dark > 0.0:
+        i, j = np.uint64(min(int(across * WIDTH), WIDTH - 1)), np.uint64(min(int(down * HEIGHT), HEIGHT - 1))
+        room = int(rooms[(np.uint64(strip * HEIGHT) + j) * np.uint64(WIDTH) + i])
+        if room:  # a hash lights one room in three
+            room += 31 * int(floors + 2.0) + 17 * int(np.floor(place)) + int(number * 4096.0)
+            is_lit = (room * 2654435761 >> 8) % 9 < 3
+    return tone * (1.0 / 127.5) - 1.0, is_lit, -glass if below else glass
+
+
+@njit(forceinline=True, **options)
+def _line(away, half, footprint):
+    """Return the share of a pixel that a line of half width ``half`` covers, ``away`` m from the pixel's centre."""
+    return min(max((half + 0.5 * footprint - abs(away)) / footprint, 0.0), 1.0) * min(1.0, 2.0 * half / footprint)
+
+
+@njit(forceinline=True, **options)
+def _to_joint(x):
+    """Return the distance (m) from ``x`` to the nearest joint between slabs."""
+    part = x / _SLAB
+    return (part - np.floor(part + 0.5)) * _SLAB
+
+
+@njit(forceinline=True, **options)
+def _joint(along, height, course, ratio, footprint):
+    """Return how much of a pixel of ``footprint`` m is a joint, 0 to 1, of stones ``course`` m high and ``ratio`` times
+    as long, every other row of which is shifted by half a stone."""
+    row = np.floor(height / course)
+    part = along / (ratio * course) + 0.5 * row
+    aside = (part - np.floor(part + 0.5)) * (ratio * course)
+    return max(_line(height - row * course, 0.006, footprint), _line(aside, 0.006, footprint))
+
+
+@njit(forceinline=True, **options)
+def seen_behind_glass(noise, along, height, footprint, bright, is_below):
+    """Return the red, green and blue, of 255, of what is seen in a pane in white light: a dim room, reflections of the
+    street, and on the ground floor goods or curtains of many colours.
+
+    ``along``, ``height``: of the point on the wall, m; ``bright``: of the sketch, -1 to 1; ``is_below``: it is on the
+    ground floor.
+    """
+    share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
+    street = noise_at(noise, along, height, _STREET, level_of(footprint, _STREET, NOISE_LEVELS - 1))
+    mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
+    r = b = 1.0
+    if is_below and bright > _EMPTY:
+        colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
+        warm = noise_at(noise, along, height, _ARTICLE, level_of(footprint, _ARTICLE, NOISE_LEVELS - 1))
+        cool = noise_at(noise, height, along, _ARTICLE, level_of(footprint, _ARTICLE, NOISE_LEVELS - 1))
+        r, b = max(1.0 + colourful * warm, 0.3), max(1.0 + colourful * cool, 0.3)
+    return (
+        _INSIDE * (share * r + 0.92 * mirrored),
+        _INSIDE * (share + mirrored),
+        _INSIDE * (share * b + 1.06 * mirrored),
+    )
+
+
+@njit(forceinline=True, **options)
+def texture_at(textures, backdrop, light, triangle, point, camera_height):
+    """Return the factor of a triangle's colour at a ``_Point``, the light of a window there, 0 to 1, and the share of
+    glass and the sketch's brightness there, as from ``sample_front``.
+
+    ``textures`` .. ``triangle``: ``Textures``, ``Backdrop``, ``_LightValues``, ``_Triangle``; ``camera_height``: m.
+    """
+    noise, tone, houses = textures.noise, backdrop.tone, backdrop.houses
+    finish, code, axis = triangle.finish, triangle.code, triangle.axis
+    wx, wy, wz, d, footprint = point
+    factor, lit, glass, bright = 1.0, 0.0, 0.0, 0.0
+    if finish <= GRASS:
+        slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
+        grain = noise_at(noise, wx, wy, _GRAIN, level_of(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
+        if tone.shape[0] > 1:
+            factor = map_at(tone, (wx - light.west) * light.texels, (wy - light.south) * light.texels) * (1.0 / 128.0)
+        if finish == ASPHALT:
+            factor *= 1.0 + 0.25 * grain
+        elif finish == MARKING:
+            factor = (0.5 + 0.5 * factor) * (0.92 - 0.7 * max(grain - 0.12, 0.0) + 0.1 * grain)
+        elif finish == PAVING:
+            if slant < _SLAB:
+                joint = max(_line(_to_joint(wx), 0.012, slant), _line(_to_joint(wy), 0.012, slant))
+                factor *= 1.0 - 0.4 * joint
+            factor *= 1.0 + 0.16 * grain
+        else:
+            factor *= 1.0 + 0.7 * grain
+        factor *= 1.0 - 0.45 * light.wet
+    elif finish == WALL:
+        foot, eaves = houses[code, 0], houses[code, 1]
+        along = wx if axis == 1 else wy
+        bright, is_lit, glass = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
+        factor = 1.0 + 1.0 * (bright - 0.2)
+        if is_lit:  # of a room or a shop one sees shapes before its bright walls
+            room = noise_at(noise, along, wz, _ROOM, level_of(footprint, _ROOM, NOISE_LEVELS - 1))
+            goods = noise_at(noise, along, wz, _GOODS, level_of(footprint, _GOODS, NOISE_LEVELS - 1))
+            lit = min(max(_BRIGHT_ROOM + _CONTRAST_OF_ROOMS * room + _CONTRAST_OF_GOODS * goods, 0.15), 1.0)
+            lit *= min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)  # bars and outlines, anti-aliased
+        if bright > _PANE and glass == 0.0:
+            stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
+            plaster = noise_at(noise, wz, along, _PLASTER, level_of(footprint, _PLASTER, NOISE_LEVELS - 1))
+            rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
+            factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
+            if triangle.is_brick and footprint < _BRICK:
+                factor *= 1.0 - 0.4 * _joint(along, wz, _BRICK, 3.2, footprint)
+        eaves, foot = eaves - wz, wz - foot
+        if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
+            factor *= 0.5 + 0.7 * eaves
+        if 0.0 < foot < 0.6:
+            factor *= 0.8 + 0.33 * foot
+    elif finish == MASONRY:
+        along, high, ratio = wx if axis == 1 else wy, _STONE, 1.9
+        if triangle.is_brick:
+            high, ratio = _BRICK, 3.2
+        stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
+        factor = 1.0 + 3.0 * _CONTRAST_OF_STAINS * stains
+        if footprint < high:
+            fade, course = min(max(2.0 - 2.0 * footprint / high, 0.0), 1.0), np.floor(wz / high)
+            stone = np.floor(along / (ratio * high) + 0.5 * course)
+            tone = square_at(noise, 0, NOISE_SIZE, 37.0 * stone, 53.0 * course)  # of each stone its own
+            factor *= 1.0 + fade * _CONTRAST_OF_STONES * tone
+            factor *= 1.0 - 0.35 * _joint(along, wz, high, ratio, footprint)
+    elif finish == ROOF:
+        course = wz / _COURSE
+        fade = min(max(1.6 - footprint * 7.0, 0.0), 1.0)
+        grain = noise_at(noise, wx + 0.6 * wy, wz * 1.4, _GRAIN, level_of(footprint, _GRAIN, NOISE_LEVELS - 1))
+        factor = (1.0 + 0.3 * fade * (course - np.floor(course) - 0.5)) * (1.0 + 0.3 * grain)
+    elif finish == LEAF:
+        across, along = wy if axis == 0 else wx, wy if axis == 2 else wz
+        leaves = noise_at(noise, across, along, _LEAVES, level_of(footprint, _LEAVES, NOISE_LEVELS - 1))
+        twigs = noise_at(noise, along, across, _TWIGS, level_of(footprint, _TWIGS, NOISE_LEVELS - 1))
+        factor = max(1.0 + _CONTRAST_OF_LEAVES * leaves + _CONTRAST_OF_TWIGS * twigs, _DARKEST_LEAF)
+    return factor, lit, glass, bright
