@@ -174,7 +174,7 @@ def _texel(texture, a, b):
     """Return the periodic ``texture`` at (a, b), in periods, bilinear."""
     size = texture.shape[0] - 1
     x, y = (a - np.floor(a)) * _F(size), (b - np.floor(b)) * _F(size)
-    i, j = min(np.int32(x), size - 1), min(np.int32(y), size - 1)
+    i, j = min(max(np.int32(x), 0), size - 1), min(max(np.int32(y), 0), size - 1)  # also if x is not a number
     u, v = x - _F(i), y - _F(j)
     above = texture[j, i] * (_F(1) - u) + texture[j, i + 1] * u
     return above * (_F(1) - v) + (texture[j + 1, i] * (_F(1) - u) + texture[j + 1, i + 1] * u) * v

@@ -7,6 +7,7 @@ of the graph before they replace them: a graph that does something else runs who
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,14 +106,16 @@ class Split(NamedTuple):
 
 
 _KNOWN: dict[tuple[str, bool], Split | None] = {}
+_SPLITTING = threading.Lock()
 
 
 def split_once(core: ov.Core, model: ov.Model, graph: Path, is_exact: bool) -> Split | None:
     """Return what ``split`` returns for ``model``, read from the file ``graph``: once in each process."""
     key = cache.sha256(graph), is_exact
-    if key not in _KNOWN:
-        _KNOWN[key] = split(core, model, is_exact)
-    return _KNOWN[key]
+    with _SPLITTING:
+        if key not in _KNOWN:
+            _KNOWN[key] = split(core, model, is_exact)
+        return _KNOWN[key]
 
 
 def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:

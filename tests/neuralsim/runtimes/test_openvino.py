@@ -183,6 +183,21 @@ class TestSplit:
             inputs["motion"] = np.full((height, width, 2), value, np.float16)
             assert (session.step(inputs) == first).all()  # of which nothing is past, as in the first frame
 
+    def test_planes_of_no_numbers_end_no_process(self) -> None:
+        """As a recording from a stranger may have them."""
+        height, width = 64, 96
+        inputs = _inputs(zoo.DEFAULT, height, width)
+        session = runtime.load(zoo.load(zoo.DEFAULT).file, height, width, 1, "fp32")
+        first = session.step(inputs).copy()
+        for value in (np.inf, -np.inf, np.nan, 1e38, -1e38):
+            for name in ("depth", "camera"):
+                session.step(inputs | {name: np.full_like(inputs[name], value)})
+        inputs["tag"] = np.full((height, width), 255, np.uint8)
+        inputs["instance"] = np.full((height, width), 65535, np.uint16)
+        session.step(inputs)
+        session.reset()
+        assert (session.step(_inputs(zoo.DEFAULT, height, width)) == first).all()
+
     def test_another_blending_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         core = ov.Core()
         graph = core.read_model(zoo.load(zoo.DEFAULT).file)
@@ -203,6 +218,7 @@ def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monke
     """OpenVINO reads files of its cache that another thread has not written to their end, and fails or crashes."""
     monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path))
     file, compiling = zoo.load(zoo.DEFAULT).file, [0]
+    runtime.load(file, 32, 64)  # splits the graph, without that cache
 
     class Core(ov.Core):
         def compile_model(self, *arguments: Any) -> Any:
