@@ -14,9 +14,9 @@ _HELPER = ThreadPoolExecutor(1, "bands") if (os.cpu_count() or 1) > 1 else None
 
 
 @contextmanager
-def nothing_else_runs(is_so: bool = True) -> Iterator[None]:
+def nothing_else_runs() -> Iterator[None]:
     """Let this thread use the second one even for work that leaves it to others, since they wait for its result."""
-    token = _NOTHING_ELSE.set(is_so)
+    token = _NOTHING_ELSE.set(True)
     try:
         yield
     finally:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from neuralsim.runtimes.openvino.plane_kernels import tint_row
+from neuralsim.runtimes.openvino.plane_kernels import INSTANCES
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": True}
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 _F = np.float32
-_KEPT = 9  # rows at a time: a deviation takes the means of five rows, each of them two more rows on either side
+_KEPT = 5  # rows at a time: those whose mean is taken
 _BICUBIC = _F(-0.75)
 _SAME = _F(1e-3)  # difference up to which two labels are the same surface
 _INSIDE = _F(0.05)  # difference of a label to the mean around it up to which it is not on an outline
@@ -62,7 +62,7 @@ def blend(
     """
     height, width = tag.shape
     image = np.zeros((_KEPT, 3, width + 4), _F)  # as generated, with two columns of zeros on either side
-    mean = np.zeros((5, 3, width), _F)
+    mean = np.zeros((_KEPT, 3, width), _F)
     square = np.zeros((_KEPT, width + 4), _F)  # of green's difference to its mean
     label = np.zeros((4, width + 2), _F)
     share = np.zeros((4, width), _F)
@@ -82,7 +82,7 @@ def blend(
     # rows of the image run four ahead of those that are finished, their means two
     for ahead in range(first - 4, last + 4):
         if 0 <= ahead < height:
-            tint_row(tag[ahead], instance[ahead], guide[ahead], channel, tints, line)
+            _tint_row(tag[ahead], instance[ahead], guide[ahead], channel, tints, line)
             for k in range(3):
                 _add(generated[k, ahead], line[k], gain, image[ahead % _KEPT, k])
         else:
@@ -93,8 +93,8 @@ def blend(
                 inverse = _reciprocal_rows(y, height, 2)
                 for k in range(3):
                     _sum(image, y, k, total)
-                    _mean_across(total, among5, inverse, mean[y % 5, k])
-                _square_difference(image[y % _KEPT, 1], mean[y % 5, 1], square[y % _KEPT])
+                    _mean_across(total, among5, inverse, mean[y % _KEPT, k])
+                _square_difference(image[y % _KEPT, 1], mean[y % _KEPT, 1], square[y % _KEPT])
             else:
                 square[y % _KEPT] = _F(0)
         y = ahead - 4
@@ -111,10 +111,25 @@ def blend(
         _shares(label[y % 4], above, below, past[3], share[y % 4], among3, inverse, sharpen, kept, finer)
         next_label[y] = label[y % 4, 1 : width + 1]
         for k in range(3):
-            new, average = image[y % _KEPT, k], mean[y % 5, k]
+            new, average = image[y % _KEPT, k], mean[y % _KEPT, k]
             _blend_row(new, average, past[k], spread, kept, finer, next_rgb[k, y], shown[k])
         for x in range(width):
             rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = shown[0, x], shown[1, x], shown[2, x]
+
+
+@njit(**_JIT)
+def _tint_row(tag, instance, guide, channel, tints, line):
+    """Write the tints of one row, f32 (3, W): those of the guide, and where it has none those of class and instance.
+
+    The other arguments are those of ``blend``.
+    """
+    for x in range(len(tag)):
+        if guide[x, 0] > 0:
+            for k in range(3):
+                line[k, x] = _F(guide[x, k]) * _F(1.0 / 255.0) - _F(0.5)
+        else:
+            for k in range(3):
+                line[k, x] = tints[channel[tag[x]], instance[x] % INSTANCES, k]
 
 
 @njit(**_JIT)

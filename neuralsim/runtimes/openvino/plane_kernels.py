@@ -6,27 +6,10 @@ read: a graph computes each of them in several passes and then reorders them.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": True}
-_F = np.float32
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 INSTANCES = 256  # of one class that have a colour of their own
-
-
-@njit(**_JIT)
-def tint_row(tag, instance, guide, channel, tints, line):
-    """Write the tints of one row, f32 (3, W): those of the guide, and where it has none those of class and instance.
-
-    The other arguments are those of ``blend_kernels.blend``.
-    """
-    for x in range(len(tag)):
-        if guide[x, 0] > 0:
-            for k in range(3):
-                line[k, x] = _F(guide[x, k]) * _F(1.0 / 255.0) - _F(0.5)
-        else:
-            for k in range(3):
-                line[k, x] = tints[channel[tag[x]], instance[x] % INSTANCES, k]
 
 
 @njit(**_JIT)

@@ -122,17 +122,28 @@ class SplitSession(OpenVinoSession):
     """A session of which OpenVINO runs the generator, and compiled code what stands before and after it."""
 
     def __init__(
-        self, requests: InferRequests, name: str, height: int, width: int, parts: Split, is_alone: bool
+        self,
+        requests: InferRequests,
+        name: str,
+        height: int,
+        width: int,
+        parts: Split,
+        expected: dict[str, tuple[np.dtype, tuple[int, ...]]],
+        is_alone: bool,
     ) -> None:
-        """``is_alone``: the compiled code runs on one thread."""
+        """``expected``: dtype and shape of each input; ``is_alone``: the compiled code runs on one thread."""
         super().__init__(requests, name, height, width, 1)
-        self._parts, self._is_alone = parts, is_alone
+        self._parts, self._expected, self._is_alone = parts, expected, is_alone
         self._tables = Tables(parts)
 
     def fork(self) -> SplitSession:
-        return SplitSession(self._requests, self.name, *self._size, self._parts, self._is_alone)
+        return SplitSession(self._requests, self.name, *self._size, self._parts, self._expected, self._is_alone)
 
     def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
+        found = {key: (value.dtype, value.shape) for key, value in inputs.items()}
+        if found != self._expected:  # the compiled code would read beyond them
+            raise ValueError(f"expected the inputs {self._expected}, not {found}")
+        # writable, or everything would be compiled once more
         frame = {key: np.ascontiguousarray(np.asarray(_Writable(value))) for key, value in inputs.items()}
         height, is_alone = self._size[0], self._is_alone or self.streams > 1
         self._tables.follow(frame["style"])
@@ -202,7 +213,9 @@ def load(
         requests, name = InferRequests(compile_), f"openvino {precision}"
     if parts is None:
         return OpenVinoSession(requests, name, height, width, frames)
-    return SplitSession(requests, name, height, width, parts, is_alone=threads == 1)
+    given = {port.get_any_name(): port for port in model.inputs if port.get_any_name() not in STATE_OUTPUTS}
+    expected = {key: (port.get_element_type().to_dtype(), _fixed(port, height, width)) for key, port in given.items()}
+    return SplitSession(requests, name, height, width, parts, expected, is_alone=threads == 1)
 
 
 def load_stateless(graph: Path, threads: int | None = None, precision: str | None = None) -> OpenVinoStateless:
@@ -271,11 +284,11 @@ def _cached(core: ov.Core, graph: Path) -> Iterator[None]:
 
 def fix_size(model: ov.Model, height: int, width: int) -> None:
     """Fix the dynamic sizes of the inputs of ``model``, height first."""
-    shapes = {port: _fixed(port, height, width) for port in model.inputs if port.partial_shape.is_dynamic}
+    shapes = {port: [*_fixed(port, height, width)] for port in model.inputs if port.partial_shape.is_dynamic}
     if shapes:
         model.reshape(shapes)
 
 
-def _fixed(port: ov.Output, height: int, width: int) -> list[int]:
+def _fixed(port: ov.Output, height: int, width: int) -> tuple[int, ...]:
     sizes = iter((height, width))
-    return [dim.get_length() if dim.is_static else next(sizes) for dim in port.partial_shape]
+    return tuple(dim.get_length() if dim.is_static else next(sizes) for dim in port.partial_shape)

@@ -1,7 +1,7 @@
 """The detail planes of a generator, outlines and sketch, compiled: every other pixel of a frame.
 
 The same arithmetic as ``neuralsim/models/input_planes.py`` and ``facade_sketch.py``. Most pixels take their sketch from
-the guide, and only the others are computed; a graph computes all of them, in some 200 operations on small planes.
+the guide, and only the others are computed; a graph computes all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bridge.ego_camera import EGO_CAMERA
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.models.classes import MOVERS, Channel
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": True}
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 _F = np.float32
 _EYE = _F(EGO_CAMERA.z)
 _OUTLINE = _F(0.7)
@@ -64,7 +64,7 @@ def draw_detail(
     """
     height, width = detail.shape[:2]
     point, other = np.empty((3, width), _F), np.empty((3, width), _F)  # of this row and of the next one, world, m
-    along, is_along_x = np.empty(width, _F), np.empty(width, np.bool_)
+    along = np.empty(width, _F)
     for y in range(first, last):
         is_traced = False
         below = y + 1 if y + 1 < height else y - 1
@@ -80,7 +80,7 @@ def draw_detail(
                 is_traced = True
                 _trace(y, depth, camera, point)
                 _trace(below, depth, camera, other)
-                _directions(point, is_along_x, along)
+                _coordinates(point, along)
             sketch = _noise(x, y, kind, depth[2 * y, 2 * x], camera, point, along[x], tables)
             if _HAS_SHAPE[kind]:
                 steps = (abs(other[0, x] - point[0, x]), abs(other[1, x] - point[1, x]), abs(other[2, x] - point[2, x]))
@@ -94,7 +94,8 @@ def draw_detail(
                     sketch += _front(tables.houses[code], along[x], point[2, x], slant, footprint, tables.atlas)
             if given > 0:
                 sketch = _CROWN * (sketch + guided)
-            detail[y, x, 1] = min(max(sketch, _F(-1)), _F(1))
+            is_number = sketch == sketch  # else depth or camera is none
+            detail[y, x, 1] = min(max(sketch, _F(-1)), _F(1)) if is_number else _F(0)
 
 
 @njit(**_JIT)
@@ -124,7 +125,7 @@ def _trace(y, depth, camera, point):
 
 
 @njit(**_JIT)
-def _directions(point, is_along_x, along):
+def _coordinates(point, along):
     """Write whether the surface runs along world x rather than y, and its coordinate in that direction.
 
     Of a pixel's steps to its left and right, the smaller ones count: one may lead to another surface.
@@ -134,8 +135,7 @@ def _directions(point, is_along_x, along):
         left, right = max(x - 1, 0), min(x, width - 2)
         step_x = min(abs(point[0, left + 1] - point[0, left]), abs(point[0, right + 1] - point[0, right]))
         step_y = min(abs(point[1, left + 1] - point[1, left]), abs(point[1, right + 1] - point[1, right]))
-        is_along_x[x] = step_x > step_y
-        along[x] = point[0, x] if is_along_x[x] else point[1, x]
+        along[x] = point[0, x] if step_x > step_y else point[1, x]
 
 
 @njit(**_JIT)

@@ -259,7 +259,7 @@ class Sensing:
         if self._is_strict:
             jobs = strictness.any_order(jobs, self.world.frame)
         if complete and not jobs and len(later) == 1:
-            later = [partial(_undisturbed, later[0])]  # the client waits for this image, and nothing else is to be done
+            later = [partial(_undisturbed, later[0])]  # for which the client waits
         remaining = iter(jobs + later)  # the simulator's own images do not wait for the generator
         for _ in range(min(self._image_threads, len(views))):
             self._pending.append(self._image_workers.submit(_run_all, remaining))

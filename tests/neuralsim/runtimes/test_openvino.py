@@ -156,6 +156,7 @@ class TestSplit:
 
     def test_a_split_graph_computes_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         height, width = 96, 160
+        rng = np.random.default_rng(6)
         inputs, file = _inputs(zoo.DEFAULT, height, width), zoo.load(zoo.DEFAULT).file
         parted = runtime.load(file, height, width, None, "fp32")
         monkeypatch.setattr(runtime, "split_once", lambda *_, **__: None)
@@ -166,9 +167,13 @@ class TestSplit:
         for number in range(4):
             inputs["motion"] = inputs["motion"] * np.float16(number % 3 != 2)  # also of a view that stands still
             inputs["style"] = inputs["style"] + np.float32(0.05)
+            turned, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+            pose = np.concatenate([turned, 9.0 * rng.normal(size=(3, 1))], 1)
+            lens = [0.0, 0.0, 0.0, 1.0, 90.0, 80.0, 70.0, 40.0]
+            inputs["camera"] = np.concatenate([pose.ravel(), lens]).astype(np.float32)
             expected, actual = whole.step(inputs).astype(int), parted.step(inputs).astype(int)
             assert expected.std() > 10.0
-            assert (np.abs(actual - expected) > 1).mean() < 0.01  # at borders of windows, rounding makes a difference
+            assert (np.abs(actual - expected) > 1).mean() < 1e-3
             states = whole.state(), parted.state()
             assert (states[0]["past_label"] == states[1]["past_label"]).all()
             assert np.abs(states[0]["past_rgb"] - states[1]["past_rgb"]).mean() < 1e-3
@@ -183,20 +188,48 @@ class TestSplit:
             inputs["motion"] = np.full((height, width, 2), value, np.float16)
             assert (session.step(inputs) == first).all()  # of which nothing is past, as in the first frame
 
-    def test_planes_of_no_numbers_end_no_process(self) -> None:
+    def test_planes_of_no_numbers_harm_one_frame_at_most(self) -> None:
         """As a recording from a stranger may have them."""
         height, width = 64, 96
         inputs = _inputs(zoo.DEFAULT, height, width)
-        session = runtime.load(zoo.load(zoo.DEFAULT).file, height, width, 1, "fp32")
-        first = session.step(inputs).copy()
+        session = runtime.load(zoo.load(zoo.DEFAULT).file, height, width, 1)
         for value in (np.inf, -np.inf, np.nan, 1e38, -1e38):
             for name in ("depth", "camera"):
                 session.step(inputs | {name: np.full_like(inputs[name], value)})
-        inputs["tag"] = np.full((height, width), 255, np.uint8)
-        inputs["instance"] = np.full((height, width), 65535, np.uint16)
-        session.step(inputs)
-        session.reset()
-        assert (session.step(_inputs(zoo.DEFAULT, height, width)) == first).all()
+        extreme = {"tag": np.full((height, width), 255, np.uint8)}
+        session.step(inputs | extreme | {"instance": np.full((height, width), 65535, np.uint16)})
+        assert np.isfinite(session.state()["past_rgb"]).all()
+        assert session.step(inputs).std() > 10.0
+
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [
+            ("motion", np.zeros((64, 96, 2), np.float32)),
+            ("blend", np.zeros(3, np.float32)),
+            ("guide", np.zeros((64, 96, 3), np.uint8)),
+            ("tag", np.zeros((32, 96), np.uint8)),
+            ("unknown", np.zeros(1, np.float32)),
+        ],
+    )
+    def test_other_inputs_are_refused(self, name: str, wrong: np.ndarray) -> None:
+        session = runtime.load(zoo.load(zoo.DEFAULT).file, 64, 96, 1)
+        with pytest.raises(ValueError, match=name):
+            session.step(_inputs(zoo.DEFAULT, 64, 96) | {name: wrong})
+
+    def test_forks_step_at_the_same_time(self) -> None:
+        height, width = 64, 96
+        first = runtime.load(zoo.load(zoo.DEFAULT).file, height, width)
+        inputs = _inputs(zoo.DEFAULT, height, width)
+        others = [inputs | {"style": inputs["style"] + np.float32(0.1 * number)} for number in range(3)]
+        alone = [[first.fork().step(each).copy()] for each in others]
+        forks = [first.fork() for _ in others]
+        for fork in forks:
+            fork.streams = 2
+        with ThreadPoolExecutor(3) as pool:
+            together = list(pool.map(lambda fork, each: fork.step(each).copy(), forks, others))
+        assert np.std([image.mean() for image in together]) > 1.0
+        for expected, actual in zip(alone, together, strict=True):
+            assert np.abs(actual.astype(int) - expected[0]).max() <= 1
 
     def test_another_blending_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         core = ov.Core()
@@ -216,9 +249,9 @@ class TestSplit:
 
 def test_threads_that_load_a_graph_take_turns_at_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO reads files of its cache that another thread has not written to their end, and fails or crashes."""
-    monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path))
     file, compiling = zoo.load(zoo.DEFAULT).file, [0]
-    runtime.load(file, 32, 64)  # splits the graph, without that cache
+    runtime.load(file, 32, 64)  # splits the graph, for which no cache is used
+    monkeypatch.setenv("NEURALSIM_CACHE", str(tmp_path))
 
     class Core(ov.Core):
         def compile_model(self, *arguments: Any) -> Any:
