@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 _BANDS, _MIN_ROWS = 4, 32  # bands per image, and rows per band: every band costs one kernel call
-_NOTHING_ELSE = ContextVar("nothing_else", default=False)
 _HELPER = ThreadPoolExecutor(1, "bands") if (os.cpu_count() or 1) > 1 else None
-
-
-@contextmanager
-def nothing_else_runs() -> Iterator[None]:
-    """Let this thread use the second one even for work that leaves it to others, since they wait for its result."""
-    token = _NOTHING_ELSE.set(True)
-    try:
-        yield
-    finally:
-        _NOTHING_ELSE.reset(token)
 
 
 def bands(height: int) -> list[tuple[int, int]]:
@@ -36,9 +23,8 @@ def bands(height: int) -> list[tuple[int, int]]:
 def run_in_bands(height: int, work: Callable[[int, int], object], is_alone: bool = False) -> None:
     """Call ``work(first row, row after the last)`` for every band; each of two threads takes the next band when free.
 
-    ``is_alone``: this thread makes all calls, unless ``nothing_else_runs``. Raises whatever ``work`` raises.
+    ``is_alone``: this thread makes all calls. Raises whatever ``work`` raises.
     """
-    is_alone = is_alone and not _NOTHING_ELSE.get()
     run_on_two(bands(height), work, is_alone=is_alone or height <= _MIN_ROWS)
 
 

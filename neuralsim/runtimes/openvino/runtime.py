@@ -142,7 +142,8 @@ class SplitSession(OpenVinoSession):
     def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
         found = {key: (value.dtype, value.shape) for key, value in inputs.items()}
         if found != self._expected:  # the compiled code would read beyond them
-            raise ValueError(f"expected the inputs {self._expected}, not {found}")
+            wrong = sorted(key for key in {*found, *self._expected} if found.get(key) != self._expected.get(key))
+            raise ValueError(f"inputs that are missing, unknown or of another type or shape: {', '.join(wrong)}")
         # writable, or everything would be compiled once more
         frame = {key: np.ascontiguousarray(np.asarray(_Writable(value))) for key, value in inputs.items()}
         height, is_alone = self._size[0], self._is_alone or self.streams > 1

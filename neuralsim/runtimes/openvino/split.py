@@ -17,7 +17,7 @@ import numpy as np
 from neuralsim.base.failure import line
 from neuralsim.base.log import logger
 from neuralsim.base.quiet_openvino import ov
-from neuralsim.facades import HEIGHT
+from neuralsim.facades import HEIGHT, LEVELS, WIDTH
 from neuralsim.models.classes import CHANNELS
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
@@ -26,7 +26,7 @@ from neuralsim.runtimes.openvino.plane_kernels import INSTANCES, embed
 from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail
 
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-_TINT_INPUTS = ("tag", "instance", "guide", "style")  # inputs that the tints and codes of pixels depend on
+_TINT_INPUTS = ("tag", "instance", "guide", "style")  # that the tints and codes of pixels depend on
 _DETAIL_INPUTS = ("tag", "instance", "depth", "camera", "guide")  # that the detail depends on
 _SAMPLE = (96, 160)  # height and width of the frames that are compared
 _FRAMES = 2
@@ -140,7 +140,7 @@ def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:
                 _compile_for(parts)
             return parts
         different = "they compute something else"
-    except (LookupError, RuntimeError) as error:  # OpenVINO's: a part depends on another input
+    except (LookupError, RuntimeError, ValueError) as error:  # no such part, one of other inputs, one of other planes
         different = line(str(error))
     logger().info(f"openvino: the graph runs whole, its ends are not those that are compiled: {different}")
     return None
@@ -149,19 +149,19 @@ def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:
 def _sketch_tables(model: ov.Model) -> SketchTables:
     """Return the constants of ``model`` that its sketch is computed from. Raises LookupError if it has other ones."""
     constants = {op.get_friendly_name().removesuffix("_fp16"): op for op in model.get_ops()}
+    width = sum(WIDTH >> level for level in range(LEVELS))
     shapes = {
-        "texture": (1, 1, 129, 129),
-        "amplitude": (CHANNELS,),
-        "fronts.atlas": (1, 1, -1, -1),
-        "fronts.houses": (256, 5),
+        "texture": [1, 1, 129, 129],
+        "amplitude": [CHANNELS],
+        "fronts.atlas": [1, 1, -1, width],
+        "fronts.houses": [256, 5],
     }
     values = []
     for name, shape in shapes.items():
         op = constants[f"surface.{name}"]
-        if not isinstance(op, ov.op.Constant) or not op.get_output_partial_shape(0).compatible(
-            ov.PartialShape(list(shape))
-        ):
-            raise LookupError(f"surface.{name}")
+        is_same = op.get_output_partial_shape(0).compatible(ov.PartialShape(shape))
+        if not isinstance(op, ov.op.Constant) or not is_same:
+            raise LookupError(f"surface.{name}")  # the kernels would read beyond it
         values.append(op.data.astype(np.float32))
     texture, amplitude, atlas, houses = values
     if atlas.shape[2] % (2 * HEIGHT):

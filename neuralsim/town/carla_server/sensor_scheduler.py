@@ -15,7 +15,6 @@ import numpy as np
 from bridge.geometry import focal_length
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
-from neuralsim.base.bands import nothing_else_runs
 from neuralsim.base.machine import cores
 from neuralsim.town import frames
 from neuralsim.town.carla_server import camera_images, structs
@@ -258,8 +257,6 @@ class Sensing:
                 jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposure))
         if self._is_strict:
             jobs = strictness.any_order(jobs, self.world.frame)
-        if complete and not jobs and len(later) == 1:
-            later = [partial(_undisturbed, later[0])]  # for which the client waits
         remaining = iter(jobs + later)  # the simulator's own images do not wait for the generator
         for _ in range(min(self._image_threads, len(views))):
             self._pending.append(self._image_workers.submit(_run_all, remaining))
@@ -353,9 +350,4 @@ class Sensing:
 def _run_all(jobs: Iterator[Callable[[], None]]) -> None:
     """Run the remaining ``jobs``, which threads share."""
     for job in jobs:
-        job()
-
-
-def _undisturbed(job: Callable[[], None]) -> None:
-    with nothing_else_runs():
         job()

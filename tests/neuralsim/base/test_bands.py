@@ -38,23 +38,3 @@ def test_errors_in_a_band_are_raised() -> None:
 
     with pytest.raises(ValueError, match="row"):
         bands.run_in_bands(256, work)
-
-
-@pytest.mark.skipif(bands._HELPER is None, reason="needs two cores")
-def test_only_where_nothing_else_runs_a_thread_gets_help_although_it_is_alone() -> None:
-    def threads() -> int:
-        names, second = set(), threading.Event()
-
-        def work(first: int, last: int) -> None:
-            names.add(threading.current_thread().name)
-            if len(names) > 1:
-                second.set()
-            second.wait(0.3 if first == 0 else 0.0)  # leaves time for another thread to take a band
-
-        bands.run_in_bands(256, work, is_alone=True)
-        return len(names)
-
-    assert threads() == 1
-    with bands.nothing_else_runs():
-        assert threads() == 2
-    assert threads() == 1
