@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _BANDS, _MIN_ROWS = 4, 32  # bands per image, and rows per band: every band costs one kernel call
 _HELPER = ThreadPoolExecutor(1, "bands") if (os.cpu_count() or 1) > 1 else None
+_IS_FREE: ContextVar[bool | None] = ContextVar("is_free", default=None)
+
+
+@contextmanager
+def second_thread(is_free: bool) -> Iterator[None]:
+    """Say whether the second thread is free for what this one does, rather than needed by others."""
+    token = _IS_FREE.set(is_free)
+    try:
+        yield
+    finally:
+        _IS_FREE.reset(token)
+
+
+def is_second_free(usually: bool = True) -> bool:
+    """Return whether the second thread is free; ``usually``: whether it is where ``second_thread`` says nothing."""
+    said = _IS_FREE.get()
+    return usually if said is None else said
 
 
 def bands(height: int) -> list[tuple[int, int]]:
@@ -23,7 +42,7 @@ def bands(height: int) -> list[tuple[int, int]]:
 def run_in_bands(height: int, work: Callable[[int, int], object], is_alone: bool = False) -> None:
     """Call ``work(first row, row after the last)`` for every band; each of two threads takes the next band when free.
 
-    ``is_alone``: this thread makes all calls. Raises whatever ``work`` raises.
+    ``is_alone``: this thread makes all calls, as where ``second_thread`` is not free. Raises whatever ``work`` raises.
     """
     run_on_two(bands(height), work, is_alone=is_alone or height <= _MIN_ROWS)
 
@@ -31,9 +50,10 @@ def run_in_bands(height: int, work: Callable[[int, int], object], is_alone: bool
 def run_on_two(calls: Iterable[tuple[int, int]], work: Callable[[int, int], object], is_alone: bool = False) -> None:
     """Call ``work`` with each pair of arguments; each of two threads takes the next pair when free.
 
-    ``is_alone``: this thread makes all calls. Raises whatever ``work`` raises.
+    ``is_alone``: as for ``run_in_bands``. Raises whatever ``work`` raises.
     """
     remaining = iter(list(calls))
+    is_alone = is_alone or not is_second_free()
 
     def work_off() -> None:
         for first, second in remaining:

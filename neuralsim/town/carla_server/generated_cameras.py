@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
-from bridge.messages import Frame
+from bridge.messages import Camera, Frame
 from neuralsim.town.core.sensor_blueprints import colour_plane_of
 from neuralsim.town.core.types import Actor, Attribute, Blueprint
 
@@ -23,10 +24,22 @@ class GeneratedCamera(Protocol):
     def is_ready(self) -> bool:
         """Return whether ``submit`` takes a frame without waiting."""
 
+    def is_idle(self) -> bool:
+        """Return whether all images that were submitted have been generated."""
+
     def submit(self, frame: Frame, deliver: Callable[[np.ndarray], None]) -> None:
         """Have the image of ``frame`` generated, which keeps its planes; wait while others are before it.
 
         ``deliver`` gets the image, u8 (H, W, 3) RGB, in another thread: the simulator's own where generating failed.
+        """
+
+    def capture(
+        self, tick: int, lens: Camera, capture: Callable[[], Frame], deliver: Callable[[np.ndarray], None]
+    ) -> Future[Frame]:
+        """``submit`` the frame that ``capture`` returns, which is called when its turn has come, in another thread.
+
+        ``tick``, ``lens``: those of the frame. Returns the frame to come: cancelled where the camera closes before, and
+        with the exception that ``capture`` raises, after which nothing is delivered.
         """
 
     def close(self) -> None:

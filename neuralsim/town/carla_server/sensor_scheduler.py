@@ -88,7 +88,7 @@ class Sensing:
         self._image_threads = min(cores(), _MOST_IMAGES)
         self._ray_worker = ThreadPoolExecutor(1, "rays")
         self._image_workers = ThreadPoolExecutor(self._image_threads, "images")
-        self._pending: list[Future[None]] = []
+        self._pending: list[Future[Any]] = []
 
     def add(self, actor: Actor) -> None:
         """Open the stream of a new sensor. Raise ``ValueError`` for attributes that it cannot work with."""
@@ -240,13 +240,14 @@ class Sensing:
         ``complete``: whether each image is generated of exactly this tick, and the next one waits; else a camera whose
         generator is busy takes a later tick.
         """
-        jobs, later = [], []
-        views: set[bytes | int] = set()  # cameras at the same place share theirs: a second thread would only wait
+        jobs: list[Callable[[], None]] = []
+        later: list[Callable[[], None]] = []
+        views: set[bytes] = set()  # cameras at the same place share theirs: a second thread would only wait
         for ident, sensor in self._due("sensor.camera.", complete=complete):
             with self._isolated(f"camera {ident}"):
                 if sensor.generated is not None:
-                    views.add(ident)
-                    later.append(self._generation(ident, sensor, sensor.generated))
+                    is_awaited = complete and sensor.generated.is_idle()
+                    self._generate(ident, sensor, sensor.generated, None if is_awaited else later)
                     continue
                 actor, exposure = (
                     self.world.actors[ident],
@@ -258,27 +259,40 @@ class Sensing:
         if self._is_strict:
             jobs = strictness.any_order(jobs, self.world.frame)
         remaining = iter(jobs + later)  # the simulator's own images do not wait for the generator
-        for _ in range(min(self._image_threads, len(views))):
+        for _ in range(min(self._image_threads, len(views) + len(later))):
             self._pending.append(self._image_workers.submit(_run_all, remaining))
 
-    def _generation(self, ident: int, sensor: Sensor, generated: GeneratedCamera) -> Callable[[], None]:
-        """Return what renders the frame of a camera of now and passes it on to its generator."""
+    def _generate(
+        self, ident: int, sensor: Sensor, generated: GeneratedCamera, later: list[Callable[[], None]] | None
+    ) -> None:
+        """Have the image of a camera of now generated.
+
+        ``later`` gets what renders its frame and passes it on, for other threads than the generator's: the next tick
+        waits for that alone. None: one thread does all, which is the fastest way to the image.
+        """
         world, actor = self.world, self.world.actors[ident]
         exposure, sensor.since = world.exposure(ident, "rgb", since=sensor.since), world.instant()
-        camera, tick, now, weather = frames.camera_of(world, ident), world.frame, world.time, dict(world.weather)
-        header, bulbs = self._header(sensor, actor), frames.lit_bulbs(world, camera)
+        lens, tick, now, weather = frames.camera_of(world, ident), world.frame, world.time, dict(world.weather)
+        header, bulbs = self._header(sensor, actor), frames.lit_bulbs(world, lens)
+        publish = partial(self._publish_generated, sensor, header)
 
-        def generate() -> None:
+        def capture() -> Frame:
+            planes = exposure()
+            frame = frames.as_frame(planes, lens, tick, now, weather, "rgb", bulbs)
+            self._publish_gbuffers(sensor, header, planes, lens)
+            return frame
+
+        def submit() -> None:
             with self._isolated(sensor.kind):
-                planes = exposure()
-                frame = frames.as_frame(planes, camera, tick, now, weather, "rgb", bulbs)
-                self._publish_gbuffers(sensor, header, planes, camera)
-                generated.submit(frame, partial(self._publish_generated, sensor, header, frame))
+                generated.submit(capture(), publish)
 
-        return generate
+        if later is None:
+            self._pending.append(generated.capture(tick, lens, capture, publish))
+        else:
+            later.append(submit)
 
-    def _publish_generated(self, sensor: Sensor, header: bytes, frame: Frame, image: np.ndarray) -> None:
-        """Send the image u8 (H, W, 3) that was generated of a camera's ``frame``."""
+    def _publish_generated(self, sensor: Sensor, header: bytes, image: np.ndarray) -> None:
+        """Send the image u8 (H, W, 3) that was generated for a camera."""
         with self._isolated(sensor.kind):
             height, width = image.shape[:2]
             pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))

@@ -14,7 +14,7 @@ import numpy as np
 from bridge.geometry import focal_length
 from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
-from neuralsim.base.bands import run_in_bands, run_on_two
+from neuralsim.base.bands import is_second_free, run_in_bands, run_on_two
 from neuralsim.base.machine import cores
 from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
 from neuralsim.town.assets.looks import palettes
@@ -34,10 +34,11 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import Smooth
 FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
 _SHADOWS_BEFORE, _SHADOWS_BEHIND = 70.0, 12.0  # m before and behind the camera within which moving bodies cast shadows
-_ALONE = cores() <= 2  # the second core is the renderer's: a thread on it would wait, and take turns with this one
+#: Of two cores, the second one is usually the renderer's: a thread on it would wait, and take turns with this one.
+_SECOND_IS_FREE = cores() > 2
 #: Shares of the height at which drawing is split: most triangles lie close to the horizon. What lies on both sides is
 #: projected twice, a fifth of the work.
-_CUTS = () if _ALONE else (7 / 16, 1 / 2)
+_CUTS = 7 / 16, 1 / 2
 _LEAST_SUN = 0.02  # strength of the sun below which its shadows are invisible
 _LEAST_WET = 0.05  # wetness below which reflections are invisible
 _REFLECTS = np.zeros(256, np.float32)
@@ -102,6 +103,7 @@ class Rasteriser:
         self._buffer.owner[0] = 0
         self._buffer.surface[0] = 0.0
         self._parts = [self._rows(first, last) for first, last in self._bands]
+        self._whole = self._rows(0, self.height)
         self._chosen = np.empty(candidates, np.int64)
         self._keys = np.empty(candidates)
 
@@ -201,16 +203,19 @@ class Rasteriser:
         chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
 
-        def draw_band(band: int, first_number: int) -> None:
-            first, last = self._bands[band]
+        def draw_rows(part: VisibilityBuffer, first: int, last: int, first_number: int) -> None:
             rows = lens._replace(height=last - first, cy=lens.cy - first)
-            part = self._parts[band]
             draw(scene.arrays, listed, chosen, keys, rows, towards, leaf_masks(), part, first_number, lit)
 
-        run_on_two([(band, 1 + band * self._room[0]) for band in range(len(self._bands))], draw_band)
+        is_alone = not is_second_free(_SECOND_IS_FREE)
+        if is_alone:
+            draw_rows(self._whole, 0, self.height, 1)
+        else:
+            numbers = [(band, 1 + band * self._room[0]) for band in range(len(self._bands))]
+            run_on_two(numbers, lambda band, number: draw_rows(self._parts[band], *self._bands[band], number))
         motions = Motions(shift, previous, warps)
         arrays = scene.arrays
-        run_in_bands(self.height, lambda a, b: resolve(buffer, arrays, matrices, motions, lens, a, b, planes), _ALONE)
+        run_in_bands(self.height, lambda a, b: resolve(buffer, arrays, matrices, motions, lens, a, b, planes), is_alone)
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
@@ -254,7 +259,8 @@ class Rasteriser:
         near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_SHADOWS_BEHIND) & (ahead < _SHADOWS_BEFORE))
         cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > _LEAST_SUN), planes, moving)
         arguments = ids, self._buffer, shot, smooth, textures(), backdrop or _EMPTY, moving, half
-        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes), _ALONE)
+        is_alone = not is_second_free(_SECOND_IS_FREE)
+        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes), is_alone)
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
         return planes.rgb

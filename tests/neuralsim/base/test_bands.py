@@ -38,3 +38,19 @@ def test_errors_in_a_band_are_raised() -> None:
 
     with pytest.raises(ValueError, match="row"):
         bands.run_in_bands(256, work)
+
+
+@pytest.mark.parametrize("is_free", [True, False])
+def test_a_second_thread_that_others_need_is_left_to_them(is_free: bool) -> None:
+    threads, both = set(), threading.Barrier(2)
+
+    def work(first: int, last: int) -> None:
+        threads.add(threading.get_ident())
+        if is_free and first < bands.bands(256)[2][0]:
+            both.wait(timeout=10.0)
+
+    with bands.second_thread(is_free):
+        bands.run_in_bands(256, work)
+    assert len(threads) == (2 if is_free else 1)
+    assert bands.is_second_free()
+    assert not bands.is_second_free(usually=False)

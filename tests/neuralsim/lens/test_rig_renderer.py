@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import cv2
@@ -140,3 +142,48 @@ def test_images_of_a_tick_are_finished_once_all_are_generated(monkeypatch: pytes
             images.get(timeout=60.0)
     rig.close()
     assert order == [(name, number) for name in ("_generate", "_finish") for number in (1, 2, 3)] * 2
+
+
+def test_a_frame_is_captured_when_its_turn_has_come_and_never_once_its_camera_is_closed(rig: RigRenderer) -> None:
+    camera, frame = rig.open(*SIZE, "auto"), street(0, *SIZE)
+    captured, images = threading.Event(), queue.SimpleQueue[np.ndarray]()
+
+    def capture() -> Frame:
+        captured.wait(timeout=60.0)
+        return frame
+
+    assert camera.is_idle()
+    future = camera.capture(frame.sim_frame, frame.camera, capture, images.put)
+    while camera.waiting is not None:
+        time.sleep(0.001)
+    assert camera.is_ready()
+    assert not camera.is_idle()
+    assert not future.done()
+    never = camera.capture(1, frame.camera, lambda: pytest.fail("captured"), images.put)
+    assert not camera.is_ready()
+    camera.close()
+    nor_this = camera.capture(2, frame.camera, lambda: pytest.fail("captured"), images.put)
+    assert wait([never, nor_this], timeout=10.0).done == {never, nor_this}
+    assert never.cancelled()
+    assert nor_this.cancelled()
+    captured.set()
+    assert future.result(timeout=60.0) is frame
+
+
+def test_nothing_is_delivered_of_a_frame_that_cannot_be_captured(
+    rig: RigRenderer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    camera, frame = rig.open(*SIZE, "auto"), street(0, *SIZE)
+    images = queue.SimpleQueue[np.ndarray]()
+
+    def capture() -> Frame:
+        raise ValueError("no such view")
+
+    future = camera.capture(frame.sim_frame, frame.camera, capture, images.put)
+    with pytest.raises(ValueError, match="no such view"):
+        future.result(timeout=60.0)
+    camera.submit(street(1, *SIZE), images.put)
+    assert images.get(timeout=60.0).shape == (*SIZE[::-1], 3)
+    assert images.empty()
+    assert "no image of 256x128 generated: no such view" in capsys.readouterr().err
+    camera.close()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bridge.tags import Tag
+from neuralsim.base.bands import second_thread
 from neuralsim.town.assets import plant_meshes, prop_meshes
 from neuralsim.town.assets.meshes import (
     ALWAYS,
@@ -294,17 +295,17 @@ def test_same_input_gives_the_same_bytes_and_hidden_instances_are_not_drawn() ->
     assert hidden.rgb is None
 
 
-def test_bands_that_two_cores_share_change_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_that_two_cores_share_change_no_byte() -> None:
     scene = Scene(street(), [vehicle_templates()["vehicle.mini.cooper_s"]])
     p, pose = one(0, camera(6, 0, 0, yaw=30)), camera(pitch=-3.0, roll=2.0)
-    monkeypatch.setattr(raster, "_CUTS", (7 / 16, 1 / 2))
-    split = Rasteriser(W, H, FOV)
-    assert len(split._bands) == 3
-    monkeypatch.setattr(raster, "_CUTS", ())
-    whole = Rasteriser(W, H, FOV)
-    assert whole._bands == [(0, H)]
-    for name, plane in split.render(scene, p, pose, camera(-0.5))._asdict().items():
-        assert plane.tobytes() == getattr(whole.render(scene, p, pose, camera(-0.5)), name).tobytes(), name
+    shared, alone = Rasteriser(W, H, FOV), Rasteriser(W, H, FOV)
+    assert len(shared._bands) == 3
+    with second_thread(is_free=True):
+        expected = shared.render(scene, p, pose, camera(-0.5))._asdict()
+    with second_thread(is_free=False):
+        actual = alone.render(scene, p, pose, camera(-0.5))._asdict()
+    for name, plane in expected.items():
+        assert plane.tobytes() == actual[name].tobytes(), name
 
 
 def test_paint_takes_the_placements_colour_and_night_is_dark() -> None:
