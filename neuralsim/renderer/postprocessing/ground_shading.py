@@ -64,9 +64,8 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) ->
         share = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) > 200).astype(np.float32)
         if not share.any():
             continue
-        ours, theirs = cv2.split(_relative(cv2.merge([(each + _FLOOR) * share for each in bright] + [share])))
-        beyond = np.log(theirs / ours)
-        ratios[kind - 1] = np.maximum(np.exp(_STRENGTH * np.minimum(beyond + _PATCHES, 0.0)), _LEAST)
+        near, far = _around(cv2.merge([(each + _FLOOR) * share for each in bright] + [share]))
+        _compare(near, far, ratios[kind - 1])
     _scale(image[top:], ground[top:], ratios)
 
 
@@ -84,18 +83,28 @@ def close_contacts(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal:
     _close(image, kinds, depth, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), focal * _CONTACT)
 
 
-def _relative(known: np.ndarray) -> np.ndarray:
-    """Return two brightnesses nearby over those further around, f32 (h, w, 2).
+def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of what is known nearby and further around, both f32 (h, w, 3).
 
     ``known``: f32 (h, w, 3), both brightnesses where they are known and 0 elsewhere, and 1 where they are known.
     """
     height, width = known.shape[:2]
-    near = cv2.GaussianBlur(known, (0, 0), _NEAR)
     coarse = cv2.resize(known, (-(-width // _COARSER), -(-height // _COARSER)), interpolation=cv2.INTER_AREA)
     far = cv2.GaussianBlur(coarse, (0, 0), _FAR / _COARSER)
-    far = cv2.resize(far, (width, height), interpolation=cv2.INTER_LINEAR)
-    near, far = (each[..., :2] / np.maximum(each[..., 2:], 1e-3) for each in (near, far))
-    return np.asarray(np.maximum(near, 1.0) / np.maximum(far, 1.0))
+    return cv2.GaussianBlur(known, (0, 0), _NEAR), cv2.resize(far, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@numba.njit(**_JIT)
+def _compare(near: np.ndarray, far: np.ndarray, ratio: np.ndarray) -> None:
+    """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's. Else: see ``_around``."""
+    one, least = np.float32(1.0), np.float32(1e-3)
+    for y in range(ratio.shape[0]):
+        for x in range(ratio.shape[1]):
+            count, around = max(near[y, x, 2], least), max(far[y, x, 2], least)
+            ours = max(near[y, x, 0] / count, one) / max(far[y, x, 0] / around, one)
+            theirs = max(near[y, x, 1] / count, one) / max(far[y, x, 1] / around, one)
+            beyond = min(np.log(theirs / ours) + np.float32(_PATCHES), np.float32(0.0))
+            ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 
 @numba.njit(**_JIT)
