@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -43,6 +44,7 @@ with FrameSubscriber(endpoint, **more) as subscriber:
 """
 
 
+SEQUENCES = itertools.count()  # of all that is streamed: a bridge uses none twice
 ATTEMPTS = 4  # at what another process on this machine may spoil
 
 
@@ -110,21 +112,19 @@ def make_frame(sequence: int = 0, size: tuple[int, int] = (512, 256)) -> Frame:
 
 def stream(publisher: FramePublisher, rate: float, seconds: float, making: float = 0.0) -> tuple[int, float]:
     """Publish at ``rate`` for some time as the bridge's loop does; returns frames, and the median seconds of a send."""
-    pace = FramePacer(rate)
-    sequence, costs = 0, []
+    pace, costs = FramePacer(rate), []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pace.wait(publisher, lambda: False)
         publisher.wait(lambda: time.monotonic() > until)
-        frame = make_frame(sequence)
+        frame = make_frame(next(SEQUENCES))
         frame.stamps["capture"] = time.monotonic_ns()
         time.sleep(making)
         begun = time.perf_counter()
         publisher.send(frame)
         costs.append(time.perf_counter() - begun)
         pace.frame_sent()
-        sequence += 1
-    return sequence, float(np.median(costs))
+    return len(costs), float(np.median(costs))
 
 
 def handshake(publisher: FramePublisher, subscriber: FrameSubscriber) -> Frame:
