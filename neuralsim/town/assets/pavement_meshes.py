@@ -152,6 +152,6 @@ def pavement_templates() -> dict[str, Mesh]:
     for seed in range(2):
         meshes[f"bikes {seed}"] = bicycle_rack(2 + 2 * seed, seed)
     for seed in range(3):
-        meshes[f"weeds {seed}"] = weeds(1.6, 0.34, seed)
+        meshes[f"weeds {seed}"] = weeds(1.6, 0.34, seed, Tag.TERRAIN).moved(0.0, 0.3)  # towards the wall
         meshes[f"verge {seed}"] = weeds(2.6, 0.3, seed + 3, Tag.TERRAIN)
     return meshes

@@ -21,6 +21,7 @@ from neuralsim.town.assets.meshes import (
     fringe,
     loft,
     merge,
+    quad,
     tube,
 )
 
@@ -48,6 +49,7 @@ TREES = {
 
 #: Tag of trunks and boughs, which look like thin upright wood: labelled as vegetation, generators render them green.
 TRUNK = Tag.POLE
+INSIDE: RGB = (26, 36, 20)  # of a hedge: has no leaves
 LEAVES = 28  # per lump of a crown
 SPRIGS = 12  # per metre of hedge
 
@@ -111,7 +113,9 @@ def hedge(length: float, height: float = 1.3, depth: float = 0.7, seed: int = 0)
         1,
     )
     body = loft(sections, Tag.VEGETATION, (62, 86, 50), closed=False)
-    return merge([body, fringe(body, int(SPRIGS * length), 0.2, rng).with_level(NEAR)])
+    end, top = 0.49 * length, 0.85 * height
+    core = quad([(-end, 0.0, 0.0), (end, 0.0, 0.0), (end, 0.0, top), (-end, 0.0, top)], Tag.VEGETATION, INSIDE)
+    return merge([body, core, fringe(body, int(SPRIGS * length), 0.2, rng).with_level(NEAR)])
 
 
 def bush(radius: float = 0.8, seed: int = 0) -> Mesh:
