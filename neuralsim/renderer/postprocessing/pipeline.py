@@ -65,7 +65,7 @@ def postprocess(
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, sharpening, sky, fog, glow, rain):
+    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, sky, fog, glow, rain):
         step.compile_kernels()
 
 

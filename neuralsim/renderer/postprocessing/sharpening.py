@@ -10,7 +10,6 @@ resampled, and what the graph restores does build up, until asphalt looks woven:
 from __future__ import annotations
 
 import cv2
-import numba
 import numpy as np
 
 from bridge.tags import MOVERS, Tag
@@ -33,7 +32,7 @@ _BEYOND = np.full(4, 8.0)
 #: By tag: share of the differences to its four neighbours, in their sum, that a pixel of the past loses per frame
 #: while nothing moves. The ground, near by and moving fast otherwise, has more of it.
 _LOSS = np.full(256, 0.03, np.float32)
-_LOSS[Tag.UNLABELED] = 0.0  # as along outlines, where ``_soften`` gets this tag
+_LOSS[Tag.UNLABELED] = 0.0  # as along outlines, which get this tag in ``soften_past``
 _GROUND = [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]
 _LOSS[_GROUND] = 0.1
 #: u8 (256,), by tag: it, or for all of the ground the same, since its markings are to be softened, too.
@@ -63,7 +62,10 @@ def soften_past(past: np.ndarray, tag: np.ndarray, still: float) -> None:
         still: What ``stillness`` returned.
     """
     inside = _inside(cv2.LUT(tag, _SURFACE), _NEIGHBOURHOOD)
-    _soften(past[0], cv2.bitwise_and(tag, inside), _LOSS * np.float32(still))
+    share = cv2.LUT(cv2.bitwise_and(tag, inside), _LOSS * np.float32(still))
+    for plane in past[0]:
+        differences = cv2.Laplacian(plane, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE)
+        cv2.add(plane, cv2.multiply(differences, share, differences), plane)
 
 
 def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
@@ -122,30 +124,6 @@ def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
     image, gaps = _rows_around(image, gaps)
     if len(image):
         cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _GAP_SIGMA), gaps, image)
-
-
-def compile_kernels() -> None:
-    """Compile what a frame would wait for."""
-    soften_past(np.zeros((1, 3, 2, 2), np.float32), np.zeros((2, 2), np.uint8), 1.0)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _soften(past: np.ndarray, tag: np.ndarray, loss: np.ndarray) -> None:
-    """Do what ``soften_past`` does. ``past``: f32 (C, H, W); ``tag``: u8 (H, W), 0 along outlines; ``loss``: by tag."""
-    height, width = tag.shape
-    shares = np.empty((height, width), np.float32)
-    for y in range(height):
-        for x in range(width):
-            shares[y, x] = loss[tag[y, x]]
-    rows = np.empty((2, width + 2), np.float32)  # before they were changed: the one above, and this one
-    for plane in past:
-        rows[0, 1:-1] = plane[0]
-        for y in range(height):
-            above, own, below, share = rows[y & 1], rows[1 - (y & 1)], plane[min(y + 1, height - 1)], shares[y]
-            own[0], own[1:-1], own[-1] = plane[y, 0], plane[y], plane[y, -1]
-            for x in range(width):
-                around = above[x + 1] + below[x] + own[x] + own[x + 2]
-                plane[y, x] = own[x + 1] + share[x] * (around - np.float32(4.0) * own[x + 1])
 
 
 def _inside(labels: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
