@@ -62,7 +62,9 @@ def as_frame(
 
 
 def _as_half(plane: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.add(plane, 0.0, dtype=cv2.CV_16F)) if _CONVERTS_TO_HALF else plane.astype(np.float16)
+    if not _CONVERTS_TO_HALF:
+        return plane.astype(np.float16)
+    return np.asarray(cv2.addWeighted(plane, 1.0, plane, 0.0, 0.0, dtype=cv2.CV_16F))
 
 
 def lit_bulbs(world: World, camera: Camera) -> list[Bulb]:
