@@ -23,10 +23,10 @@ def second_thread(is_free: bool) -> Iterator[None]:
         _IS_FREE.reset(token)
 
 
-def is_second_free(usually: bool = True) -> bool:
-    """Return whether the second thread is free; ``usually``: whether it is where ``second_thread`` says nothing."""
-    said = _IS_FREE.get()
-    return usually if said is None else said
+def is_second_free(default: bool = True) -> bool:
+    """Return whether the second thread is free; ``default``: whether it is where ``second_thread`` says nothing."""
+    declared = _IS_FREE.get()
+    return default if declared is None else declared
 
 
 def bands(height: int) -> list[tuple[int, int]]:
@@ -42,7 +42,8 @@ def bands(height: int) -> list[tuple[int, int]]:
 def run_in_bands(height: int, work: Callable[[int, int], object], is_alone: bool = False) -> None:
     """Call ``work(first row, row after the last)`` for every band; each of two threads takes the next band when free.
 
-    ``is_alone``: this thread makes all calls, as where ``second_thread`` is not free. Raises whatever ``work`` raises.
+    ``is_alone``: this thread makes all calls, as it does with ``second_thread(is_free=False)``. Raises whatever
+    ``work`` raises.
     """
     run_on_two(bands(height), work, is_alone=is_alone or height <= _MIN_ROWS)
 

@@ -84,7 +84,7 @@ def close_contacts(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal:
 
 
 def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of what is known nearby and further around, both f32 (h, w, 3).
+    """Return the means nearby and further around, not yet divided by how much is known: both f32 (h, w, 3).
 
     ``known``: f32 (h, w, 3), both brightnesses where they are known and 0 elsewhere, and 1 where they are known.
     """
@@ -96,7 +96,7 @@ def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @numba.njit(**_JIT)
 def _compare(near: np.ndarray, far: np.ndarray, ratio: np.ndarray) -> None:
-    """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's. Else: see ``_around``."""
+    """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``."""
     one, least = np.float32(1.0), np.float32(1e-3)
     for y in range(ratio.shape[0]):
         for x in range(ratio.shape[1]):

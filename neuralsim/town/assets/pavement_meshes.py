@@ -105,11 +105,11 @@ def sacks(seed: int = 0) -> Mesh:
     return merge(parts)
 
 
-def weeds(length: float, high: float, seed: int = 0, tag: int = Tag.VEGETATION) -> Mesh:
+def weeds(length: float, high: float, seed: int = 0) -> Mesh:
     """Return weeds along x at the foot of a wall or at the edge of a road: tufts of uneven height."""
     rng = np.random.default_rng(seed)
     end = length / 2
-    strip = quad([(-end, -0.08, 0.0), (end, -0.08, 0.0), (end, 0.08, 0.02), (-end, 0.08, 0.02)], tag, WEED)
+    strip = quad([(-end, -0.08, 0.0), (end, -0.08, 0.0), (end, 0.08, 0.02), (-end, 0.08, 0.02)], Tag.TERRAIN, WEED)
     count = int(14 * length)
     x = rng.uniform(-length / 2, length / 2, count)
     tall = high * rng.uniform(0.2, 1.0, count) * (0.4 + 0.6 * np.sin(7.0 * x + seed) ** 2)
@@ -117,7 +117,7 @@ def weeds(length: float, high: float, seed: int = 0, tag: int = Tag.VEGETATION) 
     y = rng.normal(0.0, 0.07, count)
     feet = np.stack([x - wide, y - 0.04, np.zeros(count)], 1), np.stack([x + wide, y + 0.04, np.zeros(count)], 1)
     tips = np.stack([x + rng.normal(0, 0.08, count), y + rng.normal(0, 0.08, count), tall], 1)
-    blades = Mesh.of(np.stack([*feet, tips], 1).reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), tag, WEED)
+    blades = Mesh.of(np.stack([*feet, tips], 1).reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), Tag.TERRAIN, WEED)
     return merge([strip, blades]).with_level(NEAR)
 
 
@@ -152,6 +152,6 @@ def pavement_templates() -> dict[str, Mesh]:
     for seed in range(2):
         meshes[f"bikes {seed}"] = bicycle_rack(2 + 2 * seed, seed)
     for seed in range(3):
-        meshes[f"weeds {seed}"] = weeds(1.6, 0.34, seed, Tag.TERRAIN).moved(0.0, 0.3)  # towards the wall
-        meshes[f"verge {seed}"] = weeds(2.6, 0.3, seed + 3, Tag.TERRAIN)
+        meshes[f"weeds {seed}"] = weeds(1.6, 0.34, seed).moved(0.0, 0.3)  # towards the wall
+        meshes[f"verge {seed}"] = weeds(2.6, 0.3, seed + 3)
     return meshes

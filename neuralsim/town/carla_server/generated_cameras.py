@@ -25,7 +25,7 @@ class GeneratedCamera(Protocol):
         """Return whether ``submit`` takes a frame without waiting."""
 
     def is_idle(self) -> bool:
-        """Return whether all images that were submitted have been generated."""
+        """Return whether it has a model, and no frame that waits or is being rendered."""
 
     def submit(self, frame: Frame, deliver: Callable[[np.ndarray], None]) -> None:
         """Have the image of ``frame`` generated, which keeps its planes; wait while others are before it.
@@ -36,10 +36,11 @@ class GeneratedCamera(Protocol):
     def capture(
         self, tick: int, lens: Camera, capture: Callable[[], Frame], deliver: Callable[[np.ndarray], None]
     ) -> Future[Frame]:
-        """``submit`` the frame that ``capture`` returns, which is called when its turn has come, in another thread.
+        """Do what ``submit`` does with the frame that ``capture`` returns; that is called in another thread.
 
-        ``tick``, ``lens``: those of the frame. Returns the frame to come: cancelled where the camera closes before, and
-        with the exception that ``capture`` raises, after which nothing is delivered.
+        It is called when the frame's turn comes. ``tick``, ``lens``: those of the frame. The returned future is
+        cancelled if the camera is closed before. If ``capture`` raises, the future has the exception, and nothing is
+        delivered. Like ``submit``, this may wait, but never while ``is_idle``.
         """
 
     def close(self) -> None:

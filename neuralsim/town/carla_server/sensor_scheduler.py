@@ -116,6 +116,9 @@ class Sensing:
         """Close all streams when their world goes."""
         for worker in (self._ray_worker, self._image_workers):
             worker.shutdown(wait=False, cancel_futures=True)
+        for each in self._pending:
+            if each.cancelled():
+                each.set_running_or_notify_cancel()  # else a tick that waits for it waits on
         for sensor in self.sensors.values():
             self._drop(sensor)
         self.sensors.clear()
@@ -246,8 +249,11 @@ class Sensing:
         for ident, sensor in self._due("sensor.camera.", complete=complete):
             with self._isolated(f"camera {ident}"):
                 if sensor.generated is not None:
-                    is_awaited = complete and sensor.generated.is_idle()
-                    self._generate(ident, sensor, sensor.generated, None if is_awaited else later)
+                    lens, capture, publish = self._generation(ident, sensor)
+                    if complete and sensor.generated.is_idle():  # the shortest way to the image: one thread does it all
+                        self._pending.append(sensor.generated.capture(self.world.frame, lens, capture, publish))
+                    else:
+                        later.append(partial(self._submit, sensor.generated, capture, publish))
                     continue
                 actor, exposure = (
                     self.world.actors[ident],
@@ -262,34 +268,28 @@ class Sensing:
         for _ in range(min(self._image_threads, len(views) + len(later))):
             self._pending.append(self._image_workers.submit(_run_all, remaining))
 
-    def _generate(
-        self, ident: int, sensor: Sensor, generated: GeneratedCamera, later: list[Callable[[], None]] | None
-    ) -> None:
-        """Have the image of a camera of now generated.
-
-        ``later`` gets what renders its frame and passes it on, for other threads than the generator's: the next tick
-        waits for that alone. None: one thread does all, which is the fastest way to the image.
-        """
+    def _generation(
+        self, ident: int, sensor: Sensor
+    ) -> tuple[Camera, Callable[[], Frame], Callable[[np.ndarray], None]]:
+        """Return a camera's lens, what renders its frame of now in any thread, and what sends the generated image."""
         world, actor = self.world, self.world.actors[ident]
         exposure, sensor.since = world.exposure(ident, "rgb", since=sensor.since), world.instant()
         lens, tick, now, weather = frames.camera_of(world, ident), world.frame, world.time, dict(world.weather)
         header, bulbs = self._header(sensor, actor), frames.lit_bulbs(world, lens)
-        publish = partial(self._publish_generated, sensor, header)
 
         def capture() -> Frame:
             planes = exposure()
-            frame = frames.as_frame(planes, lens, tick, now, weather, "rgb", bulbs)
-            self._publish_gbuffers(sensor, header, planes, lens)
-            return frame
-
-        def submit() -> None:
             with self._isolated(sensor.kind):
-                generated.submit(capture(), publish)
+                self._publish_gbuffers(sensor, header, planes, lens)
+            return frames.as_frame(planes, lens, tick, now, weather, "rgb", bulbs)
 
-        if later is None:
-            self._pending.append(generated.capture(tick, lens, capture, publish))
-        else:
-            later.append(submit)
+        return lens, capture, partial(self._publish_generated, sensor, header)
+
+    def _submit(
+        self, generated: GeneratedCamera, capture: Callable[[], Frame], publish: Callable[[np.ndarray], None]
+    ) -> None:
+        with self._isolated("a generated image"):
+            generated.submit(capture(), publish)
 
     def _publish_generated(self, sensor: Sensor, header: bytes, image: np.ndarray) -> None:
         """Send the image u8 (H, W, 3) that was generated for a camera."""

@@ -1,7 +1,7 @@
 """Software rasteriser: tag, instance, depth, backward motion and shaded RGB planes of a scene.
 
-All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``) and, with more than two cores,
-split into bands of rows for a second one. How it is split changes no byte.
+All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_kernels``) and, where a second thread is
+free (``bands.second_thread``; else with more than two cores), split into bands of rows. The split changes no byte.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import Smooth
 FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
 FAR_PLANE = 1000.0  # m, depth of the sky
 _SHADOWS_BEFORE, _SHADOWS_BEHIND = 70.0, 12.0  # m before and behind the camera within which moving bodies cast shadows
-#: Of two cores, the second one is usually the renderer's: a thread on it would wait, and take turns with this one.
-_SECOND_IS_FREE = cores() > 2
 #: Shares of the height at which drawing is split: most triangles lie close to the horizon. What lies on both sides is
 #: projected twice, a fifth of the work.
 _CUTS = 7 / 16, 1 / 2
@@ -207,7 +205,7 @@ class Rasteriser:
             rows = lens._replace(height=last - first, cy=lens.cy - first)
             draw(scene.arrays, listed, chosen, keys, rows, towards, leaf_masks(), part, first_number, lit)
 
-        is_alone = not is_second_free(_SECOND_IS_FREE)
+        is_alone = _is_alone()
         if is_alone:
             draw_rows(self._whole, 0, self.height, 1)
         else:
@@ -259,8 +257,7 @@ class Rasteriser:
         near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_SHADOWS_BEHIND) & (ahead < _SHADOWS_BEFORE))
         cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > _LEAST_SUN), planes, moving)
         arguments = ids, self._buffer, shot, smooth, textures(), backdrop or _EMPTY, moving, half
-        is_alone = not is_second_free(_SECOND_IS_FREE)
-        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes), is_alone)
+        run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes), _is_alone())
         if light.wet > _LEAST_WET:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
         return planes.rgb
@@ -274,6 +271,11 @@ class Rasteriser:
             raise ValueError(f"no template {bad}: the scene has templates 0 to {scene.templates - 1}")
         if (scene.sizes[placements.template] != scene.sizes[placements.previous_template]).any():
             raise ValueError("a placement's previous template differs in topology: use phases of the same body")
+
+
+def _is_alone() -> bool:
+    """Return whether one thread renders: of two cores, the second one is the generator's unless it says otherwise."""
+    return not is_second_free(default=cores() > 2)
 
 
 def _inverse(pose: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -41,7 +42,8 @@ def test_errors_in_a_band_are_raised() -> None:
 
 
 @pytest.mark.parametrize("is_free", [True, False])
-def test_a_second_thread_that_others_need_is_left_to_them(is_free: bool) -> None:
+def test_a_second_thread_that_others_need_is_left_to_them(is_free: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "_HELPER", ThreadPoolExecutor(1))
     threads, both = set(), threading.Barrier(2)
 
     def work(first: int, last: int) -> None:
@@ -53,4 +55,4 @@ def test_a_second_thread_that_others_need_is_left_to_them(is_free: bool) -> None
         bands.run_in_bands(256, work)
     assert len(threads) == (2 if is_free else 1)
     assert bands.is_second_free()
-    assert not bands.is_second_free(usually=False)
+    assert not bands.is_second_free(default=False)

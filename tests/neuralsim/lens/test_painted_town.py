@@ -116,6 +116,8 @@ class _Stuck:
     def is_ready(self) -> bool:
         return not self.taken
 
+    is_idle = is_ready
+
     def submit(self, frame: Frame, deliver: Callable[[np.ndarray], None]) -> None:
         self.taken.append(frame)
 

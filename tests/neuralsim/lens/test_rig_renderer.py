@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import cv2
@@ -144,30 +145,73 @@ def test_images_of_a_tick_are_finished_once_all_are_generated(monkeypatch: pytes
     assert order == [(name, number) for name in ("_generate", "_finish") for number in (1, 2, 3)] * 2
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60.0
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
 def test_a_frame_is_captured_when_its_turn_has_come_and_never_once_its_camera_is_closed(rig: RigRenderer) -> None:
     camera, frame = rig.open(*SIZE, "auto"), street(0, *SIZE)
-    captured, images = threading.Event(), queue.SimpleQueue[np.ndarray]()
+    go_on, images = threading.Event(), queue.SimpleQueue[np.ndarray]()
+    captured: list[int] = []
 
-    def capture() -> Frame:
-        captured.wait(timeout=60.0)
+    def capture(number: int) -> Frame:
+        captured.append(number)
+        go_on.wait(timeout=60.0)
         return frame
 
-    assert camera.is_idle()
-    future = camera.capture(frame.sim_frame, frame.camera, capture, images.put)
-    while camera.waiting is not None:
-        time.sleep(0.001)
-    assert camera.is_ready()
+    wait_until(camera.is_idle)  # its model is loaded
+    first = camera.capture(0, frame.camera, lambda: capture(0), images.put)
+    wait_until(camera.is_ready)
     assert not camera.is_idle()
-    assert not future.done()
-    never = camera.capture(1, frame.camera, lambda: pytest.fail("captured"), images.put)
+    assert not first.done()
+    second = camera.capture(1, frame.camera, lambda: capture(1), images.put)
     assert not camera.is_ready()
     camera.close()
-    nor_this = camera.capture(2, frame.camera, lambda: pytest.fail("captured"), images.put)
-    assert wait([never, nor_this], timeout=10.0).done == {never, nor_this}
-    assert never.cancelled()
-    assert nor_this.cancelled()
-    captured.set()
-    assert future.result(timeout=60.0) is frame
+    third = camera.capture(2, frame.camera, lambda: capture(2), images.put)
+    assert wait([second, third], timeout=10.0).done == {second, third}
+    assert second.cancelled()
+    assert third.cancelled()
+    go_on.set()
+    assert first.result(timeout=60.0) is frame
+    wait_until(lambda: camera.job is None)
+    assert images.empty()
+    assert captured == [0]
+
+
+def test_a_camera_whose_model_is_loading_is_not_idle(rig: RigRenderer) -> None:
+    loading: Future[NeuralRenderer] = Future()
+    camera = RigCamera(rig, 1, loading, "auto")
+    assert camera.is_ready()
+    assert not camera.is_idle()
+    loading.set_exception(ValueError("no such model"))
+    assert not camera.is_idle()
+
+
+def test_a_rig_that_is_closed_waits_for_nothing_and_can_be_closed_again() -> None:
+    rig = RigRenderer(threads=1)
+    camera, frame = rig.open(*SIZE, "auto"), street(0, *SIZE)
+    go_on = threading.Event()
+
+    def capture() -> Frame:
+        go_on.wait(timeout=60.0)
+        return frame
+
+    def ignore(image: np.ndarray) -> None:
+        pass
+
+    wait_until(camera.is_idle)
+    first = camera.capture(0, frame.camera, capture, ignore)
+    wait_until(camera.is_ready)
+    second = camera.capture(1, frame.camera, capture, ignore)
+    rig.close()
+    rig.close()
+    camera.close()
+    go_on.set()
+    assert wait([first, second], timeout=60.0).done == {first, second}
+    assert second.cancelled()
 
 
 def test_nothing_is_delivered_of_a_frame_that_cannot_be_captured(

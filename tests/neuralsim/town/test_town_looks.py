@@ -12,6 +12,7 @@ import pytest
 from scenariogeneration import xodr
 
 from bridge.tags import Tag
+from neuralsim.town import frames
 from neuralsim.town.assets import plant_meshes
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.assets.vehicle_meshes import vehicles
@@ -310,3 +311,23 @@ def test_carlas_own_maps_have_free_parking_lanes(tmp_path: Path, name: str, park
     boxes = StaticTown(str(tmp_path / f"{name}.xodr"), 0).solid.boxes
     in_lane = boxes[(boxes[:, 0] > 0.0) & (boxes[:, 0] < 120.0) & (np.abs(boxes[:, 1] - 4.5) < 1.0)]
     assert bool(len(in_lane)) == parked
+
+
+@pytest.mark.parametrize("by_opencv", [True, False])
+def test_motion_of_a_frame_is_that_of_the_view_in_half_precision(
+    by_opencv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_opencv and not frames._CONVERTS_TO_HALF:
+        pytest.skip("this OpenCV has no half precision")
+    monkeypatch.setattr(frames, "_CONVERTS_TO_HALF", by_opencv)
+    world = World("plain", vehicles=0, walkers=0)
+    car = world.spawn("vehicle.tesla.model3", {}, world.spawn_points()[0])
+    size = {"image_size_x": "96", "image_size_y": "64"}
+    camera = world.spawn("sensor.camera.rgb", size, Transform(z=2.0), car.id)
+    world.drive_of(car.id)
+    car.control = VehicleControl(throttle=1.0)
+    for _ in range(20):
+        world.tick(0.1)
+    motion = world.capture(camera.id).motion.astype(np.float16)
+    assert np.abs(motion).max() > 1.0
+    assert (frames.frame_of(world, camera.id).planes["motion"] == motion).all()

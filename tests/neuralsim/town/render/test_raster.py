@@ -445,6 +445,15 @@ def test_leaves_move_with_their_triangle() -> None:
     assert (near != far).sum() < 0.12 * far.sum()
 
 
+def test_nothing_shows_through_the_leaves_of_a_hedge_nearby() -> None:
+    behind = Mesh(sprig().vertices * 9.0, sprig().triangles, np.array([Tag.WALL], np.uint8), sprig().colours)
+    hedge = plant_meshes.hedge(4.0, 1.3).moved(3.0, yaw=90.0)
+    pose = camera(0.0, 0.0, 0.6)
+    planes = Rasteriser(512, 256, FOV).render(Scene(merge([behind, hedge]), []), Placements.empty(), pose, pose)
+    middle = planes.tag[110:140, 200:312]  # well below its ragged top
+    assert (middle == Tag.VEGETATION).all()
+
+
 def test_large_triangles_of_foliage_have_no_gaps() -> None:
     wood = Mesh(sprig().vertices * 4.0 - [0, 0, 4.5], sprig().triangles, sprig().tags, sprig().colours)
     assert leaves_of(wood, camera(), (512, 256)).sum() == pytest.approx(
