@@ -126,12 +126,11 @@ class StaticTown:
             box = self.solid.boxes[obstacle]
             offsets = self.placements.pose[:, :2, 3] - box[:2]
             near = np.flatnonzero(_in_box(offsets, box))
-            if len(near):
-                closest = near[np.argmin(np.hypot(*offsets[near].T))]
-                tags = templates().meshes[self.placements.template[closest]].tags
-                self._tags[obstacle] = Tag(int(np.bincount(tags).argmax()))
-            else:
-                self._tags[obstacle] = self._solid_triangles.tag_at(box)
+            near = near[np.argsort(np.hypot(*offsets[near].T), kind="stable")]  # the closest first
+            meshes = (templates().meshes[template] for template in self.placements.template[near])
+            tags = (Tag(int(np.bincount(mesh.tags).argmax())) for mesh in meshes)
+            prop = next((tag for tag in tags if tag != Tag.TERRAIN), None)  # weeds grow at the foot of others
+            self._tags[obstacle] = self._solid_triangles.tag_at(box) if prop is None else prop
         return self._tags[obstacle]
 
     @cached_property
