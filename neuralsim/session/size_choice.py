@@ -2,14 +2,15 @@
 
 It is measured once, when a drive first starts, and remembered for as long as the machine, its packages and the models
 are the same: every further drive has the same size. Machines with few cores and no GPU get no more than 512x256, at
-which the town needs a core of its own, and older ones less.
+which the town needs a core of its own, and older ones less. Less than that is measured again by the second drive, which
+keeps the larger size: virtual machines are slow for minutes at a time, and nothing on them shows it.
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bridge.process.user_cache import cache_folder
@@ -36,6 +37,7 @@ class SizeChoice:
     height: int
     model: str
     milliseconds: float  # of a step; 0: not measured
+    is_final: bool = True  # whether no further drive measures
 
     @property
     def size(self) -> Size:
@@ -83,18 +85,29 @@ def _choose(options: DriveOptions) -> SizeChoice:
     from neuralsim.runtimes import autotune, cache
 
     path = _folder() / f"size-{cache.key(_facts(models, options))}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return SizeChoice(**{name: stored[name] for name in SizeChoice.__dataclass_fields__})
-    logger().info("measuring the size that this machine renders in time; once, some seconds")
+    before = _read(path)
+    if before is not None and before.is_final:
+        return before
+    times = "once" if before is None else "a second time, since it was small"
+    logger().info(f"measuring the size that this machine renders in time; {times}, some seconds")
     busy = autotune.disturbance()
     choice = _measure(models, options, on_gpu, bool(busy))
+    if before is not None and before.size.pixels > choice.size.pixels:
+        choice = before
     if busy:
         logger().info(f"the machine is busy ({busy}): the size is measured again when it is not")
         return choice
+    choice = replace(choice, is_final=before is not None or choice.size not in SMALLER)
     with suppress(OSError):
         cache.write(path, json.dumps(asdict(choice), indent=2).encode() + b"\n")
     return choice
+
+
+def _read(path: Path) -> SizeChoice | None:
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return SizeChoice(**{name: stored[name] for name in SizeChoice.__dataclass_fields__})
+    return None
 
 
 def forget() -> None:
