@@ -89,6 +89,7 @@ class Sensing:
         self._ray_worker = ThreadPoolExecutor(1, "rays")
         self._image_workers = ThreadPoolExecutor(self._image_threads, "images")
         self._pending: list[Future[Any]] = []
+        self._is_closed = False
 
     def add(self, actor: Actor) -> None:
         """Open the stream of a new sensor. Raise ``ValueError`` for attributes that it cannot work with."""
@@ -114,11 +115,9 @@ class Sensing:
 
     def close(self) -> None:
         """Close all streams when their world goes."""
+        self._is_closed = True  # what is queued ends at once; were it cancelled, a tick that waits for it would wait on
         for worker in (self._ray_worker, self._image_workers):
-            worker.shutdown(wait=False, cancel_futures=True)
-        for each in self._pending:
-            if each.cancelled():
-                each.set_running_or_notify_cancel()  # else a tick that waits for it waits on
+            worker.shutdown(wait=False)
         for sensor in self.sensors.values():
             self._drop(sensor)
         self.sensors.clear()
@@ -224,6 +223,8 @@ class Sensing:
                     self._publish_measurement(sensor, header, measurement)
 
     def _publish_measurement(self, sensor: Sensor, header: bytes, measurement: Measurement) -> None:
+        if self._is_closed:
+            return
         with self._isolated(sensor.kind):
             body = measurement()
             if body is not None:
@@ -266,7 +267,7 @@ class Sensing:
             jobs = strictness.any_order(jobs, self.world.frame)
         remaining = iter(jobs + later)  # the simulator's own images do not wait for the generator
         for _ in range(min(self._image_threads, len(views) + len(later))):
-            self._pending.append(self._image_workers.submit(_run_all, remaining))
+            self._pending.append(self._image_workers.submit(self._run_all, remaining))
 
     def _generation(
         self, ident: int, sensor: Sensor
@@ -360,8 +361,9 @@ class Sensing:
         kind = structs.SENSOR_TYPES[sensor.kind]
         return structs.sensor_header(kind, self.world.frame, self.world.time, actor.transform)
 
-
-def _run_all(jobs: Iterator[Callable[[], None]]) -> None:
-    """Run the remaining ``jobs``, which threads share."""
-    for job in jobs:
-        job()
+    def _run_all(self, jobs: Iterator[Callable[[], None]]) -> None:
+        """Run the remaining ``jobs``, which threads share."""
+        for job in jobs:
+            if self._is_closed:
+                return
+            job()

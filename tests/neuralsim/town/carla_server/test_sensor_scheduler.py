@@ -141,12 +141,21 @@ def test_the_frame_of_a_busy_generator_or_of_an_asynchronous_world_is_rendered_a
     assert len(generator.submitted) == 1
 
 
-def test_no_tick_waits_for_what_is_given_up_when_its_world_goes(sensing: Sensing) -> None:
+def test_no_tick_waits_for_what_is_given_up_when_its_world_goes(
+    sensing: Sensing, generator: Generator, camera: int
+) -> None:
     go_on = threading.Event()
-    for _ in range(2):  # the second one never begins
-        sensing._pending.append(sensing._ray_worker.submit(go_on.wait, 10.0))
+    for _ in range(sensing._image_threads):
+        sensing._image_workers.submit(go_on.wait, 10.0)
+    generator.idle = False
+    sensing.publish_images(complete=True)  # waits for a worker
+    dropped: Future[Frame] = Future()
+    dropped.cancel()
+    dropped.set_running_or_notify_cancel()  # as a generator leaves a frame of a camera that was closed
+    sensing._pending.append(dropped)
     waiting = finishing(sensing)
     sensing.close()
     go_on.set()
     waiting.join(10.0)
     assert not waiting.is_alive()
+    assert not generator.submitted
