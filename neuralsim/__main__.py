@@ -1,5 +1,5 @@
 """``python -m neuralsim``: the same as the ``neuralsim`` command."""
 
-from neuralsim.cli import main
+from neuralsim.cli import run_process
 
-raise SystemExit(main())
+run_process()

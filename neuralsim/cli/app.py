@@ -5,12 +5,16 @@ A command's options are imported when it is called, its implementation once they
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from neuralsim import __version__
 from neuralsim.base.extras import missing
@@ -150,6 +154,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (error.name or "").partition(".")[0] in ("bridge", "neuralsim", "scenarios"):
             raise
         return fail(missing(error, "bridge" if arguments[0] in ("town", "bridge") else "drive"))
+
+
+def run_process() -> NoReturn:
+    """Run :func:`main` as a process of its own, and end that without Python's teardown where nothing needs it.
+
+    The teardown unmaps modules and models one by one, which takes up to half a second after a drive; the system does it
+    at once. A model's compiler cannot be cancelled, and crashes in it.
+    """
+    code = main()
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if not any(thread.name == "model" for thread in others):
+        if not all(thread.daemon for thread in others):
+            sys.exit(code)  # it waits for them
+        gc.collect()  # some runtimes write their cache when a session ends
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -23,7 +23,6 @@ from neuralsim.datagen.dataset_spec import MERGED, DatasetSpec, Drive, load_spec
 from neuralsim.datagen.options import PLANES, DatasetOptions, RecordOptions
 from neuralsim.datagen.run import record_missing
 from neuralsim.datagen.scripted_drive import ScenarioRecorder, Shared
-from neuralsim.drive.drive_loop import exit_if_compiling
 from neuralsim.recording import RecordingError
 from neuralsim.recording.exporting.formats import export, function_of
 from scenarios.engine.loader import ScenarioError, load
@@ -42,7 +41,7 @@ def run(options: DatasetOptions) -> int:
             return 0
         for kind in spec.formats:
             function_of(kind)  # a missing package is reported now rather than after the recording
-        return exit_if_compiling(_make(options, spec, drives))
+        return _make(options, spec, drives)
     except (SettingsError, RecordingError, ScenarioError) as error:
         return fail(error)
     except OSError as error:

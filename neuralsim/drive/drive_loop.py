@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -275,18 +274,6 @@ def check_outputs(options: DriveOptions) -> None:
                 path.unlink()
         except OSError as error:
             raise DriveError(f"cannot write {path}: {(error.strerror or 'unknown reason').lower()}") from None
-
-
-def exit_if_compiling(code: int) -> int:
-    """Return ``code``, or end the process with it if a model is still being compiled.
-
-    The compiler cannot be cancelled, and crashes if the interpreter shuts down while it runs.
-    """
-    if any(thread.name == "model" for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
 
 
 #: Errors that are not bugs of ours; they are reported in one line.

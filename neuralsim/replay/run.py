@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from neuralsim.base.failure import fail
-from neuralsim.drive.drive_loop import EXPECTED, DriveError, exit_if_compiling
+from neuralsim.drive.drive_loop import EXPECTED, DriveError
 from neuralsim.recording.reading.random_access_reader import RecordingReader
 from neuralsim.replay.drive_on import continue_from, model_to_drive
 from neuralsim.replay.headless import render_video
@@ -21,10 +21,6 @@ _EXPECTED: tuple[type[BaseException], ...] = (*EXPECTED, ScenarioError)
 
 def run(options: ReplayOptions) -> int:
     """Replay a recording; return the exit code. Errors are one line on stderr."""
-    return exit_if_compiling(_run(options))
-
-
-def _run(options: ReplayOptions) -> int:
     try:
         with RecordingReader(options.file) as reader:
             if options.model is None and (options.style is not None or options.remap is not None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neuralsim.base.failure import fail
 from neuralsim.drive import settings
-from neuralsim.drive.drive_loop import EXPECTED, exit_if_compiling
+from neuralsim.drive.drive_loop import EXPECTED
 from neuralsim.serve.access import Tokens
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.served_drive import BrowserDrive
@@ -18,4 +18,4 @@ def run(options: ServeOptions) -> int:
         code = 0
     except (*EXPECTED, ValueError) as error:
         code = fail(error)
-    return exit_if_compiling(code)
+    return code

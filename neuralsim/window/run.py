@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neuralsim.base.failure import fail
-from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive, exit_if_compiling
+from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive
 from neuralsim.session.options import DriveOptions
 
 
@@ -26,4 +26,4 @@ def run(options: DriveOptions) -> int:
         code = 0
     except EXPECTED as error:
         code = fail(error)
-    return exit_if_compiling(code)
+    return code
