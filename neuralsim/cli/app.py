@@ -6,7 +6,6 @@ A command's options are imported when it is called, its implementation once they
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import importlib
 import os
@@ -170,8 +169,10 @@ def run_process() -> NoReturn:
         gc.collect()  # some runtimes write their cache when a session ends
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+        try:
             stream.flush()
+        except (OSError, ValueError):  # a full disk, a reader that has gone
+            code = code or FAILED
     os._exit(code)
 
 

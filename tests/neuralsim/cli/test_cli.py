@@ -41,6 +41,45 @@ def test_help_is_fast_and_names_every_command():
     assert all(f"    {name} " in done.stdout for name in ("drive", "town", "bridge", "keys", "doctor"))
 
 
+@pytest.mark.parametrize("kind", ["daemon", "thread", "model"])
+def test_a_process_ends_without_the_teardown_unless_a_thread_is_waited_for(kind: str):
+    code = """
+import atexit, os, sys, threading, time
+from neuralsim.cli import app
+class Torn:
+    def __del__(self, write=os.write):
+        write(1, b"torn down\\n")
+def work():
+    time.sleep(0.3)
+    os.write(1, b"thread done\\n")
+def main():
+    atexit.register(print, "exit function")
+    name, daemon = sys.argv[1], sys.argv[1] != "thread"
+    threading.Thread(target=work, name=name, daemon=daemon).start()
+    print("output")
+    return 3
+app.main, kept = main, Torn()
+app.run_process()
+"""
+    command = [sys.executable, "-c", code, kind]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    lines = {
+        "daemon": {"output", "exit function"},
+        "thread": {"output", "thread done", "exit function", "torn down"},
+        "model": {"output"},  # a compiler is running
+    }
+    assert (set(done.stdout.splitlines()), done.returncode) == (lines[kind], 3), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_output_that_cannot_be_written_is_a_failure():
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "neuralsim", "--version"]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, cwd=ROOT, env=buffered, timeout=60, check=False)
+    assert done.returncode != 0
+
+
 def test_help_of_every_command_imports_nothing_heavy():
     code = """
 import contextlib, io, sys
