@@ -47,21 +47,24 @@ def _ring(radius: float, thickness: float, width: float, tag: int, colour: RGB, 
     return loft(sections, tag, colour, caps=False)
 
 
+def _hub(radius: float, width: float, tag: int) -> Mesh:
+    """Return a hub about the y axis."""
+    return tube([(0.0, -width / 2.0, 0.0), (0.0, width / 2.0, 0.0)], radius, tag, METAL, 6)
+
+
 def _disc(radius: float, tag: int) -> Mesh:
-    """Return the spokes as a thin disc, as labels of real images fill wheels."""
+    """Return a wheel's inside as a thin disc: of a motorcycle, or so far away that spokes merge."""
     angle = 2.0 * np.pi * np.arange(10) / 10
     rim = np.stack([radius * np.cos(angle), np.zeros(10), radius * np.sin(angle)], 1)
-    disc = Mesh.of(np.concatenate([rim, np.zeros((1, 3))]), [(k, (k + 1) % 10, 10) for k in range(10)], tag, METAL)
-    shade = np.where(np.arange(10)[:, None] % 2 > 0, 1.0, 0.6)
-    return replace(disc, colours=(disc.colours * shade).astype(np.uint8))
+    return Mesh.of(np.concatenate([rim, np.zeros((1, 3))]), [(k, (k + 1) % 10, 10) for k in range(10)], tag, METAL)
 
 
 def _wheel(radius: float, thickness: float, width: float, hub: float, tag: int, sides: tuple[int, int]) -> Mesh:
-    levels = [
-        merge([_ring(radius, thickness, width, tag, BLACK, count), _disc(radius - hub, tag)]).with_level(level)
-        for level, count in zip((NEAR, FAR), sides, strict=True)
-    ]
-    return merge(levels)
+    """Return a wheel. A bicycle's is open near by, where its spokes are thinner than a pixel."""
+    inside = _hub(hub, 2.0 * width, tag) if tag == Tag.BICYCLE else _disc(radius - hub, tag)
+    near = merge([_ring(radius, thickness, width, tag, BLACK, sides[0]), inside]).with_level(NEAR)
+    far = merge([_ring(radius, thickness, width, tag, BLACK, sides[1]), _disc(radius - hub, tag)]).with_level(FAR)
+    return merge([near, far])
 
 
 def _bars(
