@@ -44,11 +44,15 @@ _CAMVID_OF = (
 
 
 def camvid_of_tag() -> np.ndarray:
-    """Return u8 (256,): CARLA tag -> CamVid's label, void for tags without one."""
+    """Return u8 (256,): CARLA tag -> CamVid's label, void for tags without one.
+
+    Walls are buildings in CamVid's 12-class edition, whose fences one sees through or are of wood.
+    """
     table = np.full(256, CAMVID_VOID, np.uint8)
     for label, channel in enumerate(_CAMVID_OF):
         table[np.flatnonzero(int(channel) == CARLA_TO_CHANNEL)] = label
     table[Tag.ROAD_LINE] = CAMVID_CLASSES.index("road")
+    table[Tag.WALL] = CAMVID_CLASSES.index("building")
     return table
 
 

@@ -109,6 +109,7 @@ def test_the_metric_networks_are_those_of_their_card() -> None:
 def test_carla_tags_become_camvid_labels() -> None:
     table = camvid_of_tag()
     expected = {Tag.SKY: "sky", Tag.ROAD_LINE: "road", Tag.ROAD: "road", Tag.BUS: "car", Tag.RIDER: "bicyclist"}
+    expected |= {Tag.BUILDING: "building", Tag.WALL: "building", Tag.FENCE: "fence", Tag.GUARD_RAIL: "fence"}
     assert {tag: metric_networks.CAMVID_CLASSES[table[tag]] for tag in expected} == expected
     assert table[Tag.TERRAIN] == table[Tag.UNLABELED] == metric_networks.CAMVID_VOID
 
