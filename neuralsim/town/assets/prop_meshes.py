@@ -245,9 +245,9 @@ def _ink(bitmap: np.ndarray, high: float, centre: tuple[float, float, float], co
 
 
 def bollard() -> Mesh:
-    """Return a bollard with a light band."""
-    body = tube([(0, 0, 0), (0, 0, 0.85), (0, 0, 0.95)], [0.085, 0.075, 0.03], Tag.STATIC, DARK, 8)
-    return merge([body, cylinder(0.082, 0.68, 0.76, Tag.STATIC, (220, 220, 214), 8)])
+    """Return a bollard of steel tube with a light band."""
+    body = tube([(0, 0, 0), (0, 0, 0.95), (0, 0, 0.98)], [0.051, 0.051, 0.035], Tag.STATIC, DARK, 8)
+    return merge([body, cylinder(0.054, 0.78, 0.86, Tag.STATIC, (220, 220, 214), 8)])
 
 
 def delineator() -> Mesh:
