@@ -57,9 +57,9 @@ class Lifetime:
         """Whether the process has been asked to end."""
         return self._over.is_set()
 
-    def wait(self) -> None:
-        """Block until ``over``."""
-        self._over.wait()
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until ``over``, at most ``timeout`` seconds; return ``over``."""
+        return self._over.wait(timeout)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         """Do nothing: the thread that reads the descriptor acts, since a handler must not take locks."""

@@ -100,6 +100,18 @@ class RpcClient:
                     raise OSError(f"the CARLA server at {self.address} has closed the connection")
                 self._unpacker.feed(data)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server still holds the connection, as far as this machine knows."""
+        if not self._lock.acquire(blocking=False):
+            return True  # a call is under way, and will fail if it does not
+        try:
+            return not select.select([self._sock], [], [], 0.0)[0] or self._sock.recv(1, socket.MSG_PEEK) != b""
+        except OSError:
+            return False
+        finally:
+            self._lock.release()
+
     def token(self, stream: int) -> Token:
         """Return the token of a stream."""
         return Token.read(self.call("get_sensor_token", stream)[0], self.address)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 
 from bridge.process.lifetime import Lifetime
-from neuralsim.base.failure import fail
+from neuralsim.base.failure import fail, log_line
 from neuralsim.lens import leftovers, relay_kernels
-from neuralsim.lens.carla_wire import Address, close
+from neuralsim.lens.carla_wire import Address, RpcClient, close
 from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.options import LensOptions
@@ -18,6 +19,8 @@ from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.rpc import RpcError, listen
 from neuralsim.town.carla_server.structs import VERSION
 from neuralsim.zoo import ModelError
+
+_LOOK = 1.0  # s, from one look at whether the server is still there to the next
 
 
 class LensServer:
@@ -51,12 +54,32 @@ class LensServer:
             self.lens.close()
             raise
         self.port: int = self._listener.getsockname()[1]
+        self._host, self._generator = host, generator
         self.lens.watchdog = leftovers.Watchdog(server, self.lens.role)
 
     def start(self) -> None:
         """Accept clients."""
         self.lens.start()
         threading.Thread(target=self._accept, name="lens-clients", daemon=True).start()
+
+    def again(self, lifetime: Lifetime) -> LensServer:
+        """Return a started lens with the same ports, once the server that has gone is back.
+
+        Until then clients get an error for each call. Returns ``self`` if ``lifetime`` is over first. Raises RpcError
+        if another version of CARLA comes back.
+        """
+        server, streaming_port = self.lens.server, self.lens.port
+        log_line(f"lens: the CARLA server at {server} is gone; waiting for it")
+        self.lens.forget_all()
+        while not lifetime.wait(_LOOK):
+            with suppress(OSError):
+                RpcClient(server).close()  # fails while it is away
+                self.close()
+                lens = LensServer(server, self._generator, self._host, self.port, streaming_port)
+                lens.start()
+                log_line(f"lens: the CARLA server at {server} is back")
+                return lens
+        return self
 
     def close(self) -> None:
         """Take everything away from the server."""
@@ -86,7 +109,12 @@ def run(options: LensOptions) -> int:
     lens.start()
     address = f"{options.host}:{lens.port}"
     options.announce("ready", {"server": address}, f"lens: {address} shows {server} in generated images")
-    lifetime.wait()
+    while not lifetime.wait(_LOOK):
+        if not lens.lens.rpc.is_open:
+            try:
+                lens = lens.again(lifetime)
+            except RpcError as error:
+                return fail(error)
     lens.close()
     signal.set_wakeup_fd(-1)
     return 0

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 from helpers.wire_client import ONE_CAR, RawClient, finish, run_client, serving, start_client
@@ -31,6 +32,12 @@ def sensors():
     return sorted(actor.type_id for actor in world.get_actors().filter("sensor.*"))
 """
 )
+
+ONE_IMAGE = """
+sensor, images = camera(world, "rgb", car, **small)
+frame = world.tick()
+assert images.get(timeout=90).frame == frame
+"""
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +228,26 @@ def test_a_server_that_goes_away_is_an_error_of_the_client_and_not_of_the_lens(r
         run_client(lens.port, 'raises(client.get_world, "no CARLA server at 127.0.0.1")')
     finally:
         lens.close()
+
+
+def test_a_server_that_comes_back_is_found_again_at_the_same_ports(
+    rig: RigRenderer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=0)) as town:
+        lens = LensServer(Address("127.0.0.1", town.port), rig)
+        lens.start()
+        assert lens.lens.rpc.is_open
+    lifetime = Mock(wait=lambda timeout: time.sleep(0.05))
+    while lens.lens.rpc.is_open:
+        time.sleep(0.05)
+    ports = lens.port, lens.lens.port
+    with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=town.port)) as town:
+        lens = lens.again(lifetime)
+        try:
+            assert (lens.port, lens.lens.port) == ports
+            run_client(lens.port, DRIVE + ONE_IMAGE)
+        finally:
+            lens.close()
+    gone, back = capsys.readouterr().err.splitlines()
+    assert "is gone" in gone
+    assert "is back" in back
