@@ -103,14 +103,9 @@ class RpcClient:
     @property
     def is_open(self) -> bool:
         """Whether the server still holds the connection, as far as this machine knows."""
-        if not self._lock.acquire(blocking=False):
-            return True  # a call is under way, and will fail if it does not
-        try:
-            return not select.select([self._sock], [], [], 0.0)[0] or self._sock.recv(1, socket.MSG_PEEK) != b""
-        except OSError:
-            return False
-        finally:
-            self._lock.release()
+        poll = select.poll()
+        poll.register(self._sock, select.POLLRDHUP)
+        return not poll.poll(0)
 
     def token(self, stream: int) -> Token:
         """Return the token of a stream."""

@@ -48,25 +48,29 @@ class ClientRelay:
     def serve(self) -> None:
         """Serve the client until it or the server is gone."""
         try:
-            self._server = connect(self.lens.server)
+            while self._server is None:
+                try:
+                    self._server = connect(self.lens.server)
+                except OSError as error:
+                    if not self._refuse(f"lens: {error}"):
+                        return
             self._server.settimeout(None)
             threading.Thread(target=self._answer, args=(self._server,), name="lens-answers", daemon=True).start()
-        except OSError as error:
-            self._refuse(str(error))
-            return
-        try:
             self._pass_requests(self._server)
         except (OSError, ValueError, msgpack.UnpackException):
             pass  # disconnected, or no client of CARLA's
         finally:
-            close(self.sock, self._server)
+            close(self.sock, *filter(None, [self._server]))
 
-    def _refuse(self, why: str) -> None:
-        """Answer every call with an error: there is no server."""
-        with suppress(OSError, ValueError, msgpack.UnpackException):
-            for _, message in _messages(self.sock):
-                self._reply(message[1], wrap_error(f"lens: {why}"))
-        close(self.sock)
+    def _refuse(self, why: str) -> bool:
+        """Answer the next call with an error, as there is no server; return False if the client leaves instead."""
+        messages, buffer = _Messages(), bytearray(_CHUNK)
+        while count := self.sock.recv_into(buffer):
+            for _, message in messages.feed(memoryview(buffer)[:count]):
+                self._reply(message[1], wrap_error(why))
+            if not messages.incomplete:
+                return True
+        return False
 
     def _pass_requests(self, server: socket.socket) -> None:
         """Pass requests on until the client is gone."""
@@ -378,14 +382,6 @@ def _shown(lens: Lens, actor: list[Any], style: str = "") -> list[Any]:
     if actor[5]:
         actor[5] = lens.through(actor[5])
     return actor
-
-
-def _messages(sock: socket.socket) -> Iterator[tuple[bytes | memoryview, Any]]:
-    """Yield each message of a connection, as it came (valid until the next one) and decoded, until it is closed."""
-    messages, buffer = _Messages(), bytearray(_CHUNK)
-    view = memoryview(buffer)
-    while count := sock.recv_into(buffer):
-        yield from messages.feed(view[:count])
 
 
 @contextmanager

@@ -42,10 +42,7 @@ class Lens:
         self.server, self.generator = server, generator
         self.role = leftovers.new_role()
         self.watchdog: leftovers.Watchdog | None = None
-        self.rpc = RpcClient(server)
-        self.version = str(self.rpc.call("version"))
-        settings = self.rpc.call("get_episode_settings")
-        self.is_synchronous = bool(settings[0])
+        self.rpc, self.is_synchronous = _connected(server)
         self.cameras: dict[int, LensCamera] = {}  # by actor id
         self.hidden: set[int] = set()  # ids of companions, gone ones included
         self._is_hiding = np.zeros(1, np.uint8)  # whether there was a camera, so that snapshots have to be looked at
@@ -64,6 +61,27 @@ class Lens:
         """Accept subscribers."""
         threading.Thread(target=self._accept, name="lens-streams", daemon=True).start()
         threading.Thread(target=self._stop_unused, name="lens-unused", daemon=True).start()
+
+    def reconnect(self) -> None:
+        """Connect to the server anew; cameras that it does not have, as after its restart, are forgotten.
+
+        Raises OSError or RpcError, as the constructor does; then nothing has changed.
+        """
+        rpc, is_synchronous = _connected(self.server)
+        companions = [ident for camera in self.cameras.values() for ident in camera.companions]
+        actors = rpc.call("get_actors_by_id", companions) if companions else []
+        alive = {actor[0] for actor in actors if leftovers.role_of(actor) == self.role}
+        self.rpc.close()
+        self.rpc, self.is_synchronous = rpc, is_synchronous
+        self.renew_weather()
+        for ident, camera in list(self.cameras.items()):
+            if not camera.companions or not alive.issuperset(camera.companions):
+                self.forget(ident)
+        if not alive:  # another process may use these numbers for something else
+            self.hidden.clear()
+            self._seen.clear()
+            self._snapshots.clear()
+            self._tokens.clear()
 
     def close(self) -> None:
         """Take all companions away."""
@@ -251,6 +269,20 @@ class Lens:
                     with self._changed:
                         if not camera.subscribers:
                             camera.stop(self.rpc)
+
+
+def _connected(server: Address) -> tuple[RpcClient, bool]:
+    """Return a connection, and whether the world is synchronous. Raises OSError if the server is not there, RpcError if
+    it is none of CARLA's, or one of another version."""
+    rpc = RpcClient(server)
+    try:
+        version = str(rpc.call("version"))
+        if version != structs.VERSION:
+            raise RpcError(f"the CARLA server at {server} has version {version}: {structs.VERSION} is needed")
+        return rpc, bool(rpc.call("get_episode_settings")[0])
+    except BaseException:
+        rpc.close()
+        raise
 
 
 def _close_with(sock: socket.socket, reader: StreamReader) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import suppress
 
 from bridge.process.lifetime import Lifetime
-from neuralsim.base.failure import fail, log_line
+from neuralsim.base.failure import describe, fail, log_line
 from neuralsim.lens import leftovers, relay_kernels
-from neuralsim.lens.carla_wire import Address, RpcClient, close
+from neuralsim.lens.carla_wire import Address, close
 from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.options import LensOptions
@@ -17,7 +16,6 @@ from neuralsim.lens.rig_renderer import RigRenderer
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.rpc import RpcError, listen
-from neuralsim.town.carla_server.structs import VERSION
 from neuralsim.zoo import ModelError
 
 _LOOK = 1.0  # s, from one look at whether the server is still there to the next
@@ -44,8 +42,6 @@ class LensServer:
             leftovers.remove_once_it_ticks(server)
         self.lens = Lens(server, generator, host, streaming_port)
         try:
-            if self.lens.version != VERSION:
-                raise RpcError(f"the CARLA server at {server} has version {self.lens.version}: {VERSION} is needed")
             try:
                 self._listener = listen(host, port)
             except OSError as error:
@@ -54,32 +50,12 @@ class LensServer:
             self.lens.close()
             raise
         self.port: int = self._listener.getsockname()[1]
-        self._host, self._generator = host, generator
         self.lens.watchdog = leftovers.Watchdog(server, self.lens.role)
 
     def start(self) -> None:
         """Accept clients."""
         self.lens.start()
         threading.Thread(target=self._accept, name="lens-clients", daemon=True).start()
-
-    def again(self, lifetime: Lifetime) -> LensServer:
-        """Return a started lens with the same ports, once the server that has gone is back.
-
-        Until then clients get an error for each call. Returns ``self`` if ``lifetime`` is over first. Raises RpcError
-        if another version of CARLA comes back.
-        """
-        server, streaming_port = self.lens.server, self.lens.port
-        log_line(f"lens: the CARLA server at {server} is gone; waiting for it")
-        self.lens.forget_all()
-        while not lifetime.wait(_LOOK):
-            with suppress(OSError):
-                RpcClient(server).close()  # fails while it is away
-                self.close()
-                lens = LensServer(server, self._generator, self._host, self.port, streaming_port)
-                lens.start()
-                log_line(f"lens: the CARLA server at {server} is back")
-                return lens
-        return self
 
     def close(self) -> None:
         """Take everything away from the server."""
@@ -109,12 +85,26 @@ def run(options: LensOptions) -> int:
     lens.start()
     address = f"{options.host}:{lens.port}"
     options.announce("ready", {"server": address}, f"lens: {address} shows {server} in generated images")
-    while not lifetime.wait(_LOOK):
-        if not lens.lens.rpc.is_open:
-            try:
-                lens = lens.again(lifetime)
-            except RpcError as error:
-                return fail(error)
+    _follow(lens.lens, lifetime)
     lens.close()
     signal.set_wakeup_fd(-1)
     return 0
+
+
+def _follow(lens: Lens, lifetime: Lifetime) -> None:
+    """Connect again to a server that has gone and is back, until ``lifetime`` is over."""
+    told = ""
+    while not lifetime.wait(_LOOK):
+        if lens.rpc.is_open:
+            continue
+        try:
+            lens.reconnect()
+        except (OSError, RpcError, ValueError) as error:
+            text = f"lens: {describe(error)}; waiting for it"
+            if text != told:
+                log_line(text)
+            told = text
+        else:
+            if told:
+                log_line(f"lens: the CARLA server at {lens.server} is back")
+            told = ""

@@ -57,10 +57,14 @@ def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simul
     if first >= end:
         return
     rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
-    own, theirs = (cv2.cvtColor(each[rows], cv2.COLOR_RGB2GRAY) for each in (image, simulated))
-    theirs = cv2.GaussianBlur(theirs, (5, 5), _SOFT)
+    own, theirs = cv2.cvtColor(image[rows], cv2.COLOR_RGB2GRAY), soft_luminance(simulated[rows])
     blurred = [cv2.GaussianBlur(each, (2 * _RADIUS + 1, 2 * _RADIUS + 1), _SIGMA) for each in (own, theirs)]
     _mix(image[rows], tag[rows], depth[rows], own, theirs, *blurred, _SHARES, pixel)
+
+
+def soft_luminance(simulated: np.ndarray) -> np.ndarray:
+    """Return the luminance u8 (H, W) of a simulator image u8 (H, W, 3), as soft as through a lens."""
+    return np.asarray(cv2.GaussianBlur(cv2.cvtColor(simulated, cv2.COLOR_RGB2GRAY), (5, 5), _SOFT))
 
 
 def compile_kernels() -> None:

@@ -11,35 +11,38 @@ import numba
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+from neuralsim.renderer.postprocessing.detail import soft_luminance
 
 #: Share of its surroundings' brightness in the simulator image below which a pixel begins to be a pane, and by how much
 #: lower it is one entirely: bars and shadows of eaves are brighter.
 _DARK, _SOFT = np.float32(0.75), np.float32(0.2)
 _FREE = np.float32(8.0)  # of 255, by which it may be brighter than asked for
-_WIDTH, _SIDE = 128, 31  # px of the small image that means are computed in, and side of the square that they cover
-_LENS = 0.7  # px, of the blur that a lens has: the simulator image has none, and its outlines have steps
-_IS_WALL = (CARLA_TO_CHANNEL == Channel.BUILDING).astype(np.uint8) * np.uint8(255)
+_WIDTH = 128  # px of the small image that local means are computed in
+_AROUND = 0.24  # side of the square that they cover, as a share of the width
+_IS_BUILDING = (np.arange(256) == Tag.BUILDING).astype(np.uint8) * np.uint8(255)
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
-def dim_panes(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) -> None:
+def dim_panes(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
     """Darken what is a pane in ``simulated``, in place.
 
     Args:
         image: u8 (H, W, 3), RGB, as generated.
         tag: u8, at least (H, W): the tags that it was generated from.
         simulated: u8 (H, W, 3), the simulator image. Nothing happens if it has another size.
+        daylight: 1 by day to 0 by night, when walls are dark beside lit windows.
     """
-    if simulated.shape != image.shape:
-        return
     height, width = image.shape[:2]
-    wall = cv2.LUT(tag[:height, :width], _IS_WALL)
-    own, theirs = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (image, simulated))
-    theirs = cv2.GaussianBlur(theirs, (5, 5), _LENS)
-    own_mean, their_mean, share = (_means(each, wall) for each in (own, theirs, wall))
-    around, gain = 255.0 * their_mean / np.maximum(share, 1.0), own_mean / np.maximum(their_mean, 1.0)
-    _dim(image, wall, own, theirs, *(cv2.resize(each, (width, height)) for each in (around, gain)))
+    building = cv2.LUT(tag[:height, :width], _IS_BUILDING)
+    if simulated.shape != image.shape or daylight <= 0.0 or not building.any():
+        return
+    own, theirs = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), soft_luminance(simulated)
+    own_mean, their_mean, share = (_means(each, building) for each in (own, theirs, building))
+    share = np.maximum(share / 255.0, 1e-3)
+    around = their_mean / share
+    gain = own_mean / share / np.maximum(around, 1.0)
+    around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
+    _dim(image, building, own, theirs, around, gain, np.float32(daylight))
 
 
 def compile_kernels() -> None:
@@ -48,17 +51,18 @@ def compile_kernels() -> None:
     dim_panes(image, np.full((1, 1), Tag.BUILDING, np.uint8), image.copy())
 
 
-def _means(plane: np.ndarray, wall: np.ndarray) -> np.ndarray:
-    """Return local means of ``plane`` u8 (H, W) where ``wall`` is 255, 0 elsewhere, f32 of ``_WIDTH`` columns."""
+def _means(plane: np.ndarray, building: np.ndarray) -> np.ndarray:
+    """Return local means f32 of ``plane`` u8 (H, W), taken as 0 where ``building`` is not 255, in a small image."""
     height, width = plane.shape
     size = min(_WIDTH, width), max(height * min(_WIDTH, width) // width, 1)
-    small = cv2.resize(cv2.bitwise_and(plane, wall), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.boxFilter(small, cv2.CV_32F, (_SIDE, _SIDE)))
+    small = cv2.resize(cv2.bitwise_and(plane, building), size, interpolation=cv2.INTER_AREA)
+    side = round(_AROUND * size[0]) | 1
+    return np.asarray(cv2.boxFilter(small, cv2.CV_32F, (side, side)))
 
 
 @numba.njit(**_JIT)
-def _dim(image, wall, own, theirs, around, gain):  # type: ignore[no-untyped-def]
-    """Do what ``dim_panes`` does, from luminances u8 (H, W).
+def _dim(image, building, own, theirs, around, gain, daylight):  # type: ignore[no-untyped-def]
+    """Do what ``dim_panes`` does, from luminances u8 (H, W) and where ``building`` u8 (H, W) is not 0.
 
     ``around`` f32 (H, W): local mean of ``theirs``; ``gain`` f32 (H, W): that of ``own`` over it.
     """
@@ -66,13 +70,13 @@ def _dim(image, wall, own, theirs, around, gain):  # type: ignore[no-untyped-def
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
     for y in range(height):
         for x in range(width):
-            if wall[y, x] == 0:
+            if building[y, x] == 0:
                 continue
             dark, mean = np.float32(theirs[y, x]), around[y, x]
             share = min((_DARK * mean - dark) / (_SOFT * max(mean, one)), one)
             most, now = dark * gain[y, x] + _FREE, np.float32(own[y, x])
             if share <= zero or now <= most:
                 continue
-            factor = one - share * (one - most / now)
+            factor = one - daylight * share * (one - most / now)
             for c in range(3):
                 image[y, x, c] = np.uint8(np.float32(image[y, x, c]) * factor + half)

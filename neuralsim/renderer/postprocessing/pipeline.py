@@ -40,7 +40,7 @@ def postprocess(
             ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
         highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
-        panes.dim_panes(image, unedited, simulated)
+        panes.dim_panes(image, unedited, simulated, 1.0 - dark)
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)

@@ -53,18 +53,21 @@ def _hub(radius: float, width: float, tag: int) -> Mesh:
 
 
 def _disc(radius: float, tag: int) -> Mesh:
-    """Return a wheel's inside as a thin disc: of a motorcycle, or so far away that spokes merge."""
+    """Return what is inside a rim as a thin disc, as labels of real images fill wheels."""
     angle = 2.0 * np.pi * np.arange(10) / 10
     rim = np.stack([radius * np.cos(angle), np.zeros(10), radius * np.sin(angle)], 1)
     return Mesh.of(np.concatenate([rim, np.zeros((1, 3))]), [(k, (k + 1) % 10, 10) for k in range(10)], tag, METAL)
 
 
-def _wheel(radius: float, thickness: float, width: float, hub: float, tag: int, sides: tuple[int, int]) -> Mesh:
-    """Return a wheel. A bicycle's is open near by, where its spokes are thinner than a pixel."""
-    inside = _hub(hub, 2.0 * width, tag) if tag == Tag.BICYCLE else _disc(radius - hub, tag)
-    near = merge([_ring(radius, thickness, width, tag, BLACK, sides[0]), inside]).with_level(NEAR)
-    far = merge([_ring(radius, thickness, width, tag, BLACK, sides[1]), _disc(radius - hub, tag)]).with_level(FAR)
-    return merge([near, far])
+def _wheel(radius: float, thickness: float, width: float, rim: float, tag: int, sides: tuple[int, int]) -> Mesh:
+    """Return a wheel; ``rim``: from its radius to the disc's, metres. A bicycle's has no disc near by, where one sees
+    through between spokes thinner than a pixel."""
+    levels = []
+    for level, count in zip((NEAR, FAR), sides, strict=True):
+        is_open = tag == Tag.BICYCLE and level == NEAR
+        inside = _hub(0.03, 2.0 * width, tag) if is_open else _disc(radius - rim, tag)
+        levels.append(merge([_ring(radius, thickness, width, tag, BLACK, count), inside]).with_level(level))
+    return merge(levels)
 
 
 def _bars(

@@ -8,14 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from unittest.mock import Mock
 
 import pytest
 from helpers.wire_client import ONE_CAR, RawClient, finish, run_client, serving, start_client
 
 from neuralsim.lens import leftovers
+from neuralsim.lens import run as lens_run
 from neuralsim.lens.carla_wire import Address
 from neuralsim.lens.rig_renderer import RigRenderer
 from neuralsim.lens.run import LensServer
@@ -33,6 +34,17 @@ def sensors():
 """
 )
 
+KNOCK = """
+print("refused", flush=True)
+for _ in range(100):
+    try:
+        client.get_world()
+        break
+    except RuntimeError:
+        time.sleep(0.1)
+else:
+    raise SystemExit("still refused")
+"""
 ONE_IMAGE = """
 sensor, images = camera(world, "rgb", car, **small)
 frame = world.tick()
@@ -230,24 +242,32 @@ def test_a_server_that_goes_away_is_an_error_of_the_client_and_not_of_the_lens(r
         lens.close()
 
 
-def test_a_server_that_comes_back_is_found_again_at_the_same_ports(
-    rig: RigRenderer, capsys: pytest.CaptureFixture[str]
+def test_a_server_that_comes_back_is_found_again(
+    rig: RigRenderer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lens_run, "_LOOK", 0.05)
+    over = threading.Event()
     with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=0)) as town:
         lens = LensServer(Address("127.0.0.1", town.port), rig)
         lens.start()
         assert lens.lens.rpc.is_open
-    lifetime = Mock(wait=lambda timeout: time.sleep(0.05))
-    while lens.lens.rpc.is_open:
-        time.sleep(0.05)
-    ports = lens.port, lens.lens.port
-    with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=town.port)) as town:
-        lens = lens.again(lifetime)
-        try:
-            assert (lens.port, lens.lens.port) == ports
+    follower = threading.Thread(target=lens_run._follow, args=(lens.lens, over))
+    follower.start()
+    try:
+        patient = start_client(lens.port, 'raises(client.get_world, "no CARLA server")' + KNOCK)
+        assert patient.stdout is not None
+        assert patient.stdout.readline() == "refused\n"
+        with serving(TownServer(lambda name: World(name, vehicles=0, walkers=0), "plain", port=town.port)):
+            finish(patient)
+            deadline = time.monotonic() + 15.0
+            while not lens.lens.rpc.is_open and time.monotonic() < deadline:
+                time.sleep(0.05)
             run_client(lens.port, DRIVE + ONE_IMAGE)
-        finally:
-            lens.close()
+            over.set()
+    finally:
+        over.set()
+        follower.join()
+        lens.close()
     gone, back = capsys.readouterr().err.splitlines()
-    assert "is gone" in gone
+    assert "connection refused; waiting for it" in gone
     assert "is back" in back

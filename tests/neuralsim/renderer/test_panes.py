@@ -37,12 +37,23 @@ def test_dark_panes_and_what_is_no_pane_in_the_simulator_image_stay(generated: i
     assert (image == before).all()
 
 
-def test_only_buildings_and_images_of_one_size() -> None:
+def test_only_buildings_by_day_and_images_of_one_size() -> None:
     image, tag, simulated = scene(150)
     before = image.copy()
     dim_panes(image, tag, np.ascontiguousarray(simulated[::2, ::2]))
     dim_panes(image, np.full_like(tag, Tag.CAR), simulated)
+    dim_panes(image, tag, simulated, daylight=0.0)
     assert (image == before).all()
+
+
+def test_a_small_house_far_away_is_compared_with_itself_alone() -> None:
+    image, tag, simulated = scene(150)
+    tag[:], tag[20:44, 46:66] = Tag.SKY, Tag.BUILDING
+    image[tag == Tag.SKY], simulated[tag == Tag.SKY] = 255, 0
+    dim_panes(image, tag, simulated)
+    assert abs(int(image[32, 56, 0]) - 200 * 30 / 120) < 40
+    assert (image[tag == Tag.SKY] == 255).all()
+    assert (image[20:23, 46:66] == 200).all()
 
 
 def test_a_white_article_in_a_dark_pane_keeps_the_share_that_it_has_in_the_simulator_image() -> None:

@@ -14,7 +14,9 @@ from scenariogeneration import xodr
 from bridge.tags import Tag
 from neuralsim.town import frames
 from neuralsim.town.assets import plant_meshes
+from neuralsim.town.assets.meshes import FAR, NEAR
 from neuralsim.town.assets.templates import templates
+from neuralsim.town.assets.two_wheelers import two_wheelers
 from neuralsim.town.assets.vehicle_meshes import vehicles
 from neuralsim.town.assets.wheels import WheelAngles
 from neuralsim.town.core.types import Transform, VehicleControl
@@ -33,6 +35,26 @@ def world() -> World:
 
 
 # Wheels ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "is_open"),
+    [
+        ("vehicle.bh.crossbike", NEAR, True),
+        ("vehicle.bh.crossbike", FAR, False),
+        ("vehicle.yamaha.yzf", NEAR, False),
+        ("vehicle.yamaha.yzf", FAR, False),
+    ],
+)
+def test_one_sees_through_the_wheels_of_a_bicycle_near_by(name: str, level: int, is_open: bool) -> None:
+    machine = two_wheelers()[name]
+    shown = machine.wheel.triangles[machine.wheel.levels == level]
+    corners = machine.wheel.vertices[shown][..., [0, 2]] / machine.radius
+    point = np.array([0.42, 0.31])  # between hub and rim, of the radius
+    edges, to_point = np.roll(corners, -1, 1) - corners, point - corners
+    side = edges[..., 0] * to_point[..., 1] - edges[..., 1] * to_point[..., 0]
+    covers = ((side >= 0.0).all(1) | (side <= 0.0).all(1)) & (abs(side).sum(1) > 1e-9)
+    assert covers.any() != is_open
 
 
 def turn(about: str, angle: float) -> np.ndarray:
