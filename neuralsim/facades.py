@@ -130,7 +130,7 @@ def _storey(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
-    """Return f64 (37, wide): reflections of the street over a dim room, with shelves, figures or a poster, or a blind.
+    """Return f64 (37, wide): reflections of the street over a dim room, with shelves, clothes or a poster, or a blind.
 
     By day most of it is darker than the wall; posters, lamps and some of the goods are as bright.
     """
@@ -145,12 +145,12 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
             heights = rng.integers(2, 6, -(-wide // 3)).repeat(3)[:wide]
             inside[shelf - 5 : shelf] += np.where(np.arange(5, 0, -1)[:, None] <= heights, goods, 0.0)
             inside[shelf] += 0.15
-    elif kind < 0.75:  # figures on a ledge
+    elif kind < 0.75:  # clothes on stands: with heads, they would be people
         for middle in rng.uniform(0.15, 0.85, int(rng.integers(1, 3))) * wide:
             across, down = (np.arange(wide) - middle) / rng.uniform(3.0, 4.5), np.arange(37)[:, None]
-            tone = rng.uniform(0.3, 0.9)
-            inside += tone * ((np.abs(across) < 1.0 - 0.02 * np.abs(down - 20.0)) & (down > 12))
-            inside += tone * (across**2 + ((down - 9.0) / 3.2) ** 2 < 0.6)
+            tone = rng.uniform(0.2, 0.7)
+            inside += tone * ((np.abs(across) < 0.7 + 0.05 * np.abs(down - 17.0)) & (down > 10) & (down < 26))
+            inside += 0.4 * tone * ((np.abs(across) < 0.12) & (down >= 26))
     else:  # a poster
         left, broad = rng.uniform(0.05, 0.4) * wide, rng.uniform(0.3, 0.55) * wide
         inside[int(rng.integers(5, 10)) : int(rng.integers(24, 34)), int(left) : int(left + broad)] += rng.uniform(
