@@ -68,8 +68,12 @@ class Lens:
         Raises OSError or RpcError, as the constructor does; then nothing has changed.
         """
         rpc, is_synchronous = _connected(self.server)
-        companions = [ident for camera in self.cameras.values() for ident in camera.companions]
-        actors = rpc.call("get_actors_by_id", companions) if companions else []
+        companions = [ident for camera in list(self.cameras.values()) for ident in camera.companions]
+        try:
+            actors = rpc.call("get_actors_by_id", companions)
+        except BaseException:
+            rpc.close()
+            raise
         alive = {actor[0] for actor in actors if leftovers.role_of(actor) == self.role}
         self.rpc.close()
         self.rpc, self.is_synchronous = rpc, is_synchronous

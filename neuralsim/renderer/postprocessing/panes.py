@@ -32,9 +32,11 @@ def dim_panes(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, dayligh
         simulated: u8 (H, W, 3), the simulator image. Nothing happens if it has another size.
         daylight: 1 by day to 0 by night, when walls are dark beside lit windows.
     """
+    if simulated.shape != image.shape or daylight <= 0.0:
+        return
     height, width = image.shape[:2]
     building = cv2.LUT(tag[:height, :width], _IS_BUILDING)
-    if simulated.shape != image.shape or daylight <= 0.0 or not building.any():
+    if not building.any():
         return
     own, theirs = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), soft_luminance(simulated)
     own_mean, their_mean, share = (_means(each, building) for each in (own, theirs, building))
