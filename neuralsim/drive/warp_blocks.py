@@ -6,13 +6,13 @@ import numpy as np
 from numba import njit
 
 from bridge.link.motion import FAR
+from neuralsim.base import kernels
 
 BLOCK = 8  # pixels
 NEARER = np.float32(0.8)  # of a depth: what is less belongs to a nearer surface
 OUTLINE = 2  # px beside a near surface that have some of its colours
 _NEAREST = 0.01  # m, minimum depth
 #: Without "nnan" and "ninf": frames of another machine may contain any value, which must not cause reads out of bounds.
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "arcp", "contract", "nsz", "afn"}}
 
 
 @njit(inline="always")
@@ -39,7 +39,7 @@ def displacement(
     return right - x, y - up, w * scale + np.float32(1e-6), scale
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def analyse_blocks(
     depth: np.ndarray, instance: np.ndarray, slots: np.ndarray, focal: float, nearest: np.ndarray, surface: np.ndarray
 ) -> None:
@@ -91,7 +91,7 @@ def analyse_blocks(
             surface[i, j, 0], surface[i, j, 1] = slot, deviation
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def find_outlines(depth: np.ndarray, nearest: np.ndarray, beside: np.ndarray) -> None:
     """Find the pixels beside the outlines of nearer surfaces: they have some of their colours.
 
@@ -130,7 +130,7 @@ def find_outlines(depth: np.ndarray, nearest: np.ndarray, beside: np.ndarray) ->
                             beside[a, b] = code + 4
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def predict_motion(
     nearest: np.ndarray, instance: np.ndarray, slots: np.ndarray, transforms: np.ndarray, focal: float, out: np.ndarray
 ) -> None:
@@ -195,7 +195,7 @@ def examine(
     return is_smooth, (most - least) * reaches[int(slot)]  # type: ignore[return-value]
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def mark_arrivals(predictions: np.ndarray, surface: np.ndarray, limits: np.ndarray, rough: np.ndarray) -> None:
     """Mark the blocks at which outlines from further away than the next block arrive as ``rough``, u8 (rows, columns).
 
@@ -218,7 +218,7 @@ def mark_arrivals(predictions: np.ndarray, surface: np.ndarray, limits: np.ndarr
                     rough[a, b] = 1
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def select_blocks(rough: np.ndarray, predictions: np.ndarray, chosen: np.ndarray) -> None:
     """Choose the blocks of the frame whose pixels may arrive in a ``rough`` one: between their place and the predicted
     one, and one block around.

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.drive.warp_blocks import (
     BLOCK,
-    JIT,
     NEARER,
     OUTLINE,
     displacement,
@@ -89,7 +89,7 @@ def _beyond_outline(x: float, y: float, apart: float, depth: np.ndarray) -> floa
     return min(max(x + step, zero), np.float32(width - 1.001))  # type: ignore[return-value]
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def _scatter(
     depth: np.ndarray,
     instance: np.ndarray,
@@ -212,7 +212,7 @@ def _is_nearer(x: int, y: int, than_x: int, than_y: int, depth: np.ndarray) -> b
     return depth[a, b] * NEARER < depth[c, d]  # type: ignore[no-any-return]
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys: np.ndarray, focal: float) -> None:
     """Give the pixels of row ``i`` at which none has arrived the source positions of the background beside them, or
     above or below if that is nearer.
@@ -260,7 +260,7 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
         ys[i, k] = min(max(ys[i, k], np.int32(0)), np.int32(most_y))
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def _trace_back(
     top: int,
     left: int,
@@ -283,7 +283,7 @@ def _trace_back(
             xs[a, b], ys[a, b] = np.int32(x * one), np.int32(y * one)
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def warp(
     pixels: np.ndarray,
     depth: np.ndarray,
@@ -395,7 +395,7 @@ def warp(
         _sample(pixels, xs[i], ys[i], out[i])
 
 
-@njit(**JIT)
+@njit(**kernels.FASTEST)
 def _sample(pixels: np.ndarray, xs: np.ndarray, ys: np.ndarray, out: np.ndarray) -> None:
     """Sample one row bilinearly, all four bytes of a pixel at a time."""
     one = np.uint64(1)

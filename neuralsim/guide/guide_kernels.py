@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from neuralsim.base import kernels
 from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 
@@ -34,7 +35,6 @@ SKETCH_OF_STEP = np.array(  # u8: sketch in 1..255, 128 = none, by halves of lum
 )
 
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 _POINT = 12  # fractional bits of fixed-point numbers
 
 
@@ -65,7 +65,7 @@ class Sums(NamedTuple):
     runs: np.ndarray  # i32 (H, W + 2): by row the count of runs of one object, their starts, and the row's end
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def sum_colours(tables: Tables, pixels: Pixels, sums: Sums, cell: int) -> None:
     """Sum up the colours of a frame by object, by cell of wall (``cell`` px) and by class, into ``sums``."""
     channel_of_tag, kind_of_channel = tables.channel_of_tag, tables.kind_of_channel
@@ -119,7 +119,7 @@ def _add(rgb: np.ndarray, start: int, end: int, sums: np.ndarray) -> None:
     sums[3] += end - start
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def smooth_walls(cells: np.ndarray, out: np.ndarray) -> None:
     """Write means over 3x3 ``cells`` into ``out`` f32 (h, w, 2): luminance, and whether there is a wall.
 
@@ -148,7 +148,7 @@ def _luminance(red: float, green: float, blue: float) -> float:
     return weights[0] * red + weights[1] * green + weights[2] * blue  # type: ignore[return-value]
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _filter_row(rgb: np.ndarray, luma: np.ndarray, out: np.ndarray, dense: bool) -> None:
     """Filter one row, ``rgb`` u8 (W, 3).
 
@@ -193,7 +193,7 @@ def _sketch(of_step: np.ndarray, total: int, tone: float, scale: float, relief: 
     return of_step[max(0, min(_STEPS, int(excess * np.float32(2.0) + np.float32(510.5))))]  # type: ignore[no-any-return]
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _own_luminance(pixels: Pixels, y: int, x: int, luma: np.ndarray, total: int, dense: bool) -> int:
     """Return the filter's sum at a pixel from its own object alone; ``total``: that from all pixels.
 
@@ -216,7 +216,7 @@ def _own_luminance(pixels: Pixels, y: int, x: int, luma: np.ndarray, total: int,
     return total if weights == 64 else part * 64 // weights
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _write_row(  # type: ignore[no-untyped-def]
     y, tables, pixels, sums, wall, cell, gain, own, lumas, filtered, has_sketches, dense, out
 ):
@@ -299,7 +299,7 @@ def _write_row(  # type: ignore[no-untyped-def]
                 k = end
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def write_guide(
     tables: Tables, pixels: Pixels, sums: Sums, walls: np.ndarray, cell: int, gain: float, own: float,
     luma: np.ndarray, filtered: np.ndarray, dense: bool, out: np.ndarray,
@@ -351,7 +351,7 @@ def write_guide(
         _write_row(y, tables, pixels, sums, wall, cell, gain_, own_, luma, blurred, has_sketches, dense, out[y])
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def upsample_guide(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out: np.ndarray) -> None:
     """Write the guide ``out`` u32 (H, W) from that of every second pixel, ``half`` u32 ((H + 1) / 2, (W + 1) / 2).
 
@@ -373,7 +373,7 @@ def upsample_guide(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, out:
                 row[x] = marks[x >> one] & tint
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _matching_mark(tag: np.ndarray, instance: np.ndarray, half: np.ndarray, y: int, x: int) -> int:
     """Return the guide at the first of the even rows and columns around pixel (y, x) that shows the same object, else
     0."""

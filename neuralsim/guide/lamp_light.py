@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from bridge.messages import Lamp
+from neuralsim.base import kernels
 
 #: Columns of a lamp's row: centre x, y and half sizes, px; depth, m; its light's R, G, B, 0..255; share of the surface
 #: that it hides; how far its centre is overexposed, 0..1; reach of the glow beyond its rim, in radii, and its strength;
@@ -27,7 +28,6 @@ _REDDISH, _YELLOWISH = 60, 60  # green of red lamps and blue of yellow ones, at 
 _FEWEST, _MOST = 4, 0.4  # px of a lamp, and its share of the body around it
 _REFLECTOR = 0.65  # width of the reflector that is seen of a headlamp by night, of the lamp's
 _OF_VEHICLES = {"brake", "tail", "indicator", "reverse", "head"}
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 
 
 class _Look(NamedTuple):
@@ -132,7 +132,7 @@ def _is_lit(row: np.ndarray, red: int, green: int, blue: int) -> bool:
     return min(red, green, blue) > 225
 
 
-@njit(**_JIT)
+@njit(**kernels.FAST)
 def place_lamps(rows: np.ndarray, depth: np.ndarray, picture: np.ndarray, focal: float) -> None:
     """Move the nearer lamps of vehicles to where the simulator's image shows them lit, in place.
 
@@ -175,7 +175,7 @@ def place_lamps(rows: np.ndarray, depth: np.ndarray, picture: np.ndarray, focal:
         row[HALF_Y] = max(np.sqrt(3.0 * max(yy / lit - y * y, 0.0)), 1.0)
 
 
-@njit(**_JIT)
+@njit(**kernels.FAST)
 def tint_lamps(rows: np.ndarray, depth: np.ndarray, guide: np.ndarray) -> None:
     """Give ``guide`` u8 (H, W, 4) the colours of lamps, in place, where it has a tint.
 

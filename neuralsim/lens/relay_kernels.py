@@ -11,10 +11,11 @@ from collections.abc import Collection
 import numpy as np
 from numba import njit, types
 
+from neuralsim.base import kernels
+
 _recv = types.ExternalFunction("recv", types.intp(types.int32, types.voidptr, types.uintp, types.int32))
 _send = types.ExternalFunction("send", types.intp(types.int32, types.voidptr, types.uintp, types.int32))
 _NO_SIGNAL = 0x4000  # MSG_NOSIGNAL of Linux
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 _LENGTH = 4  # bytes of the length before a stream's message
 _MOST_NAME = 40  # bytes
 
@@ -28,7 +29,7 @@ def name_table(names: Collection[str]) -> np.ndarray:
     return table
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _send_all(sink, buffer, start, end):  # type: ignore[no-untyped-def]
     while start < end:
         count = _send(sink, buffer[start:end].ctypes, end - start, _NO_SIGNAL)
@@ -38,7 +39,7 @@ def _send_all(sink, buffer, start, end):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _big_endian(buffer, at, count):  # type: ignore[no-untyped-def]
     value = 0
     for k in range(count):
@@ -46,7 +47,7 @@ def _big_endian(buffer, at, count):  # type: ignore[no-untyped-def]
     return value
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _end_of_value(buffer, at, end):  # type: ignore[no-untyped-def]
     """Return where a MessagePack value ends; -1 if that is beyond ``end``."""
     left = 1  # values to come
@@ -95,7 +96,7 @@ def _end_of_value(buffer, at, end):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _is_for_python(buffer, at, end, names, is_waiting):  # type: ignore[no-untyped-def]
     """Return whether a request has one of ``names``, or is none; the first name counts only if ``is_waiting``."""
     if end - at < 4 or buffer[at] != 0x94 or buffer[at + 1] != 0:
@@ -120,7 +121,7 @@ def _is_for_python(buffer, at, end, names, is_waiting):  # type: ignore[no-untyp
     return False
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def pass_requests(source, sink, buffer, names, is_waiting):  # type: ignore[no-untyped-def]
     """Pass requests on until one comes that has one of ``names``, is none, or is incomplete.
 
@@ -143,7 +144,7 @@ def pass_requests(source, sink, buffer, names, is_waiting):  # type: ignore[no-u
             return count, passed
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def pass_answers(source, sink, buffer, is_noted):  # type: ignore[no-untyped-def]
     """Pass answers on until some come while ``is_noted`` u8 (1,) is not 0, or until an incomplete one comes.
 
@@ -164,7 +165,7 @@ def pass_answers(source, sink, buffer, is_noted):  # type: ignore[no-untyped-def
             return count, True
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def pass_messages(source, sink, buffer, is_hiding):  # type: ignore[no-untyped-def]
     """Pass a stream's messages on until one begins while ``is_hiding`` u8 (1,) is not 0.
 

@@ -13,6 +13,7 @@ from numba import njit
 
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.renderer.frame_renderer import GeneratedImage
 
 _SKY = int(Tag.SKY)  # drawn by direction, the same in all images
@@ -24,7 +25,6 @@ _TOLERANCE, _LEAST_TOLERANCE = np.float32(0.02), np.float32(0.1)  # of the depth
 #: entirely: what is much farther from the first camera would be blurred.
 _COARSE, _FINE = np.float32(0.4), np.float32(0.7)
 _STEP = 8  # px, of the grid that is searched for the overlap
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 class Neighbour(NamedTuple):
@@ -84,7 +84,7 @@ def _lens(camera: Camera) -> np.ndarray:
     return np.array((camera.focal, camera.width / 2 - 0.5 + right, camera.height / 2 - 0.5 + down), np.float32)
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _project(pose, lens, other_lens, i, j, depth):  # type: ignore[no-untyped-def]
     """Return column and row, px, and depth, m, in the other camera of pixel (i, j) at ``depth``."""
     right, up = (np.float32(j) - lens[1]) / lens[0] * depth, (lens[2] - np.float32(i)) / lens[0] * depth
@@ -96,7 +96,7 @@ def _project(pose, lens, other_lens, i, j, depth):  # type: ignore[no-untyped-de
     return y / x * other_lens[0] + other_lens[1], other_lens[2] - z / x * other_lens[0], x
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _columns(depth, pose, lens, shape, other_lens):  # type: ignore[no-untyped-def]
     """Return the first column and the one after the last that may lie in the other camera's view."""
     first, last = depth.shape[1], 0
@@ -108,7 +108,7 @@ def _columns(depth, pose, lens, shape, other_lens):  # type: ignore[no-untyped-d
     return max(first, 0), min(last, depth.shape[1])
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _share(u, v, shape, density):  # type: ignore[no-untyped-def]
     """Return how much of the other image's pixel at (u, v) is taken, 0..1."""
     zero, one = np.float32(0.0), np.float32(1.0)
@@ -117,7 +117,7 @@ def _share(u, v, shape, density):  # type: ignore[no-untyped-def]
     return border * min(max((density - _COARSE) / (_FINE - _COARSE), zero), one)
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _blend(rgb, tag, instance, depth, pose, lens, tags, instances, depths, other_lens, other):  # type: ignore[no-untyped-def]
     shape = other.shape
     scale, one = other_lens[0] / lens[0], np.float32(1.0)

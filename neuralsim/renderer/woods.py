@@ -14,6 +14,7 @@ from numba import njit
 
 from bridge.ego_camera import EGO_CAMERA
 from bridge.tags import Tag
+from neuralsim.base import kernels
 
 _SPACING = 7.0  # m, side of a cell of the lattice; each has one tree
 _LEAST, _RANGE = 4.0, 5.0  # m, height of the lowest tree, and how much higher the highest is
@@ -23,7 +24,6 @@ _LEAF = 0.3  # m, side of a cell of the noise along their outline
 _RAGGED = 0.7  # m, how far each of the noises moves the outline
 _SKY, _VEGETATION = np.uint8(Tag.SKY), np.uint8(Tag.VEGETATION)
 _EYE = float(EGO_CAMERA.z)  # m
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 class View(NamedTuple):
@@ -68,7 +68,7 @@ def _hash(i, j, k):  # type: ignore[no-untyped-def]
     return np.float64((n ^ (n >> np.uint32(16))) & np.uint32(0xFFFF)) * (1.0 / 65535.0)
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _tree(x, y):  # type: ignore[no-untyped-def]
     """Return the height in m of the crowns at ``x``, ``y`` m, and a number 0..1 of the tree that it belongs to."""
     u, v = x / _SPACING, y / _SPACING
@@ -88,7 +88,7 @@ def _tree(x, y):  # type: ignore[no-untyped-def]
     return height, number
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _bunch(x, y, z, cell):  # type: ignore[no-untyped-def]
     """Return how bright leaves are at a point in m: -1 deep between bunches of size ``cell`` .. 1 on top of one."""
     u, v, w = x / cell, y / cell, z / cell
@@ -106,7 +106,7 @@ def _bunch(x, y, z, cell):  # type: ignore[no-untyped-def]
     return max(-1.0, min(1.0, 0.75 - 1.9 * nearest + 1.1 * up))
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _plant(before, tag, depth, view, green, guide):  # type: ignore[no-untyped-def]
     pose, ground = view.pose, view.pose[2, 3] - _EYE
     height, width = tag.shape

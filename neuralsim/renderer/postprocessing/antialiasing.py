@@ -13,12 +13,12 @@ import numpy as np
 from numba import njit
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 
 _LONGEST_RUN = 48  # px on each side of a step: a flatter edge shows no stairs
 _HIGHEST_STEP = 2  # px: a higher one is a corner
 _DARKER, _BRIGHTER = 20, 50  # how far a detail of a single pixel may lie outside the range around it, of 255
 _TRAFFIC_LIGHT = int(Tag.TRAFFIC_LIGHT)
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 def antialias_edges(image: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> None:
@@ -43,7 +43,7 @@ def compile_kernels() -> None:
         antialias_edges(image, tag, instance)
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _fill_keys(tag, instance, keys):  # type: ignore[no-untyped-def]
     """Write instance and tag of each pixel as one number into ``keys`` u32 (H, W)."""
     height, width = keys.shape
@@ -52,14 +52,14 @@ def _fill_keys(tag, instance, keys):  # type: ignore[no-untyped-def]
             keys[i, j] = (np.uint32(instance[i, j]) << np.uint32(8)) | np.uint32(tag[i, j])
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _blend_edges(keys, before, after):  # type: ignore[no-untyped-def]
     """Blend the edges between rows, then those between columns; both read ``before`` and add to ``after``."""
     _blend_row_edges(keys, before, after)
     _blend_row_edges(keys.T, before.transpose(1, 0, 2), after.transpose(1, 0, 2))
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _limit_specks(keys, before, after):  # type: ignore[no-untyped-def]
     """Bound how far a pixel of another object than its four neighbours lies outside of their range.
 
@@ -79,7 +79,7 @@ def _limit_specks(keys, before, after):  # type: ignore[no-untyped-def]
                     after[i, j, c] = min(max(int(before[i, j, c]), least), most)
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _blend_row_edges(keys, before, after):  # type: ignore[no-untyped-def]
     """Blend the edges between each row and the next one, run by run."""
     height, width = keys.shape
@@ -120,7 +120,7 @@ def _step(keys, i, aside, above, below):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def _blend_run(before, after, i, start, end, first, last):  # type: ignore[no-untyped-def]
     """Blend the pixels above and below a run of the edge by the area that the line between its ends cuts off.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
@@ -74,7 +75,7 @@ def compile_kernels() -> None:
             clamp_colour(image, tag, each, np.zeros((CHANNELS, 3), np.float32), depth)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**kernels.EXACT)
 def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances, depth, per_metre):  # type: ignore[no-untyped-def]
     """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, ``is_ground`` bool (tags,), two
     ``tolerances`` f32 (tags,), in general and for grey, and ``per_metre`` f32 (tags,), 1 over the depth from which on

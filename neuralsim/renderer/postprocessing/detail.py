@@ -16,6 +16,7 @@ import numba
 import numpy as np
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 _SIGMA, _RADIUS = 1.5, 3  # px, of the blur that separates the bands
@@ -36,7 +37,6 @@ _SMALL = {
 _SHARES = np.zeros((len(CARLA_TO_CHANNEL), 3), np.float32)
 for _channel, _values in _SMALL.items():
     _SHARES[_channel == CARLA_TO_CHANNEL] = _values
-_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simulated: np.ndarray, focal: float) -> None:
@@ -75,7 +75,7 @@ def compile_kernels() -> None:
         transfer_detail(image, tag, depth, image.copy(), 1.0)
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _rows_of_small(height, width, tag, depth, shares, pixel):  # type: ignore[no-untyped-def]
     """Return the first row of ``height`` x ``width`` pixels with something small and the one after the last.
 
@@ -91,7 +91,7 @@ def _rows_of_small(height, width, tag, depth, shares, pixel):  # type: ignore[no
     return first, end
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _mix(image, tag, depth, own, theirs, own_blurred, their_blurred, shares, pixel):  # type: ignore[no-untyped-def]
     """Do what ``transfer_detail`` does. ``shares``: f32 (tags, 3); ``pixel``: width of a pixel at 1 m, m."""
     height, width = own.shape

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 
 _SCALE = 4  # px of the image per pixel of the ratio
 _NEAR, _FAR = 1.0, 16.0  # standard deviations of what is compared and of the mean nearby, in pixels of the ratio
@@ -35,7 +36,6 @@ _CONTACTS[[Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE]] = _STANDS
 _CONTACT = 0.14  # m at the vehicle's distance, below its edge: where the shadow of a vehicle begins at the latest
 _MOST_ROWS, _LEAST_ROWS = 12, 2  # px of these
 _BESIDE = 4  # px to each side whose mean it is: columns on their own would differ like the teeth of a comb
-_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) -> None:
@@ -94,7 +94,7 @@ def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.GaussianBlur(known, (0, 0), _NEAR), cv2.resize(far, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _compare(near: np.ndarray, far: np.ndarray, ratio: np.ndarray) -> None:
     """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``."""
     one, least = np.float32(1.0), np.float32(1e-3)
@@ -107,7 +107,7 @@ def _compare(near: np.ndarray, far: np.ndarray, ratio: np.ndarray) -> None:
             ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _first_row(ground: np.ndarray) -> int:
     """The first row with ground."""
     for y in range(ground.shape[0]):
@@ -117,7 +117,7 @@ def _first_row(ground: np.ndarray) -> int:
     return ground.shape[0]
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _scale(image: np.ndarray, ground: np.ndarray, ratios: np.ndarray) -> None:
     """Multiply the pixels of each kind of ``ground`` by its interpolated one of ``ratios`` f32 (2, h, w)."""
     high, wide = ratios.shape[1:]
@@ -144,7 +144,7 @@ def _scale(image: np.ndarray, ground: np.ndarray, ratios: np.ndarray) -> None:
                     image[y, x, c] = np.uint8(min(value, np.float32(255.0)))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _close(image: np.ndarray, kinds: np.ndarray, depth: np.ndarray, bright: np.ndarray, reach: float) -> None:
     """Make ground below a vehicle no brighter than the darkest of the rows below it.
 

@@ -12,6 +12,7 @@ import itertools
 import numba
 import numpy as np
 
+from neuralsim.base import kernels
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 #: Luminance of 255 from which a pixel is overexposed, and by how much more half of ``_MOST`` is reached.
@@ -20,7 +21,6 @@ _EXPOSURE = 1.4  # of the simulator image where it stands in
 _HEADROOM = 30.0  # of 255: its luminances above ``_FROM`` are compressed into that, as film has a shoulder
 _MOST = 0.9  # its share at most: what is brighter stays brighter for any
 _IS_LARGE = np.isin(CARLA_TO_CHANNEL, (Channel.BUILDING, Channel.VEHICLE))
-_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 def recover_highlights(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
@@ -50,7 +50,7 @@ def _luminance(pixel):  # type: ignore[no-untyped-def]
     return np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _recover(image, tag, simulated, is_large, most):  # type: ignore[no-untyped-def]
     """Do what ``recover_highlights`` does. ``is_large``: bool (tags,)."""
     height, width = image.shape[:2]

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.renderer.postprocessing.detail import soft_luminance
 
 #: Share of its surroundings' brightness in the simulator image below which a pixel begins to be a pane, and by how much
@@ -20,7 +21,6 @@ _FREE = np.float32(8.0)  # of 255, by which it may be brighter than asked for
 _WIDTH = 128  # px of the small image that local means are computed in
 _AROUND = 0.24  # side of the square that they cover, as a share of the width
 _IS_BUILDING = (np.arange(256) == Tag.BUILDING).astype(np.uint8) * np.uint8(255)
-_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 def dim_panes(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
@@ -62,7 +62,7 @@ def _means(plane: np.ndarray, building: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.boxFilter(small, cv2.CV_32F, (side, side)))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _dim(image, building, own, theirs, around, gain, daylight):  # type: ignore[no-untyped-def]
     """Do what ``dim_panes`` does, from luminances u8 (H, W) and where ``building`` u8 (H, W) is not 0.
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.models.classes import Channel
 
 # Distance at which half of the light is the air's, m, as in neuralsim.town.render.shading.daylight.
@@ -67,7 +68,7 @@ def compile_kernels() -> None:
         _blend(np.zeros((1, 1, 3), np.uint8), depth, 1.0, 0.0, np.zeros(3, np.uint8), _SHARES)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**kernels.EXACT)
 def _blend(image, depth, k, start, air, shares):  # type: ignore[no-untyped-def]
     """Do what ``apply_fog`` does; ``shares`` of the air in fixed point, by ``k`` times the distance in steps."""
     scale, offset = np.float32(k * _STEPS), np.float32(-k * start * _STEPS)

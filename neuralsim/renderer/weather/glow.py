@@ -12,6 +12,7 @@ from numba import njit
 from bridge.messages import Camera, Frame, Lamp
 from bridge.tags import Tag
 from bridge.weather import darkness
+from neuralsim.base import kernels
 from neuralsim.guide.lamp_light import (
     COLUMNS,
     GLOW,
@@ -173,7 +174,7 @@ def kept_lamps(lamps: Iterable[Lamp], tag: np.ndarray, remap: Remap = NO_REMAP) 
     return kept
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+@njit(**kernels.FAST)
 def _shine(rows, depth, has_depth, image):  # type: ignore[no-untyped-def]
     """Do what ``draw_lamps`` does, with ``rows`` f32 (N, COLUMNS) of ``lamp_rows``."""
     height, width = image.shape[:2]

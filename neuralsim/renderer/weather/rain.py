@@ -13,11 +13,12 @@ import cv2
 import numba
 import numpy as np
 
+from neuralsim.base import kernels
+
 _TILE = 256  # px, side of the streaks' textures, which repeat
 _LAYERS = ((40, 22, 2, 0.22), (150, 12, 1, 0.22), (420, 6, 1, 0.18))  # streaks, length, width in px, opacity
 _SLANT = 0.35  # of the streaks at 100 % of wind, across per down
 _BRIGHT = 1.25  # a streak's light over the mean of its surroundings: drops mirror the sky
-_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 def draw_rain(image: np.ndarray, weather: Mapping[str, float], time: float) -> None:
@@ -61,7 +62,7 @@ def _streaks(slant: int) -> np.ndarray:
     return np.ascontiguousarray(np.stack(layers))
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _blend(image: np.ndarray, streaks: np.ndarray, offsets: np.ndarray, amount: float, light: float) -> None:
     """Mix ``light`` into every pixel by the streaks' opacity there."""
     side = streaks.shape[1] - 1

@@ -17,6 +17,7 @@ import numpy as np
 
 from bridge.messages import Camera
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.models.classes import Channel
 
 _TILE = 256  # texels, side of the noise, which repeats
@@ -39,7 +40,6 @@ _NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a m
 _TOWN_GLOW = np.array((0.085, 0.072, 0.060), np.float32)  # above the roofs by night: the street lamps' light on haze
 _EVENING_BLUE = np.array((0.84, 0.98, 1.18), np.float32)  # of its mean, a clear sky away from a low sun
 _SUNSET = np.array((1.0, 0.62, 0.36), np.float32)  # the sun's light at the horizon, of 1
-_JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}, "error_model": "numpy"}
 
 
 class SkyState(NamedTuple):
@@ -163,7 +163,7 @@ def _local_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.asarray(total / np.maximum(share, np.float32(1e-3 * _COARSE * _COARSE))[..., None])
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _add_up(image: np.ndarray, mask: np.ndarray, total: np.ndarray, share: np.ndarray) -> None:
     """Add up the pixels of ``mask`` of each square of ``_COARSE``, and their number, in ``total`` and ``share``."""
     for y in range(mask.shape[0]):
@@ -197,7 +197,7 @@ def _dither() -> np.ndarray:
     return (np.random.default_rng(3).normal(0.0, _GRAIN / 2.0, (64, 64)) + 0.5).astype(np.float32)
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _rows_with_sky(tag: np.ndarray, height: int, width: int) -> int:
     """How many rows from the top hold all of the sky."""
     for y in range(height - 1, -1, -1):
@@ -228,7 +228,7 @@ def _smooth(low: float, high: float, value: float) -> float:
     return t * t * (3.0 - 2.0 * t)
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _evaluate(
     texture: np.ndarray, pose: np.ndarray, lens: np.ndarray, step: int, sky: SkyState, grid: np.ndarray
 ) -> None:
@@ -271,7 +271,7 @@ def _evaluate(
                 grid[i, j, c] = 255.0 * (clear + (cloud - clear) * density)
 
 
-@numba.njit(**_JIT)
+@numba.njit(**kernels.FAST)
 def _fill(
     image: np.ndarray,
     inside: np.ndarray,

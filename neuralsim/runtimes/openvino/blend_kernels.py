@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.runtimes.openvino.plane_kernels import INSTANCES
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 _F = np.float32
 _KEPT = 5  # rows at a time: those whose mean is taken
 _BICUBIC = _F(-0.75)
@@ -31,7 +31,7 @@ class Blending(NamedTuple):
     sharpen: float = 0.3  # share of the detail finer than a neighbourhood that is added to what is shown
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def blend(
     first, last, generated, tag, instance, guide,
     channel, tints, motion, past_rgb, past_label,
@@ -117,7 +117,7 @@ def blend(
             rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = shown[0, x], shown[1, x], shown[2, x]
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _tint_row(tag, instance, guide, channel, tints, line):
     """Write the tints of one row, f32 (3, W): those of the guide, and where it has none those of class and instance.
 
@@ -132,7 +132,7 @@ def _tint_row(tag, instance, guide, channel, tints, line):
                 line[k, x] = tints[channel[tag[x]], instance[x] % INSTANCES, k]
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _reciprocal_counts(width, radius):
     """Return for each column 1 over the number of columns within ``radius``, f32."""
     counts = np.empty(width, _F)
@@ -141,12 +141,12 @@ def _reciprocal_counts(width, radius):
     return counts
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _reciprocal_rows(y, height, radius):
     return _F(1) / _F(min(y + radius, height - 1) - max(y - radius, 0) + 1)
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _labels(tag, channel, weight, label, share):
     """Write class + 1 of a row, between two zeros, and the largest share of the past."""
     for x in range(len(tag)):
@@ -154,13 +154,13 @@ def _labels(tag, channel, weight, label, share):
         share[x] = _F(1) - weight[channel[tag[x]]]
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _add(generated, tint, gain, image):
     for x in range(len(tint)):
         image[x + 2] = generated[x] + _F(gain) * tint[x]
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _sum(rows, y, k, total):
     """Write the sum of the five rows around ``y``."""
     a, b, c = rows[(y - 2) % _KEPT, k], rows[(y - 1) % _KEPT, k], rows[y % _KEPT, k]
@@ -169,21 +169,21 @@ def _sum(rows, y, k, total):
         total[x] = a[x] + b[x] + c[x] + d[x] + e[x]
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _mean_across(total, among, inverse, mean):
     for x in range(len(mean)):
         five = total[x] + total[x + 1] + total[x + 2] + total[x + 3] + total[x + 4]
         mean[x] = five * (among[x] * inverse)
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _square_difference(image, mean, square):
     for x in range(len(mean)):
         difference = image[x + 2] - mean[x]
         square[x + 2] = difference * difference
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _deviation(total, among, inverse, gamma, spread):
     """Write by how much the past may differ from the mean."""
     for x in range(len(spread)):
@@ -191,7 +191,7 @@ def _deviation(total, among, inverse, gamma, spread):
         spread[x] = _F(gamma) * np.sqrt(five * (among[x] * inverse) + _VARIANCE) + _DEVIATION
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _shares(
     here, above, below, past, share, among,
     inverse, sharpen, kept, finer,
@@ -205,7 +205,7 @@ def _shares(
         finer[x] = _F(sharpen) if abs(nine * (among[x] * inverse) - label) <= _INSIDE else _F(0)
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _blend_row(
     image, mean, past, spread, kept, finer,
     following, shown,
@@ -219,7 +219,7 @@ def _blend_row(
         shown[x] = np.uint8(np.int32(min(max(value * _F(127.5) + _F(128), _F(0)), _F(255))))
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _warp(
     y, motion, past_rgb, past_label, height, bits,
     offset, place, right, down, past,
@@ -271,7 +271,7 @@ def _cubic(t):
     )
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _sample(
     past_rgb, past_label, width, place, right, down,
     past,
@@ -304,7 +304,7 @@ def _sample(
         past[2, x] = blue[i] * near + blue[i + 1] * far + blue[k] * low + blue[k + 1] * last + fine
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _sample_outside(
     x, y, offset, past_rgb, past_label, height, width,
     past,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from numba import njit
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+from neuralsim.base import kernels
+
 INSTANCES = 256  # of one class that have a colour of their own
 
 
-@njit(**_JIT)
+@njit(**kernels.EXACT)
 def embed(
     first, last, tag, instance, guide, channel,
     table, guided, embedded,

@@ -12,10 +12,10 @@ import numpy as np
 from numba import njit
 
 from bridge.ego_camera import EGO_CAMERA
+from neuralsim.base import kernels
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.models.classes import MOVERS, Channel
 
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
 _F = np.float32
 _EYE = _F(EGO_CAMERA.z)
 _OUTLINE = _F(0.7)
@@ -43,7 +43,7 @@ class SketchTables(NamedTuple):
     houses: np.ndarray  # (256, 5)
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def draw_detail(
     first, last, tag, instance, depth, guide,
     camera, channel, tables, detail,
@@ -98,7 +98,7 @@ def draw_detail(
             detail[y, x, 1] = min(max(sketch, _F(-1)), _F(1)) if is_number else _F(0)
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _is_outline(instance, y, x, height, width):
     """Return whether any of the eight pixels around is of another instance."""
     here = instance[2 * y, 2 * x]
@@ -117,14 +117,14 @@ def _ray(k, x, y, camera):
     return camera[4 * k] + camera[4 * k + 1] * right - camera[4 * k + 2] * down
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _trace(y, depth, camera, point):
     for k in range(3):
         for x in range(point.shape[1]):
             point[k, x] = camera[4 * k + 3] + depth[2 * y, 2 * x] * _ray(k, x, y, camera)
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _coordinates(point, along):
     """Write whether the surface runs along world x rather than y, and its coordinate in that direction.
 
@@ -138,7 +138,7 @@ def _coordinates(point, along):
         along[x] = point[0, x] if step_x > step_y else point[1, x]
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _noise(x, y, kind, depth, camera, point, along, tables):
     """Return value noise on world lattices whose cells are about 2, 4 and 16 footprints."""
     amplitude = tables.amplitude[kind]
@@ -169,7 +169,7 @@ def _noise(x, y, kind, depth, camera, point, along, tables):
     return min(value, _BRIGHTEST_LEAF) if kind == _VEGETATION else value
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _texel(texture, a, b):
     """Return the periodic ``texture`` at (a, b), in periods, bilinear."""
     size = texture.shape[0] - 1
@@ -180,7 +180,7 @@ def _texel(texture, a, b):
     return above * (_F(1) - v) + (texture[j + 1, i] * (_F(1) - u) + texture[j + 1, i + 1] * u) * v
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _front(house, along, height, slant, footprint, atlas):
     """Return the sketch of a house's front at a point of its wall."""
     count = _F(atlas.shape[0] // (2 * HEIGHT))
@@ -199,7 +199,7 @@ def _front(house, along, height, slant, footprint, atlas):
     return (_F(1) - share) * fine + share * coarse
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _strip_texel(atlas, strip, across, down, level):
     """Return a strip at ``across`` and ``down`` (0..1) from the copies of ``level``, bilinear, without its
     neighbours."""
@@ -213,7 +213,7 @@ def _strip_texel(atlas, strip, across, down, level):
     return above * (_F(1) - v) + (atlas[j + 1, i] * (_F(1) - u) + atlas[j + 1, i + 1] * u) * v
 
 
-@njit(**_JIT)
+@njit(**kernels.FASTEST)
 def _body(kind, code, height, steps):
     """Return the sketch of a car or a person at a height over the ground (m), ``steps`` to the pixel below (m)."""
     if kind == _VEHICLE:

@@ -1,0 +1,15 @@
+"""Options of compiled kernels: ``@numba.njit(**kernels.FAST)``.
+
+All are cached on disk, leave Python's lock to others while they run, and divide by zero as NumPy does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Every operation as it is written: results are the same on all machines.
+EXACT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+#: Products and sums may be fused, quotients be products with the reciprocal.
+FAST: dict[str, Any] = EXACT | {"fastmath": {"contract", "nsz", "arcp"}}
+#: Sums may also be reordered, so that they use the processor's vectors, and functions be approximate.
+FASTEST: dict[str, Any] = EXACT | {"fastmath": {"contract", "nsz", "arcp", "afn", "reassoc"}}
