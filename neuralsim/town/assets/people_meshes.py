@@ -23,6 +23,7 @@ from neuralsim.town.assets.meshes import (
     SKIN,
     Mesh,
     box,
+    loft,
     merge,
     sphere,
     tube,
@@ -35,7 +36,7 @@ TRAINERS: RGB = (176, 174, 170)
 TIGHTS: RGB = (42, 37, 38)
 LEATHER: RGB = (70, 50, 38)
 CANVAS: RGB = (44, 48, 58)
-_EYE, _LIPS = (46, 36, 32), (150, 92, 82)
+_EYE, _LIPS = (46, 36, 32), (124, 72, 64)
 
 #: Joint angles of a cycle of walking at 1.4 m/s that begins when the heel strikes, by share of the cycle: hip and knee,
 #: flexed forward, and foot, toes up against the ground (after Winter, "Biomechanics and Motor Control of Human
@@ -145,7 +146,7 @@ def joints(pose: Posture) -> Joints:
         foot = np.array([np.cos(np.radians(hip - knee)), 0.0, np.sin(np.radians(min(hip - knee, 0.0)))])
         if pitch is not None:
             foot = np.array([np.cos(np.radians(pitch)), 0.0, np.sin(np.radians(pitch))])
-        top = _off(chest + 0.13 * up, -side * 0.2 * twist, side * 0.2, 0.0)
+        top = _off(chest + 0.115 * up, -side * 0.18 * twist, side * 0.18, 0.0)
         away = np.array([0.0, side * np.sin(np.radians(pose.spread)), 0.0])
         elbow_at = top + 0.29 * (_swing(shoulder) + away)
         fore = _swing(shoulder + elbow) + 0.4 * away
@@ -160,31 +161,51 @@ def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
     at = joints(pose)
     parts = [*_trunk(body, at, fine), *_head(body, at, fine)]
     for limb in at.sides:
-        parts += _leg(body, limb, fine) + _arm(body, limb, at.up, fine)
-    if body.lower == "skirt" or body.top == "coat":
-        parts.append(_skirt(body, at, pose, fine))
+        parts += _leg(body, limb, fine) + _arm(body, limb, fine)
+    if body.lower == "skirt":
+        parts.append(_hanging(body, at, fine, 0.44, LOWER, 0.05))
+    hem = {"coat": _TO_THE_KNEE, "jacket": 0.17}.get(body.top, 0.1)
+    parts.append(_hanging(body, at, fine, hem, body.upper, 0.05 if body.top == "coat" else 0.008))
     if body.bag:
         parts += _bag(body, at, fine)
     return merge(parts).moved(scale=body.scale)
 
 
 _SIDES, _BALLS = (4, 6, 10), (2, 4, 7)  # facets of limbs and of heads, by fineness
+_TO_THE_KNEE = 0.52  # m, of a coat from the hips down along the thighs
+
+#: The trunk of a slim body of 1.75 m: metres above the pelvis, half its width and half its depth.
+_TRUNK = np.array([
+    [-0.08, 0.172, 0.118], [0.03, 0.168, 0.112], [0.13, 0.156, 0.104], [0.25, 0.168, 0.112], [0.36, 0.184, 0.12],
+    [0.43, 0.188, 0.114], [0.475, 0.172, 0.102], [0.51, 0.138, 0.088], [0.54, 0.094, 0.074], [0.565, 0.062, 0.062],
+])  # fmt: skip
+_COARSE_TRUNK = _TRUNK[[0, 2, 5, 9]]
+_JACKET = 0.014  # m, that a jacket or coat adds to either half
+
+
+def _rings(centres: np.ndarray, widths: np.ndarray, depths: np.ndarray, up: np.ndarray, sides: int) -> np.ndarray:
+    """Return elliptic cross-sections f64 (S, sides, 3) at right angles to ``up``; the last panel of each is in front.
+
+    Where there are many sides they have folds: waves that turn around the body from one section to the next.
+    """
+    angle = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
+    forward, aside = np.array([up[2], 0.0, -up[0]]), np.array([0.0, 1.0, 0.0])
+    folds = 1.0 + (
+        0.02 * np.cos(3.0 * angle + 1.9 * np.arange(len(centres))[:, None]) if sides > _SIDES[1] + 2 else 0.0
+    )
+    ahead, side = depths[:, None] * np.cos(angle) * folds, widths[:, None] * np.sin(angle) * folds
+    return np.asarray(centres[:, None] + ahead[..., None] * forward + side[..., None] * aside)
 
 
 def _trunk(body: Body, at: Joints, fine: int) -> list[Mesh]:
     """Return waist, hips, chest and shoulders, wider than deep; an open jacket shows the shirt in front."""
-    levels = np.array([-0.13, -0.06, 0.03, 0.13, 0.25, 0.36, 0.44, 0.5, 0.56])
-    widths = np.array([0.168, 0.18, 0.174, 0.162, 0.178, 0.2, 0.205, 0.155, 0.062])
-    if body.top in ("jacket", "coat"):
-        widths = widths + np.array([0.018, 0.016, 0.018, 0.022, 0.02, 0.014, 0.01, 0.005, 0.0])
-    if fine == 0:
-        levels, widths = levels[[0, 3, 6, 8]], widths[[0, 3, 6, 8]]
-    widths = widths * np.interp(levels, [-0.13, 0.13, 0.44], [body.girth, body.girth * 1.03, 0.5 + 0.5 * body.girth])
+    levels, widths, depths = (_TRUNK if fine else _COARSE_TRUNK).T
+    stout = np.interp(levels, [-0.13, 0.13, 0.44], [body.girth, body.girth * 1.03, 0.5 + 0.5 * body.girth])
+    over = _JACKET * np.interp(levels, [0.36, 0.565], [1.0, 0.0]) if body.top in ("jacket", "coat") else 0.0
+    depths = (depths + over) * stout * (0.2 + 0.8 * body.girth)  # who is stout is rounder
     sides = _SIDES[fine] + 2
-    trunk = tube(at.pelvis + levels[:, None] * at.up, widths, body.tag, body.upper, sides)
-    corners = trunk.vertices.copy()
-    axis = at.pelvis + ((corners - at.pelvis) @ at.up)[:, None] * at.up
-    trunk = replace(trunk, vertices=axis + (corners - axis) * _flatten(at.up, body.girth))
+    rings = _rings(at.pelvis + levels[:, None] * at.up, (widths + over) * stout, depths, at.up, sides)
+    trunk = loft(rings, body.tag, body.upper)
     if body.top in ("jacket", "coat") and fine:
         row = np.arange(2 * (len(levels) - 1) * sides) // 2
         front = (row % sides == sides - 1) & (row // sides > (0 if body.top == "jacket" else 4))
@@ -192,6 +213,25 @@ def _trunk(body: Body, at: Joints, fine: int) -> list[Mesh]:
         colours[: len(row)][front] = body.shirt
         trunk = replace(trunk, colours=colours)
     return [trunk]
+
+
+def _hanging(body: Body, at: Joints, fine: int, length: float, colour: RGB, flare: float) -> Mesh:
+    """Return what hangs over the thighs, m along them from the hips: the hem of a pullover, a skirt, a coat.
+
+    ``flare``: m that its lower end is wider.
+    """
+    left, right = ((limb.knee - limb.hip) / np.linalg.norm(limb.knee - limb.hip) for limb in at.sides)
+    along = np.array([-0.05, 0.04, 0.55 * length, length] if fine else [-0.05, length])
+    share = np.clip(along / length, 0.0, 1.0)
+    thighs = [limb.hip + along[:, None] * way for limb, way in zip(at.sides, (left, right), strict=True)]
+    centres = (thighs[0] + thighs[1]) / 2.0
+    apart = np.abs(thighs[0] - thighs[1])[:, 0] / 2.0
+    ease = (_JACKET if body.top in ("jacket", "coat") else 0.006) + flare * share
+    widths = (0.18 + ease) * body.girth + np.minimum(along, 0.0)
+    thigh = 0.117 * body.girth * (1.0 - 0.1 * share)
+    return loft(
+        _rings(centres, widths, apart + thigh + ease, np.array([0.0, 0.0, 1.0]), _SIDES[fine] + 2), body.tag, colour
+    )
 
 
 def _head(body: Body, at: Joints, fine: int) -> list[Mesh]:
@@ -238,49 +278,35 @@ def _leg(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     thigh = SKIN if body.lower == "shorts" else TIGHTS if body.lower == "skirt" else LOWER
     slim = 0.78 if body.lower in ("skirt", "shorts") else 1.0
     calf = knee + 0.14 * limb.shank
-    path = [_off(hip, 0, 0, 0.06), (hip + knee) / 2, knee, calf, ankle]
+    path = [hip, (hip + knee) / 2, knee, calf, ankle]
     hidden = 0.8 if body.lower == "skirt" or body.top == "coat" else 1.0
-    radii = np.array([0.1 * hidden, 0.092 * hidden, 0.07 * slim, 0.068 * slim, 0.054 * slim]) * girth
+    radii = np.array([0.088 * hidden, 0.09 * hidden, 0.07 * slim, 0.068 * slim, 0.054 * slim]) * girth
     if fine == 0:
         path, radii = path[::2], radii[::2]
     parts = [tube(path, radii, tag, thigh, sides)]
     if body.lower == "shorts" and fine:
-        parts.append(tube([_off(hip, 0, 0, 0.06), hip + 0.85 * (knee - hip)], 0.106 * girth, tag, LOWER, sides))
+        parts.append(tube([hip, hip + 0.85 * (knee - hip)], [0.09 * girth, 0.106 * girth], tag, LOWER, sides))
     sole = [_off(ankle, -0.055, 0, -0.03), _off(ankle, 0.05, 0, -0.03), limb.toe]
     parts.append(tube(sole, [0.045, 0.052, 0.034], tag, body.shoes, max(sides - 2, 4)))
     return parts
 
 
-def _arm(body: Body, limb: Limbs, up: np.ndarray, fine: int) -> list[Mesh]:
+def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     """Return an arm and its hand; a shirt has short sleeves."""
     tag, sides = body.tag, max(_SIDES[fine] - 2, 3)
     top, elbow, wrist = limb.shoulder, limb.elbow, limb.wrist
     if fine == 0:
         return [tube([top, elbow, wrist + 0.1 * limb.fore], [0.06, 0.05, 0.04], tag, body.upper, sides)]
     sleeve = 0.4 + 0.6 * body.girth if body.top == "shirt" else 0.48 + 0.6 * body.girth
-    inner = top * [1.0, 0.78, 1.0] + 0.035 * up
-    path = [inner, top + 0.005 * up, top + 0.24 * (elbow - top), elbow, wrist]
-    radii = np.array([0.03, 0.06, 0.062, 0.05, 0.037]) * sleeve
+    path = [top, top + 0.24 * (elbow - top), elbow, wrist]
+    radii = np.array([0.056, 0.057, 0.049, 0.037]) * sleeve
+    shoulder = sphere([0.057 * sleeve] * 3, top, tag, body.upper, sides, 5)
     hand = sphere((0.04, 0.026, 0.07), wrist + 0.07 * limb.fore, tag, SKIN, sides, 3 + (fine == 2))
     if body.top != "shirt":
-        return [tube(path, radii, tag, body.upper, sides), hand]
+        return [shoulder, tube(path, radii, tag, body.upper, sides), hand]
     half = top + 0.7 * (elbow - top)
     bare = tube([half - 0.1 * (elbow - top), elbow, wrist], [0.045, 0.042, 0.032], tag, SKIN, sides)
-    return [tube([*path[:3], half], [*radii[:3], 0.056], tag, body.upper, sides), bare, hand]
-
-
-def _skirt(body: Body, at: Joints, pose: Posture, fine: int) -> Mesh:
-    """Return a skirt, or the lower part of a coat, which follows the thighs."""
-    front = 0.43 * np.sin(np.radians(max(pose.hip))) * 0.7
-    back = 0.43 * np.sin(np.radians(min(pose.hip))) * 0.7
-    long = 0.5 if body.top == "coat" else 0.42
-    hem = _off(at.pelvis, (front + back) / 2, 0.0, -long)
-    colour = body.upper if body.top == "coat" else LOWER
-    radii = np.array([0.13, 0.19, 0.22 + (front - back) / 4]) * body.girth  # its upper end is inside of the trunk
-    middle = at.pelvis + 0.28 * (hem - at.pelvis)
-    shape = tube([_off(at.pelvis, 0, 0, 0.04), middle, hem], radii, body.tag, colour, _SIDES[fine] + 2)
-    flat = np.array([0.85, 1.0, 1.0])
-    return replace(shape, vertices=at.pelvis + (shape.vertices - at.pelvis) * flat)
+    return [shoulder, tube([*path[:2], half], [*radii[:2], 0.056], tag, body.upper, sides), bare, hand]
 
 
 def _bag(body: Body, at: Joints, fine: int) -> list[Mesh]:
@@ -306,12 +332,6 @@ def _bag(body: Body, at: Joints, fine: int) -> list[Mesh]:
         return [box((0.4, 0.1, 0.3), _off(hand, 0.0, 0.0, -0.17), tag, SHOES)]
     bag = box((0.3, 0.11, 0.24), _off(pelvis, -0.02, 0.27, -0.02), tag, LEATHER)
     return [bag, tube([_off(pelvis, 0, 0.25, 0.08), _off(chest, 0, 0.12, 0.2)], 0.014, tag, LEATHER, 4)]
-
-
-def _flatten(up: np.ndarray, girth: float) -> np.ndarray:
-    """Return the scale (3,) of the cross-sections of a trunk, which is 0.62 times as deep as it is wide, or more."""
-    deep = 0.62 + 0.5 * (girth - 1.0)
-    return np.array([deep, 1.0, 1.0]) if abs(up[0]) < 0.4 else np.array([deep + 0.13, 1.0, deep + 0.13])
 
 
 def gait(phase: int) -> Posture:
