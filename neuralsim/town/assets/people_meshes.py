@@ -177,7 +177,7 @@ _TO_THE_KNEE = 0.52  # m, of a coat from the hips down along the thighs
 #: The trunk of a slim body of 1.75 m: metres above the pelvis, half its width and half its depth.
 _TRUNK = np.array([
     [-0.08, 0.172, 0.118], [0.03, 0.168, 0.112], [0.13, 0.156, 0.104], [0.25, 0.168, 0.112], [0.36, 0.184, 0.12],
-    [0.43, 0.188, 0.114], [0.475, 0.172, 0.102], [0.51, 0.138, 0.088], [0.54, 0.094, 0.074], [0.565, 0.062, 0.062],
+    [0.43, 0.188, 0.114], [0.475, 0.177, 0.102], [0.512, 0.152, 0.088], [0.543, 0.104, 0.074], [0.567, 0.062, 0.062],
 ])  # fmt: skip
 _COARSE_TRUNK = _TRUNK[[0, 2, 5, 9]]
 _JACKET = 0.014  # m, that a jacket or coat adds to either half
@@ -228,7 +228,7 @@ def _hanging(body: Body, at: Joints, fine: int, length: float, colour: RGB, flar
     apart = np.abs(thighs[0] - thighs[1])[:, 0] / 2.0
     ease = (_JACKET if body.top in ("jacket", "coat") else 0.006) + flare * share
     widths = (0.18 + ease) * body.girth + np.minimum(along, 0.0)
-    thigh = 0.117 * body.girth * (1.0 - 0.1 * share)
+    thigh = 0.122 * body.girth * (1.0 - 0.1 * share)
     return loft(
         _rings(centres, widths, apart + thigh + ease, np.array([0.0, 0.0, 1.0]), _SIDES[fine] + 2), body.tag, colour
     )
@@ -300,7 +300,7 @@ def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     sleeve = 0.4 + 0.6 * body.girth if body.top == "shirt" else 0.48 + 0.6 * body.girth
     path = [top, top + 0.24 * (elbow - top), elbow, wrist]
     radii = np.array([0.056, 0.057, 0.049, 0.037]) * sleeve
-    shoulder = sphere([0.057 * sleeve] * 3, top, tag, body.upper, sides, 5)
+    shoulder = sphere(sleeve * np.array([0.057, 0.057, 0.047]), top, tag, body.upper, sides, 5)
     hand = sphere((0.04, 0.026, 0.07), wrist + 0.07 * limb.fore, tag, SKIN, sides, 3 + (fine == 2))
     if body.top != "shirt":
         return [shoulder, tube(path, radii, tag, body.upper, sides), hand]
