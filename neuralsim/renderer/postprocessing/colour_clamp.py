@@ -14,11 +14,13 @@ from neuralsim.base import kernels
 from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
-#: Tolerated error of red and blue minus green, of 255: on ground, on what is grey and dark of vehicles and people (the
-#: side of a silver car would be as red as a lamp), and elsewhere. A tint with less red and blue minus green than
-#: ``_GREY`` is grey, a luminance below ``_DARK`` dark: what is brighter may be the glow of a lamp.
-_GROUND_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 12.0, 24.0
-_GREY, _DARK = np.float32(24.0), np.float32(80.0)
+#: Tolerated error of red and blue minus green, of 255: on ground, on what is grey of buildings (plaster would have blue
+#: stains and orange spots) and of vehicles and people (the side of a silver car would be as red as a lamp), elsewhere.
+_GROUND_TOLERANCE, _WALL_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 10.0, 12.0, 24.0
+#: A tint with less red and blue minus green is grey. By tag, the luminance below which what is grey has its own
+#: tolerance: on vehicles what is brighter may be the glow of a lamp.
+_GREY = np.float32(24.0)
+_DULL = np.where(np.isin(CARLA_TO_CHANNEL, MOVERS), 80.0, 256.0).astype(np.float32)
 _SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns
 _LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
 #: Pixels per metre below which the generator, which works at half the size, begins to lose what moves: people, whose
@@ -33,6 +35,7 @@ _KEPT = 0.1  # share of the error beyond the tolerance that stays
 _IS_GROUND = np.isin(CARLA_TO_CHANNEL, (Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK))
 _TOLERANCES = np.where(_IS_GROUND, _GROUND_TOLERANCE, _TOLERANCE).astype(np.float32)
 _GREY_TOLERANCES = np.where(np.isin(CARLA_TO_CHANNEL, MOVERS), _GREY_TOLERANCE, _TOLERANCES).astype(np.float32)
+_GREY_TOLERANCES[CARLA_TO_CHANNEL == Channel.BUILDING] = _WALL_TOLERANCE
 
 
 def clamp_colour(
@@ -60,7 +63,7 @@ def clamp_colour(
     has_guide = guide is not None
     tints = (255.0 * (style[CARLA_TO_CHANNEL] + 0.5)).astype(np.float32)
     _clamp(
-        image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND, (_TOLERANCES, _GREY_TOLERANCES),
+        image, tag, guide if has_guide else image, has_guide, tints, _IS_GROUND, (_TOLERANCES, _GREY_TOLERANCES, _DULL),
         _NO_DEPTH if depth is None else depth, _NONE_SMALL if depth is None else _SMALL / np.float32(focal),
     )  # fmt: skip
 
@@ -77,9 +80,12 @@ def compile_kernels() -> None:
 
 @njit(**kernels.EXACT)
 def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances, depth, per_metre):  # type: ignore[no-untyped-def]
-    """Do what ``clamp_colour`` does, with ``tints`` f32 (tags, 3), 0..255, ``is_ground`` bool (tags,), two
-    ``tolerances`` f32 (tags,), in general and for grey, and ``per_metre`` f32 (tags,), 1 over the depth from which on
-    something is small, 0: never."""
+    """Do what ``clamp_colour`` does.
+
+    ``tints``: f32 (tags, 3), 0..255; ``is_ground``: bool (tags,); ``tolerances``: three f32 (tags,), in general, for
+    what is grey, and the luminance up to which the latter counts; ``per_metre``: f32 (tags,), 1 over the depth from
+    which on something is small, 0: never.
+    """
     removed, slope = np.float32(1.0 - _KEPT), np.float32(_SKETCH_SLOPE)
     luminance_tolerance = np.float32(_LUMINANCE_TOLERANCE)
     weights = np.float32(LUMA[0]), np.float32(LUMA[1]), np.float32(LUMA[2])
@@ -104,7 +110,7 @@ def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances, depth, pe
             error, share, shift = max(abs(red), abs(blue)), zero, zero
             if error > strict * tolerances[1][here]:  # the smaller one
                 is_grey = max(abs(x - y), abs(z - y)) < _GREY
-                is_dull = is_grey and weights[0] * r + weights[1] * g + weights[2] * b < _DARK
+                is_dull = is_grey and weights[0] * r + weights[1] * g + weights[2] * b < tolerances[2][here]
                 tolerance = strict * tolerances[1 if is_dull else 0][here]
                 share = removed * (error - tolerance) / error if error > tolerance else zero
                 red, blue = share * red, share * blue

@@ -12,8 +12,8 @@ from neuralsim.renderer.postprocessing import (
     detail,
     ground_shading,
     highlights,
-    panes,
     sharpening,
+    walls,
 )
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
 
@@ -40,7 +40,7 @@ def postprocess(
             ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
         highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
-        panes.dim_panes(image, unedited, simulated, 1.0 - dark)
+        walls.follow_walls(image, unedited, simulated, 1.0 - dark)
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)
@@ -67,7 +67,7 @@ def postprocess(
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, panes, sky, fog, glow, rain):
+    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, walls, sky, fog, glow, rain):
         step.compile_kernels()
 
 

@@ -1,7 +1,8 @@
-"""Window panes: where the simulator image is darker than the wall around, the generated image is as much darker.
+"""Walls: within a façade, contrasts are those of the simulator image.
 
-The generator fades the windows of sunlit walls, and makes white blobs of the goods in a shop window. By day a pane is
-dark, whatever is behind it. Here it keeps the share of its surroundings' brightness that it has in the simulator image.
+The generator fades the windows of sunlit walls, makes white blobs of the goods in a shop window, and gives plain walls
+dark streaks and pale patches. By day a pane is dark, whatever is behind it: here it keeps the share of its
+surroundings' brightness that it has in the simulator image, and plain wall keeps near to its own.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from neuralsim.renderer.postprocessing.detail import soft_luminance
 #: lower it is one entirely: bars and shadows of eaves are brighter.
 _DARK, _SOFT = np.float32(0.75), np.float32(0.2)
 _FREE = np.float32(8.0)  # of 255, by which it may be brighter than asked for
+#: Brightness of plain wall over the one asked for, at least and at most: else it would have streaks and patches.
+_LEAST, _MOST = np.float32(0.9), np.float32(1.15)
 _WIDTH = 128  # px of the small image that local means are computed in
 _AROUND = 0.24  # side of the square that they cover, as a share of the width
 _IS_BUILDING = (np.arange(256) == Tag.BUILDING).astype(np.uint8) * np.uint8(255)
 
 
-def dim_panes(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
-    """Darken what is a pane in ``simulated``, in place.
+def follow_walls(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
+    """Darken what is a pane in ``simulated``, and even out what is plain wall there, in place.
 
     Args:
         image: u8 (H, W, 3), RGB, as generated.
@@ -44,13 +47,13 @@ def dim_panes(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, dayligh
     around = their_mean / share
     gain = own_mean / share / np.maximum(around, 1.0)
     around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
-    _dim(image, building, own, theirs, around, gain, np.float32(daylight))
+    _follow(image, building, own, theirs, around, gain, np.float32(daylight))
 
 
 def compile_kernels() -> None:
     """Compile the kernel ahead."""
     image = np.zeros((1, 1, 3), np.uint8)
-    dim_panes(image, np.full((1, 1), Tag.BUILDING, np.uint8), image.copy())
+    follow_walls(image, np.full((1, 1), Tag.BUILDING, np.uint8), image.copy())
 
 
 def _means(plane: np.ndarray, building: np.ndarray) -> np.ndarray:
@@ -63,22 +66,28 @@ def _means(plane: np.ndarray, building: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(**kernels.FAST)
-def _dim(image, building, own, theirs, around, gain, daylight):  # type: ignore[no-untyped-def]
-    """Do what ``dim_panes`` does, from luminances u8 (H, W) and where ``building`` u8 (H, W) is not 0.
+def _follow(image, building, own, theirs, around, gain, daylight):  # type: ignore[no-untyped-def]
+    """Do what ``follow_walls`` does, from luminances u8 (H, W) and where ``building`` u8 (H, W) is not 0.
 
     ``around`` f32 (H, W): local mean of ``theirs``; ``gain`` f32 (H, W): that of ``own`` over it.
     """
     height, width = own.shape
-    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
     for y in range(height):
         for x in range(width):
             if building[y, x] == 0:
                 continue
             dark, mean = np.float32(theirs[y, x]), around[y, x]
-            share = min((_DARK * mean - dark) / (_SOFT * max(mean, one)), one)
-            most, now = dark * gain[y, x] + _FREE, np.float32(own[y, x])
-            if share <= zero or now <= most:
+            pane = min((_DARK * mean - dark) / (_SOFT * max(mean, one)), one)
+            asked, now = gain[y, x] * dark, np.float32(own[y, x])
+            least = _LEAST * min(asked, gain[y, x] * mean)  # nothing is brightened beyond its wall
+            if pane > zero and now > asked + _FREE:
+                factor = one - daylight * pane * (one - (asked + _FREE) / now)
+            elif pane < zero and now < least:
+                factor = one + daylight * min(-pane, one) * min(least / max(now, one) - one, one)
+            elif pane < zero and now > _MOST * asked:
+                factor = one - daylight * min(-pane, one) * (one - _MOST * asked / now)
+            else:
                 continue
-            factor = one - daylight * share * (one - most / now)
             for c in range(3):
-                image[y, x, c] = np.uint8(np.float32(image[y, x, c]) * factor + half)
+                image[y, x, c] = np.uint8(min(np.float32(image[y, x, c]) * factor + half, most))
