@@ -9,11 +9,11 @@ from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.postprocessing import (
     antialiasing,
     colour_clamp,
+    contrasts,
     detail,
     ground_shading,
     highlights,
     sharpening,
-    walls,
 )
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
 
@@ -40,7 +40,7 @@ def postprocess(
             ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
         highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
-        walls.follow_walls(image, unedited, simulated, 1.0 - dark)
+        contrasts.follow_contrasts(image, unedited, simulated, 1.0 - dark)
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)
@@ -67,7 +67,7 @@ def postprocess(
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, walls, sky, fog, glow, rain):
+    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, contrasts, sky, fog, glow, rain):
         step.compile_kernels()
 
 
