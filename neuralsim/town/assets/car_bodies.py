@@ -127,10 +127,8 @@ def _skin(
 def cabin(c: CarShape, fine: int) -> Mesh:
     """Return windows and roof: windscreen, side and rear windows are glass between pillars; ``fine`` as in
     ``lower_body``."""
-    length = c.tail_at - c.cowl_at
     first, last = c.cowl_at - 0.02, c.tail_at + 0.02
-    glass_end = c.roof_to + 0.14 * (c.tail_at - c.roof_to) if c.glass_to >= 0.99 else first + c.glass_to * length
-    marks = [first, c.roof_from, c.roof_to, (c.roof_from + c.roof_to) / 2, glass_end, last]
+    marks = [first, c.roof_from, c.roof_to, (c.roof_from + c.roof_to) / 2, c.glass_end, last]
     if fine:
         marks += [c.roof_from + 0.14, c.roof_to - 0.14, (c.cowl_at + c.roof_from) / 2, (c.roof_to + c.tail_at) / 2]
     if fine == 2:
@@ -161,12 +159,12 @@ def cabin(c: CarShape, fine: int) -> Mesh:
     if fine == 2:
         side.insert(2, (lean((z1 + z2) / 2.0, -0.018), (z1 + z2) / 2.0))  # side windows bulge
         side.append((lean(z3) * 0.45, roof - 0.03 * crown))
-    return _glazed(_skin(at, side, base, roof, c), at, len(side), fine, glass_end, c)
+    return _glazed(_skin(at, side, base, roof, c), at, len(side), fine, c)
 
 
-def _glazed(skin: Mesh, at: np.ndarray, points: int, fine: int, glass_end: float, c: CarShape) -> Mesh:
-    """Return a cabin of ``points`` per half section with glass in both screens, and at the sides up to ``glass_end``
-    (m)."""
+def _glazed(skin: Mesh, at: np.ndarray, points: int, fine: int, c: CarShape) -> Mesh:
+    """Return a cabin of ``points`` per half section with glass in both screens, and at the sides as far as they
+    go."""
     panels, sections = 2 * points + 2, len(at) - 1
     row = np.arange(2 * sections * panels) // 2
     s, k = row // panels, row % panels
@@ -176,12 +174,11 @@ def _glazed(skin: Mesh, at: np.ndarray, points: int, fine: int, glass_end: float
     pillar = np.zeros(len(row), bool)
     for p in c.pillars if fine == 2 else ():
         pillar |= np.abs(middle - p) < 0.05
-    has_rear = c.glass_to >= 0.99
-    screen = ((middle < c.roof_from) | ((middle > c.roof_to) & has_rear)) & (k > rail)
-    window = (k >= 2) & (k < rail) & (middle < glass_end)
+    screen = ((middle < c.roof_from) | ((middle > c.roof_to) & c.has_rear_window)) & (k > rail)
+    window = (k >= 2) & (k < rail) & (middle < c.glass_end)
     colours = skin.colours.copy()
     colours[: len(row)][screen | (window & ~pillar)] = GLASS
-    colours[: len(row)][pillar & window] = BLACK if has_rear else np.array(c.colour, np.uint8)
+    colours[: len(row)][pillar & window] = BLACK if c.has_rear_window else np.array(c.colour, np.uint8)
     return replace(skin, colours=colours)
 
 

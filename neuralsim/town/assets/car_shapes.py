@@ -35,6 +35,18 @@ class CarShape:
     sharp: float = 0.0  # 0: ends rounded in plan, 1: box-like (vans, buses)
     tyre_width: float = 0.21
 
+    @property
+    def has_rear_window(self) -> bool:
+        """Whether glass reaches round to the rear: a van has a closed box."""
+        return self.glass_to >= 0.99
+
+    @property
+    def glass_end(self) -> float:
+        """Where the side windows end, metres behind the front bumper."""
+        if self.has_rear_window:
+            return self.roof_to + 0.14 * (self.tail_at - self.roof_to)
+        return self.cowl_at - 0.02 + self.glass_to * (self.tail_at - self.cowl_at)
+
 
 #: length width height, wheelbase front wheel clearance, nose_z cowl_at cowl_z, roof_from roof_to, tail_at tail_z belt_z
 CARS: dict[str, CarShape] = {

@@ -13,9 +13,9 @@ from neuralsim.town.assets.vehicle_meshes import rear_lamp
 #: Columns of a body's row: half length, half width, height; x of the edges of bonnet and boot lid at the glass and of
 #: the axles; wheel radius; heights of the windows' lower edge (0: not a car), of the bonnet's front edge and of the
 #: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps; x
-#: at which the side windows end; a number 0..1 that chooses grille, plate and rims.
+#: at which the side windows end; a number 0..1 that chooses grille, plate and rims; 1: a van with a box.
 LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
-LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, COLUMNS = 14, 15, 16, 17, 18, 19
+LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, COLUMNS = 14, 15, 16, 17, 18, 19, 20
 NONE = -99.0
 #: Bits of ``LIT``, as in ``carla.VehicleLightState``.
 LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32
@@ -38,7 +38,7 @@ def body_row(name: str, mesh: Mesh) -> np.ndarray:
     for k, pillar in enumerate(car.pillars[:3]):
         row[PILLAR + k] = half - pillar
     row[LAMP_Y], row[LAMP_Z] = rear_lamp(car)[1:]
-    row[GLASS_END] = half - car.cowl_at - car.glass_to * (car.tail_at - car.cowl_at)
+    row[GLASS_END], row[IS_VAN] = half - car.glass_end, not car.has_rear_window
     row[STYLE] = _style(name)
     return row
 

@@ -17,6 +17,7 @@ from neuralsim.town.assets.lit_bodies import (
     FRONT_AXLE,
     GLASS_END,
     HALF_WIDTH,
+    IS_VAN,
     LAMP_Z,
     LENGTH,
     NONE,
@@ -134,7 +135,7 @@ def details(body, x, y, z, nx, ny, footprint):
     left, black, plate, tone = 1.0, 0.0, 0.0, 1.0
     half, sill, nose, belt, style = body[HALF_WIDTH], body[SILL], body[NOSE], body[BELT], body[STYLE]
     ahead, behind = body[LENGTH] - x, body[LENGTH] + x
-    if z > belt and body[GLASS_END] > body[TAIL] + 0.4:  # the box of a van
+    if z > belt and body[IS_VAN] > 0.0:  # its box
         if behind < 0.42 and abs(ny) < 0.75:  # doors with windows
             left = 1.0 - 0.5 * max(_seam(y, footprint), _seam(abs(y) - half + 0.13, footprint))
             pane = inside(abs(y), 0.12, half - 0.28, soft) * inside(z, belt + 0.22, belt + 0.8, soft)
@@ -180,7 +181,7 @@ def details(body, x, y, z, nx, ny, footprint):
         seams = max(seams, _seam(z - (sill + 0.14), footprint) * inside(x, body[REAR_AXLE], body[FRONT_AXLE], soft))
         left *= 1.0 - 0.5 * seams * high
         black = inside(z, -1.0, sill + 0.07, soft + 0.01)
-        black = max(black, inside(z, belt - 0.008, belt + 0.1, soft) * inside(x, body[TAIL], body[COWL], soft))
+        black = max(black, inside(z, belt - 0.008, belt + 0.1, soft) * inside(x, body[GLASS_END], body[COWL], soft))
     elif ny * ny + nx * nx < 0.6 and x > body[COWL] - 0.3:  # the bonnet
         left = 1.0 - 0.45 * _seam(abs(y) - 0.8 * half, footprint) * inside(ahead, 0.2, 9.0, soft)
     return left, black, plate, tone
