@@ -1,12 +1,16 @@
 """Options of compiled kernels: ``@numba.njit(**kernels.FAST)``.
 
-All are cached on disk, leave Python's lock to others while they run, and divide by zero as NumPy does.
+All are cached on disk, leave Python's lock to others while they run, and divide by zero as NumPy does. What an update
+has made stale in that cache is deleted when this module is imported.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from neuralsim.base.stale_kernels import forget_stale
+
+forget_stale()
 #: Every operation as it is written: results are the same on all machines.
 EXACT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 #: Products and sums may be fused, quotients be products with the reciprocal.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.town.assets.vehicle_meshes import Vehicle
 
 TELEPORT_DISTANCE = 8.0  # m per tick, beyond which an actor was teleported
@@ -60,7 +61,7 @@ class WheelTable:
         return np.asarray(_wheel_poses(pose, wheel, rolled, steer, self.at, self.radius, self.steers))
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _wheel_poses(pose, wheel, rolled, steer, at, radius, steers):  # type: ignore[no-untyped-def]
     result, local = np.zeros((len(wheel), 4, 4)), np.zeros((3, 4))
     for k in range(len(wheel)):
@@ -107,7 +108,7 @@ class WheelAngles:
         return WheelAngles(*_advanced(self.rolled, self.steer, before, row, pose, base, steer))
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _advanced(rolled, steer, before, row, pose, base, known):  # type: ignore[no-untyped-def]
     far, angle = np.zeros(len(pose)), np.zeros(len(pose))
     for n in range(len(pose)):

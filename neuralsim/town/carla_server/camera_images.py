@@ -14,6 +14,7 @@ from numba import njit
 
 from bridge.geometry import focal_length
 from bridge.tags import COLOURS
+from neuralsim.base import kernels
 from neuralsim.town.render.raster import Planes
 
 OPAQUE = np.uint32(0xFF000000)
@@ -23,32 +24,32 @@ PALETTE = np.full(256, OPAQUE, np.uint32)
 PALETTE[: len(COLOURS)] |= COLOURS.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _rgb(rgb: np.ndarray, out: np.ndarray) -> None:
     for i in range(out.size):
         out[i] = OPAQUE | np.uint32(rgb[i, 0]) << 16 | np.uint32(rgb[i, 1]) << 8 | np.uint32(rgb[i, 2])
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _tag(tag: np.ndarray, out: np.ndarray) -> None:
     for i in range(out.size):
         out[i] = OPAQUE | np.uint32(tag[i]) << 16
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _palette(tag: np.ndarray, colours: np.ndarray, out: np.ndarray) -> None:
     for i in range(out.size):
         out[i] = colours[tag[i]]
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _instance(tag: np.ndarray, instance: np.ndarray, out: np.ndarray) -> None:
     for i in range(out.size):
         ident = np.uint32(instance[i])
         out[i] = OPAQUE | np.uint32(tag[i]) << 16 | (ident & np.uint32(255)) << 8 | ident >> 8
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _depth(depth: np.ndarray, out: np.ndarray) -> None:
     scale = 16777215.0 / FAR
     for i in range(out.size):
@@ -56,14 +57,14 @@ def _depth(depth: np.ndarray, out: np.ndarray) -> None:
         out[i] = OPAQUE | (value & np.uint32(255)) << 16 | (value & np.uint32(0xFF00)) | value >> 16
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _flow(motion: np.ndarray, across: float, down: float, out: np.ndarray) -> None:
     for i in range(motion.shape[0]):
         out[i, 0] = -motion[i, 0] * across
         out[i, 1] = motion[i, 1] * down
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _normals(depth: np.ndarray, focal: float, axes: np.ndarray, out: np.ndarray) -> None:
     """Write normals in world axes, derived from depth, as 255 (n + 1) / 2 in R, G, B; grey if there is no surface."""
     height, width = depth.shape

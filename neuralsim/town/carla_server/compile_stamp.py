@@ -15,6 +15,7 @@ from pathlib import Path
 import numba
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
+from neuralsim.base.stale_kernels import Sources
 from neuralsim.town.dynamics import driving_kernels
 from neuralsim.town.raycasting import bvh, rays
 from neuralsim.town.render import raster_arrays, raster_kernels, resolve_kernels
@@ -30,12 +31,13 @@ KERNELS = (
 class CompiledStamp:
     """A marker file; call ``set()`` once all kernels have been compiled.
 
-    It stays set until a source, numba, Python or the processor changes, or numba's files are removed.
+    It stays set until a source, what one imports, numba, Python or the processor changes, or numba's files are removed.
     """
 
     def __init__(self) -> None:
         facts = [numba.__version__, sys.version, get_host_cpu_name(), get_host_cpu_features().flatten()]
-        facts += [Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in KERNELS]
+        sources = Sources()
+        facts += [sources.digest(Path(inspect.getfile(module))) for module in KERNELS]
         name = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:32]
         folder = getattr(getattr(raster_kernels.draw, "stats", None), "cache_path", None)
         #: None if nothing is compiled at all (``NUMBA_DISABLE_JIT``).

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.town.dynamics.lanes import LEVEL, look_ahead
 from neuralsim.town.dynamics.vehicle_dynamics import overlap
 
 HORIZON = 60.0  # m, least look-ahead for junctions
 YIELD_TIMEOUT = 12.0  # s of yielding after which smaller gaps are accepted
-_options = {"cache": True, "nogil": True}
 
 
 class Fleet(NamedTuple):
@@ -44,7 +44,7 @@ class _Intents(NamedTuple):
     patience: np.ndarray  # f64 (K,), s per lane
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):
     """Decide whether vehicle ``i`` may enter a junction's ``lane`` and go on to lane ``beyond``, ``line`` m ahead.
 
@@ -89,7 +89,7 @@ def _may_enter(i, lane, beyond, line, fleet, intents, holders, bodies, lanes):
     return 0
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _approach(fleet, lights, lanes, intents):
     """Write the junction lane that each vehicle reaches next (-1: none, or a red light before it), and when."""
     routes, s, speed, half = fleet.routes, fleet.s, fleet.speed, fleet.half
@@ -108,7 +108,7 @@ def _approach(fleet, lights, lanes, intents):
                 break
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _distance_to_wait(i, fleet, intents, holders, lights, crossed, bodies, lanes):
     """Return the distance (m) to the first place on vehicle ``i``'s route where it has to wait, 1e9 for none.
 
@@ -170,7 +170,7 @@ def _distance_to_wait(i, fleet, intents, holders, lights, crossed, bodies, lanes
     return wait
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _acceleration(v, allowed, free, leader_speed, wait):
     """Return the acceleration (m/s2) of the Intelligent Driver Model at speed ``v`` (m/s).
 
@@ -191,7 +191,7 @@ def _acceleration(v, allowed, free, leader_speed, wait):
     return max(strongest, -8.0)
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _would_hit(i, step, fleet, bodies):
     """Return whether vehicle ``i``, moved on by ``step`` m, overlaps a body that is not traffic."""
     for j in range(len(fleet.s), len(bodies)):
@@ -204,7 +204,7 @@ def _would_hit(i, step, fleet, bodies):
     return False
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _advance(i, step, fleet, holders, length):
     """Move vehicle ``i`` by ``step`` m along its route, and release the junction lane that it has left."""
     route, s, granted = fleet.routes[i], fleet.s, fleet.granted
@@ -219,7 +219,7 @@ def _advance(i, step, fleet, holders, length):
         granted[i] = -1
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):
     """Advance every vehicle by one tick: grants, acceleration, motion along the route.
 
@@ -260,7 +260,7 @@ def drive(delta, turn, fleet, holders, lights, crossed, bodies, probe, lanes):
         _advance(i, v * delta, fleet, holders, lanes.length)
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _ahead_and_behind(i, lane, where, bodies, lanes):
     """Return the free distance ahead of ``where`` (m) on a lane and the speed of the body there, then the same behind.
 
@@ -286,7 +286,7 @@ def _ahead_and_behind(i, lane, where, bodies, lanes):
     return front, leader_speed, back, follower_speed
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def lane_changes(turn, fleet, bodies, lanes):
     """Return the lane that each vehicle changes to now, i64 (N,), -1 = none. Each vehicle decides once in ten ticks.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.town.ground.blocks import points_in_polygon
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import Network
@@ -187,7 +188,7 @@ def _turn(lane: Lane) -> int:
     return 0 if abs(angle) < np.radians(35.0) else 1 if angle > 0.0 else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def locate(route, s, lanes):  # type: ignore[no-untyped-def]
     """Return the sample and the share to the next one, ``s`` m along a route i64 (R,) from its lane 1 on."""
     length, first, at = lanes.length, lanes.first, lanes.at
@@ -209,7 +210,7 @@ def locate(route, s, lanes):  # type: ignore[no-untyped-def]
     return low, (s - at[low]) / max(at[low + 1] - at[low], 1e-9)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def place(routes, s, half_base, aside, drift, lanes, poses):  # type: ignore[no-untyped-def]
     """Write the pose of every vehicle, computed from the points under its axles, into ``poses``.
 
@@ -235,7 +236,7 @@ def place(routes, s, half_base, aside, drift, lanes, poses):  # type: ignore[no-
         poses[i, 4] = np.arctan2(fz - bz, np.hypot(fx - bx, fy - by))
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def look_ahead(i, route, s, half, wide, speed, lanes, bodies, probe):  # type: ignore[no-untyped-def]
     """Return free distance ahead of vehicle ``i`` (m), speed of its leader along the route and allowed speed (m/s).
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.town.core.types import VehicleControl
 
 GRAVITY = 9.81  # m/s^2
@@ -199,7 +200,7 @@ class _Limits(NamedTuple):
     grip: float  # g
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def full_throttle(power, mass, speed, reverse, friction):  # type: ignore[no-untyped-def]
     """Return the greatest acceleration by the engine (m/s^2), before all losses, at ``speed`` m/s.
 
@@ -209,7 +210,7 @@ def full_throttle(power, mass, speed, reverse, friction):  # type: ignore[no-unt
     return min(DRIVELINE * power / max(abs(speed), 1.5) / mass, launch * friction)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-untyped-def]
     """Return the ``_Motion`` after a substep of ``dt`` seconds of the single-track model.
 
@@ -259,7 +260,7 @@ def _advance(motion, inputs, limits, friction, grade, dt):  # type: ignore[no-un
     return _Motion(x, y, yaw + turn * dt, speed, steer, turn, slip)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-untyped-def]
     """Return how deep (m, 0 = apart) two boxes overlap in plan, and the unit vector that pushes A out of B.
 
@@ -293,7 +294,7 @@ def overlap(ax, ay, ayaw, ahx, ahy, bx, by, byaw, bhx, bhy):  # type: ignore[no-
     return depth, nx, ny
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def deepest(x, y, yaw, hx, hy, boxes, among, count):  # type: ignore[no-untyped-def]
     """Return the box that a body is deepest in: index (-1: none), depth (m), normal x and y.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
+from neuralsim.base import kernels
 from neuralsim.town.assets.people_meshes import phase_of
 from neuralsim.town.dynamics.focus import Focus
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, resample
@@ -224,7 +225,7 @@ def _link(
 _phase_of = njit(nogil=True)(phase_of)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
     """Return whether a crosswalk is free and no vehicle approaches it without stopping.
 
@@ -247,7 +248,7 @@ def _clear(middle, across, wide, bodies):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _is_blocked(pose, bodies):  # type: ignore[no-untyped-def]
     """Return whether one of ``bodies`` is 0.6 m before a pedestrian at ``pose`` f64 (4,)."""
     x, y = pose[0] + 0.6 * np.cos(pose[3]), pose[1] + 0.6 * np.sin(pose[3])
@@ -259,7 +260,7 @@ def _is_blocked(pose, bodies):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _cross(i, delta, paths, crowd, is_free, is_blocked):  # type: ignore[no-untyped-def]
     """Move pedestrian ``i`` over its crosswalk, which it enters if it ``is_free``; return its direction (radians)."""
     speed, done, waits, poses = crowd.speed, crowd.done, crowd.waits, crowd.poses
@@ -291,7 +292,7 @@ def _cross(i, delta, paths, crowd, is_free, is_blocked):  # type: ignore[no-unty
     return np.arctan2(dy, dx)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _follow_path(i, delta, paths, crowd, is_blocked):  # type: ignore[no-untyped-def]
     """Move pedestrian ``i`` along its pavement, and maybe on to a crosswalk; return its direction (radians)."""
     points, first = paths.points, paths.first
@@ -324,7 +325,7 @@ def _follow_path(i, delta, paths, crowd, is_blocked):  # type: ignore[no-untyped
     return np.arctan2((b[1] - a[1]) * way[i], (b[0] - a[0]) * way[i])
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _walk(delta, paths, crowd, bodies, closed, crossed):  # type: ignore[no-untyped-def]
     """Advance all pedestrians by ``delta`` seconds.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from scipy.spatial import cKDTree
 
+from neuralsim.base import kernels
 from neuralsim.town.core.polylines import arc_lengths, interpolate
 from neuralsim.town.ground.terrain import Terrain
 from neuralsim.town.opendrive.lane import Lane
@@ -243,7 +244,7 @@ def resample(points: np.ndarray, step: float) -> np.ndarray:
     return interpolate(closed, at, np.linspace(0.0, at[-1], max(8, int(at[-1] / step)), endpoint=False))
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def points_in_polygon(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """Return bool (N,) by the even-odd rule, for points (N, 2) and a closed polygon (M, 2)."""
     result = np.zeros(len(points), np.bool_)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
+
 LEAF = 4  # most items per leaf, where their centres differ
 BINS = 16  # bins of the surface-area heuristic per axis
 DEEP = 48  # level from which on nodes are halved, so that no tree is deeper than DEEP + log2 of its items
 STEP = 1.0  # cost of visiting a node relative to testing an item
 MARGIN = 1e-4  # m, margin of boxes around their contents
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_options = kernels.EXACT
 
 
 @dataclass

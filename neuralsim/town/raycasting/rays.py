@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.town.raycasting.bvh import build_bvh
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.scene import Placements, Scene
 
 STACK = 96  # nodes, enough for the deepest tree
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
+_options = kernels.EXACT
 
 
 class Hits(NamedTuple):

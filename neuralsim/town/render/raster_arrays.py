@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neuralsim.base import kernels
+
 NEAR_PLANE = 0.06  # m; nearer surfaces are clipped
 TILE = 8  # px, side of an occlusion tile
 
@@ -18,7 +20,7 @@ TILE = 8  # px, side of an occlusion tile
 PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF, TRIM, CLOTH, MASONRY = range(13)
 
 #: numba options of all kernels; and of those that allocate nothing, which can do without reference counting.
-options = {"cache": True, "nogil": True, "error_model": "numpy"}
+options = kernels.EXACT
 lean_options = {**options, "_nrt": False}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render.raster_arrays import WALL
@@ -260,7 +261,7 @@ class Backdrops:
         return cv2.filter2D(light, cv2.CV_32F, spread)
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _mark_windows(corners, codes, foot, eaves, drawings, low, cell, out):  # type: ignore[no-untyped-def]
     """Count in ``out`` f32 (h, w) each half metre of a wall's lower edge above which there is a lit window.
 

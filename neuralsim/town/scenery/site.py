@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.town.assets.houses import Builder
 from neuralsim.town.ground.blocks import Ground, Ring, offset, resample, signed_area
 from neuralsim.town.opendrive.network import Network
@@ -122,7 +123,7 @@ class Site:
         return self.first_instance + self.buildings - 1
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _free(taken, x, y, corners):  # type: ignore[no-untyped-def]
     ax, ay = corners[1, 0] - corners[0, 0], corners[1, 1] - corners[0, 1]
     bx, by = corners[3, 0] - corners[0, 0], corners[3, 1] - corners[0, 1]

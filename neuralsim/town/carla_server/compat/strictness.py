@@ -49,6 +49,7 @@ import numpy as np
 from numba import njit
 
 from bridge.tags import Tag
+from neuralsim.base import kernels
 from neuralsim.town.core.sensor_blueprints import NOT_CARLAS
 from neuralsim.town.core.types import Blueprint
 from neuralsim.town.render.raster import Planes
@@ -97,7 +98,7 @@ def degrade(kind: str, planes: Planes, pixels: np.ndarray, focal: float, pose: n
         _unreal_ids(planes.tag, planes.instance, planes.depth, focal, pose, pixels.view(np.uint32))
 
 
-@njit(cache=True, nogil=True)
+@njit(**kernels.EXACT)
 def _unreal_ids(
     tag: np.ndarray, instance: np.ndarray, depth: np.ndarray, focal: float, pose: np.ndarray, out: np.ndarray
 ) -> None:

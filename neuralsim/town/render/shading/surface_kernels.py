@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from neuralsim.base import kernels
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
@@ -24,7 +25,7 @@ from neuralsim.town.render.raster_arrays import (
     lean_options,
 )
 
-options = {**lean_options, "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"}}
+options = lean_options | kernels.FASTEST
 
 NOISE_SIZE, NOISE_LEVELS = 512, 8
 _GRAIN = 0.03  # m, texel of the noise on the ground
