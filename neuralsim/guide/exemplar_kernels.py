@@ -5,8 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from neuralsim.base import kernels
 
-@numba.njit(cache=True, nogil=True)
+
+@numba.njit(**kernels.EXACT)
 def object_boxes(
     channel_of_tag: np.ndarray, channel: int, tag: np.ndarray, instance: np.ndarray, out: np.ndarray
 ) -> None:
@@ -35,7 +37,7 @@ def object_boxes(
             box[4] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**kernels.EXACT)
 def paste_exemplar(
     channel_of_tag: np.ndarray,
     channel: int,
