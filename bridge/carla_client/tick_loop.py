@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher
 
+_LAST = 2  # frames of a limited number that a receiver may not have taken when the process ends
+
 if TYPE_CHECKING:
     from bridge.carla_client.ego_bridge import CarlaBridge
 
@@ -65,10 +67,11 @@ def run(
         frames.wait(read_controls)
         bridge.drive()
         frame = bridge.tick()
+        is_last = count is not None and bridge.sequence > count - _LAST
         for extra_frame in bridge.extra_frames:
-            frames.send(extra_frame)
+            frames.send(extra_frame, is_last)
             frames.wait(read_controls)
-        frames.send(frame)
+        frames.send(frame, is_last)
         if skip is not None:
             bridge.hand_over()
             skip = None

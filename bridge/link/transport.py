@@ -205,12 +205,15 @@ class FramePublisher(Socket):
         for receiver in self._receivers.values():
             receiver.is_awaited = receiver.is_awaited and receiver.free_at(lead) <= now
 
-    def send(self, frame: Frame) -> None:
-        """Stamp ``frame`` as sent and send it to all receivers; its planes may be reused afterwards."""
+    def send(self, frame: Frame, by_value: bool = False) -> None:
+        """Stamp ``frame`` as sent and send it to all receivers; its planes may be reused afterwards.
+
+        ``by_value``: not through shared memory, so that it can be received after this process has ended.
+        """
         self.listen()
         frame.stamps["sent"] = time.monotonic_ns()
         topic, header, *planes = pack(frame)
-        shared = self._share(frame, header, planes)
+        shared = None if by_value else self._share(frame, header, planes)
         complete: list[Any] = []
         for identity, receiver in list(self._receivers.items()):
             if not receiver.has_room():

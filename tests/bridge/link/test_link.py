@@ -33,6 +33,20 @@ from bridge.link.transport import (
 from bridge.messages import MIRRORS, Camera, Control, Frame, MirrorName, RearView, mirror_frame
 
 
+def test_a_frame_sent_by_value_is_received_after_its_publisher_has_closed():
+    with FramePublisher(LOOPBACK, lockstep=True) as publisher:
+        subscriber = FrameSubscriber(publisher.endpoint, lockstep=True)
+        with subscriber:
+            first = send_until_received(publisher, subscriber)
+            publisher.listen(0.2)  # the receiver asks for the next one
+            publisher.send(make_frame(first + 1), by_value=True)
+            publisher.close()
+            frame = subscriber.recv(2.0)
+            assert frame is not None
+            assert frame.sequence == first + 1
+            np.testing.assert_array_equal(frame.planes["tag"], make_frame(first + 1).planes["tag"])
+
+
 class TestLatestWins:
     def test_slow_receiver_gets_the_newest_frame_and_counts_the_rest(self):
         with FramePublisher(LOOPBACK) as publisher, FrameSubscriber(publisher.endpoint) as subscriber:
