@@ -11,9 +11,10 @@ from typing import Any
 from neuralsim.base.stale_kernels import forget_stale
 
 forget_stale()
-#: Every operation as it is written: results are the same on all machines.
+#: Nothing is reordered or fused.
 EXACT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-#: Products and sums may be fused, quotients be products with the reciprocal.
+#: Products and sums may be fused, quotients be products with the reciprocal. Nothing has "nnan" or "ninf": frames of
+#: another machine may contain any value, which must not cause reads out of bounds.
 FAST: dict[str, Any] = EXACT | {"fastmath": {"contract", "nsz", "arcp"}}
 #: Sums may also be reordered, so that they use the processor's vectors, and functions be approximate.
 FASTEST: dict[str, Any] = EXACT | {"fastmath": {"contract", "nsz", "arcp", "afn", "reassoc"}}

@@ -12,7 +12,6 @@ BLOCK = 8  # pixels
 NEARER = np.float32(0.8)  # of a depth: what is less belongs to a nearer surface
 OUTLINE = 2  # px beside a near surface that have some of its colours
 _NEAREST = 0.01  # m, minimum depth
-#: Without "nnan" and "ninf": frames of another machine may contain any value, which must not cause reads out of bounds.
 
 
 @njit(inline="always")

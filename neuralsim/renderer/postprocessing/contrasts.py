@@ -25,9 +25,8 @@ _AROUND = 0.24  # side of the square that they cover, as a share of the width
 #: By class: the brightness of plain surfaces over the one asked for, at least and at most. Walls would have streaks and
 #: patches otherwise; paint and glass may reflect what the simulator does not have.
 _PLAIN = {Channel.BUILDING: (0.9, 1.15), Channel.VEHICLE: (0.75, 1.4)}
-_MASKS = {channel: np.zeros(256, np.uint8) for channel in _PLAIN}
-for _channel, _mask in _MASKS.items():
-    _mask[: len(CARLA_TO_CHANNEL)][_channel == CARLA_TO_CHANNEL] = 255
+_LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
+_MASKS = {channel: np.uint8(255) * np.isin(CARLA_TO_CHANNEL, channel) for channel in _PLAIN}
 
 
 def follow_contrasts(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
@@ -49,11 +48,14 @@ def follow_contrasts(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, 
     own, theirs = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), soft_luminance(simulated)
     for channel, mask in masks.items():
         own_mean, their_mean, share = (_means(each, mask) for each in (own, theirs, mask))
-        share = np.maximum(share / 255.0, 1e-3)
+        share /= np.float32(255.0)
+        is_enough = cv2.resize((share >= _LEAST_SHARE).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        share = np.maximum(share, _LEAST_SHARE)
         around = their_mean / share
         gain = own_mean / share / np.maximum(around, 1.0)
         around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
         plain = np.array(_PLAIN[channel], np.float32)
+        mask = cv2.bitwise_and(mask, mask, mask=is_enough)
         _follow(image, mask, own, theirs, around, gain, plain, np.float32(daylight))
 
 
@@ -92,8 +94,8 @@ def _follow(image, mask, own, theirs, around, gain, plain, daylight):  # type: i
                 factor = one - daylight * pane * (one - (asked + _FREE) / now)
             elif pane < zero and now < least:
                 factor = one + daylight * min(-pane, one) * min(least / max(now, one) - one, one)
-            elif pane < zero and now > plain[1] * asked:
-                factor = one - daylight * min(-pane, one) * (one - plain[1] * asked / now)
+            elif pane < zero and now > plain[1] * asked + _FREE:
+                factor = one - daylight * min(-pane, one) * (one - (plain[1] * asked + _FREE) / now)
             else:
                 continue
             for c in range(3):

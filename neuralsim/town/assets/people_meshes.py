@@ -220,10 +220,10 @@ def _hanging(body: Body, at: Joints, fine: int, length: float, colour: RGB, flar
 
     ``flare``: m that its lower end is wider.
     """
-    left, right = ((limb.knee - limb.hip) / np.linalg.norm(limb.knee - limb.hip) for limb in at.sides)
     along = np.array([-0.05, 0.04, 0.55 * length, length] if fine else [-0.05, length])
     share = np.clip(along / length, 0.0, 1.0)
-    thighs = [limb.hip + along[:, None] * way for limb, way in zip(at.sides, (left, right), strict=True)]
+    ways = ((limb.hip, limb.knee - limb.hip) for limb in at.sides)
+    thighs = [hip + along[:, None] * way / np.linalg.norm(way) for hip, way in ways]
     centres = (thighs[0] + thighs[1]) / 2.0
     apart = np.abs(thighs[0] - thighs[1])[:, 0] / 2.0
     ease = (_JACKET if body.top in ("jacket", "coat") else 0.006) + flare * share

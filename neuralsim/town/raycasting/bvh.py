@@ -20,7 +20,6 @@ BINS = 16  # bins of the surface-area heuristic per axis
 DEEP = 48  # level from which on nodes are halved, so that no tree is deeper than DEEP + log2 of its items
 STEP = 1.0  # cost of visiting a node relative to testing an item
 MARGIN = 1e-4  # m, margin of boxes around their contents
-_options = kernels.EXACT
 
 
 @dataclass
@@ -41,7 +40,7 @@ def build_bvh(low: np.ndarray, high: np.ndarray) -> Bvh:
     return Bvh(bounds[:used], link[:used], order)
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
     """Partition ``order[start:stop]`` by the cheapest of the planes between bins.
 
@@ -105,7 +104,7 @@ def _split(low, high, order, start, stop):  # type: ignore[no-untyped-def]
     return i
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _enclose(low, high, order, start, stop, box):  # type: ignore[no-untyped-def]
     """Write the bounding box of ``order[start:stop]`` into ``box`` f32 (6,)."""
     box[:3], box[3:] = 1e30, -1e30
@@ -118,7 +117,7 @@ def _enclose(low, high, order, start, stop, box):  # type: ignore[no-untyped-def
         box[:] = 1e30  # a point that no ray reaches
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _build(low, high, order, bounds, link):  # type: ignore[no-untyped-def]
     """Write a tree and return its number of nodes. The root is node 0, even if everything fits into one leaf."""
     count = len(order)

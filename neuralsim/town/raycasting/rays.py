@@ -17,7 +17,6 @@ from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.scene import Placements, Scene
 
 STACK = 96  # nodes, enough for the deepest tree
-_options = kernels.EXACT
 
 
 class Hits(NamedTuple):
@@ -120,7 +119,7 @@ class Rays:
         return Instances(tree.bounds, tree.link, inverse, roots, actor[order].astype(np.int64))
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _entry(bounds, node, side, ox, oy, oz, ix, iy, iz, best):  # type: ignore[no-untyped-def]
     """Return where a ray enters a child's box, inf if not before ``best`` (Kay and Kajiya, SIGGRAPH 1986)."""
     a, b = (bounds[node, side] - ox) * ix, (bounds[node, side + 3] - ox) * ix
@@ -135,13 +134,13 @@ def _entry(bounds, node, side, ox, oy, oz, ix, iy, iz, best):  # type: ignore[no
     return near if far >= near and near < best else np.inf
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _inverse(x):  # type: ignore[no-untyped-def]
     """Return 1 / x, a large number for x near 0."""
     return 1.0 / x if abs(x) > 1e-12 else 1e12
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _mesh(ray, best, meshes, root, stack):  # type: ignore[no-untyped-def]
     """Return distance and index (-1: none) of the nearest triangle of a mesh (Moeller and Trumbore 1997).
 
@@ -196,7 +195,7 @@ def _mesh(ray, best, meshes, root, stack):  # type: ignore[no-untyped-def]
     return best, nearest
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     """Return a ray in the axes of an instance. Its direction is not normalised, so that distances stay the same."""
     return (
@@ -209,7 +208,7 @@ def _local(m, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _instances(ray, best, meshes, placed, stack, inner):  # type: ignore[no-untyped-def]
     """Return distance and index (-1: none) of the nearest triangle before ``best``, and the index of its instance."""
     ox, oy, oz, dx, dy, dz = ray
@@ -241,7 +240,7 @@ def _instances(ray, best, meshes, placed, stack, inner):  # type: ignore[no-unty
     return best, nearest, instance
 
 
-@njit(**_options)
+@njit(**kernels.EXACT)
 def _cast(origin, direction, reach, still, meshes, ground, props, actors, hits):  # type: ignore[no-untyped-def]
     """Write the ``Hits`` of rays with the static mesh (root node ``ground``), ``props`` and ``actors`` into ``hits``.
 

@@ -19,7 +19,7 @@ TILE = 8  # px, side of an occlusion tile
 #: Finishes of triangles: which procedural shading they get.
 PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF, TRIM, CLOTH, MASONRY = range(13)
 
-#: numba options of all kernels; and of those that allocate nothing, which can do without reference counting.
+#: numba options of kernels; and of those that allocate nothing, which can do without reference counting.
 options = kernels.EXACT
 lean_options = {**options, "_nrt": False}
 

@@ -62,6 +62,47 @@ def test_a_changed_constant_of_another_module_is_compiled_in(
     assert forget_stale(project) == []
 
 
+#: Kind -> imports of the kernels' module, and the text of a module between it and the changed one.
+IMPORTS = {
+    "indirect": ("from neuralsim.between import FACTOR", "from neuralsim.values import FACTOR"),
+    "in parentheses": (
+        "from neuralsim import (\n    between,\n)\nFACTOR = between.FACTOR",
+        "from neuralsim.values import *",
+    ),
+    "of a module": (
+        "import neuralsim.between as between\nFACTOR = between.FACTOR",
+        "import neuralsim.values as values",
+    ),
+    "of a package": ("from neuralsim import FACTOR", ""),
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTS)
+def test_every_way_of_importing_counts(project: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    ours, between = IMPORTS[kind]
+    (project / "neuralsim/kernels.py").write_text(KERNEL.replace("from neuralsim.values import FACTOR", ours))
+    (project / "neuralsim/between.py").write_text(between)
+    changed = project / "neuralsim" / ("__init__.py" if kind == "of a package" else "values.py")
+    forget_stale(project)
+    changed.write_text("FACTOR = 5\n")
+    os.utime(changed, (1, 1))  # as a copy that keeps the times of its files
+    assert project / "neuralsim/kernels.py" in forget_stale(project)
+    assert forget_stale(project) == []
+
+
+def test_a_mark_that_all_is_compiled_goes_with_the_kernels(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    forget_stale(project)
+    mark = project / "neuralsim/__pycache__/town-0.compiled"
+    mark.touch()
+    assert forget_stale(project) == []
+    assert mark.exists()
+    (project / "neuralsim/values.py").write_text("FACTOR = 3\n")
+    forget_stale(project)
+    assert not mark.exists()
+
+
 def test_kernels_of_before_there_was_a_stamp_are_compiled_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     assert scaled(project, NUMBA_CACHE_DIR="") == "20 7"
@@ -73,3 +114,9 @@ def test_a_stamp_that_cannot_be_read_or_written_is_no_error(project: Path, monke
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     (project / "neuralsim/__pycache__").touch()
     assert forget_stale(project) == []
+    (project / "neuralsim/__pycache__").unlink()
+    assert len(forget_stale(project)) == 2
+    for damaged in ("{", "[1]"):
+        (stamp,) = (project / "neuralsim/__pycache__").glob("neuralsim-kernels-*.json")
+        stamp.write_text(damaged)
+        assert len(forget_stale(project)) == 2

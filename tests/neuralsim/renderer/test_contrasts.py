@@ -67,7 +67,7 @@ def test_a_white_article_in_a_dark_pane_keeps_the_share_that_it_has_in_the_simul
     assert (image[25, 51] == 40).all()
 
 
-@pytest.mark.parametrize(("streak", "least", "most"), [(90, 150, 200), (250, 200, 243)])
+@pytest.mark.parametrize(("streak", "least", "most"), [(90, 150, 200), (254, 200, 252)])
 def test_streaks_and_patches_that_the_simulator_image_does_not_have_are_evened_out(
     streak: int, least: int, most: int
 ) -> None:

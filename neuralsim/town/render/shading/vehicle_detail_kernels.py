@@ -290,7 +290,8 @@ def through_glass(body, x, y, z, dx, dy, dz):
     if tone >= 0.0:
         return tone
     ex, ez = x + leave * dx, z + leave * dz
-    if side == 2 or ez < body[BELT] + 0.03 or ez > roof - 0.2 or ex < body[GLASS_END] - 0.02:
+    behind_glass = ex < body[GLASS_END] - 0.02 and (side == 1 or body[IS_VAN] > 0.0)
+    if side == 2 or ez < body[BELT] + 0.03 or ez > roof - 0.2 or behind_glass:
         return 0.12
     for k in range(3):
         if body[PILLAR + k] > NONE and abs(ex - body[PILLAR + k]) < 0.06 and side == 1:

@@ -1,8 +1,9 @@
-"""Lamps of vehicles in the simulator image."""
+"""Lamps and glass of vehicles in the simulator image."""
 
 from neuralsim.town.assets.car_shapes import CARS
-from neuralsim.town.assets.lit_bodies import HALF_WIDTH, LEFT, LENGTH, LIT, NOSE, body_row
+from neuralsim.town.assets.lit_bodies import BELT, COWL, HALF_WIDTH, LEFT, LENGTH, LIT, NOSE, TAIL, body_row
 from neuralsim.town.assets.templates import templates
+from neuralsim.town.render.shading.vehicle_detail_kernels import through_glass
 from neuralsim.town.render.shading.vehicle_shading_kernels import _lamps
 
 
@@ -21,3 +22,12 @@ def test_a_front_indicator_is_the_outer_half_of_its_headlamp() -> None:
     assert 90.0 < light(-0.77)[0] < 0.9 * amber[0], "its glass is darker away from the bulb"
     assert light(-0.62) == (0.0, 0.0, 0.0)
     assert light(0.88) == (0.0, 0.0, 0.0)
+
+
+def test_the_street_is_seen_through_the_rear_window_of_a_car_and_not_through_the_box_of_a_van() -> None:
+    seen = []
+    for name in ("vehicle.tesla.model3", "vehicle.mercedes.sprinter"):
+        body = body_row(name, templates().meshes[templates().index[name]])
+        x = (body[COWL] + body[TAIL]) / 2.0 - 0.4  # behind the seats
+        seen.append(through_glass(body, x, 0.0, body[BELT] + 0.16, -1.0, 0.0, 0.0))
+    assert seen == [0.62, 0.12]
