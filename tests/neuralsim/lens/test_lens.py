@@ -264,6 +264,7 @@ def test_a_server_that_comes_back_is_found_again(
                 time.sleep(0.05)
             run_client(lens.port, DRIVE + ONE_IMAGE)
             over.set()
+            follower.join()  # before the second town ends, which it would report as well
     finally:
         over.set()
         follower.join()
