@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from neuralsim.base.stale_kernels import forget_stale
+from neuralsim.base.stale_kernels import forget_stale_once
 
-forget_stale()
+forget_stale_once()
 #: Nothing is reordered or fused.
 EXACT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 #: Products and sums may be fused, quotients be products with the reciprocal. Nothing has "nnan" or "ninf": frames of

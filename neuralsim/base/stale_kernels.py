@@ -8,6 +8,7 @@ process that still runs the code of before can put its kernels back there: end i
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -86,6 +87,12 @@ def forget_stale(root: Path = ROOT) -> list[Path]:
         return stale
     except OSError:  # a disk that is full, or sources that change meanwhile: the next call tries again
         return []
+
+
+@functools.cache
+def forget_stale_once() -> None:
+    """Call ``forget_stale`` unless this process has done so."""
+    forget_stale()
 
 
 def _read(stamp: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from neuralsim import __version__
 from neuralsim.base.extras import missing
 from neuralsim.base.failure import FAILED, fail
-from neuralsim.base.stale_kernels import forget_stale
+from neuralsim.base.stale_kernels import forget_stale_once
 from neuralsim.base.threads import switch_threads_early
 
 
@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Images are small: threads of OpenCV's own take the renderer's time by waiting, and save none.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     switch_threads_early()
-    forget_stale()  # here as well, for bridges that run alone: their kernels import nothing of this package
+    forget_stale_once()  # for bridges that run alone: their kernels import nothing of this package
     try:
         return _run(arguments)
     except ModuleNotFoundError as error:

@@ -24,7 +24,10 @@ _WIDTH = 128  # px of the small image that local means are computed in
 _AROUND = 0.24  # side of the square that they cover, as a share of the width
 #: By class: the brightness of plain surfaces over the one asked for, at least and at most. Walls would have streaks and
 #: patches otherwise; paint and glass may reflect what the simulator does not have.
-_PLAIN = {Channel.BUILDING: (0.9, 1.15), Channel.VEHICLE: (0.75, 1.4)}
+_PLAIN = {
+    Channel.BUILDING: np.array([0.9, 1.15], np.float32),
+    Channel.VEHICLE: np.array([0.75, 1.4], np.float32),
+}
 _LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
 _MASKS = {channel: np.uint8(255) * np.isin(CARLA_TO_CHANNEL, channel) for channel in _PLAIN}
 
@@ -54,9 +57,8 @@ def follow_contrasts(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, 
         around = their_mean / share
         gain = own_mean / share / np.maximum(around, 1.0)
         around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
-        plain = np.array(_PLAIN[channel], np.float32)
         mask = cv2.bitwise_and(mask, mask, mask=is_enough)
-        _follow(image, mask, own, theirs, around, gain, plain, np.float32(daylight))
+        _follow(image, mask, own, theirs, around, gain, _PLAIN[channel], np.float32(daylight))
 
 
 def compile_kernels() -> None:
