@@ -82,7 +82,7 @@ def label_rooms(strips: np.ndarray) -> np.ndarray:
 def _wall(rng: np.random.Generator) -> np.ndarray:
     """Return f64 (HEIGHT, WIDTH): plaster, or bricks four texels long."""
     grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1), (0, 0), 1.0)
-    return np.asarray(0.2 + rng.uniform(0.03, 0.12) * grain)
+    return np.asarray(0.2 + rng.uniform(0.01, 0.03) * grain)
 
 
 def _window(

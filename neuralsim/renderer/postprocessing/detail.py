@@ -29,8 +29,9 @@ _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 _SMALL = {
     Channel.PERSON: (0.8, 200.0, 0.0),
     Channel.CYCLE: (0.8, 200.0, 0.0),
-    Channel.SIGN: (0.7, 96.0, 0.0),
-    Channel.BARRIER: (0.9, 200.0, 0.0),
+    Channel.SIGN: (0.9, 120.0, 0.0),
+    Channel.BARRIER: (1.3, 200.0, 0.0),
+    Channel.SIDEWALK: (0.8, 400.0, 0.0),
     Channel.VEHICLE: (0.9, 120.0, 0.0),
     Channel.BUILDING: (0.7, 120.0, 14.0),
 }

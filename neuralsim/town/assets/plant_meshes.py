@@ -25,7 +25,7 @@ from neuralsim.town.assets.meshes import (
     tube,
 )
 
-BARK: RGB = (86, 70, 54)
+TRUNK_COLOUR: RGB = (84, 74, 62)
 
 
 class TreeKind(NamedTuple):
@@ -63,8 +63,8 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
     bend = rng.normal(scale=0.12, size=2)
     fork = np.array([bend[0], bend[1], base * rng.uniform(0.95, 1.15)])
     stem = [(0, 0, -0.1), (bend[0] * 0.3, bend[1] * 0.3, fork[2] * 0.5), tuple(fork)]
-    near = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 8)]
-    wood = tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, BARK, 5)
+    near = [tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, TRUNK_COLOUR, 8)]
+    wood = tube(stem, [trunk * 1.25, trunk, trunk * 0.85], TRUNK, TRUNK_COLOUR, 5)
     far, distant = [], []
     middle = np.array([bend[0], bend[1], (base + height) / 2.0])
     half = np.array([radius, radius, (height - base) / 2.0])
@@ -80,11 +80,11 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
         at = middle + half * rng.uniform(0.54, 0.8) * np.array([out * np.cos(turn), out * np.sin(turn), level])
         if level < 0.35:  # a branch to it
             path = [tuple(fork), tuple(fork * 0.4 + at * 0.6 - [0, 0, 0.3]), tuple(at)]
-            near.append(tube(path, [trunk * 0.6, trunk * 0.35, 0.03], TRUNK, BARK, 4))
+            near.append(tube(path, [trunk * 0.6, trunk * 0.35, 0.03], TRUNK, TRUNK_COLOUR, 4))
         if kind == "bare":  # twigs extend beyond a filled crown, as winter trees are labelled
             for _ in range(5):
                 tip = at + rng.normal(scale=radius * 0.3, size=3) + np.array([0.0, 0.0, 0.5])
-                near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], TRUNK, BARK, 3))
+                near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], TRUNK, TRUNK_COLOUR, 3))
         size = (0.31 * radius + 0.09 * half) * rng.uniform(0.7, 1.15)
         one = int(rng.integers(1 << 30))
         lump = blob(size, at, tag, colour, one, 5)

@@ -12,10 +12,11 @@ from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from neuralsim.town.assets.meshes import RGB
-from neuralsim.town.assets.plant_meshes import INSIDE
+from neuralsim.town.assets.plant_meshes import INSIDE, TRUNK, TRUNK_COLOUR
 from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
+    BARK,
     BODY,
     CLOTH,
     GRASS,
@@ -62,6 +63,7 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = WALL
     out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = ROOF
     out[(tags == Tag.VEGETATION) & _among(colours, (INSIDE,))] = PLAIN
+    out[(tags == TRUNK) & _among(colours, (TRUNK_COLOUR,))] = BARK
     vehicle = np.isin(tags, _VEHICLES)
     out[np.isin(tags, (Tag.PEDESTRIAN, Tag.RIDER))] = CLOTH
     out[vehicle] = TRIM

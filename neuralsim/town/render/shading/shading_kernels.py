@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from neuralsim.town.render.raster_arrays import (
+    BARK,
     BODY,
     CLOTH,
     LEAF,
@@ -31,7 +32,7 @@ from neuralsim.town.render.shading.surface_kernels import (
 from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
-_FINE_WALL = 0.04  # m, size of a pixel up to which each pixel of a wall is computed
+_FINE_WALL = 0.04  # m, size of a pixel up to which each pixel of a wall or of bark is computed
 _BEAM_ON_BODIES = 0.4  # share of the light of headlamps: a camera exposes for a white car before it, not for the road
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
@@ -192,8 +193,8 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
 def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray):
     """Write the pixels ``start`` <= x < ``stop`` of a ``_Row``, all of one ``_Triangle``.
 
-    Unless the row is fine, pixels of all but near walls are computed at even rows and columns and at the triangle's
-    outline; the others copy their neighbours.
+    Unless the row is fine, pixels of all but bark and near walls are computed at even rows and columns and at the
+    triangle's outline; the others copy their neighbours.
 
     Args:
         row: ``_Row``.
@@ -212,7 +213,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
     nearest = min(depth[first], depth[np.uint64(stop - 1)])
-    is_fine = row.is_fine or (triangle.finish == WALL and nearest * per_pixel < _FINE_WALL)
+    is_fine = row.is_fine or (triangle.finish in (WALL, BARK) and nearest * per_pixel < _FINE_WALL)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])

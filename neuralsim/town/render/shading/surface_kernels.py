@@ -15,6 +15,7 @@ from neuralsim.base import kernels
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
+    BARK,
     GRASS,
     LEAF,
     MARKING,
@@ -32,6 +33,10 @@ _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES, _TWIGS = 0.045, 0.22  # m, the same in crowns: of leaves, and of the bunches that they grow in
 #: Contrast of both, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _CONTRAST_OF_TWIGS, _DARKEST_LEAF = 1.5, 1.3, 0.12
+#: Texels (m) of the noise of bark around a trunk, how many times as long its ridges are, and its contrast; of its
+#: patches of moss and shade, which are as long as wide.
+_RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
+_PATCH, _CONTRAST_OF_PATCHES = 0.05, 0.5
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
@@ -39,7 +44,7 @@ _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
-_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.05, 0.06
+_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
 #: Of what is behind glass by day: what a white thing there has of 255 in white light, the share of the room and that of
 #: the mirrored street in it, and the texels (m) of the street's shapes. On the ground floor what is brighter than
 #: ``_EMPTY``, -1 to 1, is an article, whose colours have texels of ``_ARTICLE`` m and that contrast.
@@ -272,4 +277,9 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         leaves = noise_at(noise, across, along, _LEAVES, level_of(footprint, _LEAVES, NOISE_LEVELS - 1))
         twigs = noise_at(noise, along, across, _TWIGS, level_of(footprint, _TWIGS, NOISE_LEVELS - 1))
         factor = max(1.0 + _CONTRAST_OF_LEAVES * leaves + _CONTRAST_OF_TWIGS * twigs, _DARKEST_LEAF)
+    elif finish == BARK:
+        around, along = wy if axis == 0 else wx, wz * (1.0 / _RIDGE_RATIO)
+        ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
+        patches = noise_at(noise, wz, around, _PATCH, level_of(footprint, _PATCH, NOISE_LEVELS - 1))
+        factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, 0.3)
     return factor, lit, glass, bright
