@@ -16,7 +16,7 @@ from bridge.process.option_types import Positive
 from bridge.process.options import Options, parse
 from neuralsim.base.shared_options import DEFAULT_MODEL, Model, Runtime
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
-from neuralsim.evaluation.real_clip import camvid_of_tag, metric_size
+from neuralsim.evaluation.real_clip import camvid_label, metric_size
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
 
@@ -32,7 +32,7 @@ def perceive(model: str, runtime: str, frames: int, seeds: Sequence[int]) -> dic
     that were not in its training. The labels are the simulator's tags. Classes that it never detects count as 0, those
     without labels as nan.
     """
-    segmenter, to_camvid = MetricNetwork(HERE / "segmenter.onnx"), camvid_of_tag()
+    segmenter = MetricNetwork(HERE / "segmenter.onnx")
     tallies = {name: np.zeros((len(CAMVID_CLASSES),) * 2, np.int64) for name in (SIMULATOR, RENDERED)}
     for seed in seeds:
         town, renderer = TownDrive(seed=seed), NeuralRenderer(model, runtime)
@@ -45,7 +45,7 @@ def perceive(model: str, runtime: str, frames: int, seeds: Sequence[int]) -> dic
             rendered = renderer.render(frame)
             if index % _EVERY != _EVERY - 1:
                 continue
-            label = metric_size(to_camvid[frame.planes["tag"]], cv2.INTER_NEAREST)
+            label = metric_size(camvid_label(frame.planes["tag"], frame.planes["instance"]), cv2.INTER_NEAREST)
             for name, picture in ((SIMULATOR, frame.planes["rgb"]), (RENDERED, rendered)):
                 tallies[name] += confusion(segmenter(metric_size(picture, cv2.INTER_AREA))[0], label)
     results = {name: dict(zip(CAMVID_CLASSES, map(float, iou(tally)), strict=True)) for name, tally in tallies.items()}

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bridge.messages import Frame
 from bridge.tags import COLOURS
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork
-from neuralsim.evaluation.real_clip import camvid_of_tag, metric_size
+from neuralsim.evaluation.real_clip import camvid_label, camvid_of_tag, metric_size
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of, image_of
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.views import depth_image
@@ -75,7 +75,7 @@ def perception() -> np.ndarray:
         np.hstack([picture, scaled(colours[segmenter(metric_size(picture, cv2.INTER_AREA))[0]], picture), labels])
         for picture, labels in (
             (frame.planes["rgb"], COLOURS[tag]),
-            (generated, colours[to_camvid[tag]]),
+            (generated, colours[camvid_label(tag, frame.planes["instance"])]),
         )
     ]
     return wide(np.vstack(rows))

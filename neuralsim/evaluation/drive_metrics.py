@@ -15,7 +15,7 @@ from bridge.tags import Tag
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.ablations import ALONE, SHIPPED, WAYS, Variants
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
-from neuralsim.evaluation.real_clip import camvid_of_tag
+from neuralsim.evaluation.real_clip import camvid_label
 from neuralsim.evaluation.side_by_side import Video
 from neuralsim.evaluation.stability import shift_error, warp
 from neuralsim.models.visibility import still_visible, warp_source
@@ -127,7 +127,7 @@ def drift(
     town = TownDrive(seed=seed)
     town.ride()
     old, fresh = NeuralRenderer(model, runtime), NeuralRenderer(model, runtime)
-    segmenter, to_camvid = MetricNetwork(HERE / "segmenter.onnx", threads), camvid_of_tag()
+    segmenter = MetricNetwork(HERE / "segmenter.onnx", threads)
     names = ("kept", "afresh")
     tallies = {name: np.zeros((len(CAMVID_CLASSES),) * 2, np.int64) for name in names}
     bright: dict[str, list[float]] = {name: [] for name in names}
@@ -138,7 +138,7 @@ def drift(
         if index >= frames - _FRESH:
             images["afresh"] = fresh.render(frame)
         if index >= frames - _COMPARED:
-            label = to_camvid[frame.planes["tag"]]
+            label = camvid_label(frame.planes["tag"], frame.planes["instance"])
             for name, image in images.items():
                 tallies[name] += confusion(segmenter(image)[0], label)
                 bright[name].append(float(image.mean()))

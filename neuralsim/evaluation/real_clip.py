@@ -56,6 +56,17 @@ def camvid_of_tag() -> np.ndarray:
     return table
 
 
+def camvid_label(tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
+    """Return CamVid's labels u8 (H, W) of a frame of a town with the planes ``tag`` u8 and ``instance`` u16 (H, W).
+
+    The towns tag trunks as poles, CamVid labels them as trees: so does this for a pole with leaves of its instance.
+    """
+    label = camvid_of_tag()[tag]
+    trees = np.unique(instance[tag == Tag.VEGETATION])
+    label[(tag == Tag.POLE) & np.isin(instance, trees[trees > 0])] = CAMVID_CLASSES.index("tree")
+    return label
+
+
 @dataclass(frozen=True)
 class LabelledClip:
     """The folders of a real clip: ``labels`` and ``images`` with the same names, ``motion`` by `neuralsim flow` or

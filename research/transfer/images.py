@@ -12,7 +12,7 @@ from bridge.carla_client.weather import preset_values
 from bridge.messages import Frame
 from neuralsim import classmaps
 from neuralsim.evaluation.metric_networks import CAMVID_VOID
-from neuralsim.evaluation.real_clip import camvid_of_tag
+from neuralsim.evaluation.real_clip import camvid_label, camvid_of_tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.core.types import Transform
 from neuralsim.town.frames import frame_of
@@ -47,7 +47,6 @@ def simulate(folder: Path, views: int, runtime: str) -> None:
         "generated": NeuralRenderer("street-rt", runtime, threads=1),
         "generated-cambridge": NeuralRenderer("street-rt", runtime, threads=1, style="cambridge"),
     }
-    label_of = camvid_of_tag()
     for first in range(0, views, _VIEWS):
         names = [f"{number:05d}" for number in range(first, min(first + _VIEWS, views))]
         if all((folder / "label" / f"{name}.png").exists() for name in names):
@@ -60,7 +59,8 @@ def simulate(folder: Path, views: int, runtime: str) -> None:
                     images[kind] = renderer.render(frame)
             for kind, image in images.items():
                 _write(folder / kind / f"{name}.png", image[..., ::-1])
-            _write(folder / "label" / f"{name}.png", label_of[frames[-1].planes["tag"]])  # last: the view is complete
+            label = camvid_label(frames[-1].planes["tag"], frames[-1].planes["instance"])
+            _write(folder / "label" / f"{name}.png", label)  # last: the view is complete
 
 
 def _write(path: Path, image: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 from neuralsim.evaluation.object_realism import ObjectCrops, windows
 from neuralsim.evaluation.options import EvaluateOptions
-from neuralsim.evaluation.real_clip import camvid_of_tag
+from neuralsim.evaluation.real_clip import camvid_label, camvid_of_tag
 from neuralsim.imaging.image_files import ImageError
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 from neuralsim.town.town_drive import TownLoop
@@ -112,6 +112,13 @@ def test_carla_tags_become_camvid_labels() -> None:
     expected |= {Tag.BUILDING: "building", Tag.WALL: "building", Tag.FENCE: "fence", Tag.GUARD_RAIL: "fence"}
     assert {tag: metric_networks.CAMVID_CLASSES[table[tag]] for tag in expected} == expected
     assert table[Tag.TERRAIN] == table[Tag.UNLABELED] == metric_networks.CAMVID_VOID
+
+
+def test_trunks_are_trees() -> None:
+    tag = np.array([[Tag.VEGETATION, Tag.POLE, Tag.POLE, Tag.POLE, Tag.VEGETATION, Tag.CAR]], np.uint8)
+    instance = np.array([[7, 7, 8, 0, 0, 7]], np.uint16)
+    names = [metric_networks.CAMVID_CLASSES[label] for label in camvid_label(tag, instance)[0]]
+    assert names == ["tree", "tree", "pole", "pole", "tree", "car"]
 
 
 # Drives ---------------------------------------------------------------------------------------------------------------
