@@ -24,6 +24,7 @@ _BRIGHTEST = np.float32(170.0)  # of 255, tint in the dark: what is exposed like
 #: f32 (CHANNELS,): contrast of the sketches of each class, over the simulator image's.
 RELIEF = np.ones(CHANNELS, np.float32)
 RELIEF[Channel.BUILDING] = 1.35  # a simulator's walls are plainer than real façades
+RELIEF[Channel.VEGETATION] = 1.3  # and its crowns less deep
 _IS_MOVER = np.isin(np.arange(CHANNELS), MOVERS)
 _STEPS = 1020  # between differences of luminance of -255 and 255, in halves
 SKETCH_OF_STEP = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
