@@ -30,7 +30,7 @@ _SMALL = {
     Channel.PERSON: (0.8, 200.0, 0.0),
     Channel.CYCLE: (0.8, 200.0, 0.0),
     Channel.SIGN: (0.9, 120.0, 0.0),
-    Channel.BARRIER: (1.3, 200.0, 0.0),
+    Channel.BARRIER: (1.0, 200.0, 0.0),
     Channel.SIDEWALK: (0.8, 400.0, 0.0),
     Channel.VEHICLE: (0.9, 120.0, 0.0),
     Channel.BUILDING: (0.7, 120.0, 14.0),

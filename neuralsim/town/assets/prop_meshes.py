@@ -344,11 +344,11 @@ def fence(length: float, height: float = 1.1, pickets: bool = True) -> Mesh:
     A darker sheet closes the gaps between the pickets, as labels of real images do.
     """
     tag = Tag.FENCE
-    parts = [box((length, 0.04, 0.07), (0, 0, height * z), tag, PALES) for z in (0.3, 0.85)]
+    parts = [box((length, 0.012, 0.07), (0, 0, height * z), tag, PALES) for z in (0.3, 0.85)]
     parts += [box((0.08, 0.08, height), (x, 0, height / 2), tag, PALES) for x in _posts(length)]
     if pickets:
         at = np.arange(-length / 2 + 0.1, length / 2, 0.2).tolist()
-        slats = merge([box((0.1, 0.025, height * 0.95), (x, 0.03, height / 2), tag, PALES) for x in at])
+        slats = merge([box((0.1, 0.06, height * 0.95), (x, 0, height / 2), tag, PALES) for x in at])
         parts += [slats.with_level(NEAR), _sheet(length, 0.05, height * 0.9, (92, 80, 66))]
     return merge(parts)
 
