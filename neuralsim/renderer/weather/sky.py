@@ -27,6 +27,7 @@ _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no win
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
 #: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
 _HEADROOM, _CHROMA = 0.5, 0.9
+_CLIPPED = 0.024  # by how much, of 1, it is brighter by day than can be shown where it is brightest
 #: px from everything else over which the detail of the generated sky, which meets its surroundings softly, fades out,
 #: and over which its colour does.
 _SEAM, _EDGE = 12.0, 3.0
@@ -102,6 +103,7 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     kept = 1.0 - (1.0 - _HEADROOM) * day * (1.0 - 0.8 * low)
     zenith, horizon, sunset, cloud = (_overexposed(colour, kept) for colour in (zenith, horizon, sunset, cloud))
     shade = _overexposed(shade, 0.5 + 0.5 * kept)
+    zenith, horizon, sunset, cloud, shade = (each + _CLIPPED * day for each in (zenith, horizon, sunset, cloud, shade))
     by_night = 0.8 * _NIGHT, _TOWN_GLOW, _TOWN_GLOW, 1.5 * _NIGHT, 1.1 * _NIGHT
     zenith, horizon, sunset, cloud, shade = (
         (colour + dark * (night - colour)).astype(np.float32)

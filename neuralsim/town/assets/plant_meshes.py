@@ -25,7 +25,7 @@ from neuralsim.town.assets.meshes import (
     tube,
 )
 
-TRUNK_COLOUR: RGB = (84, 74, 62)
+TRUNK_COLOUR: RGB = (72, 65, 57)
 
 
 class TreeKind(NamedTuple):

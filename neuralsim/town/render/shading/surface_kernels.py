@@ -36,7 +36,7 @@ _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 1.7, 0.2
 #: Texels (m) of the noise of bark around a trunk, how many times as long its ridges are, and its contrast; of its
 #: patches of moss and shade, which are as long as wide.
 _RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
-_PATCH, _CONTRAST_OF_PATCHES = 0.05, 0.5
+_PATCH, _CONTRAST_OF_PATCHES = 0.05, 0.3
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
