@@ -1,4 +1,5 @@
-"""Facade textures, shared by the simulator image and by the surface planes of the generator.
+"""Facade textures of the simulator image, and of the generator's surface planes: a graph keeps those that were drawn
+when it was exported.
 
 A facade consists of two strips of texture, drawn here: a storey, which repeats upwards, and the ground floor. Along the
 wall every second copy of a strip is mirrored, so that there is no seam. Far away, mip levels are used (Williams,
@@ -80,7 +81,7 @@ def label_rooms(strips: np.ndarray) -> np.ndarray:
 
 
 def _wall(rng: np.random.Generator) -> np.ndarray:
-    """Return f64 (HEIGHT, WIDTH): plaster, or bricks four texels long."""
+    """Return f64 (HEIGHT, WIDTH): plaster with a faint grain."""
     grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1), (0, 0), 1.0)
     return np.asarray(0.2 + rng.uniform(0.01, 0.03) * grain)
 

@@ -61,7 +61,7 @@ def gym() -> np.ndarray:
 
 def perception() -> np.ndarray:
     """The simulator's image above, the generated one below; next to each what the segmenter makes of it; on the right
-    the tags, and the classes that they stand for."""
+    the tags, and CamVid's labels of the same frame."""
     town, renderer = TownDrive(seed=0), NeuralRenderer("street-rt")
     town.ride()
     for _ in range(60):

@@ -59,7 +59,8 @@ def camvid_of_tag() -> np.ndarray:
 def camvid_label(tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """Return CamVid's labels u8 (H, W) of a frame of a town with the planes ``tag`` u8 and ``instance`` u16 (H, W).
 
-    The towns tag trunks as poles, CamVid labels them as trees: so does this for a pole with leaves of its instance.
+    The towns tag trunks as poles, CamVid labels them as trees. A pole counts as a tree if the frame shows vegetation of
+    its instance; a trunk whose crown is out of view stays a pole.
     """
     label = camvid_of_tag()[tag]
     trees = np.unique(instance[tag == Tag.VEGETATION])

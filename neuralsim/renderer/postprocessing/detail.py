@@ -1,10 +1,10 @@
-"""Fine detail of what is small: what the simulator image has of it, and the generator lost, is put into its image.
+"""Fine detail of what is small, and of pavements: what the simulator image has of it, and the generator lost.
 
 The generator decodes at half the size, and its past is resampled in every frame: faces, legs, plates, the pales of
-fences and the windows of façades nearby melt. As in a Laplacian pyramid (Burt, Adelson, "A Multiresolution Spline With
-Application to Image Mosaics", ACM Transactions on Graphics, 1983), the finest band of the luminance is mixed with that
-of the simulator image, relative to its own brightness; everything coarser, and what is at arm's length, stays the
-generator's. Its state is not changed.
+fences, the joints of pavements and the windows of façades nearby melt. As in a Laplacian pyramid (Burt, Adelson, "A
+Multiresolution Spline With Application to Image Mosaics", ACM Transactions on Graphics, 1983), the finest band of the
+luminance is mixed with that of the simulator image, relative to its own brightness; everything coarser, and what is at
+arm's length, stays the generator's. Its state is not changed.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no win
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
 #: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
 _HEADROOM, _CHROMA = 0.5, 0.9
-_CLIPPED = 0.024  # by how much, of 1, it is brighter by day than can be shown where it is brightest
+_CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in a camera
 #: px from everything else over which the detail of the generated sky, which meets its surroundings softly, fades out,
 #: and over which its colour does.
 _SEAM, _EDGE = 12.0, 3.0
@@ -47,8 +47,9 @@ class SkyState(NamedTuple):
     """What the sky looks like at one moment.
 
     Attributes:
-        zenith, horizon, sunset: f32 (3,), colours of the clear sky, 0..1; ``sunset`` is the horizon below the sun.
-        cloud, shade: f32 (3,), colours of a cloud's sunlit and shaded sides, 0..1.
+        zenith, horizon, sunset: f32 (3,), colours of the clear sky, from 0, those above 1 clipped; ``sunset`` is the
+            horizon below the sun.
+        cloud, shade: f32 (3,), colours of a cloud's sunlit and shaded sides, as those.
         sun: f32 (3,), direction to the sun in the world.
         glow: f32 (3,), light around the sun, 0..1.
         cover: Share of the sky that clouds cover, 0..1.
@@ -103,7 +104,8 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     kept = 1.0 - (1.0 - _HEADROOM) * day * (1.0 - 0.8 * low)
     zenith, horizon, sunset, cloud = (_overexposed(colour, kept) for colour in (zenith, horizon, sunset, cloud))
     shade = _overexposed(shade, 0.5 + 0.5 * kept)
-    zenith, horizon, sunset, cloud, shade = (each + _CLIPPED * day for each in (zenith, horizon, sunset, cloud, shade))
+    more = _CLIPPED * day * (1.0 - 0.8 * low)
+    zenith, horizon, sunset, cloud, shade = (each + more for each in (zenith, horizon, sunset, cloud, shade))
     by_night = 0.8 * _NIGHT, _TOWN_GLOW, _TOWN_GLOW, 1.5 * _NIGHT, 1.1 * _NIGHT
     zenith, horizon, sunset, cloud, shade = (
         (colour + dark * (night - colour)).astype(np.float32)

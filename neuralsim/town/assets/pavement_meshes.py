@@ -9,15 +9,16 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import NEAR, RGB, Mesh, box, cylinder, loft, merge, prism, quad, tube
-from neuralsim.town.assets.plant_meshes import TRUNK, TRUNK_COLOUR, bush
+from neuralsim.town.assets.plant_meshes import bush
 from neuralsim.town.assets.prop_meshes import DARK, STEEL, WOOD, cabinet
 from neuralsim.town.assets.two_wheelers import bicycle
 
 TERRACOTTA: RGB = (168, 96, 66)
 WEED: RGB = (96, 118, 54)
+DRESSED_WOOD: RGB = (86, 70, 54)  # of a mast without bark
 #: Of the writing on a sandwich board: shares of the height, lower and upper, and half of the width, m.
 _LINES = ((0.74, 0.84, 0.2), (0.58, 0.63, 0.12), (0.46, 0.5, 0.22), (0.34, 0.38, 0.16), (0.2, 0.25, 0.2))
-POSTERS: tuple[RGB, ...] = (
+_POSTER_COLOURS: tuple[RGB, ...] = (
     (214, 206, 186), (188, 44, 40), (32, 74, 128), (226, 178, 52), (46, 48, 54), (70, 122, 84), (198, 120, 150),
     (232, 232, 228),
 )  # fmt: skip
@@ -33,14 +34,14 @@ def signboard(colour: RGB = (44, 62, 54), ink: RGB = (206, 204, 190)) -> Mesh:
     return merge(parts)
 
 
-def _on_board(side: int, low: float, high: float, half: float, before: float, colour: RGB) -> Mesh:
+def _on_board(side: int, low: float, high: float, half: float, proud: float, colour: RGB) -> Mesh:
     """Return a strip across a leaf of a sandwich board.
 
     ``side``: -1 or 1; ``low``, ``high``: shares of the leaf's height; ``half``: half of its width at the foot, m;
-    ``before``: m that it stands out.
+    ``proud``: m that it stands out of the leaf.
     """
     corners = [(-1, low), (1, low), (1, high), (-1, high)]
-    place = [(sign * half * (1.0 - 0.14 * up), side * (0.3 * (1.0 - up) + before), 1.05 * up) for sign, up in corners]
+    place = [(sign * half * (1.0 - 0.14 * up), side * (0.3 * (1.0 - up) + proud), 1.05 * up) for sign, up in corners]
     return quad(place, Tag.STATIC, colour)
 
 
@@ -93,13 +94,13 @@ def advertising_column(seed: int = 3) -> Mesh:
     for foot in (0.32, 1.1, 1.9):
         first = float(rng.uniform(0.0, 6.0))
         for _ in range(4):
-            paper, ink = (POSTERS[int(k)] for k in rng.choice(len(POSTERS), 2, False))
+            paper, field, line = (_POSTER_COLOURS[int(k)] for k in rng.choice(len(_POSTER_COLOURS), 3, False))
             wide, high = rng.uniform(0.9, 1.35), rng.uniform(0.6, 0.74)
             parts.append(_bent_sheet(0.592, first, wide, foot, high, paper))
-            field, line = 0.5 * high, rng.uniform(0.4, 0.9) * (wide - 0.2)
+            half, long = 0.5 * high, rng.uniform(0.4, 0.9) * (wide - 0.2)
             parts += [
-                _bent_sheet(0.604, first + 0.1, wide - 0.2, foot + 0.06, field, ink).with_level(NEAR),
-                _bent_sheet(0.604, first + 0.1, line, foot + field + 0.11, 0.07, DARK).with_level(NEAR),
+                _bent_sheet(0.604, first + 0.1, wide - 0.2, foot + 0.06, half, field).with_level(NEAR),
+                _bent_sheet(0.604, first + 0.1, long, foot + half + 0.11, 0.07, line).with_level(NEAR),
             ]
             first += np.pi / 2
     return merge(parts)
@@ -110,7 +111,7 @@ def _bent_sheet(radius: float, first: float, wide: float, foot: float, high: flo
     angle = first + np.linspace(0.0, wide, 5)
     ring = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
     sections = np.stack([np.column_stack([ring, np.full(5, z)]) for z in (foot, foot + high)])
-    return loft(sections, Tag.STATIC, colour, closed=False)
+    return loft(sections, Tag.STATIC, colour, closed=False, caps=False)
 
 
 def bicycle_rack(count: int = 3, seed: int = 0) -> Mesh:
@@ -163,8 +164,8 @@ def utility_pole(height: float = 8.5) -> Mesh:
     """Return the wooden pole of a power line that crosses it along x, with its crossarm along y."""
     return merge(
         [
-            tube([(0, 0, -0.5), (0, 0, height)], [0.14, 0.1], TRUNK, TRUNK_COLOUR, 7),
-            box((0.12, 1.7, 0.12), (0.1, 0, height - 0.5), Tag.POLE, TRUNK_COLOUR),
+            tube([(0, 0, -0.5), (0, 0, height)], [0.14, 0.1], Tag.POLE, DRESSED_WOOD, 7),
+            box((0.12, 1.7, 0.12), (0.1, 0, height - 0.5), Tag.POLE, DRESSED_WOOD),
             *[
                 cylinder(0.05, height - 0.44, height - 0.22, Tag.POLE, DARK, 5).moved(0.1, y)
                 for y in (-0.75, 0.0, 0.75)

@@ -33,7 +33,7 @@ from neuralsim.town.assets.meshes import (
 STEEL: RGB = (118, 122, 124)
 DARK: RGB = (46, 48, 50)
 WOOD: RGB = (122, 88, 58)
-PALES: RGB = (136, 120, 100)  # of a fence, grey from the weather
+WEATHERED_WOOD: RGB = (136, 120, 100)
 STATES = ("red", "yellow", "green")  # of a traffic light
 #: z of the lamps of a traffic light, relative to the centre of its head, metres.
 LAMPS: dict[str, float] = {"red": 0.29, "yellow": 0.0, "green": -0.29}
@@ -338,19 +338,17 @@ def bus_stop() -> Mesh:
     return merge([*parts, pole.moved(0.5, 2.5)])
 
 
-def fence(length: float, height: float = 1.1, pickets: bool = True) -> Mesh:
-    """Return a fence along x, centred: rails on posts, with pickets.
+def fence(length: float, height: float = 1.1) -> Mesh:
+    """Return a fence along x, centred: pales on both sides of rails on posts.
 
-    A darker sheet closes the gaps between the pickets, as labels of real images do.
+    A darker sheet closes the gaps between the pales, as labels of real images do. The rails lie within the pales.
     """
     tag = Tag.FENCE
-    parts = [box((length, 0.012, 0.07), (0, 0, height * z), tag, PALES) for z in (0.3, 0.85)]
-    parts += [box((0.08, 0.08, height), (x, 0, height / 2), tag, PALES) for x in _posts(length)]
-    if pickets:
-        at = np.arange(-length / 2 + 0.1, length / 2, 0.2).tolist()
-        slats = merge([box((0.1, 0.06, height * 0.95), (x, 0, height / 2), tag, PALES) for x in at])
-        parts += [slats.with_level(NEAR), _sheet(length, 0.05, height * 0.9, (92, 80, 66))]
-    return merge(parts)
+    rails = [box((length, 0.012, 0.07), (0, 0, height * z), tag, WEATHERED_WOOD) for z in (0.3, 0.85)]
+    posts = [box((0.08, 0.08, height), (x, 0, height / 2), tag, WEATHERED_WOOD) for x in _posts(length)]
+    at = np.arange(-length / 2 + 0.1, length / 2, 0.2).tolist()
+    pales = merge([box((0.1, 0.06, height * 0.95), (x, 0, height / 2), tag, WEATHERED_WOOD) for x in at])
+    return merge([*rails, *posts, pales.with_level(NEAR), _sheet(length, 0.05, height * 0.9, (92, 80, 66))])
 
 
 def railing(length: float, height: float = 1.0) -> Mesh:

@@ -1,4 +1,4 @@
-"""The finest detail of what is small, and of façades nearby, follows the simulator image; what is coarser does not."""
+"""The finest detail of what is small, of pavements and of façades nearby follows the simulator image, and no more."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ def test_cars_at_arms_length_and_far_houses_stay_the_generators() -> None:
     assert contrast(transferred(Tag.CAR, 40.0, simulated)) > 4.0
     for tag in (Tag.BUILDING, Tag.ROAD, Tag.VEGETATION):
         assert (transferred(tag, 40.0, simulated) == 120).all()
+
+
+def test_pavements_follow_it_near_and_far() -> None:
+    simulated = stripes(4, 40, 80)
+    assert all(contrast(transferred(Tag.SIDEWALK, distance, simulated)) > 4.0 for distance in (4.0, 40.0))
 
 
 def test_facades_follow_it_nearby() -> None:

@@ -16,7 +16,7 @@ from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.evaluation import measures
 from neuralsim.evaluation.metric_networks import HERE, MetricNetwork, mean_iou
-from neuralsim.evaluation.real_clip import camvid_of_tag
+from neuralsim.evaluation.real_clip import camvid_label
 from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.runtimes import activation_ranges, graph_variants, int8
@@ -150,7 +150,6 @@ def test_a_free_rollout_stays_close_to_the_reference(elsewhere: list[Frame]) -> 
     fp32's (the Fréchet distance's root is a metric). int8 leaves that to bf16, in which OpenVINO does the rest of it.
     """
     segmenter, features = (MetricNetwork(HERE / name, threads=1) for name in ("segmenter.onnx", "features.onnx"))
-    camvid = camvid_of_tag()
     figures, seen = [], []
     for runtime in ("openvino:fp32", "openvino:bf16", "openvino:int8"):
         renderer = NeuralRenderer(runtime=runtime, size=(192, 96), threads=1, postprocess=False)
@@ -164,7 +163,7 @@ def test_a_free_rollout_stays_close_to_the_reference(elsewhere: list[Frame]) -> 
             detail.append(measures.sharpness(image))
             if number % 4 == 0:
                 predicted.append(segmenter(image)[0])
-                expected.append(camvid[frame.planes["tag"]])
+                expected.append(camvid_label(frame.planes["tag"], frame.planes["instance"]))
                 stride8, _ = features(image)
                 patches.append(measures.patches(stride8.reshape(stride8.shape[-3:]), 8))
             last = image

@@ -193,7 +193,7 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
 def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray):
     """Write the pixels ``start`` <= x < ``stop`` of a ``_Row``, all of one ``_Triangle``.
 
-    Unless the row is fine, pixels of all but bark and near walls are computed at even rows and columns and at the
+    Unless the row is fine, pixels of all but near walls and bark are computed at even rows and columns and at the
     triangle's outline; the others copy their neighbours.
 
     Args:
@@ -339,8 +339,8 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
         textures: ``Textures``.
         backdrop: ``Backdrop``.
         moving: ``MovingLight``.
-        is_fine: Whether sky and all surfaces are computed at each pixel, as near walls are, not at every second one of
-            every second row.
+        is_fine: Whether sky and all surfaces are computed at each pixel, as near walls and bark are, not at every
+            second one of every second row.
         first: First row, even.
         last: End of the rows.
         planes: ``Planes``, of which depth is read and rgb written.

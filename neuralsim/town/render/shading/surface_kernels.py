@@ -1,4 +1,4 @@
-"""The compiled kernels of surfaces: ground, fronts with their windows, walls, roofs, leaves.
+"""The compiled kernels of surfaces: ground, fronts with their windows, walls, roofs, leaves, bark.
 
 Textures are anchored to the world and are mip-mapped (Williams, SIGGRAPH 1983), so that nothing swims and little
 flickers. Lengths are metres.
@@ -34,9 +34,9 @@ _LEAVES = 0.03  # m, texel of the noise in crowns
 #: Its contrast, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
 _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 1.7, 0.2
 #: Texels (m) of the noise of bark around a trunk, how many times as long its ridges are, and its contrast; of its
-#: patches of moss and shade, which are as long as wide.
+#: patches of moss and shade, which are as long as wide; and the least share of its colour.
 _RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
-_PATCH, _CONTRAST_OF_PATCHES = 0.05, 0.3
+_PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
@@ -280,5 +280,5 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         around, along = wy if axis == 0 else wx, wz * (1.0 / _RIDGE_RATIO)
         ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
         patches = noise_at(noise, wz, around, _PATCH, level_of(footprint, _PATCH, NOISE_LEVELS - 1))
-        factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, 0.3)
+        factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, _DARKEST_BARK)
     return factor, lit, glass, bright

@@ -22,6 +22,7 @@ from neuralsim.town.assets.meshes import (
     quad,
     triangulate,
 )
+from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import PHASES, walker_templates
 from neuralsim.town.assets.vehicle_meshes import CARS, rear_lamp, vehicle_templates
 from neuralsim.town.core.types import Transform
@@ -244,6 +245,8 @@ def everything() -> dict[str, Mesh]:
             "railing": prop_meshes.railing(5),
         }
     )
+    pavement = pavement_templates()
+    result.update({name: pavement[name] for name in ("board", "column", "utility")})
     return result
 
 

@@ -9,7 +9,8 @@ from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
 from neuralsim.town.assets.houses import WALLS
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
-from neuralsim.town.assets.meshes import box, flat, merge, quad
+from neuralsim.town.assets.meshes import box, cylinder, flat, merge, quad
+from neuralsim.town.assets.plant_meshes import TRUNK_COLOUR
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render import raster
@@ -215,6 +216,23 @@ def test_garden_walls_are_built_of_courses(colour: tuple[int, int, int], course:
     at_joints, between = (is_wall & near for near in (from_joint < 0.25 * course, from_joint > 0.3 * course))
     assert darker[at_joints].max() > 4.0
     assert darker[between].max() < 0.5 * darker[at_joints].max()
+
+
+def test_trunks_have_upright_ridges_and_lamp_posts_do_not() -> None:
+    def contrasts(colour: tuple[int, int, int]) -> tuple[float, float]:
+        """Return how much brightness changes around the post and along it, over its mean."""
+        post = cylinder(0.3, 0.0, 3.0, Tag.POLE, colour, 8).moved(2.5, 0.0)
+        planes = Rasteriser(W, H, FOV).render(
+            Scene(merge([GROUND, post]), []), Placements.empty(), eye(0.5, 1.5), eye(0.5, 1.5), sun=(45.0, 180.0)
+        )
+        part = brightness(planes)[H // 2 - 10 : H // 2 + 10, W // 2 - 4 : W // 2 + 4]
+        assert (planes.tag[H // 2 - 10 : H // 2 + 10, W // 2 - 4 : W // 2 + 4] == Tag.POLE).all()
+        return tuple(float(np.abs(np.diff(part, axis=axis)).mean() / part.mean()) for axis in (1, 0))
+
+    around, along = contrasts(TRUNK_COLOUR)
+    assert around > 0.05
+    assert around > 1.5 * along
+    assert max(contrasts((72, 65, 56))) < 0.02
 
 
 def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> None:
