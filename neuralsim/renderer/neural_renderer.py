@@ -27,7 +27,7 @@ from neuralsim.renderer import upscaling, woods
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.postprocessing import pipeline
 from neuralsim.renderer.postprocessing.colour_clamp import clamp_colour
-from neuralsim.renderer.postprocessing.sharpening import soften_past, stillness
+from neuralsim.renderer.postprocessing.sharpening import mend_border, soften_past, stillness
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.renderer.weather import camera_response, fog, weather_style
@@ -327,22 +327,27 @@ class NeuralRenderer:
     def run_graph(self, tensors: dict[str, np.ndarray], still: float = 0.0) -> np.ndarray:
         """Run the bare graph on encoded ``tensors``: u8 (H, W, 3), padded size, valid until the next run.
 
-        Where the view is ``still``, as by ``sharpening.stillness``, its past is softened before.
+        Where the view is ``still``, as by ``sharpening.stillness``, its past is softened before. Where the past is on
+        the host, its border is mended.
 
         A runtime that "auto" has chosen and that fails gives way to the next one, which continues from its state where
         that can still be read; ``warning`` says so. Raises RuntimeUnavailable where there is no other one.
         """
         assert self._session is not None, _NOT_PREPARED
 
-        def soften(past: np.ndarray) -> None:
-            soften_past(past, tensors["tag"], still)
+        def edit(past: np.ndarray) -> None:
+            if self._has_postprocessing:
+                mend_border(past)
+            if still > 0.0:
+                soften_past(past, tensors["tag"], still)
 
-        is_soft = still <= 0.0  # a successor gets what was softened already
+        is_edited = False  # a successor gets what was edited already
         while True:
             try:
-                if not is_soft:
-                    self._session.edit_past(soften)
-                    is_soft = True
+                # a past on a GPU is copied to be edited: only where it must be softened
+                if not is_edited and (still > 0.0 or (self._has_postprocessing and self._session.is_past_on_host)):
+                    self._session.edit_past(edit)
+                    is_edited = True
                 return self._session.step(tensors)
             except Exception as error:  # each library has its own: out of memory, a device that was lost
                 self._session = self._successor(self._session, error)

@@ -45,6 +45,7 @@ class ModelSession(Protocol):
     name: str  # runtime and precision, e.g. "openvino bf16"
     warning: str  # how it differs from what was requested, for the driver; one line or ""
     note: str  # what was measured while loading; one line or ""
+    is_past_on_host: bool  # so that ``edit_past`` costs no copy
 
     def step(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Generate one image from the inputs (all but the state): u8 (H, W, 3), valid until the next step."""

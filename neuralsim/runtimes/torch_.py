@@ -174,6 +174,7 @@ class TorchSession:
         self.name = name
         self._shapes = state_shapes(height, width)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.is_past_on_host = self._device.type == "cpu"
         self.module = module  # in eager mode, for those who measure its parts
         self._module = _on_device(module, self._device, name.endswith(_COMPILED))
         self._order, self._outputs = [port.name for port in model.inputs], model.outputs

@@ -38,6 +38,7 @@ _LOSS[_GROUND] = 0.1
 #: u8 (256,), by tag: it, or for all of the ground the same, since its markings are to be softened, too.
 _SURFACE = np.arange(256, dtype=np.uint8)
 _SURFACE[_GROUND] = Tag.ROAD
+_RIM = 2  # px along the border of the past that the padding of convolutions has changed
 _MOVING, _CLIPPED = 0.15, 1.0  # px, mean motion from which on resampling blurs enough, and the most that counts in it
 
 
@@ -66,6 +67,16 @@ def soften_past(past: np.ndarray, tag: np.ndarray, still: float) -> None:
     for plane in past[0]:
         differences = cv2.Laplacian(plane, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE)
         cv2.add(plane, cv2.multiply(differences, share, differences), plane)
+
+
+def mend_border(past: np.ndarray) -> None:
+    """Replace the outermost pixels of the graph's past, f32 (1, C, H, W), by those inside of them, in place.
+
+    The graph's convolutions pad with zeros. Of what that leaves at the border, a view that turns would carry one line
+    after the other into the image.
+    """
+    past[..., :_RIM, :], past[..., -_RIM:, :] = past[..., _RIM : _RIM + 1, :], past[..., -_RIM - 1 : -_RIM, :]
+    past[..., :_RIM], past[..., -_RIM:] = past[..., _RIM : _RIM + 1], past[..., -_RIM - 1 : -_RIM]
 
 
 def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:

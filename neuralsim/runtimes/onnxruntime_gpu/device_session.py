@@ -70,6 +70,7 @@ class DeviceSession:
     """
 
     warning = note = ""
+    is_past_on_host = False
 
     def __init__(self, graph: DeviceStateless, height: int, width: int) -> None:
         self.name, self._graph = graph.name, graph

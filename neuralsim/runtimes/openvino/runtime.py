@@ -55,6 +55,7 @@ class OpenVinoSession:
     """A compiled graph with two sets of state tensors that take turns, so that no state is ever copied."""
 
     warning = note = ""
+    is_past_on_host = True
 
     def __init__(self, requests: InferRequests, name: str, height: int, width: int, past_frames: int) -> None:
         self.name, self.streams = name, 1

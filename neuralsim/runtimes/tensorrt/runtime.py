@@ -186,6 +186,7 @@ class TensorRtSession:
     """A model's engine with its state on the device, in two sets of buffers that take turns."""
 
     warning = note = ""
+    is_past_on_host = False
 
     def __init__(self, plan: bytes, name: str, height: int, width: int) -> None:
         self._engine = _Engine(plan, turns=2)

@@ -11,7 +11,14 @@ from helpers.frames import street
 
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.postprocessing.sharpening import remove_specks, sharpen, soften_gaps, soften_past, stillness
+from neuralsim.renderer.postprocessing.sharpening import (
+    mend_border,
+    remove_specks,
+    sharpen,
+    soften_gaps,
+    soften_past,
+    stillness,
+)
 from neuralsim.town.town_drive import TownDrive
 
 AMOUNT = 0.6
@@ -30,6 +37,32 @@ def test_detail_grows_and_flat_stays() -> None:
     flat = np.full((16, 16, 3), 77, np.uint8)
     sharpen(flat, np.full((16, 16), Tag.ROAD, np.uint8), AMOUNT)
     assert (flat == 77).all()
+
+
+def test_the_border_of_the_past_is_that_inside_of_it() -> None:
+    past = np.random.default_rng(0).random((1, 3, 12, 16), np.float32)
+    inside = past[..., 2:-2, 2:-2].copy()
+    mend_border(past)
+    assert (past == np.pad(inside, ((0, 0), (0, 0), (2, 2), (2, 2)), "edge")).all()
+
+
+def test_the_graph_gets_a_past_with_a_mended_border(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = NeuralRenderer(runtime="onnxruntime")
+    renderer.render(street(1))
+    session = renderer._session
+    assert session is not None
+    step, pasts = session.step, []
+
+    def spied(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        pasts.append(session.state()["past_rgb"])
+        return step(inputs)
+
+    monkeypatch.setattr(session, "step", spied)
+    renderer.render(replace(street(2), planes=street().planes | {"motion": np.ones((64, 128, 2), np.float16)}))
+    assert len(pasts) == 1
+    assert pasts[0].std() > 0.01
+    assert (pasts[0][..., -2:] == pasts[0][..., -3:-2]).all()
+    assert (pasts[0][..., :2, :] == pasts[0][..., 2:3, :]).all()
 
 
 def test_the_sky_is_not_sharpened() -> None:
