@@ -38,7 +38,7 @@ def perceive(model: str, runtime: str, frames: int, seeds: Sequence[int]) -> dic
         town, renderer = TownDrive(seed=seed), NeuralRenderer(model, runtime)
         for index in range(frames):
             if index % _RIDE == 0:
-                town.ride()
+                town.ride(among_people=True)
                 renderer.reset()
             frame = town.next_frame(colour="rgb")
             renderer.follow(frame.weather)

@@ -44,14 +44,17 @@ class TownDrive:
     ) -> None:
         self.width, self.height = width, height
         self._world = World(town, seed, vehicles, walkers)
-        self._rng = np.random.default_rng(seed)
+        self._rng, self._people_rng = np.random.default_rng(seed), np.random.default_rng(seed)
         self._camera = 0
         self.skip(60)  # let the traffic roll
 
-    def ride(self, fov: float = 70.0, x: float = 0.6, z: float = EGO_CAMERA.z, yaw: float = 0.0) -> None:
+    def ride(
+        self, fov: float = 70.0, x: float = 0.6, z: float = EGO_CAMERA.z, yaw: float = 0.0, among_people: bool = False
+    ) -> None:
         """Mount the camera on a random car, ``x``, ``z`` metres from the centre of its footprint.
 
-        ``fov`` and ``yaw`` are in degrees.
+        ``fov`` and ``yaw`` are in degrees. ``among_people``: walkers come to the streets around the car, as they do for
+        a driver.
         """
         if self._camera:
             self._world.destroy(self._camera)
@@ -60,6 +63,9 @@ class TownDrive:
         car = cars[self._rng.integers(len(cars))]
         mount = Transform(x=x, z=z, yaw=yaw)
         self._camera = self._world.spawn("sensor.camera.instance_segmentation", attributes, mount, car).id
+        if among_people:
+            background = self._world.background_actors
+            background.gather_walkers(background.drive_of(car), self._people_rng)
 
     def skip(self, ticks: int) -> None:
         """Advance the world without taking frames."""

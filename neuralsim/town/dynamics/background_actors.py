@@ -24,6 +24,7 @@ from neuralsim.town.opendrive.network import Network
 
 LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
 BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
+_NEAREST_WALKER = 8.0  # m, of those who are moved to a driver all at once
 JAM = 25.0  # s of waiting behind a driven vehicle after which a background vehicle is moved elsewhere
 
 
@@ -149,6 +150,13 @@ class BackgroundActors:
                 if away[nearest] > far + 15.0 or is_left:
                     least = 25.0 if at_once else 0.45 * far
                     crowd.bring(i, self._rng, Focus(place, forward, least, is_hidden=not at_once))
+
+    def gather_walkers(self, drive: VehicleState, rng: np.random.Generator) -> None:
+        """Move all walkers to pavements around ``drive``, as they are after a driver has been on his way for a while."""
+        forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
+        focus = Focus(np.array((drive.x, drive.y)), forward, _NEAREST_WALKER, is_hidden=False)
+        for i in range(len(self.walkers)):
+            self.walkers.bring(i, rng, focus)
 
     def show(self, delta: float, dark: bool) -> None:
         """Write the state after ``delta`` seconds into the actors. ``dark``: lamps are on."""

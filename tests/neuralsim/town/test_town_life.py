@@ -9,6 +9,7 @@ from bridge.tags import Tag
 from neuralsim.town.core.types import Transform, VehicleControl
 from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState, overlap
 from neuralsim.town.opendrive import towns
+from neuralsim.town.town_drive import TownDrive
 from neuralsim.town.world import World
 
 STEP = 1.0 / 20.0
@@ -54,6 +55,19 @@ def test_motorway_traffic_is_fast_and_changes_lanes() -> None:
     assert changes >= 5
     assert blinking == changes
     assert fast > 24.0
+
+
+def test_a_ride_among_people_has_some_in_sight_and_the_same_traffic() -> None:
+    drives, frames = [TownDrive(128, 64, seed=2) for _ in range(2)], []
+    people = np.zeros(2)
+    for k, drive in enumerate(drives):
+        for _ in range(6):
+            drive.ride(among_people=k == 1)
+            frame = drive.next_frame()
+            people[k] += (frame.planes["tag"] == Tag.PEDESTRIAN).mean()
+        frames.append(frame)
+    assert people[1] > 4.0 * people[0]
+    assert np.array_equal(*(frame.camera.pose for frame in frames))
 
 
 def test_people_cross_at_crosswalks_and_traffic_yields() -> None:
