@@ -33,7 +33,7 @@ from neuralsim.town.assets.meshes import (
 STEEL: RGB = (118, 122, 124)
 DARK: RGB = (46, 48, 50)
 WOOD: RGB = (122, 88, 58)
-WEATHERED_WOOD: RGB = (136, 120, 100)
+WEATHERED_WOOD: RGB = (104, 91, 75)
 STATES = ("red", "yellow", "green")  # of a traffic light
 #: z of the lamps of a traffic light, relative to the centre of its head, metres.
 LAMPS: dict[str, float] = {"red": 0.29, "yellow": 0.0, "green": -0.29}
@@ -348,7 +348,7 @@ def fence(length: float, height: float = 1.1) -> Mesh:
     posts = [box((0.08, 0.08, height), (x, 0, height / 2), tag, WEATHERED_WOOD) for x in _posts(length)]
     at = np.arange(-length / 2 + 0.1, length / 2, 0.2).tolist()
     pales = merge([box((0.1, 0.06, height * 0.95), (x, 0, height / 2), tag, WEATHERED_WOOD) for x in at])
-    return merge([*rails, *posts, pales.with_level(NEAR), _sheet(length, 0.05, height * 0.9, (92, 80, 66))])
+    return merge([*rails, *posts, pales.with_level(NEAR), _sheet(length, 0.05, height * 0.9, (68, 59, 49))])
 
 
 def railing(length: float, height: float = 1.0) -> Mesh:
@@ -358,7 +358,7 @@ def railing(length: float, height: float = 1.0) -> Mesh:
     parts += [box((0.06, 0.06, height), (x, 0, height / 2), tag, DARK) for x in _posts(length)]
     at = np.arange(-length / 2, length / 2 + 1e-6, 0.16).tolist()
     bars = merge([box((0.02, 0.02, height - 0.1), (x, 0, height / 2), tag, DARK) for x in at])
-    return merge([*parts, bars.with_level(NEAR), _sheet(length, 0.15, height, (98, 100, 100))])
+    return merge([*parts, bars.with_level(NEAR), _sheet(length, 0.15, height, (64, 66, 66))])
 
 
 def _posts(length: float) -> list[float]:

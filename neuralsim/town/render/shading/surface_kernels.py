@@ -31,8 +31,9 @@ options = lean_options | kernels.FASTEST
 NOISE_SIZE, NOISE_LEVELS = 512, 8
 _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES = 0.03  # m, texel of the noise in crowns
-#: Its contrast, of a crown's colour, and the least share of it: between leaves one sees its shaded inside.
-_CONTRAST_OF_LEAVES, _DARKEST_LEAF = 1.7, 0.2
+#: Of a crown's colour: its mean (in photographs of summer, crowns have .6 of the brightness of walls), its contrast, and
+#: the least share: between leaves one sees its shaded inside.
+_MEAN_OF_LEAVES, _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 0.87, 1.48, 0.17
 #: Texels (m) of the noise of bark around a trunk, how many times as long its ridges are, and its contrast; of its
 #: patches of moss and shade, which are as long as wide; and the least share of its colour.
 _RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
@@ -275,7 +276,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
     elif finish == LEAF:
         across, along = wy if axis == 0 else wx, wy if axis == 2 else wz
         leaves = noise_at(noise, across, along, _LEAVES, level_of(footprint, _LEAVES, NOISE_LEVELS - 1))
-        factor = max(1.0 + _CONTRAST_OF_LEAVES * leaves, _DARKEST_LEAF)
+        factor = max(_MEAN_OF_LEAVES + _CONTRAST_OF_LEAVES * leaves, _DARKEST_LEAF)
     elif finish == BARK:
         around, along = wy if axis == 0 else wx, wz * (1.0 / _RIDGE_RATIO)
         ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
