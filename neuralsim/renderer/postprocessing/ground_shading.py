@@ -3,8 +3,8 @@
 A generator trained on photographs follows the fine detail of its guide, but hardly its low frequencies: what lies under
 a vehicle, or in the shadow of a house, stays as bright as the street around it. Here the ground is darkened where its
 brightness, over its own mean nearby, exceeds the simulator's over its own (a ratio image: Liu, Shan, Zhang, "Expressive
-Expression Mapping with Ratio Images", SIGGRAPH 2001). Texture and patches are the generator's; its state is not
-changed.
+Expression Mapping with Ratio Images", SIGGRAPH 2001). Of roads, texture and patches are the generator's; pavements and
+what else is beside them are as uneven as the simulator's, in both directions. The graph's state is not changed.
 
 It also leaves a bright rim between a vehicle and the shadow below it. ``close_contacts`` ends that.
 """
@@ -22,7 +22,7 @@ _SCALE = 4  # px of the image per pixel of the ratio
 _NEAR, _FAR = 1.0, 16.0  # standard deviations of what is compared and of the mean nearby, in pixels of the ratio
 _COARSER = 4  # pixels of the ratio per pixel of that mean
 _STRENGTH = 0.8  # share of the simulator's contrast, as an exponent
-_PATCHES = 0.25  # of the logarithm: smaller differences are those of the surface, not of its light
+_PATCHES = 0.25  # of the logarithm: smaller differences are those of a road's surface, not of its light
 _LEAST = 0.4  # of the ratio
 _FLOOR = 6.0  # of 255, added to all brightnesses: those of black say nothing
 _ROAD, _BESIDES = 1, 2
@@ -39,7 +39,7 @@ _BESIDE = 4  # px to each side whose mean it is: columns on their own would diff
 
 
 def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) -> None:
-    """Darken the ground of ``image`` where ``simulated`` has a shadow that it lacks, in place.
+    """Darken the ground of ``image`` where ``simulated`` has a shadow that it lacks, and even out pavements, in place.
 
     Args:
         image: u8 (H, W, 3), RGB, as generated.
@@ -64,8 +64,10 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) ->
         share = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) > 200).astype(np.float32)
         if not share.any():
             continue
-        near, far = _around(cv2.merge([(each + _FLOOR) * share for each in bright] + [share]))
-        _compare(near, far, ratios[kind - 1])
+        known = cv2.merge([(each + _FLOOR) * share for each in bright] + [share])
+        near, far = _around(known)
+        near = known if kind == _BESIDES else near  # kerbs are narrow
+        _compare(near, far, kind == _BESIDES, ratios[kind - 1])
     _scale(image[top:], ground[top:], ratios)
 
 
@@ -95,15 +97,21 @@ def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(**kernels.FAST)
-def _compare(near: np.ndarray, far: np.ndarray, ratio: np.ndarray) -> None:
-    """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``."""
+def _compare(near: np.ndarray, far: np.ndarray, is_even: bool, ratio: np.ndarray) -> None:
+    """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``.
+
+    ``is_even``: small differences count as well, and brighter places, up to ``_PATCHES``.
+    """
     one, least = np.float32(1.0), np.float32(1e-3)
     for y in range(ratio.shape[0]):
         for x in range(ratio.shape[1]):
             count, around = max(near[y, x, 2], least), max(far[y, x, 2], least)
             ours = max(near[y, x, 0] / count, one) / max(far[y, x, 0] / around, one)
             theirs = max(near[y, x, 1] / count, one) / max(far[y, x, 1] / around, one)
-            beyond = min(np.log(theirs / ours) + np.float32(_PATCHES), np.float32(0.0))
+            beyond = np.log(theirs / ours)
+            beyond = (
+                min(beyond, np.float32(_PATCHES)) if is_even else min(beyond + np.float32(_PATCHES), np.float32(0.0))
+            )
             ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 

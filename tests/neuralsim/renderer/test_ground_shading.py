@@ -47,6 +47,20 @@ def test_ground_that_is_shaded_alike_stays(street: tuple[np.ndarray, np.ndarray,
     assert np.abs(image.astype(int) - before).max() <= 4
 
 
+def test_a_pavement_has_the_simulators_kerbs_and_slabs(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    before, _, _ = street
+    tag, simulated = np.full((256, 512), Tag.SIDEWALK, np.uint8), np.full((256, 512, 3), 90, np.uint8)
+    pale, dark = np.s_[120:136], np.s_[200:216]
+    simulated[pale], simulated[dark] = 108, 75
+    image = before.copy()
+    follow_shading(image, tag, simulated)
+    assert image[124:132].mean() > 1.08 * before[124:132].mean()
+    assert image[204:212].mean() < 0.92 * before[204:212].mean()
+    road = before.copy()
+    follow_shading(road, np.full_like(tag, Tag.ROAD), simulated)
+    assert np.abs(road.astype(int) - before).max() <= 4  # patches of asphalt are the generator's
+
+
 def test_an_image_without_ground_stays(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     before, tag, simulated = street
     image = before.copy()
