@@ -62,6 +62,7 @@ def postprocess(
         glow.add_glow(image, dark)
         camera_response.expose(image, inputs.gains, 1.0 - dark)
         camera_response.blur_by_lens(image, 1.0 - dark)
+        sharpening.sharpen_in_camera(image, tag, 1.0 - dark)
         night.add_noise(image, dark, frame.sim_time)
 
 

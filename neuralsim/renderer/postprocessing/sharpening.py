@@ -19,6 +19,12 @@ _GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
+#: The amount that a camera sharpens by at the end, and the share of it that crowns and buildings get.
+_MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.8, 0.5
+_PART, _ALL = 1, 2  # of that amount
+_IN_CAMERA = np.full(256, _ALL, np.uint8)  # by tag; nothing is added to sky and ground, which have as much as they need
+_IN_CAMERA[[Tag.SKY, Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]] = 0
+_IN_CAMERA[[Tag.BUILDING, Tag.VEGETATION]] = _PART
 _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
@@ -90,12 +96,34 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
     image, mask = _rows_around(image, mask)
     if not len(image):
         return
+    cv2.copyTo(_sharpened(image, amount), mask, image)
+
+
+def sharpen_in_camera(image: np.ndarray, tag: np.ndarray, daylight: float) -> None:
+    """Sharpen what its lens has blurred of ``image`` u8 (H, W, 3), in place, as cameras do, but not sky and ground.
+
+    ``tag``: u8, at least (H, W); ``daylight``: from 0, by night, when there is more noise than detail, to 1, by day.
+    """
+    if daylight <= 0.0:
+        return
+    height, width = image.shape[:2]
+    share = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _IN_CAMERA)
+    image, share = _rows_around(image, share)
+    if not len(image):
+        return
+    sharp = _sharpened(image, _MOST_IN_CAMERA * daylight)
+    less = cv2.addWeighted(image, 1.0 - _LESS_IN_CAMERA, sharp, _LESS_IN_CAMERA, 0.0)
+    cv2.copyTo(sharp, cv2.compare(share, _ALL, cv2.CMP_EQ), image)
+    cv2.copyTo(less, cv2.compare(share, _PART, cv2.CMP_EQ), image)
+
+
+def _sharpened(image: np.ndarray, amount: float) -> np.ndarray:
+    """Return ``image`` u8 (H, W, 3) plus ``amount`` times the detail that a blur removes, without contours."""
     blurred = cv2.GaussianBlur(image, (3, 3), SIGMA)
     sharp = cv2.addWeighted(image, 1.0 + amount, blurred, -amount, 0.0)
     darkest, brightest = cv2.erode(image, _NEIGHBOURHOOD), cv2.dilate(image, _NEIGHBOURHOOD)
     cv2.max(sharp, cv2.subtract(darkest, _BEYOND, darkest), sharp)
-    cv2.min(sharp, cv2.add(brightest, _BEYOND, brightest), sharp)
-    cv2.copyTo(sharp, mask, image)
+    return np.asarray(cv2.min(sharp, cv2.add(brightest, _BEYOND, brightest), sharp))
 
 
 def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from neuralsim.renderer.postprocessing.sharpening import (
     mend_border,
     remove_specks,
     sharpen,
+    sharpen_in_camera,
     soften_gaps,
     soften_past,
     stillness,
@@ -37,6 +38,29 @@ def test_detail_grows_and_flat_stays() -> None:
     flat = np.full((16, 16, 3), 77, np.uint8)
     sharpen(flat, np.full((16, 16), Tag.ROAD, np.uint8), AMOUNT)
     assert (flat == 77).all()
+
+
+def test_a_camera_sharpens_what_stands_by_day_but_no_sky_or_ground() -> None:
+    grain = np.random.default_rng(0).normal(128.0, 6.0, (60, 60, 3)).astype(np.uint8)
+    bands = (Tag.SKY, Tag.VEGETATION, Tag.BUILDING, Tag.CAR, Tag.SIDEWALK, Tag.ROAD)
+    tag = np.repeat(np.array(bands, np.uint8), 10)[:, None].repeat(60, 1)
+    image, by_night = grain.copy(), grain.copy()
+    sharpen_in_camera(image, tag, 1.0)
+    sharpen_in_camera(by_night, tag, 0.0)
+    assert np.array_equal(by_night, grain)
+    more = {band: image[tag == band].std() / grain[tag == band].std() for band in bands}
+    assert more[Tag.SKY] == more[Tag.SIDEWALK] == more[Tag.ROAD] == 1.0
+    assert 1.1 < more[Tag.VEGETATION] < more[Tag.CAR]
+    assert 1.1 < more[Tag.BUILDING] < more[Tag.CAR]
+
+
+def test_a_camera_draws_no_contours() -> None:
+    """Beside an edge nothing is darker or brighter than both sides by more than 8 of 255."""
+    image = np.full((20, 20, 3), 60, np.uint8)
+    image[:, 10:] = 160
+    sharpen_in_camera(image, np.full((20, 20), Tag.CAR, np.uint8), 1.0)
+    assert image.min() >= 52
+    assert image.max() <= 168
 
 
 def test_the_border_of_the_past_is_that_inside_of_it() -> None:
