@@ -152,7 +152,7 @@ class BackgroundActors:
                     crowd.bring(i, self._rng, Focus(place, forward, least, is_hidden=not at_once))
 
     def gather_walkers(self, drive: VehicleState, rng: np.random.Generator) -> None:
-        """Move all walkers to pavements around ``drive``, as they are after a driver has been on his way for a while."""
+        """Move all walkers to pavements around ``drive``, as they are when a driver has been on his way a while."""
         forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
         focus = Focus(np.array((drive.x, drive.y)), forward, _NEAREST_WALKER, is_hidden=False)
         for i in range(len(self.walkers)):

@@ -31,7 +31,7 @@ options = lean_options | kernels.FASTEST
 NOISE_SIZE, NOISE_LEVELS = 512, 8
 _GRAIN = 0.03  # m, texel of the noise on the ground
 _LEAVES = 0.03  # m, texel of the noise in crowns
-#: Of a crown's colour: its mean (in photographs of summer, crowns have .6 of the brightness of walls), its contrast, and
+#: Of a crown's colour: its mean (in photographs of summer crowns have .6 of the brightness of walls), its contrast, and
 #: the least share: between leaves one sees its shaded inside.
 _MEAN_OF_LEAVES, _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 0.87, 1.48, 0.17
 #: Texels (m) of the noise of bark around a trunk, how many times as long its ridges are, and its contrast; of its

@@ -176,8 +176,9 @@ def details(body, x, y, z, nx, ny, footprint):
             pillar = body[PILLAR + k]
             if pillar > NONE:
                 seams = max(seams, _seam(x - pillar, footprint))
-                grip = inside(x, pillar + 0.06, pillar + 0.25, soft)
-                left *= 1.0 - 0.5 * grip * inside(z, belt - 0.19, belt - 0.155, soft) * min(1.0, 0.035 / footprint)
+                grip = inside(x, pillar + 0.06, pillar + 0.25, soft) * min(1.0, 0.035 / footprint)
+                left *= 1.0 - 0.45 * grip * inside(z, belt - 0.195, belt - 0.175, soft)  # the shadow below it
+                left *= 1.0 + 0.12 * grip * inside(z, belt - 0.175, belt - 0.15, soft)
         seams = max(seams, _seam(z - (sill + 0.14), footprint) * inside(x, body[REAR_AXLE], body[FRONT_AXLE], soft))
         left *= 1.0 - 0.5 * seams * high
         black = inside(z, -1.0, sill + 0.07, soft + 0.01)

@@ -34,6 +34,7 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import (
 )
 
 _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on; radius of its reflector, m
+_BOWL = 0.5  # brightness of a headlamp beside its reflectors
 _PLASTIC, _PLATE = 26.0, (212.0, 210.0, 196.0)  # albedo
 
 
@@ -67,8 +68,8 @@ def _reflection(rx, ry, rz, place, light):
     s1 = horizon[1] + (zenith[1] - horizon[1]) * high
     s2 = horizon[2] + (zenith[2] - horizon[2]) * high
     # clouds and haze, which the gradient lacks, make it greyer; and it is brighter than an image can show
-    grey = 0.68 * (0.3 * s0 + 0.6 * s1 + 0.1 * s2)
-    s0, s1, s2 = 0.72 * s0 + grey, 0.72 * s1 + grey, 0.72 * s2 + grey
+    grey = 1.3 * (0.3 * s0 + 0.6 * s1 + 0.1 * s2)
+    s0, s1, s2 = 0.9 * s0 + grey, 0.9 * s1 + grey, 0.9 * s2 + grey
     return c0 + (s0 - c0) * share, c1 + (s1 - c1) * share, c2 + (s2 - c2) * share
 
 
@@ -103,6 +104,14 @@ def _around(bulb_y, bulb_z, y, z):
 
 
 @njit(forceinline=True, **options)
+def _reflector(bulb_y, bulb_z, radius, y, z, footprint):
+    """Return the share of a pixel that a round reflector covers, with a dark bulb in its middle."""
+    away = np.sqrt((y - bulb_y) * (y - bulb_y) + (z - bulb_z) * (z - bulb_z))
+    soft = footprint + 0.015
+    return inside(away, -1.0, radius, soft) * (1.0 - 0.5 * inside(away, -1.0, 0.25 * radius, soft))
+
+
+@njit(forceinline=True, **options)
 def _lamps(c0, c1, c2, body, x, y, z, footprint):
     """Return the albedo with lamps at a point of a body, and the light that they emit there, RGB each."""
     h0, h1, h2 = 0.0, 0.0, 0.0
@@ -110,7 +119,15 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
     is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
     rear, front = _rear(body, x, y, z, footprint), _front_lamp(body, x, y, z, footprint)
     if rear > 0.0:
-        c0, c1, c2 = c0 + (126.0 - c0) * rear, c1 + (16.0 - c1) * rear, c2 + (18.0 - c2) * rear
+        clear = inside(z, body[LAMP_Z] - 0.075, body[LAMP_Z] - 0.02, footprint + 0.015)  # of the reversing light
+        clear *= 0.75 * inside(abs(y), -1.0, body[LAMP_Y] + 0.06, footprint + 0.015)
+        frame = 1.0 - 0.45 * inside(abs(z - body[LAMP_Z] + 0.013), -1.0, 0.006, footprint + 0.012)
+        red = 1.0 - 0.35 * min(max(8.0 * (body[LAMP_Z] + 0.08 - z), 0.0), 1.0)  # darker towards the foot
+        a0, a1, a2 = red * 132.0, red * 14.0, red * 16.0
+        a0, a1, a2 = a0 + clear * (168.0 - a0), a1 + clear * (150.0 - a1), a2 + clear * (146.0 - a2)
+        c0 += (a0 * frame - c0) * rear
+        c1 += (a1 * frame - c1) * rear
+        c2 += (a2 * frame - c2) * rear
         strength = 255.0 if lit & BRAKE else 150.0 if lit & LOW_BEAM else 0.0
         if strength > 0.0:
             strength *= rear * _around(body[LAMP_Y] - 0.06, body[LAMP_Z] + 0.04, abs(y), z)
@@ -119,7 +136,11 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
             shine = rear * _around(body[LAMP_Y] + 0.11, body[LAMP_Z], abs(y), z)
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     if front > 0.0:
-        rim = 0.6 + 0.4 * front
+        # a dark bowl with the reflectors of low and high beam, and the indicator's at the outside
+        low = _reflector(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, 0.085, abs(y), z, footprint)
+        high = _reflector(0.84 * body[HALF_WIDTH], body[NOSE] - 0.155, 0.06, abs(y), z, footprint)
+        shine = _BOWL + (1.0 - _BOWL) * max(low, 0.85 * high)
+        rim = (0.6 + 0.4 * front) * shine
         c0 = c0 + (205.0 * rim - c0) * front
         c1 = c1 + (210.0 * rim - c1) * front
         c2 = c2 + (216.0 * rim - c2) * front
