@@ -38,6 +38,11 @@ _MEAN_OF_LEAVES, _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 0.87, 1.48, 0.17
 #: patches of moss and shade, which are as long as wide; and the least share of its colour.
 _RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
 _PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
+#: Cracks in asphalt: texels (m) of the noise whose contours they are, its mean slope (1/m), half their width (m), and how
+#: dark they are; texels of the noise that says where a road is old, and its least value there; and the size (m) of a
+#: pixel from which on none is seen.
+_CRACKS, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.4, 0.03, 0.5
+_OLD, _LEAST_OLD, _LARGEST_CRACK = 1.3, 0.02, 0.15
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
@@ -166,6 +171,22 @@ def _line(away, half, footprint):
 
 
 @njit(forceinline=True, **options)
+def _cracks(noise, x, y, footprint):
+    """Return how much darker asphalt is in a pixel of ``footprint`` m at ``x``, ``y``: by cracks filled with bitumen,
+    which are contours of noise, where the road is old.
+    """
+    old = noise_at(noise, y, x, _OLD, level_of(footprint, _OLD, NOISE_LEVELS - 1)) - _LEAST_OLD
+    if old <= 0.0:
+        return 0.0
+    away = abs(noise_at(noise, x, y, _CRACKS, level_of(footprint, _CRACKS, NOISE_LEVELS - 1)) - 0.05)
+    half = _HALF_CRACK * _SLOPE
+    blurred = half + 0.5 * footprint * _SLOPE
+    share = min(max((blurred - away) / (footprint * _SLOPE), 0.0), 1.0) * min(1.0, half / blurred)
+    fade = min(max(2.0 - 2.0 * footprint / _LARGEST_CRACK, 0.0), 1.0)
+    return _DEPTH_OF_CRACKS * share * fade * min(old * 6.0, 1.0)
+
+
+@njit(forceinline=True, **options)
 def _to_joint(x):
     """Return the distance (m) from ``x`` to the nearest joint between slabs."""
     part = x / _SLAB
@@ -224,6 +245,8 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
             factor = map_at(tone, (wx - light.west) * light.texels, (wy - light.south) * light.texels) * (1.0 / 128.0)
         if finish == ASPHALT:
             factor *= 1.0 + 0.25 * grain
+            if slant < _LARGEST_CRACK:
+                factor *= 1.0 - _cracks(noise, wx, wy, slant)
         elif finish == MARKING:
             factor = (0.5 + 0.5 * factor) * (0.92 - 0.7 * max(grain - 0.12, 0.0) + 0.1 * grain)
         elif finish == PAVING:
