@@ -234,11 +234,11 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         point = _Point(wx, wy, wz, d, (1.0 if is_fine else 2.0) * d * per_pixel)
         lit, r, g, b = 0.0, red, green, blue
         if triangle.finish != PLAIN:
-            share, lit, glass, bright = texture_at(textures, backdrop, light, triangle, point, oz)
+            share, lit, glass, bright, mirror = texture_at(textures, backdrop, light, triangle, point, oz)
             r, g, b = share * r, share * g, share * b
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
-                pane = seen_behind_glass(textures.noise, along, wz, point.footprint, bright, glass < 0.0)
+                pane = seen_behind_glass(textures.noise, along, wz, point.footprint, bright, glass < 0.0, mirror)
                 glass = abs(glass)
                 r, g, b = r + (pane[0] - r) * glass, g + (pane[1] - g) * glass, b + (pane[2] - b) * glass
         reached, pool = _received(backdrop, is_sunny, has_lamps, dark, slack, point, oz)

@@ -56,6 +56,8 @@ _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
 #: ``_EMPTY``, -1 to 1, is an article, whose colours have texels of ``_ARTICLE`` m and that contrast.
 _INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
 _EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
+#: Share of the windows that mirror no sky, and how bright those are that do, at most.
+_DULL_PANES, _MIRRORED_SKY = 0.6, 0.7
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 
@@ -134,7 +136,7 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     below = height < ground
     floors = 0.0 if below else np.floor((height - ground) / storey)
     if not below and foot + ground + (floors + 1.0) * storey > eaves + 0.35:
-        return 0.2, False, 0.0  # no room for one more storey
+        return 0.2, False, 0.0, 0.0  # no room for one more storey
     share = height / ground if below else (height - ground) / storey - floors
     down = 1.0 - (share - np.floor(share))
     place = along / (table[code, 2] * (TEXEL * WIDTH)) + table[code, 3]
@@ -154,14 +156,16 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     panes = textures.glass
     glass = (panes[at] * (1.0 - u) + panes[at + np.uint64(1)] * u) * (1.0 - v)
     glass = (glass + (panes[below_it] * (1.0 - u) + panes[below_it + np.uint64(1)] * u) * v) * (1.0 / 255.0)
-    is_lit = False
-    if dark > 0.0:
+    is_lit, mirror = False, 0.0
+    if glass > 0.0 or dark > 0.0:
         i, j = np.uint64(min(int(across * WIDTH), WIDTH - 1)), np.uint64(min(int(down * HEIGHT), HEIGHT - 1))
         room = int(rooms[(np.uint64(strip * HEIGHT) + j) * np.uint64(WIDTH) + i])
         if room:  # a hash lights one room in three
             room += 31 * int(floors + 2.0) + 17 * int(np.floor(place)) + int(number * 4096.0)
-            is_lit = (room * 2654435761 >> 8) % 9 < 3
-    return tone * (1.0 / 127.5) - 1.0, is_lit, -glass if below else glass
+            mixed = room * 2654435761 >> 8
+            is_lit = dark > 0.0 and mixed % 9 < 3
+            mirror = max((mixed % 64) * (1.0 / 64.0) - _DULL_PANES, 0.0) * (1.0 / (1.0 - _DULL_PANES))
+    return tone * (1.0 / 127.5) - 1.0, is_lit, -glass if below else glass, mirror
 
 
 @njit(forceinline=True, **options)
@@ -204,7 +208,7 @@ def _joint(along, height, course, ratio, footprint):
 
 
 @njit(forceinline=True, **options)
-def seen_behind_glass(noise, along, height, footprint, bright, is_below):
+def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror):
     """Return the red, green and blue, of 255, of what is seen in a pane in white light: a dim room, reflections of the
     street, and on the ground floor goods or curtains of many colours.
 
@@ -214,6 +218,9 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below):
     share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
     street = noise_at(noise, along, height, _STREET, level_of(footprint, _STREET, NOISE_LEVELS - 1))
     mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
+    if mirror > 0.0:  # the sky above the houses opposite
+        skyline = noise_at(noise, along, 0.3 * height, 1.2, level_of(footprint, 1.2, NOISE_LEVELS - 1))
+        mirrored += _MIRRORED_SKY * mirror * min(max(0.75 + 2.0 * skyline, 0.1), 1.0)
     r = b = 1.0
     if is_below and bright > _EMPTY:
         colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
@@ -237,7 +244,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
     noise, tone, houses = textures.noise, backdrop.tone, backdrop.houses
     finish, code, axis = triangle.finish, triangle.code, triangle.axis
     wx, wy, wz, d, footprint = point
-    factor, lit, glass, bright = 1.0, 0.0, 0.0, 0.0
+    factor, lit, glass, bright, mirror = 1.0, 0.0, 0.0, 0.0, 0.0
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
         grain = noise_at(noise, wx, wy, _GRAIN, level_of(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
@@ -260,7 +267,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
     elif finish == WALL:
         foot, eaves = houses[code, 0], houses[code, 1]
         along = wx if axis == 1 else wy
-        bright, is_lit, glass = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
+        bright, is_lit, glass, mirror = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         factor = 1.0 + 1.0 * (bright - 0.2)
         if is_lit:  # of a room or a shop one sees shapes before its bright walls
             room = noise_at(noise, along, wz, _ROOM, level_of(footprint, _ROOM, NOISE_LEVELS - 1))
@@ -305,4 +312,4 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
         patches = noise_at(noise, wz, around, _PATCH, level_of(footprint, _PATCH, NOISE_LEVELS - 1))
         factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, _DARKEST_BARK)
-    return factor, lit, glass, bright
+    return factor, lit, glass, bright, mirror
