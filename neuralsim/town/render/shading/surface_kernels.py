@@ -57,7 +57,7 @@ _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
 _INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
 _EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
 #: Share of the windows that mirror no sky, and how bright those are that do, at most.
-_DULL_PANES, _MIRRORED_SKY = 0.6, 0.7
+_DULL_PANES, _MIRRORED_SKY = 0.45, 1.1
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 
