@@ -56,8 +56,8 @@ _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
 #: ``_EMPTY``, -1 to 1, is an article, whose colours have texels of ``_ARTICLE`` m and that contrast.
 _INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
 _EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
-#: Share of the windows that mirror no sky, and how bright those are that do, at most.
-_DULL_PANES, _MIRRORED_SKY = 0.45, 1.1
+#: Share of the windows that mirror no sky, how bright those are that do, at most, and the texels (m) of its outline.
+_DULL_PANES, _MIRRORED_SKY, _SKYLINE = 0.45, 0.85, 0.3
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 
@@ -219,8 +219,8 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror)
     street = noise_at(noise, along, height, _STREET, level_of(footprint, _STREET, NOISE_LEVELS - 1))
     mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
     if mirror > 0.0:  # the sky above the houses opposite
-        skyline = noise_at(noise, along, 0.3 * height, 1.2, level_of(footprint, 1.2, NOISE_LEVELS - 1))
-        mirrored += _MIRRORED_SKY * mirror * min(max(0.75 + 2.0 * skyline, 0.1), 1.0)
+        skyline = noise_at(noise, along, 0.5 * height, _SKYLINE, level_of(footprint, _SKYLINE, NOISE_LEVELS - 1))
+        mirrored += _MIRRORED_SKY * mirror * min(max(0.6 + 4.0 * skyline, 0.1), 1.0)
     r = b = 1.0
     if is_below and bright > _EMPTY:
         colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
