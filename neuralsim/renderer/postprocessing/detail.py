@@ -27,7 +27,7 @@ _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 #: begins to be small (at half of that, it is); and those below which it is so far that nothing is taken from the
 #: simulator image (from twice as many on, all): façades farther away are better without.
 _SMALL = {
-    Channel.PERSON: (0.8, 200.0, 0.0),
+    Channel.PERSON: (0.9, 800.0, 0.0),
     Channel.CYCLE: (0.8, 200.0, 0.0),
     Channel.SIGN: (0.9, 120.0, 0.0),
     Channel.BARRIER: (1.0, 200.0, 0.0),

@@ -41,7 +41,7 @@ _PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
 #: Cracks in asphalt: texels (m) of the noise whose contours they are, its mean slope (1/m), half their width (m), and how
 #: dark they are; texels of the noise that says where a road is old, and its least value there; and the size (m) of a
 #: pixel from which on none is seen.
-_CRACKS, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.4, 0.03, 0.5
+_CRACKS, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.4, 0.02, 0.45
 _OLD, _LEAST_OLD, _LARGEST_CRACK = 1.3, 0.02, 0.15
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numba import njit
 
@@ -34,6 +35,25 @@ from neuralsim.town.render.raster_arrays import lean_options as options
 
 _RIM = 0.66  # of a wheel's radius
 _SEAT_AT, _SEAT_PITCH, _SEAT_ASIDE = 1.45, 0.95, 0.38  # m behind the cowl, to the next row, and from the middle
+
+
+def _draw_plates(count: int = 48, seed: int = 5) -> np.ndarray:
+    """Return the ink of number plates, f32 (count, 16, 96), 0..1."""
+    rng, plates = np.random.default_rng(seed), []
+    for _ in range(count):
+        letters = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ"), 4))
+        text = f"{letters[:2]} {letters[2:]} {rng.integers(100, 1000)}"
+        canvas: np.ndarray = np.zeros((80, 800), np.uint8)
+        cv2.putText(canvas, text, (8, 64), cv2.FONT_HERSHEY_DUPLEX, 2.0, 255, 6)
+        rows, columns = (np.flatnonzero(canvas.any(axis=axis)) for axis in (1, 0))
+        canvas = canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        plates.append(cv2.resize(canvas, (96, 16), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0)
+    return np.stack(plates)
+
+
+_PLATES = _draw_plates()
+_MEAN_INK = float(_PLATES.mean())
+_TEXT_WIDE, _TEXT_HIGH = 0.42, 0.068  # m
 
 
 class Smooth(NamedTuple):
@@ -107,14 +127,24 @@ def _seam(away, footprint):
 
 
 @njit(forceinline=True, **options)
-def _plate(y, z, low, footprint):
-    """Return the share of a pixel that a number plate covers, whose lower edge is at ``low``, and how bright it is."""
+def _plate(y, z, low, style, footprint):
+    """Return the share of a pixel that a number plate covers, whose lower edge is at ``low``, and how bright it is.
+
+    ``y``: to the right of who reads it, m; ``style``: that of the body, which chooses the number.
+    """
     soft = footprint + 0.008
     share = inside(abs(y), -1.0, 0.26, soft) * inside(z, low, low + 0.115, soft)
-    text = inside(abs(y), -1.0, 0.21, soft) * inside(z, low + 0.025, low + 0.09, soft)
-    stroke = 0.5 + 0.5 * np.sin(97.0 * y) * np.sin(61.0 * y + 1.0)  # between strokes of characters
+    high, wide = _PLATES.shape[1:]
+    u, v = (y + 0.5 * _TEXT_WIDE) * (wide / _TEXT_WIDE) - 0.5, (low + 0.09 - z) * (high / _TEXT_HIGH) - 0.5
+    if share <= 0.0 or u < 0.0 or v < 0.0 or u >= wide - 1.001 or v >= high - 1.001:
+        return share, 1.0
     fine = min(max(1.5 - 60.0 * footprint, 0.0), 1.0)
-    return share, 1.0 - text * (0.3 + 0.5 * fine * (stroke - 0.5))
+    plate = _PLATES[int(style * len(_PLATES))]
+    i, j = int(v), int(u)
+    a, b = v - i, u - j
+    upper = plate[i, j] + (plate[i, j + 1] - plate[i, j]) * b
+    lower = plate[i + 1, j] + (plate[i + 1, j + 1] - plate[i + 1, j]) * b
+    return share, 1.0 - 0.85 * (fine * (upper + (lower - upper) * a) + (1.0 - fine) * _MEAN_INK)
 
 
 @njit(forceinline=True, **options)
@@ -154,7 +184,7 @@ def details(body, x, y, z, nx, ny, footprint):
         recess = inside(abs(y), -1.0, 0.33, soft) * inside(z, low - 0.035, low + 0.15, soft)
         left *= 1.0 - 0.3 * recess
         black = inside(z, -1.0, sill + 0.13, soft + 0.01)
-        plate, tone = _plate(y, z, low, footprint)
+        plate, tone = _plate(y, z, low, style, footprint)
     elif ahead < 0.62 and abs(ny) < 0.75 and z < nose + 0.02 and nx > 0.15:  # the nose
         wide = (0.4 + 0.22 * style) * half
         top = nose - 0.09 - 0.05 * style
@@ -167,7 +197,7 @@ def details(body, x, y, z, nx, ny, footprint):
         away = np.sqrt((abs(y) - 0.74 * half) ** 2 + (z - sill - 0.13) ** 2)
         black = max(black, 0.8 * inside(away, -1.0, 0.085, soft))
         black = max(black, inside(z, -1.0, sill + 0.05, soft))
-        plate, tone = _plate(y, z, sill + 0.2, footprint)
+        plate, tone = _plate(-y, z, sill + 0.2, style, footprint)
         left = 1.0 - 0.45 * _seam(z - (nose - 0.05), footprint) * inside(abs(y), -1.0, 0.7 * half, soft)
     elif z < belt + 0.03 and abs(ny) > 0.5:  # a side
         high = inside(z, sill + 0.12, belt + 0.01, soft)

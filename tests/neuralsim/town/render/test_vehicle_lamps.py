@@ -1,9 +1,23 @@
-"""Lamps and glass of vehicles in the simulator image."""
+"""Lamps, plates and glass of vehicles in the simulator image."""
+
+import numpy as np
 
 from neuralsim.town.assets.car_shapes import CARS
-from neuralsim.town.assets.lit_bodies import BELT, COWL, HALF_WIDTH, LEFT, LENGTH, LIT, NOSE, TAIL, body_row
+from neuralsim.town.assets.lit_bodies import (
+    BELT,
+    COWL,
+    HALF_WIDTH,
+    LAMP_Y,
+    LAMP_Z,
+    LEFT,
+    LENGTH,
+    LIT,
+    NOSE,
+    TAIL,
+    body_row,
+)
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.render.shading.vehicle_detail_kernels import through_glass
+from neuralsim.town.render.shading.vehicle_detail_kernels import _plate, through_glass
 from neuralsim.town.render.shading.vehicle_shading_kernels import _lamps
 
 
@@ -31,3 +45,36 @@ def test_the_street_is_seen_through_the_rear_window_of_a_car_and_not_through_the
         x = (body[COWL] + body[TAIL]) / 2.0 - 0.4  # behind the seats
         seen.append(through_glass(body, x, 0.0, body[BELT] + 0.16, -1.0, 0.0, 0.0))
     assert seen == [0.62, 0.12]
+
+
+def test_headlamps_are_darker_beside_their_reflectors() -> None:
+    name = next(iter(CARS))
+    body = body_row(name, templates().meshes[templates().index[name]])
+    bright = [
+        _lamps(60.0, 60.0, 60.0, body, body[LENGTH] - 0.1, share * body[HALF_WIDTH], body[NOSE] - 0.16, 0.001)[1]
+        for share in (0.69, 0.75)
+    ]
+    assert bright[0] > 1.4 * bright[1]
+
+
+def test_rear_lamps_have_a_pale_segment_below_the_red_one() -> None:
+    name = next(iter(CARS))
+    body = body_row(name, templates().meshes[templates().index[name]])
+    at = -body[LENGTH] + 0.05, float(body[LAMP_Y])
+    upper, lower = (_lamps(60.0, 60.0, 60.0, body, *at, body[LAMP_Z] + up, 0.001)[:3] for up in (0.06, -0.047))
+    assert upper[0] > 5.0 * upper[1]
+    assert lower[0] < 2.0 * lower[1]
+
+
+def test_plates_have_numbers_of_their_own_that_fade_far_away() -> None:
+    places = [(y, z) for y in np.linspace(-0.2, 0.2, 41) for z in np.linspace(0.53, 0.585, 9)]
+    near, other, far = (
+        np.array([_plate(y, z, 0.5, style, footprint)[1] for y, z in places])
+        for style, footprint in ((0.1, 0.002), (0.7, 0.002), (0.1, 0.05))
+    )
+    assert near.min() < 0.3
+    assert near.max() == 1.0
+    assert np.abs(near - other).mean() > 0.1
+    assert np.ptp(far) < 1e-6
+    assert abs(far.mean() - near.mean()) < 0.1
+    assert _plate(0.4, 0.55, 0.5, 0.1, 0.002)[0] == 0.0
