@@ -39,7 +39,7 @@ _BESIDE = 4  # px to each side whose mean it is: columns on their own would diff
 
 
 def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) -> None:
-    """Darken the ground of ``image`` where ``simulated`` has a shadow that it lacks, and even out pavements, in place.
+    """Darken the ground of ``image`` where ``simulated`` has a shadow that it lacks, and shade pavements alike.
 
     Args:
         image: u8 (H, W, 3), RGB, as generated.
@@ -66,7 +66,8 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) ->
             continue
         known = cv2.merge([(each + _FLOOR) * share for each in bright] + [share])
         near, far = _around(known)
-        near = known if kind == _BESIDES else near  # kerbs are narrow
+        if kind == _BESIDES:  # kerbs are narrow
+            near[share > 0.0] = known[share > 0.0]
         _compare(near, far, kind == _BESIDES, ratios[kind - 1])
     _scale(image[top:], ground[top:], ratios)
 
@@ -97,10 +98,10 @@ def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(**kernels.FAST)
-def _compare(near: np.ndarray, far: np.ndarray, is_even: bool, ratio: np.ndarray) -> None:
+def _compare(near: np.ndarray, far: np.ndarray, both_ways: bool, ratio: np.ndarray) -> None:
     """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``.
 
-    ``is_even``: small differences count as well, and brighter places, up to ``_PATCHES``.
+    ``both_ways``: small differences count as well, and brighter places, up to ``_PATCHES``.
     """
     one, least = np.float32(1.0), np.float32(1e-3)
     for y in range(ratio.shape[0]):
@@ -108,10 +109,8 @@ def _compare(near: np.ndarray, far: np.ndarray, is_even: bool, ratio: np.ndarray
             count, around = max(near[y, x, 2], least), max(far[y, x, 2], least)
             ours = max(near[y, x, 0] / count, one) / max(far[y, x, 0] / around, one)
             theirs = max(near[y, x, 1] / count, one) / max(far[y, x, 1] / around, one)
-            beyond = np.log(theirs / ours)
-            beyond = (
-                min(beyond, np.float32(_PATCHES)) if is_even else min(beyond + np.float32(_PATCHES), np.float32(0.0))
-            )
+            tolerated, most = np.float32(0.0 if both_ways else _PATCHES), np.float32(_PATCHES if both_ways else 0.0)
+            beyond = min(np.log(theirs / ours) + tolerated, most)
             ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from bridge.tags import MOVERS, Tag
 
 SIGMA = 0.7  # px
+_GROUND = [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]
 _GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
@@ -23,7 +24,7 @@ _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).asty
 _MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.8, 0.5
 _PART, _ALL = 1, 2  # of that amount
 _IN_CAMERA = np.full(256, _ALL, np.uint8)  # by tag; nothing is added to sky and ground, which have as much as they need
-_IN_CAMERA[[Tag.SKY, Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]] = 0
+_IN_CAMERA[[Tag.SKY, *_GROUND]] = 0
 _IN_CAMERA[[Tag.BUILDING, Tag.VEGETATION]] = _PART
 _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
@@ -39,7 +40,6 @@ _BEYOND = np.full(4, 8.0)
 #: while nothing moves. The ground, near by and moving fast otherwise, has more of it.
 _LOSS = np.full(256, 0.03, np.float32)
 _LOSS[Tag.UNLABELED] = 0.0  # as along outlines, which get this tag in ``soften_past``
-_GROUND = [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]
 _LOSS[_GROUND] = 0.1
 #: u8 (256,), by tag: it, or for all of the ground the same, since its markings are to be softened, too.
 _SURFACE = np.arange(256, dtype=np.uint8)

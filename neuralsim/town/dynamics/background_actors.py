@@ -157,6 +157,7 @@ class BackgroundActors:
         focus = Focus(np.array((drive.x, drive.y)), forward, _NEAREST_WALKER, is_hidden=False)
         for i in range(len(self.walkers)):
             self.walkers.bring(i, rng, focus)
+        self.walkers.step(0.0, np.zeros((0, 7)))  # turns them along their ways
 
     def show(self, delta: float, dark: bool) -> None:
         """Write the state after ``delta`` seconds into the actors. ``dark``: lamps are on."""

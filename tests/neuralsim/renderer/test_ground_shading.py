@@ -61,6 +61,16 @@ def test_a_pavement_has_the_simulators_kerbs_and_slabs(street: tuple[np.ndarray,
     assert np.abs(road.astype(int) - before).max() <= 4  # patches of asphalt are the generator's
 
 
+def test_a_plain_pavement_has_no_rim_around_what_stands_on_it() -> None:
+    image, simulated = np.full((256, 512, 3), 150, np.uint8), np.full((256, 512, 3), 90, np.uint8)
+    tag = np.full((256, 512), Tag.SIDEWALK, np.uint8)
+    tag[:, 240:262] = Tag.POLE
+    image[:, 240:262] = simulated[:, 240:262] = 20
+    before = image.copy()
+    follow_shading(image, tag, simulated)
+    assert np.abs(image.astype(int) - before).max() <= 1
+
+
 def test_an_image_without_ground_stays(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     before, tag, simulated = street
     image = before.copy()

@@ -54,6 +54,17 @@ def test_a_camera_sharpens_what_stands_by_day_but_no_sky_or_ground() -> None:
     assert 1.1 < more[Tag.BUILDING] < more[Tag.CAR]
 
 
+def test_a_camera_sharpens_less_at_dusk_and_images_of_any_size() -> None:
+    grain = np.random.default_rng(0).normal(128.0, 6.0, (37, 51, 3)).astype(np.uint8)
+    padded = np.full((64, 64), Tag.CAR, np.uint8)  # tags are padded to what the graph takes
+    stds = []
+    for daylight in (0.0, 0.5, 1.0):
+        image = grain.copy()
+        sharpen_in_camera(image, padded, daylight)
+        stds.append(image.std())
+    assert stds[0] < stds[1] < stds[2]
+
+
 def test_a_camera_draws_no_contours() -> None:
     """Beside an edge nothing is darker or brighter than both sides by more than 8 of 255."""
     image = np.full((20, 20, 3), 60, np.uint8)

@@ -38,11 +38,11 @@ _MEAN_OF_LEAVES, _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 0.87, 1.48, 0.17
 #: patches of moss and shade, which are as long as wide; and the least share of its colour.
 _RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
 _PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
-#: Cracks in asphalt: texels (m) of the noise whose contours they are, its mean slope (1/m), half their width (m), and how
-#: dark they are; texels of the noise that says where a road is old, and its least value there; and the size (m) of a
-#: pixel from which on none is seen.
-_CRACKS, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.4, 0.02, 0.45
-_OLD, _LEAST_OLD, _LARGEST_CRACK = 1.3, 0.02, 0.15
+#: Cracks in asphalt: texels (m) of the noise whose contours they are, its value there, its mean slope (1/m), half their
+#: width (m), and how dark they are; texels of the noise that says where a road is old, its least value there and how
+#: fast cracks get dark beyond; and the size (m) of a pixel from which on none is seen.
+_CRACKS, _CONTOUR, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.05, 0.4, 0.02, 0.45
+_OLD, _LEAST_OLD, _ONSET, _LARGEST_CRACK = 1.3, 0.02, 6.0, 0.15
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
@@ -117,8 +117,8 @@ def map_at(plane, x, y):
 
 @njit(forceinline=True, **options)
 def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
-    """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), whether the window there is lit, and the
-    share of glass (0..1; -1..0 on the ground floor).
+    """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), whether the window there is lit, the share
+    of glass (0..1; -1..0 on the ground floor), and how much of the sky that glass mirrors (0..1).
 
     Args:
         textures: ``Textures``.
@@ -165,6 +165,8 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
             mixed = room * 2654435761 >> 8
             is_lit = dark > 0.0 and mixed % 9 < 3
             mirror = max((mixed % 64) * (1.0 / 64.0) - _DULL_PANES, 0.0) * (1.0 / (1.0 - _DULL_PANES))
+        coarse = min(max(4.0 * footprint - 0.6, 0.0), 1.0)  # a pixel that shows several windows
+        mirror = (1.0 - dark) * (mirror + coarse * (0.5 * (1.0 - _DULL_PANES) - mirror))
     return tone * (1.0 / 127.5) - 1.0, is_lit, -glass if below else glass, mirror
 
 
@@ -179,15 +181,15 @@ def _cracks(noise, x, y, footprint):
     """Return how much darker asphalt is in a pixel of ``footprint`` m at ``x``, ``y``: by cracks filled with bitumen,
     which are contours of noise, where the road is old.
     """
-    old = noise_at(noise, y, x, _OLD, level_of(footprint, _OLD, NOISE_LEVELS - 1)) - _LEAST_OLD
+    old = noise_at(noise, y, x, _OLD, 0) - _LEAST_OLD
     if old <= 0.0:
         return 0.0
-    away = abs(noise_at(noise, x, y, _CRACKS, level_of(footprint, _CRACKS, NOISE_LEVELS - 1)) - 0.05)
+    away = abs(noise_at(noise, x, y, _CRACKS, 0) - _CONTOUR)
     half = _HALF_CRACK * _SLOPE
     blurred = half + 0.5 * footprint * _SLOPE
     share = min(max((blurred - away) / (footprint * _SLOPE), 0.0), 1.0) * min(1.0, half / blurred)
     fade = min(max(2.0 - 2.0 * footprint / _LARGEST_CRACK, 0.0), 1.0)
-    return _DEPTH_OF_CRACKS * share * fade * min(old * 6.0, 1.0)
+    return _DEPTH_OF_CRACKS * share * fade * min(old * _ONSET, 1.0)
 
 
 @njit(forceinline=True, **options)
@@ -213,7 +215,7 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror)
     street, and on the ground floor goods or curtains of many colours.
 
     ``along``, ``height``: of the point on the wall, m; ``bright``: of the sketch, -1 to 1; ``is_below``: it is on the
-    ground floor.
+    ground floor; ``mirror``: how much of the sky it mirrors, 0 to 1.
     """
     share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
     street = noise_at(noise, along, height, _STREET, level_of(footprint, _STREET, NOISE_LEVELS - 1))
@@ -237,7 +239,7 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror)
 @njit(forceinline=True, **options)
 def texture_at(textures, backdrop, light, triangle, point, camera_height):
     """Return the factor of a triangle's colour at a ``_Point``, the light of a window there, 0 to 1, and the share of
-    glass and the sketch's brightness there, as from ``sample_front``.
+    glass, the sketch's brightness and the mirrored sky there, as from ``sample_front``.
 
     ``textures`` .. ``triangle``: ``Textures``, ``Backdrop``, ``_LightValues``, ``_Triangle``; ``camera_height``: m.
     """

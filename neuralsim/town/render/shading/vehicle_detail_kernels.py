@@ -37,23 +37,27 @@ _RIM = 0.66  # of a wheel's radius
 _SEAT_AT, _SEAT_PITCH, _SEAT_ASIDE = 1.45, 0.95, 0.38  # m behind the cowl, to the next row, and from the middle
 
 
-def _draw_plates(count: int = 48, seed: int = 5) -> np.ndarray:
-    """Return the ink of number plates, f32 (count, 16, 96), 0..1."""
+def _draw_plates(count: int = 32, seed: int = 5) -> np.ndarray:
+    """Return the ink of number plates, u8 (3, count, 16, 96): as drawn, and blurred over 2 and 4 texels."""
     rng, plates = np.random.default_rng(seed), []
     for _ in range(count):
         letters = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ"), 4))
         text = f"{letters[:2]} {letters[2:]} {rng.integers(100, 1000)}"
         canvas: np.ndarray = np.zeros((80, 800), np.uint8)
-        cv2.putText(canvas, text, (8, 64), cv2.FONT_HERSHEY_DUPLEX, 2.0, 255, 6)
+        cv2.putText(canvas, text, (8, 64), cv2.FONT_HERSHEY_DUPLEX, 2.0, 255, 4)
         rows, columns = (np.flatnonzero(canvas.any(axis=axis)) for axis in (1, 0))
         canvas = canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        plates.append(cv2.resize(canvas, (96, 16), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0)
-    return np.stack(plates)
+        plates.append(np.pad(cv2.resize(canvas, (88, 12), interpolation=cv2.INTER_AREA), ((2, 2), (4, 4))))
+    blurred = (
+        [cv2.blur(plate, (side, side), borderType=cv2.BORDER_CONSTANT) for plate in plates] for side in (1, 2, 4)
+    )
+    return np.array(list(blurred), np.uint8)
 
 
 _PLATES = _draw_plates()
-_MEAN_INK = float(_PLATES.mean())
-_TEXT_WIDE, _TEXT_HIGH = 0.42, 0.068  # m
+_MEAN_INK = float(_PLATES.mean()) / 255.0
+_TEXT_WIDE, _TEXT_HIGH = 0.44, 0.085  # m
+_FINE_PLATE = 0.005  # m, size of a pixel up to which a plate is not blurred
 
 
 class Smooth(NamedTuple):
@@ -134,23 +138,26 @@ def _plate(y, z, low, style, footprint):
     """
     soft = footprint + 0.008
     share = inside(abs(y), -1.0, 0.26, soft) * inside(z, low, low + 0.115, soft)
-    high, wide = _PLATES.shape[1:]
-    u, v = (y + 0.5 * _TEXT_WIDE) * (wide / _TEXT_WIDE) - 0.5, (low + 0.09 - z) * (high / _TEXT_HIGH) - 0.5
+    _, count, high, wide = _PLATES.shape
+    u, v = (y + 0.5 * _TEXT_WIDE) * (wide / _TEXT_WIDE) - 0.5, (low + 0.1 - z) * (high / _TEXT_HIGH) - 0.5
     if share <= 0.0 or u < 0.0 or v < 0.0 or u >= wide - 1.001 or v >= high - 1.001:
         return share, 1.0
-    fine = min(max(1.5 - 60.0 * footprint, 0.0), 1.0)
-    plate = _PLATES[int(style * len(_PLATES))]
+    fine = min(max(2.0 - 50.0 * footprint, 0.0), 1.0)
+    level = 0 if footprint < _FINE_PLATE else 1 if footprint < 2.0 * _FINE_PLATE else 2
+    plate = _PLATES[level, int(style * count)]
     i, j = int(v), int(u)
     a, b = v - i, u - j
-    upper = plate[i, j] + (plate[i, j + 1] - plate[i, j]) * b
-    lower = plate[i + 1, j] + (plate[i + 1, j + 1] - plate[i + 1, j]) * b
-    return share, 1.0 - 0.85 * (fine * (upper + (lower - upper) * a) + (1.0 - fine) * _MEAN_INK)
+    upper = plate[i, j] * (1.0 - b) + plate[i, j + 1] * b
+    lower = plate[i + 1, j] * (1.0 - b) + plate[i + 1, j + 1] * b
+    ink = fine * (upper * (1.0 - a) + lower * a) * (1.0 / 255.0) + (1.0 - fine) * _MEAN_INK
+    away = max(abs(y) - 0.5 * _TEXT_WIDE, abs(z - low - 0.0575) - 0.5 * _TEXT_HIGH)
+    return share, 1.0 - 0.85 * ink * min(max(0.5 - away / soft, 0.0), 1.0)
 
 
 @njit(forceinline=True, **options)
 def details(body, x, y, z, nx, ny, footprint):
-    """Return what covers the paint at a point of a car: brightness of the paint 0..1, the share of black plastic, the
-    share of a pale plate, and its brightness.
+    """Return what covers the paint at a point of a car: brightness of the paint, mostly 0..1, the share of black
+    plastic, the share of a pale plate, and its brightness.
 
     Args:
         body: f32 (K,), see ``assets.lit_bodies``.
@@ -206,7 +213,7 @@ def details(body, x, y, z, nx, ny, footprint):
             pillar = body[PILLAR + k]
             if pillar > NONE:
                 seams = max(seams, _seam(x - pillar, footprint))
-                grip = inside(x, pillar + 0.06, pillar + 0.25, soft) * min(1.0, 0.035 / footprint)
+                grip = inside(x, pillar + 0.06, pillar + 0.25, soft) * min(1.0, 0.02 / footprint)
                 left *= 1.0 - 0.45 * grip * inside(z, belt - 0.195, belt - 0.175, soft)  # the shadow below it
                 left *= 1.0 + 0.12 * grip * inside(z, belt - 0.175, belt - 0.15, soft)
         seams = max(seams, _seam(z - (sill + 0.14), footprint) * inside(x, body[REAR_AXLE], body[FRONT_AXLE], soft))

@@ -130,13 +130,13 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         c2 += (a2 * frame - c2) * rear
         strength = 255.0 if lit & BRAKE else 150.0 if lit & LOW_BEAM else 0.0
         if strength > 0.0:
-            strength *= rear * _around(body[LAMP_Y] - 0.06, body[LAMP_Z] + 0.04, abs(y), z)
+            strength *= rear * (1.0 - clear) * _around(body[LAMP_Y] - 0.06, body[LAMP_Z] + 0.04, abs(y), z)
             h0, h1, h2 = strength, 0.16 * strength, 0.1 * strength
         if is_blinking and abs(y) > body[LAMP_Y] + 0.03:
-            shine = rear * _around(body[LAMP_Y] + 0.11, body[LAMP_Z], abs(y), z)
+            shine = rear * (1.0 - clear) * _around(body[LAMP_Y] + 0.11, body[LAMP_Z], abs(y), z)
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     if front > 0.0:
-        # a dark bowl with the reflectors of low and high beam, and the indicator's at the outside
+        # a dark bowl with the reflectors of low and high beam
         low = _reflector(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, 0.085, abs(y), z, footprint)
         high = _reflector(0.84 * body[HALF_WIDTH], body[NOSE] - 0.155, 0.06, abs(y), z, footprint)
         shine = _BOWL + (1.0 - _BOWL) * max(low, 0.85 * high)

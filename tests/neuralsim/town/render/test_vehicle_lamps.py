@@ -5,6 +5,7 @@ import numpy as np
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.lit_bodies import (
     BELT,
+    BRAKE,
     COWL,
     HALF_WIDTH,
     LAMP_Y,
@@ -13,11 +14,13 @@ from neuralsim.town.assets.lit_bodies import (
     LENGTH,
     LIT,
     NOSE,
+    SILL,
+    STYLE,
     TAIL,
     body_row,
 )
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.render.shading.vehicle_detail_kernels import _plate, through_glass
+from neuralsim.town.render.shading.vehicle_detail_kernels import _plate, details, through_glass
 from neuralsim.town.render.shading.vehicle_shading_kernels import _lamps
 
 
@@ -66,8 +69,17 @@ def test_rear_lamps_have_a_pale_segment_below_the_red_one() -> None:
     assert lower[0] < 2.0 * lower[1]
 
 
-def test_plates_have_numbers_of_their_own_that_fade_far_away() -> None:
-    places = [(y, z) for y in np.linspace(-0.2, 0.2, 41) for z in np.linspace(0.53, 0.585, 9)]
+def test_a_reversing_light_does_not_shine_red() -> None:
+    name = next(iter(CARS))
+    body = body_row(name, templates().meshes[templates().index[name]])
+    body[LIT] = BRAKE
+    at = -body[LENGTH] + 0.05, float(body[LAMP_Y])
+    upper, lower = (_lamps(60.0, 60.0, 60.0, body, *at, body[LAMP_Z] + up, 0.001)[3] for up in (0.06, -0.047))
+    assert upper > 2.5 * lower > 0.0
+
+
+def test_plates_have_numbers_that_fade_far_away() -> None:
+    places = [(y, z) for y in np.linspace(-0.215, 0.215, 41) for z in np.linspace(0.517, 0.598, 15)]
     near, other, far = (
         np.array([_plate(y, z, 0.5, style, footprint)[1] for y, z in places])
         for style, footprint in ((0.1, 0.002), (0.7, 0.002), (0.1, 0.05))
@@ -75,6 +87,27 @@ def test_plates_have_numbers_of_their_own_that_fade_far_away() -> None:
     assert near.min() < 0.3
     assert near.max() == 1.0
     assert np.abs(near - other).mean() > 0.1
-    assert np.ptp(far) < 1e-6
+    assert np.ptp(far) < 0.5 * np.ptp(near)
     assert abs(far.mean() - near.mean()) < 0.1
     assert _plate(0.4, 0.55, 0.5, 0.1, 0.002)[0] == 0.0
+
+
+def test_a_plate_does_not_flicker_when_it_moves_by_a_part_of_a_pixel() -> None:
+    for footprint in (0.008, 0.015):
+        rows = [
+            np.array([_plate(y + shift, 0.556, 0.5, 0.1, footprint)[1] for y in np.arange(-0.3, 0.3, footprint)])
+            for shift in (0.0, 0.25 * footprint)
+        ]
+        assert np.abs(rows[0] - rows[1]).mean() < 0.08
+
+
+def test_the_numbers_in_front_and_behind_read_alike() -> None:
+    name = "vehicle.tesla.model3"
+    body = body_row(name, templates().meshes[templates().index[name]])
+    rear, front = [], []
+    for y in np.linspace(-0.2, 0.2, 81):
+        low = min(body[LAMP_Z] - 0.2, body[SILL] + 0.52) if body[STYLE] >= 0.4 else body[SILL] + 0.22
+        rear.append(details(body, -body[LENGTH] + 0.01, y, low + 0.056, -1.0, 0.0, 0.002)[3])
+        front.append(details(body, body[LENGTH] - 0.01, -y, body[SILL] + 0.256, 1.0, 0.0, 0.002)[3])
+    assert np.ptp(rear) > 0.5
+    assert np.abs(np.array(rear) - front).max() < 0.02
