@@ -63,7 +63,7 @@ def perception() -> np.ndarray:
     """The simulator's image above, the generated one below; next to each what the segmenter makes of it; on the right
     the tags, and CamVid's labels of the same frame."""
     town, renderer = TownDrive(seed=0), NeuralRenderer("street-rt")
-    town.ride()
+    town.ride(among_people=True)
     for _ in range(60):
         frame = town.next_frame(colour="rgb")
         renderer.follow(frame.weather)

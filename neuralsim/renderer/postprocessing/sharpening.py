@@ -21,7 +21,7 @@ _GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
 #: The amount that a camera sharpens by at the end, and the share of it that crowns and buildings get.
-_MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.8, 0.5
+_MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.8, 0.4
 _PART, _ALL = 1, 2  # of that amount
 _IN_CAMERA = np.full(256, _ALL, np.uint8)  # by tag; nothing is added to sky and ground, which have as much as they need
 _IN_CAMERA[[Tag.SKY, *_GROUND]] = 0
@@ -113,8 +113,8 @@ def sharpen_in_camera(image: np.ndarray, tag: np.ndarray, daylight: float) -> No
         return
     sharp = _sharpened(image, _MOST_IN_CAMERA * daylight)
     less = cv2.addWeighted(image, 1.0 - _LESS_IN_CAMERA, sharp, _LESS_IN_CAMERA, 0.0)
-    cv2.copyTo(sharp, cv2.compare(share, _ALL, cv2.CMP_EQ), image)
-    cv2.copyTo(less, cv2.compare(share, _PART, cv2.CMP_EQ), image)
+    cv2.copyTo(sharp, (share == _ALL).view(np.uint8), image)
+    cv2.copyTo(less, (share == _PART).view(np.uint8), image)
 
 
 def _sharpened(image: np.ndarray, amount: float) -> np.ndarray:
