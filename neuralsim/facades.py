@@ -19,6 +19,7 @@ TEXEL = 0.05  # m along the wall, before the horizontal stretch of each house; v
 LEVELS = 5  # mip levels, each half the size of the previous one
 _DARK = 110  # 0..255: anything darker is a pane or a door
 _BARS = 5  # texels, odd: panes up to this distance apart belong to one window
+_GOODS = np.ones((25, 25), np.uint8)  # texels within which goods belong to the room around them
 
 
 def house_parameters(seed: int = 2) -> np.ndarray:
@@ -66,17 +67,19 @@ def _draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return ((out.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass
 
 
-def label_rooms(strips: np.ndarray) -> np.ndarray:
+def label_rooms(strips: np.ndarray, glass: np.ndarray) -> np.ndarray:
     """Return u8 in the shape of ``strips``: the number of the room behind each window or door, 0 for wall.
 
-    A room is lit as a whole at night.
+    A room is lit as a whole at night. ``glass``: as from ``draw_glass``; what stands behind it, such as goods, is part
+    of the room.
     """
     kernel = np.ones((_BARS, _BARS), np.uint8)
     out = np.zeros_like(strips)
     for index in np.ndindex(strips.shape[:2]):
         dark = (strips[index] < _DARK).astype(np.uint8)
         number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, kernel), connectivity=4)[1]
-        out[index] = number * dark
+        room = (number * dark).astype(np.uint8)
+        out[index] = np.where(glass[index] > 0, np.maximum(room, cv2.dilate(room, _GOODS) * (room == 0)), room)
     return out
 
 

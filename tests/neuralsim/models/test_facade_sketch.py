@@ -8,7 +8,7 @@ import torch
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
-from neuralsim.facades import HEIGHT, WIDTH, draw_glass, draw_strips
+from neuralsim.facades import HEIGHT, WIDTH, draw_glass, draw_strips, label_rooms
 from neuralsim.models.facade_sketch import Fronts
 from neuralsim.town.assets.houses import WALLS
 from neuralsim.town.assets.meshes import quad
@@ -86,3 +86,10 @@ def test_the_simulator_draws_a_front_where_the_surface_planes_have_it(instance: 
     inside = planes.tag == Tag.BUILDING
     inside[:, :2] = inside[:, -2:] = False
     assert np.corrcoef(sketch[inside], (planes.rgb @ np.array(LUMA))[inside])[0, 1] > 0.75
+
+
+def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:
+    strips, glass = draw_strips(), draw_glass()
+    rooms = label_rooms(strips, glass)
+    assert (rooms[glass > 0] > 0).mean() > 0.98
+    assert (rooms[(glass == 0) & (strips > 140)] == 0).all()

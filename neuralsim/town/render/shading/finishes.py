@@ -86,7 +86,7 @@ def textures(seed: int = 5) -> Textures:
         noise=np.concatenate([level.ravel() for level in _noise(seed)]),
         fronts=_levels(strips),
         glass=_levels(draw_glass()),
-        rooms=label_rooms(strips).reshape(-1),
+        rooms=label_rooms(strips, draw_glass()).reshape(-1),
         houses=house_parameters()[house_row(np.arange(1 << 16))],
         strips=strips.shape[1],
     )
