@@ -79,7 +79,7 @@ def label_rooms(strips: np.ndarray, glass: np.ndarray) -> np.ndarray:
         dark = (strips[index] < _DARK).astype(np.uint8)
         number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, kernel), connectivity=4)[1]
         room = (number * dark).astype(np.uint8)
-        out[index] = np.where(glass[index] > 0, np.maximum(room, cv2.dilate(room, _GOODS) * (room == 0)), room)
+        out[index] = np.where((glass[index] > 0) & (room == 0), cv2.dilate(room, _GOODS), room)
     return out
 
 

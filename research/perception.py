@@ -26,7 +26,7 @@ _RIDE = 60  # frames per car
 
 
 def perceive(model: str, runtime: str, frames: int, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
-    """Return the IoU by class and their ``mean``, over ``frames`` frames of a drive per seed.
+    """Return the IoU by class and their ``mean``, over ``frames`` frames of a drive per seed, among people.
 
     They are given for the simulator image, for the output of ``model`` and, from the segmenter's card, for real images
     that were not in its training. The labels are the simulator's tags. Classes that it never detects count as 0, those

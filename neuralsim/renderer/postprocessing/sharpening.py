@@ -5,6 +5,7 @@ Techniques", Computer Graphics Forum 2020, section 6.1). The graph restores some
 (``neuralsim/models/blending.py``); this mask is finer. Outlines are left out: those of labels have steps, of which it
 would make teeth. The graph's state is not sharpened, so nothing builds up. Where nothing moves, the past is not
 resampled, and what the graph restores does build up, until asphalt looks woven: there its past is blurred a little.
+At the very end, ``sharpen_in_camera`` does what a camera does to the blur of its lens.
 """
 
 from __future__ import annotations
