@@ -8,21 +8,24 @@ import numpy as np
 
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.meshes import Mesh
+from neuralsim.town.assets.people_meshes import KINDS, TOPS
 from neuralsim.town.assets.vehicle_meshes import rear_lamp
 
 #: Columns of a body's row: half length, half width, height; x of the edges of bonnet and boot lid at the glass and of
 #: the axles; wheel radius; heights of the windows' lower edge (0: not a car), of the bonnet's front edge and of the
 #: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps; x
-#: at which the side windows end; a number 0..1 that chooses grille, plate and rims; 1: a van with a box.
+#: at which the side windows end; a number 0..1 that chooses grille, plate and rims; 1: a van with a box; of walkers
+#: their scale, the number of triangles from theirs to those of the same body that stands, the number of their top in
+#: ``people_meshes.TOPS``, and 1 for men.
 LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
-LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, COLUMNS = 14, 15, 16, 17, 18, 19, 20
+LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, SCALE, TO_STANDING, TOP, IS_MAN, COLUMNS = range(14, 25)
 NONE = -99.0
 #: Bits of ``LIT``, as in ``carla.VehicleLightState``.
 LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32
 
 
 def body_row(name: str, mesh: Mesh) -> np.ndarray:
-    """Return f32 (COLUMNS,) for the ``mesh`` of a vehicle or walker; ``name`` is the blueprint id of a vehicle."""
+    """Return f32 (COLUMNS,) for the ``mesh`` of a vehicle; ``name`` is its blueprint id."""
     low, high = mesh.bounds
     row = np.zeros(COLUMNS, np.float32)
     row[LENGTH], row[HALF_WIDTH], row[TALL] = (high[0] - low[0]) / 2.0, (high[1] - low[1]) / 2.0, high[2]
@@ -40,6 +43,15 @@ def body_row(name: str, mesh: Mesh) -> np.ndarray:
     row[LAMP_Y], row[LAMP_Z] = rear_lamp(car)[1:]
     row[GLASS_END], row[IS_VAN] = half - car.glass_end, not car.has_rear_window
     row[STYLE] = _style(name)
+    return row
+
+
+def walker_row(kind: str, phase: int, mesh: Mesh) -> np.ndarray:
+    """Return f32 (COLUMNS,) for the ``mesh`` of a walker of a kind in ``KINDS``. Phases follow one another in the
+    scene."""
+    row, body = body_row("", mesh), KINDS[kind]
+    row[SCALE], row[TO_STANDING] = body.scale, -phase * len(mesh.triangles)
+    row[TOP], row[IS_MAN] = TOPS.index(body.top), body.is_man
     return row
 
 

@@ -19,10 +19,8 @@ from neuralsim.town.assets.meshes import (
     NEAR,
     PAINT,
     RGB,
-    SHIRT,
     SKIN,
     Mesh,
-    box,
     loft,
     merge,
     sphere,
@@ -36,7 +34,6 @@ TRAINERS: RGB = (176, 174, 170)
 TIGHTS: RGB = (42, 37, 38)
 LEATHER: RGB = (70, 50, 38)
 CANVAS: RGB = (44, 48, 58)
-_EYE, _LIPS = (46, 36, 32), (124, 72, 64)
 
 #: Joint angles of a cycle of walking at 1.4 m/s that begins when the heel strikes, by share of the cycle: hip and knee,
 #: flexed forward, and foot, toes up against the ground (after Winter, "Biomechanics and Motor Control of Human
@@ -71,14 +68,14 @@ class Body:
 
     scale: float = 1.0
     girth: float = 1.0  # widths over those of a slim body
-    top: str = "jacket"  # "jacket" (open over a shirt), "coat" (down to the knees), "pullover" or "shirt" (bare arms)
+    top: str = "jacket"  # "coat" (down to the knees), "jacket" (over a shirt), "pullover" or "shirt" (bare arms)
     lower: str = "trousers"  # "trousers", "skirt" or "shorts"
     hair: str = "short"  # "short", "long", "bun" or "cap"
     bag: str = ""  # "", "backpack", "shoulder" or "case"
     shoes: RGB = SHOES
     helmet: RGB | None = None
     upper: RGB = PAINT
-    shirt: RGB = SHIRT
+    is_man: bool = True
     tag: int = Tag.PEDESTRIAN
 
 
@@ -159,28 +156,48 @@ def joints(pose: Posture) -> Joints:
 def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
     """Return one level of detail of a body: 2 near by, 1 further away, 0 far away."""
     at = joints(pose)
-    parts = [*_trunk(body, at, fine), *_head(body, at, fine)]
+    parts = [_garment(body, at, fine), *_head(body, at, fine)]
     for limb in at.sides:
         parts += _leg(body, limb, fine) + _arm(body, limb, fine)
     if body.lower == "skirt":
-        parts.append(_hanging(body, at, fine, 0.44, LOWER, 0.05))
-    hem = {"coat": _TO_THE_KNEE, "jacket": 0.17}.get(body.top, 0.1)
-    parts.append(_hanging(body, at, fine, hem, body.upper, 0.05 if body.top == "coat" else 0.008))
+        centres, widths, depths = _hanging(body, at, fine, 0.44, 0.05)
+        inside = np.linspace(0.78, 1.0, len(widths))  # of the top
+        parts.append(
+            loft(_rings(centres, inside * widths, inside * depths, _UPRIGHT, _SIDES[fine] + 2), body.tag, LOWER)
+        )
     if body.bag:
         parts += _bag(body, at, fine)
     return merge(parts).moved(scale=body.scale)
 
 
 _SIDES, _BALLS = (4, 6, 10), (2, 4, 7)  # facets of limbs and of heads, by fineness
-_TO_THE_KNEE = 0.52  # m, of a coat from the hips down along the thighs
+_UPRIGHT = np.array([0.0, 0.0, 1.0])
+#: Length of a top, m from the hips down along the thighs.
+_HEMS = {"coat": 0.52, "jacket": 0.17, "pullover": 0.1, "shirt": 0.1}
+TOPS = tuple(_HEMS)
 
 #: The trunk of a slim body of 1.75 m: metres above the pelvis, half its width and half its depth.
 _TRUNK = np.array([
-    [-0.08, 0.172, 0.118], [0.03, 0.168, 0.112], [0.13, 0.156, 0.104], [0.25, 0.168, 0.112], [0.36, 0.184, 0.12],
-    [0.43, 0.188, 0.114], [0.475, 0.177, 0.102], [0.512, 0.152, 0.088], [0.543, 0.104, 0.074], [0.567, 0.062, 0.062],
+    [0.567, 0.062, 0.062], [0.543, 0.104, 0.074], [0.512, 0.152, 0.088], [0.475, 0.177, 0.102], [0.43, 0.188, 0.114],
+    [0.36, 0.184, 0.12], [0.25, 0.168, 0.112], [0.13, 0.158, 0.106], [0.04, 0.168, 0.112],
 ])  # fmt: skip
-_COARSE_TRUNK = _TRUNK[[0, 2, 5, 9]]
+_COARSE_TRUNK = _TRUNK[[0, 4, 7]]
 _JACKET = 0.014  # m, that a jacket or coat adds to either half
+
+#: A head: metres above its centre, of the middle of the cross-section ahead of it, half its depth and half its width.
+_HEAD = np.array([
+    [-0.118, 0.05, 0.02, 0.018], [-0.108, 0.043, 0.04, 0.033], [-0.086, 0.028, 0.062, 0.047],
+    [-0.058, 0.014, 0.078, 0.058], [-0.026, 0.004, 0.09, 0.067], [0.006, 0.0, 0.094, 0.073],
+    [0.036, -0.003, 0.096, 0.076], [0.064, -0.008, 0.093, 0.074], [0.09, -0.012, 0.079, 0.064],
+    [0.109, -0.014, 0.053, 0.043], [0.118, -0.015, 0.02, 0.017],
+])  # fmt: skip
+#: Where hair begins, m above the centre of the head: at the forehead, by 30 degrees around it, to the nape.
+_HAIRLINES = {
+    "short": [0.084, 0.08, 0.055, 0.0, -0.03, -0.055, -0.07],
+    "long": [0.088, 0.08, 0.03, -0.3, -0.3, -0.3, -0.3],
+    "bun": [0.088, 0.082, 0.05, 0.01, -0.03, -0.06, -0.08],
+    "cap": [0.05, 0.05, 0.048, 0.042, 0.036, 0.032, 0.03],
+}
 
 
 def _rings(centres: np.ndarray, widths: np.ndarray, depths: np.ndarray, up: np.ndarray, sides: int) -> np.ndarray:
@@ -197,28 +214,25 @@ def _rings(centres: np.ndarray, widths: np.ndarray, depths: np.ndarray, up: np.n
     return np.asarray(centres[:, None] + ahead[..., None] * forward + side[..., None] * aside)
 
 
-def _trunk(body: Body, at: Joints, fine: int) -> list[Mesh]:
-    """Return waist, hips, chest and shoulders, wider than deep; an open jacket shows the shirt in front."""
+def _garment(body: Body, at: Joints, fine: int) -> Mesh:
+    """Return what covers the trunk, from the neck down to its hem, wider than deep."""
     levels, widths, depths = (_TRUNK if fine else _COARSE_TRUNK).T
     stout = np.interp(levels, [-0.13, 0.13, 0.44], [body.girth, body.girth * 1.03, 0.5 + 0.5 * body.girth])
     over = _JACKET * np.interp(levels, [0.36, 0.565], [1.0, 0.0]) if body.top in ("jacket", "coat") else 0.0
     depths = (depths + over) * stout * (0.2 + 0.8 * body.girth)  # who is stout is rounder
     sides = _SIDES[fine] + 2
-    rings = _rings(at.pelvis + levels[:, None] * at.up, (widths + over) * stout, depths, at.up, sides)
-    trunk = loft(rings, body.tag, body.upper)
-    if body.top in ("jacket", "coat") and fine:
-        row = np.arange(2 * (len(levels) - 1) * sides) // 2
-        front = (row % sides == sides - 1) & (row // sides > (0 if body.top == "jacket" else 4))
-        colours = trunk.colours.copy()
-        colours[: len(row)][front] = body.shirt
-        trunk = replace(trunk, colours=colours)
-    return [trunk]
+    upper = _rings(at.pelvis + levels[:, None] * at.up, (widths + over) * stout, depths, at.up, sides)
+    below = _hanging(body, at, fine, _HEMS[body.top], 0.05 if body.top == "coat" else 0.008)
+    lower = _rings(*below, _UPRIGHT, sides)[1 if fine else -1 :]
+    return loft(np.concatenate([upper, lower]), body.tag, body.upper)
 
 
-def _hanging(body: Body, at: Joints, fine: int, length: float, colour: RGB, flare: float) -> Mesh:
-    """Return what hangs over the thighs, m along them from the hips: the hem of a pullover, a skirt, a coat.
+def _hanging(
+    body: Body, at: Joints, fine: int, length: float, flare: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return centres, half widths and half depths of what hangs over the thighs: the hem of a top, a skirt.
 
-    ``flare``: m that its lower end is wider.
+    ``length``: m along them from the hips; ``flare``: m that its lower end is wider.
     """
     along = np.array([-0.05, 0.04, 0.55 * length, length] if fine else [-0.05, length])
     share = np.clip(along / length, 0.0, 1.0)
@@ -227,47 +241,65 @@ def _hanging(body: Body, at: Joints, fine: int, length: float, colour: RGB, flar
     centres = (thighs[0] + thighs[1]) / 2.0
     apart = np.abs(thighs[0] - thighs[1])[:, 0] / 2.0
     ease = (_JACKET if body.top in ("jacket", "coat") else 0.006) + flare * share
-    widths = (0.18 + ease) * body.girth + np.minimum(along, 0.0)
-    thigh = 0.122 * body.girth * (1.0 - 0.1 * share)
-    return loft(
-        _rings(centres, widths, apart + thigh + ease, np.array([0.0, 0.0, 1.0]), _SIDES[fine] + 2), body.tag, colour
-    )
+    widths = (0.176 + 0.025 * share + ease) * body.girth + np.minimum(along, 0.0)
+    thigh = 0.13 * body.girth * (1.0 - 0.1 * share)
+    return centres, widths, apart + thigh + ease
+
+
+def _around(profile: np.ndarray, head: np.ndarray, sides: int) -> np.ndarray:
+    """Return the cross-sections f64 (S, sides, 3) of a ``profile`` with the columns of ``_HEAD``."""
+    angle = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
+    z, ahead, deep, wide = profile.T[..., None]
+    rings = [ahead + deep * np.cos(angle), wide * np.sin(angle), np.broadcast_to(z, (len(profile), sides))]
+    return np.stack(rings, -1) + head
 
 
 def _head(body: Body, at: Joints, fine: int) -> list[Mesh]:
-    """Return neck, head, hair or hat, and near by the face."""
-    tag, head, sides, balls = body.tag, at.head, _SIDES[fine] + (2 if fine == 2 else 0), _BALLS[fine]
-    parts = [sphere((0.094, 0.077, 0.118), head, tag, SKIN, sides, balls + 1)]
-    if fine:
+    """Return neck, head, hair or hat; eyes, brows and mouth are drawn on it (``person_kernels``)."""
+    tag, head, sides = body.tag, at.head, _SIDES[fine] + (4 if fine == 2 else 0)
+    if not fine:
+        parts = [sphere((0.094, 0.077, 0.118), head, tag, SKIN, sides, _BALLS[0] + 1)]
+    else:
+        parts = [loft(_around(_HEAD[:: 1 if fine == 2 else 2], head, sides), tag, SKIN)]
         parts.append(tube([at.neck - 0.05 * at.up, at.neck + 0.1 * at.up], 0.054, tag, SKIN, sides - 2))
     if fine == 2:
-        collar = tube([at.neck - 0.03 * at.up, at.neck + 0.035 * at.up], [0.086, 0.068], tag, body.upper, 8)
-        jaw = sphere((0.07, 0.058, 0.05), _off(head, 0.022, 0, -0.075), tag, SKIN, 8, 4)
-        nose = sphere((0.024, 0.014, 0.03), _off(head, 0.094, 0, -0.012), tag, SKIN, 5, 3)
-        mouth = box((0.012, 0.046, 0.012), _off(head, 0.083, 0, -0.066), tag, _LIPS)
-        parts += [collar, jaw, nose, mouth]
+        collar = tube([at.neck - 0.03 * at.up, at.neck + 0.035 * at.up], [0.086, 0.066], tag, body.upper, 10)
+        nose = [_off(head, 0.084, 0, 0.016), _off(head, 0.1, 0, -0.022), _off(head, 0.084, 0, -0.036)]
+        parts += [collar, tube(nose, [0.009, 0.016, 0.013], tag, SKIN, 6)]
         for side in (-1, 1):
-            parts.append(box((0.012, 0.028, 0.014), _off(head, 0.08, side * 0.033, 0.012), tag, _EYE))
-            parts.append(box((0.014, 0.04, 0.01), _off(head, 0.079, side * 0.034, 0.036), tag, HAIR))
-            parts.append(sphere((0.022, 0.012, 0.032), _off(head, -0.005, side * 0.079, -0.005), tag, SKIN, 5, 3))
-    return parts + _hair(body, at, sides, balls)
+            parts.append(sphere((0.02, 0.012, 0.032), _off(head, -0.008, side * 0.077, -0.008), tag, SKIN, 6, 4))
+    return parts + _hair(body, at, sides, fine)
 
 
-def _hair(body: Body, at: Joints, sides: int, balls: int) -> list[Mesh]:
-    """Return hair, a cap or a helmet."""
+def _hair(body: Body, at: Joints, sides: int, fine: int) -> list[Mesh]:
+    """Return hair, a cap or a helmet: a shell around the head, which is inside it below the hairline."""
     tag, head = body.tag, at.head
     if body.helmet:
-        return [sphere((0.136, 0.114, 0.125), _off(head, -0.015, 0, 0.04), tag, body.helmet, sides, balls + 1)]
-    top = _off(head, -0.018, 0, 0.034)
+        return [sphere((0.136, 0.114, 0.125), _off(head, -0.015, 0, 0.04), tag, body.helmet, sides, _BALLS[fine] + 1)]
+    colour = CANVAS if body.hair == "cap" else HAIR
+    if not fine:
+        parts = [sphere((0.1, 0.087, 0.1), _off(head, -0.018, 0, 0.034), tag, colour, sides, _BALLS[0])]
+    else:
+        profile = _HEAD[2 :: 1 if fine == 2 else 2]
+        if body.hair == "long":  # it falls over the nape
+            falls = np.array([[-0.24, -0.05, 0.05, 0.08], [-0.15, -0.03, 0.066, 0.083]])
+            profile = np.concatenate([falls, profile])
+        rings = _around(profile, head, sides)
+        around = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
+        turn = np.degrees(np.abs((around + np.pi) % (2.0 * np.pi) - np.pi))
+        line = np.interp(turn, 30.0 * np.arange(7), _HAIRLINES[body.hair])
+        thick = 0.004 if body.hair == "cap" else np.interp(turn, [0.0, 90.0], [0.007, 0.014])
+        out = np.clip((profile[:, :1] - line) / 0.02 + 0.5, 0.0, 1.0) * (0.02 + thick) - 0.02
+        rings[..., 0] += out * np.cos(around)
+        rings[..., 1] += out * np.sin(around)
+        rings[..., 2] += 0.014 * (profile[:, :1] > 0.1)
+        falling = profile[:, 0] < -0.1
+        rings[falling, :, 0] = np.minimum(rings[falling, :, 0], head[0] - 0.02)  # behind the middle of the neck
+        parts = [loft(rings, tag, colour)]
     if body.hair == "cap":
-        brim = box((0.09, 0.11, 0.014), _off(head, 0.115, 0, 0.062), tag, CANVAS)
-        return [sphere((0.104, 0.088, 0.094), _off(head, -0.006, 0, 0.044), tag, CANVAS, sides, balls), brim]
-    parts = [sphere((0.1, 0.087, 0.1), top, tag, HAIR, sides, balls)]
-    if body.hair == "long":
-        lock = [_off(head, -0.045, 0, 0.05), _off(head, -0.066, 0, -0.1), _off(head, -0.07, 0, -0.25)]
-        parts.append(tube(lock, [0.09, 0.095, 0.05], tag, HAIR, sides))
+        parts.append(sphere((0.075, 0.068, 0.012), _off(head, 0.1, 0, 0.05), tag, CANVAS, sides, 3))
     elif body.hair == "bun":
-        parts.append(sphere((0.045, 0.045, 0.045), _off(head, -0.115, 0, 0.06), tag, HAIR, max(sides - 4, 3), 3))
+        parts.append(sphere((0.045, 0.045, 0.045), _off(head, -0.115, 0, 0.06), tag, HAIR, max(sides - 4, 3), 4))
     return parts
 
 
@@ -280,15 +312,41 @@ def _leg(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     calf = knee + 0.14 * limb.shank
     path = [hip, (hip + knee) / 2, knee, calf, ankle]
     hidden = 0.8 if body.lower == "skirt" or body.top == "coat" else 1.0
-    radii = np.array([0.088 * hidden, 0.09 * hidden, 0.07 * slim, 0.068 * slim, 0.054 * slim]) * girth
+    hem = 0.034 if slim < 1.0 else 0.058
+    radii = np.array([0.088 * hidden, 0.09 * hidden, 0.07 * slim, 0.068 * slim, hem]) * girth
     if fine == 0:
         path, radii = path[::2], radii[::2]
     parts = [tube(path, radii, tag, thigh, sides)]
     if body.lower == "shorts" and fine:
         parts.append(tube([hip, hip + 0.85 * (knee - hip)], [0.09 * girth, 0.106 * girth], tag, LOWER, sides))
-    sole = [_off(ankle, -0.055, 0, -0.03), _off(ankle, 0.05, 0, -0.03), limb.toe]
-    parts.append(tube(sole, [0.045, 0.052, 0.034], tag, body.shoes, max(sides - 2, 4)))
-    return parts
+    if fine == 0:
+        sole = [_off(ankle, -0.055, 0, -0.03), _off(ankle, 0.05, 0, -0.03), limb.toe]
+        return [*parts, tube(sole, [0.045, 0.052, 0.034], tag, body.shoes, 4)]
+    return [*parts, loft(_shoe(limb, sides), tag, body.shoes)]
+
+
+#: Cross-sections of a shoe: metres ahead of the ankle, half its width, and the heights of its sole and top.
+_SHOE = np.array([
+    [-0.066, 0.018, -0.066, -0.02], [-0.05, 0.032, -0.074, 0.0], [0.0, 0.037, -0.074, 0.03],
+    [0.055, 0.04, -0.072, -0.012], [0.115, 0.047, -0.072, -0.032], [0.165, 0.042, -0.07, -0.042],
+    [0.2, 0.02, -0.064, -0.048],
+])  # fmt: skip
+
+
+def _shoe(limb: Limbs, sides: int) -> np.ndarray:
+    """Return the cross-sections of a shoe, f64 (S, sides, 3); its sole is flat."""
+    ahead = _off(limb.toe - limb.ankle, 0.0, 0.0, 0.045) / 0.2
+    up = np.array([-ahead[2], 0.0, ahead[0]])
+    along, wide, low, high = _SHOE.T[..., None]
+    angle = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
+    aside, rise = np.cos(angle), np.sin(angle)
+    height = np.where(
+        rise < 0.0, low + 0.02 * (1.0 + np.maximum(rise * 2.5, -1.0)), 0.02 + low + rise * (high - low - 0.02)
+    )
+    square = wide * np.sign(aside) * np.abs(aside) ** 0.6
+    return np.asarray(
+        limb.ankle + along[..., None] * ahead + height[..., None] * up + square[..., None] * np.array([0.0, 1.0, 0.0])
+    )
 
 
 def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
@@ -298,40 +356,88 @@ def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     if fine == 0:
         return [tube([top, elbow, wrist + 0.1 * limb.fore], [0.06, 0.05, 0.04], tag, body.upper, sides)]
     sleeve = 0.4 + 0.6 * body.girth if body.top == "shirt" else 0.48 + 0.6 * body.girth
-    path = [top, top + 0.24 * (elbow - top), elbow, wrist]
-    radii = np.array([0.056, 0.057, 0.049, 0.037]) * sleeve
-    shoulder = sphere(sleeve * np.array([0.057, 0.057, 0.047]), top, tag, body.upper, sides, 5)
-    hand = sphere((0.04, 0.026, 0.07), wrist + 0.07 * limb.fore, tag, SKIN, sides, 3 + (fine == 2))
+    path = [_off(top, 0.0, -0.012 * np.sign(top[1]), -0.02), top + 0.24 * (elbow - top), elbow, wrist]
+    radii = np.array([0.056, 0.057, 0.049, 0.038]) * sleeve
+    inner = _off(top, 0.0, -0.045 * np.sign(top[1]), -0.006)
+    yoke = sphere(sleeve * np.array([0.062, 0.085, 0.05]), inner, tag, body.upper, sides + 2, 6)
+    parts = [yoke, *_hand(limb, tag, fine)]
     if body.top != "shirt":
-        return [shoulder, tube(path, radii, tag, body.upper, sides), hand]
+        return [*parts, tube(path, radii, tag, body.upper, sides)]
     half = top + 0.7 * (elbow - top)
-    bare = tube([half - 0.1 * (elbow - top), elbow, wrist], [0.045, 0.042, 0.032], tag, SKIN, sides)
-    return [shoulder, tube([*path[:2], half], [*radii[:2], 0.056], tag, body.upper, sides), bare, hand]
+    bare = tube([half - 0.1 * (elbow - top), elbow, wrist], [0.045, 0.042, 0.03], tag, SKIN, sides)
+    return [*parts, tube([*path[:2], half], [*radii[:2], 0.056], tag, body.upper, sides), bare]
+
+
+def _hand(limb: Limbs, tag: int, fine: int) -> list[Mesh]:
+    """Return a hand with half-closed fingers, flat, and near by its thumb."""
+    fore = limb.fore / np.linalg.norm(limb.fore)
+    curl = np.array([0.015, 0.0, 0.0])
+    path = np.array(
+        [
+            limb.wrist - 0.01 * fore,
+            limb.wrist + 0.055 * fore,
+            limb.wrist + 0.1 * fore + curl,
+            limb.wrist + 0.14 * fore + 2.2 * curl,
+        ]
+    )
+    hand = tube(path, [0.026, 0.04, 0.037, 0.018], tag, SKIN, 4 + 2 * fine)
+    vertices = hand.vertices.copy()
+    vertices[:, 1] = limb.wrist[1] + 0.6 * (vertices[:, 1] - limb.wrist[1])
+    parts = [replace(hand, vertices=vertices)]
+    if fine == 2:
+        thumb = [limb.wrist + 0.03 * fore + 1.5 * curl, limb.wrist + 0.09 * fore + 3.4 * curl]
+        parts.append(tube(thumb, [0.016, 0.011], tag, SKIN, 5))
+    return parts
+
+
+def _pouch(size: Vector, centre: np.ndarray, tag: int, colour: RGB, fine: int) -> Mesh:
+    """Return a bag with rounded edges; ``size`` (x, y, z) and ``centre`` in metres."""
+    sides = 4 * (1 + fine)
+    angle = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
+    x, y = (np.sign(wave) * np.abs(wave) ** 0.45 for wave in (np.cos(angle), np.sin(angle)))
+    levels = np.array([-0.5, -0.44, -0.1, 0.35, 0.5] if fine else [-0.5, 0.5])
+    shrink = np.interp(levels, [-0.5, -0.44, -0.1, 0.35, 0.5], [0.8, 0.98, 1.0, 0.9, 0.62])[:, None]
+    rings = [0.5 * size[0] * np.sqrt(shrink) * x, 0.5 * size[1] * shrink * y, np.tile(size[2] * levels[:, None], sides)]
+    return loft(np.stack(rings, -1) + centre, tag, colour)
 
 
 def _bag(body: Body, at: Joints, fine: int) -> list[Mesh]:
     """Return a backpack, a shoulder bag or a case."""
     tag, pelvis, chest = body.tag, at.pelvis, at.chest
     if body.bag == "backpack":
-        pack = sphere((0.11, 0.16, 0.24), chest - 0.02 * at.up + np.array([-0.2, 0, 0]), tag, CANVAS, _SIDES[fine], 5)
+        pack = _pouch((0.2, 0.29, 0.42), chest - 0.02 * at.up + np.array([-0.19, 0, 0]), tag, CANVAS, fine)
         if fine < 2:
             return [pack]
+        pocket = _pouch((0.08, 0.2, 0.2), chest - 0.1 * at.up + np.array([-0.27, 0, 0]), tag, CANVAS, 1)
         straps = [
             tube(
-                [_off(chest, -0.1, y, 0.16), _off(chest, 0.115, y, 0.1), _off(chest, 0.09, y, -0.1)],
-                0.02,
+                [
+                    _off(chest, -0.1, y, 0.16),
+                    _off(chest, 0.05, y, 0.19),
+                    _off(chest, 0.118, y, 0.1),
+                    _off(chest, 0.09, y, -0.1),
+                ],
+                0.018,
                 tag,
                 CANVAS,
-                4,
+                5,
             )
             for y in (-0.11, 0.11)
         ]
-        return [pack, *straps]
+        return [pack, pocket, *straps]
     if body.bag == "case":
         hand = at.sides[1].wrist + 0.12 * at.sides[1].fore
-        return [box((0.4, 0.1, 0.3), _off(hand, 0.0, 0.0, -0.17), tag, SHOES)]
-    bag = box((0.3, 0.11, 0.24), _off(pelvis, -0.02, 0.27, -0.02), tag, LEATHER)
-    return [bag, tube([_off(pelvis, 0, 0.25, 0.08), _off(chest, 0, 0.12, 0.2)], 0.014, tag, LEATHER, 4)]
+        case = _pouch((0.36, 0.09, 0.26), _off(hand, 0.01, 0.0, -0.17), tag, LEATHER, fine)
+        grip = [
+            _off(hand, -0.06, 0, -0.06),
+            _off(hand, -0.04, 0, -0.01),
+            _off(hand, 0.06, 0, -0.01),
+            _off(hand, 0.08, 0, -0.06),
+        ]
+        return [case, tube(grip, 0.01, tag, SHOES, 4)] if fine else [case]
+    bag = _pouch((0.3, 0.11, 0.23), _off(pelvis, -0.02, 0.26, -0.02), tag, LEATHER, fine)
+    strap = [_off(pelvis, 0, 0.25, 0.08), _off(chest, -0.02, 0.2, 0.12), _off(chest, -0.01, 0.12, 0.215)]
+    return [bag, tube(strap, 0.012, tag, LEATHER, 4)]
 
 
 def gait(phase: int) -> Posture:
@@ -357,12 +463,12 @@ def gait(phase: int) -> Posture:
 #: Kinds of walkers, which differ in outline.
 KINDS: dict[str, Body] = {
     "man": Body(girth=1.05),
-    "woman": Body(scale=0.94, girth=0.93, top="pullover", lower="skirt", hair="long", bag="shoulder"),
+    "woman": Body(scale=0.94, girth=0.93, top="pullover", lower="skirt", hair="long", bag="shoulder", is_man=False),
     "casual": Body(scale=0.98, girth=1.0, top="pullover", bag="backpack", shoes=TRAINERS),
-    "child": Body(scale=0.7, girth=0.98, top="pullover", hair="cap", bag="backpack", shoes=TRAINERS),
+    "child": Body(scale=0.7, girth=0.98, top="pullover", hair="cap", bag="backpack", shoes=TRAINERS, is_man=False),
     "coat": Body(scale=1.02, girth=1.08, top="coat", bag="case"),
-    "woman in trousers": Body(scale=0.95, girth=0.95, hair="bun", bag="shoulder"),
-    "woman in a coat": Body(scale=0.96, girth=0.98, top="coat", hair="long"),
+    "woman in trousers": Body(scale=0.95, girth=0.95, hair="bun", bag="shoulder", is_man=False),
+    "woman in a coat": Body(scale=0.96, girth=0.98, top="coat", hair="long", is_man=False),
     "stout man": Body(scale=0.99, girth=1.3, top="jacket", hair="cap"),
     "summer": Body(scale=1.01, girth=1.0, top="shirt", lower="shorts", shoes=TRAINERS),
 }

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from neuralsim.town.assets import plant_meshes, prop_meshes
-from neuralsim.town.assets.lit_bodies import COLUMNS, body_row, wheel_row
+from neuralsim.town.assets.lit_bodies import COLUMNS, body_row, walker_row, wheel_row
 from neuralsim.town.assets.meshes import Mesh, corner_normals
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
@@ -62,9 +62,11 @@ class Templates:
             parts.append((whole, first, first + 1, vehicle))
         self.wheels = WheelTable(len(self.meshes), parts)
         self.bodies = np.zeros((len(self.meshes), COLUMNS), np.float32)
-        walkers = {f"{kind} {phase}" for kind in KINDS for phase in range(PHASES)}
-        for name in (*self.vehicles, *walkers):
+        walkers = {f"{kind} {phase}": (kind, phase) for kind in KINDS for phase in range(PHASES)}
+        for name in self.vehicles:
             self.bodies[self.index[name]] = body_row(name, self.meshes[self.index[name]])
+        for name, (kind, phase) in walkers.items():
+            self.bodies[self.index[name]] = walker_row(kind, phase, self.meshes[self.index[name]])
         self.normals = [np.zeros((0, 9), np.int8) for _ in self.meshes]
         for name in (*self.vehicles, *walkers):
             self.normals[self.index[name]] = corner_normals(self.meshes[self.index[name]])

@@ -218,9 +218,9 @@ class Rasteriser:
         if lit:
             bodies[1:] = scene.bodies[placements.template]
             bodies[:, LIT] = lights
-        shot = Shot(pose.copy(), lens, light, bodies, inverses)
+        shot = Shot(pose.copy(), lens, light, bodies, inverses, colours)
         self._drawn = (
-            _Drawn(listed, shot, towards[:3], Smooth(arrays.vertices, arrays.triangles, arrays.normals))
+            _Drawn(listed, shot, towards[:3], Smooth(arrays.vertices, arrays.triangles, arrays.normals, arrays.paint))
             if lit
             else None
         )

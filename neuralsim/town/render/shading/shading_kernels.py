@@ -22,6 +22,7 @@ from neuralsim.town.render.raster_arrays import (
     WINDOW,
     Lens,
 )
+from neuralsim.town.render.shading.person_kernels import person_of
 from neuralsim.town.render.shading.surface_kernels import (
     map_at,
     noise_at,
@@ -75,6 +76,7 @@ class Shot(NamedTuple):
     light: Light
     bodies: np.ndarray  # f32 (N, K), see ``assets.lit_bodies``
     inverses: np.ndarray  # f64 (N, 3, 4), local <- camera
+    colours: np.ndarray  # u8 (N, 5, 3), RGB of the palette of each, see ``assets.meshes.PALETTE``
 
 
 class MovingLight(NamedTuple):
@@ -288,12 +290,12 @@ def _sky(row, start, stop, pose, lens, light, noise):
 
 
 @njit(**options)
-def _body(row, start, stop, finish, surface, patch, body, inverse, shot, backdrop):
+def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot, backdrop):
     """Write a vehicle or a person at pixels ``start`` <= x < ``stop`` of a ``_Row``.
 
     ``finish``: BODY, WINDOW, TRIM or CLOTH; ``surface`` f32 (9,): the triangle's row of ``VisibilityBuffer.surface``;
-    ``patch``: its ``Patch``; ``body``, ``inverse``: the object's rows of ``Shot``; ``shot``: ``Shot``; ``backdrop``:
-    ``Backdrop``.
+    ``patch``, ``person``: its ``Patch`` and ``Person``; ``body``, ``inverse``: the object's rows of ``Shot``; ``shot``:
+    ``Shot``; ``backdrop``: ``Backdrop``.
     """
     pose, lens, light = shot.pose, shot.lens, shot.light
     depth, shares, beams, out = row.depth, row.shares, row.beams, row.out
@@ -313,7 +315,7 @@ def _body(row, start, stop, finish, surface, patch, body, inverse, shot, backdro
         shone = reached * shares[x >> 1, 0] * (1.0 / 255.0)
         around = shares[x >> 1, 1] * (1.0 / 255.0)
         albedo, shone, around, added = bodywork(
-            finish, body, inverse, pose, (d, ry, rz), surface, patch, light, shone, around, point.footprint
+            finish, body, inverse, pose, (d, ry, rz), surface, patch, person, light, shone, around, point.footprint
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
@@ -380,10 +382,10 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
                 mark, surface = label[n], attributes[n]
                 finish, code = mark >> np.uint32(24), np.uint64(mark & np.uint32(0xFFFF))
                 if finish in (BODY, WINDOW, TRIM, CLOTH):
-                    o, patch = owner[n], patch_of(smooth, buffer.source[n])
-                    _body(
-                        row, start, stop, finish, surface, patch, shot.bodies[o], shot.inverses[o], shot, backdrop
-                    )  # fmt: skip
+                    o, t = owner[n], buffer.source[n]
+                    body, patch = shot.bodies[o], patch_of(smooth, t)
+                    person = person_of(smooth, t, body, code, shot.colours[o], finish == CLOTH)
+                    _body(row, start, stop, finish, surface, patch, person, body, shot.inverses[o], shot, backdrop)
                 else:
                     east, north, high = surface[6], surface[7], surface[8]
                     to_x = abs(f0 * east + r0 * north + u0 * high)

@@ -61,11 +61,12 @@ _FINE_PLATE = 0.005  # m, size of a pixel up to which a plate is not blurred
 
 
 class Smooth(NamedTuple):
-    """What smooth normals are computed from, of ``SceneArrays``."""
+    """What smooth normals and clothes are computed from, of ``SceneArrays``."""
 
     vertices: np.ndarray  # f32 (3, V), m
     triangles: np.ndarray  # i32 (T, 3)
     normals: np.ndarray  # i8 (t, 9), of the last t triangles
+    paint: np.ndarray  # u8 (T,)
 
 
 class Patch(NamedTuple):

@@ -1,4 +1,4 @@
-"""The compiled shading of vehicles: paint and glass with reflections of sky and street, seams, lamps, wheel arches."""
+"""The compiled shading of vehicles and people: paint and glass with reflections of sky and street, lamps, clothes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from neuralsim.town.assets.lit_bodies import (
 )
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
+from neuralsim.town.render.shading.person_kernels import clothes, folds, standing_point
 from neuralsim.town.render.shading.vehicle_detail_kernels import (
     details,
     inside,
@@ -207,7 +208,7 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
 
 
 @njit(forceinline=True, **options)
-def bodywork(finish, body, inverse, pose, ray, surface, patch, light, shone, around, footprint):
+def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, shone, around, footprint):
     """Return albedo RGB (0..255), shares of sun and sky, and the RGB of reflections and lit lamps at a point.
 
     Args:
@@ -218,6 +219,7 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, light, shone, aro
         ray: Depth d (m), right and up: the point is d * (1, right, up) in camera space.
         surface: f32 (9,), the triangle's row of ``VisibilityBuffer.surface``.
         patch: The triangle's ``Patch``.
+        person: Its ``Person``.
         light: ``Light``.
         shone: Share of the sun that reaches the point.
         around: Share of the sky's light that does.
@@ -238,10 +240,12 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, light, shone, aro
     mx, my, mz = smooth_normal(patch, x, y, z, nx, ny, nz)
     if finish == BODY and body[BELT] > 0.0:
         mz += relief(body, z, my)
-    elif finish == CLOTH and footprint < 0.03:  # folds
-        fold = 0.1 * (1.0 - footprint * 33.0)
-        mz += fold * np.sin(37.0 * z + 2.0 * np.sin(17.0 * x + 23.0 * y))
-        my += fold * np.sin(61.0 * y + 31.0 * x + 7.0 * z)
+    standing = x, y, z
+    albedo = surface[0], surface[1], surface[2]
+    if finish == CLOTH:
+        standing = standing_point(person, patch, x, y, z)
+        bump = folds(person, standing, footprint)
+        mx, my, mz = mx + bump[0], my + bump[1], mz + bump[2]
     size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz)
     mx, my, mz = mx * size, my * size, mz * size
     a = inverse[0, 0] * mx + inverse[1, 0] * my + inverse[2, 0] * mz
@@ -250,10 +254,12 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, light, shone, aro
     wx = pose[0, 0] * a + pose[0, 1] * b + pose[0, 2] * c
     wy = pose[1, 0] * a + pose[1, 1] * b + pose[1, 2] * c
     wz = pose[2, 0] * a + pose[2, 1] * b + pose[2, 2] * c
-    albedo = surface[0], surface[1], surface[2]
     albedo, shines, gloss, open_ = _material(
         finish, body, albedo, (x, y, z), (mx, my, mz), way, footprint, ambient
     )  # fmt: skip
+    if finish == CLOTH:
+        albedo, seen = clothes(person, albedo, standing, footprint)
+        open_ *= seen
     around *= open_
     h0, h1, h2 = shines
     kept = 1.0

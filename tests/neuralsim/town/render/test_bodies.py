@@ -7,6 +7,7 @@ import pytest
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
+from neuralsim.town.assets.lit_bodies import SCALE, TO_STANDING
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import DISTANT, HAIR, MIDDLE, NEAR, SKIN, box, corner_normals, flat, tube
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, gait, joints, walker_templates
@@ -113,6 +114,35 @@ def test_people_have_a_face_in_front_and_hair_behind() -> None:
         colours = walker_templates(kind)[0].colours
         for marker in (SKIN, HAIR) if body.hair != "cap" else (SKIN,):
             assert (colours == np.array(marker, np.uint8)).all(axis=1).sum() > 20
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_clothes_move_with_the_limbs(kind: str) -> None:
+    """Where a triangle of a walker is when it stands is known: there, it is the same part of the body."""
+    book = templates()
+    scene = Scene(GROUND, book.meshes, book.bodies, book.normals)
+    standing = scene.triangle_spans[scene.chunks + book.walkers[kind], NEAR]
+    for phase in (0, 5, PHASES - 1):
+        template = book.walkers[kind] + phase
+        first, count = scene.triangle_spans[scene.chunks + template, NEAR], scene.sizes[template]
+        assert first + int(book.bodies[template, TO_STANDING]) == standing
+        assert book.bodies[template, SCALE] == pytest.approx(KINDS[kind].scale)
+        for values in (scene.paint, scene.tags, scene.colours):
+            assert np.array_equal(values[first : first + count], values[standing : standing + count])
+
+
+def test_a_jacket_shows_a_shirt_in_front() -> None:
+    books = palettes(np.full((500, 3), 30, np.uint8), np.arange(500)).astype(float) @ LUMA
+    number = int(np.argmax(books[:, 2] - 0.5 * books[:, 4]))  # a pale shirt
+    pale = []
+    for yaw in (0.0, 180.0):
+        planes = seen("man 0", yaw, 4.0, 1.3, colour=30, number=number)
+        assert planes.rgb is not None
+        rows, columns = np.nonzero(planes.instance == number)
+        chest = slice(rows.min() + int(0.2 * np.ptp(rows)), rows.min() + int(0.3 * np.ptp(rows)))
+        middle = int(np.median(columns))
+        pale.append((planes.rgb @ LUMA)[chest, middle - 2 : middle + 3].mean())
+    assert pale[1] > 2.5 * pale[0], "seen from in front"
 
 
 def test_the_crowd_is_dressed_in_different_colours() -> None:
