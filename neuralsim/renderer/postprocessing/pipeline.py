@@ -41,6 +41,7 @@ def postprocess(
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
         highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
         contrasts.follow_contrasts(image, unedited, simulated, 1.0 - dark)
+        night.dim_poles(image, unedited, simulated, dark)
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)

@@ -24,6 +24,7 @@ _LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
 _SHOULDER, _COLOUR_SHOULDER = 16, 4
 _DARKENING_SHOULDER = 6  # where brightness falls: more, and the texture of white walls becomes glaring stripes
 _CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
+_LONGEST = 1.5  # gain by night
 _LENS = 0.37  # px, standard deviation of the blur of a lens
 _BLOOM, _BLOOM_SIDE = 0.4, 5  # share of its light that an overexposed pixel spreads by day, and over how many pixels
 _OVEREXPOSED = 200.0  # of 255
@@ -45,11 +46,9 @@ def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
     """Multiply an image u8 (H, W, 3), RGB, by ``gains``, in place, and darken what is not bright.
 
     Black stays black, and white white. ``daylight``: from 0, by night, when a camera has reached its longest exposure
-    and nothing changes, to 1, by day.
+    and ``gains`` change nothing, to 1, by day.
     """
-    if daylight <= 0.0:
-        return
-    gains = gains**daylight
+    gains = gains**daylight * _LONGEST ** (1.0 - daylight)
     brightness = np.prod(gains, keepdims=True) ** (1.0 / 3.0)
     shoulder = _SHOULDER if brightness >= 1.0 else _DARKENING_SHOULDER
     exposed = _amplified(np.linspace(0.0, 1.0, 256)[:, None], brightness, shoulder)

@@ -1,7 +1,7 @@
-"""What a camera shows by night: no rims around what stands before the sky, and the noise of its sensor.
+"""What a camera shows by night: no rims around what stands before the sky, no pale poles, and a sensor's noise.
 
 The generator knows skies that are brighter than everything before them, and paints crowns and roofs with the rim of
-light that they have by day.
+light that they have by day, and poles as bright.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _COARSE = 4  # px of the image per pixel of the means
 _AROUND = 13  # of those pixels, side of the square whose mean a rim may have at most, what is in the rim not counted
 _KNOWN = 2.0  # of 255, share of such a square that is needed for a mean
 _OVER, _MORE = 1.15, 3.0  # times that mean, and of 255 on top
+_POLE = 1.4  # times the brightness of a pole in the simulator image that it may have
 _LAMP = 110  # of 255, from which it is no rim: a lit window, a lamp
 _HAS_RIM = np.zeros(256, np.uint8)
 _HAS_RIM[[Tag.VEGETATION, Tag.BUILDING, Tag.WALL, Tag.TERRAIN]] = 255
@@ -51,6 +52,24 @@ def dim_rims(image: np.ndarray, tag: np.ndarray, dark: float) -> None:
     most = cv2.resize(np.where(share > _KNOWN, mean * _OVER + _MORE, 255.0), (width, height))
     rows, columns = np.nonzero((near > sky) & (has_rim > 0) & (bright < _LAMP) & (bright > most))
     factor = 1.0 - dark * (1.0 - most[rows, columns] / bright[rows, columns])
+    image[rows, columns] = (image[rows, columns] * factor[:, None] + 0.5).astype(np.uint8)
+
+
+def dim_poles(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, dark: float) -> None:
+    """Make poles, which the generator lights as by day, hardly brighter than in the simulator image, in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        simulated: u8 (H, W, 3), the simulator image. Nothing happens if it has another size.
+        dark: ``darkness``, 1 by night; nothing happens at 0.
+    """
+    if dark <= 0.0 or simulated.shape != image.shape:
+        return
+    height, width = image.shape[:2]
+    rows, columns = np.nonzero(tag[:height, :width] == Tag.POLE)
+    bright, most = (each[rows, columns].astype(np.float32).mean(axis=1) for each in (image, simulated))
+    factor = 1.0 - dark * (1.0 - np.minimum((_POLE * most + _MORE) / np.maximum(bright, 1.0), 1.0))
     image[rows, columns] = (image[rows, columns] * factor[:, None] + 0.5).astype(np.uint8)
 
 

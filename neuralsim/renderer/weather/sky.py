@@ -32,6 +32,7 @@ _CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in 
 #: and over which its colour does.
 _SEAM, _EDGE = 12.0, 3.0
 _DETAIL = 0.3  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
+_BY_NIGHT = 0.25  # of that share by night, when it is a weave, and a sensor's noise is added
 #: Of 255, the most that it has in pixels brighter than that mean, since outlines have a pale rim, and in darker ones
 #: beyond ``_EDGE``, where smudges of the past hang above crowns and roofs.
 _LIMIT = 6.0
@@ -292,6 +293,7 @@ def _fill(
     Near everything else all of the detail stays by day, about the new colour: no rim of the generated colour is left.
     """
     per = np.float32(1.0 / step)
+    least = np.float32(_DETAIL * (_BY_NIGHT + (1.0 - _BY_NIGHT) * day))
     near, one = np.float32(day * (1.0 - _DETAIL)), np.float32(1.0)
     for y in range(rows):
         i, b = y // step, np.float32(y % step) * per
@@ -299,7 +301,7 @@ def _fill(
             if inside[y, x] > 0.0:
                 away = inside[y, x] - np.float32(0.5)
                 share = min(away * np.float32(1.0 / _EDGE), one)
-                kept = np.float32(_DETAIL) + near * max(one - away * np.float32(1.0 / _SEAM), np.float32(0.0))
+                kept = least + near * max(one - away * np.float32(1.0 / _SEAM), np.float32(0.0))
                 j, a = x // step, np.float32(x % step) * per
                 for c in range(3):
                     above = grid[i, j, c] + (grid[i, j + 1, c] - grid[i, j, c]) * a

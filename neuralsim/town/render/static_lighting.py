@@ -30,7 +30,7 @@ _SHADE = 0.25  # m, smallest texel of the shadow map
 _HEIGHTS = -8.0, 30.0  # m, range of heights of the shadow map
 _MARGIN = 40.0  # m around the lanes
 _LAMPS_REACH = 3.2  # heights of a street lamp
-_BELOW_LAMPS = 95.0  # light right below one
+_BELOW_LAMPS = 140.0  # light right below one
 _BEFORE_WINDOWS = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
 _EYES = 1.5  # m, above the foot of a house
 _WINDOWS_REACH = 8.0  # m
@@ -293,9 +293,9 @@ def _light_below(distance: np.ndarray, height: float) -> np.ndarray:
     """Return the light on the ground at a distance (m) from the foot of a lamp, f32, 255 the brightest.
 
     By the inverse-square and the cosine law, a bare lamp's would be 1 / slant**1.5. A reflector sends the more light
-    the farther it goes, here slant**0.75 times as much, which leaves the street between lamps evenly lit; beyond 1.9
+    the farther it goes, here slant**0.4 times as much, so that there are pools of light on the street; beyond 1.9
     heights its light fades out, up to ``_LAMPS_REACH``.
     """
     slant = 1.0 + (distance / height) ** 2
     edge = np.clip((_LAMPS_REACH - distance / height) / (0.4 * _LAMPS_REACH), 0.0, 1.0)
-    return (_BELOW_LAMPS * slant**-0.75 * edge * edge * (3.0 - 2.0 * edge)).astype(np.float32)
+    return (_BELOW_LAMPS * slant**-1.1 * edge * edge * (3.0 - 2.0 * edge)).astype(np.float32)

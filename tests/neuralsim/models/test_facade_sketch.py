@@ -93,3 +93,9 @@ def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:
     rooms = label_rooms(strips, glass)
     assert (rooms[glass > 0] > 0).mean() > 0.98
     assert (rooms[(glass == 0) & (strips > 140)] == 0).all()
+
+
+def test_the_shadow_of_a_sill_is_no_room() -> None:
+    """Lit by night, they were lines of light on walls."""
+    storeys, glass = label_rooms(draw_strips(), draw_glass())[0], draw_glass()[0]
+    assert (storeys[glass == 0] == 0).all()

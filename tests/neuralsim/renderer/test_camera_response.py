@@ -31,7 +31,7 @@ def test_gains_are_those_of_place_and_seed() -> None:
     assert not np.allclose(gains_at(10.0, -20.0, 3), gains_at(10.0, -20.0, 4))
 
 
-def test_exposing_keeps_black_white_and_order_and_does_nothing_by_night() -> None:
+def test_exposing_keeps_black_white_and_order_and_is_the_same_everywhere_by_night() -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
     for brightness in (0.7, 1.0, 1.4):
         image, gains = ramp.copy(), brightness * np.array((1.2, 1.0, 0.8))
@@ -43,7 +43,10 @@ def test_exposing_keeps_black_white_and_order_and_does_nothing_by_night() -> Non
         assert image[0, 100, 1] < 100.0 * brightness, "darker than linearly"
         image = ramp.copy()
         expose(image, gains, 0.0)
-        assert (image == ramp).all()
+        assert (image[0, :, 0] == image[0, :, 2]).all()
+        assert 140 < image[0, 100, 0] < 158, "a long exposure"
+        assert (image[0, 0] == 0).all()
+        assert (image[0, -1] == 255).all()
 
 
 def test_a_sky_that_is_nearly_white_has_little_of_the_cast() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.renderer.weather.night import add_noise, dim_rims
+from neuralsim.renderer.weather.night import add_noise, dim_poles, dim_rims
 
 
 def crown() -> tuple[np.ndarray, np.ndarray]:
@@ -36,6 +36,21 @@ def test_rims_stay_by_day_and_where_there_is_no_sky() -> None:
     assert np.array_equal(image, before)
     dim_rims(image, tag, 0.5)
     assert 25 < image[41, 80].mean() < 45, "half at dusk"
+
+
+def test_poles_are_as_dark_as_in_the_simulator_and_lamps_on_them_stay() -> None:
+    tag = np.full((32, 64), Tag.BUILDING, np.uint8)
+    tag[:, 30:33] = Tag.POLE
+    before, simulated = np.full((32, 64, 3), 90, np.uint8), np.full((32, 64, 3), 15, np.uint8)
+    before[:4, 30:33] = simulated[:4, 30:33] = 230  # the lamp
+    image = before.copy()
+    dim_poles(image, tag, simulated, 0.0)
+    dim_poles(image, tag, simulated[::2, ::2], 1.0)
+    assert np.array_equal(image, before), "by day, or without the simulator image"
+    dim_poles(image, tag, simulated, 1.0)
+    assert image[4:, 30:33].max() < 30
+    image[4:, 30:33] = 90
+    assert np.array_equal(image, before)
 
 
 def test_noise_is_that_of_the_night_and_of_its_moment() -> None:

@@ -34,7 +34,10 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
 _FINE_WALL = 0.04  # m, size of a pixel up to which each pixel of a wall or of bark is computed
-_BEAM_ON_BODIES = 0.4  # share of the light of headlamps: a camera exposes for a white car before it, not for the road
+_BEAM = 1.5  # light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day
+#: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
+_POOL = 1.0, 0.84, 0.6
+_BEAM_ON_BODIES = 0.7  # the same on bodies: a camera exposes for a white car before it, not for the road
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
@@ -248,8 +251,12 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         shone, around = facing * reached * shares[k, 0], sky * shares[k, 1]
         l0, l1, l2 = sun0 * shone + sky0 * around, sun1 * shone + sky1 * around, sun2 * shone + sky2 * around
         if dark > 0.0:
-            beam = dark * beams[k] * (1.0 / 255.0)
-            l0, l1, l2 = l0 + 0.95 * pool + beam, l1 + 0.74 * pool + 0.93 * beam, l2 + 0.44 * pool + 0.78 * beam
+            beam = _BEAM * dark * beams[k] * (1.0 / 255.0)
+            l0, l1, l2 = (
+                l0 + _POOL[0] * pool + beam,
+                l1 + _POOL[1] * pool + 0.93 * beam,
+                l2 + _POOL[2] * pool + 0.78 * beam,
+            )
         c0, c1, c2 = max(r * l0, glow * red), max(g * l1, glow * green), max(b * l2, glow * blue)
         if lit > 0.0:
             c0, c1, c2 = max(c0, 236.0 * dark * lit), max(c1, 186.0 * dark * lit), max(c2, 110.0 * dark * lit)
@@ -320,9 +327,9 @@ def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot,
         c0, c1, c2 = albedo
         g0, g1, g2 = added
         beam = _BEAM_ON_BODIES * dark * beams[x >> 1] * (1.0 / 255.0)
-        c0 = c0 * (sun[0] * shone + ambient[0] * around + 0.95 * pool + beam) + g0
-        c1 = c1 * (sun[1] * shone + ambient[1] * around + 0.74 * pool + 0.93 * beam) + g1
-        c2 = c2 * (sun[2] * shone + ambient[2] * around + 0.44 * pool + 0.78 * beam) + g2
+        c0 = c0 * (sun[0] * shone + ambient[0] * around + _POOL[0] * pool + beam) + g0
+        c1 = c1 * (sun[1] * shone + ambient[1] * around + _POOL[1] * pool + 0.93 * beam) + g1
+        c2 = c2 * (sun[2] * shone + ambient[2] * around + _POOL[2] * pool + 0.78 * beam) + g2
         fog = d / (d + light.fog_distance)
         out[x, 0] = np.uint8(min(c0 + (horizon[0] - c0) * fog, 255.0))
         out[x, 1] = np.uint8(min(c1 + (horizon[1] - c1) * fog, 255.0))

@@ -10,8 +10,12 @@ from neuralsim.town.render.raster_arrays import NEAR_PLANE, options
 
 _REACH = 0.55  # m around a body within which it occludes the sky
 _DEEP = 0.8  # share of the sky's light that is occluded under a body
-_LOW, _HIGH = 45.0, 110.0  # m, ranges of low and high beams
-_LOW_CUT, _HIGH_CUT = 1.3, 3.0  # m, heights up to which they reach
+_LOW, _HIGH = 60.0, 120.0  # m, ranges of low and high beams
+_LAMP, _HIGH_CUT = 0.66, 3.0  # m, height of the lamps, and the one up to which high beams reach
+#: Of a low beam: by how much its edge sinks and, towards the pavement, rises per metre (about as in ECE R112), the
+#: metres over which the edge is soft, and the share of the light that goes above it.
+_SINKS, _RISES, _SOFT_EDGE, _STRAY = 0.01, 0.12, 0.3, 0.1
+_BRIGHTEST = 11.0  # m ahead, about which the ground is lit best
 
 
 @njit(forceinline=True, **options)
@@ -88,7 +92,6 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
         is_high = int(body[LIT]) & HIGH_BEAM != 0
         has_beam = shot.light.dark > 0.0 and int(body[LIT]) & (LOW_BEAM | HIGH_BEAM) != 0
         reach = (_HIGH if is_high else _LOW) if has_beam else 0.0
-        cut = _HIGH_CUT if is_high else _LOW_CUT
         left, top, right, bottom = _bounds(body, forward, local, lens, reach)
         half_x, half_y, tall, sill, belt = body[LENGTH], body[HALF_WIDTH], body[TALL], body[SILL], body[BELT]
         number = listed.instances[o]
@@ -131,10 +134,14 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                         shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
                 ahead = x - half_x
                 if has_beam and 0.3 < ahead < reach:
-                    spread = y / (half_y + 0.25 * ahead)
-                    far = 1.0 - ahead / reach
-                    strength = np.exp(-1.6 * spread * spread) * min(ahead / 4.0, 1.0) * far * far
-                    strength *= min(max((cut - z) * 2.0 + 1.0, 0.0), 1.0)  # the cut-off's edge is soft
+                    spread, far = y / (half_y + 0.25 * ahead), ahead / _BRIGHTEST
+                    strength = np.exp(-1.6 * spread * spread) * (1.0 - ahead / reach)
+                    strength *= min(0.3 + 0.1 * ahead, 1.0) / (1.0 + 0.3 * far * far)
+                    if is_high:
+                        strength *= min(max((_HIGH_CUT - z) * 2.0 + 1.0, 0.0), 1.0)
+                    else:
+                        cut = _LAMP - _SINKS * ahead + _RISES * min(max(y - half_y, 0.0), 3.0)
+                        strength *= _STRAY + (1.0 - _STRAY) * min(max((cut - z) / _SOFT_EDGE + 0.5, 0.0), 1.0)
                     beams[y2, x2] = np.uint8(min(beams[y2, x2] + 255.0 * strength, 255.0))
 
 
@@ -192,7 +199,11 @@ def mirror(rgb, label, wet, reflects):
             step = 1 + int(_ROUGH * (i - foot))  # ripples stretch reflections upright, the more the nearer they are
             far, above = max(row - 2 * step, 0), max(row - step, 0)
             below, near = min(row + step, foot), min(row + 2 * step, foot)
+            # and blur them a little sideways
+            left, right = max(x - 1 - step // 2, 0), min(x + 1 + step // 2, width - 1)
             for c in range(3):
-                seen = 0.3 * rgb[row, x, c] + 0.2 * (np.float64(rgb[above, x, c]) + rgb[below, x, c])
-                seen += 0.15 * (np.float64(rgb[far, x, c]) + rgb[near, x, c])
+                seen = 0.2 * (np.float64(rgb[row, x, c]) + rgb[above, left, c] + rgb[below, right, c])
+                seen += 0.1 * (
+                    np.float64(rgb[far, x, c]) + rgb[near, x, c] + rgb[above, right, c] + rgb[below, left, c]
+                )
                 rgb[i, x, c] = np.uint8(rgb[i, x, c] + (seen - rgb[i, x, c]) * share)

@@ -168,6 +168,26 @@ def test_lamps_shine_on_their_side_of_a_car_and_headlamps_light_the_road() -> No
     assert (more[front + 2 :] < 10.0).all()
 
 
+def test_low_beams_have_an_edge_that_rises_towards_the_pavement() -> None:
+    """On a wall: bright at the foot, dark above the height of the lamps, and that later on the right."""
+    wall = quad([(26, -60, 0), (26, 60, 0), (26, 60, 9), (26, -60, 9)], Tag.WALL, (180, 180, 180))
+    scene = Scene(merge([GROUND, wall]), templates().meshes, templates().bodies)
+    pose = eye(14.0, 1.5)  # between the car, which is out of sight, and the wall
+    images = [
+        brightness(Rasteriser(W, H, FOV).render(scene, car(8.0, lights), pose, pose, sun=(-20.0, 0.0)))
+        for lights in (0, LOW_BEAM)
+    ]
+    more, focal = images[1] - images[0], W / (2.0 * np.tan(np.radians(FOV / 2.0)))
+
+    def light(aside: float, height: float) -> float:
+        row, column = H / 2 - focal * (height - 1.5) / 12.0, W / 2 + focal * aside / 12.0
+        return float(more[int(row) - 1 : int(row) + 1, int(column) - 2 : int(column) + 2].mean())
+
+    assert light(0.0, 0.2) > 40.0
+    assert light(0.0, 1.3) < 0.25 * light(0.0, 0.2)
+    assert light(2.5, 0.75) > 2.0 * light(-2.5, 0.75)
+
+
 @pytest.mark.parametrize("facing", [0.9, 0.5, 0.2])
 def test_wall_in_grazing_sun_does_not_shade_itself(facing: float) -> None:
     """A plane in its own shadow map is fully lit, and would not be with the bias of one that faces the sun."""
