@@ -16,9 +16,9 @@ from neuralsim.town.assets.vehicle_meshes import rear_lamp
 #: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps; x
 #: at which the side windows end; a number 0..1 that chooses grille, plate and rims; 1: a van with a box; of walkers
 #: their scale, the number of triangles from theirs to those of the same body that stands, the number of their top in
-#: ``people_meshes.TOPS``, and 1 for men.
+#: ``people_meshes.TOPS``, and 1 for men; 1: somebody sits at the wheel, as in all vehicles but parked ones.
 LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
-LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, SCALE, TO_STANDING, TOP, IS_MAN, COLUMNS = range(14, 25)
+LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, SCALE, TO_STANDING, TOP, IS_MAN, IS_DRIVEN, COLUMNS = range(14, 26)
 NONE = -99.0
 #: Bits of ``LIT``, as in ``carla.VehicleLightState``.
 LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32

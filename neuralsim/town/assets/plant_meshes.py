@@ -50,7 +50,7 @@ TREES = {
 #: Tag of trunks and boughs, which look like thin upright wood: labelled as vegetation, generators render them green.
 TRUNK = Tag.POLE
 INSIDE: RGB = (26, 36, 20)  # of a hedge: has no leaves
-LEAVES = 28  # per lump of a crown
+LEAVES = 80  # per lump of a crown
 SPRIGS = 12  # per metre of hedge
 
 
@@ -87,10 +87,10 @@ def tree(kind: str = "lime", seed: int = 0) -> Mesh:
                 near.append(tube([tuple(fork * 0.3 + at * 0.7), tuple(tip)], [0.045, 0.012], TRUNK, TRUNK_COLOUR, 3))
         size = (0.31 * radius + 0.09 * half) * rng.uniform(0.7, 1.15)
         one = int(rng.integers(1 << 30))
-        lump = blob(size, at, tag, colour, one, 5)
-        near += [lump, fringe(lump, LEAVES, 0.3 + 0.1 * radius, rng)]
-        coarse = blob(size, at, tag, colour, one, 3)
-        far += [coarse, fringe(coarse, 7, 0.3 + 0.08 * radius, rng)]
+        lump, twigs = blob(size, at, tag, colour, one, 8), np.random.default_rng(one)
+        near += [lump, fringe(lump, LEAVES, 0.2 + 0.06 * radius, twigs)]
+        coarse = blob(size, at, tag, colour, one, 4)
+        far += [coarse, fringe(coarse, 14, 0.25 + 0.06 * radius, twigs)]
         if k % 2 == 0:
             distant.append(blob(1.3 * size, at, tag, colour, one, 2))
     levels = (NEAR, near), (FAR, [wood]), (MIDDLE, far), (DISTANT, distant)

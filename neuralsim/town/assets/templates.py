@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from neuralsim.town.assets import plant_meshes, prop_meshes
-from neuralsim.town.assets.lit_bodies import COLUMNS, body_row, walker_row, wheel_row
+from neuralsim.town.assets.lit_bodies import COLUMNS, IS_DRIVEN, body_row, walker_row, wheel_row
 from neuralsim.town.assets.meshes import Mesh, corner_normals
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
@@ -71,7 +71,8 @@ class Templates:
         for name in (*self.vehicles, *walkers):
             self.normals[self.index[name]] = corner_normals(self.meshes[self.index[name]])
         for (whole, body, wheel, vehicle), name in zip(parts, self.vehicles, strict=True):
-            self.bodies[body] = self.bodies[whole]
+            self.bodies[body] = self.bodies[whole]  # parked cars are placed whole
+            self.bodies[body, IS_DRIVEN] = 1.0
             if len(vehicle.wheels) > 2:
                 self.bodies[wheel] = wheel_row(name, vehicle.wheels[0].radius)
             for part in (body, wheel):

@@ -8,7 +8,16 @@ import torch
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
-from neuralsim.facades import HEIGHT, WIDTH, draw_glass, draw_strips, label_rooms
+from neuralsim.facades import (
+    HEIGHT,
+    TEXEL,
+    WIDTH,
+    draw_glass,
+    draw_strips,
+    house_parameters,
+    house_row,
+    label_rooms,
+)
 from neuralsim.models.facade_sketch import Fronts
 from neuralsim.town.assets.houses import WALLS
 from neuralsim.town.assets.meshes import quad
@@ -86,6 +95,28 @@ def test_the_simulator_draws_a_front_where_the_surface_planes_have_it(instance: 
     inside = planes.tag == Tag.BUILDING
     inside[:, :2] = inside[:, -2:] = False
     assert np.corrcoef(sketch[inside], (planes.rgb @ np.array(LUMA))[inside])[0, 1] > 0.75
+
+
+def test_downpipes_run_between_windows() -> None:
+    """At both ends of every pair of strips, where a front has no window, its wall is darker from top to bottom."""
+    instance, width, height, away = 10_003, 640, 96, 14.0
+    wall = quad([(away, -20, 0), (away, 20, 0), (away, 20, 14), (away, -20, 14)], Tag.BUILDING, WALLS[3])
+    pose = np.eye(4)
+    pose[2, 3] = 8.0
+    camera = Rasteriser(width, height, 70.0)
+    scene = Scene(wall.with_instance(instance), [])
+    planes = camera.render(scene, Placements.empty(), pose, pose, sun=(45.0, 180.0))
+    assert planes.rgb is not None
+    stretch, start = house_parameters()[house_row(np.array([instance]))][0, 2:4]
+    pair = 2.0 * stretch * TEXEL * WIDTH
+    pipes = np.arange(-3, 4) * pair - 0.5 * start * pair
+    columns = width / 2.0 + pipes * camera.focal / away
+    columns = columns[(columns > 30) & (columns < width - 30)].astype(int)
+    bright = (planes.rgb @ LUMA).mean(0)
+    assert len(columns) >= 1
+    for column in columns:
+        beside = min(bright[column - 14 : column - 8].mean(), bright[column + 10 : column + 16].mean())
+        assert bright[column - 2 : column + 3].min() < 0.8 * beside
 
 
 def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:

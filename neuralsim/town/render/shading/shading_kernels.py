@@ -33,7 +33,10 @@ from neuralsim.town.render.shading.surface_kernels import (
 from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
-_FINE_WALL = 0.04  # m, size of a pixel up to which each pixel of a wall or of bark is computed
+_FINE_WALL, _FINE_LEAF = (
+    0.04,
+    0.03,
+)  # m, size of a pixel up to which each pixel of walls and bark, of leaves is computed
 _BEAM = 1.5  # light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day
 #: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
 _POOL = 1.0, 0.84, 0.6
@@ -219,6 +222,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
     nearest = min(depth[first], depth[np.uint64(stop - 1)])
     is_fine = row.is_fine or (triangle.finish in (WALL, BARK) and nearest * per_pixel < _FINE_WALL)
+    is_fine = is_fine or (triangle.finish == LEAF and nearest * per_pixel < _FINE_LEAF)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])

@@ -47,6 +47,7 @@ _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
 _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
+_PIPE = 0.5  # how much darker than its wall a downpipe is; its shadow is half as dark
 _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
@@ -283,6 +284,9 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
             factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
             if triangle.is_brick and footprint < _BRICK:
                 factor *= 1.0 - 0.4 * _joint(along, wz, _BRICK, 3.2, footprint)
+            place = along / (textures.houses[code, 2] * (TEXEL * WIDTH)) + textures.houses[code, 3]
+            pipe = (place - 2.0 * np.floor(0.5 * place + 0.5)) * textures.houses[code, 2] * (TEXEL * WIDTH)
+            factor *= 1.0 - _PIPE * _line(pipe, 0.05, footprint) - 0.5 * _PIPE * _line(pipe - 0.11, 0.06, footprint)
         eaves, foot = eaves - wz, wz - foot
         if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
             factor *= 0.5 + 0.7 * eaves

@@ -18,6 +18,7 @@ from neuralsim.town.assets.lit_bodies import (
     FRONT_AXLE,
     GLASS_END,
     HALF_WIDTH,
+    IS_DRIVEN,
     IS_VAN,
     LAMP_Z,
     LENGTH,
@@ -34,6 +35,7 @@ from neuralsim.town.assets.lit_bodies import (
 from neuralsim.town.render.raster_arrays import lean_options as options
 
 _RIM = 0.66  # of a wheel's radius
+_INTERIOR, _SEAT, _COAT, _FACE, _STREET = 0.06, 0.08, 0.2, 0.46, 0.58  # how bright these are through glass, 0..1
 _SEAT_AT, _SEAT_PITCH, _SEAT_ASIDE = 1.45, 0.95, 0.38  # m behind the cowl, to the next row, and from the middle
 
 
@@ -280,31 +282,37 @@ def wheel_tone(body, x, z, footprint):
 
 
 @njit(forceinline=True, **options)
-def _seats(body, x, y, z, dx, dy, dz, leave):
-    """Return how bright a seat or the driver is on a ray through the cabin, negative if it hits none of them.
+def _seats(tone, body, x, y, z, dx, dy, dz, leave):
+    """Return ``tone``, how bright what is behind the seats and the driver is, with these before it on a ray.
 
     The point (x, y, z) and the direction are in the body's axes; ``leave``: where the ray leaves the cabin, in
-    multiples of the direction.
+    multiples of the direction. Outlines are soft, as seen through glass.
     """
-    nearest, tone = leave, -1.0
+    if abs(dx) < 1e-6:
+        return tone
     belt = body[BELT]
-    for row in range(2):
+    for number in range(2):
+        row = number if dx > 0.0 else 1 - number  # the farther one first
         at = body[COWL] - _SEAT_AT - row * _SEAT_PITCH
-        if abs(dx) < 1e-6 or at < body[TAIL] + 0.35:
-            continue
         t = (at - x) / dx
-        if t <= 0.0 or t >= nearest:
+        if at < body[TAIL] + 0.35 or t <= 0.0 or t >= leave:
             continue
         across, high = y + t * dy, z + t * dz - belt
         aside = abs(abs(across) - _SEAT_ASIDE)
-        if (aside < 0.13 and 0.1 < high < 0.27) or (aside < 0.25 - 0.3 * max(high, 0.0) and high < 0.12):
-            nearest, tone = t, 0.2
-        if row == 0 and across < 0.0:  # the driver
-            head = (across + _SEAT_ASIDE) ** 2 / 0.0095 + (high - 0.25) ** 2 / 0.0196
-            if head < 1.0:
-                nearest, tone = t, 0.75 if high < 0.3 else 0.25
-            elif aside < 0.26 and high < 0.16 - 1.6 * aside * aside:
-                nearest, tone = t, 0.38
+        rest_y, rest_z = aside / 0.135, (high - 0.19) / 0.085
+        rest_y, rest_z = rest_y * rest_y, rest_z * rest_z
+        cover = min(max(2.0 * (1.0 - rest_y * rest_y - rest_z * rest_z), 0.0), 1.0)  # the headrest
+        slope = 0.25 - 0.5 * max(high, 0.0) * max(high, 0.0) / 0.12
+        back = min(max((slope - aside) * 22.0, 0.0), 1.0) * min(max((0.135 - high) * 22.0, 0.0), 1.0)
+        tone += (_SEAT - tone) * max(cover, back)
+        if row == 0 and across < 0.0 and body[IS_DRIVEN] > 0.0:
+            torso = min(max((0.17 - 1.7 * aside * aside - high) * 18.0, 0.0), 1.0) * min(
+                max((0.27 - aside) * 18.0, 0.0), 1.0
+            )
+            tone += (_COAT - tone) * torso
+            away = (across + _SEAT_ASIDE) * (across + _SEAT_ASIDE) / 0.0085 + (high - 0.25) * (high - 0.25) / 0.0176
+            head = min(max(2.2 * (1.0 - away), 0.0), 1.0)
+            tone += (_FACE + (_SEAT - _FACE) * min(max((high - 0.27) * 14.0, 0.0), 1.0) - tone) * head
     return tone
 
 
@@ -325,17 +333,16 @@ def through_glass(body, x, y, z, dx, dy, dz):
         t = max(((high if way > 0.0 else low) - at) / way, 0.0)
         if t < leave:
             leave, side = t, axis
-    tone = _seats(body, x, y, z, dx, dy, dz, leave)
-    if tone >= 0.0:
-        return tone
     ex, ez = x + leave * dx, z + leave * dz
-    behind_glass = ex < body[GLASS_END] - 0.02 and (side == 1 or body[IS_VAN] > 0.0)
-    if side == 2 or ez < body[BELT] + 0.03 or ez > roof - 0.2 or behind_glass:
-        return 0.12
-    for k in range(3):
-        if body[PILLAR + k] > NONE and abs(ex - body[PILLAR + k]) < 0.06 and side == 1:
-            return 0.12
-    return 0.8 if side == 1 else 0.62
+    open_ = min(max((ez - body[BELT] - 0.01) * 20.0, 0.0), 1.0) * min(max((roof - 0.18 - ez) * 20.0, 0.0), 1.0)
+    if side == 2 or (ex < body[GLASS_END] - 0.02 and (side == 1 or body[IS_VAN] > 0.0)):
+        open_ = 0.0
+    if side == 1:
+        for k in range(3):
+            if body[PILLAR + k] > NONE:
+                open_ *= min(max((abs(ex - body[PILLAR + k]) - 0.03) * 16.0, 0.0), 1.0)
+    tone = _INTERIOR + (_STREET - _INTERIOR) * open_
+    return _seats(tone, body, x, y, z, dx, dy, dz, leave)
 
 
 @njit(forceinline=True, **options)

@@ -52,8 +52,11 @@ def _reflection(rx, ry, rz, place, light):
     inner = around - house
     chance = 0.754877666 * house  # a low-discrepancy sequence (Roberts 2018)
     chance -= np.floor(chance)
-    skyline = 0.1 + 0.3 * chance - 0.05 * abs(inner - 0.5)
-    share = min(max((rz - skyline) * 9.0, 0.0), 1.0)
+    beside = 0.754877666 * (house + (1.0 if inner > 0.5 else -1.0))
+    beside -= np.floor(beside)
+    step = max(abs(inner - 0.5) - 0.3, 0.0) * 2.5  # to half of the way, at the edge
+    skyline = 0.1 + 0.3 * (chance + (beside - chance) * step) - 0.05 * abs(inner - 0.5)
+    share = min(max((rz - skyline) * 5.0, 0.0), 1.0)
     high = min(max(rz * 1.6, 0.0), 1.0)
     near = 58.0 - 16.0 * min(-4.0 * rz, 1.0)
     if rz > 0.0:  # a front with windows

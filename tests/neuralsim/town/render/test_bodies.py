@@ -7,7 +7,7 @@ import pytest
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
-from neuralsim.town.assets.lit_bodies import SCALE, TO_STANDING
+from neuralsim.town.assets.lit_bodies import IS_DRIVEN, SCALE, TO_STANDING
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import DISTANT, HAIR, MIDDLE, NEAR, SKIN, box, corner_normals, flat, tube
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, gait, joints, walker_templates
@@ -96,6 +96,23 @@ def test_one_sees_through_a_car_but_not_through_its_seats() -> None:
     glass = brightness(seen("vehicle.bmw.grandtourer", 90.0, 6.0))[85:105, 100:150]
     behind = brightness(seen("vehicle.bmw.grandtourer", 0.0, 7.0))[55:70, 130:190]
     assert np.nanmin(behind) < 0.6 * np.nanmedian(glass)
+
+
+def test_nobody_sits_in_a_parked_car() -> None:
+    """Parked cars are placed whole, driven ones as a body with wheels."""
+    book = templates()
+    whole = book.index["vehicle.bmw.grandtourer"]
+    body = book.wheels.body[whole]
+    assert (book.bodies[whole, IS_DRIVEN], book.bodies[body, IS_DRIVEN]) == (0.0, 1.0)
+    bodies, images = book.bodies.copy(), []
+    for driven in (0.0, 1.0):
+        book.bodies[body, IS_DRIVEN] = driven
+        images.append(brightness(seen("vehicle.bmw.grandtourer", 180.0, 7.0, 1.3)))
+    book.bodies[:] = bodies
+    more = images[1] - images[0]
+    rows, columns = np.nonzero(np.abs(np.nan_to_num(more)) > 4.0)
+    assert 20 < len(rows) < 1500
+    assert columns.min() > W // 2, "at the left of a car that comes towards us"
 
 
 @pytest.mark.slow

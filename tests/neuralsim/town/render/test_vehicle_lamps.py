@@ -1,6 +1,7 @@
 """Lamps, plates and glass of vehicles in the simulator image."""
 
 import numpy as np
+import pytest
 
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.lit_bodies import (
@@ -20,7 +21,13 @@ from neuralsim.town.assets.lit_bodies import (
     body_row,
 )
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.render.shading.vehicle_detail_kernels import _plate, details, through_glass
+from neuralsim.town.render.shading.vehicle_detail_kernels import (
+    _INTERIOR,
+    _STREET,
+    _plate,
+    details,
+    through_glass,
+)
 from neuralsim.town.render.shading.vehicle_shading_kernels import _lamps
 
 
@@ -47,7 +54,7 @@ def test_the_street_is_seen_through_the_rear_window_of_a_car_and_not_through_the
         body = body_row(name, templates().meshes[templates().index[name]])
         x = (body[COWL] + body[TAIL]) / 2.0 - 0.4  # behind the seats
         seen.append(through_glass(body, x, 0.0, body[BELT] + 0.16, -1.0, 0.0, 0.0))
-    assert seen == [0.62, 0.12]
+    assert seen == pytest.approx([_STREET, _INTERIOR])
 
 
 def test_headlamps_are_darker_beside_their_reflectors() -> None:
