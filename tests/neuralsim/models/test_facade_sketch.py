@@ -130,3 +130,23 @@ def test_the_shadow_of_a_sill_is_no_room() -> None:
     """Lit by night, they were lines of light on walls."""
     storeys, glass = label_rooms(draw_strips(), draw_glass())[0], draw_glass()[0]
     assert (storeys[glass == 0] == 0).all()
+
+
+def test_lit_rooms_have_lamps_of_different_colours_and_shops_have_shelves() -> None:
+    """By night, on a wall 24 m long: warm and cold windows, and rows in the windows of shops."""
+    wall = quad([(12, -24, 0), (12, 24, 0), (12, 24, 14), (12, -24, 14)], Tag.BUILDING, WALLS[3])
+    pose = np.eye(4)
+    pose[2, 3] = 3.0
+    warmth, rows = [], []
+    for instance in range(10_000, 10_012):
+        scene = Scene(wall.with_instance(instance), [])
+        planes = Rasteriser(256, 128, 70.0).render(scene, Placements.empty(), pose, pose, sun=(-30.0, 0.0))
+        assert planes.rgb is not None
+        rgb = planes.rgb.astype(float)
+        lit = rgb[..., 0] > 90.0
+        warmth += list(rgb[lit][:, 2] / rgb[lit][:, 0])
+        shop = lit[70:100] & lit[71:101]
+        rows += list(np.abs(np.diff(rgb[70:101, :, 0], axis=0))[shop])
+    assert np.percentile(warmth, 10) < 0.5
+    assert np.percentile(warmth, 90) > 0.65
+    assert np.percentile(rows, 75) > 8.0

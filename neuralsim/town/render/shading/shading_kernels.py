@@ -40,6 +40,7 @@ _FINE_WALL, _FINE_LEAF = (
 _BEAM = 1.5  # light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day
 #: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
 _POOL = 1.0, 0.84, 0.6
+_COLDEST = 0.9  # of the way from warm white light to that of a fluorescent tube
 _BEAM_ON_BODIES = 0.7  # the same on bodies: a camera exposes for a white car before it, not for the road
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
@@ -241,9 +242,9 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         d, aside = np.float64(depth[x]), np.float64(x) + 0.5 - cx
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
         point = _Point(wx, wy, wz, d, (1.0 if is_fine else 2.0) * d * per_pixel)
-        lit, r, g, b = 0.0, red, green, blue
+        lit, lamp, r, g, b = 0.0, 0.0, red, green, blue
         if triangle.finish != PLAIN:
-            share, lit, glass, bright, mirror = texture_at(textures, backdrop, light, triangle, point, oz)
+            share, lit, glass, bright, mirror, lamp = texture_at(textures, backdrop, light, triangle, point, oz)
             r, g, b = share * r, share * g, share * b
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
@@ -263,7 +264,9 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
             )
         c0, c1, c2 = max(r * l0, glow * red), max(g * l1, glow * green), max(b * l2, glow * blue)
         if lit > 0.0:
-            c0, c1, c2 = max(c0, 236.0 * dark * lit), max(c1, 186.0 * dark * lit), max(c2, 110.0 * dark * lit)
+            cold = _COLDEST * max(2.0 * lamp - 1.0, 0.0)  # half of the rooms have warm light
+            green_of, blue_of = 178.0 + 42.0 * cold, 100.0 + 130.0 * cold
+            c0, c1, c2 = max(c0, 236.0 * dark * lit), max(c1, green_of * dark * lit), max(c2, blue_of * dark * lit)
         fog = d / (d + fog_distance)
         out[x, 0] = np.uint8(np.int32(min(c0 + (far0 - c0) * fog, 255.0)))
         out[x, 1] = np.uint8(np.int32(min(c1 + (far1 - c1) * fog, 255.0)))

@@ -60,6 +60,8 @@ _EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
 #: Share of the windows that mirror no sky, how bright those are that do, at most, and the texels (m) of its outline.
 _DULL_PANES, _MIRRORED_SKY, _SKYLINE = 0.45, 0.85, 0.3
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
+#: Of shops: the share of them that have shelves, up to what height (m); metres from shelf to shelf and of a packet.
+_WITH_SHELVES, _CEILING, _SHELF, _PACKET = 0.65, 2.3, 0.42, 0.17
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 
 
@@ -118,8 +120,9 @@ def map_at(plane, x, y):
 
 @njit(forceinline=True, **options)
 def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
-    """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), whether the window there is lit, the share
-    of glass (0..1; -1..0 on the ground floor), and how much of the sky that glass mirrors (0..1).
+    """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), a number in 0..1 of the lit room behind the
+    window there (-1: none), the share of glass (0..1; -1..0 on the ground floor), and how much of the sky that glass
+    mirrors (0..1).
 
     Args:
         textures: ``Textures``.
@@ -137,7 +140,7 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     below = height < ground
     floors = 0.0 if below else np.floor((height - ground) / storey)
     if not below and foot + ground + (floors + 1.0) * storey > eaves + 0.35:
-        return 0.2, False, 0.0, 0.0  # no room for one more storey
+        return 0.2, -1.0, 0.0, 0.0  # no room for one more storey
     share = height / ground if below else (height - ground) / storey - floors
     down = 1.0 - (share - np.floor(share))
     place = along / (table[code, 2] * (TEXEL * WIDTH)) + table[code, 3]
@@ -157,18 +160,19 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     panes = textures.glass
     glass = (panes[at] * (1.0 - u) + panes[at + np.uint64(1)] * u) * (1.0 - v)
     glass = (glass + (panes[below_it] * (1.0 - u) + panes[below_it + np.uint64(1)] * u) * v) * (1.0 / 255.0)
-    is_lit, mirror = False, 0.0
+    lamp, mirror = -1.0, 0.0
     if glass > 0.0 or dark > 0.0:
         i, j = np.uint64(min(int(across * WIDTH), WIDTH - 1)), np.uint64(min(int(down * HEIGHT), HEIGHT - 1))
         room = int(rooms[(np.uint64(strip * HEIGHT) + j) * np.uint64(WIDTH) + i])
         if room:  # a hash lights one room in three
             room += 31 * int(floors + 2.0) + 17 * int(np.floor(place)) + int(number * 4096.0)
             mixed = room * 2654435761 >> 8
-            is_lit = dark > 0.0 and mixed % 9 < 3
+            if dark > 0.0 and mixed % 9 < 3:
+                lamp = (mixed // 9 % 64) * (1.0 / 63.0)
             mirror = max((mixed % 64) * (1.0 / 64.0) - _DULL_PANES, 0.0) * (1.0 / (1.0 - _DULL_PANES))
         coarse = min(max(4.0 * footprint - 0.6, 0.0), 1.0)  # a pixel that shows several windows
         mirror = (1.0 - dark) * (mirror + coarse * (0.5 * (1.0 - _DULL_PANES) - mirror))
-    return tone * (1.0 / 127.5) - 1.0, is_lit, -glass if below else glass, mirror
+    return tone * (1.0 / 127.5) - 1.0, lamp, -glass if below else glass, mirror
 
 
 @njit(forceinline=True, **options)
@@ -238,16 +242,49 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror)
 
 
 @njit(forceinline=True, **options)
+def _room_light(noise, along, height, footprint, lamp, is_shop):
+    """Return how bright (0..1) what is seen in a lit window is: furniture and curtains, or a shop's shelves.
+
+    ``along``: m on the wall; ``height``: m above its foot; ``lamp``: the number of the room, of ``sample_front``.
+    """
+    level = level_of(footprint, _ROOM, NOISE_LEVELS - 1)
+    light = _BRIGHT_ROOM + _CONTRAST_OF_ROOMS * noise_at(noise, along, height, _ROOM, level)
+    if not is_shop:
+        return min(max((0.55 + 0.45 * lamp) * light, 0.15), 1.0)
+    level = level_of(footprint, _GOODS, NOISE_LEVELS - 1)
+    light += _CONTRAST_OF_GOODS * noise_at(noise, along, height, _GOODS, level)
+    if lamp < _WITH_SHELVES and height < _CEILING:
+        row = height * (1.0 / _SHELF)
+        floor = np.floor(row)
+        place = along * (1.0 / _PACKET) + 0.37 * floor
+        packet = np.floor(place)
+        chance = 0.754877666 * packet + 0.569840291 * floor + lamp  # a low-discrepancy sequence (Roberts 2018)
+        chance -= np.floor(chance)
+        fine = min(max(1.6 - footprint * (1.2 / _PACKET), 0.0), 1.0)
+        in_row = row - floor
+        shelf = 0.75
+        if in_row < 0.1:
+            shelf = 0.25
+        elif in_row < 0.4 + 0.5 * chance and place - packet > 0.12:
+            tone = 7.0 * chance
+            shelf = 0.2 + 0.8 * (tone - np.floor(tone))
+        light = 0.35 * light + 0.65 * (0.5 + fine * (shelf - 0.5))
+    elif height >= _CEILING:
+        light = max(light, 0.9)  # lamps below the ceiling
+    return min(max(light, 0.15), 1.0)
+
+
+@njit(forceinline=True, **options)
 def texture_at(textures, backdrop, light, triangle, point, camera_height):
     """Return the factor of a triangle's colour at a ``_Point``, the light of a window there, 0 to 1, and the share of
-    glass, the sketch's brightness and the mirrored sky there, as from ``sample_front``.
+    glass, the sketch's brightness, the mirrored sky and the lit room there, as from ``sample_front``.
 
     ``textures`` .. ``triangle``: ``Textures``, ``Backdrop``, ``_LightValues``, ``_Triangle``; ``camera_height``: m.
     """
     noise, tone, houses = textures.noise, backdrop.tone, backdrop.houses
     finish, code, axis = triangle.finish, triangle.code, triangle.axis
     wx, wy, wz, d, footprint = point
-    factor, lit, glass, bright, mirror = 1.0, 0.0, 0.0, 0.0, 0.0
+    factor, lit, glass, bright, mirror, lamp = 1.0, 0.0, 0.0, 0.0, 0.0, -1.0
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
         grain = noise_at(noise, wx, wy, _GRAIN, level_of(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
@@ -270,12 +307,10 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
     elif finish == WALL:
         foot, eaves = houses[code, 0], houses[code, 1]
         along = wx if axis == 1 else wy
-        bright, is_lit, glass, mirror = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
+        bright, lamp, glass, mirror = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         factor = 1.0 + 1.0 * (bright - 0.2)
-        if is_lit:  # of a room or a shop one sees shapes before its bright walls
-            room = noise_at(noise, along, wz, _ROOM, level_of(footprint, _ROOM, NOISE_LEVELS - 1))
-            goods = noise_at(noise, along, wz, _GOODS, level_of(footprint, _GOODS, NOISE_LEVELS - 1))
-            lit = min(max(_BRIGHT_ROOM + _CONTRAST_OF_ROOMS * room + _CONTRAST_OF_GOODS * goods, 0.15), 1.0)
+        if lamp >= 0.0:
+            lit = _room_light(noise, along, wz - foot, footprint, lamp, glass < 0.0)
             lit *= min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)  # bars and outlines, anti-aliased
         if bright > _PANE and glass == 0.0:
             stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
@@ -318,4 +353,4 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
         patches = noise_at(noise, wz, around, _PATCH, level_of(footprint, _PATCH, NOISE_LEVELS - 1))
         factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, _DARKEST_BARK)
-    return factor, lit, glass, bright, mirror
+    return factor, lit, glass, bright, mirror, lamp
