@@ -144,7 +144,7 @@ def _line(away, wide, footprint):
 def _face(person, c0, c1, c2, y, z, footprint):
     """Return the albedo RGB of the front of a head, ``y`` and ``z`` m from its middle."""
     aside, soft, traits = abs(y), footprint + 0.004, person.traits
-    tone = 1.0 - 0.34 * _near(aside, 0.032, 0.03) * _near(z, 0.015, 0.026)  # sockets
+    tone = 1.0 - 0.24 * _near(aside, 0.032, 0.03) * _near(z, 0.015, 0.026)  # sockets
     tone *= 1.0 - 0.22 * _near(aside, 0.016, 0.012) * inside(z, -0.03, 0.012, 0.02)  # beside the nose
     tone *= 1.0 - 0.2 * inside(aside, -1.0, 0.014, soft) * inside(z, -0.046, -0.036, soft)  # below it
     tone *= 1.0 - 0.14 * _near(z, -0.088, 0.012) * inside(aside, -1.0, 0.02, 0.02)
@@ -166,7 +166,7 @@ def _face(person, c0, c1, c2, y, z, footprint):
         c0, c1, c2 = c0 + (0.8 * h0 - c0) * share, c1 + (0.8 * h1 - c1) * share, c2 + (0.8 * h2 - c2) * share
     across, high = (aside - 0.032) / 0.017, (z - 0.012) / 0.008
     away = (1.0 - np.sqrt(across * across + high * high)) * 0.008
-    eye = 0.9 * min(max(away / soft + 0.5, 0.0), 1.0)
+    eye = 0.9 * min(max(away / soft + 0.5, 0.0), 1.0) * min(1.0, 0.011 / soft)  # its area, when it is blurred
     c0, c1, c2 = c0 + (_DARK[0] - c0) * eye, c1 + (_DARK[1] - c1) * eye, c2 + (_DARK[2] - c2) * eye
     if traits & 224 == 224:  # glasses, every second pair of them against the sun
         across, high = (aside - 0.032) / 0.025, (z - 0.01) / 0.019
