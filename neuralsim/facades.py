@@ -19,7 +19,7 @@ TEXEL = 0.05  # m along the wall, before the horizontal stretch of each house; v
 LEVELS = 5  # mip levels, each half the size of the previous one
 _DARK = 110  # 0..255: anything darker is a pane or a door
 _BARS = 5  # texels, odd: panes up to this distance apart belong to one window
-_LEAST_PANE = 3  # texels, height of a pane: what is dark and lower is the shadow of a sill or cornice
+_LEAST_PANE = 3  # texels, height of a pane: what is dark and less high is the shadow of a sill or cornice
 _GOODS = np.ones((25, 25), np.uint8)  # texels within which goods belong to the room around them
 
 
@@ -77,9 +77,9 @@ def label_rooms(strips: np.ndarray, glass: np.ndarray) -> np.ndarray:
     kernel, upright = np.ones((_BARS, _BARS), np.uint8), np.ones((_LEAST_PANE, 1), np.uint8)
     out = np.zeros_like(strips)
     for index in np.ndindex(strips.shape[:2]):
-        dark = cv2.morphologyEx((strips[index] < _DARK).astype(np.uint8), cv2.MORPH_OPEN, upright)
+        dark = (strips[index] < _DARK).astype(np.uint8)
         number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, kernel), connectivity=4)[1]
-        room = (number * dark).astype(np.uint8)
+        room = (number * cv2.morphologyEx(dark, cv2.MORPH_OPEN, upright)).astype(np.uint8)
         out[index] = np.where((glass[index] > 0) & (room == 0), cv2.dilate(room, _GOODS), room)
     return out
 

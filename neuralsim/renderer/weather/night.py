@@ -61,14 +61,15 @@ def dim_poles(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, dark: f
     Args:
         image: u8 (H, W, 3), RGB.
         tag: u8, at least (H, W): the tags that it was generated from.
-        simulated: u8 (H, W, 3), the simulator image. Nothing happens if it has another size.
+        simulated: u8 (H, W, 3), the simulator image, or half as high and wide.
         dark: ``darkness``, 1 by night; nothing happens at 0.
     """
-    if dark <= 0.0 or simulated.shape != image.shape:
+    if dark <= 0.0:
         return
     height, width = image.shape[:2]
     rows, columns = np.nonzero(tag[:height, :width] == Tag.POLE)
-    bright, most = (each[rows, columns].astype(np.float32).mean(axis=1) for each in (image, simulated))
+    same = rows * simulated.shape[0] // height, columns * simulated.shape[1] // width
+    bright, most = (each.astype(np.float32).mean(axis=1) for each in (image[rows, columns], simulated[same]))
     factor = 1.0 - dark * (1.0 - np.minimum((_POLE * most + _MORE) / np.maximum(bright, 1.0), 1.0))
     image[rows, columns] = (image[rows, columns] * factor[:, None] + 0.5).astype(np.uint8)
 

@@ -25,7 +25,7 @@ LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32
 
 
 def body_row(name: str, mesh: Mesh) -> np.ndarray:
-    """Return f32 (COLUMNS,) for the ``mesh`` of a vehicle; ``name`` is its blueprint id."""
+    """Return f32 (COLUMNS,) for the ``mesh`` of a moving body; ``name`` is the blueprint id of a vehicle."""
     low, high = mesh.bounds
     row = np.zeros(COLUMNS, np.float32)
     row[LENGTH], row[HALF_WIDTH], row[TALL] = (high[0] - low[0]) / 2.0, (high[1] - low[1]) / 2.0, high[2]

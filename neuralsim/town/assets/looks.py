@@ -32,12 +32,12 @@ _CHOICES = tuple(np.array(colours, np.uint8) for colours in (_LOWER, _SHIRTS, _H
 
 
 def palettes(colour: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Return the colours of ``PALETTE`` of N objects, u8 (N, 5, 3).
+    """Return the colours of ``PALETTE`` of N objects, u8 (N, 6, 3).
 
     ``colour`` u8 (N, 3) is the first one; ``number``, their instances (N,), chooses the others.
     """
     result = np.empty((len(colour), len(PALETTE), 3), np.uint8)
-    result[:, 0] = colour
+    result[:, 0] = result[:, -1] = colour
     mixed = np.asarray(number, np.uint32) * np.uint32(2654435761)
     for k, choices in enumerate(_CHOICES):
         result[:, k + 1] = choices[(mixed >> np.uint32(8 + 5 * k)) % np.uint32(len(choices))]

@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike
 RGB = tuple[int, int, int]
 
 #: Triangles of this colour take the colour of the placement (the paint of a car, the coat of a walker), those of the
-#: next four the further colours of its palette (``looks.palettes``).
+#: next five the further colours of its palette (``looks.palettes``).
 PAINT: RGB = (255, 0, 255)
 LOWER: RGB = (255, 0, 254)  # trousers and skirts
 SHIRT: RGB = (255, 0, 253)
 HAIR: RGB = (255, 0, 252)
 SKIN: RGB = (255, 0, 251)
-PALETTE = (PAINT, LOWER, SHIRT, HAIR, SKIN)
+SLEEVE: RGB = (255, 0, 250)  # as PAINT
+PALETTE = (PAINT, LOWER, SHIRT, HAIR, SKIN, SLEEVE)
 
 #: Levels of detail of a triangle: drawn only near the camera, always, only far from it; only up to and only beyond a
 #: second distance. ``END`` is the end of the last level in tables of their offsets.
@@ -280,7 +281,9 @@ def prism(polygon: ArrayLike, bottom: float, top: float, tag: int, colour: RGB, 
     return merge([walls, flat(p, top, tag, lid or colour)]).closed()
 
 
-def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 8) -> Mesh:
+def tube(
+    path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 8, across: ArrayLike | None = None
+) -> Mesh:
     """Return a tube along a path with a radius per point, closed at both ends: limbs, trunks, poles.
 
     Args:
@@ -289,12 +292,15 @@ def tube(path: ArrayLike, radii: ArrayLike, tag: int, colour: RGB, sides: int = 
         tag: Semantic tag.
         colour: RGB, 0 .. 255.
         sides: Number of sides of the cross-section.
+        across: Direction (3,) at right angles to the whole path, from which the sides are counted; None: any.
     """
     p = np.asarray(path, float)
     r = np.broadcast_to(np.asarray(radii, float), (len(p),))
     along = np.gradient(p, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-12
     helper = np.where(np.abs(along[:, :1]) < 0.8, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
+    if across is not None:
+        helper = np.broadcast_to(np.asarray(across, float), helper.shape)
     v = np.cross(along, helper)
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     u = np.cross(v, along)

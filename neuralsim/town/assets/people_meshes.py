@@ -20,6 +20,7 @@ from neuralsim.town.assets.meshes import (
     PAINT,
     RGB,
     SKIN,
+    SLEEVE,
     Mesh,
     loft,
     merge,
@@ -171,7 +172,7 @@ def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
 
 
 _SIDES, _BALLS = (4, 6, 10), (2, 4, 7)  # facets of limbs and of heads, by fineness
-_UPRIGHT = np.array([0.0, 0.0, 1.0])
+_UPRIGHT, _ASIDE = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
 #: Length of a top, m from the hips down along the thighs.
 _HEMS = {"coat": 0.52, "jacket": 0.17, "pullover": 0.1, "shirt": 0.1}
 TOPS = tuple(_HEMS)
@@ -316,12 +317,12 @@ def _leg(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     radii = np.array([0.088 * hidden, 0.09 * hidden, 0.07 * slim, 0.068 * slim, hem]) * girth
     if fine == 0:
         path, radii = path[::2], radii[::2]
-    parts = [tube(path, radii, tag, thigh, sides)]
+    parts = [tube(path, radii, tag, thigh, sides, _ASIDE)]
     if body.lower == "shorts" and fine:
-        parts.append(tube([hip, hip + 0.85 * (knee - hip)], [0.09 * girth, 0.106 * girth], tag, LOWER, sides))
+        parts.append(tube([hip, hip + 0.85 * (knee - hip)], [0.09 * girth, 0.106 * girth], tag, LOWER, sides, _ASIDE))
     if fine == 0:
         sole = [_off(ankle, -0.055, 0, -0.03), _off(ankle, 0.05, 0, -0.03), limb.toe]
-        return [*parts, tube(sole, [0.045, 0.052, 0.034], tag, body.shoes, 4)]
+        return [*parts, tube(sole, [0.045, 0.052, 0.034], tag, body.shoes, 4, _ASIDE)]
     return [*parts, loft(_shoe(limb, sides), tag, body.shoes)]
 
 
@@ -351,21 +352,21 @@ def _shoe(limb: Limbs, sides: int) -> np.ndarray:
 
 def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     """Return an arm and its hand; a shirt has short sleeves."""
-    tag, sides = body.tag, max(_SIDES[fine] - 2, 3)
+    tag, sides, colour = body.tag, max(_SIDES[fine] - 2, 3), SLEEVE if body.upper == PAINT else body.upper
     top, elbow, wrist = limb.shoulder, limb.elbow, limb.wrist
     if fine == 0:
-        return [tube([top, elbow, wrist + 0.1 * limb.fore], [0.06, 0.05, 0.04], tag, body.upper, sides)]
+        return [tube([top, elbow, wrist + 0.1 * limb.fore], [0.06, 0.05, 0.04], tag, colour, sides, _ASIDE)]
     sleeve = 0.4 + 0.6 * body.girth if body.top == "shirt" else 0.48 + 0.6 * body.girth
     path = [_off(top, 0.0, -0.012 * np.sign(top[1]), -0.02), top + 0.24 * (elbow - top), elbow, wrist]
     radii = np.array([0.056, 0.057, 0.049, 0.038]) * sleeve
     inner = _off(top, 0.0, -0.045 * np.sign(top[1]), -0.006)
-    yoke = sphere(sleeve * np.array([0.062, 0.085, 0.05]), inner, tag, body.upper, sides + 2, 6)
+    yoke = sphere(sleeve * np.array([0.062, 0.085, 0.05]), inner, tag, colour, sides + 2, 6)
     parts = [yoke, *_hand(limb, tag, fine)]
     if body.top != "shirt":
-        return [*parts, tube(path, radii, tag, body.upper, sides)]
+        return [*parts, tube(path, radii, tag, colour, sides, _ASIDE)]
     half = top + 0.7 * (elbow - top)
-    bare = tube([half - 0.1 * (elbow - top), elbow, wrist], [0.045, 0.042, 0.03], tag, SKIN, sides)
-    return [*parts, tube([*path[:2], half], [*radii[:2], 0.056], tag, body.upper, sides), bare]
+    bare = tube([half - 0.1 * (elbow - top), elbow, wrist], [0.045, 0.042, 0.03], tag, SKIN, sides, _ASIDE)
+    return [*parts, tube([*path[:2], half], [*radii[:2], 0.056], tag, colour, sides, _ASIDE), bare]
 
 
 def _hand(limb: Limbs, tag: int, fine: int) -> list[Mesh]:
@@ -380,13 +381,13 @@ def _hand(limb: Limbs, tag: int, fine: int) -> list[Mesh]:
             limb.wrist + 0.14 * fore + 2.2 * curl,
         ]
     )
-    hand = tube(path, [0.026, 0.04, 0.037, 0.018], tag, SKIN, 4 + 2 * fine)
+    hand = tube(path, [0.026, 0.04, 0.037, 0.018], tag, SKIN, 4 + 2 * fine, _ASIDE)
     vertices = hand.vertices.copy()
     vertices[:, 1] = limb.wrist[1] + 0.6 * (vertices[:, 1] - limb.wrist[1])
     parts = [replace(hand, vertices=vertices)]
     if fine == 2:
         thumb = [limb.wrist + 0.03 * fore + 1.5 * curl, limb.wrist + 0.09 * fore + 3.4 * curl]
-        parts.append(tube(thumb, [0.016, 0.011], tag, SKIN, 5))
+        parts.append(tube(thumb, [0.016, 0.011], tag, SKIN, 5, _ASIDE))
     return parts
 
 
@@ -456,7 +457,7 @@ def gait(phase: int) -> Posture:
         (0.0, 0.0, 0.93), 4.0, (hip[0], hip[1]), (knee[0], knee[1]), (arm[0], arm[1]), (elbow[0], elbow[1]), 5.0, 1.0,
         (foot[0], foot[1]), 0.18 * (arm[0] - arm[1]),
     )  # fmt: skip
-    lowest = min(min(float(side.ankle[2]) - 0.075, float(side.toe[2]) - 0.034) for side in joints(pose).sides)
+    lowest = min(float(_shoe(side, _SIDES[2])[..., 2].min()) for side in joints(pose).sides)
     return replace(pose, pelvis=(0.0, 0.0, 0.93 - lowest))
 
 

@@ -14,15 +14,15 @@ from numba import njit
 from neuralsim.town.assets.lit_bodies import IS_MAN, SCALE, TO_STANDING, TOP
 from neuralsim.town.assets.people_meshes import TOPS, gait, joints
 from neuralsim.town.render.raster_arrays import lean_options as options
-from neuralsim.town.render.shading.vehicle_detail_kernels import inside
+from neuralsim.town.render.shading.vehicle_detail_kernels import inside, line
 
 _COAT, _JACKET, _PULLOVER, _SHIRT = range(len(TOPS))
 _STANDING = joints(gait(0))
 _HEAD_X, _HEAD_Z = float(_STANDING.head[0]), float(_STANDING.head[2])
 _THROAT = float(_STANDING.neck[2])  # m, height at which a top ends
-_TOP, _LOWER, _HAIR, _SKIN = 1, 2, 4, 5  # places in ``assets.meshes.PALETTE``, from 1 on
+_TOP, _LOWER, _HAIR, _SKIN, _SLEEVE = 1, 2, 4, 5, 6  # places in ``assets.meshes.PALETTE``, from 1 on
 _ELBOW, _KNEE = float(_STANDING.sides[0].elbow[2]), float(_STANDING.sides[0].knee[2])
-_SLEEVE = 0.195  # m from the middle, where sleeves begin
+_HOOP = 0.085  # m, from hoop to hoop
 _DARK = (38.0, 31.0, 28.0)  # RGB of eyes
 _TIES = np.array([(74, 24, 30), (30, 36, 66), (44, 46, 50), (58, 70, 62)], np.float64)
 
@@ -102,7 +102,7 @@ def _waves(person, point):
     if person.scale == 0.0:
         return wave, depth
     pull, at_joint = 0.0, 0.0
-    if person.part == _TOP and aside > _SLEEVE:
+    if person.part == _SLEEVE:
         at_joint = _near(z, _ELBOW + 0.02, 0.15) * (0.6 - 0.4 * slow)
         pull = np.sin(72.0 * z + 45.0 * x + 2.5 * slow)
     elif person.part == _TOP:
@@ -119,25 +119,30 @@ def _waves(person, point):
 
 @njit(forceinline=True, **options)
 def folds(person, point, footprint):
-    """Return what folds add to the unit normal (x, y, z) of cloth at a standing ``point``; ``footprint``: m."""
-    if person.scale > 0.0 and person.part != _TOP and person.part != _LOWER:
-        return 0.0, 0.0, 0.0
+    """Return what folds add to the unit normal of cloth at a standing ``point`` to the right and upwards, and the share
+    of the sky's light that they take. ``footprint``: m."""
     fine = max(1.0 - 33.0 * footprint, 0.0)
-    if fine == 0.0:
+    if fine == 0.0 or (person.scale > 0.0 and person.part not in (_TOP, _LOWER, _SLEEVE)):
         return 0.0, 0.0, 0.0
     x, y, z = point
     here, depth = _waves(person, point)
     above, _ = _waves(person, (x, y, z + 0.01))
     beside, _ = _waves(person, (x, y + 0.01, z))
     strength = 0.55 * fine * depth
-    return 0.0, strength * (here - beside), strength * (here - above)
+    taken = 0.2 * fine * depth * (0.5 - 0.5 * here) if person.scale > 0.0 else 0.0
+    return strength * (here - beside), strength * (here - above), taken
 
 
 @njit(forceinline=True, **options)
-def _line(away, wide, footprint):
-    """Return the share of a pixel that a line of ``wide`` m covers, ``away`` m from the pixel's centre."""
-    size = max(footprint, wide)
-    return min(max((0.5 * wide + 0.5 * size - abs(away)) / size, 0.0), 1.0) * min(1.0, wide / size)
+def _band(value, low, high, soft):
+    """Return ``inside``, the fainter the narrower it is than ``soft``: its share of the pixel."""
+    return inside(value, low, high, soft) * min(1.0, (high - low) / soft)
+
+
+@njit(forceinline=True, **options)
+def _middle(aside, half, soft):
+    """Return the same for what is within ``half`` of the middle of the body."""
+    return inside(aside, -1.0, half, soft) * min(1.0, 2.0 * half / soft)
 
 
 @njit(forceinline=True, **options)
@@ -146,21 +151,21 @@ def _face(person, c0, c1, c2, y, z, footprint):
     aside, soft, traits = abs(y), footprint + 0.004, person.traits
     tone = 1.0 - 0.24 * _near(aside, 0.032, 0.03) * _near(z, 0.015, 0.026)  # sockets
     tone *= 1.0 - 0.22 * _near(aside, 0.016, 0.012) * inside(z, -0.03, 0.012, 0.02)  # beside the nose
-    tone *= 1.0 - 0.2 * inside(aside, -1.0, 0.014, soft) * inside(z, -0.046, -0.036, soft)  # below it
+    tone *= 1.0 - 0.2 * _middle(aside, 0.014, soft) * _band(z, -0.046, -0.036, soft)  # below it
     tone *= 1.0 - 0.14 * _near(z, -0.088, 0.012) * inside(aside, -1.0, 0.02, 0.02)
-    brow = inside(aside, 0.015, 0.05, soft) * _line(z - 0.037 + 0.12 * abs(aside - 0.03), 0.008, footprint)
+    brow = _band(aside, 0.015, 0.05, soft) * line(z - 0.037 + 0.12 * abs(aside - 0.03), 0.008, footprint)
     tone *= 1.0 - 0.55 * brow
     c0, c1, c2 = c0 * tone, c1 * tone, c2 * tone
     blush = 0.1 * _near(aside, 0.042, 0.03) * _near(z, -0.03, 0.03)
-    lips = 0.55 * inside(aside, -1.0, 0.023, soft) * inside(z, -0.075, -0.056, soft)
-    gap = 0.45 * inside(aside, -1.0, 0.024, soft) * _line(z + 0.064, 0.004, footprint)
+    lips = 0.55 * _middle(aside, 0.023, soft) * _band(z, -0.075, -0.056, soft)
+    gap = 0.45 * _middle(aside, 0.024, soft) * line(z + 0.064, 0.004, footprint)
     c0 *= (1.0 - 0.12 * lips) * (1.0 - gap)
     c1 *= (1.0 - 0.5 * lips) * (1.0 - gap) * (1.0 - blush)
     c2 *= (1.0 - 0.45 * lips) * (1.0 - gap) * (1.0 - blush)
     if person.is_man and traits & 24:  # stubble or a beard
         full = traits & 24 == 24
-        line = -0.034 - 0.7 * max(0.05 - aside, 0.0) if not full else -0.03 - 0.5 * max(0.045 - aside, 0.0)
-        hairy = inside(z, -1.0, line, soft + 0.012) * (1.0 - 0.8 * min(lips * 2.0, 1.0))
+        edge = -0.034 - 0.7 * max(0.05 - aside, 0.0) if not full else -0.03 - 0.5 * max(0.045 - aside, 0.0)
+        hairy = inside(z, -1.0, edge, soft + 0.012) * (1.0 - 0.8 * min(lips * 2.0, 1.0))
         share = (0.75 if full else 0.22) * hairy
         h0, h1, h2 = person.hair
         c0, c1, c2 = c0 + (0.8 * h0 - c0) * share, c1 + (0.8 * h1 - c1) * share, c2 + (0.8 * h2 - c2) * share
@@ -171,7 +176,7 @@ def _face(person, c0, c1, c2, y, z, footprint):
     if traits & 224 == 224:  # glasses, every second pair of them against the sun
         across, high = (aside - 0.032) / 0.025, (z - 0.01) / 0.019
         away = 0.022 * (np.sqrt(across * across + high * high) - 1.0)
-        rim = max(_line(away, 0.004, footprint), inside(aside, -1.0, 0.009, soft) * _line(z - 0.016, 0.004, footprint))
+        rim = max(line(away, 0.004, footprint), inside(aside, -1.0, 0.009, soft) * line(z - 0.016, 0.004, footprint))
         if traits & 256:
             rim = max(rim, 0.9 * min(max(-away / soft + 0.5, 0.0), 1.0))
         c0, c1, c2 = c0 + (24.0 - c0) * rim, c1 + (24.0 - c1) * rim, c2 + (26.0 - c2) * rim
@@ -183,10 +188,10 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
     """Return the albedo RGB of a top."""
     aside, soft, traits = abs(y), footprint + 0.004, person.traits
     tone = 1.0
-    front = x > 0.02
-    if aside > _SLEEVE:  # cuffs
-        tone -= 0.3 * _line(z - _ELBOW + 0.2, 0.006, footprint)
-    elif person.top == _COAT or person.top == _JACKET:
+    front = x > 0.02 and person.part == _TOP
+    if person.part == _SLEEVE:  # cuffs
+        tone -= 0.3 * line(z - _ELBOW + 0.2, 0.006, footprint)
+    if person.top == _COAT or person.top == _JACKET:
         button = 1.3 if person.top == _COAT else 1.13
         is_open = person.top == _JACKET and traits & 3 == 3
         wide = 0.068 * max(z - button, 0.0) / (_THROAT - button)
@@ -196,9 +201,9 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
             shirt = inside(aside, -1.0, wide, soft) * min(wide * 100.0, 1.0)
             lapel = wide + 0.042 * inside(z, button, button + 0.22, 0.06)
             tone += 0.07 * inside(aside, wide, lapel, soft)
-            tone -= 0.4 * _line(aside - wide - 0.004, 0.007, footprint)
-            tone -= 0.3 * _line(aside - lapel, 0.005, footprint) * inside(z, button, button + 0.24, soft)
-            pocket = inside(aside, 0.065, 0.15, soft) * _line(
+            tone -= 0.4 * line(aside - wide - 0.004, 0.007, footprint)
+            tone -= 0.3 * line(aside - lapel, 0.005, footprint) * inside(z, button, button + 0.24, soft)
+            pocket = inside(aside, 0.065, 0.15, soft) * line(
                 z - (0.86 if person.top == _COAT else 0.93), 0.008, footprint
             )
             tone -= 0.4 * pocket
@@ -206,36 +211,38 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
                 row = (z - 0.6) / 0.115
                 dot = (row - np.floor(row) - 0.5) * 0.115
                 dot = np.sqrt(dot * dot + (y - 0.012) * (y - 0.012))
-                tone -= 0.4 * inside(dot, -1.0, 0.01, soft) * inside(z, 0.7, button, soft)
+                tone -= (
+                    0.4 * inside(dot, -1.0, 0.01, soft) * min(1.0, (0.02 / soft) ** 2) * inside(z, 0.7, button, soft)
+                )
             s0, s1, s2 = person.shirt
-            if person.is_man and traits & 12 == 12:
+            if person.is_man and traits & 12288 == 12288:
                 tie = inside(aside, -1.0, 0.016 + 0.04 * max(1.4 - z, 0.0), soft)
                 choice = _TIES[traits >> 9 & 3]
                 s0, s1, s2 = s0 + (choice[0] - s0) * tie, s1 + (choice[1] - s1) * tie, s2 + (choice[2] - s2) * tie
             shade = 1.0 - 0.35 * _near(aside, wide, 0.02)  # below the lapels
             c0, c1, c2 = c0 + (shade * s0 - c0) * shirt, c1 + (shade * s1 - c1) * shirt, c2 + (shade * s2 - c2) * shirt
-        else:
-            tone -= 0.3 * _line(y, 0.005, footprint)  # the seam of the back
-        if person.top == _COAT and not person.is_man:  # a belt
-            tone -= 0.35 * max(_line(z - 1.0, 0.007, footprint), _line(z - 1.05, 0.007, footprint))
+        elif person.part == _TOP:
+            tone -= 0.3 * line(y, 0.005, footprint)  # the seam of the back
+        if person.top == _COAT and person.part == _TOP and not person.is_man:  # a belt
+            tone -= 0.35 * max(line(z - 1.0, 0.007, footprint), line(z - 1.05, 0.007, footprint))
     else:
         pattern = traits & 7
         if pattern < 2:  # hoops
-            row = z / 0.085
-            row -= np.floor(row)
-            pale = inside(row, 0.0, 0.42, soft / 0.085)
+            row = z / _HOOP
+            pale = min(max((0.21 - abs(row - np.floor(row) - 0.5)) * (_HOOP / soft) + 0.5, 0.0), 1.0)
+            pale = 0.42 + min(max(2.0 - 4.0 * footprint / _HOOP, 0.0), 1.0) * (pale - 0.42)
             s0, s1, s2 = person.shirt
             c0, c1, c2 = c0 + (s0 - c0) * pale, c1 + (s1 - c1) * pale, c2 + (s2 - c2) * pale
         elif pattern < 4 and front:  # a print on the chest
             shown = inside(aside, -1.0, 0.085, soft) * inside(z, 1.2, 1.34, soft)
-            shown *= 0.55 + 0.45 * np.sin(70.0 * y + 5.0 * np.sin(50.0 * z + pattern))
+            fine = min(max(1.5 - 50.0 * footprint, 0.0), 1.0)
+            shown *= 0.55 + 0.45 * fine * np.sin(70.0 * y + 5.0 * np.sin(50.0 * z + pattern))
             s0, s1, s2 = person.shirt
             c0, c1, c2 = c0 + (s0 - c0) * shown, c1 + (s1 - c1) * shown, c2 + (s2 - c2) * shown
         elif pattern == 4 and front:  # a zip
-            tone -= 0.4 * _line(y, 0.009, footprint)
-        tone -= 0.25 * _line(z - 0.9, 0.008, footprint)  # ribbing
-    tone -= 0.3 * _line(aside - _SLEEVE, 0.008, footprint) * inside(z, 1.28, 1.6, soft)  # the seam of the sleeve
-    tone -= 0.3 * _line(z - _THROAT + 0.005, 0.008, footprint)
+            tone -= 0.4 * line(y, 0.009, footprint)
+        tone -= 0.25 * line(z - 0.9, 0.008, footprint)  # ribbing
+    tone -= 0.3 * line(z - _THROAT + 0.005, 0.008, footprint)
     return tone * c0, tone * c1, tone * c2
 
 
@@ -263,12 +270,13 @@ def clothes(person, albedo, point, footprint):
     elif person.part == _HAIR:
         turn = np.arctan2(y, x - _HEAD_X + 0.02)
         strand = np.sin(19.0 * turn + 3.0 * np.sin(31.0 * z + turn)) * np.sin(47.0 * turn + 40.0 * z)
-        tone = 0.94 + 0.16 * fine * strand
+        tone = 0.94 + 0.16 * min(max(1.6 - 200.0 * size, 0.0), 1.0) * strand
         c0, c1, c2 = tone * c0, tone * c1, tone * c2
         seen = min(max(1.0 + 3.0 * (z - _HEAD_Z - 0.03), 0.6), 1.0)
-    elif person.part == _TOP:
+    elif person.part == _TOP or person.part == _SLEEVE:
         c0, c1, c2 = _upper(person, c0, c1, c2, x, y, z, size)
-        seen = 1.0 - 0.45 * _near(aside, 0.185, 0.045) * inside(z, 0.8, 1.26, 0.16)  # between arms and body
+        between = (aside - 0.13) * 20.0 if person.part == _TOP else (0.2 - aside) * 16.0  # arms and body
+        seen = 1.0 - 0.4 * min(max(between, 0.0), 1.0) * inside(z, 0.8, 1.26, 0.16)
         if person.traits & 2048:  # wool
             c = 1.0 + 0.03 * fine * np.sin(210.0 * y + 170.0 * x) * np.sin(230.0 * z)
             c0, c1, c2 = c * c0, c * c1, c * c2
@@ -277,29 +285,26 @@ def clothes(person, albedo, point, footprint):
         if c2 > 1.15 * c0:  # denim, worn at the thighs
             tone += 0.22 * _near(aside, 0.09, 0.06) * inside(z, 0.5, 0.85, 0.15)
             tone -= 0.12 * inside(z, -1.0, 0.3, 0.2)
-        tone -= 0.25 * _line(aside - 0.165 - 0.1 * min(z - 0.85, 0.0), 0.006, size)
+        tone -= 0.25 * line(aside - 0.165 - 0.1 * min(z - 0.85, 0.0), 0.006, size)
         if x < -0.03:  # pockets
             pocket = max(
-                _line(z - 0.92, 0.006, size) * inside(aside, 0.045, 0.13, size),
-                max(_line(aside - 0.045, 0.005, size), _line(aside - 0.13, 0.005, size)) * inside(z, 0.8, 0.92, size),
+                line(z - 0.92, 0.006, size) * inside(aside, 0.045, 0.13, size),
+                max(line(aside - 0.045, 0.005, size), line(aside - 0.13, 0.005, size)) * inside(z, 0.8, 0.92, size),
             )
             tone -= 0.3 * pocket
-        tone -= 0.3 * _line(z - 0.085, 0.006, size)
+        tone -= 0.3 * line(z - 0.085, 0.006, size)
         c0, c1, c2 = tone * c0, tone * c1, tone * c2
         seen = 1.0 - 0.5 * _near(aside, 0.0, 0.06) * inside(z, 0.25, 1.0, 0.2)  # between the legs
         seen *= 1.0 - 0.4 * inside(z, 0.78, 2.0, 0.1)  # below the hem
     elif z < 0.12:  # shoes
         sole = inside(z, -1.0, 0.02, size + 0.003)
-        tone = 1.0 - 0.55 * sole if c0 < 100.0 else 1.0 + 0.2 * sole - 0.35 * _line(z - 0.022, 0.005, size)
+        tone = 1.0 - 0.55 * sole if c0 < 100.0 else 1.0 + 0.2 * sole - 0.35 * line(z - 0.022, 0.005, size)
         if x > 0.1:
-            tone -= 0.2 * _line(x - 0.13, 0.006, size)
+            tone -= 0.2 * line(x - 0.13, 0.006, size)
         c0, c1, c2 = tone * c0, tone * c1, tone * c2
     elif z > 0.6:  # bags
         tone = 1.0 - 0.3 * max(
-            _line(z - 1.0, 0.007, size), max(_line(z - 1.35, 0.007, size), _line(z - 0.62, 0.007, size))
+            line(z - 1.0, 0.007, size), max(line(z - 1.35, 0.007, size), line(z - 0.62, 0.007, size))
         )
         c0, c1, c2 = tone * c0, tone * c1, tone * c2
-    if person.part == _TOP or person.part == _LOWER:
-        wave, depth = _waves(person, point)
-        seen *= 1.0 - 0.2 * depth * max(1.0 - 33.0 * footprint, 0.0) * (0.5 - 0.5 * wave)
     return (c0, c1, c2), seen

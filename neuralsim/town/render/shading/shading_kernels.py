@@ -33,15 +33,14 @@ from neuralsim.town.render.shading.surface_kernels import (
 from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
-_FINE_WALL, _FINE_LEAF = (
-    0.04,
-    0.03,
-)  # m, size of a pixel up to which each pixel of walls and bark, of leaves is computed
-_BEAM = 1.5  # light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day
+#: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves.
+_FINE_WALL, _FINE_LEAF = 0.04, 0.02
+#: Light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day, and on
+#: bodies: a camera exposes for a white car before it, not for the road.
+_BEAM, _BEAM_ON_BODIES = 1.5, 0.7
 #: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
 _POOL = 1.0, 0.84, 0.6
 _COLDEST = 0.9  # of the way from warm white light to that of a fluorescent tube
-_BEAM_ON_BODIES = 0.7  # the same on bodies: a camera exposes for a white car before it, not for the road
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
@@ -83,7 +82,7 @@ class Shot(NamedTuple):
     light: Light
     bodies: np.ndarray  # f32 (N, K), see ``assets.lit_bodies``
     inverses: np.ndarray  # f64 (N, 3, 4), local <- camera
-    colours: np.ndarray  # u8 (N, 5, 3), RGB of the palette of each, see ``assets.meshes.PALETTE``
+    colours: np.ndarray  # u8 (N, 6, 3), RGB of the palette of each, see ``assets.meshes.PALETTE``
 
 
 class MovingLight(NamedTuple):
@@ -202,8 +201,8 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
 def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray):
     """Write the pixels ``start`` <= x < ``stop`` of a ``_Row``, all of one ``_Triangle``.
 
-    Unless the row is fine, pixels of all but near walls and bark are computed at even rows and columns and at the
-    triangle's outline; the others copy their neighbours.
+    Unless the row is fine, pixels of all but near walls, bark and leaves are computed at even rows and columns and at
+    the triangle's outline; the others copy their neighbours.
 
     Args:
         row: ``_Row``.
@@ -355,8 +354,8 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
         textures: ``Textures``.
         backdrop: ``Backdrop``.
         moving: ``MovingLight``.
-        is_fine: Whether sky and all surfaces are computed at each pixel, as near walls and bark are, not at every
-            second one of every second row.
+        is_fine: Whether sky and all surfaces are computed at each pixel, as near walls, bark and leaves are, not at
+            every second one of every second row.
         first: First row, even.
         last: End of the rows.
         planes: ``Planes``, of which depth is read and rgb written.

@@ -15,6 +15,8 @@ _LAMP, _HIGH_CUT = 0.66, 3.0  # m, height of the lamps, and the one up to which 
 #: Of a low beam: by how much its edge sinks and, towards the pavement, rises per metre (about as in ECE R112), the
 #: metres over which the edge is soft, and the share of the light that goes above it.
 _SINKS, _RISES, _SOFT_EDGE, _STRAY = 0.01, 0.12, 0.3, 0.1
+_SPREAD = 1.7  # half width of a beam over that of its cone, where hardly any light is left
+_HIGHEST = 3.0  # m above a body's foot, up to which it casts shadows and light
 _BRIGHTEST = 11.0  # m ahead, about which the ground is lit best
 
 
@@ -46,7 +48,8 @@ def _bounds(body, matrix, sun, lens, reach):
     left, top, right, bottom = 1e9, 1e9, -1e9, -1e9
     seen = False
     stretch = body[TALL] / max(sun[2], 0.12) if sun[2] > 0.0 else 0.0
-    for corner in range(16):
+    wide = _SPREAD * (body[HALF_WIDTH] + 0.25 * reach)
+    for corner in range(20):
         x = (body[LENGTH] + _REACH) * (1.0 if corner & 1 else -1.0)
         y = (body[HALF_WIDTH] + _REACH) * (1.0 if corner & 2 else -1.0)
         z = body[TALL] if corner & 4 else -0.4
@@ -54,8 +57,11 @@ def _bounds(body, matrix, sun, lens, reach):
             z = -0.4
             if corner & 4:
                 x, y = x - sun[0] * stretch, y - sun[1] * stretch
-            elif reach > 0.0 and corner & 1:
-                x, y = x + reach, y * 6.0
+        if corner >= 16:  # where the beams end
+            if reach == 0.0:
+                break
+            x, y = body[LENGTH] + reach, wide if corner & 1 else -wide
+            z = _HIGHEST if corner & 2 else -0.4
         px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
         py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
         pz = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
@@ -115,7 +121,7 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                 up = -(i + 0.5 - cy) / focal
                 aside = (j + 0.5 - cx) / focal
                 z = d * (m[2, 0] + m[2, 1] * aside + m[2, 2] * up) + m[2, 3]
-                if z > 3.0 or z < -2.5:
+                if z > _HIGHEST or z < -2.5:
                     continue
                 x = d * (m[0, 0] + m[0, 1] * aside + m[0, 2] * up) + m[0, 3]
                 y = d * (m[1, 0] + m[1, 1] * aside + m[1, 2] * up) + m[1, 3]
@@ -141,7 +147,8 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                         strength *= min(max((_HIGH_CUT - z) * 2.0 + 1.0, 0.0), 1.0)
                     else:
                         cut = _LAMP - _SINKS * ahead + _RISES * min(max(y - half_y, 0.0), 3.0)
-                        strength *= _STRAY + (1.0 - _STRAY) * min(max((cut - z) / _SOFT_EDGE + 0.5, 0.0), 1.0)
+                        stray = _STRAY * min(_HIGHEST - z, 1.0)
+                        strength *= stray + (1.0 - stray) * min(max((cut - z) / _SOFT_EDGE + 0.5, 0.0), 1.0)
                     beams[y2, x2] = np.uint8(min(beams[y2, x2] + 255.0 * strength, 255.0))
 
 

@@ -249,11 +249,12 @@ def _room_light(noise, along, height, footprint, lamp, is_shop):
     """
     level = level_of(footprint, _ROOM, NOISE_LEVELS - 1)
     light = _BRIGHT_ROOM + _CONTRAST_OF_ROOMS * noise_at(noise, along, height, _ROOM, level)
+    other = 7.0 * lamp - np.floor(7.0 * lamp)  # a number of the room that its colour does not depend on
     if not is_shop:
-        return min(max((0.55 + 0.45 * lamp) * light, 0.15), 1.0)
+        return min(max((0.55 + 0.45 * other) * light, 0.15), 1.0)
     level = level_of(footprint, _GOODS, NOISE_LEVELS - 1)
     light += _CONTRAST_OF_GOODS * noise_at(noise, along, height, _GOODS, level)
-    if lamp < _WITH_SHELVES and height < _CEILING:
+    if other < _WITH_SHELVES and height < _CEILING:
         row = height * (1.0 / _SHELF)
         floor = np.floor(row)
         place = along * (1.0 / _PACKET) + 0.37 * floor

@@ -127,10 +127,16 @@ def inside(value, low, high, soft):
 
 
 @njit(forceinline=True, **options)
+def line(away, wide, footprint):
+    """Return the share of a pixel that a line of ``wide`` m covers, ``away`` m from the pixel's centre."""
+    size = max(footprint, wide)
+    return min(max((0.5 * wide + 0.5 * size - abs(away)) / size, 0.0), 1.0) * min(1.0, wide / size)
+
+
+@njit(forceinline=True, **options)
 def _seam(away, footprint):
     """Return the share of a pixel that a 9 mm seam covers, ``away`` m from the pixel's centre."""
-    wide = max(footprint, 0.009)
-    return min(max((0.0045 + 0.5 * wide - abs(away)) / wide, 0.0), 1.0) * min(1.0, 0.009 / wide)
+    return line(away, 0.009, footprint)
 
 
 @njit(forceinline=True, **options)

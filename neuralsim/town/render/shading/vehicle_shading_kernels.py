@@ -248,7 +248,7 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
     if finish == CLOTH:
         standing = standing_point(person, patch, x, y, z)
         bump = folds(person, standing, footprint)
-        mx, my, mz = mx + bump[0], my + bump[1], mz + bump[2]
+        my, mz, around = my + bump[0], mz + bump[1], around * (1.0 - bump[2])
     size = 1.0 / np.sqrt(mx * mx + my * my + mz * mz)
     mx, my, mz = mx * size, my * size, mz * size
     a = inverse[0, 0] * mx + inverse[1, 0] * my + inverse[2, 0] * mz
