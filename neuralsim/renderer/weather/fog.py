@@ -18,7 +18,7 @@ from neuralsim.models.classes import Channel
 # Distance at which half of the light is the air's, m, as in neuralsim.town.render.shading.daylight.
 _CLEAR, _THICKEST = 700.0, 28.0
 _LEAST = 2e-6  # 1/m, half a grey level a kilometre away: a fog that blends out falls below it at some time
-_LAMPLIT = np.array((19.0, 18.0, 17.0))  # of 255, the least light of dense fog: that of a town's lamps by night
+_LAMPLIT = np.array((14.0, 13.0, 12.5))  # of 255, the least light of dense fog: that of a town's lamps by night
 _DENSE = 2e-3  # 1/m from which fog is dense, such as that of hard rain
 _AIR_LIGHT = 0.85  # of the sky's: the sky is seen through all of the fog, objects in it through a part
 _BITS = 15  # of the shares in fixed point

@@ -38,8 +38,8 @@ _BY_NIGHT = 0.25  # of that share by night, when it is a weave, and a sensor's n
 _LIMIT = 6.0
 _BLUR = 6.0  # px, standard deviation of that mean
 _COARSE = 4  # px of the image per pixel of that mean
-_NIGHT = np.array((0.030, 0.036, 0.055), np.float32)  # a town's sky without a moon, of 1
-_TOWN_GLOW = np.array((0.085, 0.072, 0.060), np.float32)  # above the roofs by night: the street lamps' light on haze
+_NIGHT = np.array((0.022, 0.026, 0.040), np.float32)  # a town's sky without a moon, of 1
+_TOWN_GLOW = np.array((0.060, 0.051, 0.043), np.float32)  # above the roofs by night: the street lamps' light on haze
 _EVENING_BLUE = np.array((0.84, 0.98, 1.18), np.float32)  # of its mean, a clear sky away from a low sun
 _SUNSET = np.array((1.0, 0.62, 0.36), np.float32)  # the sun's light at the horizon, of 1
 

@@ -11,6 +11,8 @@ from bridge.tags import Tag
 from bridge.weather import FAIR_WEATHER
 from neuralsim import zoo
 from neuralsim.models.classes import Channel
+from neuralsim.renderer.weather.camera_response import expose
+from neuralsim.renderer.weather.fog import apply_fog, fog_of_weather
 from neuralsim.renderer.weather.glow import add_glare, add_veil
 from neuralsim.renderer.weather.sky import SkyState, draw_sky, noise, sky_of
 from neuralsim.renderer.weather.weather_style import style_of_weather
@@ -32,7 +34,12 @@ def sky(preset: str, time: float = 0.0, yaw: float = 1.0, below: int = 0, **chan
 
 @pytest.mark.parametrize("preset", ["ClearNight", "CloudyNight", "WetNight", "HardRainNight"])
 def test_night_is_dark(preset: str) -> None:
-    assert sky(preset).mean() < 25.0
+    """With fog that is lit by lamps, after a long exposure."""
+    weather, image = preset_values(preset), sky(preset).astype(np.uint8)
+    style = style_of_weather(weather, CARD.styles, CARD.default_style)
+    apply_fog(image, np.full(image.shape[:2], 1000.0, np.float32), fog_of_weather(weather), style)
+    expose(image, np.ones(3), 0.0)
+    assert image.mean() < 25.0
 
 
 @pytest.mark.parametrize("preset", ["ClearNoon", "CloudyNoon", "HardRainNoon", "ClearSunset"])
