@@ -264,8 +264,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         c0, c1, c2 = max(r * l0, glow * red), max(g * l1, glow * green), max(b * l2, glow * blue)
         if lit > 0.0:
             cold = _COLDEST * max(2.0 * lamp - 1.0, 0.0)  # half of the rooms have warm light
-            green_of, blue_of = 178.0 + 42.0 * cold, 100.0 + 130.0 * cold
-            c0, c1, c2 = max(c0, 236.0 * dark * lit), max(c1, green_of * dark * lit), max(c2, blue_of * dark * lit)
+            green_of, blue_of = 146.0 + 42.0 * cold, 78.0 + 118.0 * cold
+            c0, c1, c2 = max(c0, 200.0 * dark * lit), max(c1, green_of * dark * lit), max(c2, blue_of * dark * lit)
         fog = d / (d + fog_distance)
         out[x, 0] = np.uint8(np.int32(min(c0 + (far0 - c0) * fog, 255.0)))
         out[x, 1] = np.uint8(np.int32(min(c1 + (far1 - c1) * fog, 255.0)))
