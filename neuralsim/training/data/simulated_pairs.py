@@ -27,6 +27,7 @@ from neuralsim.training.data.clips import Clip, halved
 
 MAP = "map_"  # prefix of the files of map pairs (neuralsim/training/data/map_pairs.py)
 _GUIDED = 0.6  # share of the drives with the simulator image as a guide
+_AMONG_PEOPLE = 0.5  # share of the drives with walkers around, as around a driver; elsewhere hardly any is in sight
 _WITHHELD = 0.2  # share of the classes without a guide there
 _STRENGTH = (0.6, 1.5)  # range of factors on the guide's sketch
 _ALL = ("label", "tint", "detail")  # planes of every frame
@@ -166,7 +167,8 @@ def drive_pairs(
     for number in range(count):
         if number % 8 == 0:
             fov, turn = float(rng.choice([60.0, 70.0, 80.0, 90.0])), float(rng.choice([0.0, 0.0, 12.0, -12.0]))
-            town.ride(fov, rng.uniform(0.6, 1.4), rng.uniform(1.38, 1.52), turn)
+            ahead, high = rng.uniform(0.6, 1.4), rng.uniform(1.38, 1.52)
+            town.ride(fov, ahead, high, turn, among_people=bool(rng.random() < _AMONG_PEOPLE))
             style = torch.from_numpy(styles[rng.choice(list(styles))])
             guide = ImageGuide() if rng.random() < _GUIDED else None
         town.skip(int(rng.integers(8, 20)))
