@@ -21,6 +21,9 @@ _GROUND_TOLERANCE, _WALL_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 10.0, 12.
 #: tolerance: on vehicles what is brighter may be the glow of a lamp.
 _GREY = np.float32(24.0)
 _DULL = np.where(np.isin(CARLA_TO_CHANNEL, MOVERS), 80.0, 256.0).astype(np.float32)
+#: Of a tolerance on dull movers, what is left in the dark, and the luminance from which on all of it is: on a black car
+#: what is hardly red is a red streak.
+_LEAST_OF_DULL, _BRIGHT = np.float32(0.35), np.float32(64.0)
 _SKETCH_SLOPE = 0.5  # luminance per level of the sketch, as generated in the towns
 _LUMINANCE_TOLERANCE = 45.0  # of 255; 99 of 100 pixels keep within it
 #: Pixels per metre below which the generator, which works at half the size, begins to lose what moves: people, whose
@@ -108,10 +111,12 @@ def _clamp(image, tag, guide, has_guide, tints, is_ground, tolerances, depth, pe
             strict = _LEAST + near * (one - _LEAST)
             red, blue = (r - g) - (x - y), (b - g) - (z - y)
             error, share, shift = max(abs(red), abs(blue)), zero, zero
-            if error > strict * tolerances[1][here]:  # the smaller one
+            luminance = weights[0] * r + weights[1] * g + weights[2] * b
+            dull = max(min(luminance / _BRIGHT, one), _LEAST_OF_DULL) if tolerances[2][here] < most else one
+            if error > strict * dull * tolerances[1][here]:  # the smaller one
                 is_grey = max(abs(x - y), abs(z - y)) < _GREY
-                is_dull = is_grey and weights[0] * r + weights[1] * g + weights[2] * b < tolerances[2][here]
-                tolerance = strict * tolerances[1 if is_dull else 0][here]
+                is_dull = is_grey and luminance < tolerances[2][here]
+                tolerance = strict * (dull * tolerances[1][here] if is_dull else tolerances[0][here])
                 share = removed * (error - tolerance) / error if error > tolerance else zero
                 red, blue = share * red, share * blue
                 shift = weights[0] * red + weights[2] * blue  # of all three channels, so that the luminance stays

@@ -76,6 +76,17 @@ def test_the_dark_side_of_a_silver_car_does_not_turn_red() -> None:
     assert np.ptp(image.astype(int), axis=-1).max() <= 16
 
 
+def test_a_black_car_has_no_red_streaks_and_a_grey_one_may_mirror_a_brick_wall() -> None:
+    tag, guide = np.full((8, 16), Tag.CAR, np.uint8), np.zeros((8, 16, 4), np.uint8)
+    for brightness, most in ((20, 6), (70, 11)):
+        image = np.full((8, 16, 3), brightness, np.uint8)
+        image[:, 6:9, 0] += 11
+        guide[..., :3] = brightness
+        clamp_colour(image, tag, guide, GREY)
+        assert np.ptp(image[:, 6:9].astype(int), -1).max() <= most
+    assert (image[:, 6:9, 0] == 81).all()
+
+
 def test_a_red_glow_is_clamped_on_a_grey_wall_and_not_on_a_brick_one() -> None:
     image, tag = street()
     image[8:24, 36:44] = 200, 60, 50
