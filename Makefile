@@ -54,7 +54,8 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
 # Lets numba compile what a drive calls while the packages for tests are installed; otherwise many tests wait for that.
-FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3
+# With a runtime, as then nothing is measured: what the renderer and what the town needs is compiled at the same time.
+FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3 --runtime openvino
 
 # The wheel in environments with nothing but it and what the locks pin; `make test` uses the packages of .venv instead.
 wheel-test: $(VENV)/.dev
@@ -76,31 +77,37 @@ $(BIN)/python:
 	  f"NeuralSim needs Python 3.10 to 3.12, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
 	$(PYTHON) -m venv $(VENV)
 
-# The locks are complete, so pip need not resolve anything; each file is checked against its hash.
-LOCKED = $(PIP) --require-hashes --no-deps
+# The locks are complete, so nothing needs to be resolved; each file is checked against its hash. uv takes seconds where
+# pip takes a minute, but does not read pip's settings: where only pip's mirror can be reached, pip does it.
+LOCKED = --require-hashes --no-deps
+UV = UV_HTTP_TIMEOUT=10 $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
+locked = { $(UV) $(LOCKED) $(1) 2>$(VENV)/uv.log || $(PIP) $(LOCKED) $(1); }
 
-$(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what a drive needs into $(VENV): 45 packages, 1.4 GB, a minute or two without further output"
-	$(LOCKED) -r requirements.txt
+$(BIN)/uv: requirements/uv.txt | $(BIN)/python
+	-@$(PIP) $(LOCKED) -r $<
+
+$(VENV)/.drive: requirements.txt requirements/drive.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing what a drive needs into $(VENV): 45 packages, 1.4 GB, up to two minutes without further output"
+	@$(call locked,-r requirements.txt)
 	$(PIP) --no-deps --editable .
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.drive requirements/serve.txt
-	$(LOCKED) -r requirements/serve.txt
+	@$(call locked,-r requirements/serve.txt)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve $(addprefix requirements/,train.txt gym.txt torch.txt dev.txt)
 	@$(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 & \
-	  $(LOCKED) -r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt && $(PIP) -r requirements/torch.txt && wait
+	  $(call locked,-r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt) && \
+	  $(PIP) -r requirements/torch.txt && wait
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt
-	$(LOCKED) -r requirements/docs.txt
+	@$(call locked,-r requirements/docs.txt)
 	@touch $@
 
 # Regenerate the locks from the ranges in pyproject.toml; ARGS="--upgrade" or ARGS="--upgrade numba scipy" for newer versions
-lock: | $(BIN)/python
-	$(PIP) uv==0.13.9
+lock: | $(BIN)/uv
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python requirements/lock.py $(ARGS)
 
 # A software bill of materials of a drive's environment, with licences and dependencies (CycloneDX 1.6). The tool has its

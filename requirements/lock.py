@@ -1,4 +1,4 @@
-"""Write the locks in this folder from the ranges in pyproject.toml: ``make lock``, which installs uv first.
+"""Write the locks in this folder from the ranges in pyproject.toml: ``make lock``.
 
 A pin is kept as long as its range admits it; ``--upgrade`` takes the newest version of all packages or of those named.
 ``bridge.txt`` and ``drive.txt`` are complete; the other locks hold what is needed on top of ``drive.txt``. The hashes
