@@ -13,6 +13,7 @@ from neuralsim.renderer.postprocessing import (
     detail,
     ground_shading,
     highlights,
+    leaves,
     sharpening,
 )
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
@@ -45,6 +46,8 @@ def postprocess(
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)
+    if "depth" in planes:
+        leaves.draw_leaves(image, tag, planes["depth"], frame.camera)
     if weather is not None:
         now = sky.sky_of(weather, inputs.style, frame.sim_time)
         glow.add_veil(image, now)
@@ -69,7 +72,8 @@ def postprocess(
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    for step in (antialiasing, colour_clamp, detail, ground_shading, highlights, contrasts, sky, fog, glow, rain):
+    of_surfaces = antialiasing, colour_clamp, detail, ground_shading, highlights, contrasts, leaves
+    for step in (*of_surfaces, sky, fog, glow, rain):
         step.compile_kernels()
 
 

@@ -1,0 +1,158 @@
+"""Leaves: crowns nearby get the finest detail of photographed ones, drawn on their surface.
+
+The generator paints crowns with strokes, whatever the simulator image has in them, and nearby they are seen. There .4
+of their finest band of luminance is exchanged for that of a texture, a mosaic of crowns in photographs
+(``neuralsim/training/build_leaves.py``). It is mapped along the axes of the world, by the direction of view, so that it
+stays where the leaves are, and in octaves of its size, as foliage is alike at all distances ("infinite zoom"; Bénard,
+Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent Stylization", I3D 2009). The graph's state is not
+changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numba
+import numpy as np
+
+from bridge.messages import Camera
+from bridge.tags import Tag
+from neuralsim.base import kernels
+
+SIDE = 512  # px of the texture, which repeats
+SIGMA, _RADIUS = 3.0, 6  # px, of the blur that separates the bands
+_FINER = 2  # samples per texel: a bilinear sample of the texture itself would be as soft as the strokes
+FLOOR = 16.0  # of 255, added to brightnesses before they are compared: ratios of black say nothing
+ZERO, SCALE = 128.0, 160.0  # of the texture: no change; per unit of the ratio
+_SHARE = np.float32(0.4)  # of the texture in that band; with .5, it would flicker more than it may
+_FAR, _NEAR = np.float32(1.0 / 20.0), np.float32(1.0 / 32.0)  # m a pixel, where that begins, and where it is complete
+_MOST = np.float32(60.0)  # of 255, largest change of a pixel
+_FADING = np.float32(3.0)  # times as fast as over a whole octave
+
+
+def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: Camera) -> None:
+    """Exchange some of the finest band of crowns nearby for that of photographed leaves, in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        depth: f32, at least (H, W), m.
+        camera: That sees it.
+    """
+    height, width = image.shape[:2]
+    first, end = _rows_of(tag, height, width, Tag.VEGETATION)
+    if first >= end:
+        return
+    rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
+    own = cv2.cvtColor(image[rows], cv2.COLOR_RGB2GRAY)
+    blurred = cv2.GaussianBlur(own, (2 * _RADIUS + 1, 2 * _RADIUS + 1), SIGMA)
+    right, down = camera.jitter
+    lens = np.array((camera.focal, width / 2.0 + right, height / 2.0 + down - rows.start), np.float32)
+    pose = np.ascontiguousarray(camera.pose, np.float32)
+    _draw(image[rows], tag[rows], depth[rows], own, blurred, _texture(), pose, lens, Tag.VEGETATION)
+
+
+def compile_kernels() -> None:
+    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    image, depth = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
+    tag = np.full((8, 8), Tag.VEGETATION, np.uint8)
+    for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
+        draw_leaves(image, tag, depth, Camera(8, 8, 70.0, np.eye(4)))
+
+
+@lru_cache(maxsize=1)
+def _texture() -> np.ndarray:
+    """Return what a pixel is times its blur, less one, f32 (1024, 1024): two samples per texel."""
+    stored = cv2.imread(str(Path(__file__).with_name("leaves.png")), cv2.IMREAD_GRAYSCALE)
+    assert stored is not None, "leaves.png is part of the package"
+    texels = np.pad((stored.astype(np.float32) - np.float32(ZERO)) / np.float32(SCALE), _RADIUS, mode="wrap")
+    finer = cv2.resize(texels, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LANCZOS4)
+    return np.ascontiguousarray(finer[_FINER * _RADIUS : -_FINER * _RADIUS, _FINER * _RADIUS : -_FINER * _RADIUS])
+
+
+@numba.njit(**kernels.FAST)
+def _rows_of(tag, height, width, wanted):  # type: ignore[no-untyped-def]
+    """Return the first row with a ``wanted`` tag and the one after the last."""
+    first, end = height, 0
+    for y in range(height):
+        for x in range(width):
+            if tag[y, x] == wanted:
+                first, end = min(first, y), y + 1
+                break
+    return first, end
+
+
+@numba.njit(inline="always")
+def _sample(texture, u, v):  # type: ignore[no-untyped-def]
+    """Bilinear sample at ``u``, ``v``, px; the texture repeats."""
+    side = np.int32(texture.shape[0] - 1)
+    fu, fv = np.floor(u), np.floor(v)
+    i, j = np.int32(fu) & side, np.int32(fv) & side
+    right, down = (i + np.int32(1)) & side, (j + np.int32(1)) & side
+    a, b = u - fu, v - fv
+    above = texture[j, i] + (texture[j, right] - texture[j, i]) * a
+    below = texture[down, i] + (texture[down, right] - texture[down, i]) * a
+    return above + (below - above) * b
+
+
+@numba.njit(inline="always")
+def _sixth_power(value):  # type: ignore[no-untyped-def]
+    square = value * value
+    return square * square * square
+
+
+@numba.njit(**kernels.FAST)
+def _draw(image, tag, depth, own, blurred, texture, pose, lens, wanted):  # type: ignore[no-untyped-def]
+    """Do what ``draw_leaves`` does, with the luminance ``own`` and ``blurred``. ``lens``: focal length, centre, px."""
+    focal, cx, cy = lens
+    zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
+    floor, tenth, finer = np.float32(FLOOR), np.float32(0.1), np.float32(_FINER)
+    for y in range(own.shape[0]):
+        up = (cy - np.float32(y) - half) / focal
+        for x in range(own.shape[1]):
+            if tag[y, x] != wanted:
+                continue
+            far = depth[y, x]
+            if not tenth < far < _FAR * focal:
+                continue
+            mixed = _SHARE * min((_FAR - far / focal) / (_FAR - _NEAR), one)
+            right = (np.float32(x) + half - cx) / focal
+            # the direction of view, and the place that is seen
+            east = pose[0, 0] + pose[0, 1] * right + pose[0, 2] * up
+            north = pose[1, 0] + pose[1, 1] * right + pose[1, 2] * up
+            high = pose[2, 0] + pose[2, 1] * right + pose[2, 2] * up
+            px, py, pz = pose[0, 3] + far * east, pose[1, 3] + far * north, pose[2, 3] + far * high
+            wx, wy, wz = _sixth_power(east), _sixth_power(north), _sixth_power(high)
+            least = tenth * (wx + wy + wz)
+            wx, wy, wz = max(wx - least, zero), max(wy - least, zero), max(wz - least, zero)
+            # texels are .7 to 1.4 times as large as pixels; from one octave to the next they fade within a fifth of it
+            level = np.log2(far / focal) + half
+            whole = np.floor(level)
+            share = min(max((level - whole - half) * _FADING + half, zero), one)
+            size = finer * np.float32(2.0) ** -whole
+            a, b = one - share, share
+            total = zero
+            for octave in range(2):
+                w = a if octave == 0 else b
+                if w <= zero:
+                    continue
+                scale = size if octave == 0 else size * half
+                shift = np.float32(37.0) * (whole + np.float32(octave))
+                s = zero
+                if wx > zero:
+                    s += wx * _sample(texture, py * scale + shift, -pz * scale)
+                if wy > zero:
+                    s += wy * _sample(texture, px * scale + shift, -pz * scale)
+                if wz > zero:
+                    s += wz * _sample(texture, px * scale + shift, py * scale)
+                total += w * s
+            spread = np.sqrt((a * a + b * b) * (wx * wx + wy * wy + wz * wz))
+            band = total / spread
+            base = np.float32(blurred[y, x])
+            change = mixed * ((base + floor) * band - (np.float32(own[y, x]) - base))
+            change = min(max(change, -_MOST), _MOST)
+            for c in range(3):
+                image[y, x, c] = np.uint8(min(max(np.float32(image[y, x, c]) + change + half, zero), most))
