@@ -22,6 +22,7 @@ class FrameInputs:
     fog: np.ndarray = field(default_factory=lambda: np.zeros(2))  # as from ``fog.fog_of_weather``
     remap: Remap = NO_REMAP  # that ``tensors`` were made with
     gains: np.ndarray = field(default_factory=lambda: np.ones(3))  # as from ``camera_response.gains_at``
+    elapsed: float = 0.0  # s since the last frame, 0 for the first one
 
 
 @dataclass

@@ -86,6 +86,7 @@ class NeuralRenderer:
         self._failed: set[str] = set()  # runtimes that failed while rendering
         self._last: int | None = None
         self._time = 0.0  # s, simulated, of the last frame
+        self._times = -math.inf, -math.inf  # s, simulated, of the last two frames that were encoded
         self._remap, self._guide_name = NO_REMAP, guide
         self._pixels = pixels
         self._has_postprocessing = postprocess
@@ -217,6 +218,7 @@ class NeuralRenderer:
     def reset(self) -> None:
         """Forget the past, as after a jump of the camera: the next frame is in the chosen style at once."""
         self._last = None
+        self._times = -math.inf, -math.inf
         self._style, self._fog = self._target_style, self._target_fog
         self._image_guide.reset()
         if self._exemplars:
@@ -283,7 +285,10 @@ class NeuralRenderer:
         is_chosen_by_name = self._weather is None
         x, y = frame.camera.pose[:2, 3]
         gains = np.ones(3) if is_chosen_by_name else camera_response.gains_at(x, y, frame.seed)
-        return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap, gains)
+        if frame.sim_time != self._times[1]:
+            self._times = self._times[1], frame.sim_time
+        elapsed = max(self._times[1] - self._times[0], 0.0) if self._times[0] > -math.inf else 0.0
+        return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap, gains, elapsed)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:
         """Run the network: the image as generated, of the frame's size, its colours clamped."""

@@ -14,6 +14,7 @@ from neuralsim.renderer.postprocessing import (
     ground_shading,
     highlights,
     leaves,
+    motion_blur,
     sharpening,
 )
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
@@ -64,6 +65,9 @@ def postprocess(
     if weather is not None:
         glow.add_glare(image, tag, frame.camera, now)
         glow.add_glow(image, dark)
+    if weather is not None and "motion" in planes and "depth" in planes:
+        motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
+    if weather is not None:
         camera_response.expose(image, inputs.gains, 1.0 - dark)
         camera_response.blur_by_lens(image, 1.0 - dark)
         sharpening.sharpen_in_camera(image, tag, 1.0 - dark)
@@ -72,7 +76,7 @@ def postprocess(
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    of_surfaces = antialiasing, colour_clamp, detail, ground_shading, highlights, contrasts, leaves
+    of_surfaces = antialiasing, colour_clamp, detail, ground_shading, highlights, contrasts, leaves, motion_blur
     for step in (*of_surfaces, sky, fog, glow, rain):
         step.compile_kernels()
 
