@@ -43,7 +43,7 @@ _PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
 #: fast cracks get dark beyond; and the size (m) of a pixel from which on none is seen.
 _CRACKS, _CONTOUR, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.05, 0.4, 0.02, 0.45
 _OLD, _LEAST_OLD, _ONSET, _LARGEST_CRACK = 1.3, 0.02, 6.0, 0.15
-_LESS_BY_NIGHT = 0.6  # share of a road's patches that headlamps, which shine flat, do not show
+_LESS_BY_NIGHT = 0.8  # share of the patches and grain of a road that headlamps, which shine flat, do not show
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
@@ -294,7 +294,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
             factor = map_at(tone, (wx - light.west) * light.texels, (wy - light.south) * light.texels) * (1.0 / 128.0)
         if finish == ASPHALT:
             factor += _LESS_BY_NIGHT * light.dark * (1.0 - factor)
-            factor *= 1.0 + 0.25 * grain
+            factor *= 1.0 + 0.25 * (1.0 - _LESS_BY_NIGHT * light.dark) * grain
             if slant < _LARGEST_CRACK:
                 factor *= 1.0 - _cracks(noise, wx, wy, slant)
         elif finish == MARKING:
