@@ -61,6 +61,7 @@ def postprocess(
         sharpening.soften_gaps(image, tag)
     if weather is not None:
         rain.draw_rain(image, weather, frame.sim_time)
+        camera_response.mute_colours(image, 1.0 - dark)
     glow.draw_lamps(image, frame, inputs.remap, simulated)
     if weather is not None:
         glow.add_glare(image, tag, frame.camera, now)

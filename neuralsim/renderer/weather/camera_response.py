@@ -24,7 +24,7 @@ _LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
 _SHOULDER, _COLOUR_SHOULDER = 16, 4
 _DARKENING_SHOULDER = 6  # where brightness falls: more, and the texture of white walls becomes glaring stripes
 _CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
-_CHROMA = 0.85  # of all colours by day: what a camera in a car has of them
+_CHROMA = 0.85  # of colours by day: what a camera in a car has of them
 _LONGEST = 1.5  # gain by night
 _LENS = 0.37  # px, standard deviation of the blur of a lens
 _BLOOM, _BLOOM_SIDE = 0.4, 5  # share of its light that an overexposed pixel spreads by day, and over how many pixels
@@ -44,7 +44,7 @@ def gains_at(x: float, y: float, seed: int) -> np.ndarray:
 
 
 def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
-    """Multiply an image u8 (H, W, 3), RGB, by ``gains``, in place, darken what is not bright, and mute its colours.
+    """Multiply an image u8 (H, W, 3), RGB, by ``gains``, in place, and darken what is not bright.
 
     Black stays black, and white white. ``daylight``: from 0, by night, when a camera has reached its longest exposure
     and ``gains`` change nothing, to 1, by day.
@@ -55,8 +55,14 @@ def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
     exposed = _amplified(np.linspace(0.0, 1.0, 256)[:, None], brightness, shoulder)
     exposed = _amplified(exposed, gains / brightness, _COLOUR_SHOULDER)
     cv2.LUT(image, np.rint(255.0 * exposed**_CONTRAST**daylight).astype(np.uint8)[None], image)
+
+
+def mute_colours(image: np.ndarray, daylight: float) -> None:
+    """Take some of their chroma from the colours of an image u8 (H, W, 3), RGB, in place: by day, but for lamps, which
+    are drawn afterwards. ``daylight``: as for ``expose``."""
     grey = (1.0 - _CHROMA) * daylight
-    cv2.transform(image, (1.0 - grey) * np.eye(3) + grey / 3.0, image)
+    if grey > 0.0:
+        cv2.transform(image, (1.0 - grey) * np.eye(3) + grey / 3.0, image)
 
 
 def _amplified(value: np.ndarray, gain: np.ndarray, shoulder: int) -> np.ndarray:

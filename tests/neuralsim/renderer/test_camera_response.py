@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.weather.camera_response import blur_by_lens, expose, gains_at
+from neuralsim.renderer.weather.camera_response import blur_by_lens, expose, gains_at, mute_colours
 from neuralsim.town.town_drive import TownDrive
 
 
@@ -87,3 +87,14 @@ def test_a_style_that_was_chosen_stays_as_it_is(chosen_by: str, least: float, mo
         camera = dataclasses.replace(frame.camera, pose=pose)
         means.append(renderer.render(dataclasses.replace(frame, camera=camera)).mean())
     assert least < means[1] / means[0] < most
+
+
+def test_colours_are_muted_by_day_and_greys_stay() -> None:
+    for colour in ((200, 60, 40), (90, 90, 90)):
+        image = np.full((4, 4, 3), colour, np.uint8)
+        mute_colours(image, 1.0)
+        muted = image[0, 0].astype(int)
+        assert abs(muted.mean() - np.mean(colour)) < 1.0, "the brightness stays"
+        assert np.ptp(muted) == pytest.approx(0.85 * np.ptp(colour), abs=1.5)
+        mute_colours(image, 0.0)
+        assert np.array_equal(image[0, 0], muted), "nothing by night"
