@@ -26,7 +26,7 @@ _STEP = 4  # px at 512 columns: the sky is evaluated at that distance and interp
 _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no wind and at 100 % of it
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
 #: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
-_HEADROOM, _CHROMA = 0.5, 0.9
+_HEADROOM, _CHROMA = 0.45, 0.3
 _CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in a camera
 #: px from everything else over which the detail of the generated sky, which meets its surroundings softly, fades out,
 #: and over which its colour does.
