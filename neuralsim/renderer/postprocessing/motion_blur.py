@@ -14,7 +14,7 @@ import numpy as np
 
 from neuralsim.base import kernels
 
-_BY_DAY, _BY_NIGHT = 1.0 / 200.0, 1.0 / 30.0  # s that the shutter is open: in the shade of a street, and at most
+_BY_DAY, _BY_NIGHT = 1.0 / 320.0, 1.0 / 30.0  # s that the shutter is open: in the shade of a street, and at most
 _LONGEST_FRAME = 0.2  # s between two frames; what has moved for longer is not on one line
 _TILE = 1.0 / 64.0  # of the width: side of the tiles whose longest motion counts, and half of the longest smear
 _LEAST = 0.7  # px, half of the shortest smear
