@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -22,7 +23,7 @@ class FrameInputs:
     fog: np.ndarray = field(default_factory=lambda: np.zeros(2))  # as from ``fog.fog_of_weather``
     remap: Remap = NO_REMAP  # that ``tensors`` were made with
     gains: np.ndarray = field(default_factory=lambda: np.ones(3))  # as from ``camera_response.gains_at``
-    elapsed: float = 0.0  # s since the last frame, 0 for the first one
+    elapsed: float = math.inf  # s since the last frame, infinite for the first one
 
 
 @dataclass

@@ -287,7 +287,7 @@ class NeuralRenderer:
         gains = np.ones(3) if is_chosen_by_name else camera_response.gains_at(x, y, frame.seed)
         if frame.sim_time != self._times[1]:
             self._times = self._times[1], frame.sim_time
-        elapsed = max(self._times[1] - self._times[0], 0.0) if self._times[0] > -math.inf else 0.0
+        elapsed = self._times[1] - self._times[0]
         return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap, gains, elapsed)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:

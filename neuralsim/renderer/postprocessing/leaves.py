@@ -43,7 +43,8 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
         camera: That sees it.
     """
     height, width = image.shape[:2]
-    first, end = _rows_of(tag, height, width, Tag.VEGETATION)
+    farthest = np.float32(_FAR * camera.focal)
+    first, end = _rows_nearby(tag, depth, height, width, Tag.VEGETATION, farthest)
     if first >= end:
         return
     rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
@@ -57,7 +58,7 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
 
 def compile_kernels() -> None:
     """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
-    image, depth = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
+    image, depth = np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 0.2, np.float32)  # m: nearby, or nothing is drawn
     tag = np.full((8, 8), Tag.VEGETATION, np.uint8)
     for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
         draw_leaves(image, tag, depth, Camera(8, 8, 70.0, np.eye(4)))
@@ -74,12 +75,12 @@ def _texture() -> np.ndarray:
 
 
 @numba.njit(**kernels.FAST)
-def _rows_of(tag, height, width, wanted):  # type: ignore[no-untyped-def]
-    """Return the first row with a ``wanted`` tag and the one after the last."""
+def _rows_nearby(tag, depth, height, width, wanted, farthest):  # type: ignore[no-untyped-def]
+    """Return the first row with a ``wanted`` tag nearer than ``farthest``, m, and the one after the last."""
     first, end = height, 0
     for y in range(height):
         for x in range(width):
-            if tag[y, x] == wanted:
+            if tag[y, x] == wanted and depth[y, x] < farthest:
                 first, end = min(first, y), y + 1
                 break
     return first, end
@@ -128,7 +129,7 @@ def _draw(image, tag, depth, own, blurred, texture, pose, lens, wanted):  # type
             wx, wy, wz = _sixth_power(east), _sixth_power(north), _sixth_power(high)
             least = tenth * (wx + wy + wz)
             wx, wy, wz = max(wx - least, zero), max(wy - least, zero), max(wz - least, zero)
-            # texels are .7 to 1.4 times as large as pixels; from one octave to the next they fade within a fifth of it
+            # texels are .7 to 1.4 times as large as pixels; from one octave to the next they fade within a third of it
             level = np.log2(far / focal) + half
             whole = np.floor(level)
             share = min(max((level - whole - half) * _FADING + half, zero), one)

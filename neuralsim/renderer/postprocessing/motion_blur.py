@@ -30,7 +30,7 @@ def blur_by_motion(image: np.ndarray, motion: np.ndarray, depth: np.ndarray, ela
         image: Before it is exposed.
         motion: f16, at least (H, W, 2), px since the last frame, as the plane of that name.
         depth: f32, at least (H, W), m.
-        elapsed: s since the last frame; 0: there was none, and nothing is smeared.
+        elapsed: s since the last frame; infinite or negative: it was not just before, and nothing is smeared.
         dark: From 0, by day, to 1, by night, when the shutter is open for longer.
     """
     if not 0.0 < elapsed < _LONGEST_FRAME:

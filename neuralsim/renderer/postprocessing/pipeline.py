@@ -66,9 +66,8 @@ def postprocess(
     if weather is not None:
         glow.add_glare(image, tag, frame.camera, now)
         glow.add_glow(image, dark)
-    if weather is not None and "motion" in planes and "depth" in planes:
-        motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
-    if weather is not None:
+        if "motion" in planes and "depth" in planes:
+            motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
         camera_response.expose(image, inputs.gains, 1.0 - dark)
         camera_response.blur_by_lens(image, 1.0 - dark)
         sharpening.sharpen_in_camera(image, tag, 1.0 - dark)
