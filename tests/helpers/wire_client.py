@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -96,11 +97,12 @@ def start_client(port: int, script: str, stdin: int | None = None) -> subprocess
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> str:
-    """Wait for a client; return its output. Fail if the client failed or took too long."""
+    """Wait for a client; return its output. Fail if the client failed or took too long: then with its threads' stacks,
+    which ``faulthandler`` writes when the process is aborted."""
     try:
         out, error = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        process.send_signal(signal.SIGABRT)
         out, error = process.communicate()
         raise ClientHangsError(f"the client hangs: {out}{error}") from None
     assert process.returncode == 0, out + error
@@ -122,15 +124,18 @@ def run_client(port: int, script: str, timeout: float = 60.0) -> str:
 
 
 def run_traffic_manager(port: int, script: str, timeout: float = 60.0) -> str:
-    """Run a script with a synchronous Traffic Manager, up to twice more if it hangs.
+    """Run a script with a synchronous Traffic Manager, up to twice more, each in the world loaded anew, if it hangs.
 
     The client's ``TrafficManagerLocal::SynchronousTick`` notifies its worker thread without holding its mutex. A worker
-    that is just about to wait misses that, and both wait for ever, on a busy machine about once in 5,000 ticks. The
-    script takes an ``unused_port()``: that of a client that was killed is not free at once.
+    that is just about to wait misses that, and both wait for ever in ``world.tick()``, on one busy core about once in
+    10,000 ticks. The script takes an ``unused_port()``: that of a client that was killed is not free at once.
     """
     for _ in range(2):
-        with contextlib.suppress(ClientHangsError):
+        try:
             return run_client(port, script, timeout / 3.0)
+        except ClientHangsError as error:
+            warnings.warn(str(error), stacklevel=2)
+            run_client(port, "client.reload_world()")  # without the vehicles of the client that was killed
     return run_client(port, script, timeout)
 
 

@@ -41,7 +41,7 @@ def drive(vehicles, ticks):
 
 
 def test_autopilot_drives_in_its_lane(town: TownServer) -> None:
-    run_client(
+    run_traffic_manager(
         town.port,
         TRAFFIC
         + """
