@@ -2,7 +2,8 @@
 
 The generator paints crowns with strokes, whatever the simulator image has in them, and nearby they are seen. There .4
 of their finest band of luminance is exchanged for that of a texture, a mosaic of crowns in photographs
-(``neuralsim/training/build_leaves.py``). It is mapped along the axes of the world, by the direction of view, so that it
+(``neuralsim/training/build_leaves.py``), and the band amplified, since two that know nothing of each other partly
+cancel: it keeps its contrast. The texture is mapped along the axes of the world, by the direction of view, so that it
 stays where the leaves are, and in octaves of its size, as foliage is alike at all distances ("infinite zoom"; Bénard,
 Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent Stylization", I3D 2009). The graph's state is not
 changed.
@@ -153,7 +154,9 @@ def _draw(image, tag, depth, own, blurred, texture, pose, lens, wanted):  # type
             spread = np.sqrt((a * a + b * b) * (wx * wx + wy * wy + wz * wz))
             band = total / spread
             base = np.float32(blurred[y, x])
-            change = mixed * ((base + floor) * band - (np.float32(own[y, x]) - base))
+            kept = one - mixed
+            gain = one / np.sqrt(kept * kept + mixed * mixed)
+            change = gain * mixed * (base + floor) * band + (gain * kept - one) * (np.float32(own[y, x]) - base)
             change = min(max(change, -_MOST), _MOST)
             for c in range(3):
                 image[y, x, c] = np.uint8(min(max(np.float32(image[y, x, c]) + change + half, zero), most))
