@@ -9,7 +9,7 @@ SIGGRAPH 1983). The instance of a house determines which strips it has and where
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,8 +19,10 @@ TEXEL = 0.05  # m along the wall, before the horizontal stretch of each house; v
 LEVELS = 5  # mip levels, each half the size of the previous one
 _DARK = 110  # 0..255: anything darker is a pane or a door
 _BARS = 5  # texels, odd: panes up to this distance apart belong to one window
-_LEAST_PANE = 3  # texels, height of a pane: what is dark and less high is the shadow of a sill or cornice
-_GOODS = np.ones((25, 25), np.uint8)  # texels within which goods belong to the room around them
+_LEAST_PANE = 3  # texels: what is dark and less high is the shadow of a sill or cornice
+_ROUGHNESS = 0.02, 0.1  # of -1..1, standard deviation of a wall's tone: least, most
+_WITH_CURTAINS, _WITH_BLINDS, _WITH_RAILINGS = 0.5, 0.5, 0.3  # shares of windows, and of storeys
+_RAILING = 11  # texels, height of a railing
 
 
 def house_parameters(seed: int = 2) -> np.ndarray:
@@ -47,91 +49,121 @@ def house_row(instance: np.ndarray) -> np.ndarray:
     return np.asarray(instance_code(np.asarray(instance, np.int64)))
 
 
-def draw_strips(count: int = 48, seed: int = 0) -> np.ndarray:
-    """Return u8 (2, count, HEIGHT, WIDTH): storeys with framed windows, and ground floors of shops and houses."""
-    return _draw(count, seed)[0].copy()
+class Fronts(NamedTuple):
+    """Drawn strips, u8 (2, count, HEIGHT, WIDTH), read-only: storeys with framed windows, and ground floors of shops
+    and houses."""
 
-
-def draw_glass(count: int = 48, seed: int = 0) -> np.ndarray:
-    """Return u8 in the shape of ``draw_strips``: 255 where there is glass with what is seen behind it, else 0."""
-    return _draw(count, seed)[1].copy()
+    tone: np.ndarray  # 0 .. 255, of the colour of the wall
+    glass: np.ndarray  # 255 where there is glass with what is seen behind it, else 0
+    trim: np.ndarray  # 255 where there is painted wood, metal or stone: frames, sills, railings, string courses
 
 
 @lru_cache(maxsize=1)
-def _draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return strips and their glass."""
+def draw_fronts(count: int = 48, seed: int = 0) -> Fronts:
+    """Return ``count`` drawings of a storey and of a ground floor."""
     rng = np.random.default_rng(seed)
     drawn = [[draw(rng) for _ in range(count)] for draw in (_storey, _ground_floor)]
-    out, glass = (np.stack([np.stack([pair[k] for pair in floor]) for floor in drawn]) for k in (0, 1))
-    for ground in out[1, ::3]:  # rusticated: horizontal joints every 0.35 m
+    tone, glass, trim = (np.stack([np.stack([each[k] for each in floor]) for floor in drawn]) for k in range(3))
+    for ground in tone[1, ::3]:  # rusticated: horizontal joints every 0.35 m
         ground[5::6] -= 0.35 * (ground[5::6] > 0.0)
-    return ((out.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass
+    fronts = Fronts(((tone.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass, trim)
+    for plane in fronts:
+        plane.flags.writeable = False
+    return fronts
 
 
 def label_rooms(strips: np.ndarray, glass: np.ndarray) -> np.ndarray:
     """Return u8 in the shape of ``strips``: the number of the room behind each window or door, 0 for wall.
 
-    A room is lit as a whole at night. ``glass``: as from ``draw_glass``; what stands behind it, such as goods, is part
-    of the room.
+    A room is lit as a whole at night. ``strips``, ``glass``: tone and glass of ``Fronts``; what stands behind glass,
+    such as goods, is part of the room.
     """
     kernel, upright = np.ones((_BARS, _BARS), np.uint8), np.ones((_LEAST_PANE, 1), np.uint8)
     out = np.zeros_like(strips)
     for index in np.ndindex(strips.shape[:2]):
         dark = (strips[index] < _DARK).astype(np.uint8)
-        number = cv2.connectedComponents(cv2.morphologyEx(dark, cv2.MORPH_CLOSE, kernel), connectivity=4)[1]
-        room = (number * cv2.morphologyEx(dark, cv2.MORPH_OPEN, upright)).astype(np.uint8)
-        out[index] = np.where((glass[index] > 0) & (room == 0), cv2.dilate(room, _GOODS), room)
+        seen = cv2.morphologyEx(dark, cv2.MORPH_OPEN, upright) | (glass[index] > 0)
+        number = cv2.connectedComponents(cv2.morphologyEx(seen, cv2.MORPH_CLOSE, kernel), connectivity=4)[1]
+        out[index] = number * seen
     return out
 
 
-def _wall(rng: np.random.Generator) -> np.ndarray:
-    """Return f64 (HEIGHT, WIDTH): plaster with a faint grain."""
-    grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH // 4)).repeat(4, 1), (0, 0), 1.0)
-    return np.asarray(0.2 + rng.uniform(0.01, 0.03) * grain)
+class _Front(NamedTuple):
+    """One strip in the making: planes (HEIGHT, WIDTH)."""
+
+    tone: np.ndarray  # f64, -1 .. 1
+    glass: np.ndarray  # u8
+    trim: np.ndarray  # u8
+
+    def add_trim(self, rows: slice, columns: slice, tone: float) -> None:
+        """Add something painted."""
+        self.tone[rows, columns], self.glass[rows, columns], self.trim[rows, columns] = tone, 0, 255
+
+    def add_glass(self, rows: slice, columns: slice, tone: float | np.ndarray) -> None:
+        """Add a pane, with the tone of what is seen behind it."""
+        self.tone[rows, columns], self.glass[rows, columns], self.trim[rows, columns] = tone, 255, 0
 
 
-def _window(
-    front: np.ndarray,
-    glass: np.ndarray,
+def _wall(rng: np.random.Generator) -> _Front:
+    """Draw plaster or brick, smooth or rough."""
+    grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH)), (0, 0), 0.7)
+    tone = 0.2 + rng.uniform(*_ROUGHNESS) * grain / grain.std()
+    return _Front(tone, np.zeros(tone.shape, np.uint8), np.zeros(tone.shape, np.uint8))
+
+
+def _add_window(
+    front: _Front,
     rng: np.random.Generator,
     panes: np.ndarray,
     top: int,
     bottom: int,
     left: int,
     right: int,
+    railing: bool = False,
 ) -> None:
-    """Draw ``panes`` (across, down) in a frame, with a lintel above, a sill below and the shadow of the sill."""
-    front[max(top - 2, 0) : top, left - 1 : right + 1] = rng.uniform(0.2, 0.5)
-    front[top:bottom, left:right] = rng.uniform(0.3, 0.7)
+    """Add ``panes`` (across, down) in a frame, with a lintel above, a sill below and the shadow of the sill; some
+    windows have curtains or a blind, and those with a ``railing`` reach down to a floor."""
+    tone, glass = front.tone, front.glass
+    tone[max(top - 2, 0) : top, left - 1 : right + 1] = rng.uniform(0.2, 0.5)
+    left, right = left - 1, right + 1
+    front.add_trim(slice(top, bottom), slice(left, right), rng.uniform(0.5, 0.8))
     across, down = panes
     for i in range(across):
         for j in range(down):
-            y, x = top + 1 + (bottom - top - 1) * j // down, left + 1 + (right - left - 1) * i // across
-            high, wide = (bottom - top - 1) // down - 1, (right - left - 1) // across - 1
-            # a pane shows the room, a curtain and, the higher it is, more of the sky
-            front[y : y + high, x : x + wide] = rng.uniform(-1.0, -0.5) + rng.uniform(0.0, 0.4) * (j == 0)
-            glass[y : y + high, x : x + wide] = 255
-    if rng.random() < 0.25:
-        front[top + 1 : top + int(rng.integers(3, max(4, bottom - top - 3))), left + 1 : right - 1] += 0.6  # a blind
-    front[bottom : bottom + 1, left - 2 : right + 2] = 0.55
-    front[bottom + 1 : bottom + 2, left - 1 : right + 1] = -0.25
+            y, x = top + 2 + (bottom - top - 2) * j // down, left + 2 + (right - left - 2) * i // across
+            high, wide = (bottom - top - 2) // down - 2, (right - left - 2) // across - 2
+            # a pane shows the room and, the higher it is, more of the sky
+            seen = rng.uniform(-1.0, -0.5) + rng.uniform(0.0, 0.4) * (j == 0)
+            front.add_glass(slice(y, y + high), slice(x, x + wide), seen)
+    if rng.random() < _WITH_CURTAINS:
+        broad, lighter = max(1, (right - left) // 5), rng.uniform(0.3, 0.9)
+        for x in (left + 2, right - 2 - broad):
+            tone[top:bottom, x : x + broad] += lighter * (glass[top:bottom, x : x + broad] > 0)
+    if rng.random() < _WITH_BLINDS:
+        end = top + int(rng.integers(3, max(4, bottom - top - 3)))
+        tone[top:end, left:right] += 0.6 * (glass[top:end, left:right] > 0)
+    front.add_trim(slice(bottom, bottom + 2), slice(left - 1, right + 1), 0.7)
+    tone[bottom + 2, left:right] = -0.25
+    if railing:
+        front.add_trim(slice(bottom - _RAILING, bottom), slice(left - 2, right + 2, 2), 0.5)
+        front.add_trim(slice(bottom - _RAILING, bottom - _RAILING + 1), slice(left - 2, right + 2), 0.5)
 
 
-def _storey(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw identical windows, often in pairs, or a band of them; return the front and its glass."""
+def _storey(rng: np.random.Generator) -> _Front:
+    """Draw identical windows, often in pairs, or a band of them."""
     front = _wall(rng)
-    glass = np.zeros(front.shape, np.uint8)
-    bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
-    wide = int(WIDTH / bays * rng.uniform(0.34, 0.6))
+    bays, panes = int(rng.integers(3, 6)), rng.integers((1, 1), (4, 3))
+    wide = int(WIDTH / bays * rng.uniform(0.45, 0.75))
     top = int(rng.integers(8, 18))
     bottom = min(HEIGHT - 8, top + int(rng.integers(28, 40)))
+    railing = rng.random() < _WITH_RAILINGS
     for bay in range(bays):
         left = int((bay + 0.5) * WIDTH / bays - wide / 2)
-        _window(front, glass, rng, panes, top, bottom, left, left + wide)
+        _add_window(front, rng, panes, top, bottom, left, left + wide, railing)
     if rng.random() < 0.5:  # a string course between the storeys
-        front[-3:-1] = 0.5
-        front[-1] = -0.2
-    return front, glass
+        front.add_trim(slice(-3, -1), slice(None), 0.5)
+        front.tone[-1] = -0.2
+    return front
 
 
 def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
@@ -168,26 +200,26 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
     return cv2.GaussianBlur(np.clip(inside, -0.9, 0.6), (0, 0), 0.7)
 
 
-def _ground_floor(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a shop below its signboard, or a door and windows; return the front and its glass."""
+def _ground_floor(rng: np.random.Generator) -> _Front:
+    """Draw a shop below its signboard, or a door and windows."""
     front = _wall(rng)
-    glass = np.zeros(front.shape, np.uint8)
+    tone, glass = front.tone, front.glass
     if rng.random() < 0.5:
-        front[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard; letters would be illegible
-        front[2], front[12] = front[2] + 0.25, front[12] - 0.25
-        front[13] = -0.5
+        tone[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard; letters would be illegible
+        tone[2], tone[12] = tone[2] + 0.25, tone[12] - 0.25
+        tone[13] = -0.5
         count = int(rng.integers(2, 5))
         for pane in range(count):
             left, right = 3 + (WIDTH - 6) * pane // count, (WIDTH - 6) * (pane + 1) // count
-            front[15:54, left:right] = 0.35
-            front[16:53, left + 1 : right - 1] = _shop_window(rng, right - left - 2)
-            glass[16:53, left + 1 : right - 1] = 255
+            front.add_trim(slice(15, 54), slice(left, right), 0.35)
+            inside = _shop_window(rng, right - left - 2)
+            front.add_glass(slice(16, 53), slice(left + 1, right - 1), inside)
         if rng.random() < 0.4:  # an awning with its shadow
-            front[11:19] = rng.choice([-0.3, 0.0, 0.45]) + np.linspace(0.2, -0.1, 8)[:, None]
-            front[19:25] -= np.linspace(0.5, 0.1, 6)[:, None]
-            glass[11:19] = 0
-        front[54:] = rng.uniform(-0.3, 0.2)
-        return front, glass
+            tone[11:19] = rng.choice([-0.3, 0.0, 0.45]) + np.linspace(0.2, -0.1, 8)[:, None]
+            tone[19:25] -= np.linspace(0.5, 0.1, 6)[:, None]
+            glass[11:19] = front.trim[11:19] = 0
+        tone[54:] = rng.uniform(-0.3, 0.2)
+        return front
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     door = int(rng.integers(bays))
     wide = int(WIDTH / bays * rng.uniform(0.4, 0.55))
@@ -195,10 +227,11 @@ def _ground_floor(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         left = int((bay + 0.5) * WIDTH / bays - wide / 2)
         if bay == door:
             left, right = left + wide // 2 - 10, left + wide // 2 + 10
-            front[18:, left - 2 : right + 2] = 0.5
-            front[20:, left:right] = rng.uniform(-0.9, -0.2)
-            front[20:26, left:right] = -0.8
+            front.add_trim(slice(18, None), slice(left - 2, right + 2), 0.5)
+            front.trim[20:, left:right] = 0
+            tone[20:, left:right] = rng.uniform(-0.9, -0.2)
+            tone[20:26, left:right] = -0.8
         else:
-            _window(front, glass, rng, panes, 20, 48, left, left + wide)
-    front[-5:] -= 0.25  # the plinth
-    return front, glass
+            _add_window(front, rng, panes, 20, 48, left, left + wide)
+    tone[-5:] -= 0.25  # the plinth
+    return front

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridge.ego_camera import EGO_CAMERA
-from neuralsim.facades import draw_strips, instance_code
+from neuralsim.facades import draw_fronts, instance_code
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facade_sketch import Fronts, interleaved
 
@@ -67,7 +67,7 @@ class Surface(nn.Module):
 
     def __init__(self, palette: np.ndarray, facades: np.ndarray) -> None:
         super().__init__()
-        self.fronts = Fronts(draw_strips())
+        self.fronts = Fronts(draw_fronts().tone)
         amplitude = torch.zeros(CHANNELS)
         for channel, value in _NOISE.items():
             amplitude[channel] = value

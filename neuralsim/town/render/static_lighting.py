@@ -283,7 +283,7 @@ def _mark_windows(corners, codes, foot, eaves, drawings, low, cell, out):  # typ
             share = (k + 0.5) * 0.5 / length
             x, y = a[0] + share * east, a[1] + share * north
             along = x if abs(east) > abs(north) else y
-            _, lamp, _, _ = sample_front(drawings, codes[n], low_z, eaves[n], along, low_z + _EYES, 0.05, 1.0)
+            _, lamp, _, _, _ = sample_front(drawings, codes[n], low_z, eaves[n], along, low_z + _EYES, 0.05, 1.0)
             i, j = int((y - low[1]) / cell + 0.5), int((x - low[0]) / cell + 0.5)
             if lamp >= 0.0 and 0 <= i < out.shape[0] and 0 <= j < out.shape[1]:
                 out[i, j] += 1.0

@@ -12,8 +12,7 @@ from neuralsim.facades import (
     HEIGHT,
     TEXEL,
     WIDTH,
-    draw_glass,
-    draw_strips,
+    draw_fronts,
     house_parameters,
     house_row,
     label_rooms,
@@ -27,20 +26,23 @@ from neuralsim.town.render.shading.surface_kernels import NOISE_SIZE, _room_ligh
 
 
 def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_time() -> None:
-    strips = draw_strips()
+    strips, glass, trim = draw_fronts()
     assert strips.dtype == np.uint8
     assert strips.shape[0] == 2
     assert strips.shape[2:] == (HEIGHT, WIDTH)
-    assert np.array_equal(strips, draw_strips())
+    draw_fronts.cache_clear()
+    assert np.array_equal(strips, draw_fronts().tone)
     assert len(np.unique(strips.reshape(-1, HEIGHT * WIDTH), axis=0)) == 2 * strips.shape[1]
-    dark = (strips < 80).mean((2, 3))  # panes and doors
-    assert dark.min() > 0.02
-    assert dark.max() < 0.75
+    seen = ((strips < 80) | (glass > 0)).mean((2, 3))  # panes and doors
+    assert seen.min() > 0.02
+    assert seen.max() < 0.75
     assert (strips[0][:, :4] > 110).all()  # a storey ends in wall, or the next one's sill would cut its windows
-    glass = draw_glass() > 0
-    assert glass.shape == strips.shape
+    glass, trim = glass > 0, trim > 0
+    assert glass.shape == trim.shape == strips.shape
+    assert not (glass & trim).any()
     assert 0.05 < glass[0].mean() < glass[1].mean() < 0.5, "shops have more of it"
     assert strips[glass].mean() < 0.6 * strips[~glass].mean()
+    assert strips[trim].mean() > 1.1 * strips[~glass].mean()
 
 
 def wall(x: np.ndarray, height: float, footprint: float, strips: np.ndarray) -> np.ndarray:
@@ -89,9 +91,9 @@ def test_the_simulator_draws_a_front_where_the_surface_planes_have_it(instance: 
     above = 5.0 + torch.from_numpy(((height / 2.0 - np.arange(height) - 0.5) / focal * 14.0).astype(np.float32))
     code = torch.full((1, height, width), (instance * 97 + 31) % 256)
     footprint = torch.full((1, height, width), 2.0 * 14.0 / focal)
-    sketch = Fronts(draw_strips())(code, along, above[None, :, None].expand(1, height, width).contiguous(), footprint)[
-        0
-    ].numpy()
+    sketch = Fronts(draw_fronts().tone)(
+        code, along, above[None, :, None].expand(1, height, width).contiguous(), footprint
+    )[0].numpy()
     assert planes.rgb is not None
     inside = planes.tag == Tag.BUILDING
     inside[:, :2] = inside[:, -2:] = False
@@ -121,7 +123,7 @@ def test_downpipes_run_between_windows() -> None:
 
 
 def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:
-    strips, glass = draw_strips(), draw_glass()
+    strips, glass, _ = draw_fronts()
     rooms = label_rooms(strips, glass)
     assert (rooms[glass > 0] > 0).mean() > 0.98
     assert (rooms[(glass == 0) & (strips > 140)] == 0).all()
@@ -129,8 +131,8 @@ def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:
 
 def test_the_shadow_of_a_sill_is_no_room() -> None:
     """Lit by night, they were lines of light on walls."""
-    storeys, glass = label_rooms(draw_strips(), draw_glass())[0], draw_glass()[0]
-    assert (storeys[glass == 0] == 0).all()
+    strips, glass, _ = draw_fronts()
+    assert (label_rooms(strips, glass)[0][glass[0] == 0] == 0).all()
 
 
 def test_lit_rooms_have_lamps_of_different_colours() -> None:

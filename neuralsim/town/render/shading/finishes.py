@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.facades import LEVELS, draw_glass, draw_strips, house_parameters, house_row, label_rooms
+from neuralsim.facades import LEVELS, draw_fronts, house_parameters, house_row, label_rooms
 from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
@@ -81,14 +81,15 @@ def _among(colours: np.ndarray, these: tuple[RGB, ...]) -> np.ndarray:
 @lru_cache(maxsize=1)
 def textures(seed: int = 5) -> Textures:
     """Return the textures of all surfaces. They do not depend on the town."""
-    strips = draw_strips()
+    drawn = draw_fronts()
     return Textures(
         noise=np.concatenate([level.ravel() for level in _noise(seed)]),
-        fronts=_levels(strips),
-        glass=_levels(draw_glass()),
-        rooms=label_rooms(strips, draw_glass()).reshape(-1),
+        fronts=_levels(drawn.tone),
+        glass=_levels(drawn.glass),
+        trim=_levels(drawn.trim),
+        rooms=label_rooms(drawn.tone, drawn.glass).reshape(-1),
         houses=house_parameters()[house_row(np.arange(1 << 16))],
-        strips=strips.shape[1],
+        strips=drawn.tone.shape[1],
     )
 
 

@@ -41,6 +41,7 @@ _BEAM, _BEAM_ON_BODIES = 1.5, 0.7
 #: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
 _POOL = 1.0, 0.84, 0.6
 _COLDEST = 0.9  # of the way from warm white light to that of a fluorescent tube
+_TRIM = 225.0, 222.0, 214.0  # RGB of painted frames and sills
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
@@ -243,8 +244,11 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         point = _Point(wx, wy, wz, d, (1.0 if is_fine else 2.0) * d * per_pixel)
         lit, lamp, r, g, b = 0.0, 0.0, red, green, blue
         if triangle.finish != PLAIN:
-            share, lit, glass, bright, mirror, lamp = texture_at(textures, backdrop, light, triangle, point, oz)
+            seen = texture_at(textures, backdrop, light, triangle, point, oz)
+            share, lit, glass, bright, mirror, lamp, trim = seen
             r, g, b = share * r, share * g, share * b
+            if trim > 0.0:
+                r, g, b = r + (_TRIM[0] - r) * trim, g + (_TRIM[1] - g) * trim, b + (_TRIM[2] - b) * trim
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
                 pane = seen_behind_glass(textures.noise, along, wz, point.footprint, bright, glass < 0.0, mirror)

@@ -50,6 +50,8 @@ _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stone
 _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PIPE = 0.5  # how much darker than its wall a downpipe is; its shadow is half as dark
 _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
+_WITH_WHITE_TRIM = 0.75  # share of houses
+_GRAIN_OF_WALLS = 0.3  # of -1..1: what differs by less from a wall's tone is its grain
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
@@ -70,8 +72,10 @@ class Textures(NamedTuple):
     """The textures of surfaces."""
 
     noise: np.ndarray  # u8, ``NOISE_LEVELS`` periodic squares end to end, each half as wide as the one before
-    fronts: np.ndarray  # u8, ``LEVELS`` copies of ``neuralsim.facades.draw_strips``
-    glass: np.ndarray  # u8, ``LEVELS`` copies of ``neuralsim.facades.draw_glass``
+    #: u8, ``LEVELS`` copies of the tone, glass and trim of ``neuralsim.facades.draw_fronts``
+    fronts: np.ndarray
+    glass: np.ndarray
+    trim: np.ndarray
     rooms: np.ndarray  # u8, ``neuralsim.facades.label_rooms``
     houses: np.ndarray  # f32 (65536, 5), ``neuralsim.facades.house_parameters`` by instance
     strips: int  # number of storey drawings to choose from
@@ -120,10 +124,17 @@ def map_at(plane, x, y):
 
 
 @njit(forceinline=True, **options)
+def _between(texels, at, below, u, v):
+    """Return what is between two texels from ``at`` on and two from ``below`` on, 0 to 255."""
+    above = texels[at] * (1.0 - u) + texels[at + np.uint64(1)] * u
+    return above * (1.0 - v) + (texels[below] * (1.0 - u) + texels[below + np.uint64(1)] * u) * v
+
+
+@njit(forceinline=True, **options)
 def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     """Sample the sketch of a house front (-1..1; ``models.facade_sketch``), a number in 0..1 of the lit room behind the
-    window there (-1: none), the share of glass (0..1; -1..0 on the ground floor), and how much of the sky that glass
-    mirrors (0..1).
+    window there (-1: none), the share of glass (0..1; -1..0 on the ground floor), how much of the sky that glass
+    mirrors (0..1), and the share of painted trim (0..1).
 
     Args:
         textures: ``Textures``.
@@ -141,7 +152,7 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     below = height < ground
     floors = 0.0 if below else np.floor((height - ground) / storey)
     if not below and foot + ground + (floors + 1.0) * storey > eaves + 0.35:
-        return 0.2, -1.0, 0.0, 0.0  # no room for one more storey
+        return 0.2, -1.0, 0.0, 0.0, 0.0  # no room for one more storey
     share = height / ground if below else (height - ground) / storey - floors
     down = 1.0 - (share - np.floor(share))
     place = along / (table[code, 2] * (TEXEL * WIDTH)) + table[code, 3]
@@ -156,11 +167,9 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
     u, v = x - i, y - j
     at = np.uint64(first) + (np.uint64(strip * high) + j) * np.uint64(wide) + i
     below_it = at + np.uint64(wide)
-    tone = (fronts[at] * (1.0 - u) + fronts[at + np.uint64(1)] * u) * (1.0 - v)
-    tone += (fronts[below_it] * (1.0 - u) + fronts[below_it + np.uint64(1)] * u) * v
-    panes = textures.glass
-    glass = (panes[at] * (1.0 - u) + panes[at + np.uint64(1)] * u) * (1.0 - v)
-    glass = (glass + (panes[below_it] * (1.0 - u) + panes[below_it + np.uint64(1)] * u) * v) * (1.0 / 255.0)
+    tone = _between(fronts, at, below_it, u, v)
+    glass = _between(textures.glass, at, below_it, u, v) * (1.0 / 255.0)
+    trim = _between(textures.trim, at, below_it, u, v) * (1.0 / 255.0)
     lamp, mirror = -1.0, 0.0
     if glass > 0.0 or dark > 0.0:
         i, j = np.uint64(min(int(across * WIDTH), WIDTH - 1)), np.uint64(min(int(down * HEIGHT), HEIGHT - 1))
@@ -173,7 +182,7 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
             mirror = max((mixed % 64) * (1.0 / 64.0) - _DULL_PANES, 0.0) * (1.0 / (1.0 - _DULL_PANES))
         coarse = min(max(4.0 * footprint - 0.6, 0.0), 1.0)  # a pixel that shows several windows
         mirror = (1.0 - dark) * (mirror + coarse * (0.5 * (1.0 - _DULL_PANES) - mirror))
-    return tone * (1.0 / 127.5) - 1.0, lamp, -glass if below else glass, mirror
+    return tone * (1.0 / 127.5) - 1.0, lamp, -glass if below else glass, mirror, trim
 
 
 @njit(forceinline=True, **options)
@@ -279,14 +288,15 @@ def _room_light(noise, along, height, footprint, lamp, is_shop):
 @njit(forceinline=True, **options)
 def texture_at(textures, backdrop, light, triangle, point, camera_height):
     """Return the factor of a triangle's colour at a ``_Point``, the light of a window there, 0 to 1, and the share of
-    glass, the sketch's brightness, the mirrored sky and the lit room there, as from ``sample_front``.
+    glass, the sketch's brightness, the mirrored sky, the lit room and the share of white trim there, as from
+    ``sample_front``.
 
     ``textures`` .. ``triangle``: ``Textures``, ``Backdrop``, ``_LightValues``, ``_Triangle``; ``camera_height``: m.
     """
     noise, tone, houses = textures.noise, backdrop.tone, backdrop.houses
     finish, code, axis = triangle.finish, triangle.code, triangle.axis
     wx, wy, wz, d, footprint = point
-    factor, lit, glass, bright, mirror, lamp = 1.0, 0.0, 0.0, 0.0, 0.0, -1.0
+    factor, lit, glass, bright, mirror, lamp, trim = 1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
         grain = noise_at(noise, wx, wy, _GRAIN, level_of(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
@@ -310,21 +320,29 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
     elif finish == WALL:
         foot, eaves = houses[code, 0], houses[code, 1]
         along = wx if axis == 1 else wy
-        bright, lamp, glass, mirror = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
-        factor = 1.0 + 1.0 * (bright - 0.2)
+        sketch = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
+        bright, lamp, glass, mirror, trim = sketch
+        rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the grain for bark
+        grain = bright - 0.2
+        if trim == 0.0 and glass == 0.0:
+            grain *= 1.0 - (1.0 - rough) * max(1.0 - (grain / _GRAIN_OF_WALLS) ** 2, 0.0)
+        factor = 1.0 + grain
         if lamp >= 0.0:
             lit = _room_light(noise, along, wz - foot, footprint, lamp, glass < 0.0)
-            lit *= min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)  # bars and outlines, anti-aliased
+            outlined = min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)
+            lit *= max(outlined * (1.0 - trim), abs(glass))  # bars and outlines, anti-aliased; curtains glow
         if bright > _PANE and glass == 0.0:
             stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
             plaster = noise_at(noise, wz, along, _PLASTER, level_of(footprint, _PLASTER, NOISE_LEVELS - 1))
-            rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the texture for bark
             factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
             if triangle.is_brick and footprint < _BRICK:
                 factor *= 1.0 - 0.4 * _joint(along, wz, _BRICK, 3.2, footprint)
             place = along / (textures.houses[code, 2] * (TEXEL * WIDTH)) + textures.houses[code, 3]
             pipe = (place - 2.0 * np.floor(0.5 * place + 0.5)) * textures.houses[code, 2] * (TEXEL * WIDTH)
             factor *= 1.0 - _PIPE * _line(pipe, 0.05, footprint) - 0.5 * _PIPE * _line(pipe - 0.11, 0.06, footprint)
+        number = 61.0 * textures.houses[code, 4]  # one that the choice of strips does not depend on
+        if number - np.floor(number) > _WITH_WHITE_TRIM:
+            trim = 0.0
         eaves, foot = eaves - wz, wz - foot
         if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
             factor *= 0.5 + 0.7 * eaves
@@ -356,4 +374,4 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
         patches = noise_at(noise, wz, around, _PATCH, level_of(footprint, _PATCH, NOISE_LEVELS - 1))
         factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, _DARKEST_BARK)
-    return factor, lit, glass, bright, mirror, lamp
+    return factor, lit, glass, bright, mirror, lamp, trim

@@ -271,7 +271,7 @@ def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> N
 
 def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:
     red = WALLS[0]
-    wall = quad([(8, 6, 0), (8, -6, 0), (8, -6, 9), (8, 6, 9)], Tag.BUILDING, red)
+    wall = quad([(4, 6, 0), (4, -6, 0), (4, -6, 9), (4, 6, 9)], Tag.BUILDING, red)
     houses = np.tile(np.float32((0.0, 9.0)), (1 << 16, 1))
     drop = raster._EMPTY._replace(houses=houses)
     scene, pose = Scene(merge([GROUND, wall]), []), eye(0.0, 4.0)
@@ -284,3 +284,19 @@ def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:
     assert of_wall.mean() > 0.4
     assert (in_panes | of_wall).mean() > 0.95
     assert front[in_panes].max(1).mean() < 0.6 * front[of_wall].max(1).mean(), "a room is darker than a wall in the sun"
+
+
+def test_window_frames_are_white_in_three_of_four_houses() -> None:
+    """On a wall of red bricks, in the sun: then nothing else there is bright without being red."""
+    drop = raster._EMPTY._replace(houses=np.tile(np.float32((0.0, 9.0)), (1 << 16, 1)))
+    wall = quad([(8, 6, 0), (8, -6, 0), (8, -6, 9), (8, 6, 9)], Tag.BUILDING, WALLS[0])
+    white = []
+    for instance in range(10_000, 10_040):
+        scene, pose = Scene(merge([GROUND, wall.with_instance(instance)]), []), eye(0.0, 4.0)
+        planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), pose, pose, sun=(45.0, 180.0), backdrop=drop)
+        assert planes.rgb is not None
+        front = planes.rgb[planes.tag == Tag.BUILDING].astype(float)
+        bright = front.max(1) > 1.15 * np.median(front.max(1))  # brighter than mirrored sky
+        white.append((bright & (front[:, 0] < 1.25 * front[:, 2])).mean())
+    assert 0.6 < (np.array(white) > 0.01).mean() < 0.9
+    assert np.median(white) < 0.3
