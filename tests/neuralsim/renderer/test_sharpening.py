@@ -13,6 +13,7 @@ from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.postprocessing.sharpening import (
     mend_border,
+    raise_contrast_of_people,
     remove_specks,
     sharpen,
     sharpen_in_camera,
@@ -52,6 +53,26 @@ def test_a_camera_sharpens_what_stands_by_day_but_no_sky_or_ground() -> None:
     assert more[Tag.SKY] == more[Tag.SIDEWALK] == more[Tag.ROAD] == 1.0
     assert 1.1 < more[Tag.VEGETATION] < more[Tag.CAR]
     assert 1.1 < more[Tag.BUILDING] < more[Tag.CAR]
+
+
+def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
+    """Somebody dark in front of a brighter wall becomes darker, the wall stays; at any size, padded tags included."""
+    for height, width in ((128, 256), (101, 203), (2, 3)):
+        image = np.full((height, width, 3), 120, np.uint8)
+        tag = np.zeros((128, 256), np.uint8)
+        tag[height // 4 : height - height // 4, width // 2 : width // 2 + max(width // 32, 1)] = Tag.PEDESTRIAN
+        person = tag[:height, :width] == Tag.PEDESTRIAN
+        image[person] = 100
+        by_night = image.copy()
+        raise_contrast_of_people(image, tag, 1.0)
+        raise_contrast_of_people(by_night, tag, 0.0)
+        assert (image[~person] == 120).all()
+        assert (by_night[person] == 100).all()
+        if width > 3:
+            assert 85 < image[person].mean() < 97
+    alone = np.full((64, 128, 3), 90, np.uint8)
+    raise_contrast_of_people(alone, np.full((64, 128), Tag.PEDESTRIAN, np.uint8), 1.0)
+    assert (alone == 90).all()
 
 
 def test_a_camera_sharpens_less_at_dusk_and_images_of_any_size() -> None:
