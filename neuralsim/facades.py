@@ -23,6 +23,7 @@ _LEAST_PANE = 3  # texels: what is dark and less high is the shadow of a sill or
 _ROUGHNESS = 0.02, 0.1  # of -1..1, standard deviation of a wall's tone: least, most
 _WITH_CURTAINS, _WITH_BLINDS, _WITH_RAILINGS = 0.5, 0.5, 0.3  # shares of windows, and of storeys
 _RAILING = 11  # texels, height of a railing
+_LEAST_PITCH = 6  # texels from one pane to the next: narrower ones would look barred
 
 
 def house_parameters(seed: int = 2) -> np.ndarray:
@@ -107,7 +108,7 @@ class _Front(NamedTuple):
 def _wall(rng: np.random.Generator) -> _Front:
     """Draw plaster or brick, smooth or rough."""
     grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH)), (0, 0), 0.7)
-    tone = 0.2 + rng.uniform(*_ROUGHNESS) * grain / grain.std()
+    tone = 0.2 + rng.uniform(*_ROUGHNESS) * (grain / grain.std()).clip(-2.5, 2.5)  # never as dark as a pane
     return _Front(tone, np.zeros(tone.shape, np.uint8), np.zeros(tone.shape, np.uint8))
 
 
@@ -127,7 +128,7 @@ def _add_window(
     tone[max(top - 2, 0) : top, left - 1 : right + 1] = rng.uniform(0.2, 0.5)
     left, right = left - 1, right + 1
     front.add_trim(slice(top, bottom), slice(left, right), rng.uniform(0.5, 0.8))
-    across, down = panes
+    across, down = min(panes[0], max((right - left) // _LEAST_PITCH, 1)), panes[1]
     for i in range(across):
         for j in range(down):
             y, x = top + 2 + (bottom - top - 2) * j // down, left + 2 + (right - left - 2) * i // across

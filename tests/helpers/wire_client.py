@@ -127,8 +127,8 @@ def run_traffic_manager(port: int, script: str, timeout: float = 60.0) -> str:
     """Run a script with a synchronous Traffic Manager, up to twice more, each in the world loaded anew, if it hangs.
 
     The client's ``TrafficManagerLocal::SynchronousTick`` notifies its worker thread without holding its mutex. A worker
-    that is just about to wait misses that, and both wait for ever in ``world.tick()``, on one busy core about once in
-    10,000 ticks. The script takes an ``unused_port()``: that of a client that was killed is not free at once.
+    that is just about to wait misses that, and both wait for ever in ``world.tick()``: on one busy core in two of
+    938 short runs. The script takes an ``unused_port()``: that of a client that was killed is not free at once.
     """
     for _ in range(2):
         try:

@@ -286,8 +286,8 @@ def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:
     assert front[in_panes].max(1).mean() < 0.6 * front[of_wall].max(1).mean(), "a room is darker than a wall in the sun"
 
 
-def test_window_frames_are_white_in_three_of_four_houses() -> None:
-    """On a wall of red bricks, in the sun: then nothing else there is bright without being red."""
+def test_window_frames_are_white_in_most_houses() -> None:
+    """On walls of red bricks, in the sun: then nothing else there is bright without being red."""
     drop = raster._EMPTY._replace(houses=np.tile(np.float32((0.0, 9.0)), (1 << 16, 1)))
     wall = quad([(8, 6, 0), (8, -6, 0), (8, -6, 9), (8, 6, 9)], Tag.BUILDING, WALLS[0])
     white = []
@@ -298,5 +298,6 @@ def test_window_frames_are_white_in_three_of_four_houses() -> None:
         front = planes.rgb[planes.tag == Tag.BUILDING].astype(float)
         bright = front.max(1) > 1.15 * np.median(front.max(1))  # brighter than mirrored sky
         white.append((bright & (front[:, 0] < 1.25 * front[:, 2])).mean())
-    assert 0.6 < (np.array(white) > 0.01).mean() < 0.9
-    assert np.median(white) < 0.3
+    none, some, most = np.percentile(white, (5, 40, 90))
+    assert none < 0.015
+    assert 0.03 < some < most < 0.25
