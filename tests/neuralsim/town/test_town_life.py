@@ -185,7 +185,7 @@ def test_slopes_accelerate_and_brakes_hold() -> None:
 
 def test_weather_and_time_change_the_image() -> None:
     world = World("hamlet", 0, 6, 0)
-    lens = {"image_size_x": "160", "image_size_y": "80", "fov": "90"}
+    lens = {"image_size_x": "320", "image_size_y": "160", "fov": "90"}
     camera = world.spawn("sensor.camera.rgb", lens, Transform())
 
     def sees(p: Transform) -> int:
