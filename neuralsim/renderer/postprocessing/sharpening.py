@@ -30,7 +30,7 @@ _IN_CAMERA[[Tag.BUILDING, Tag.VEGETATION]] = _PART
 #: The contrast that people get, the blur of what is around them, as a share of the width, and of how many pixels' mean
 #: it is computed.
 _CONTRAST_OF_PEOPLE, _AROUND_PEOPLE, _COARSER = 0.5, 1.0 / 64.0, 4
-_LEAST_OF_PEOPLE = 0.8  # of what it was before: dark clothes keep their folds
+_LEAST_OF_PEOPLE = 0.6  # of what it was before: dark clothes keep their folds
 _PEOPLE = np.isin(np.arange(256), (Tag.PEDESTRIAN, Tag.RIDER)).astype(np.uint8)  # u8 (256,), by tag
 _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
