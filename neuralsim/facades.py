@@ -50,7 +50,7 @@ def house_row(instance: np.ndarray) -> np.ndarray:
     return np.asarray(instance_code(np.asarray(instance, np.int64)))
 
 
-class Fronts(NamedTuple):
+class DrawnFronts(NamedTuple):
     """Drawn strips, u8 (2, count, HEIGHT, WIDTH), read-only: storeys with framed windows, and ground floors of shops
     and houses."""
 
@@ -60,14 +60,14 @@ class Fronts(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def draw_fronts(count: int = 48, seed: int = 0) -> Fronts:
+def draw_fronts(count: int = 48, seed: int = 0) -> DrawnFronts:
     """Return ``count`` drawings of a storey and of a ground floor."""
     rng = np.random.default_rng(seed)
     drawn = [[draw(rng) for _ in range(count)] for draw in (_storey, _ground_floor)]
     tone, glass, trim = (np.stack([np.stack([each[k] for each in floor]) for floor in drawn]) for k in range(3))
     for ground in tone[1, ::3]:  # rusticated: horizontal joints every 0.35 m
         ground[5::6] -= 0.35 * (ground[5::6] > 0.0)
-    fronts = Fronts(((tone.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass, trim)
+    fronts = DrawnFronts(((tone.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass, trim)
     for plane in fronts:
         plane.flags.writeable = False
     return fronts
@@ -76,8 +76,8 @@ def draw_fronts(count: int = 48, seed: int = 0) -> Fronts:
 def label_rooms(strips: np.ndarray, glass: np.ndarray) -> np.ndarray:
     """Return u8 in the shape of ``strips``: the number of the room behind each window or door, 0 for wall.
 
-    A room is lit as a whole at night. ``strips``, ``glass``: tone and glass of ``Fronts``; what stands behind glass,
-    such as goods, is part of the room.
+    A room is lit as a whole at night. ``strips``, ``glass``: tone and glass of ``DrawnFronts``; what stands behind
+    glass, such as goods, is part of the room.
     """
     kernel, upright = np.ones((_BARS, _BARS), np.uint8), np.ones((_LEAST_PANE, 1), np.uint8)
     out = np.zeros_like(strips)

@@ -129,11 +129,13 @@ def raise_contrast_of_people(image: np.ndarray, tag: np.ndarray, daylight: float
     The generator makes their clothes more like the street behind them than in photographs. This is an unsharp mask as
     wide as an arm or a leg nearby. ``tag``: u8, at least (H, W); ``daylight``: as for ``sharpen_in_camera``.
     """
+    if daylight <= 0.0:
+        return
     height, width = image.shape[:2]
     people = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PEOPLE)
     sigma = _AROUND_PEOPLE * width
     image, people = _rows_around(image, people, round(2.0 * sigma))
-    if daylight <= 0.0 or not len(image):
+    if not len(image):
         return
     size = max(image.shape[1] // _COARSER, 1), max(image.shape[0] // _COARSER, 1)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -340,7 +340,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
             place = along / (textures.houses[code, 2] * (TEXEL * WIDTH)) + textures.houses[code, 3]
             pipe = (place - 2.0 * np.floor(0.5 * place + 0.5)) * textures.houses[code, 2] * (TEXEL * WIDTH)
             factor *= 1.0 - _PIPE * _line(pipe, 0.05, footprint) - 0.5 * _PIPE * _line(pipe - 0.11, 0.06, footprint)
-        number = 61.0 * textures.houses[code, 4]  # one that the choice of strips does not depend on
+        number = 61.0 * textures.houses[code, 4]  # one that does not depend on the choice of strips
         if number - np.floor(number) > _WITH_WHITE_TRIM:
             trim = 0.0
         eaves, foot = eaves - wz, wz - foot
