@@ -8,6 +8,7 @@ SIGGRAPH 1983). The instance of a house determines which strips it has and where
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ _LEAST_PANE = 3  # texels: what is dark and less high is the shadow of a sill or
 _ROUGHNESS = 0.02, 0.1  # of -1..1, standard deviation of a wall's tone: least, most
 _WITH_CURTAINS, _WITH_BLINDS, _WITH_RAILINGS = 0.5, 0.5, 0.3  # shares of windows, and of storeys
 _RAILING = 11  # texels, height of a railing
+_LEAST_LIT = _DARK / 127.5 - 1.0 + 0.01  # tone of what is neither a pane nor a hole
+_DOOR = 20  # texels, width of a door
+_WITH_TRANSOM, _WHITE_DOORS, _GLAZED_DOORS = 0.6, 0.4, 0.5  # shares of doors
 _LEAST_PITCH = 6  # texels from one pane to the next: narrower ones would look barred
 
 
@@ -62,8 +66,8 @@ class DrawnFronts(NamedTuple):
 @lru_cache(maxsize=1)
 def draw_fronts(count: int = 48, seed: int = 0) -> DrawnFronts:
     """Return ``count`` drawings of a storey and of a ground floor."""
-    rng = np.random.default_rng(seed)
-    drawn = [[draw(rng) for _ in range(count)] for draw in (_storey, _ground_floor)]
+    rng, doors = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    drawn = [[_storey(rng) for _ in range(count)], [_ground_floor(rng, doors) for _ in range(count)]]
     tone, glass, trim = (np.stack([np.stack([each[k] for each in floor]) for floor in drawn]) for k in range(3))
     for ground in tone[1, ::3]:  # rusticated: horizontal joints every 0.35 m
         ground[5::6] -= 0.35 * (ground[5::6] > 0.0)
@@ -201,7 +205,47 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
     return cv2.GaussianBlur(np.clip(inside, -0.9, 0.6), (0, 0), 0.7)
 
 
-def _ground_floor(rng: np.random.Generator) -> _Front:
+def _add_door(front: _Front, rng: np.random.Generator, left: int) -> None:
+    """Add a door in its frame: painted or white, with panels or a pane, below a transom window or a solid one."""
+    tone, right, top = front.tone, left + _DOOR, 20
+    front.add_trim(slice(top - 2, None), slice(left - 2, right + 2), 0.5)
+    if rng.random() < _WITH_TRANSOM:
+        front.add_glass(slice(top, top + 6), slice(left + 1, right - 1), rng.uniform(-0.8, -0.4))
+        top += 8
+    leaf = slice(top, HEIGHT - 2), slice(left, right)
+    is_white = rng.random() < _WHITE_DOORS
+    colour = rng.uniform(0.15, 0.4) if is_white else rng.uniform(-0.12, 0.1)
+    tone[leaf] = colour
+    front.trim[leaf] = 255 if is_white else 0
+    rows = np.linspace(top + 1, HEIGHT - 3, int(rng.integers(2, 4)) + 1).astype(int)
+    pane = rng.random() < _GLAZED_DOORS
+    for i, (first, end) in enumerate(itertools.pairwise(rows)):
+        for x in (left + 2, left + _DOOR // 2 + 1):
+            panel = slice(first + 1, end - 1), slice(x, x + _DOOR // 2 - 3)
+            if pane and i == 0:
+                front.add_glass(*panel, rng.uniform(-0.7, -0.3))
+                continue
+            for part, shade in ((panel, 0.1), ((panel[0].start, panel[1]), 0.3), ((panel[0], x), 0.3)):
+                tone[part] = max(colour - shade, _LEAST_LIT)  # the upper left edges are in the shade
+                front.trim[part] = front.trim[part] * (1.0 - shade)
+    front.add_trim(slice(44, 47), slice(right - 3, right - 1), 0.9)  # the handle
+    front.add_trim(slice(HEIGHT - 2, HEIGHT), slice(left - 3, right + 3), 0.3)  # the step
+
+
+def _add_shop_door(front: _Front, rng: np.random.Generator, left: int) -> None:
+    """Add a glazed door in a shop window: frame, transom, kick plate and a bar to push."""
+    right, colour = left + _DOOR, rng.choice([-0.4, 0.0, 0.5])
+    for rows, columns in (
+        (slice(15, None), slice(left, left + 2)),
+        (slice(15, None), slice(right - 2, right)),
+        (slice(22, 24), slice(left, right)),
+        (slice(55, None), slice(left, right)),
+    ):
+        front.add_trim(rows, columns, colour)
+    front.add_trim(slice(36, 46), slice(right - 4, right - 3), 0.9)
+
+
+def _ground_floor(rng: np.random.Generator, doors: np.random.Generator) -> _Front:
     """Draw a shop below its signboard, or a door and windows."""
     front = _wall(rng)
     tone, glass = front.tone, front.glass
@@ -210,16 +254,20 @@ def _ground_floor(rng: np.random.Generator) -> _Front:
         tone[2], tone[12] = tone[2] + 0.25, tone[12] - 0.25
         tone[13] = -0.5
         count = int(rng.integers(2, 5))
+        entrance = int(doors.integers(count))
         for pane in range(count):
             left, right = 3 + (WIDTH - 6) * pane // count, (WIDTH - 6) * (pane + 1) // count
             front.add_trim(slice(15, 54), slice(left, right), 0.35)
             inside = _shop_window(rng, right - left - 2)
             front.add_glass(slice(16, 53), slice(left + 1, right - 1), inside)
+            if pane == entrance:
+                _add_shop_door(front, doors, (left + right - _DOOR) // 2)
         if rng.random() < 0.4:  # an awning with its shadow
             tone[11:19] = rng.choice([-0.3, 0.0, 0.45]) + np.linspace(0.2, -0.1, 8)[:, None]
             tone[19:25] -= np.linspace(0.5, 0.1, 6)[:, None]
             glass[11:19] = front.trim[11:19] = 0
-        tone[54:] = rng.uniform(-0.3, 0.2)
+        below = rng.uniform(-0.3, 0.2)
+        tone[54:] = np.where(front.trim[54:] > 0, tone[54:], below)
         return front
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     door = int(rng.integers(bays))
@@ -227,11 +275,8 @@ def _ground_floor(rng: np.random.Generator) -> _Front:
     for bay in range(bays):
         left = int((bay + 0.5) * WIDTH / bays - wide / 2)
         if bay == door:
-            left, right = left + wide // 2 - 10, left + wide // 2 + 10
-            front.add_trim(slice(18, None), slice(left - 2, right + 2), 0.5)
-            front.trim[20:, left:right] = 0
-            tone[20:, left:right] = rng.uniform(-0.9, -0.2)
-            tone[20:26, left:right] = -0.8
+            rng.random()
+            _add_door(front, doors, left + wide // 2 - _DOOR // 2)
         else:
             _add_window(front, rng, panes, 20, 48, left, left + wide)
     tone[-5:] -= 0.25  # the plinth

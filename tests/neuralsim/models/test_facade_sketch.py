@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,16 @@ def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_ti
     assert 0.05 < glass[0].mean() < glass[1].mean() < 0.5, "shops have more of it"
     assert strips[glass].mean() < 0.6 * strips[~glass].mean()
     assert strips[trim].mean() > 1.1 * strips[~glass].mean()
+
+
+def test_every_ground_floor_has_a_door_and_no_hole() -> None:
+    """Doors are painted, or have panes: what is dark and not of glass is no higher than a signboard."""
+    tone, glass, trim = (plane[1] for plane in draw_fronts())
+    for front in range(len(tone)):
+        hole = ((tone[front] < 90) & (glass[front] == 0) & (trim[front] == 0)).astype(np.uint8)
+        assert not cv2.erode(hole, np.ones((16, 6), np.uint8)).any()
+        down_to_the_street = (trim[front, -4:] > 0).any(axis=0)
+        assert 10 <= down_to_the_street.sum() <= 30
 
 
 def wall(x: np.ndarray, height: float, footprint: float, strips: np.ndarray) -> np.ndarray:
