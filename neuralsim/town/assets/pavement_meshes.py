@@ -145,17 +145,20 @@ def sacks(seed: int = 0) -> Mesh:
 
 
 def weeds(length: float, high: float, seed: int = 0) -> Mesh:
-    """Return weeds along x at the foot of a wall or at the edge of a road: tufts of uneven height."""
+    """Return weeds along x at the foot of a wall or at the edge of a road: tufts of narrow blades."""
     rng = np.random.default_rng(seed)
     end = length / 2
     strip = quad([(-end, -0.08, 0.0), (end, -0.08, 0.0), (end, 0.08, 0.02), (-end, 0.08, 0.02)], Tag.TERRAIN, WEED)
-    count = int(14 * length)
-    x = rng.uniform(-length / 2, length / 2, count)
-    tall = high * rng.uniform(0.2, 1.0, count) * (0.4 + 0.6 * np.sin(7.0 * x + seed) ** 2)
-    wide = rng.uniform(0.06, 0.16, count)
-    y = rng.normal(0.0, 0.07, count)
-    feet = np.stack([x - wide, y - 0.04, np.zeros(count)], 1), np.stack([x + wide, y + 0.04, np.zeros(count)], 1)
-    tips = np.stack([x + rng.normal(0, 0.08, count), y + rng.normal(0, 0.08, count), tall], 1)
+    tufts = rng.uniform(-length / 2, length / 2, int(5 * length))
+    heights = high * rng.uniform(0.25, 1.0, len(tufts))
+    tuft = np.repeat(np.arange(len(tufts)), 9)
+    count = len(tuft)
+    x, y = tufts[tuft] + rng.normal(0.0, 0.05, count), rng.normal(0.0, 0.05, count)
+    tall = heights[tuft] * rng.uniform(0.5, 1.0, count)
+    wide = rng.uniform(0.012, 0.03, count)
+    feet = np.stack([x - wide, y - 0.01, np.zeros(count)], 1), np.stack([x + wide, y + 0.01, np.zeros(count)], 1)
+    lean = 0.4 * tall[:, None] * rng.normal(0.0, 1.0, (count, 2))
+    tips = np.stack([x + lean[:, 0], y + lean[:, 1], tall], 1)
     blades = Mesh.of(np.stack([*feet, tips], 1).reshape(-1, 3), np.arange(3 * count).reshape(-1, 3), Tag.TERRAIN, WEED)
     return merge([strip, blades]).with_level(NEAR)
 
