@@ -1,6 +1,6 @@
 """Leaves: crowns nearby get the finest detail of photographed ones, drawn on their surface.
 
-The generator paints crowns with strokes, whatever the simulator image has in them, and nearby they are seen. There .4
+The generator paints crowns with strokes, whatever the simulator image has in them, and nearby they are seen. There some
 of their finest band of luminance is exchanged for that of a texture, a mosaic of crowns in photographs
 (``neuralsim/training/build_leaves.py``), and the band amplified, since two that know nothing of each other partly
 cancel: it keeps its contrast. The texture is mapped along the axes of the world, by the direction of view, so that it
@@ -24,12 +24,16 @@ from bridge.tags import Tag
 from neuralsim.base import kernels
 
 SIDE = 512  # px of the texture, which repeats
-SIGMA, _RADIUS = 3.0, 6  # px, of the blur that separates the bands
+SIGMA = 3.0  # px, of the blur that separates the bands, in images ``_NARROW`` px wide
+_MARGIN = 6  # px of the texture on each side, since it repeats
+#: px, widths of images between which all this grows: strokes are larger in wide images, and seen from farther away.
+_NARROW, _WIDE = 512, 1024
 _FINER = 2  # samples per texel: a bilinear sample of the texture itself would be as soft as the strokes
 FLOOR = 16.0  # of 255, added to brightnesses before they are compared: ratios of black say nothing
 ZERO, SCALE = 128.0, 160.0  # of the texture: no change; per unit of the ratio
-_SHARE = np.float32(0.4)  # of the texture in that band; with .5, it would flicker more than it may
-_FAR, _NEAR = np.float32(1.0 / 20.0), np.float32(1.0 / 32.0)  # m a pixel, where that begins, and where it is complete
+_SHARE = 0.4, 0.6  # of the texture in that band, in narrow and in wide images; with .5, the narrow ones would flicker
+_FAR = 1.0 / 20.0, 1.0 / 5.0  # m a pixel, where that begins
+_NEAR = 1.0 / 32.0, 1.0 / 7.0  # ... and where it is complete
 _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 _FADING = np.float32(3.0)  # times as fast as over a whole octave
 
@@ -44,17 +48,22 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
         camera: That sees it.
     """
     height, width = image.shape[:2]
-    farthest = np.float32(_FAR * camera.focal)
+    wide = min(max((width - _NARROW) / (_WIDE - _NARROW), 0.0), 1.0)
+    share, far, near = (np.float32(least + wide * (most - least)) for least, most in (_SHARE, _FAR, _NEAR))
+    farthest = np.float32(far * camera.focal)
     first, end = _rows_nearby(tag, depth, height, width, Tag.VEGETATION, farthest)
     if first >= end:
         return
-    rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
+    sigma = SIGMA * (1.0 + wide)
+    radius = round(2.0 * sigma)
+    rows = slice(max(first - radius, 0), end + radius)
     own = cv2.cvtColor(image[rows], cv2.COLOR_RGB2GRAY)
-    blurred = cv2.GaussianBlur(own, (2 * _RADIUS + 1, 2 * _RADIUS + 1), SIGMA)
+    blurred = cv2.GaussianBlur(own, (2 * radius + 1, 2 * radius + 1), sigma)
     right, down = camera.jitter
     lens = np.array((camera.focal, width / 2.0 + right, height / 2.0 + down - rows.start), np.float32)
     pose = np.ascontiguousarray(camera.pose, np.float32)
-    _draw(image[rows], tag[rows], depth[rows], own, blurred, _texture(), pose, lens, Tag.VEGETATION)
+    planes = image[rows], tag[rows], depth[rows], own, blurred
+    _draw(*planes, _texture(), pose, lens, (share, far, near), Tag.VEGETATION)
 
 
 def compile_kernels() -> None:
@@ -70,9 +79,9 @@ def _texture() -> np.ndarray:
     """Return what a pixel is times its blur, less one, f32 (1024, 1024): two samples per texel."""
     stored = cv2.imread(str(Path(__file__).with_name("leaves.png")), cv2.IMREAD_GRAYSCALE)
     assert stored is not None, "leaves.png is part of the package"
-    texels = np.pad((stored.astype(np.float32) - np.float32(ZERO)) / np.float32(SCALE), _RADIUS, mode="wrap")
+    texels = np.pad((stored.astype(np.float32) - np.float32(ZERO)) / np.float32(SCALE), _MARGIN, mode="wrap")
     finer = cv2.resize(texels, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LANCZOS4)
-    return np.ascontiguousarray(finer[_FINER * _RADIUS : -_FINER * _RADIUS, _FINER * _RADIUS : -_FINER * _RADIUS])
+    return np.ascontiguousarray(finer[_FINER * _MARGIN : -_FINER * _MARGIN, _FINER * _MARGIN : -_FINER * _MARGIN])
 
 
 @numba.njit(**kernels.FAST)
@@ -107,9 +116,13 @@ def _sixth_power(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**kernels.FAST)
-def _draw(image, tag, depth, own, blurred, texture, pose, lens, wanted):  # type: ignore[no-untyped-def]
-    """Do what ``draw_leaves`` does, with the luminance ``own`` and ``blurred``. ``lens``: focal length, centre, px."""
+def _draw(image, tag, depth, own, blurred, texture, pose, lens, amount, wanted):  # type: ignore[no-untyped-def]
+    """Do what ``draw_leaves`` does, with the luminance ``own`` and ``blurred``.
+
+    ``lens``: focal length, centre, px. ``amount``: share of the texture, and the m a pixel between which it fades.
+    """
     focal, cx, cy = lens
+    most_mixed, farthest, nearest = amount
     zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
     floor, tenth, finer = np.float32(FLOOR), np.float32(0.1), np.float32(_FINER)
     for y in range(own.shape[0]):
@@ -118,9 +131,9 @@ def _draw(image, tag, depth, own, blurred, texture, pose, lens, wanted):  # type
             if tag[y, x] != wanted:
                 continue
             far = depth[y, x]
-            if not tenth < far < _FAR * focal:
+            if not tenth < far < farthest * focal:
                 continue
-            mixed = _SHARE * min((_FAR - far / focal) / (_FAR - _NEAR), one)
+            mixed = most_mixed * min((farthest - far / focal) / (farthest - nearest), one)
             right = (np.float32(x) + half - cx) / focal
             # the direction of view, and the place that is seen
             east = pose[0, 0] + pose[0, 1] * right + pose[0, 2] * up

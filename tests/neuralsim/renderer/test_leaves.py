@@ -46,6 +46,23 @@ def test_crowns_nearby_alone_get_leaves() -> None:
     assert not drawn(4.0, Tag.BUILDING).any()
 
 
+def test_wide_images_have_them_from_farther_away_and_larger() -> None:
+    """Twice as wide: up to four times as many metres a pixel, a band twice as broad."""
+    rng = np.random.default_rng(3)
+    grain = cv2.GaussianBlur(rng.standard_normal((256, 1024)), (0, 0), 4.0)
+    changes = []
+    for width in (512, 1024):
+        image = np.repeat((GREY + 15.0 * grain / grain.std()).clip(0, 255).astype(np.uint8)[:, :width, None], 3, axis=2)
+        before = image.astype(np.float32)
+        tags = np.full(image.shape[:2], Tag.VEGETATION, np.uint8)
+        seen_by = Camera(width, 256, 90.0, np.eye(4))
+        draw_leaves(image, tags, np.full(tags.shape, 20.0, np.float32), seen_by)
+        changes.append(image - before)
+    assert not changes[0].any(), "20 m are too far away"
+    assert changes[1].std() > 4.0
+    assert cv2.GaussianBlur(changes[1], (0, 0), 3.0).std() > 2.0, "strokes 8 px long are exchanged, too"
+
+
 def test_strokes_lose_contrast_and_not_their_band() -> None:
     """.6 of the strokes and .4 of leaves that know nothing of them would have .72 of the band's contrast."""
     image = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
