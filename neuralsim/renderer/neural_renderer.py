@@ -29,6 +29,7 @@ from neuralsim.renderer.postprocessing import pipeline
 from neuralsim.renderer.postprocessing.colour_clamp import clamp_colour
 from neuralsim.renderer.postprocessing.sharpening import mend_border, soften_past, stillness
 from neuralsim.renderer.remap import NO_REMAP, Remap
+from neuralsim.renderer.trails import Trails
 from neuralsim.renderer.upscaling import TemporalUpscaler
 from neuralsim.renderer.weather import camera_response, fog, weather_style
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
@@ -92,6 +93,7 @@ class NeuralRenderer:
         self._has_postprocessing = postprocess
         self._upscaler: TemporalUpscaler | None = None
         self._image_guide = ImageGuide()
+        self._trails = Trails()
         self._exemplars = _exemplars(self.card)
         self._empty_guide = np.zeros((0, 0, 4), np.uint8)
         self._no_instances = np.zeros((0, 0), np.uint16)
@@ -115,6 +117,7 @@ class NeuralRenderer:
         """
         other = copy.copy(self)
         other._failed = set()
+        other._trails = Trails()
         if size is not None and size != self._size:
             other._image_guide = ImageGuide(self._image_guide.exposure)
             other._exemplars = _exemplars(self.card)
@@ -221,6 +224,7 @@ class NeuralRenderer:
         self._times = -math.inf, -math.inf
         self._style, self._fog = self._target_style, self._target_fog
         self._image_guide.reset()
+        self._trails.reset()
         if self._exemplars:
             self._exemplars.reset()
         if self._upscaler:
@@ -296,7 +300,12 @@ class NeuralRenderer:
             return self._composite_windows(inputs, self._upscaler)
         height, width = inputs.frame.planes["tag"].shape
         still = stillness(inputs.frame.planes.get("motion")) if self._has_postprocessing else 0.0
-        image = self._generate(self._without_outlines(inputs), inputs.style, height, width, still)
+        tensors = self._without_outlines(inputs)
+        if still > 0.0:
+            tensors = tensors | {"motion": self._trails.hide(tensors["motion"], tensors["tag"])}
+        else:
+            self._trails.reset()
+        image = self._generate(tensors, inputs.style, height, width, still)
         return GeneratedImage(image, inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:

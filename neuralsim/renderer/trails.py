@@ -1,0 +1,46 @@
+"""Trails: what moves through a view that stands still leaves none of its outlines behind.
+
+A generated outline is softer than that of the labels: beside what moves there is a line of its colour, which belongs to
+what is behind. Where nothing moves, the past is neither resampled nor uncovered, and one such line after the other
+would stay in the image. So what is there is generated anew once the outline has moved away, as what has just been
+uncovered is.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bridge.messages import HIDDEN_MOTION
+from bridge.tags import MOVERS
+
+_WIDTH = 1.0 / 110.0  # of an image's width: how far beside an outline the generator paints
+_LEAST_MOTION = np.float16(0.3).view(np.uint16)  # px, longest part of the motion from which on something moves
+_MAGNITUDE = np.uint16(0x7FFF)  # of the bits of a half: without its sign, they are in the order of the numbers
+_IS_MOVER = np.isin(np.arange(256), MOVERS).astype(np.uint8)  # u8 (256,), by tag
+
+
+class Trails:
+    """Where the generator may have painted beside what moved in the frame before."""
+
+    def __init__(self) -> None:
+        self._beside: np.ndarray | None = None
+
+    def reset(self) -> None:
+        """Forget the frame before."""
+        self._beside = None
+
+    def hide(self, motion: np.ndarray, tag: np.ndarray) -> np.ndarray:
+        """Return ``motion`` f16 (H, W, 2), px, with the past hidden where an outline has been; a copy, if it is.
+
+        ``tag``: u8 (H, W). Call it for each frame of a view that stands still.
+        """
+        bits = motion.view(np.uint16) & _MAGNITUDE
+        moving = cv2.LUT(tag, _IS_MOVER) & (np.maximum(bits[..., 0], bits[..., 1]) > _LEAST_MOTION)
+        side = 2 * round(_WIDTH * tag.shape[1]) + 1
+        before, self._beside = self._beside, cv2.dilate(moving, np.ones((side, side), np.uint8))
+        if before is None or before.shape != tag.shape or not before.any():
+            return motion
+        motion = motion.copy()
+        motion[before > self._beside] = HIDDEN_MOTION
+        return motion
