@@ -47,8 +47,8 @@ def postprocess(
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)
-    sharpening.raise_contrast_of_people(image, tag, 1.0 - dark)
     if "depth" in planes:
+        sharpening.raise_contrast_of_people(image, tag, 1.0 - dark, planes["depth"])
         leaves.draw_leaves(image, tag, planes["depth"], frame.camera)
     if weather is not None:
         now = sky.sky_of(weather, inputs.style, frame.sim_time)

@@ -30,6 +30,7 @@ _IN_CAMERA[[Tag.BUILDING, Tag.VEGETATION]] = _PART
 #: The contrast that people get, the blur of what is around them, as a share of the width, and of how many pixels' mean
 #: it is computed.
 _CONTRAST_OF_PEOPLE, _AROUND_PEOPLE, _COARSER = 0.5, 1.0 / 64.0, 4
+_NEAR_PEOPLE = 3.0, 5.0  # m, from where on people get half of it, and all
 _LEAST_OF_PEOPLE = 0.6  # of what it was before: dark clothes keep their folds
 _PEOPLE = np.isin(np.arange(256), (Tag.PEDESTRIAN, Tag.RIDER)).astype(np.uint8)  # u8 (256,), by tag
 _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
@@ -123,16 +124,24 @@ def sharpen_in_camera(image: np.ndarray, tag: np.ndarray, daylight: float) -> No
     cv2.copyTo(less, (share == _PART).view(np.uint8), image)
 
 
-def raise_contrast_of_people(image: np.ndarray, tag: np.ndarray, daylight: float) -> None:
+def raise_contrast_of_people(image: np.ndarray, tag: np.ndarray, daylight: float, depth: np.ndarray) -> None:
     """Add to people of ``image`` u8 (H, W, 3) by how much they differ from what is around them, in place.
 
     The generator makes their clothes more like the street behind them than in photographs. This is an unsharp mask as
-    wide as an arm or a leg nearby. ``tag``: u8, at least (H, W); ``daylight``: as for ``sharpen_in_camera``.
+    wide as an arm or a leg; people nearby, whose clothes would become black, get half of it, or nothing.
+
+    Args:
+        image: As generated.
+        tag: u8, at least (H, W).
+        daylight: As for ``sharpen_in_camera``.
+        depth: f32, at least (H, W), m.
     """
     if daylight <= 0.0:
         return
     height, width = image.shape[:2]
     people = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PEOPLE)
+    far = depth[:height, :width]
+    people = people * np.add(far > _NEAR_PEOPLE[0], far > _NEAR_PEOPLE[1], dtype=np.uint8)
     sigma = _AROUND_PEOPLE * width
     image, people = _rows_around(image, people, round(2.0 * sigma))
     if not len(image):
@@ -142,7 +151,10 @@ def raise_contrast_of_people(image: np.ndarray, tag: np.ndarray, daylight: float
     around = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / _COARSER), image.shape[1::-1])
     amount = _CONTRAST_OF_PEOPLE * daylight
     raised = cv2.addWeighted(image, 1.0 + amount, around, -amount, 0.0)
-    cv2.copyTo(cv2.max(raised, cv2.convertScaleAbs(image, alpha=_LEAST_OF_PEOPLE)), people, image)
+    cv2.max(raised, cv2.convertScaleAbs(image, alpha=_LEAST_OF_PEOPLE), raised)
+    half = cv2.addWeighted(image, 0.5, raised, 0.5, 0.0)
+    cv2.copyTo(raised, (people == _ALL).view(np.uint8), image)
+    cv2.copyTo(half, (people == _PART).view(np.uint8), image)
 
 
 def _sharpened(image: np.ndarray, amount: float) -> np.ndarray:

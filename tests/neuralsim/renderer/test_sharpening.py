@@ -56,7 +56,8 @@ def test_a_camera_sharpens_what_stands_by_day_but_no_sky_or_ground() -> None:
 
 
 def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
-    """Somebody dark in front of a brighter wall becomes darker, the wall stays; at any size, padded tags included."""
+    """Somebody dark in front of a brighter wall becomes darker, half as much nearby and not at all close by, and the
+    wall stays; at any size, padded tags included."""
     for height, width in ((128, 256), (101, 203), (2, 3)):
         image = np.full((height, width, 3), 120, np.uint8)
         tag = np.zeros((128, 256), np.uint8)
@@ -64,14 +65,20 @@ def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
         person = tag[:height, :width] == Tag.PEDESTRIAN
         image[person] = 100
         by_night = image.copy()
-        raise_contrast_of_people(image, tag, 1.0)
-        raise_contrast_of_people(by_night, tag, 0.0)
+        far = np.full((height, width), 20.0, np.float32)
+        nearby, close = image.copy(), image.copy()
+        raise_contrast_of_people(image, tag, 1.0, far)
+        raise_contrast_of_people(nearby, tag, 1.0, 0.2 * far)
+        raise_contrast_of_people(close, tag, 1.0, 0.1 * far)
+        raise_contrast_of_people(by_night, tag, 0.0, far)
         assert (image[~person] == 120).all()
         assert (by_night[person] == 100).all()
+        assert (close[person] == 100).all()
         if width > 3:
             assert 85 < image[person].mean() < 97
+            assert image[person].mean() + 1 < nearby[person].mean() < 99
     alone = np.full((64, 128, 3), 90, np.uint8)
-    raise_contrast_of_people(alone, np.full((64, 128), Tag.PEDESTRIAN, np.uint8), 1.0)
+    raise_contrast_of_people(alone, np.full((64, 128), Tag.PEDESTRIAN, np.uint8), 1.0, np.full((64, 128), 20.0))
     assert (alone == 90).all()
 
 

@@ -36,6 +36,9 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import (
 
 _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on; radius of its reflector, m
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
+#: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
+#: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
+_FUZZ = 60.0
 _PLASTIC, _PLATE = 26.0, (212.0, 210.0, 196.0)  # albedo
 
 
@@ -265,6 +268,10 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
         open_ *= seen
     around *= open_
     h0, h1, h2 = shines
+    if finish == CLOTH:
+        grazing = 1.0 - min(abs(way[0] * mx + way[1] * my + way[2] * mz), 1.0)
+        fuzz = _FUZZ * grazing * grazing * grazing * (around + 0.5 * shone)
+        h0, h1, h2 = h0 + fuzz * ambient[0], h1 + fuzz * ambient[1], h2 + fuzz * ambient[2]
     kept = 1.0
     if gloss > 0.0:
         dx = pose[0, 0] + pose[0, 1] * right + pose[0, 2] * up
