@@ -22,6 +22,7 @@ import numpy as np
 from bridge.messages import Camera
 from bridge.tags import Tag
 from neuralsim.base import kernels
+from neuralsim.renderer.repeating_texture import sample
 
 SIDE = 512  # px of the texture, which repeats
 SIGMA = 3.0  # px, of the blur that separates the bands, in images ``_NARROW`` px wide
@@ -97,19 +98,6 @@ def _rows_nearby(tag, depth, height, width, wanted, farthest):  # type: ignore[n
 
 
 @numba.njit(inline="always")
-def _sample(texture, u, v):  # type: ignore[no-untyped-def]
-    """Bilinear sample at ``u``, ``v``, px; the texture repeats."""
-    side = np.int32(texture.shape[0] - 1)
-    fu, fv = np.floor(u), np.floor(v)
-    i, j = np.int32(fu) & side, np.int32(fv) & side
-    right, down = (i + np.int32(1)) & side, (j + np.int32(1)) & side
-    a, b = u - fu, v - fv
-    above = texture[j, i] + (texture[j, right] - texture[j, i]) * a
-    below = texture[down, i] + (texture[down, right] - texture[down, i]) * a
-    return above + (below - above) * b
-
-
-@numba.njit(inline="always")
 def _sixth_power(value):  # type: ignore[no-untyped-def]
     square = value * value
     return square * square * square
@@ -158,11 +146,11 @@ def _draw(image, tag, depth, own, blurred, texture, pose, lens, amount, wanted):
                 shift = np.float32(37.0) * (whole + np.float32(octave))
                 s = zero
                 if wx > zero:
-                    s += wx * _sample(texture, py * scale + shift, -pz * scale)
+                    s += wx * sample(texture, py * scale + shift, -pz * scale)
                 if wy > zero:
-                    s += wy * _sample(texture, px * scale + shift, -pz * scale)
+                    s += wy * sample(texture, px * scale + shift, -pz * scale)
                 if wz > zero:
-                    s += wz * _sample(texture, px * scale + shift, py * scale)
+                    s += wz * sample(texture, px * scale + shift, py * scale)
                 total += w * s
             spread = np.sqrt((a * a + b * b) * (wx * wx + wy * wy + wz * wz))
             band = total / spread

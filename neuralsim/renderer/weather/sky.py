@@ -19,6 +19,7 @@ from bridge.messages import Camera
 from bridge.tags import Tag
 from neuralsim.base import kernels
 from neuralsim.models.classes import Channel
+from neuralsim.renderer.repeating_texture import sample
 
 _TILE = 256  # texels, side of the noise, which repeats
 _OCTAVES = 5
@@ -213,20 +214,6 @@ def _rows_with_sky(tag: np.ndarray, height: int, width: int) -> int:
 
 
 @numba.njit(inline="always")
-def _sample(texture: np.ndarray, u: float, v: float) -> float:
-    """Bilinear sample at ``u``, ``v`` in tiles; the texture repeats."""
-    side = texture.shape[0]
-    x, y = u * side, v * side
-    fx, fy = np.floor(x), np.floor(y)
-    i, j = int(fx) & (side - 1), int(fy) & (side - 1)
-    right, down = (i + 1) & (side - 1), (j + 1) & (side - 1)
-    a, b = x - fx, y - fy
-    above = texture[j, i] + (texture[j, right] - texture[j, i]) * a
-    below = texture[down, i] + (texture[down, right] - texture[down, i]) * a
-    return above + (below - above) * b  # type: ignore[no-any-return]
-
-
-@numba.njit(inline="always")
 def _smooth(low: float, high: float, value: float) -> float:
     """Smoothstep from 0 at ``low`` to 1 at ``high``."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)
@@ -239,6 +226,7 @@ def _evaluate(
 ) -> None:
     """The sky's colour, 0..255, at every ``step``-th pixel, f32 (h, w, 3)."""
     focal, cx, cy = lens
+    tile = texture.shape[0]
     edge = 1.0 - sky.cover
     overcast = _smooth(0.6, 1.0, sky.cover)
     gathering = _smooth(0.1, 0.6, sky.cover)  # single clouds of a fair day end sharply, and are seen farther away
@@ -260,12 +248,14 @@ def _evaluate(
             scale = 0.22 / (high + 0.10)
             u, v = east * scale + sky.drift, north * scale + 0.35 * sky.drift
             detail = _smooth(0.0, 0.35, high)  # towards the horizon clouds are too small to be told apart
-            broad = 0.5 + (_sample(texture, u, v) - 0.5) * (far + (1.0 - far) * detail) * _smooth(0.0, 0.05, high)
-            fine = 0.5 + (_sample(texture, u * 3.7 + 0.3, v * 3.7 + 0.6) - 0.5) * detail
+            contrast = (far + (1.0 - far) * detail) * _smooth(0.0, 0.05, high)
+            broad = 0.5 + (sample(texture, tile * u, tile * v) - 0.5) * contrast
+            fine = 0.5 + (sample(texture, tile * (u * 3.7 + 0.3), tile * (v * 3.7 + 0.6)) - 0.5) * detail
             thick = 0.76 * broad + 0.24 * fine
             density = _smooth(edge - begins, edge + spread, thick) * _smooth(0.0, 0.12, high)
             density = max(density, overcast)
-            beyond = 0.5 + (_sample(texture, u + 0.04 * sky.sun[0], v + 0.04 * sky.sun[1]) - 0.5) * detail
+            sunward = sample(texture, tile * (u + 0.04 * sky.sun[0]), tile * (v + 0.04 * sky.sun[1]))
+            beyond = 0.5 + (sunward - 0.5) * detail
             lit = 0.70 + (0.9 * (broad - beyond) - 0.35 * (density - 0.5) * detail) * (1.0 - 0.6 * overcast)
             lit = min(max(lit + 0.35 * (fine - 0.5), 0.0), 1.0)
             warm = 0.15 + 0.85 * toward * toward
