@@ -18,7 +18,7 @@ import numpy as np
 WIDTH, HEIGHT = 128, 64  # texels of a strip
 TEXEL = 0.05  # m along the wall, before the horizontal stretch of each house; vertically a strip fills its storey
 LEVELS = 5  # mip levels, each half the size of the previous one
-_DARK = 110  # 0..255: anything darker is a pane or a door
+_DARK = 110  # 0..255: anything darker is a pane, or a hole
 _BARS = 5  # texels, odd: panes up to this distance apart belong to one window
 _LEAST_PANE = 3  # texels: what is dark and less high is the shadow of a sill or cornice
 _ROUGHNESS = 0.02, 0.1  # of -1..1, standard deviation of a wall's tone: least, most
@@ -60,17 +60,15 @@ class DrawnFronts(NamedTuple):
 
     tone: np.ndarray  # 0 .. 255, of the colour of the wall
     glass: np.ndarray  # 255 where there is glass with what is seen behind it, else 0
-    trim: np.ndarray  # 255 where there is painted wood, metal or stone: frames, sills, railings, string courses
+    trim: np.ndarray  # 255 where there is painted wood, metal or stone, such as frames and railings; less in its shade
 
 
 @lru_cache(maxsize=1)
 def draw_fronts(count: int = 48, seed: int = 0) -> DrawnFronts:
     """Return ``count`` drawings of a storey and of a ground floor."""
     rng, doors = np.random.default_rng(seed), np.random.default_rng((seed, 1))
-    drawn = [[_storey(rng) for _ in range(count)], [_ground_floor(rng, doors) for _ in range(count)]]
+    drawn = [[_storey(rng) for _ in range(count)], [_ground_floor(rng, doors, k % 3 == 0) for k in range(count)]]
     tone, glass, trim = (np.stack([np.stack([each[k] for each in floor]) for floor in drawn]) for k in range(3))
-    for ground in tone[1, ::3]:  # rusticated: horizontal joints every 0.35 m
-        ground[5::6] -= 0.35 * (ground[5::6] > 0.0)
     fronts = DrawnFronts(((tone.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass, trim)
     for plane in fronts:
         plane.flags.writeable = False
@@ -78,7 +76,7 @@ def draw_fronts(count: int = 48, seed: int = 0) -> DrawnFronts:
 
 
 def label_rooms(strips: np.ndarray, glass: np.ndarray) -> np.ndarray:
-    """Return u8 in the shape of ``strips``: the number of the room behind each window or door, 0 for wall.
+    """Return u8 in the shape of ``strips``: the number of the room behind each window, 0 for wall.
 
     A room is lit as a whole at night. ``strips``, ``glass``: tone and glass of ``DrawnFronts``; what stands behind
     glass, such as goods, is part of the room.
@@ -206,7 +204,7 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
 
 
 def _add_door(front: _Front, rng: np.random.Generator, left: int) -> None:
-    """Add a door in its frame: painted or white, with panels or a pane, below a transom window or a solid one."""
+    """Add a door in its frame, painted or white, with panels or panes, and for some a window above it."""
     tone, right, top = front.tone, left + _DOOR, 20
     front.add_trim(slice(top - 2, None), slice(left - 2, right + 2), 0.5)
     if rng.random() < _WITH_TRANSOM:
@@ -234,21 +232,23 @@ def _add_door(front: _Front, rng: np.random.Generator, left: int) -> None:
 
 def _add_shop_door(front: _Front, rng: np.random.Generator, left: int) -> None:
     """Add a glazed door in a shop window: frame, transom, kick plate and a bar to push."""
-    right, colour = left + _DOOR, rng.choice([-0.4, 0.0, 0.5])
+    right, colour = left + _DOOR, rng.choice([_LEAST_LIT, 0.0, 0.5])
     for rows, columns in (
         (slice(15, None), slice(left, left + 2)),
         (slice(15, None), slice(right - 2, right)),
         (slice(22, 24), slice(left, right)),
-        (slice(55, None), slice(left, right)),
+        (slice(53, None), slice(left, right)),
     ):
         front.add_trim(rows, columns, colour)
     front.add_trim(slice(36, 46), slice(right - 4, right - 3), 0.9)
 
 
-def _ground_floor(rng: np.random.Generator, doors: np.random.Generator) -> _Front:
-    """Draw a shop below its signboard, or a door and windows."""
+def _ground_floor(rng: np.random.Generator, doors: np.random.Generator, is_rusticated: bool) -> _Front:
+    """Draw a shop below its signboard, or a door and windows; ``doors``: the generator for what doors look like."""
     front = _wall(rng)
     tone, glass = front.tone, front.glass
+    if is_rusticated:  # horizontal joints every 0.35 m
+        tone[5::6] -= 0.35
     if rng.random() < 0.5:
         tone[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard; letters would be illegible
         tone[2], tone[12] = tone[2] + 0.25, tone[12] - 0.25
@@ -266,18 +266,18 @@ def _ground_floor(rng: np.random.Generator, doors: np.random.Generator) -> _Fron
             tone[11:19] = rng.choice([-0.3, 0.0, 0.45]) + np.linspace(0.2, -0.1, 8)[:, None]
             tone[19:25] -= np.linspace(0.5, 0.1, 6)[:, None]
             glass[11:19] = front.trim[11:19] = 0
-        below = rng.uniform(-0.3, 0.2)
+        below = max(rng.uniform(-0.3, 0.2), _LEAST_LIT)
         tone[54:] = np.where(front.trim[54:] > 0, tone[54:], below)
         return front
+    tone[-5:] = np.maximum(tone[-5:] - 0.25, _LEAST_LIT)  # the plinth
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     door = int(rng.integers(bays))
     wide = int(WIDTH / bays * rng.uniform(0.4, 0.55))
     for bay in range(bays):
         left = int((bay + 0.5) * WIDTH / bays - wide / 2)
         if bay == door:
-            rng.random()
+            rng.random()  # as many numbers as when doors had no generator of their own: windows stay as they were
             _add_door(front, doors, left + wide // 2 - _DOOR // 2)
         else:
             _add_window(front, rng, panes, 20, 48, left, left + wide)
-    tone[-5:] -= 0.25  # the plinth
     return front

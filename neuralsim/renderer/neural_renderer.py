@@ -61,7 +61,8 @@ class NeuralRenderer:
             by the jitter of the frames. None: each frame is generated whole, with the graph's own state.
         postprocess: Clamp the colours of each image and do what ``postprocessing/pipeline.py`` lists, none of which
             reaches the graph's state; only the past of a view that stands still is softened
-            (``postprocessing/sharpening.py``). False: images are what the graph generated.
+            (``postprocessing/sharpening.py``), and hidden beside outlines that have moved on (``trails.py``), unless it
+            is composited of windows. False: images are what the graph generated.
 
     Raises:
         ModelError: One line.
@@ -241,6 +242,7 @@ class NeuralRenderer:
         """Continue from what :meth:`state` returned."""
         assert self._session is not None, _NOT_PREPARED
         self._session.restore(state)
+        self._trails.reset()
 
     def render(self, frame: Frame) -> np.ndarray:
         """Return the image of ``frame``: u8 (H, W, 3) RGB, the caller's to keep.
@@ -301,10 +303,8 @@ class NeuralRenderer:
         height, width = inputs.frame.planes["tag"].shape
         still = stillness(inputs.frame.planes.get("motion")) if self._has_postprocessing else 0.0
         tensors = self._without_outlines(inputs)
-        if still > 0.0:
+        if self._has_postprocessing and "motion" in tensors:
             tensors = tensors | {"motion": self._trails.hide(tensors["motion"], tensors["tag"])}
-        else:
-            self._trails.reset()
         image = self._generate(tensors, inputs.style, height, width, still)
         return GeneratedImage(image, inputs)
 

@@ -27,7 +27,8 @@ from neuralsim.renderer.repeating_texture import sample
 SIDE = 512  # px of the texture, which repeats
 SIGMA = 3.0  # px, of the blur that separates the bands, in images ``_NARROW`` px wide
 _MARGIN = 6  # px of the texture on each side, since it repeats
-#: px, widths of images between which all this grows: strokes are larger in wide images, and seen from farther away.
+#: px, widths of images between which all this grows. Strokes are as long in pixels in wide images, where trees farther
+#: away have as many pixels and the eye sees more of each: broader ones are taken away there. The leaves stay as fine.
 _NARROW, _WIDE = 512, 1024
 _FINER = 2  # samples per texel: a bilinear sample of the texture itself would be as soft as the strokes
 FLOOR = 16.0  # of 255, added to brightnesses before they are compared: ratios of black say nothing

@@ -38,7 +38,7 @@ _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
-_FUZZ = 60.0
+_FUZZ = 70.0
 _PLASTIC, _PLATE = 26.0, (212.0, 210.0, 196.0)  # albedo
 
 
@@ -215,7 +215,7 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
 
 @njit(forceinline=True, **options)
 def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, shone, around, footprint):
-    """Return albedo RGB (0..255), shares of sun and sky, and the RGB of reflections and lit lamps at a point.
+    """Return albedo RGB (0..255), shares of sun and sky, and the RGB of reflections, sheen and lit lamps at a point.
 
     Args:
         finish: BODY, WINDOW, TRIM or CLOTH.
@@ -270,7 +270,7 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
     h0, h1, h2 = shines
     if finish == CLOTH:
         grazing = 1.0 - min(abs(way[0] * mx + way[1] * my + way[2] * mz), 1.0)
-        fuzz = _FUZZ * grazing * grazing * grazing * (around + 0.5 * shone)
+        fuzz = _FUZZ * grazing * grazing * grazing * around
         h0, h1, h2 = h0 + fuzz * ambient[0], h1 + fuzz * ambient[1], h2 + fuzz * ambient[2]
     kept = 1.0
     if gloss > 0.0:
