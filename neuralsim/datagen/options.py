@@ -65,6 +65,8 @@ class RecordOptions(Options):
     """Render classes as others, by CARLA's tags, such as buildings=vegetation (default: the scenario's)."""
     size: Size | None = None
     """Pixels (default: the scenario's)."""
+    dashcam: bool = False
+    """Film like a dashboard camera: over the own bonnet, and in rain through drops and a wiper."""
 
     @property
     def guide(self) -> Guide:

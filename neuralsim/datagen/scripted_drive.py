@@ -157,6 +157,7 @@ class ScenarioRecorder:
             style=options.style,
             remap=str(self.remap),
             guide=options.guide,
+            dashcam=options.dashcam,
             size=self.size,
             town=self.loaded.town,
             seed=scenario.seed,

@@ -24,6 +24,8 @@ from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
 from neuralsim.renderer import upscaling, woods
+from neuralsim.renderer.dashcam import windscreen
+from neuralsim.renderer.dashcam.dash_camera import DashCamera
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.postprocessing import pipeline
 from neuralsim.renderer.postprocessing.colour_clamp import clamp_colour
@@ -63,6 +65,7 @@ class NeuralRenderer:
             reaches the graph's state; only the past of a view that stands still is softened
             (``postprocessing/sharpening.py``), and hidden beside outlines that have moved on (``trails.py``), unless it
             is composited of windows. False: images are what the graph generated.
+        dashcam: Film through the windscreen, over the own bonnet (``dashcam/dash_camera.py``); forks do not.
 
     Raises:
         ModelError: One line.
@@ -79,6 +82,7 @@ class NeuralRenderer:
         guide: str = "picture",
         pixels: int | None = None,
         postprocess: bool = True,
+        dashcam: bool = False,
     ) -> None:
         self.card = zoo.load(model)
         self.model = self.card.name
@@ -95,6 +99,7 @@ class NeuralRenderer:
         self._upscaler: TemporalUpscaler | None = None
         self._image_guide = ImageGuide()
         self._trails = Trails()
+        self._dash_camera = DashCamera() if dashcam else None
         self._exemplars = _exemplars(self.card)
         self._empty_guide = np.zeros((0, 0, 4), np.uint8)
         self._no_instances = np.zeros((0, 0), np.uint16)
@@ -119,6 +124,7 @@ class NeuralRenderer:
         other = copy.copy(self)
         other._failed = set()
         other._trails = Trails()
+        other._dash_camera = None
         if size is not None and size != self._size:
             other._image_guide = ImageGuide(self._image_guide.exposure)
             other._exemplars = _exemplars(self.card)
@@ -316,6 +322,8 @@ class NeuralRenderer:
         if self._has_postprocessing:
             simulated = self._simulator_image(generated.inputs.frame)
             pipeline.postprocess(generated.rgb, generated.inputs, simulated, self.card.sharpening, antialias)
+        if self._dash_camera is not None:
+            self._dash_camera.film(generated.rgb, generated.inputs.frame)
         return generated.rgb
 
     def seconds_per_step(self, steps: int = 10) -> float:
@@ -491,6 +499,8 @@ class NeuralRenderer:
             self._exemplars.compile_kernels()
         if self._has_postprocessing:
             pipeline.compile_kernels()
+        if self._dash_camera is not None:
+            windscreen.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
             self._upscaler = TemporalUpscaler(size, part)

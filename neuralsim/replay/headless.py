@@ -25,7 +25,9 @@ def render_video(reader: RecordingReader, options: ReplayOptions) -> tuple[int, 
     remap = None if options.remap is None else Remap.parse(options.remap)
     pixels = options.paint and options.paint.pixels
     renderers = [
-        RecordingRenderer(reader, model, options.runtime, options.style, options.view, remap, pixels=pixels)
+        RecordingRenderer(
+            reader, model, options.runtime, options.style, options.view, remap, None, pixels, options.dashcam
+        )
         for model in models
     ]
     end = options.end if options.end is not None else reader.time(len(reader) - 1)

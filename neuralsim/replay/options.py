@@ -20,7 +20,7 @@ class ReplayOptions(Options):
     file: Annotated[McapFile, Arg(positional=True)]
     """A recording, complete or truncated."""
     model: Annotated[str, Arg("NAME")] | None = None
-    """Render again with this model (default: show the recorded images, unless style or remap are given)."""
+    """Render again with this model (default: show the recorded images, unless style, remap or dashcam are given)."""
     compare: Annotated[str, Arg("NAME")] | None = None
     """Another model, shown on the right of the split view."""
     ghost: McapFile | None = None
@@ -33,6 +33,8 @@ class ReplayOptions(Options):
     gpu: GpuNumber = None
     paint: Size | None = None
     """Render only this number of pixels of each frame, WxH, and reuse the rest (default: render all of it)."""
+    dashcam: bool = False
+    """Rendering again, film like a dashboard camera: over the own bonnet, and in rain through drops and a wiper."""
     view: Annotated[str, Arg("NAME", flag="camera")] = ""
     """Camera to show (default: the first)."""
     speed: Speed = 1.0

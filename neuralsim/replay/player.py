@@ -84,7 +84,8 @@ class Player:
         self._selection = Selection(options.model or default_model(reader), options.compare, options.view)
         self._candidates: list[Selection] = []  # candidates for the next one: the first that can be loaded
         self._style = options.style
-        self._pool = RendererPool(reader, options.runtime, options.style, options.paint and options.paint.pixels)
+        pixels = options.paint and options.paint.pixels
+        self._pool = RendererPool(reader, options.runtime, options.style, pixels, options.dashcam)
         self.remap = recorded_remap(reader) if options.remap is None else Remap.parse(options.remap)
         self._own = self.remap
         self._done = False

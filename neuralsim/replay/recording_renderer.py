@@ -37,6 +37,7 @@ class RecordingRenderer:
         remap: Classes to render as others; None: as recorded.
         renderer: Renderer with that model; None: it is loaded now.
         pixels: Number of pixels rendered of each frame, the others are reused; None: all.
+        dashcam: Film through the windscreen, over the own bonnet.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class RecordingRenderer:
         remap: Remap | None = None,
         renderer: FrameRenderer | None = None,
         pixels: int | None = None,
+        dashcam: bool = False,
     ) -> None:
         self.model, self.style = model, style
         self.remap = recorded_remap(reader) if remap is None else remap  # from the next frame on
@@ -67,7 +69,7 @@ class RecordingRenderer:
             return
         frame = frame_of(first, view)
         size = frame.camera.width, frame.camera.height
-        self._renderer = make_renderer(model, runtime, size, pixels=pixels) if renderer is None else renderer
+        self._renderer = renderer or make_renderer(model, runtime, size, pixels=pixels, dashcam=dashcam)
         missing = [name for name in self._renderer.inputs if name in _PLANES - planes]
         if missing:
             raise RecordingError(f"{reader.path} holds no {', '.join(missing)}; {model} needs them")

@@ -33,12 +33,20 @@ class Selection:
 class RendererPool:
     """Renderers of ``reader`` by model and camera, each with a state of its own; new ones begin with ``style``.
 
-    ``pixels``: number of pixels rendered of each frame, the others are reused; None: all.
+    ``pixels``: number of pixels rendered of each frame, the others are reused; None: all. ``dashcam``: film through the
+    windscreen, over the own bonnet.
     """
 
-    def __init__(self, reader: RecordingReader, runtime: str, style: str | None, pixels: int | None = None) -> None:
+    def __init__(
+        self,
+        reader: RecordingReader,
+        runtime: str,
+        style: str | None,
+        pixels: int | None = None,
+        dashcam: bool = False,
+    ) -> None:
         self.style = style
-        self._reader, self._runtime, self._pixels = reader, runtime, pixels
+        self._reader, self._runtime, self._pixels, self._dashcam = reader, runtime, pixels, dashcam
         self._renderers: dict[tuple[str, str], RecordingRenderer] = {}
         self._loaders: dict[tuple[str, str], _ModelLoader] = {}
 
@@ -57,7 +65,8 @@ class RendererPool:
         for model in selection.models:
             key = model, selection.view
             if key not in self._renderers and key not in self._loaders:
-                self._loaders[key] = _ModelLoader(model, self._runtime, self._size(selection.view), self._pixels)
+                size = self._size(selection.view)
+                self._loaders[key] = _ModelLoader(model, self._runtime, size, self._pixels, self._dashcam)
 
     def is_ready(self, selection: Selection) -> bool:
         """Return whether everything of a selection that :meth:`load` was called with is ready.
@@ -96,7 +105,7 @@ class RendererPool:
 class _ModelLoader:
     """Loads one model in a daemon thread, so that quitting does not wait for a compiler."""
 
-    def __init__(self, model: str, runtime: str, size: Size, pixels: int | None) -> None:
+    def __init__(self, model: str, runtime: str, size: Size, pixels: int | None, dashcam: bool) -> None:
         self.begun = time.monotonic()
         self.finished = threading.Event()
         self._renderer: FrameRenderer | None = None
@@ -104,11 +113,12 @@ class _ModelLoader:
         if model in (RECORDED, TAGS):
             self.finished.set()
             return
-        threading.Thread(target=self._load, args=(model, runtime, size, pixels), name="model", daemon=True).start()
+        arguments = model, runtime, size, pixels, dashcam
+        threading.Thread(target=self._load, args=arguments, name="model", daemon=True).start()
 
-    def _load(self, model: str, runtime: str, size: Size, pixels: int | None) -> None:
+    def _load(self, model: str, runtime: str, size: Size, pixels: int | None, dashcam: bool) -> None:
         try:
-            self._renderer = make_renderer(model, runtime, size, pixels=pixels)
+            self._renderer = make_renderer(model, runtime, size, pixels=pixels, dashcam=dashcam)
         except BaseException as error:  # raised again by `result`
             self._error = error
         finally:

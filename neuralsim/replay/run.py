@@ -23,7 +23,7 @@ def run(options: ReplayOptions) -> int:
     """Replay a recording; return the exit code. Errors are one line on stderr."""
     try:
         with RecordingReader(options.file) as reader:
-            if options.model is None and (options.style is not None or options.remap is not None):
+            if options.model is None and (options.dashcam or options.style is not None or options.remap is not None):
                 options = options.model_copy(update={"model": model_to_drive(reader, None)})
             if options.headless:
                 frames, missing = render_video(reader, options)
@@ -60,7 +60,12 @@ def _play(reader: RecordingReader, options: ReplayOptions) -> tuple[int | None, 
     model = model_to_drive(reader, player.model)
     style = player.style if player.model == model else None
     drive = DriveOptions(
-        model=model, runtime=options.runtime, style=style, remap=str(player.remap), recordings=options.screenshots
+        model=model,
+        runtime=options.runtime,
+        style=style,
+        remap=str(player.remap),
+        dashcam=options.dashcam,
+        recordings=options.screenshots,
     )
     return player.drive_from, drive
 
@@ -74,6 +79,7 @@ def play_or_drive_on(file: Path, number: int | None, options: DriveOptions) -> i
             file=file,
             style=options.style,
             remap=options.remap,
+            dashcam=options.dashcam,
             runtime=options.runtime,
             paint=options.size if options.show else None,
             screenshots=options.recordings,

@@ -52,7 +52,9 @@ class RendererLoader(threading.Thread):
         try:
             options = self._options
             size = None if options.connect else options.shown  # the first frame of the bridge tells
-            self._renderer = make_renderer(options.model, options.runtime, size, self._threads, options.pixels)
+            self._renderer = make_renderer(
+                options.model, options.runtime, size, self._threads, options.pixels, options.dashcam
+            )
             if self._options.style:
                 self._renderer.set_style(self._options.style)  # fails now if there is no such style
             self._step(name, True)
@@ -70,12 +72,17 @@ class RendererLoader(threading.Thread):
 
 
 def make_renderer(
-    model: str, runtime: str, size: tuple[int, int] | None, threads: int | None = None, pixels: int | None = None
+    model: str,
+    runtime: str,
+    size: tuple[int, int] | None,
+    threads: int | None = None,
+    pixels: int | None = None,
+    dashcam: bool = False,
 ) -> FrameRenderer:
     """Return a renderer with ``model`` on ``threads`` CPU threads (None: all); heavy imports happen here.
 
-    ``pixels`` of each frame are rendered (None: all; see ``NeuralRenderer``). "auto" without a size is the default
-    model. Raises ModelError and RuntimeUnavailable.
+    ``pixels`` of each frame are rendered (None: all); ``dashcam``: through a windscreen (see ``NeuralRenderer``).
+    "auto" without a size is the default model. Raises ModelError and RuntimeUnavailable.
     """
     if model == TAGS:
         from neuralsim.session.tag_renderer import TagRenderer
@@ -88,10 +95,10 @@ def make_renderer(
         better = []  # windows of the better model leave seams
     for name in better:
         with suppress(RuntimeUnavailable):
-            renderer = NeuralRenderer(name, runtime, size, threads, pixels=pixels)
+            renderer = NeuralRenderer(name, runtime, size, threads, pixels=pixels, dashcam=dashcam)
             if renderer.seconds_per_step() <= IN_TIME:
                 return renderer
-    return NeuralRenderer(model, runtime, size, threads, pixels=pixels)
+    return NeuralRenderer(model, runtime, size, threads, pixels=pixels, dashcam=dashcam)
 
 
 def _choice(size: tuple[int, int] | None) -> list[str]:

@@ -15,14 +15,10 @@ import cv2
 import numpy as np
 import pygame
 
-from neuralsim.town.assets.car_shapes import CARS, CarShape
+from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, BonnetSurface, Car, paint_of, shape_of
 from neuralsim.window.cockpit.light import CabinLight
 from neuralsim.window.cockpit.panel import EDGE, Layout, edge
 
-#: Blueprint of the car and R,G,B of its paint, as CARLA writes them; "" where unknown.
-Car = tuple[str, str]
-
-_SHAPE, _PAINT = "vehicle.tesla.model3", (60, 62, 66)  # where they are unknown
 _BACK, _ABOVE = 0.60, 0.28  # m, of the eye behind and above the lower edge of the windscreen
 _HALF = 0.70  # tangent of half the field of view
 _TALL, _USUAL = 0.067, 0.13  # of the view's height: the most that is drawn beyond the dashboard, and of what is seen
@@ -33,8 +29,6 @@ _BAND = 0.03, 0.75  # rows of the picture that are mirrored, shares of its heigh
 _NEWEST, _EVERY = 0.5, 2  # weight of the newest frame in that copy; frames between two looks
 _COARSE = 8, 1  # px across and down of the metal that share a mirrored line
 _CONTRAST = 1.35  # exponent of the light: outdoors it varies more than in the cabin
-_GAMMA = 0.62  # from reflectance to what it adds to a picture, whose values are no intensities
-_VARNISH, _STRAIGHT = 0.65, 0.045  # most reflectance, and that of a line of sight along the normal
 
 
 @dataclass(frozen=True)
@@ -107,28 +101,15 @@ class Bonnet:
         return self._mirrored.astype(np.uint8)
 
 
-def paint_of(car: Car) -> tuple[int, int, int]:
-    """Return the paint of a car, R, G, B; a dark grey where it is unknown."""
-    parts = car[1].split(",")
-    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        return _PAINT
-    red, green, blue = (min(int(part), 255) for part in parts)
-    return red, green, blue
-
-
-def shape_of(car: Car) -> CarShape:
-    """Return the shape of a car's blueprint, or that of a saloon where it is unknown."""
-    return CARS.get(car[0], CARS[_SHAPE])
-
-
 def _metal(layout: Layout, car: Car) -> _Metal | None:
     """Return the bonnet; None where it cannot be seen."""
     shape = shape_of(car)
+    surface = BonnetSurface(shape, _BACK, _ABOVE)
     scale = 0.5 * layout.width / _HALF  # px per unit of slope
     depth = _BACK + np.linspace(0.0, shape.cowl_at + 0.12, _STEPS, dtype=np.float32)[:, None]
-    slope = np.maximum.accumulate(_slopes(shape, depth, np.zeros(1, np.float32)))[:, 0]
+    slope = np.maximum.accumulate(surface.slopes(depth, np.zeros(1, np.float32)))[:, 0]
     seen = float(slope[-1] - slope[0]) * scale
-    if shape.cowl_at < 0.5 or seen < 0.004 * layout.height:
+    if shape.cowl_at < SHORTEST_BONNET or seen < 0.004 * layout.height:
         return None
     tall = _TALL * layout.height * (1.0 - math.exp(-seen / (_USUAL * layout.height)))
     scale *= tall / seen
@@ -137,14 +118,14 @@ def _metal(layout: Layout, car: Car) -> _Metal | None:
     x = np.arange(layout.width, dtype=np.float32) + 0.5
     y = (np.arange((bottom - top) * _OVER, dtype=np.float32) + 0.5) / _OVER + top
     aside = (2.0 * x / layout.width - 1.0) * _HALF  # metres to the right per metre ahead
-    slopes = np.maximum.accumulate(_slopes(shape, depth, aside))  # (steps, W)
+    slopes = np.maximum.accumulate(surface.slopes(depth, aside))  # (steps, W)
     wanted = slope[0] + (lowest - y) / scale  # of the lines of sight, (H,)
     ahead = np.stack([np.interp(wanted, slopes[:, k], depth[:, 0]) for k in range(len(x))], axis=1).astype(np.float32)
     ahead = np.minimum(
         ahead, depth[slopes.argmax(axis=0), 0][None, :]
     )  # what is past the far edge mirrors as that does
     cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * scale * _OVER + 0.5, 0.0, 1.0)
-    shade, gloss, azimuth, elevation = _shading(shape, ahead, aside)
+    shade, gloss, azimuth, elevation = surface.shading(ahead, aside)
     past = np.clip((y[:, None] - edge(x[None, :], layout)) / (0.012 * layout.height) + 1.0, 0.0, 1.0)
     shade, gloss = shade * (1.0 - 0.75 * past), gloss * (1.0 - 0.9 * past)  # the windscreen's lower edge
     size = layout.width, bottom - top
@@ -171,44 +152,3 @@ def _metal(layout: Layout, car: Car) -> _Metal | None:
 def _small(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return ``image`` without its oversampling."""
     return cv2.resize(np.ascontiguousarray(image, np.float32), size, interpolation=cv2.INTER_AREA)
-
-
-def _heights(shape: CarShape, ahead: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the height of the metal over the ground, m, at points ``ahead`` of the eye and to the ``right``, m."""
-    soft = 1.0 - shape.sharp
-    along = np.maximum((ahead - _BACK) / shape.cowl_at, 0.0)  # 0 at the windscreen, 1 at the nose
-    half = 0.5 * shape.width * (1.0 - 0.10 * soft * np.minimum(along, 1.2) ** 3)
-    across = np.abs(right) / half
-    along = along / (1.0 - 0.09 * soft * np.minimum(across, 1.1) ** 2)  # rounded in plan
-    fall = shape.cowl_z - shape.nose_z
-    z = shape.cowl_z - fall * (0.62 * along + 0.38 * np.minimum(along, 1.3) ** 5)
-    z = z - (0.016 + 0.020 * soft) * across**2 - 0.075 * np.minimum(across, 1.4) ** 8
-    crease = np.exp(-(((across - 0.52 - 0.12 * (1.0 - along)) / 0.055) ** 2))
-    z = z + (0.007 + 0.006 * shape.sharp) * crease * np.clip(1.2 - along, 0.0, 1.0)
-    return z - 2.5 * np.maximum(along - 1.0, 0.0) ** 1.5 - 4.0 * np.maximum(across - 1.0, 0.0)
-
-
-def _slopes(shape: CarShape, ahead: np.ndarray, aside: np.ndarray) -> np.ndarray:
-    """Return how steep the line of sight to the metal is, (N, W), for distances (N, 1) and directions (W,)."""
-    eye = shape.cowl_z + _ABOVE
-    return (_heights(shape, ahead, ahead * aside[None, :]) - eye) / ahead
-
-
-def _shading(
-    shape: CarShape, ahead: np.ndarray, aside: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return shade of the paint, reflectance, and azimuth and elevation (radians) of what is mirrored, each (H, W)."""
-    right, step = ahead * aside[None, :], np.float32(0.01)
-    z = _heights(shape, ahead, right)
-    slope_ahead = (_heights(shape, ahead + step, right) - _heights(shape, ahead - step, right)) / (2.0 * step)
-    slope_right = (_heights(shape, ahead, right + step) - _heights(shape, ahead, right - step)) / (2.0 * step)
-    normal = np.stack([-slope_ahead, -slope_right, np.ones_like(z)])
-    normal /= np.linalg.norm(normal, axis=0)
-    sight = np.stack([ahead, right, z - shape.cowl_z - _ABOVE])
-    sight /= np.linalg.norm(sight, axis=0)
-    facing = np.clip(-(sight * normal).sum(axis=0), 0.0, 1.0)
-    mirrored = sight + 2.0 * facing * normal
-    gloss = (_STRAIGHT + (_VARNISH - _STRAIGHT) * (1.0 - facing) ** 5) ** _GAMMA
-    shade = 0.62 + 0.38 * normal[2] ** 4
-    azimuth = np.arctan2(mirrored[1], mirrored[0])
-    return shade, gloss, azimuth, np.arcsin(np.clip(mirrored[2], -1.0, 1.0))

@@ -318,7 +318,7 @@ def test_model_loads_in_the_background(recording: Path, monkeypatch: pytest.Monk
     """While a model loads, the replay goes on and shows for how long it has been loading."""
     may_finish, has_begun = threading.Event(), threading.Event()
 
-    def slowly(*_: object, pixels: int | None = None) -> TagRenderer:
+    def slowly(*_: object, pixels: int | None = None, dashcam: bool = False) -> TagRenderer:
         has_begun.set()
         assert may_finish.wait(60.0)
         if fails:

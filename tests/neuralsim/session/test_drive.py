@@ -354,7 +354,7 @@ def test_the_cores_are_shared_so_that_driving_is_fluent(monkeypatch, show, apart
 
     monkeypatch.setattr("neuralsim.session.drive_session.cores", lambda: 2)
     made = "neuralsim.session.renderer_loading.make_renderer"
-    monkeypatch.setattr(made, lambda model, runtime, size, threads, pixels: Generator(threads))
+    monkeypatch.setattr(made, lambda model, runtime, size, threads, *_: Generator(threads))
     session = DriveSession(DriveOptions(show=show and Size.parse(show)))
     seen = []  # what the start screen shows of the model, after each change
     monkeypatch.setattr(session, "_wake", lambda: seen.append(dict(session.steps)))

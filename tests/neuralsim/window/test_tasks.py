@@ -14,11 +14,11 @@ from bridge.messages import Camera, Chart, Control, Ego, Frame, Lights
 from neuralsim.challenge.ghost import Run
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.task_control import TASKS
+from neuralsim.renderer.dashcam.bonnet_surface import Car
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import DriveOptions
 from neuralsim.session.render_loop import RenderedFrame
 from neuralsim.window.cockpit import task_overlay
-from neuralsim.window.cockpit.bonnet import Car
 from neuralsim.window.cockpit.dashboard import Dashboard
 from neuralsim.window.cockpit.panel import Layout, angle_of
 from neuralsim.window.drawing import Pen

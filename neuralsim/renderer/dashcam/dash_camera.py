@@ -1,0 +1,57 @@
+"""A drive as a camera on the dashboard films it: the own bonnet, the windscreen in the rain, a small lens.
+
+All of it lies in front of the street and covers some of it, so it is an option: labels of such images are those of the
+street behind.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bridge.messages import Camera, Frame
+from bridge.weather import effective_weather
+from neuralsim.renderer.dashcam import windscreen
+from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, Car, shape_of
+from neuralsim.renderer.dashcam.own_bonnet import OwnBonnet
+
+_AHEAD = 0.9  # cosine of the greatest angle between a camera that looks ahead and its car
+_CORNERS = 0.3  # of the light that the corners of an image lack
+
+
+class DashCamera:
+    """Draws what is between a dashboard camera and the street into the images of one drive."""
+
+    def __init__(self) -> None:
+        self._key: tuple[int, int, float, Car] | None = None
+        self._bonnet: OwnBonnet | None = None
+        self._falloff = np.empty((0, 0, 3), np.uint8)
+
+    def film(self, image: np.ndarray, frame: Frame) -> None:
+        """Draw it into ``image``, u8 (H, W, 3), RGB, of ``frame``, in place; only into that of the first camera, which
+        looks ahead from the driver's seat."""
+        if frame.view or frame.mount or not _looks_ahead(frame):
+            return
+        camera = frame.camera
+        key = camera.width, camera.height, camera.fov, (frame.ego.blueprint, frame.ego.color)
+        if key != self._key:
+            self._key, self._falloff = key, _falloff(camera)
+            self._bonnet = OwnBonnet(camera, key[3]) if shape_of(key[3]).cowl_at >= SHORTEST_BONNET else None
+        if self._bonnet is not None:
+            self._bonnet.draw(image)
+        if frame.weather:
+            windscreen.draw_windscreen(image, effective_weather(frame.weather), frame.sim_time)
+        cv2.multiply(image, self._falloff, image, 1.0 / 255.0)
+
+
+def _looks_ahead(frame: Frame) -> bool:
+    """Return whether the camera looks where its car drives, as far as the car is known."""
+    return not frame.ego.blueprint or float(frame.camera.pose[:3, 0] @ frame.ego.pose[:3, 0]) > _AHEAD
+
+
+def _falloff(camera: Camera) -> np.ndarray:
+    """Return the share of its light that each pixel has, u8 (H, W, 3), 255 = all of it."""
+    y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+    square = ((x - camera.width / 2.0) ** 2 + (y - camera.height / 2.0) ** 2) / (camera.width / 2.0) ** 2
+    share = 255.0 * (1.0 - _CORNERS * (square / 1.25).clip(0.0, 1.0) ** 1.5)
+    return np.repeat(np.rint(share).astype(np.uint8)[..., None], 3, axis=2)

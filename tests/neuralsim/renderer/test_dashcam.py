@@ -1,0 +1,120 @@
+"""What a dashboard camera films: drops on the windscreen, the wiper, the own bonnet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bridge.messages import Camera, Ego, Frame
+from bridge.weather import FAIR_WEATHER
+from neuralsim.renderer.dashcam.dash_camera import DashCamera
+from neuralsim.renderer.dashcam.windscreen import draw_windscreen, wiper_angle
+from neuralsim.renderer.neural_renderer import NeuralRenderer
+from neuralsim.town.town_drive import TownDrive
+
+_WIDTH, _HEIGHT = 512, 256
+_HEAVY = {"precipitation": 100.0}  # swept every 1.1 s, for 1 s
+_RAIN = FAIR_WEATHER | _HEAVY
+_AT_REST = 11.0 + 1.05  # s: the wiper has just come down
+
+
+def _street() -> np.ndarray:
+    """Return a bright sky over a dark road."""
+    image = np.full((_HEIGHT, _WIDTH, 3), 30, np.uint8)
+    image[: _HEIGHT // 2] = 220
+    return image
+
+
+def _frame(weather: dict[str, float], color: str = "200,10,10", mount: str = "", yaw: float = 0.0) -> Frame:
+    pose = np.eye(4)
+    pose[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
+    ego = Ego(blueprint="vehicle.tesla.model3", color=color)
+    return Frame(0, 0, _AT_REST, Camera(_WIDTH, _HEIGHT, 70.0, pose), {}, ego, weather=weather, mount=mount)
+
+
+def _changed(time: float, precipitation: float = 100.0) -> np.ndarray:
+    image = _street()
+    draw_windscreen(image, {"precipitation": precipitation}, time)
+    return np.abs(image.astype(int) - _street()).max(axis=2) > 20
+
+
+def test_without_rain_the_glass_is_clear() -> None:
+    assert not _changed(_AT_REST, precipitation=0.0).any()
+
+
+def test_a_drop_shows_the_sky_below_and_the_road_above() -> None:
+    image = _street()
+    draw_windscreen(image, _HEAVY, _AT_REST)
+    assert image[_HEIGHT // 2 + 20 :].max() > 100  # the sky, in drops before the road
+    assert image[: _HEIGHT // 2 - 20].min() < 150  # the road, in drops before the sky
+
+
+def test_drops_gather_until_the_wiper_takes_them() -> None:
+    """At the right of the image the wiper comes down 0.8 to 0.9 s after its start."""
+    before, after = (
+        np.mean([_changed(1.1 * cycle + time)[64:192, -100:].mean() for cycle in range(5, 15)]) for time in (0.78, 0.93)
+    )
+    assert 0.005 < before < 0.2
+    assert after < 0.5 * before
+    image = _street()
+    draw_windscreen(image, _HEAVY, 1.1 * 11 + 0.25)
+    assert image[60:120, 170:220].min(axis=1).max() < 60, "upright, it is in view itself"
+
+
+def test_the_wiper_sweeps_there_and_back() -> None:
+    angles = [wiper_angle(time) for time in (0.0, 0.25, 0.5, 0.75, 1.0, 3.0)]
+    assert angles[0] == pytest.approx(angles[4]) == pytest.approx(angles[5])
+    assert angles[1] == pytest.approx(angles[3])
+    assert math.degrees(angles[2]) > 170.0
+
+
+def test_the_same_time_has_the_same_drops() -> None:
+    first, second, later = _street(), _street(), _street()
+    for image, time in ((first, 7.3), (second, 7.3), (later, 9.3)):
+        draw_windscreen(image, _HEAVY, time)
+    assert (first == second).all()
+    assert (first != later).any()
+
+
+@pytest.mark.parametrize(("color", "channel"), [("200,10,10", 0), ("10,10,200", 2)])
+def test_the_bonnet_has_the_paint_of_the_car(color: str, channel: int) -> None:
+    image = np.full((_HEIGHT, _WIDTH, 3), 90, np.uint8)
+    DashCamera().film(image, _frame(dict(FAIR_WEATHER), color))
+    middle = image[-4:, _WIDTH // 2 - 40 : _WIDTH // 2 + 40].reshape(-1, 3).mean(axis=0)
+    assert middle.argmax() == channel
+    assert middle[channel] > 1.2 * middle[2 - channel]
+    assert abs(float(image[_HEIGHT // 2, _WIDTH // 2].mean()) - 90.0) < 3.0
+
+
+def test_only_a_camera_that_looks_ahead_from_the_seat_films_through_the_windscreen() -> None:
+    for frame in (
+        _frame(_RAIN, mount="chase"),
+        _frame(_RAIN, yaw=math.radians(120.0)),
+        replace(_frame(_RAIN), view="left"),
+    ):
+        image = _street()
+        DashCamera().film(image, frame)
+        assert (image == _street()).all()
+
+
+def test_a_van_has_no_bonnet_in_view() -> None:
+    image = np.full((_HEIGHT, _WIDTH, 3), 90, np.uint8)
+    frame = _frame(dict(FAIR_WEATHER))
+    frame.ego = replace(frame.ego, blueprint="vehicle.volkswagen.t2")
+    DashCamera().film(image, frame)
+    assert abs(float(image[-2, _WIDTH // 2].mean()) - 90.0) < 8.0
+
+
+def test_a_renderer_films_like_a_dashboard_camera_and_its_forks_do_not() -> None:
+    drive = TownDrive(128, 64, vehicles=4, walkers=0)
+    drive.ride()
+    frame = drive.next_frame(colour="rgb")
+    frame.weather = _RAIN
+    plain, dashcam = (NeuralRenderer(size=(128, 64), dashcam=dashcam) for dashcam in (False, True))
+    expected = plain.render(frame)
+    filmed, forked = dashcam.render(frame), dashcam.fork().render(frame)
+    assert np.abs(filmed[-3:].astype(int) - expected[-3:]).mean() > 5.0
+    assert np.abs(forked.astype(int) - expected).mean() < 1.0
