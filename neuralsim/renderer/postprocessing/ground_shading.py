@@ -4,7 +4,9 @@ A generator trained on photographs follows the fine detail of its guide, but har
 a vehicle, or in the shadow of a house, stays as bright as the street around it. Here the ground is darkened where its
 brightness, over its own mean nearby, exceeds the simulator's over its own (a ratio image: Liu, Shan, Zhang, "Expressive
 Expression Mapping with Ratio Images", SIGGRAPH 2001). Of roads, texture and patches are the generator's; pavements and
-what else is beside them are as uneven as the simulator's, in both directions. The graph's state is not changed.
+what else is beside them are as uneven as the simulator's, in both directions; so is all that is wet, where the
+simulator mirrors lamps, vehicles and posts, of which a generator leaves vague stripes. The graph's state is not
+changed.
 
 It also leaves a bright rim between a vehicle and the shadow below it. ``close_contacts`` ends that.
 """
@@ -23,6 +25,7 @@ _NEAR, _FAR = 1.0, 16.0  # standard deviations of what is compared and of the me
 _COARSER = 4  # pixels of the ratio per pixel of that mean
 _STRENGTH = 0.8  # share of the simulator's contrast, as an exponent
 _PATCHES = 0.25  # of the logarithm: smaller differences are those of a road's surface, not of its light
+_MIRRORED = 0.8  # of the logarithm: by how much a wet road is brighter where it mirrors a lamp, at most
 _LEAST = 0.4  # of the ratio
 _FLOOR = 6.0  # of 255, added to all brightnesses: those of black say nothing
 _ROAD, _BESIDES = 1, 2
@@ -38,13 +41,14 @@ _MOST_ROWS, _LEAST_ROWS = 12, 2  # px of these
 _BESIDE = 4  # px to each side whose mean it is: columns on their own would differ like the teeth of a comb
 
 
-def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) -> None:
+def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, wet: float = 0.0) -> None:
     """Darken the ground of ``image`` where ``simulated`` has a shadow that it lacks, and shade pavements alike.
 
     Args:
         image: u8 (H, W, 3), RGB, as generated.
         tag: u8, at least (H, W): the tags that it was generated from.
         simulated: u8 (H, W, 3), the simulator image, or half as high and wide.
+        wet: How wet the ground is, from 0 to 1, where roads are shaded as pavements are, and mirror.
     """
     height, width = image.shape[:2]
     ground = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _GROUND)
@@ -66,9 +70,10 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray) ->
             continue
         known = cv2.merge([(each + _FLOOR) * share for each in bright] + [share])
         near, far = _around(known)
-        if kind == _BESIDES:  # kerbs are narrow
+        if kind == _BESIDES or wet > 0.5:  # kerbs are narrow, and so is what a wet road mirrors
             near[share > 0.0] = known[share > 0.0]
-        _compare(near, far, kind == _BESIDES, ratios[kind - 1])
+        darker, brighter = (_PATCHES * (1.0 - wet), 0.0) if kind == _ROAD else (0.0, _PATCHES)
+        _compare(near, far, darker, max(brighter, _MIRRORED * wet), ratios[kind - 1])
     _scale(image[top:], ground[top:], ratios)
 
 
@@ -98,10 +103,11 @@ def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(**kernels.FAST)
-def _compare(near: np.ndarray, far: np.ndarray, both_ways: bool, ratio: np.ndarray) -> None:
+def _compare(near: np.ndarray, far: np.ndarray, darker: float, brighter: float, ratio: np.ndarray) -> None:
     """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``.
 
-    ``both_ways``: small differences count as well, and brighter places, up to ``_PATCHES``.
+    Logarithms: ``darker`` is how much of a difference is tolerated, ``brighter`` what is added to bright places at
+    most.
     """
     one, least = np.float32(1.0), np.float32(1e-3)
     for y in range(ratio.shape[0]):
@@ -109,8 +115,7 @@ def _compare(near: np.ndarray, far: np.ndarray, both_ways: bool, ratio: np.ndarr
             count, around = max(near[y, x, 2], least), max(far[y, x, 2], least)
             ours = max(near[y, x, 0] / count, one) / max(far[y, x, 0] / around, one)
             theirs = max(near[y, x, 1] / count, one) / max(far[y, x, 1] / around, one)
-            tolerated, most = np.float32(0.0 if both_ways else _PATCHES), np.float32(_PATCHES if both_ways else 0.0)
-            beyond = min(np.log(theirs / ours) + tolerated, most)
+            beyond = min(np.log(theirs / ours) + np.float32(darker), np.float32(brighter))
             ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.weather import darkness, effective_weather
+from bridge.weather import darkness, effective_weather, wetness
 from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.postprocessing import (
     antialiasing,
@@ -37,7 +37,7 @@ def postprocess(
     dark = darkness(weather or {})
     if simulated is not None:
         unedited = unedited_tags(inputs)
-        ground_shading.follow_shading(image, unedited, simulated)
+        ground_shading.follow_shading(image, unedited, simulated, wetness(weather or {}))
         if "depth" in planes:
             ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
@@ -69,7 +69,7 @@ def postprocess(
         glow.add_glow(image, dark)
         if "motion" in planes and "depth" in planes:
             motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
-        camera_response.expose(image, inputs.gains, 1.0 - dark)
+        camera_response.expose(image, inputs.gains * camera_response.metered_gain(weather), 1.0 - dark)
         camera_response.blur_by_lens(image, 1.0 - dark)
         sharpening.sharpen_in_camera(image, tag, 1.0 - dark)
         night.add_noise(image, dark, frame.sim_time)

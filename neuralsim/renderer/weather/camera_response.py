@@ -8,6 +8,7 @@ so that all cameras of a rig agree, nothing changes while a car stands, and a re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import cv2
@@ -26,6 +27,8 @@ _DARKENING_SHOULDER = 6  # where brightness falls: more, and the texture of whit
 _CONTRAST = 1.2  # exponent of the tone curve by day: streets as dark under their sky as in photographs
 _CHROMA = 0.85  # of colours by day: what a camera in a car has of them
 _LONGEST = 1.5  # gain by night
+_METERED = 0.6  # share of what rain takes from the light that a camera's longer exposure makes up for, as a logarithm
+_RAIN_LIGHT = 0.45  # of the light of a dry day, in the heaviest rain on wet ground
 _LENS = 0.37  # px, standard deviation of the blur of a lens
 _BLOOM, _BLOOM_SIDE = 0.4, 5  # share of its light that an overexposed pixel spreads by day, and over how many pixels
 _OVEREXPOSED = 200.0  # of 255
@@ -55,6 +58,12 @@ def expose(image: np.ndarray, gains: np.ndarray, daylight: float) -> None:
     exposed = _amplified(np.linspace(0.0, 1.0, 256)[:, None], brightness, shoulder)
     exposed = _amplified(exposed, gains / brightness, _COLOUR_SHOULDER)
     cv2.LUT(image, np.rint(255.0 * exposed**_CONTRAST**daylight).astype(np.uint8)[None], image)
+
+
+def metered_gain(weather: Mapping[str, float]) -> float:
+    """Return the gain of a camera that meters the light of ``weather``, carla.WeatherParameters by name: 1 if dry."""
+    rain = min(max(weather.get("precipitation", 0.0) / 100.0, 0.0), 1.0)
+    return float(_RAIN_LIGHT ** (-_METERED * rain**0.5))
 
 
 def mute_colours(image: np.ndarray, daylight: float) -> None:

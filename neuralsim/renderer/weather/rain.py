@@ -16,7 +16,7 @@ import numpy as np
 from neuralsim.base import kernels
 
 _TILE = 256  # px, side of the streaks' textures, which repeat
-_LAYERS = ((40, 22, 2, 0.22), (150, 12, 1, 0.22), (420, 6, 1, 0.18))  # streaks, length, width in px, opacity
+_LAYERS = ((40, 22, 2, 0.10), (150, 12, 1, 0.08), (420, 6, 1, 0.08))  # streaks, length, width in px, opacity
 _SLANT = 0.35  # of the streaks at 100 % of wind, across per down
 _BRIGHT = 1.25  # a streak's light over the mean of its surroundings: drops mirror the sky
 

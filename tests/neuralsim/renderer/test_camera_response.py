@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from bridge.weather import FAIR_WEATHER
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.weather.camera_response import blur_by_lens, expose, gains_at, mute_colours
+from neuralsim.renderer.weather.camera_response import blur_by_lens, expose, gains_at, metered_gain, mute_colours
 from neuralsim.town.town_drive import TownDrive
 
 
@@ -47,6 +48,12 @@ def test_exposing_keeps_black_white_and_order_and_is_the_same_everywhere_by_nigh
         assert 140 < image[0, 100, 0] < 158, "a long exposure"
         assert (image[0, 0] == 0).all()
         assert (image[0, -1] == 255).all()
+
+
+def test_rain_is_exposed_for_longer() -> None:
+    gains = [metered_gain(FAIR_WEATHER | {"precipitation": amount}) for amount in (0.0, 30.0, 100.0)]
+    assert gains[0] == 1.0
+    assert 1.1 < gains[1] < gains[2] < 2.0
 
 
 def test_a_sky_that_is_nearly_white_has_little_of_the_cast() -> None:

@@ -47,6 +47,18 @@ def test_ground_that_is_shaded_alike_stays(street: tuple[np.ndarray, np.ndarray,
     assert np.abs(image.astype(int) - before).max() <= 4
 
 
+def test_a_wet_road_mirrors_what_the_simulator_mirrors(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    before, tag, simulated = street
+    simulated[190:230, 220:240] = 180  # a headlamp
+    images = [before.copy() for _ in range(2)]
+    for image, wet in zip(images, (0.0, 1.0), strict=True):
+        follow_shading(image, tag, simulated, wet)
+    lit = np.s_[195:225, 224:236]
+    assert images[1][lit].mean() > 1.5 * images[0][lit].mean()
+    away = np.s_[200:250, 20:120]
+    assert abs(float(images[1][away].mean()) - float(before[away].mean())) < 4.0
+
+
 def test_a_pavement_has_the_simulators_kerbs_and_slabs(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     before, _, _ = street
     tag, simulated = np.full((256, 512), Tag.SIDEWALK, np.uint8), np.full((256, 512, 3), 90, np.uint8)
