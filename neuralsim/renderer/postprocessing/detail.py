@@ -19,6 +19,7 @@ from bridge.tags import Tag
 from neuralsim.base import kernels
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
+_WIDTH = 512  # px of an image for which widths and sizes in px are given here; wider ones have more of all
 _SIGMA, _RADIUS = 1.5, 3  # px, of the blur that separates the bands
 _SOFT = 0.7  # px, of the blur that a lens has: the simulator image has none, and its outlines have steps
 _FLOOR = np.float32(16.0)  # of 255, added to brightnesses before they are compared: ratios of black say nothing
@@ -53,13 +54,14 @@ def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simul
     if simulated.shape != image.shape:
         return
     height, width = image.shape[:2]
-    pixel = np.float32(1.0 / focal)
+    wider = max(width / _WIDTH, 1.0)
+    radius, pixel = round(_RADIUS * wider), np.float32(wider / focal)
     first, end = _rows_of_small(height, width, tag, depth, _SHARES, pixel)
     if first >= end:
         return
-    rows = slice(max(first - _RADIUS, 0), end + _RADIUS)
+    rows = slice(max(first - radius, 0), end + radius)
     own, theirs = cv2.cvtColor(image[rows], cv2.COLOR_RGB2GRAY), soft_luminance(simulated[rows])
-    blurred = [cv2.GaussianBlur(each, (2 * _RADIUS + 1, 2 * _RADIUS + 1), _SIGMA) for each in (own, theirs)]
+    blurred = [cv2.GaussianBlur(each, (2 * radius + 1, 2 * radius + 1), _SIGMA * wider) for each in (own, theirs)]
     _mix(image[rows], tag[rows], depth[rows], own, theirs, *blurred, _SHARES, pixel)
 
 

@@ -7,6 +7,9 @@ cancel: in narrow images it keeps its contrast, in wide ones it gains some. The 
 world, by the direction of view, so that it stays where the leaves are, and in octaves of its size, as foliage is alike
 at all distances ("infinite zoom"; Bénard, Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent
 Stylization", I3D 2009). The graph's state is not changed.
+
+In wide images, strokes have colours of their own as well, purple beside a glaring green: leaves take theirs from around
+them, and it is never less green than grey.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ _FINER = 2  # samples per texel: a bilinear sample of the texture itself would b
 FLOOR = 16.0  # of 255, added to brightnesses before they are compared: ratios of black say nothing
 ZERO, SCALE = 128.0, 160.0  # of the texture: no change; per unit of the ratio
 _SHARE = 0.4, 0.6  # of the texture in that band, in narrow and in wide images; with .5, the narrow ones would flicker
+_EVEN = 0.85  # share of the colour from around a leaf, in wide images
+_REDUCTION, _AROUND = 4, 1.5  # that colour is taken from an image as many times smaller, blurred by as many of its px
 _FAR = 1.0 / 20.0, 1.0 / 5.0  # m a pixel, where that begins
 _NEAR = 1.0 / 32.0, 1.0 / 7.0  # ... and where it is complete
 _MOST = np.float32(60.0)  # of 255, largest change of a pixel
@@ -61,11 +66,12 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
     rows = slice(max(first - radius, 0), end + radius)
     own = cv2.cvtColor(image[rows], cv2.COLOR_RGB2GRAY)
     blurred = cv2.GaussianBlur(own, (2 * radius + 1, 2 * radius + 1), sigma)
+    colours = _colours_around(image[rows]) if wide else image[rows]
     right, down = camera.jitter
     lens = np.array((camera.focal, width / 2.0 + right, height / 2.0 + down - rows.start), np.float32)
     pose = np.ascontiguousarray(camera.pose, np.float32)
-    planes = image[rows], tag[rows], depth[rows], own, blurred
-    _draw(*planes, _texture(), pose, lens, (share, far, near), Tag.VEGETATION)
+    planes = image[rows], tag[rows], depth[rows], own, blurred, colours
+    _draw(*planes, _texture(), pose, lens, (share, far, near, np.float32(_EVEN * wide)), Tag.VEGETATION)
 
 
 def compile_kernels() -> None:
@@ -74,6 +80,14 @@ def compile_kernels() -> None:
     tag = np.full((8, 8), Tag.VEGETATION, np.uint8)
     for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
         draw_leaves(image, tag, depth, Camera(8, 8, 70.0, np.eye(4)))
+
+
+def _colours_around(image: np.ndarray) -> np.ndarray:
+    """Return ``image`` u8 (H, W, 3) without anything fine."""
+    height, width = image.shape[:2]
+    size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 1)
+    small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), _AROUND)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 @lru_cache(maxsize=1)
@@ -105,13 +119,14 @@ def _sixth_power(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**kernels.FAST)
-def _draw(image, tag, depth, own, blurred, texture, pose, lens, amount, wanted):  # type: ignore[no-untyped-def]
-    """Do what ``draw_leaves`` does, with the luminance ``own`` and ``blurred``.
+def _draw(image, tag, depth, own, blurred, colours, texture, pose, lens, amount, wanted):  # type: ignore[no-untyped-def]
+    """Do what ``draw_leaves`` does, with the luminance ``own`` and ``blurred``, and the ``colours`` around each pixel.
 
-    ``lens``: focal length, centre, px. ``amount``: share of the texture, and the m a pixel between which it fades.
+    ``lens``: focal length, centre, px. ``amount``: share of the texture, the m a pixel between which it fades, and
+    share of the colours.
     """
     focal, cx, cy = lens
-    most_mixed, farthest, nearest = amount
+    most_mixed, farthest, nearest, most_even = amount
     zero, half, one, most = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(255.0)
     floor, tenth, finer = np.float32(FLOOR), np.float32(0.1), np.float32(_FINER)
     for y in range(own.shape[0]):
@@ -160,5 +175,12 @@ def _draw(image, tag, depth, own, blurred, texture, pose, lens, amount, wanted):
             gain = one / np.sqrt(kept * kept + mixed * mixed)
             change = gain * mixed * (base + floor) * band + (gain * kept - one) * (np.float32(own[y, x]) - base)
             change = min(max(change, -_MOST), _MOST)
+            even = most_even * mixed / most_mixed
+            r, g, b = np.float32(colours[y, x, 0]), np.float32(colours[y, x, 1]), np.float32(colours[y, x, 2])
+            g = max(g, half * (r + b))
+            light = np.float32(own[y, x]) + change + floor
+            light /= np.float32(0.299) * r + np.float32(0.587) * g + np.float32(0.114) * b + floor
             for c in range(3):
-                image[y, x, c] = np.uint8(min(max(np.float32(image[y, x, c]) + change + half, zero), most))
+                around = ((r, g, b)[c] + floor) * light - floor
+                value = np.float32(image[y, x, c]) + change
+                image[y, x, c] = np.uint8(min(max(value + even * (around - value) + half, zero), most))

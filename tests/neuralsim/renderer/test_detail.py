@@ -64,5 +64,19 @@ def test_facades_follow_it_nearby() -> None:
     assert (transferred(Tag.BUILDING, 2.0, simulated) == 120).all()
 
 
+def test_in_wide_images_the_same_things_follow_it() -> None:
+    """A plate has twice as many pixels there, and strokes twice as broad."""
+    contrasts = []
+    for width, period in ((512, 4), (1024, 8)):
+        columns = np.where(np.arange(width) % period < period // 2, 40, 80).astype(np.uint8)
+        simulated = np.repeat(np.broadcast_to(columns, (32, width))[..., None], 3, axis=2).copy()
+        image = np.full_like(simulated, 120)
+        tag, depth = np.full((32, width), Tag.CAR, np.uint8), np.full((32, width), 4.0, np.float32)
+        transfer_detail(image, tag, depth, simulated, FOCAL * width / 512)
+        contrasts.append(contrast(image))
+    assert contrasts[0] > 4.0
+    assert contrasts[1] > 0.9 * contrasts[0]
+
+
 def test_an_image_of_half_the_size_changes_nothing() -> None:
     assert (transferred(Tag.PEDESTRIAN, 20.0, stripes(4, 40, 80)[::2, ::2].copy()) == 120).all()

@@ -65,6 +65,20 @@ def test_in_wide_images_they_replace_broader_strokes_from_farther_away() -> None
     assert kept[1] < 0.78, "strokes as broad as this lose, too"
 
 
+def test_in_wide_images_leaves_have_the_colour_around_them_and_none_is_purple() -> None:
+    rng = np.random.default_rng(5)
+    speckled = np.where(rng.random((256, 1024, 1)) < 0.5, (60, 120, 60), (120, 60, 120)).astype(np.uint8)
+    tags, depth = np.full((256, 1024), Tag.VEGETATION, np.uint8), np.full((256, 1024), 20.0, np.float32)
+    spreads = []
+    for width in (512, 1024):
+        image = speckled[:, :width].copy()
+        draw_leaves(image, tags[:, :width], depth[:, :width], Camera(width, 256, 90.0, np.eye(4)))
+        green = image[..., 1].astype(np.float32) - image[..., [0, 2]].mean(axis=2)
+        spreads.append(green.std())
+    assert spreads[1] < 0.3 * spreads[0]
+    assert green.mean() > -4.0
+
+
 def test_strokes_lose_contrast_and_not_their_band() -> None:
     """.6 of the strokes and .4 of leaves that know nothing of them would have .72 of the band's contrast."""
     image = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
