@@ -35,6 +35,7 @@ TRAINERS: RGB = (176, 174, 170)
 TIGHTS: RGB = (42, 37, 38)
 LEATHER: RGB = (70, 50, 38)
 CANVAS: RGB = (44, 48, 58)
+VISOR: RGB = (18, 20, 24)
 
 #: Joint angles of a cycle of walking at 1.4 m/s that begins when the heel strikes, by share of the cycle: hip and knee,
 #: flexed forward, and foot, toes up against the ground (after Winter, "Biomechanics and Motor Control of Human
@@ -61,6 +62,7 @@ class Posture:
     straddle: float = 1.0  # legs apart, degrees
     foot: tuple[float, float] | None = None  # toes up against the ground; None: at right angles to the shanks
     twist: float = 0.0  # of the shoulders, the left one forward; the hips twist the other way by half of it
+    wrists: tuple[Vector, Vector] | None = None  # m, where arms reach to; None: where ``shoulder`` and ``elbow`` say
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class Body:
     hair: str = "short"  # "short", "long", "bun" or "cap"
     bag: str = ""  # "", "backpack", "shoulder" or "case"
     shoes: RGB = SHOES
-    helmet: RGB | None = None
+    helmet: RGB | None = None  # of a helmet that covers the whole head, with a dark visor
+    gloves: RGB | None = None
+    chest: RGB | None = None  # of a band around the chest
     upper: RGB = PAINT
     is_man: bool = True
     tag: int = Tag.PEDESTRIAN
@@ -148,10 +152,28 @@ def joints(pose: Posture) -> Joints:
         away = np.array([0.0, side * np.sin(np.radians(pose.spread)), 0.0])
         elbow_at = top + 0.29 * (_swing(shoulder) + away)
         fore = _swing(shoulder + elbow) + 0.4 * away
+        if pose.wrists:
+            elbow_at, fore = _reached(top, np.array(pose.wrists[max(side, 0)]), side)
         toe = _off(ankle + 0.2 * foot, 0, 0, -0.045)
         sides.append(Limbs(joint, knee_at, ankle, toe, shank, top, elbow_at, elbow_at + 0.25 * fore, fore))
     head = neck + 0.175 * up + np.array([0.03, 0.0, 0.0])
     return Joints(pelvis, chest, neck, head, up, (sides[0], sides[1]))
+
+
+def _reached(shoulder: np.ndarray, wrist: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the elbow of an arm that reaches to ``wrist``, or as far as it can, and the direction of its forearm.
+
+    The elbow points down and outwards; ``side``: -1 left, 1 right.
+    """
+    upper, lower = 0.29, 0.25
+    way = wrist - shoulder
+    distance = min(float(np.linalg.norm(way)), 0.998 * (upper + lower))
+    way = way / np.linalg.norm(way)
+    along = (upper**2 - lower**2 + distance**2) / (2.0 * distance)
+    bend = np.array([-0.25, 0.6 * side, -0.75])
+    bend -= (bend @ way) * way
+    elbow = shoulder + along * way + np.sqrt(max(upper**2 - along**2, 0.0)) * bend / np.linalg.norm(bend)
+    return elbow, (shoulder + distance * way - elbow) / lower
 
 
 def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
@@ -192,6 +214,12 @@ _HEAD = np.array([
     [0.036, -0.003, 0.096, 0.076], [0.064, -0.008, 0.093, 0.074], [0.09, -0.012, 0.079, 0.064],
     [0.109, -0.014, 0.053, 0.043], [0.118, -0.015, 0.02, 0.017],
 ])  # fmt: skip
+#: A helmet around it: the same columns.
+_HELMET = np.array([
+    [-0.14, 0.01, 0.05, 0.05], [-0.136, 0.02, 0.112, 0.092], [-0.1, 0.024, 0.132, 0.108], [-0.045, 0.012, 0.139, 0.119],
+    [0.01, 0.0, 0.139, 0.123], [0.065, -0.008, 0.132, 0.117], [0.108, -0.015, 0.11, 0.098],
+    [0.138, -0.02, 0.07, 0.064], [0.152, -0.022, 0.02, 0.018],
+])  # fmt: skip
 #: Where hair begins, m above the centre of the head: at the forehead, by 30 degrees around it, to the nape.
 _HAIRLINES = {
     "short": [0.084, 0.08, 0.055, 0.0, -0.03, -0.055, -0.07],
@@ -225,7 +253,11 @@ def _garment(body: Body, at: Joints, fine: int) -> Mesh:
     upper = _rings(at.pelvis + levels[:, None] * at.up, (widths + over) * stout, depths, at.up, sides)
     below = _hanging(body, at, fine, _HEMS[body.top], 0.05 if body.top == "coat" else 0.008)
     lower = _rings(*below, _UPRIGHT, sides)[1 if fine else -1 :]
-    return loft(np.concatenate([upper, lower]), body.tag, body.upper)
+    garment = loft(np.concatenate([upper, lower]), body.tag, body.upper)
+    if body.chest and fine:
+        rows = (levels[:-1] < 0.45) & (levels[1:] > 0.35)
+        garment.colours[np.flatnonzero(np.repeat(rows, 2 * sides))] = body.chest
+    return garment
 
 
 def _hanging(
@@ -258,6 +290,9 @@ def _around(profile: np.ndarray, head: np.ndarray, sides: int) -> np.ndarray:
 def _head(body: Body, at: Joints, fine: int) -> list[Mesh]:
     """Return neck, head, hair or hat; eyes, brows and mouth are drawn on it (``person_kernels``)."""
     tag, head, sides = body.tag, at.head, _SIDES[fine] + (4 if fine == 2 else 0)
+    if body.helmet:
+        neck = tube([at.neck - 0.05 * at.up, at.neck + 0.1 * at.up], 0.068, tag, body.upper, sides - 2)
+        return [_helmet(head, tag, body.helmet, sides, fine), neck]
     if not fine:
         parts = [sphere((0.094, 0.077, 0.118), head, tag, SKIN, sides, _BALLS[0] + 1)]
     else:
@@ -272,11 +307,20 @@ def _head(body: Body, at: Joints, fine: int) -> list[Mesh]:
     return parts + _hair(body, at, sides, fine)
 
 
+def _helmet(head: np.ndarray, tag: int, colour: RGB, sides: int, fine: int) -> Mesh:
+    """Return a helmet that covers the whole head, with a dark visor."""
+    profile = _HELMET if fine else _HELMET[::2]
+    mesh = loft(_around(profile, head, sides), tag, colour)
+    middle = (profile[1:, 0] + profile[:-1, 0]) / 2.0
+    around = (np.degrees(2.0 * np.pi * (np.arange(sides) + 1.0) / sides) + 180.0) % 360.0 - 180.0
+    visor = ((middle > -0.045) & (middle < 0.065))[:, None] & (np.abs(around) < 80.0)
+    mesh.colours[np.flatnonzero(np.repeat(visor.ravel(), 2))] = VISOR
+    return mesh
+
+
 def _hair(body: Body, at: Joints, sides: int, fine: int) -> list[Mesh]:
-    """Return hair, a cap or a helmet: a shell around the head, which is inside it below the hairline."""
+    """Return hair or a cap: a shell around the head, which is inside it below the hairline."""
     tag, head = body.tag, at.head
-    if body.helmet:
-        return [sphere((0.136, 0.114, 0.125), _off(head, -0.015, 0, 0.04), tag, body.helmet, sides, _BALLS[fine] + 1)]
     colour = CANVAS if body.hair == "cap" else HAIR
     if not fine:
         parts = [sphere((0.1, 0.087, 0.1), _off(head, -0.018, 0, 0.034), tag, colour, sides, _BALLS[0])]
@@ -361,7 +405,7 @@ def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     radii = np.array([0.056, 0.057, 0.049, 0.038]) * sleeve
     inner = _off(top, 0.0, -0.045 * np.sign(top[1]), -0.006)
     yoke = sphere(sleeve * np.array([0.062, 0.085, 0.05]), inner, tag, colour, sides + 2, 6)
-    parts = [yoke, *_hand(limb, tag, fine)]
+    parts = [yoke, *_hand(limb, tag, fine, body.gloves or SKIN)]
     if body.top != "shirt":
         return [*parts, tube(path, radii, tag, colour, sides, _ASIDE)]
     half = top + 0.7 * (elbow - top)
@@ -369,7 +413,7 @@ def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     return [*parts, tube([*path[:2], half], [*radii[:2], 0.056], tag, colour, sides, _ASIDE), bare]
 
 
-def _hand(limb: Limbs, tag: int, fine: int) -> list[Mesh]:
+def _hand(limb: Limbs, tag: int, fine: int, colour: RGB) -> list[Mesh]:
     """Return a hand with half-closed fingers, flat, and near by its thumb."""
     fore = limb.fore / np.linalg.norm(limb.fore)
     curl = np.array([0.015, 0.0, 0.0])
@@ -381,13 +425,13 @@ def _hand(limb: Limbs, tag: int, fine: int) -> list[Mesh]:
             limb.wrist + 0.14 * fore + 2.2 * curl,
         ]
     )
-    hand = tube(path, [0.026, 0.04, 0.037, 0.018], tag, SKIN, 4 + 2 * fine, _ASIDE)
+    hand = tube(path, [0.026, 0.04, 0.037, 0.018], tag, colour, 4 + 2 * fine, _ASIDE)
     vertices = hand.vertices.copy()
     vertices[:, 1] = limb.wrist[1] + 0.6 * (vertices[:, 1] - limb.wrist[1])
     parts = [replace(hand, vertices=vertices)]
     if fine == 2:
         thumb = [limb.wrist + 0.03 * fore + 1.5 * curl, limb.wrist + 0.09 * fore + 3.4 * curl]
-        parts.append(tube(thumb, [0.016, 0.011], tag, SKIN, 5, _ASIDE))
+        parts.append(tube(thumb, [0.016, 0.011], tag, colour, 5, _ASIDE))
     return parts
 
 

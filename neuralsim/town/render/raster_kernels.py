@@ -428,7 +428,7 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, first, with_rg
                 rgb = listed.colours[o, scene.paint[t] - 1] if scene.paint[t] else scene.colours[t]
                 glow = scene.glow[t]
                 if glow > 2:  # position lamps, low and high beams, brakes
-                    glow = 2 if listed.lights[o] & (15 if glow == 3 else 6) else 0
+                    glow = 1 if listed.lights[o] & (15 if glow == 3 else 6) else 0
                 _write_surface(buffer.surface[used], facet, rgb, glow, light)
             used += 1
     return used

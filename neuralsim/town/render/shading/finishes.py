@@ -12,6 +12,7 @@ from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
 from neuralsim.town.assets.meshes import RGB
+from neuralsim.town.assets.motorcycles import LACQUERED
 from neuralsim.town.assets.plant_meshes import INSIDE, TRUNK, TRUNK_COLOUR
 from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
 from neuralsim.town.render.raster_arrays import (
@@ -69,6 +70,7 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     out[vehicle] = TRIM
     out[vehicle & (tags != Tag.BICYCLE) & _among(colours, _PAINTS)] = BODY
     out[vehicle & _among(colours, (GLASS,))] = WINDOW
+    out[np.isin(tags, (Tag.MOTORCYCLE, Tag.RIDER)) & _among(colours, LACQUERED)] = BODY
     return out
 
 

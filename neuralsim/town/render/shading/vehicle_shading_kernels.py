@@ -268,6 +268,8 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
         open_ *= seen
     around *= open_
     h0, h1, h2 = shines
+    if finish == TRIM and surface[5] > 0.0:  # lamps of lorries and motorcycles
+        h0, h1, h2 = surface[5] * surface[0], surface[5] * surface[1], surface[5] * surface[2]
     if finish == CLOTH:
         grazing = 1.0 - min(abs(way[0] * mx + way[1] * my + way[2] * mz), 1.0)
         fuzz = _FUZZ * grazing * grazing * grazing * around
