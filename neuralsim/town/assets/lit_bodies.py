@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 
 from neuralsim.town.assets.car_shapes import CARS
+from neuralsim.town.assets.looks import PLATE
 from neuralsim.town.assets.meshes import Mesh
 from neuralsim.town.assets.people_meshes import KINDS, TOPS
 from neuralsim.town.assets.vehicle_meshes import rear_lamp
@@ -14,11 +15,13 @@ from neuralsim.town.assets.vehicle_meshes import rear_lamp
 #: Columns of a body's row: half length, half width, height; x of the edges of bonnet and boot lid at the glass and of
 #: the axles; wheel radius; heights of the windows' lower edge (0: not a car), of the bonnet's front edge and of the
 #: sills; x of three pillars (``NONE`` where there are fewer); centre of a rear lamp (|y|, z); bits of the lit lamps; x
-#: at which the side windows end; a number 0..1 that chooses grille, plate and rims; 1: a van with a box; of walkers
+#: at which the side windows end; a number 0..1 that chooses grille and rims; 1: a van with a box; of walkers
 #: their scale, the number of triangles from theirs to those of the same body that stands, the number of their top in
-#: ``people_meshes.TOPS``, and 1 for men; 1: somebody sits at the wheel, as in all vehicles but parked ones.
+#: ``people_meshes.TOPS``, and 1 for men; 1: somebody sits at the wheel, as in all vehicles but parked ones;
+#: heights of the middles of plates made of triangles, in front and behind (0: none); the object's instance.
 LENGTH, HALF_WIDTH, TALL, COWL, TAIL, FRONT_AXLE, REAR_AXLE, RADIUS, BELT, NOSE, SILL, PILLAR = range(12)
-LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, SCALE, TO_STANDING, TOP, IS_MAN, IS_DRIVEN, COLUMNS = range(14, 26)
+LAMP_Y, LAMP_Z, LIT, GLASS_END, STYLE, IS_VAN, SCALE, TO_STANDING, TOP, IS_MAN, IS_DRIVEN = range(14, 25)
+PLATE_FRONT, PLATE_REAR, NUMBER, COLUMNS = range(25, 29)
 NONE = -99.0
 #: Bits of ``LIT``, as in ``carla.VehicleLightState``.
 LOW_BEAM, HIGH_BEAM, BRAKE, RIGHT, LEFT = 2, 4, 8, 16, 32
@@ -30,6 +33,12 @@ def body_row(name: str, mesh: Mesh) -> np.ndarray:
     row = np.zeros(COLUMNS, np.float32)
     row[LENGTH], row[HALF_WIDTH], row[TALL] = (high[0] - low[0]) / 2.0, (high[1] - low[1]) / 2.0, high[2]
     row[PILLAR : PILLAR + 3] = NONE
+    is_plate = (mesh.colours == np.array(PLATE, np.uint8)).all(axis=1)
+    for column, side in ((PLATE_FRONT, 1.0), (PLATE_REAR, -1.0)):
+        corners = mesh.vertices[mesh.triangles[is_plate]].reshape(-1, 3)
+        corners = corners[corners[:, 0] * side > 0.0]
+        if len(corners):
+            row[column] = (corners[:, 2].min() + corners[:, 2].max()) / 2.0
     car = CARS.get(name)
     if car is None:
         return row

@@ -6,6 +6,11 @@ import numpy as np
 
 from neuralsim.town.assets.meshes import PALETTE, RGB
 
+#: Lamps of vehicles that are triangles, and number plates.
+HEADLAMP: RGB = (225, 230, 235)
+TAILLAMP: RGB = (150, 18, 18)
+PLATE: RGB = (220, 220, 205)
+
 #: Coats and jackets, most of them dark; trousers and skirts; shirts; hair; skin.
 COATS: tuple[RGB, ...] = (
     (33, 34, 38), (39, 46, 66), (75, 77, 80), (43, 43, 46), (85, 75, 62), (51, 64, 95), (112, 107, 98), (69, 79, 64),

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bridge.tags import Tag
+from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import FAR, NEAR, PAINT, RGB, SHIRT, Mesh, box, loft, merge, quad, sphere, tube
 from neuralsim.town.assets.people_meshes import VISOR, Body, Posture, joints, person
 
 BLACK: RGB = (26, 26, 28)
 STEEL: RGB = (140, 142, 146)
-HEADLAMP: RGB = (225, 230, 235)
-TAILLAMP: RGB = (150, 18, 18)
 AMBER: RGB = (186, 98, 22)
-PLATE: RGB = (220, 220, 205)
 LEATHER: RGB = (31, 32, 35)
 HELMETS: tuple[RGB, ...] = ((198, 198, 194), (120, 24, 28), (40, 42, 46))
 #: What is as glossy as paint though it has a colour of its own.

@@ -1,6 +1,6 @@
 """Vehicles by CARLA blueprint id, with the outline of the real vehicle from every side.
 
-Seams, lamps, plates and grilles of cars are no triangles but part of their shading (``render.vehicle_detail_kernels``).
+Seams, lamps, plates and grilles of cars are no triangles but part of their shading (``vehicle_detail_kernels``).
 The origin is the centre of the footprint on the ground, x forward; metres.
 """
 
@@ -12,13 +12,11 @@ from functools import lru_cache
 from bridge.tags import Tag
 from neuralsim.town.assets.car_bodies import BLACK, cabin, lower_body, mirrors, wheel
 from neuralsim.town.assets.car_shapes import CARS, LORRY_CAB, CarShape
+from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import DISTANT, MIDDLE, NEAR, RGB, Mesh, box, merge
 from neuralsim.town.assets.two_wheelers import two_wheelers
 
-HEADLAMP: RGB = (225, 230, 235)
-TAILLAMP: RGB = (150, 18, 18)
 LORRY_BOX: RGB = (214, 214, 210)
-PLATE: RGB = (220, 220, 205)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bridge.jitter import NONE, Jitter
 from bridge.tags import Tag
 from neuralsim.base.bands import is_second_free, run_in_bands, run_on_two
 from neuralsim.base.machine import cores
-from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT
+from neuralsim.town.assets.lit_bodies import COLUMNS, LENGTH, LIT, NUMBER
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import NEAR, PALETTE
 from neuralsim.town.render import static_lighting as backdrops
@@ -217,7 +217,7 @@ class Rasteriser:
         bodies = np.zeros((count + 1, COLUMNS), np.float32)
         if lit:
             bodies[1:] = scene.bodies[placements.template]
-            bodies[:, LIT] = lights
+            bodies[:, LIT], bodies[:, NUMBER] = lights, instances
         shot = Shot(pose.copy(), lens, light, bodies, inverses, colours)
         self._drawn = (
             _Drawn(listed, shot, towards[:3], Smooth(arrays.vertices, arrays.triangles, arrays.normals, arrays.paint))

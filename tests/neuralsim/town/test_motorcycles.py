@@ -5,8 +5,9 @@ import pytest
 
 from bridge.tags import Tag
 from neuralsim.town.assets.lit_bodies import LOW_BEAM
+from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import FAR, NEAR, Mesh
-from neuralsim.town.assets.motorcycles import AMBER, HEADLAMP, LACQUERED, PLATE, TAILLAMP, motorcyclist
+from neuralsim.town.assets.motorcycles import AMBER, LACQUERED, motorcyclist
 from neuralsim.town.assets.people_meshes import SKIN, VISOR
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.assets.two_wheelers import MOTORCYCLES, two_wheelers

@@ -14,7 +14,7 @@ from numba import njit
 from neuralsim.town.assets.lit_bodies import IS_MAN, SCALE, TO_STANDING, TOP
 from neuralsim.town.assets.people_meshes import TOPS, gait, joints
 from neuralsim.town.render.raster_arrays import lean_options as options
-from neuralsim.town.render.shading.vehicle_detail_kernels import inside, line
+from neuralsim.town.render.shading.edge_kernels import inside, line
 
 _COAT, _JACKET, _PULLOVER, _SHIRT = range(len(TOPS))
 _STANDING = joints(gait(0))

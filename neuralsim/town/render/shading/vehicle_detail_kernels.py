@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numba import njit
 
@@ -24,6 +23,7 @@ from neuralsim.town.assets.lit_bodies import (
     LENGTH,
     NONE,
     NOSE,
+    NUMBER,
     PILLAR,
     RADIUS,
     REAR_AXLE,
@@ -33,33 +33,13 @@ from neuralsim.town.assets.lit_bodies import (
     TALL,
 )
 from neuralsim.town.render.raster_arrays import lean_options as options
+from neuralsim.town.render.shading.edge_kernels import inside, line
+from neuralsim.town.render.shading.plate_kernels import HIGH as PLATE_HIGH
+from neuralsim.town.render.shading.plate_kernels import plate as plate_at
 
 _RIM = 0.66  # of a wheel's radius
 _INTERIOR, _SEAT, _COAT, _FACE, _STREET = 0.06, 0.08, 0.2, 0.46, 0.58  # how bright these are through glass, 0..1
 _SEAT_AT, _SEAT_PITCH, _SEAT_ASIDE = 1.45, 0.95, 0.38  # m behind the cowl, to the next row, and from the middle
-
-
-def _draw_plates(count: int = 32, seed: int = 5) -> np.ndarray:
-    """Return the ink of number plates, u8 (3, count, 16, 96): as drawn, and blurred over 2 and 4 texels."""
-    rng, plates = np.random.default_rng(seed), []
-    for _ in range(count):
-        letters = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ"), 4))
-        text = f"{letters[:2]} {letters[2:]} {rng.integers(100, 1000)}"
-        canvas: np.ndarray = np.zeros((80, 800), np.uint8)
-        cv2.putText(canvas, text, (8, 64), cv2.FONT_HERSHEY_DUPLEX, 2.0, 255, 4)
-        rows, columns = (np.flatnonzero(canvas.any(axis=axis)) for axis in (1, 0))
-        canvas = canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        plates.append(np.pad(cv2.resize(canvas, (88, 12), interpolation=cv2.INTER_AREA), ((2, 2), (4, 4))))
-    blurred = (
-        [cv2.blur(plate, (side, side), borderType=cv2.BORDER_CONSTANT) for plate in plates] for side in (1, 2, 4)
-    )
-    return np.array(list(blurred), np.uint8)
-
-
-_PLATES = _draw_plates()
-_MEAN_INK = float(_PLATES.mean()) / 255.0
-_TEXT_WIDE, _TEXT_HIGH = 0.44, 0.085  # m
-_FINE_PLATE = 0.005  # m, size of a pixel up to which a plate is not blurred
 
 
 class Smooth(NamedTuple):
@@ -121,52 +101,15 @@ def smooth_normal(patch, x, y, z, nx, ny, nz):
 
 
 @njit(forceinline=True, **options)
-def inside(value, low, high, soft):
-    """Return 1 between ``low`` and ``high`` and 0 outside, with ramps of width ``soft``."""
-    return min(max(min(value - low, high - value) / soft + 0.5, 0.0), 1.0)
-
-
-@njit(forceinline=True, **options)
-def line(away, wide, footprint):
-    """Return the share of a pixel that a line of ``wide`` m covers, ``away`` m from the pixel's centre."""
-    size = max(footprint, wide)
-    return min(max((0.5 * wide + 0.5 * size - abs(away)) / size, 0.0), 1.0) * min(1.0, wide / size)
-
-
-@njit(forceinline=True, **options)
 def _seam(away, footprint):
     """Return the share of a pixel that a 9 mm seam covers, ``away`` m from the pixel's centre."""
     return line(away, 0.009, footprint)
 
 
 @njit(forceinline=True, **options)
-def _plate(y, z, low, style, footprint):
-    """Return the share of a pixel that a number plate covers, whose lower edge is at ``low``, and how bright it is.
-
-    ``y``: to the right of who reads it, m; ``style``: that of the body, which chooses the number.
-    """
-    soft = footprint + 0.008
-    share = inside(abs(y), -1.0, 0.26, soft) * inside(z, low, low + 0.115, soft)
-    _, count, high, wide = _PLATES.shape
-    u, v = (y + 0.5 * _TEXT_WIDE) * (wide / _TEXT_WIDE) - 0.5, (low + 0.1 - z) * (high / _TEXT_HIGH) - 0.5
-    if share <= 0.0 or u < 0.0 or v < 0.0 or u >= wide - 1.001 or v >= high - 1.001:
-        return share, 1.0
-    fine = min(max(2.0 - 50.0 * footprint, 0.0), 1.0)
-    level = 0 if footprint < _FINE_PLATE else 1 if footprint < 2.0 * _FINE_PLATE else 2
-    plate = _PLATES[level, int(style * count)]
-    i, j = int(v), int(u)
-    a, b = v - i, u - j
-    upper = plate[i, j] * (1.0 - b) + plate[i, j + 1] * b
-    lower = plate[i + 1, j] * (1.0 - b) + plate[i + 1, j + 1] * b
-    ink = fine * (upper * (1.0 - a) + lower * a) * (1.0 / 255.0) + (1.0 - fine) * _MEAN_INK
-    away = max(abs(y) - 0.5 * _TEXT_WIDE, abs(z - low - 0.0575) - 0.5 * _TEXT_HIGH)
-    return share, 1.0 - 0.85 * ink * min(max(0.5 - away / soft, 0.0), 1.0)
-
-
-@njit(forceinline=True, **options)
 def details(body, x, y, z, nx, ny, footprint):
     """Return what covers the paint at a point of a car: brightness of the paint, mostly 0..1, the share of black
-    plastic, the share of a pale plate, and its brightness.
+    plastic, the share of a pale plate, its brightness, and the share of its blue band.
 
     Args:
         body: f32 (K,), see ``assets.lit_bodies``.
@@ -178,7 +121,7 @@ def details(body, x, y, z, nx, ny, footprint):
         footprint: Size of a pixel, m.
     """
     soft = footprint + 0.012
-    left, black, plate, tone = 1.0, 0.0, 0.0, 1.0
+    left, black, plate, tone, blue = 1.0, 0.0, 0.0, 1.0, 0.0
     half, sill, nose, belt, style = body[HALF_WIDTH], body[SILL], body[NOSE], body[BELT], body[STYLE]
     ahead, behind = body[LENGTH] - x, body[LENGTH] + x
     if z > belt and body[IS_VAN] > 0.0:  # its box
@@ -200,7 +143,7 @@ def details(body, x, y, z, nx, ny, footprint):
         recess = inside(abs(y), -1.0, 0.33, soft) * inside(z, low - 0.035, low + 0.15, soft)
         left *= 1.0 - 0.3 * recess
         black = inside(z, -1.0, sill + 0.13, soft + 0.01)
-        plate, tone = _plate(y, z, low, style, footprint)
+        plate, tone, blue = plate_at(int(body[NUMBER]), y, z - low - 0.5 * PLATE_HIGH, False, footprint)
     elif ahead < 0.62 and abs(ny) < 0.75 and z < nose + 0.02 and nx > 0.15:  # the nose
         wide = (0.4 + 0.22 * style) * half
         top = nose - 0.09 - 0.05 * style
@@ -213,7 +156,7 @@ def details(body, x, y, z, nx, ny, footprint):
         away = np.sqrt((abs(y) - 0.74 * half) ** 2 + (z - sill - 0.13) ** 2)
         black = max(black, 0.8 * inside(away, -1.0, 0.085, soft))
         black = max(black, inside(z, -1.0, sill + 0.05, soft))
-        plate, tone = _plate(-y, z, sill + 0.2, style, footprint)
+        plate, tone, blue = plate_at(int(body[NUMBER]), -y, z - sill - 0.2 - 0.5 * PLATE_HIGH, False, footprint)
         left = 1.0 - 0.45 * _seam(z - (nose - 0.05), footprint) * inside(abs(y), -1.0, 0.7 * half, soft)
     elif z < belt + 0.03 and abs(ny) > 0.5:  # a side
         high = inside(z, sill + 0.12, belt + 0.01, soft)
@@ -231,7 +174,7 @@ def details(body, x, y, z, nx, ny, footprint):
         black = max(black, inside(z, belt - 0.008, belt + 0.1, soft) * inside(x, body[GLASS_END], body[COWL], soft))
     elif ny * ny + nx * nx < 0.6 and x > body[COWL] - 0.3:  # the bonnet
         left = 1.0 - 0.45 * _seam(abs(y) - 0.8 * half, footprint) * inside(ahead, 0.2, 9.0, soft)
-    return left, black, plate, tone
+    return left, black, plate, tone, blue
 
 
 @njit(forceinline=True, **options)

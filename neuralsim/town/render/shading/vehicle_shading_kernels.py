@@ -16,16 +16,21 @@ from neuralsim.town.assets.lit_bodies import (
     LIT,
     LOW_BEAM,
     NOSE,
+    NUMBER,
+    PLATE_FRONT,
+    PLATE_REAR,
     RADIUS,
     RIGHT,
     SILL,
 )
+from neuralsim.town.assets.looks import PLATE
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
+from neuralsim.town.render.shading.edge_kernels import inside
 from neuralsim.town.render.shading.person_kernels import clothes, folds, standing_point
+from neuralsim.town.render.shading.plate_kernels import plate as plate_at
 from neuralsim.town.render.shading.vehicle_detail_kernels import (
     details,
-    inside,
     occlusion,
     relief,
     smooth_normal,
@@ -39,7 +44,7 @@ _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
 _FUZZ = 70.0
-_PLASTIC, _PLATE = 26.0, (212.0, 210.0, 196.0)  # albedo
+_PLASTIC, _PLATE, _BLUE = 26.0, (216.0, 216.0, 208.0), (14.0, 44.0, 138.0)  # albedo
 
 
 @njit(forceinline=True, **options)
@@ -161,6 +166,13 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
 
 
 @njit(forceinline=True, **options)
+def _plate_colour(bright, blue):
+    """Return the albedo of a plate that is so ``bright``, with that share of ``blue``."""
+    c0, c1, c2 = _PLATE[0] * bright, _PLATE[1] * bright, _PLATE[2] * bright
+    return c0 + (_BLUE[0] - c0) * blue, c1 + (_BLUE[1] - c1) * blue, c2 + (_BLUE[2] - c2) * blue
+
+
+@njit(forceinline=True, **options)
 def _material(finish, body, albedo, point, normal, way, footprint, ambient):
     """Return albedo RGB, the RGB that the surface emits or lets through, its gloss, and the share of sky it sees.
 
@@ -193,21 +205,26 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
             tone, is_tyre = wheel_tone(body, x, z, footprint)
             gloss = 0.0 if is_tyre else 0.12 * tone
             c0, c1, c2 = (30.0, 30.0, 31.0) if is_tyre else (c0 * tone, c1 * tone, c2 * tone)
+        elif body[PLATE_REAR] > 0.0 and c0 == PLATE[0] and c2 == PLATE[2] and abs(normal[0]) > 0.9:
+            is_rear = x < 0.0
+            middle = body[PLATE_REAR] if is_rear else body[PLATE_FRONT]
+            across = y if is_rear else -y
+            _, bright, blue = plate_at(int(body[NUMBER]), across, z - middle, body[HALF_WIDTH] < 0.7, footprint)
+            c0, c1, c2 = _plate_colour(bright, blue)
         else:
             gloss = 0.03
         open_ = occlusion(body, x, y, z) if body[BELT] > 0.0 else 0.8
     else:
         gloss = 0.06
         if body[BELT] > 0.0:
-            left, black, plate, bright = details(body, x, y, z, normal[0], normal[1], footprint)
+            left, black, plate, bright, blue = details(body, x, y, z, normal[0], normal[1], footprint)
             dust = 0.3 * min(max(1.0 - 3.0 * (z - body[SILL]), 0.0), 1.0)
             c0, c1, c2 = c0 + dust * (84.0 - c0), c1 + dust * (80.0 - c1), c2 + dust * (74.0 - c2)
             open_ = occlusion(body, x, y, z)
             kept = left * (1.0 - black)
             c0, c1, c2 = c0 * kept + _PLASTIC * black, c1 * kept + _PLASTIC * black, c2 * kept + _PLASTIC * black
-            c0 += (_PLATE[0] * bright - c0) * plate
-            c1 += (_PLATE[1] * bright - c1) * plate
-            c2 += (_PLATE[2] * bright - c2) * plate
+            p0, p1, p2 = _plate_colour(bright, blue)
+            c0, c1, c2 = c0 + (p0 - c0) * plate, c1 + (p1 - c1) * plate, c2 + (p2 - c2) * plate
             gloss *= left * (1.0 - 0.7 * black) * (1.0 - 0.8 * plate)
             c0, c1, c2, h0, h1, h2 = _lamps(c0, c1, c2, body, x, y, z, footprint)
     return (c0, c1, c2), (h0, h1, h2), gloss, open_

@@ -21,10 +21,10 @@ from neuralsim.town.assets.lit_bodies import (
     body_row,
 )
 from neuralsim.town.assets.templates import templates
+from neuralsim.town.render.shading.plate_kernels import HIGH, WIDE, plate
 from neuralsim.town.render.shading.vehicle_detail_kernels import (
     _INTERIOR,
     _STREET,
-    _plate,
     details,
     through_glass,
 )
@@ -85,27 +85,42 @@ def test_a_reversing_light_does_not_shine_red() -> None:
     assert upper > 2.5 * lower > 0.0
 
 
-def test_plates_have_numbers_that_fade_far_away() -> None:
-    places = [(y, z) for y in np.linspace(-0.215, 0.215, 41) for z in np.linspace(0.517, 0.598, 15)]
-    near, other, far = (
-        np.array([_plate(y, z, 0.5, style, footprint)[1] for y, z in places])
-        for style, footprint in ((0.1, 0.002), (0.7, 0.002), (0.1, 0.05))
-    )
-    assert near.min() < 0.3
-    assert near.max() == 1.0
-    assert np.abs(near - other).mean() > 0.1
-    assert np.ptp(far) < 0.5 * np.ptp(near)
-    assert abs(far.mean() - near.mean()) < 0.1
-    assert _plate(0.4, 0.55, 0.5, 0.1, 0.002)[0] == 0.0
+def plate_of(number: int, footprint: float, is_square: bool = False, shift: float = 0.0) -> np.ndarray:
+    """Return the brightness of the pixels of a plate where glyphs are."""
+    wide, high = (0.08, 0.08) if is_square else (0.19, 0.036)
+    rows, columns = (np.arange(-half, half, footprint) for half in (high, wide))
+    return np.array([[plate(number, y + shift, z, is_square, footprint)[1] for y in columns] for z in rows])
+
+
+@pytest.mark.parametrize("is_square", [False, True])
+def test_every_vehicle_has_another_number(is_square: bool) -> None:
+    plates = [plate_of(number, 0.004, is_square) for number in range(40, 60)]
+    for k, one in enumerate(plates):
+        assert one.min() < 0.25
+        assert one.max() == 1.0
+        assert all(np.abs(one - other).mean() > 0.05 for other in plates[:k])
+
+
+@pytest.mark.parametrize("is_square", [False, True])
+def test_numbers_become_an_even_grey_far_away(is_square: bool) -> None:
+    near, far = plate_of(7, 0.002, is_square), plate_of(7, 0.08, is_square)
+    assert np.ptp(far) < 0.35 * np.ptp(near)
+    assert abs(far.mean() - near.mean()) < 0.16  # some pixels reach beyond the glyphs
+
+
+def test_a_plate_has_a_border_and_a_blue_band_at_the_left() -> None:
+    dark, pale = plate(7, 0.1, 0.5 * HIGH - 0.006, False, 0.001), plate(7, 0.1, 0.5 * HIGH - 0.012, False, 0.001)
+    assert dark[1] < 0.3
+    assert pale[1] == 1.0
+    assert plate(7, -0.5 * WIDE + 0.02, 0.0, False, 0.002)[2] == 1.0
+    assert plate(7, 0.5 * WIDE - 0.02, 0.0, False, 0.002)[2] == 0.0
+    assert plate(7, 0.5 * WIDE + 0.02, 0.0, False, 0.002)[0] == 0.0
 
 
 def test_a_plate_does_not_flicker_when_it_moves_by_a_part_of_a_pixel() -> None:
     for footprint in (0.008, 0.015):
-        rows = [
-            np.array([_plate(y + shift, 0.556, 0.5, 0.1, footprint)[1] for y in np.arange(-0.3, 0.3, footprint)])
-            for shift in (0.0, 0.25 * footprint)
-        ]
-        assert np.abs(rows[0] - rows[1]).mean() < 0.08
+        still, moved = plate_of(7, footprint), plate_of(7, footprint, shift=0.25 * footprint)
+        assert np.abs(still - moved).max() < 0.25, "no more than the share of the pixel that changes"
 
 
 def test_the_numbers_in_front_and_behind_read_alike() -> None:
