@@ -18,6 +18,7 @@ import numpy as np
 WIDTH, HEIGHT = 128, 64  # texels of a strip
 TEXEL = 0.05  # m along the wall, before the horizontal stretch of each house; vertically a strip fills its storey
 LEVELS = 5  # mip levels, each half the size of the previous one
+LETTERED = 2.5, 10.5  # texels, rows of a painted signboard that no awning covers: top, bottom
 _DARK = 110  # 0..255: anything darker is a pane, or a hole
 _BARS = 5  # texels, odd: panes up to this distance apart belong to one window
 _LEAST_PANE = 3  # texels: what is dark and less high is the shadow of a sill or cornice
@@ -55,12 +56,13 @@ def house_row(instance: np.ndarray) -> np.ndarray:
 
 
 class DrawnFronts(NamedTuple):
-    """Drawn strips, u8 (2, count, HEIGHT, WIDTH), read-only: storeys with framed windows, and ground floors of shops
-    and houses."""
+    """Drawn strips, u8 (2, count, HEIGHT, WIDTH) but for the signboards, read-only: storeys with framed windows, and
+    ground floors of shops and houses."""
 
     tone: np.ndarray  # 0 .. 255, of the colour of the wall
     glass: np.ndarray  # 255 where there is glass with what is seen behind it, else 0
     trim: np.ndarray  # 255 where there is painted wood, metal or stone, such as frames and railings; less in its shade
+    signboards: np.ndarray  # bool (count,): of ground floors that have one, in the rows of ``LETTERED``
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +71,8 @@ def draw_fronts(count: int = 48, seed: int = 0) -> DrawnFronts:
     rng, doors = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     drawn = [[_storey(rng) for _ in range(count)], [_ground_floor(rng, doors, k % 3 == 0) for k in range(count)]]
     tone, glass, trim = (np.stack([np.stack([each[k] for each in floor]) for floor in drawn]) for k in range(3))
-    fronts = DrawnFronts(((tone.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass, trim)
+    signboards = np.array([front.has_signboard for front in drawn[1]])
+    fronts = DrawnFronts(((tone.clip(-1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8), glass, trim, signboards)
     for plane in fronts:
         plane.flags.writeable = False
     return fronts
@@ -97,6 +100,7 @@ class _Front(NamedTuple):
     tone: np.ndarray  # f64, -1 .. 1
     glass: np.ndarray  # u8
     trim: np.ndarray  # u8
+    has_signboard: bool = False
 
     def add_trim(self, rows: slice, columns: slice, tone: float) -> None:
         """Add something painted."""
@@ -250,7 +254,7 @@ def _ground_floor(rng: np.random.Generator, doors: np.random.Generator, is_rusti
     if is_rusticated:  # horizontal joints every 0.35 m
         tone[5::6] -= 0.35
     if rng.random() < 0.5:
-        tone[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard; letters would be illegible
+        tone[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard
         tone[2], tone[12] = tone[2] + 0.25, tone[12] - 0.25
         tone[13] = -0.5
         count = int(rng.integers(2, 5))
@@ -268,7 +272,7 @@ def _ground_floor(rng: np.random.Generator, doors: np.random.Generator, is_rusti
             glass[11:19] = front.trim[11:19] = 0
         below = max(rng.uniform(-0.3, 0.2), _LEAST_LIT)
         tone[54:] = np.where(front.trim[54:] > 0, tone[54:], below)
-        return front
+        return front._replace(has_signboard=True)
     tone[-5:] = np.maximum(tone[-5:] - 0.25, _LEAST_LIT)  # the plinth
     bays, panes = int(rng.integers(2, 5)), rng.integers((1, 1), (4, 3))
     door = int(rng.integers(bays))

@@ -11,6 +11,7 @@ from bridge.tags import Tag
 from neuralsim.town.assets.meshes import ALWAYS, NEAR, RGB, Mesh
 
 STOREY = 2.9  # m
+SIGNBOARD_HEIGHT = 2.9  # m above the foot of a house, of the middle of a shop's signboard
 
 WALLS: tuple[RGB, ...] = (
     (168, 92, 70), (150, 84, 66), (186, 118, 88), (214, 202, 176), (226, 220, 206), (204, 180, 132), (190, 186, 178),
@@ -19,8 +20,24 @@ WALLS: tuple[RGB, ...] = (
 ROOFS: tuple[RGB, ...] = ((132, 68, 52), (116, 62, 50), (92, 88, 90), (78, 80, 86), (120, 84, 66))
 STONE: RGB = (150, 144, 134)
 CHURCH_WALL: RGB = (176, 164, 144)
+#: Of signboards and awnings: paints that shopkeepers choose, no pure colours.
+SIGNBOARDS: tuple[RGB, ...] = (
+    (38, 60, 48), (38, 48, 70), (92, 38, 38), (50, 52, 56), (204, 194, 168), (210, 207, 199), (104, 92, 79),
+    (34, 35, 37), (168, 134, 74), (46, 82, 88), (74, 53, 41), (132, 44, 40),
+)  # fmt: skip
 
 _FACES = np.array([(0, 1, 2), (0, 2, 3)])
+
+
+class HouseFront(NamedTuple):
+    """Where the street front of a house is, metres."""
+
+    foot: float  # height of its foot
+    eaves: float  # height of its eaves
+    origin: tuple[float, float]  # its left end as seen from the street
+    along: tuple[float, float]  # unit vector to its right end
+    width: float
+    signboard: float | None  # height of the middle of a shop's signboard; None: it has none, but for a painted one
 
 
 class Builder:
@@ -30,7 +47,7 @@ class Builder:
         self._vertices: list[np.ndarray] = []
         self._counts: list[int] = []  # quads per entry
         self._looks: list[tuple[int, RGB, int, int]] = []
-        self.fronts: dict[int, tuple[float, float]] = {}  # of houses by instance: heights of their foot and eaves, m
+        self.fronts: dict[int, HouseFront] = {}  # of houses, by instance
 
     def quads(self, corners: np.ndarray, tag: int, colour: RGB, instance: int = 0, level: int = ALWAYS) -> None:
         """Add quadrilaterals; those whose last two corners coincide are triangles.
@@ -72,7 +89,7 @@ class Builder:
 class LotFrame:
     """The coordinate frame of a lot.
 
-    ``origin`` (3,) is the left end of its front as seen from the street, ``along`` and ``inward`` are unit vectors.
+    ``origin`` (3,) is one end of its front, ``along`` and ``inward`` are unit vectors.
     """
 
     origin: np.ndarray
@@ -167,7 +184,6 @@ def house(lot: Lot, width: float, depth: float, storeys: int, urban: bool, base:
         ]
     )
     walls[:, :2, 2] = -base
-    lot.builder.fronts[lot.instance] = float(frame.origin[2]), float(frame.origin[2]) + eaves
     lot.quads(walls, wall)
     top = _roof(lot, shape, (w, d), eaves, roof, wall)
     count = int(rng.integers(0, 3)) if shape != "flat" else int(rng.integers(0, 2))
@@ -181,7 +197,18 @@ def house(lot: Lot, width: float, depth: float, storeys: int, urban: bool, base:
             z = k * STOREY + 0.3
             lot.box((x, -1.0, z), (x + 2.6, 0.0, z + 0.15), STONE)
             lot.box((x, -1.0, z + 0.15), (x + 2.6, -0.93, z + 1.0), (92, 94, 98))
-    _front(lot, w, storeys, eaves, wall, shop=urban and rng.random() < 0.6)
+    shop = urban and rng.random() < 0.6
+    _front(lot, w, storeys, eaves, wall, shop)
+    lot.builder.fronts[lot.instance] = _house_front(frame, w, eaves, shop)
+
+
+def _house_front(frame: LotFrame, width: float, eaves: float, shop: bool) -> HouseFront:
+    """Return where the front of a house is whose lot has the given frame; ``width`` and ``eaves`` are metres."""
+    right = np.array([-frame.inward[1], frame.inward[0]])
+    left_end = frame.origin if frame.along @ right > 0.0 else frame.at(np.array([width, 0.0, 0.0]))
+    foot = float(frame.origin[2])
+    origin, along = (float(left_end[0]), float(left_end[1])), (float(right[0]), float(right[1]))
+    return HouseFront(foot, foot + eaves, origin, along, width, foot + SIGNBOARD_HEIGHT if shop else None)
 
 
 def _chimneys(lot: Lot, plan: tuple[float, float], heights: tuple[float, float], count: int) -> None:
@@ -273,12 +300,11 @@ def _front(lot: Lot, w: float, storeys: int, eaves: float, wall: RGB, shop: bool
             panels = _panels(gx - rim, gz - rim, size[0] + 2.0 * rim, size[1] + 2.0 * rim, out)
             lot.quads(panels, wall, NEAR)
     if shop:
-        red, green, blue = rng.integers(30, 170, 3).tolist()
-        colour = (red, green, blue)
+        colour = SIGNBOARDS[int(rng.integers(30, 170, 3).sum()) % len(SIGNBOARDS)]
         lot.quads(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03), wall, NEAR)
-        lot.box((0.2, -0.14, 2.6), (w - 0.2, 0.0, 3.2), colour)
+        lot.box((0.2, -0.14, SIGNBOARD_HEIGHT - 0.3), (w - 0.2, 0.0, SIGNBOARD_HEIGHT + 0.3), colour)
         if rng.random() < 0.4:  # an awning
-            a = [(0.4, 0.0, 2.9), (w - 0.4, 0.0, 2.9), (w - 0.4, -1.1, 2.35), (0.4, -1.1, 2.35)]
+            a = [(0.4, 0.0, 2.6), (w - 0.4, 0.0, 2.6), (w - 0.4, -1.1, 2.1), (0.4, -1.1, 2.1)]
             lot.quads([a], colour)
 
 

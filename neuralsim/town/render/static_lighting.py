@@ -15,6 +15,7 @@ from numba import njit
 
 from bridge.tags import Tag
 from neuralsim.base import kernels
+from neuralsim.town.assets.houses import HouseFront
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render.raster_arrays import WALL
@@ -34,6 +35,7 @@ _BELOW_LAMPS = 112.0  # light right below one
 _BEFORE_WINDOWS = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
 _EYES = 1.5  # m, above the foot of a house
 _WINDOWS_REACH = 8.0  # m
+_NO_SIGNBOARD = -1e6  # m, height of the signboard of houses without one
 _STEP = 2.0  # degrees between two positions of the sun
 
 
@@ -50,12 +52,14 @@ def _nothing() -> np.ndarray:
     return np.full((1, 1), -1e9, np.float32)
 
 
-def _houses(fronts: dict[int, tuple[float, float]]) -> np.ndarray:
-    """Return ``Backdrop.houses`` of the heights of foot and eaves by instance."""
-    out = np.zeros((1 << 16, 2), np.float32)
+def _houses(fronts: dict[int, HouseFront]) -> np.ndarray:
+    """Return ``Backdrop.houses`` of the fronts of houses by instance."""
+    out = np.zeros((1 << 16, 8), np.float32)
     out[:, 1] = 1e9
-    for instance, (foot, eaves) in fronts.items():
-        out[instance] = foot if abs(foot) > 0.5 else 0.0, eaves
+    for instance, front in fronts.items():
+        foot = front.foot if abs(front.foot) > 0.5 else 0.0
+        signboard = _NO_SIGNBOARD if front.signboard is None else front.signboard
+        out[instance] = foot, front.eaves, *front.origin, *front.along, front.width, signboard
     return out
 
 
@@ -67,7 +71,7 @@ class Backdrops:
         scene: Scene,
         props: Placements,
         lanes: Sequence[Lane],
-        fronts: dict[int, tuple[float, float]],
+        fronts: dict[int, HouseFront],
         lamps: np.ndarray,
         seed: int,
     ) -> None:
@@ -77,7 +81,7 @@ class Backdrops:
             scene: The static geometry.
             props: The props in it.
             lanes: Driving lanes.
-            fronts: Heights (m) of foot and eaves of the houses, by instance.
+            fronts: Fronts of the houses, by instance.
             lamps: f64 (N, 3), x and y of street lamps and their heights above the ground, m.
             seed: Seed of the wear.
         """
@@ -250,7 +254,7 @@ class Backdrops:
         corners = scene.vertices.T[scene.triangles[walls]].astype(np.float64)
         corners = np.take_along_axis(corners, np.argsort(corners[..., 2:], axis=1), axis=1)  # the lowest first
         codes = scene.instances[walls].astype(np.int64)
-        foot, eaves = self._houses[codes].T.astype(np.float64)
+        foot, eaves = self._houses[codes, :2].T.astype(np.float64)
         upright = np.abs(corners[:, 1, 2] - corners[:, 0, 2]) < 0.5
         stands = upright & (corners[:, 0, 2] < foot + 0.5) & (corners[:, 2, 2] > foot + _EYES)
         light = np.zeros(shape, np.float32)

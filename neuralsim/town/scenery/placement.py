@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.town.assets.houses import Lot, LotFrame, box, church, house
+from neuralsim.town.assets.houses import HouseFront, Lot, LotFrame, box, church, house
 from neuralsim.town.assets.meshes import Mesh
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, points_in_polygon, resample, signed_area
 from neuralsim.town.opendrive.network import Network
@@ -30,7 +30,7 @@ class Scenery:
 
     ``mesh`` is everything built in one piece, in world coordinates; ``boxes`` f64 (N, 5) are obstacles with the columns
     of ``Box``; ``levels`` f64 (N,) their heights, metres; ``buildings`` is the number of instances in the mesh;
-    ``fronts`` are the heights of foot and eaves of houses by instance, metres; ``signs`` are those of lanes.
+    ``fronts`` are those of houses by instance; ``signs`` are those of lanes.
     """
 
     mesh: Mesh
@@ -38,7 +38,7 @@ class Scenery:
     boxes: np.ndarray
     levels: np.ndarray
     buildings: int
-    fronts: dict[int, tuple[float, float]]
+    fronts: dict[int, HouseFront]
     signs: list[PlacedSign]
 
 

@@ -26,7 +26,7 @@ from neuralsim.town.render.shading.surface_kernels import NOISE_SIZE, _room_ligh
 
 
 def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_time() -> None:
-    strips, glass, trim = draw_fronts()
+    strips, glass, trim, _ = draw_fronts()
     assert strips.dtype == np.uint8
     assert strips.shape[0] == 2
     assert strips.shape[2:] == (HEIGHT, WIDTH)
@@ -47,7 +47,7 @@ def test_fronts_have_windows_none_is_like_another_and_they_are_the_same_every_ti
 
 def test_every_ground_floor_has_a_door_and_no_hole() -> None:
     """Doors are painted, or have panes: below the signboard there is no room but behind glass."""
-    strips, glass, trim = draw_fronts()
+    strips, glass, trim, _ = draw_fronts()
     rooms = label_rooms(strips, glass)[1]
     assert not rooms[:, 26:][glass[1, :, 26:] == 0].any()
     assert (rooms[glass[1] > 0] > 0).mean() > 0.98
@@ -134,7 +134,7 @@ def test_downpipes_run_between_windows() -> None:
 
 
 def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:
-    strips, glass, _ = draw_fronts()
+    strips, glass, *_ = draw_fronts()
     rooms = label_rooms(strips, glass)
     assert (rooms[glass > 0] > 0).mean() > 0.98
     assert (rooms[(glass == 0) & (strips > 140)] == 0).all()
@@ -142,7 +142,7 @@ def test_what_stands_behind_glass_is_part_of_the_room_there() -> None:
 
 def test_the_shadow_of_a_sill_is_no_room() -> None:
     """Lit by night, they were lines of light on walls."""
-    strips, glass, _ = draw_fronts()
+    strips, glass, *_ = draw_fronts()
     assert (label_rooms(strips, glass)[0][glass[0] == 0] == 0).all()
 
 

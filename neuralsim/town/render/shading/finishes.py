@@ -10,7 +10,7 @@ from bridge.tags import Tag
 from neuralsim.facades import LEVELS, draw_fronts, house_parameters, house_row, label_rooms
 from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
-from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, WALLS
+from neuralsim.town.assets.houses import CHURCH_WALL, ROOFS, SIGNBOARDS, WALLS
 from neuralsim.town.assets.meshes import RGB
 from neuralsim.town.assets.motorcycles import LACQUERED
 from neuralsim.town.assets.plant_meshes import INSIDE, TRUNK, TRUNK_COLOUR
@@ -18,6 +18,7 @@ from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
     BARK,
+    BOARD,
     BODY,
     CLOTH,
     GRASS,
@@ -31,6 +32,7 @@ from neuralsim.town.render.raster_arrays import (
     WALL,
     WINDOW,
 )
+from neuralsim.town.render.shading.lettering_kernels import names
 from neuralsim.town.render.shading.surface_kernels import NOISE_LEVELS, NOISE_SIZE, Textures
 
 _BY_TAG = {
@@ -62,6 +64,7 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     up = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
     house = tags == Tag.BUILDING
     out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = WALL
+    out[house & (up < _UPRIGHT) & _among(colours, SIGNBOARDS)] = BOARD
     out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = ROOF
     out[(tags == Tag.VEGETATION) & _among(colours, (INSIDE,))] = PLAIN
     out[(tags == TRUNK) & _among(colours, (TRUNK_COLOUR,))] = BARK
@@ -92,6 +95,8 @@ def textures(seed: int = 5) -> Textures:
         rooms=label_rooms(drawn.tone, drawn.glass).reshape(-1),
         houses=house_parameters()[house_row(np.arange(1 << 16))],
         strips=drawn.tone.shape[1],
+        signboards=drawn.signboards,
+        names=names(),
     )
 
 

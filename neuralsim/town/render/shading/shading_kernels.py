@@ -13,6 +13,7 @@ from numba import njit
 
 from neuralsim.town.render.raster_arrays import (
     BARK,
+    BOARD,
     BODY,
     CLOTH,
     LEAF,
@@ -25,6 +26,7 @@ from neuralsim.town.render.raster_arrays import (
 from neuralsim.town.render.shading.person_kernels import person_of
 from neuralsim.town.render.shading.surface_kernels import (
     map_at,
+    name_at,
     noise_at,
     options,
     seen_behind_glass,
@@ -42,6 +44,13 @@ _BEAM, _BEAM_ON_BODIES = 1.5, 0.7
 _POOL = 1.0, 0.84, 0.6
 _COLDEST = 0.9  # of the way from warm white light to that of a fluorescent tube
 _TRIM = 225.0, 222.0, 214.0  # RGB of painted frames and sills
+#: Heights (m) above the foot of a house between which there are names of shops; the sum of red, green and blue below
+#: which a signboard has light letters; the RGB of those and of dark ones: white, cream, gold; black, dark red.
+_LEAST_LETTERS, _MOST_LETTERS, _DARK_BOARD = 2.0, 4.5, 380.0
+_LIGHT_INKS = (
+    (226.0, 224.0, 216.0), (222.0, 206.0, 166.0), (226.0, 224.0, 216.0), (204.0, 168.0, 96.0),
+)  # fmt: skip
+_DARK_INKS = ((36.0, 36.0, 38.0), (36.0, 36.0, 38.0), (96.0, 30.0, 28.0), (36.0, 36.0, 38.0))
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
 _THROUGH_LEAVES = 0.3
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
@@ -59,7 +68,9 @@ class Backdrop(NamedTuple):
     lamps: np.ndarray  # u8 (h / 4, w / 4), light of street lamps and lit windows
     sun: np.ndarray  # f64 (3, 4), shadow map <- world: texel right, texel down, height (m) towards the sun
     shadow: np.ndarray  # f32 (h, w), shadow map: height towards the sun of what it hits first
-    houses: np.ndarray  # f32 (65536, 2), heights of the foot and the eaves of each house, by instance
+    #: f32 (65536, 8), of each house by instance, m: heights of the foot and the eaves; x and y of the left end of its
+    #: street front and of the unit vector to the right one, width; height of the middle of its signboard, or -1e6
+    houses: np.ndarray
 
 
 class Light(NamedTuple):
@@ -222,7 +233,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
     nearest = min(depth[first], depth[np.uint64(stop - 1)])
-    is_fine = row.is_fine or (triangle.finish in (WALL, BARK) and nearest * per_pixel < _FINE_WALL)
+    is_fine = row.is_fine or (triangle.finish in (WALL, BARK, BOARD) and nearest * per_pixel < _FINE_WALL)
     is_fine = is_fine or (triangle.finish == LEAF and nearest * per_pixel < _FINE_LEAF)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
@@ -249,6 +260,18 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
             r, g, b = share * r, share * g, share * b
             if trim > 0.0:
                 r, g, b = r + (_TRIM[0] - r) * trim, g + (_TRIM[1] - g) * trim, b + (_TRIM[2] - b) * trim
+            if triangle.finish == BOARD or (triangle.finish == WALL and glass == 0.0):
+                front = backdrop.houses[triangle.code]
+                if _LEAST_LETTERS < wz - front[0] < _MOST_LETTERS and front[6] > 0.0:
+                    k = x + one if x + one < np.uint64(stop) else max(x, first + one) - one
+                    away, beyond = np.float64(depth[k]), np.float64(k) + 0.5 - cx
+                    east, north = ox + away * (ax + bx * beyond) - wx, oy + away * (ay + by * beyond) - wy
+                    step = 1.0 if is_fine else 2.0
+                    ink = name_at(textures, front, triangle, point, step * east, step * north)
+                    if ink > 0.0:
+                        is_dark = r + g + b < _DARK_BOARD if triangle.finish == BOARD else bright < 0.0
+                        colour = _LIGHT_INKS[triangle.code % 4] if is_dark else _DARK_INKS[triangle.code % 4]
+                        r, g, b = r + (colour[0] - r) * ink, g + (colour[1] - g) * ink, b + (colour[2] - b) * ink
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
                 pane = seen_behind_glass(textures.noise, along, wz, point.footprint, bright, glass < 0.0, mirror)

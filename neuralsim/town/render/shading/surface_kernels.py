@@ -12,10 +12,11 @@ import numpy as np
 from numba import njit
 
 from neuralsim.base import kernels
-from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
+from neuralsim.facades import HEIGHT, LETTERED, LEVELS, TEXEL, WIDTH
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
     BARK,
+    BOARD,
     GRASS,
     LEAF,
     MARKING,
@@ -25,6 +26,7 @@ from neuralsim.town.render.raster_arrays import (
     WALL,
     lean_options,
 )
+from neuralsim.town.render.shading.lettering_kernels import Names, ink_at
 
 options = lean_options | kernels.FASTEST
 
@@ -67,6 +69,10 @@ _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and cu
 _WITH_SHELVES, _CEILING, _SHELF, _PACKET = 0.65, 2.3, 0.42, 0.17
 _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
 
+#: m: of a name's cell on a signboard before the wall and on a painted one; margin beside the longest names; how far
+#: from the plane of a front its signboards are, at most; the longest name; and the length of front that has one.
+_HIGH, _HIGH_PAINTED, _MARGIN, _PROUD, _LONGEST, _REPEATED = 0.56, 0.46, 0.5, 0.25, 6.0, 8.0
+
 
 class Textures(NamedTuple):
     """The textures of surfaces."""
@@ -79,6 +85,8 @@ class Textures(NamedTuple):
     rooms: np.ndarray  # u8, ``neuralsim.facades.label_rooms``
     houses: np.ndarray  # f32 (65536, 5), ``neuralsim.facades.house_parameters`` by instance
     strips: int  # number of storey drawings to choose from
+    signboards: np.ndarray  # bool (strips,), that of ``draw_fronts``
+    names: Names
 
 
 @njit(forceinline=True, **options)
@@ -283,6 +291,29 @@ def _room_light(noise, along, height, footprint, lamp, is_shop):
     elif height >= _CEILING:
         light = max(light, 0.9)  # lamps below the ceiling
     return min(max(light, 0.15), 1.0)
+
+
+@njit(forceinline=True, **options)
+def name_at(textures, front, triangle, point, east, north):
+    """Return the share, 0 to 1, of a pixel of a signboard or wall that the letters of a shop's name cover.
+
+    ``front``: the house's row of ``Backdrop.houses``; ``triangle``, ``point``: ``_Triangle``, ``_Point``; ``east``,
+    ``north``: m from the pixel's point to that of the next one.
+    """
+    code, x, y = triangle.code, point.x - front[2], point.y - front[3]
+    wide = max(abs(east * front[4] + north * front[5]), 0.5 * point.footprint)
+    up, high = point.z - front[7], _HIGH
+    if triangle.finish != BOARD:
+        strip = int(textures.houses[code, 4] * textures.strips)
+        if not textures.signboards[strip] or up < 100.0 or abs(front[4] * y - front[5] * x) > _PROUD:
+            return 0.0  # there is none, or one before it, or it is another wall
+        up = point.z - front[0] - textures.houses[code, 1] * (1.0 - 0.5 * (LETTERED[0] + LETTERED[1]) / HEIGHT)
+        high = _HIGH_PAINTED
+    each = front[6] / max(np.floor(front[6] / _REPEATED), 1.0)
+    place = (front[4] * x + front[5] * y) / each
+    across, number = (place - np.floor(place) - 0.5) * each, (code * 11) % textures.names.sums.shape[0]
+    longest = min(max(each - 2.0 * _MARGIN, 1.0), _LONGEST)
+    return ink_at(textures.names, number, across, up, wide, point.footprint, high, longest)
 
 
 @njit(forceinline=True, **options)
