@@ -39,6 +39,7 @@ _SMALL = {
 _SHARES = np.zeros((len(CARLA_TO_CHANNEL), 3), np.float32)
 for _channel, _values in _SMALL.items():
     _SHARES[_channel == CARLA_TO_CHANNEL] = _values
+_SHARES[[Tag.STATIC, Tag.DYNAMIC]] = 0.8, 200.0, 0.0  # street furniture: posters, seams, slots
 
 
 def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simulated: np.ndarray, focal: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import NEAR, RGB, Mesh, box, cylinder, loft, merge, prism, quad, tube
 from neuralsim.town.assets.plant_meshes import bush
+from neuralsim.town.assets.posters import bent, poster
 from neuralsim.town.assets.prop_meshes import DARK, STEEL, WOOD, cabinet
 from neuralsim.town.assets.two_wheelers import bicycle
 
@@ -18,10 +19,6 @@ WEED: RGB = (96, 118, 54)
 DRESSED_WOOD: RGB = (86, 70, 54)  # of a mast without bark
 #: Of the writing on a sandwich board: shares of the height, lower and upper, and half of the width, m.
 _LINES = ((0.74, 0.84, 0.2), (0.58, 0.63, 0.12), (0.46, 0.5, 0.22), (0.34, 0.38, 0.16), (0.2, 0.25, 0.2))
-_POSTER_COLOURS: tuple[RGB, ...] = (
-    (214, 206, 186), (188, 44, 40), (32, 74, 128), (226, 178, 52), (46, 48, 54), (70, 122, 84), (198, 120, 150),
-    (232, 232, 228),
-)  # fmt: skip
 
 
 def signboard(colour: RGB = (44, 62, 54), ink: RGB = (206, 204, 190)) -> Mesh:
@@ -84,34 +81,19 @@ def parasol() -> Mesh:
     return merge([canopy, cylinder(0.025, 0.0, 2.5, Tag.POLE, STEEL, 5), cafe_table()])
 
 
-def advertising_column(seed: int = 3) -> Mesh:
-    """Return a round advertising column with three rows of posters, each with a field and a line in other colours."""
-    rng = np.random.default_rng(seed)
+def advertising_column() -> Mesh:
+    """Return a round advertising column with two rows of posters, on a base and under a roof."""
+    radius = 0.58
     parts = [
-        cylinder(0.58, 0.0, 2.7, Tag.STATIC, (138, 132, 120), 18),
+        cylinder(radius, 0.0, 2.7, Tag.STATIC, (138, 132, 120), 18),
+        cylinder(radius + 0.05, 0.0, 0.3, Tag.STATIC, (92, 90, 84), 18),
         tube([(0, 0, 2.7), (0, 0, 2.8), (0, 0, 3.1)], [0.66, 0.66, 0.08], Tag.STATIC, (52, 66, 60), 18),
     ]
-    for foot in (0.32, 1.1, 1.9):
-        first = float(rng.uniform(0.0, 6.0))
-        for _ in range(4):
-            paper, field, line = (_POSTER_COLOURS[int(k)] for k in rng.choice(len(_POSTER_COLOURS), 3, False))
-            wide, high = rng.uniform(0.9, 1.35), rng.uniform(0.6, 0.74)
-            parts.append(_bent_sheet(0.592, first, wide, foot, high, paper))
-            half, long = 0.5 * high, rng.uniform(0.4, 0.9) * (wide - 0.2)
-            parts += [
-                _bent_sheet(0.604, first + 0.1, wide - 0.2, foot + 0.06, half, field).with_level(NEAR),
-                _bent_sheet(0.604, first + 0.1, long, foot + half + 0.11, 0.07, line).with_level(NEAR),
-            ]
-            first += np.pi / 2
+    for row, (foot, high) in enumerate(((0.4, 1.15), (1.6, 1.02))):
+        for place in range(4):
+            sheet = poster(4 * row + place, 0.82 if row else 0.86, high)
+            parts.append(bent(sheet, radius + 0.012, (place + 0.3 * row) * np.pi / 2).moved(z=foot))
     return merge(parts)
-
-
-def _bent_sheet(radius: float, first: float, wide: float, foot: float, high: float, colour: RGB) -> Mesh:
-    """Return a sheet on an upright cylinder, from the angle ``first`` on, ``wide`` radians; ``foot``, ``high``: m."""
-    angle = first + np.linspace(0.0, wide, 5)
-    ring = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
-    sections = np.stack([np.column_stack([ring, np.full(5, z)]) for z in (foot, foot + high)])
-    return loft(sections, Tag.STATIC, colour, closed=False, caps=False)
 
 
 def bicycle_rack(count: int = 3, seed: int = 0) -> Mesh:

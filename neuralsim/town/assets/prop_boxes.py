@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import (
     RGB,
     Mesh,
     box,
+    merge,
 )
+from neuralsim.town.assets.posters import poster
 from neuralsim.town.assets.prop_meshes import DARK, STEEL, WOOD
 
 #: Props that are a box of about the right size and colour: length, width, height (m), RGB.
@@ -97,6 +103,13 @@ BOXES: dict[str, tuple[float, float, float, RGB]] = {
 
 
 def block(name: str) -> Mesh:
-    """Return the box of a prop in `BOXES`, on the ground."""
+    """Return the box of a prop in `BOXES`, on the ground; one for advertisements has a poster on either side."""
     length, width, height, colour = BOXES[name]
-    return box((length, width, height), (0.0, 0.0, height / 2.0), Tag.DYNAMIC, colour)
+    solid = box((length, width, height), (0.0, 0.0, height / 2.0), Tag.DYNAMIC, colour)
+    if name != "advertisement":
+        return solid
+    sheets = [
+        poster(seed, 0.86 * width, 0.7 * height).moved(x=0.5 * length + 0.005, z=0.24 * height) for seed in (8, 9)
+    ]
+    sheets = [replace(each, tags=np.full(len(each.tags), Tag.DYNAMIC, np.uint8)) for each in sheets]
+    return merge([solid, sheets[0], sheets[1].moved(yaw=180.0)])

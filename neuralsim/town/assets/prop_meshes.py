@@ -169,12 +169,12 @@ def sign(kind: str = "limit 50", height: float = 2.5) -> Mesh:
     parts = [cylinder(0.035, 0, height + 0.05, Tag.POLE, STEEL, 6), *[each.transformed(turn) for each in board]]
     ahead = _FRONT + 0.036
     if look.text:
-        parts.append(_lettering(look.text, look.radius * look.high, (ahead, 0.0, middle), look.ink))
+        parts.append(lettering(look.text, look.radius * look.high, (ahead, 0.0, middle), look.ink))
     if kind == "crossing":
         triangle = [(ahead, y * look.radius, middle + z * look.radius) for y, z in ((-0.52, -0.45), (0.52, -0.45))]
         top = ahead, 0.0, middle + 0.5 * look.radius
         parts.append(quad([*triangle, top, top], Tag.TRAFFIC_SIGN, _WHITE))
-        parts.append(_ink(_walker(), 0.62 * look.radius, (ahead + 0.006, 0.0, middle - 0.1 * look.radius), _BLACK))
+        parts.append(ink(_walker(), 0.62 * look.radius, (ahead + 0.006, 0.0, middle - 0.1 * look.radius), _BLACK))
     return merge(parts)
 
 
@@ -194,15 +194,17 @@ def direction_sign(
         box((0.06, width - 0.08, tall - 0.08), (0.01, 0, middle), Tag.TRAFFIC_SIGN, (28, 84, 170)),
     ]
     for name, z in zip(names, (0.22, -0.22), strict=True):
-        parts.append(_lettering(name, 0.27, (0.046, -0.18, middle + z), _WHITE))
+        parts.append(lettering(name, 0.27, (0.046, -0.18, middle + z), _WHITE))
     arrow = np.zeros((24, 24), np.uint8)
     cv2.fillPoly(arrow, [np.array([(12, 1), (20, 11), (14, 9), (14, 23), (10, 23), (10, 9), (4, 11)])], 1)
-    parts.append(_ink(arrow > 0, 0.6, (0.046, 0.36 * width, middle), _WHITE))
+    parts.append(ink(arrow > 0, 0.6, (0.046, 0.36 * width, middle), _WHITE))
     posts = [cylinder(0.05, 0, height, Tag.POLE, STEEL, 6).moved(-0.09, s * width * 0.32) for s in (-1, 1)]
     return merge([*parts, *posts])
 
 
-def _lettering(text: str, high: float, centre: tuple[float, float, float], colour: RGB) -> Mesh:
+def lettering(
+    text: str, high: float, centre: tuple[float, float, float], colour: RGB, tag: int = Tag.TRAFFIC_SIGN
+) -> Mesh:
     """Return ``text`` as flat letters, ``high`` metres high, around ``centre``, facing +x; only near by."""
     font, scale, fine = cv2.FONT_HERSHEY_DUPLEX, 5.0, 6  # drawn large, then reduced by `fine`
     bold = 15
@@ -212,7 +214,7 @@ def _lettering(text: str, high: float, centre: tuple[float, float, float], colou
     rows, columns = (np.flatnonzero(canvas.any(axis=axis)) for axis in (1, 0))
     canvas = canvas[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     size = max(canvas.shape[1] // fine, 1), max(canvas.shape[0] // fine, 1)
-    return _ink(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) > 127, high, centre, colour)
+    return ink(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) > 127, high, centre, colour, tag)
 
 
 def _walker() -> np.ndarray:
@@ -225,7 +227,13 @@ def _walker() -> np.ndarray:
     return figure > 0
 
 
-def _ink(bitmap: np.ndarray, high: float, centre: tuple[float, float, float], colour: RGB) -> Mesh:
+def ink(
+    bitmap: np.ndarray,
+    high: float,
+    centre: tuple[float, float, float],
+    colour: RGB,
+    tag: int = Tag.TRAFFIC_SIGN,
+) -> Mesh:
     """Return what is set in ``bitmap``, bool (H, W), as rectangles ``high`` metres high in all, around ``centre``,
     facing +x; only near by."""
     cell = high / len(bitmap)
@@ -241,7 +249,7 @@ def _ink(bitmap: np.ndarray, high: float, centre: tuple[float, float, float], co
     quads = []
     for left, right, begun, end in rectangles:
         (a, b), (c, d) = (middle - left * cell, middle - right * cell), (top - begun * cell, top - end * cell)
-        quads.append(quad([(x, a, d), (x, b, d), (x, b, c), (x, a, c)], Tag.TRAFFIC_SIGN, colour))
+        quads.append(quad([(x, a, d), (x, b, d), (x, b, c), (x, a, c)], tag, colour))
     return merge(quads).with_level(NEAR)
 
 
@@ -332,7 +340,7 @@ def bus_stop() -> Mesh:
         [
             cylinder(0.035, 0, 2.7, Tag.POLE, STEEL, 6),
             box((0.03, 0.42, 0.5), (0.05, 0, 2.4), Tag.TRAFFIC_SIGN, (226, 190, 40)),
-            _lettering("H", 0.28, (0.071, 0.0, 2.4), (16, 96, 56)),
+            lettering("H", 0.28, (0.071, 0.0, 2.4), (16, 96, 56)),
         ]
     )
     return merge([*parts, pole.moved(0.5, 2.5)])

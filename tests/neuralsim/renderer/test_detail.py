@@ -57,6 +57,13 @@ def test_pavements_follow_it_near_and_far() -> None:
     assert all(contrast(transferred(Tag.SIDEWALK, distance, simulated)) > 4.0 for distance in (4.0, 40.0))
 
 
+def test_street_furniture_follows_it_and_what_is_edited_does_not() -> None:
+    """A poster's title stays legible; a tag of 0 marks what the simulator image shows something else for."""
+    simulated = stripes(4, 40, 80)
+    assert contrast(transferred(Tag.STATIC, 8.0, simulated)) > 4.0
+    assert (transferred(Tag(0), 8.0, simulated) == 120).all()
+
+
 def test_facades_follow_it_nearby() -> None:
     simulated = stripes(4, 40, 80)
     near, far = (contrast(transferred(Tag.BUILDING, distance, simulated)) for distance in (10.0, 25.0))
