@@ -197,9 +197,12 @@ def _shop_window(rng: np.random.Generator, wide: int) -> np.ndarray:
             inside += 0.4 * tone * ((np.abs(across) < 0.12) & (down >= 26))
     else:  # a poster
         left, broad = rng.uniform(0.05, 0.4) * wide, rng.uniform(0.3, 0.55) * wide
-        inside[int(rng.integers(5, 10)) : int(rng.integers(24, 34)), int(left) : int(left + broad)] += rng.uniform(
-            0.5, 1.2
-        )
+        top, end = int(rng.integers(5, 10)), int(rng.integers(24, 34))
+        sheet, tone = inside[top:end, int(left) : int(left + broad)], rng.uniform(0.5, 1.2)
+        sheet += tone * np.linspace(1.0, 0.6, len(sheet))[:, None]
+        sheet[3:-9, 2:-2] -= 0.45 * tone * np.linspace(0.2, 1.0, max(len(sheet) - 12, 0))[:, None]  # a picture
+        sheet[-7:-5, 2:-2] -= 0.7 * tone  # its title, and small print
+        sheet[-3, 2:-3] -= 0.4 * tone
     street = cv2.GaussianBlur(rng.normal(0.0, 1.0, (37, wide)), (0, 0), 4.0, sigmaY=7.0)
     inside += 0.16 * street / max(float(street.std()), 1e-6)
     inside[2:4, int(rng.integers(2, 9)) :: int(rng.integers(11, 17))] += 1.0  # lamps under the ceiling

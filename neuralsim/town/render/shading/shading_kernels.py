@@ -274,7 +274,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
                         r, g, b = r + (colour[0] - r) * ink, g + (colour[1] - g) * ink, b + (colour[2] - b) * ink
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
-                pane = seen_behind_glass(textures.noise, along, wz, point.footprint, bright, glass < 0.0, mirror)
+                up, size = wz - backdrop.houses[triangle.code, 0], point.footprint
+                pane = seen_behind_glass(textures.noise, along, up, size, bright, glass < 0.0, mirror)
                 glass = abs(glass)
                 r, g, b = r + (pane[0] - r) * glass, g + (pane[1] - g) * glass, b + (pane[2] - b) * glass
         reached, pool = _received(backdrop, is_sunny, has_lamps, dark, slack, point, oz)

@@ -59,9 +59,13 @@ _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
 #: Of what is behind glass by day: what a white thing there has of 255 in white light, the share of the room and that of
 #: the mirrored street in it, and the texels (m) of the street's shapes. On the ground floor what is brighter than
-#: ``_EMPTY``, -1 to 1, is an article, whose colours have texels of ``_ARTICLE`` m and that contrast.
+#: ``_EMPTY``, -1 to 1, is an article, whose colours, warm or cold, have texels of ``_ARTICLE`` m and that contrast.
 _INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
-_EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.7
+_EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.25
+#: Of what is mirrored on the ground floor, the houses opposite with the sky above them: their mean height there (m
+#: above the foot of the wall), how much they differ, how wide they are, how soft their outline is, and how bright
+#: the sky is, at least.
+_ROOFS, _UNEVEN, _OPPOSITE, _SOFT_OUTLINE, _LEAST_SKY = 1.9, 0.9, 2.3, 0.06, 0.3
 #: Share of the windows that mirror no sky, how bright those are that do, at most, and the texels (m) of its outline.
 _DULL_PANES, _MIRRORED_SKY, _SKYLINE = 0.45, 0.85, 0.3
 _ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
@@ -237,21 +241,28 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror)
     """Return the red, green and blue, of 255, of what is seen in a pane in white light: a dim room, reflections of the
     street, and on the ground floor goods or curtains of many colours.
 
-    ``along``, ``height``: of the point on the wall, m; ``bright``: of the sketch, -1 to 1; ``is_below``: it is on the
-    ground floor; ``mirror``: how much of the sky it mirrors, 0 to 1.
+    ``along``, ``height``: of the point on the wall, m, the latter above its foot; ``bright``: of the sketch, -1 to 1;
+    ``is_below``: it is on the ground floor; ``mirror``: how much of the sky it mirrors, 0 to 1.
     """
     share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
+    r = b = 1.0
     street = noise_at(noise, along, height, _STREET, level_of(footprint, _STREET, NOISE_LEVELS - 1))
     mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
-    if mirror > 0.0:  # the sky above the houses opposite
+    if is_below:
+        place = along * (1.0 / _OPPOSITE)
+        house = np.floor(place)
+        tall = square_at(noise, 0, NOISE_SIZE, 37.0 * house, 53.0 * house)
+        roofs = _ROOFS + _UNEVEN * (tall - 0.6 * max(tall, 0.0) * abs(2.0 * (place - house) - 1.0))  # gables
+        soft = _SOFT_OUTLINE + footprint
+        sky = min(max((height - roofs) / soft + 0.5, 0.0), 1.0)
+        mirrored += sky * (_LEAST_SKY + (_MIRRORED_SKY - _LEAST_SKY) * mirror - mirrored)
+        if bright > _EMPTY:
+            colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
+            warm = noise_at(noise, along, height, _ARTICLE, level_of(footprint, _ARTICLE, NOISE_LEVELS - 1))
+            r, b = max(1.0 + colourful * warm, 0.5), max(1.0 - 1.4 * colourful * warm, 0.5)
+    elif mirror > 0.0:  # the sky above the houses opposite
         skyline = noise_at(noise, along, 0.5 * height, _SKYLINE, level_of(footprint, _SKYLINE, NOISE_LEVELS - 1))
         mirrored += _MIRRORED_SKY * mirror * min(max(0.6 + 4.0 * skyline, 0.1), 1.0)
-    r = b = 1.0
-    if is_below and bright > _EMPTY:
-        colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
-        warm = noise_at(noise, along, height, _ARTICLE, level_of(footprint, _ARTICLE, NOISE_LEVELS - 1))
-        cool = noise_at(noise, height, along, _ARTICLE, level_of(footprint, _ARTICLE, NOISE_LEVELS - 1))
-        r, b = max(1.0 + colourful * warm, 0.3), max(1.0 + colourful * cool, 0.3)
     return (
         _INSIDE * (share * r + 0.92 * mirrored),
         _INSIDE * (share + mirrored),

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
-from neuralsim.town.assets.houses import WALLS
+from neuralsim.town.assets.houses import WALLS, HouseFront
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import box, cylinder, flat, merge, quad
 from neuralsim.town.assets.plant_meshes import TRUNK_COLOUR
@@ -18,13 +18,16 @@ from neuralsim.town.render.raster import Planes, Rasteriser
 from neuralsim.town.render.raster_arrays import WALL
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading import shading_kernels
-from neuralsim.town.render.static_lighting import Backdrops
+from neuralsim.town.render.shading.finishes import textures
+from neuralsim.town.render.shading.surface_kernels import seen_behind_glass
+from neuralsim.town.render.static_lighting import Backdrops, _houses
 from neuralsim.town.static_town import StaticTown
 
 W, H, FOV = 192, 96, 70.0
 
 GROUND = flat([(-80, -80), (120, -80), (120, 80), (-80, 80)], 0.0, Tag.ROAD, (84, 84, 86))
 CAR = "vehicle.seat.leon body"
+FRONT = HouseFront(0.0, 9.0, (0.0, 0.0), (0.0, 0.0), 0.0, None)
 
 
 def eye(x: float = 0.0, z: float = 1.5, pitch: float = 0.0) -> np.ndarray:
@@ -272,7 +275,7 @@ def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> N
 def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:
     red = WALLS[0]
     wall = quad([(4, 6, 0), (4, -6, 0), (4, -6, 9), (4, 6, 9)], Tag.BUILDING, red)
-    houses = np.tile(np.float32((0.0, 9.0)), (1 << 16, 1))
+    houses = _houses(dict.fromkeys(range(1 << 16), FRONT))
     drop = raster._EMPTY._replace(houses=houses)
     scene, pose = Scene(merge([GROUND, wall]), []), eye(0.0, 4.0)
     planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), pose, pose, sun=(45.0, 180.0), backdrop=drop)
@@ -286,9 +289,30 @@ def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:
     assert front[in_panes].max(1).mean() < 0.6 * front[of_wall].max(1).mean(), "a room is darker than a wall in the sun"
 
 
+def test_shop_windows_mirror_the_sky_above_the_dark_houses_opposite() -> None:
+    noise, places = textures().noise, np.arange(0.0, 60.0, 0.2)
+    up, down = (
+        np.array([seen_behind_glass(noise, along, height, 0.02, -0.6, True, 0.3)[1] for along in places])
+        for height in (2.9, 0.8)
+    )
+    assert np.median(up) > 2.0 * np.median(down)
+    edge = [seen_behind_glass(noise, along, 1.9, 0.02, -0.6, True, 0.3)[1] for along in places]
+    assert np.min(edge) < 1.5 * np.median(down), "some of the houses opposite are higher than others"
+    assert np.max(edge) > 0.8 * np.median(up)
+
+
+def test_goods_in_shop_windows_are_warm_or_cold_but_not_iridescent() -> None:
+    noise = textures().noise
+    goods = [seen_behind_glass(noise, x, z, 0.02, 0.5, True, 0.0) for x in np.arange(0, 9, 0.1) for z in (0.9, 1.1)]
+    red, green, blue = np.array(goods).T
+    assert (red / blue).std() > 0.05
+    assert np.abs(np.log(red / blue)).max() < 0.6
+    assert np.abs(np.log(green / np.sqrt(red * blue))).max() < 0.15, "neither green nor magenta"
+
+
 def test_window_frames_are_white_in_most_houses() -> None:
     """On walls of red bricks, in the sun: then nothing else there is bright without being red."""
-    drop = raster._EMPTY._replace(houses=np.tile(np.float32((0.0, 9.0)), (1 << 16, 1)))
+    drop = raster._EMPTY._replace(houses=_houses(dict.fromkeys(range(1 << 16), FRONT)))
     wall = quad([(8, 6, 0), (8, -6, 0), (8, -6, 9), (8, 6, 9)], Tag.BUILDING, WALLS[0])
     white = []
     for instance in range(10_000, 10_040):
