@@ -171,10 +171,11 @@ def sign(kind: str = "limit 50", height: float = 2.5) -> Mesh:
     if look.text:
         parts.append(lettering(look.text, look.radius * look.high, (ahead, 0.0, middle), look.ink))
     if kind == "crossing":
-        triangle = [(ahead, y * look.radius, middle + z * look.radius) for y, z in ((-0.52, -0.45), (0.52, -0.45))]
-        top = ahead, 0.0, middle + 0.5 * look.radius
-        parts.append(quad([*triangle, top, top], Tag.TRAFFIC_SIGN, _WHITE))
-        parts.append(ink(_walker(), 0.62 * look.radius, (ahead + 0.006, 0.0, middle - 0.1 * look.radius), _BLACK))
+        picture = turn @ np.diag([-look.radius, look.radius, 1.0, 1.0])  # u to the right of who sees it, v up
+        picture[0, 3] = ahead
+        white = flat([(-0.59, -0.5), (0.59, -0.5), (0.0, 0.52)], 0.0, Tag.TRAFFIC_SIGN, _WHITE)
+        black = merge([flat(part, 0.006, Tag.TRAFFIC_SIGN, _BLACK) for part in _walker()]).with_level(NEAR)
+        parts.append(merge([white, black]).transformed(picture))
     return merge(parts)
 
 
@@ -217,14 +218,29 @@ def lettering(
     return ink(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) > 127, high, centre, colour, tag)
 
 
-def _walker() -> np.ndarray:
-    """Return a pedestrian who walks to the left, bool (32, 22)."""
-    figure = np.zeros((32, 22), np.uint8)
-    cv2.circle(figure, (11, 3), 2, 1, -1)
-    for limb in ([(12, 7), (11, 18)], [(11, 18), (7, 24), (4, 31)], [(11, 18), (15, 24), (18, 31)],
-                 [(12, 8), (6, 15)], [(12, 8), (17, 14)]):  # fmt: skip
-        cv2.polylines(figure, [np.array(limb)], False, 1, 3)
-    return figure > 0
+#: The limbs of a pedestrian who walks to the left over stripes: u and v of their joints, and their widths there.
+_LIMBS: tuple[tuple[tuple[float, float, float], ...], ...] = (
+    ((0.0, 0.12, 0.14), (0.005, -0.03, 0.12), (0.01, -0.13, 0.11)),  # trunk
+    ((-0.005, -0.11, 0.09), (-0.06, -0.22, 0.07), (-0.15, -0.37, 0.05)),  # legs and feet
+    ((-0.13, -0.365, 0.032), (-0.205, -0.355, 0.026)),
+    ((0.02, -0.11, 0.09), (0.065, -0.23, 0.07), (0.165, -0.345, 0.05)),
+    ((0.16, -0.33, 0.032), (0.125, -0.385, 0.026)),
+    ((-0.03, 0.1, 0.055), (-0.105, 0.0, 0.05), (-0.175, -0.025, 0.036)),  # arms
+    ((0.035, 0.1, 0.055), (0.105, 0.0, 0.05), (0.135, -0.085, 0.036)),
+    *(((u, -0.41, 0.05), (1.16 * u, -0.47, 0.055)) for u in (-0.36, -0.24, -0.12, 0.0, 0.12, 0.24, 0.36)),  # stripes
+)
+
+
+def _walker() -> list[np.ndarray]:
+    """Return the outlines, f64 (N, 2), of a pedestrian on a sign, in shares of its radius: head and limbs."""
+    angle = 2.0 * np.pi * np.arange(12) / 12
+    outlines = [np.column_stack([0.055 * np.cos(angle) - 0.005, 0.06 * np.sin(angle) + 0.2])]
+    for limb in _LIMBS:
+        joints, half = np.array(limb)[:, :2], 0.5 * np.array(limb)[:, 2:]
+        along = np.gradient(joints, axis=0)
+        aside = half * np.column_stack([-along[:, 1], along[:, 0]]) / np.linalg.norm(along, axis=1, keepdims=True)
+        outlines.append(np.concatenate([joints + aside, (joints - aside)[::-1]]))
+    return outlines
 
 
 def ink(
@@ -282,13 +298,20 @@ def bench() -> Mesh:
 
 
 def litter_bin() -> Mesh:
-    """Return a round litter bin on a short foot."""
-    body = tube([(0, 0, 0.1), (0, 0, 0.85)], [0.19, 0.23], Tag.STATIC, (62, 82, 66), 10)
+    """Return a round litter bin of sheet steel: below its dome on three struts is an opening all around."""
+    tag, steel, trim = Tag.STATIC, (66, 78, 70), (88, 92, 88)
+    angle = 2.0 * np.pi * np.arange(3) / 3 + 0.5
+    struts = [box((0.03, 0.03, 0.2), (0.19 * np.cos(a), 0.19 * np.sin(a), 0.86), tag, trim) for a in angle.tolist()]
+    bands = [cylinder(0.222, z, z + 0.03, tag, trim, 12).with_level(NEAR) for z in (0.1, 0.74)]
     return merge(
         [
-            body,
-            cylinder(0.05, 0, 0.12, Tag.STATIC, DARK, 6),
-            tube([(0, 0, 0.85), (0, 0, 0.98)], [0.24, 0.1], Tag.STATIC, DARK, 10),
+            cylinder(0.19, 0.0, 0.06, tag, DARK, 12),
+            cylinder(0.215, 0.06, 0.8, tag, steel, 12),
+            cylinder(0.17, 0.78, 0.95, tag, (22, 23, 24), 10),
+            tube([(0, 0, z) for z in (0.93, 0.97, 1.04, 1.07)], [0.235, 0.235, 0.15, 0.02], tag, steel, 12),
+            *struts,
+            *bands,
+            _plate(0.217, 0.0, 0.5, 0.11, 0.15, tag, (186, 188, 182)).with_level(NEAR),
         ]
     )
 
@@ -306,13 +329,30 @@ def wheeled_bin(colour: RGB = (40, 62, 48)) -> Mesh:
 
 
 def cabinet() -> Mesh:
-    """Return a grey electricity or telephone cabinet."""
+    """Return a grey electricity or telephone cabinet on a plinth: either side has doors with vents and a handle."""
+    tag, paint, seam = Tag.STATIC, (150, 153, 146), (72, 74, 72)
+    lines = [(y, 0.7, 0.014, 1.0) for y in (-0.5, 0.0, 0.5)]  # y and z of their middles, widths, heights
+    lines += [(0.0, z, 1.0, 0.014) for z in (0.2, 1.2)]
+    lines += [(y, z, 0.28, 0.014) for y in (-0.25, 0.25) for z in (0.28, 0.315, 0.35, 1.06, 1.095, 1.13)]
+    doors = [_plate(0.202, *line, tag, seam) for line in lines]
+    doors.append(_plate(0.203, 0.25, 0.8, 0.12, 0.12, tag, (196, 176, 84)))
+    doors.append(box((0.03, 0.035, 0.17), (0.212, -0.07, 0.72), tag, DARK))
+    details = merge(doors).with_level(NEAR)
     return merge(
         [
-            box((0.4, 1.1, 1.2), (0, 0, 0.65), Tag.STATIC, (128, 132, 124)),
-            box((0.46, 1.16, 0.06), (0, 0, 1.27), Tag.STATIC, (100, 104, 98)),
+            box((0.44, 1.14, 0.12), (0, 0, 0.06), tag, (116, 114, 108)),
+            box((0.4, 1.1, 1.14), (0, 0, 0.69), tag, paint),
+            box((0.47, 1.17, 0.05), (0, 0, 1.28), tag, (122, 125, 119)),
+            details,
+            details.moved(yaw=180.0),
         ]
     )
+
+
+def _plate(x: float, y: float, z: float, wide: float, high: float, tag: int, colour: RGB) -> Mesh:
+    """Return an upright rectangle around ``y``, ``z`` in the plane ``x``, metres."""
+    left, right, low, top = y - wide / 2, y + wide / 2, z - high / 2, z + high / 2
+    return quad([(x, left, low), (x, right, low), (x, right, top), (x, left, top)], tag, colour)
 
 
 def post_box() -> Mesh:
