@@ -27,6 +27,7 @@ from neuralsim.town.assets.looks import PLATE
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.shading.edge_kernels import inside
+from neuralsim.town.render.shading.fitting_kernels import fittings, wiper
 from neuralsim.town.render.shading.person_kernels import clothes, folds, standing_point
 from neuralsim.town.render.shading.plate_kernels import plate as plate_at
 from neuralsim.town.render.shading.vehicle_detail_kernels import (
@@ -45,6 +46,7 @@ _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
 _FUZZ = 70.0
 _PLASTIC, _PLATE, _BLUE = 26.0, (216.0, 216.0, 208.0), (14.0, 44.0, 138.0)  # albedo
+_CHROME = 172.0  # albedo, 0..255, of badges and trim
 
 
 @njit(forceinline=True, **options)
@@ -196,6 +198,8 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
             tone = 105.0 * through_glass(body, x, y, z, way[0], way[1], way[2])
         else:  # a lorry's cab
             tone = 105.0 * through_windscreen(y, z, footprint)
+        rubber = wiper(body, y, z, normal[0], footprint) if body[BELT] > 0.0 else 0.0
+        tone, gloss = tone * (1.0 - rubber), gloss * (1.0 - rubber)
         c0, c1, c2 = 0.1 * c0, 0.1 * c1, 0.1 * c2
         h0, h1, h2 = tone * ambient[0] * 0.94, tone * ambient[1], tone * ambient[2] * 0.98
     elif finish == CLOTH:
@@ -226,6 +230,11 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
             p0, p1, p2 = _plate_colour(bright, blue)
             c0, c1, c2 = c0 + (p0 - c0) * plate, c1 + (p1 - c1) * plate, c2 + (p2 - c2) * plate
             gloss *= left * (1.0 - 0.7 * black) * (1.0 - 0.8 * plate)
+            chrome, trim = fittings(body, x, y, z, normal[0], normal[1], footprint)
+            trim *= 1.0 - plate
+            c0, c1, c2 = c0 + (_PLASTIC - c0) * trim, c1 + (_PLASTIC - c1) * trim, c2 + (_PLASTIC - c2) * trim
+            c0, c1, c2 = c0 + (_CHROME - c0) * chrome, c1 + (_CHROME - c1) * chrome, c2 + (_CHROME - c2) * chrome
+            gloss = gloss * (1.0 - 0.7 * trim) + 0.2 * chrome
             c0, c1, c2, h0, h1, h2 = _lamps(c0, c1, c2, body, x, y, z, footprint)
     return (c0, c1, c2), (h0, h1, h2), gloss, open_
 
