@@ -36,3 +36,8 @@ def needs_headlamps(weather: Mapping[str, float]) -> bool:
     """Return whether vehicles drive with their lamps on: at dusk, in fog, in heavy rain."""
     get = effective_weather(weather).get
     return get("sun_altitude_angle", 45.0) < 4.0 or get("fog_density", 0.0) > 35.0 or get("precipitation", 0.0) > 55.0
+
+
+def needs_umbrellas(weather: Mapping[str, float]) -> bool:
+    """Return whether it rains so much that people in the street open their umbrellas."""
+    return effective_weather(weather).get("precipitation", 0.0) > 25.0

@@ -74,7 +74,7 @@ class World:
         self._client_walkers = ClientWalkers(
             self.actors, self.ground, self._driven.no_physics, self._driven.no_gravity
         )  # fmt: skip
-        self._cameras = Cameras(self.actors, self._mounts, self._drives, self._views)
+        self._cameras = Cameras(self.actors, self._mounts, self._drives, self._views, lambda: self.weather)
         self.spectator = self._registry.add(blueprint_library.SPECTATOR, {}, self._overview())
         self.signs = sign_actors(self.network, self.static_town.signs)  # by id; they never change
         self.light_of = spawn_traffic_lights(self.network, self.ground, self._registry)  # by actor id
@@ -318,7 +318,7 @@ class World:
 
         It may be called in any thread, one image at a time, until the next tick.
         """
-        return self._cameras.exposure(self._get(camera_id), picture, shift, self.frame, self.weather, since)
+        return self._cameras.exposure(self._get(camera_id), picture, shift, self.frame, since)
 
     def instant(self) -> Instant:
         """Return this moment, for ``exposure`` in a later tick."""

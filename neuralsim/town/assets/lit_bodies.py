@@ -55,11 +55,13 @@ def body_row(name: str, mesh: Mesh) -> np.ndarray:
     return row
 
 
-def walker_row(kind: str, phase: int, mesh: Mesh) -> np.ndarray:
-    """Return f32 (COLUMNS,) for the ``mesh`` of a walker of a kind in ``KINDS``. Phases follow one another in the
-    scene."""
+def walker_row(kind: str, phase: int, mesh: Mesh, count: int) -> np.ndarray:
+    """Return f32 (COLUMNS,) for a walker of a kind in ``KINDS``. Phases follow one another in the scene.
+
+    ``mesh``: that without umbrella; ``count``: number of triangles, with it if there is one.
+    """
     row, body = body_row("", mesh), KINDS[kind]
-    row[SCALE], row[TO_STANDING] = body.scale, -phase * len(mesh.triangles)
+    row[SCALE], row[TO_STANDING] = body.scale, -phase * count
     row[TOP], row[IS_MAN] = TOPS.index(body.top), body.is_man
     return row
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuralsim.town.assets.meshes import PALETTE, RGB
+from neuralsim.town.assets.meshes import PAINT, PALETTE, RGB, SLEEVE, UMBRELLA
 
 #: Lamps of vehicles that are triangles, and number plates.
 HEADLAMP: RGB = (225, 230, 235)
 TAILLAMP: RGB = (150, 18, 18)
 PLATE: RGB = (220, 220, 205)
 
-#: Coats and jackets, most of them dark; trousers and skirts; shirts; hair; skin.
+#: Coats and jackets, most of them dark; trousers and skirts; shirts; hair; skin; umbrellas.
 COATS: tuple[RGB, ...] = (
     (33, 34, 38), (39, 46, 66), (75, 77, 80), (43, 43, 46), (85, 75, 62), (51, 64, 95), (112, 107, 98), (69, 79, 64),
     (130, 36, 38), (156, 148, 131), (28, 30, 34), (98, 80, 62), (69, 95, 131), (175, 174, 169), (90, 43, 54),
@@ -33,20 +33,31 @@ _SKINS = (
     (224, 176, 148), (214, 164, 134), (230, 186, 160), (200, 150, 118), (172, 124, 94), (220, 172, 146), (128, 88, 66),
     (100, 70, 54),
 )  # fmt: skip
+_UMBRELLAS = (
+    (24, 25, 29), (34, 48, 84), (26, 26, 28), (70, 74, 80), (30, 36, 58), (22, 22, 24), (86, 34, 42), (44, 68, 58),
+    (34, 34, 38), (92, 84, 70), (27, 29, 34), (142, 30, 36), (36, 80, 128), (28, 30, 36), (120, 116, 104), (50, 52, 58),
+)  # fmt: skip
 _CHOICES = tuple(np.array(colours, np.uint8) for colours in (_LOWER, _SHIRTS, _HAIRS, _SKINS))
 
 
 def palettes(colour: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Return the colours of ``PALETTE`` of N objects, u8 (N, 6, 3).
+    """Return the colours of ``PALETTE`` of N objects, u8 (N, 7, 3).
 
     ``colour`` u8 (N, 3) is the first one; ``number``, their instances (N,), chooses the others.
     """
     result = np.empty((len(colour), len(PALETTE), 3), np.uint8)
-    result[:, 0] = result[:, -1] = colour
+    result[:, PALETTE.index(PAINT)] = result[:, PALETTE.index(SLEEVE)] = colour
     mixed = np.asarray(number, np.uint32) * np.uint32(2654435761)
     for k, choices in enumerate(_CHOICES):
         result[:, k + 1] = choices[(mixed >> np.uint32(8 + 5 * k)) % np.uint32(len(choices))]
+    result[:, PALETTE.index(UMBRELLA)] = np.array(_UMBRELLAS, np.uint8)[mixed >> np.uint32(28)]
     return result
+
+
+def carries_umbrella(number: np.ndarray) -> np.ndarray:
+    """Return which of the people with these instances (N,) take an umbrella with them when it rains, bool (N,)."""
+    mixed = np.asarray(number, np.uint32) * np.uint32(2246822519)
+    return np.asarray((mixed >> np.uint32(16)) % np.uint32(3) > 0)
 
 
 def coat(number: int) -> RGB:

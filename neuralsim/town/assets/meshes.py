@@ -15,14 +15,15 @@ from numpy.typing import ArrayLike
 RGB = tuple[int, int, int]
 
 #: Triangles of this colour take the colour of the placement (the paint of a car, the coat of a walker), those of the
-#: next five the further colours of its palette (``looks.palettes``).
+#: next six the further colours of its palette (``looks.palettes``).
 PAINT: RGB = (255, 0, 255)
 LOWER: RGB = (255, 0, 254)  # trousers and skirts
 SHIRT: RGB = (255, 0, 253)
 HAIR: RGB = (255, 0, 252)
 SKIN: RGB = (255, 0, 251)
 SLEEVE: RGB = (255, 0, 250)  # as PAINT
-PALETTE = (PAINT, LOWER, SHIRT, HAIR, SKIN, SLEEVE)
+UMBRELLA: RGB = (255, 0, 249)
+PALETTE = (PAINT, LOWER, SHIRT, HAIR, SKIN, SLEEVE, UMBRELLA)
 
 #: Levels of detail of a triangle: drawn only near the camera, always, only far from it; only up to and only beyond a
 #: second distance. ``END`` is the end of the last level in tables of their offsets.
@@ -155,8 +156,10 @@ def corner_normals(mesh: Mesh, crease: float = 48.0) -> np.ndarray:
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     unit = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
     place = np.round(corners.reshape(-1, 3) * 2e3).astype(np.int64)
-    _, point = np.unique(np.column_stack([place, np.repeat(mesh.levels, 3)]), axis=0, return_inverse=True)
-    point = point.reshape(-1)
+    place -= place.min(axis=0, initial=0)
+    _, size_y, size_z = (place.max(axis=0, initial=0) + 1).tolist()
+    key = ((place[:, 0] * size_y + place[:, 1]) * size_z + place[:, 2]) * END + np.repeat(mesh.levels, 3)
+    _, point = np.unique(key, return_inverse=True)
     order = np.argsort(point, kind="stable")
     count = np.bincount(point)
     first = np.cumsum(count) - count

@@ -21,6 +21,7 @@ from neuralsim.town.assets.meshes import (
     RGB,
     SKIN,
     SLEEVE,
+    UMBRELLA,
     Mesh,
     loft,
     merge,
@@ -36,6 +37,7 @@ TIGHTS: RGB = (42, 37, 38)
 LEATHER: RGB = (70, 50, 38)
 CANVAS: RGB = (44, 48, 58)
 VISOR: RGB = (18, 20, 24)
+_SHAFT: RGB = (70, 71, 74)
 
 #: Joint angles of a cycle of walking at 1.4 m/s that begins when the heel strikes, by share of the cycle: hip and knee,
 #: flexed forward, and foot, toes up against the ground (after Winter, "Biomechanics and Motor Control of Human
@@ -62,7 +64,7 @@ class Posture:
     straddle: float = 1.0  # legs apart, degrees
     foot: tuple[float, float] | None = None  # toes up against the ground; None: at right angles to the shanks
     twist: float = 0.0  # of the shoulders, the left one forward; the hips twist the other way by half of it
-    wrists: tuple[Vector, Vector] | None = None  # m, where arms reach to; None: where ``shoulder`` and ``elbow`` say
+    wrists: tuple[Vector | None, Vector | None] = (None, None)  # m; None: where ``shoulder`` and ``elbow`` say
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Body:
     gloves: RGB | None = None
     chest: RGB | None = None  # of a band around the chest
     upper: RGB = PAINT
+    umbrella: Vector | None = None  # m from the pelvis to the tip of an open umbrella in the left hand
     is_man: bool = True
     tag: int = Tag.PEDESTRIAN
 
@@ -152,8 +155,9 @@ def joints(pose: Posture) -> Joints:
         away = np.array([0.0, side * np.sin(np.radians(pose.spread)), 0.0])
         elbow_at = top + 0.29 * (_swing(shoulder) + away)
         fore = _swing(shoulder + elbow) + 0.4 * away
-        if pose.wrists:
-            elbow_at, fore = _reached(top, np.array(pose.wrists[max(side, 0)]), side)
+        wrist = pose.wrists[max(side, 0)]
+        if wrist:
+            elbow_at, fore = _reached(top, np.array(wrist), side)
         toe = _off(ankle + 0.2 * foot, 0, 0, -0.045)
         sides.append(Limbs(joint, knee_at, ankle, toe, shank, top, elbow_at, elbow_at + 0.25 * fore, fore))
     head = neck + 0.175 * up + np.array([0.03, 0.0, 0.0])
@@ -190,6 +194,8 @@ def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
         )
     if body.bag:
         parts += _bag(body, at, fine)
+    if body.umbrella:
+        parts += _umbrella(body.tag, at, at.pelvis + np.array(body.umbrella), fine)
     return merge(parts).moved(scale=body.scale)
 
 
@@ -485,6 +491,30 @@ def _bag(body: Body, at: Joints, fine: int) -> list[Mesh]:
     return [bag, tube(strap, 0.012, tag, LEATHER, 4)]
 
 
+_CANOPY = np.array([[0.0, 0.012], [0.02, 0.14], [0.075, 0.3], [0.155, 0.42], [0.225, 0.49]])  # m below the tip; radius
+
+
+def _umbrella(tag: int, at: Joints, tip: np.ndarray, fine: int) -> list[Mesh]:
+    """Return an open umbrella in the left hand, with its ``tip`` above the head."""
+    hand = at.sides[0].wrist + 0.07 * at.sides[0].fore
+    along = (tip - hand) / np.linalg.norm(tip - hand)
+    ahead = np.cross(_ASIDE, along)
+    ahead /= np.linalg.norm(ahead)
+    aside = np.cross(along, ahead)
+    ribs = (6, 8, 8)[fine]
+    count = ribs * (2 if fine == 2 else 1)  # points around: at the ribs, and near by where cloth sags between them
+    sagging = np.arange(count) % 2 * (1 if fine == 2 else 0)
+    low, wide = (_CANOPY if fine else _CANOPY[::2]).T[..., None]
+    low, wide = low * (1.0 - 0.1 * sagging), wide * (1.0 - 0.07 * sagging)
+    angle = 2.0 * np.pi * np.arange(count) / count
+    rings = tip - low[..., None] * along + (wide * np.cos(angle))[..., None] * ahead
+    canopy = loft(rings + (wide * np.sin(angle))[..., None] * aside, tag, UMBRELLA, caps=False)
+    shaft = tube([hand - 0.1 * along, tip + 0.05 * along], 0.008, tag, _SHAFT, 3 + fine)
+    if fine < 2:
+        return [canopy, shaft]
+    return [canopy, shaft, tube([hand - 0.14 * along, hand - 0.02 * along], 0.016, tag, SHOES, 6)]
+
+
 def gait(phase: int) -> Posture:
     """Return the posture of a phase: 0 is standing, the others are one cycle of walking, two steps.
 
@@ -521,10 +551,18 @@ KINDS: dict[str, Body] = {
 SHARES = (0.17, 0.12, 0.15, 0.08, 0.12, 0.12, 0.1, 0.08, 0.06)
 
 
-def walker_templates(kind: str = "man") -> list[Mesh]:
+def walker_templates(kind: str = "man", has_umbrella: bool = False) -> list[Mesh]:
     """Return a walker of a kind in ``KINDS`` in each phase of ``gait``. Raises KeyError for an unknown kind."""
-    body = KINDS[kind]
-    return [person(body, gait(phase)) for phase in range(PHASES)]
+    body, postures = KINDS[kind], [gait(phase) for phase in range(PHASES)]
+    if has_umbrella:
+        number = list(KINDS).index(kind)  # not everybody holds it the same way
+        body = replace(body, umbrella=(0.06 + 0.05 * (number % 3), -0.09 + 0.07 * (number % 2), 1.17))
+        postures = [replace(pose, wrists=(_shifted(pose.pelvis, (0.2, -0.13, 0.3)), None)) for pose in postures]
+    return [person(body, pose) for pose in postures]
+
+
+def _shifted(point: Vector, by: Vector) -> Vector:
+    return point[0] + by[0], point[1] + by[1], point[2] + by[2]
 
 
 def phase_of(walked: float, scale: float) -> int:

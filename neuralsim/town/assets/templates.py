@@ -29,7 +29,8 @@ class Templates:
     """The templates: ``meshes`` in order, their ``index`` by name, and the ``wheels`` of vehicles.
 
     ``bodies`` f32 (meshes, K) are parameters of the moving ones for shading (see `body_row`), 0 for others; ``normals``
-    are their ``corner_normals``, of others i8 (0, 9).
+    are their ``corner_normals``, of others i8 (0, 9); ``sheltered`` i32 (meshes,): of a walker the template with an
+    open umbrella, of others the same one.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,9 @@ class Templates:
             self.walkers[kind] = len(self.meshes)
             for phase, mesh in enumerate(phases):
                 self._add(f"{kind} {phase}", mesh)
+        for kind in KINDS:
+            for phase, mesh in enumerate(walker_templates(kind, has_umbrella=True)):
+                self._add(f"{kind} {phase} umbrella", mesh)
         for arm in (0.0, ARM):
             for state in prop_meshes.STATES:
                 mesh = prop_meshes.traffic_light(arm)
@@ -65,10 +69,15 @@ class Templates:
         walkers = {f"{kind} {phase}": (kind, phase) for kind in KINDS for phase in range(PHASES)}
         for name in self.vehicles:
             self.bodies[self.index[name]] = body_row(name, self.meshes[self.index[name]])
+        self.sheltered = np.arange(len(self.meshes), dtype=np.int32)
         for name, (kind, phase) in walkers.items():
-            self.bodies[self.index[name]] = walker_row(kind, phase, self.meshes[self.index[name]])
+            bare, sheltered = self.index[name], self.index[f"{name} umbrella"]
+            self.sheltered[bare] = sheltered
+            for each in (bare, sheltered):
+                count = len(self.meshes[each].triangles)
+                self.bodies[each] = walker_row(kind, phase, self.meshes[bare], count)
         self.normals = [np.zeros((0, 9), np.int8) for _ in self.meshes]
-        for name in (*self.vehicles, *walkers):
+        for name in (*self.vehicles, *walkers, *(f"{name} umbrella" for name in walkers)):
             self.normals[self.index[name]] = corner_normals(self.meshes[self.index[name]])
         for (whole, body, wheel, vehicle), name in zip(parts, self.vehicles, strict=True):
             self.bodies[body] = self.bodies[whole]  # parked cars are placed whole

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from neuralsim.town.assets.looks import coat
+from neuralsim.town.assets.looks import carries_umbrella, coat
+from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.types import Actor
 
 
@@ -25,13 +26,22 @@ class Poses:
     lights: np.ndarray  # i32 (N,), bits of ``carla.VehicleLightState``
 
     @staticmethod
-    def of(actors: Sequence[Actor], matrix: np.ndarray, steer: Mapping[int, float] | None = None) -> Poses:
-        """Return the poses of actors at ``matrix`` f64 (N, 4, 4). ``steer``: known steering angles, by actor id."""
+    def of(
+        actors: Sequence[Actor], matrix: np.ndarray, steer: Mapping[int, float] | None = None, is_raining: bool = False
+    ) -> Poses:
+        """Return the poses of actors at ``matrix`` f64 (N, 4, 4).
+
+        ``steer``: known steering angles, by actor id; ``is_raining``: whether people use their umbrellas.
+        """
+        ids = np.array([actor.id for actor in actors], np.int64)
+        template = np.array([actor.template for actor in actors], np.int32)
+        if is_raining:
+            template = np.where(carries_umbrella(ids) & (template >= 0), templates().sheltered[template], template)
         return Poses(
             row={actor.id: k for k, actor in enumerate(actors)},
-            ids=np.array([actor.id for actor in actors], np.int64),
+            ids=ids,
             matrix=matrix,
-            template=np.array([actor.template for actor in actors], np.int32),
+            template=template,
             colour=np.array([_colour_of(actor) for actor in actors], np.uint8).reshape(-1, 3),
             steer=np.array([(steer or {}).get(actor.id, np.nan) for actor in actors], np.float64),
             # all 32 bits may be set

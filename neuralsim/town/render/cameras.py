@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bridge import jitter
 from bridge.jitter import Jitter
+from bridge.weather import needs_umbrellas
 from neuralsim.town.core.sensor_blueprints import ColourPlane, colour_plane_of
 from neuralsim.town.core.types import Actor, matrices_of
 from neuralsim.town.dynamics.sensor_mounts import Mounts
@@ -20,9 +21,16 @@ class Cameras:
     """The cameras among ``actors``, with the view cache that they share."""
 
     def __init__(
-        self, actors: Mapping[int, Actor], mounts: Mounts, drives: Mapping[int, VehicleState], views: ViewCache
+        self,
+        actors: Mapping[int, Actor],
+        mounts: Mounts,
+        drives: Mapping[int, VehicleState],
+        views: ViewCache,
+        weather: Callable[[], Mapping[str, float]],
     ) -> None:
+        """``weather``: returns the one of now."""
         self._actors, self._mounts, self._drives, self._views = actors, mounts, drives, views
+        self._weather = weather
 
     def poses(self) -> Poses:
         """Return the poses of all actors now."""
@@ -31,7 +39,7 @@ class Cameras:
             matrices = matrices_of([actor.transform for actor in actors])
             self._mounts.poses(actors, matrices)
             steer = {ident: drive.steer for ident, drive in self._drives.items()}
-            self._views.poses = Poses.of(actors, matrices, steer)
+            self._views.poses = Poses.of(actors, matrices, steer, needs_umbrellas(self._weather()))
         return self._views.poses
 
     def exposure(
@@ -40,7 +48,6 @@ class Cameras:
         colour_plane: ColourPlane,
         shift: Jitter | None,
         frame: int,
-        weather: Mapping[str, float],
         since: Instant | None = None,
     ) -> Callable[[], Planes]:
         """Return what renders a camera's planes: see ``World.exposure``. Raises ValueError for other actors."""
@@ -53,7 +60,7 @@ class Cameras:
         # a vehicle is not seen from its own seat or bonnet, but from outside
         hide = 0 if not camera.parent or self._mounts.sees_parent(camera) else camera.parent
         colour_plane = colour_plane or colour_plane_of(camera)
-        light = Atmosphere.of(weather)
+        light = Atmosphere.of(self._weather())
         return self._views.exposure(self.poses(), camera.id, view, light, hide, lit, colour_plane, since)
 
     def instant(self) -> Instant:

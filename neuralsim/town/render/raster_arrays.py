@@ -49,7 +49,7 @@ class DrawList(NamedTuple):
     part_of: np.ndarray  # i32 (C,)
     object_of: np.ndarray  # i32 (C,)
     matrices: np.ndarray  # f64 (N, 3, 4), camera <- local
-    colours: np.ndarray  # u8 (N, 6, 3), RGB of the triangles that take one of the object's colours
+    colours: np.ndarray  # u8 (N, 7, 3), RGB of the triangles that take one of the object's colours
     instances: np.ndarray  # u16 (N,)
     lights: np.ndarray  # i32 (N,), bits of ``carla.VehicleLightState``
 

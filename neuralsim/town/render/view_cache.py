@@ -226,7 +226,7 @@ class ViewCache:
             row = np.arange(len(poses.ids))
         seen = np.flatnonzero(poses.template >= 0)
         matrix, template = poses.matrix[seen], book.body[poses.template[seen]]
-        previous, before = matrix, template
+        previous, before, sizes = matrix, template, self.scene.sizes
         rolling = np.flatnonzero(poses.template[seen] < len(templates().vehicles))
         rolling = rolling[self._in_view(matrix[rolling, :3, 3], VEHICLE, FAR_PLANE, camera, rasteriser)]
         owner, wheel = book.of(poses.template[seen][rolling])
@@ -238,6 +238,7 @@ class ViewCache:
             known = old >= 0
             previous = np.where(known[:, None, None], last.matrix[old], matrix)
             before = np.where(known, book.body[last.template[old]], template)
+            before = np.where(sizes[before] == sizes[template], before, template)  # not of who opens an umbrella
             was = np.where(known, last_rolled.rolled[old], metres)
             steered = np.where(known, last_rolled.steer[old], steer)
         props, places, radius, reach = self._props

@@ -46,7 +46,7 @@ class Person(NamedTuple):
 def person_of(smooth, t, body, number, colours, is_person):
     """Return the ``Person`` of triangle ``t`` of ``Smooth``.
 
-    ``body``: its row, see ``assets.lit_bodies``; ``number``: its instance; ``colours`` u8 (6, 3): its palette;
+    ``body``: its row, see ``assets.lit_bodies``; ``number``: its instance; ``colours`` u8 (7, 3): its palette;
     ``is_person``: whether it is one; else the result is of no use.
     """
     none = 0.0, 0.0, 0.0

@@ -94,7 +94,7 @@ class Shot(NamedTuple):
     light: Light
     bodies: np.ndarray  # f32 (N, K), see ``assets.lit_bodies``
     inverses: np.ndarray  # f64 (N, 3, 4), local <- camera
-    colours: np.ndarray  # u8 (N, 6, 3), RGB of the palette of each, see ``assets.meshes.PALETTE``
+    colours: np.ndarray  # u8 (N, 7, 3), RGB of the palette of each, see ``assets.meshes.PALETTE``
 
 
 class MovingLight(NamedTuple):
