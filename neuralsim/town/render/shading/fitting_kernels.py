@@ -27,7 +27,7 @@ from neuralsim.town.render.shading.edge_kernels import inside, line
 _ENDS = 0.42, 0.62  # m from tail and nose, the depth of what is drawn there
 _BADGE = 0.045  # m, radius
 _LETTER, _LETTERS, _HIGH = 0.036, 6, 0.026  # m from letter to letter, how many at most, height
-_HATCH = 1.46  # m, the least height of a car whose rear window has a wiper
+_HATCH = 1.465  # m, the least height of a car whose rear window has a wiper
 
 
 @njit(forceinline=True, **options)

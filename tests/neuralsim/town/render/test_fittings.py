@@ -64,4 +64,4 @@ def test_tall_cars_have_a_wiper_behind_and_all_have_two_in_front() -> None:
         )
         assert left > 0.8
         assert right > 0.8
-        assert (behind > 0.8) == (body[TALL] > 1.46)
+        assert (behind > 0.8) == (body[TALL] > 1.465)
