@@ -38,9 +38,9 @@ def _sums() -> np.ndarray:
 _SUMS = _sums()
 _LETTERS = len(_SUMS) - _DIGITS
 _GLYPHS = 7  # of a plate: two letters, two letters, three digits
-_DOT_WIDE, _DOT_HIGH = 0.0082, 0.0107  # m
-_SMALL = 0.82  # of these, on square plates
-_PITCH, _GAP = 0.051, 0.018  # m, from glyph to glyph, and more between groups
+_DOT_WIDE, _DOT_HIGH = 0.0092, 0.0107  # m
+_SMALL = 0.7  # of these, on square plates
+_PITCH, _GAP = 0.0565, 0.02  # m, from glyph to glyph, and more between groups
 _BAND = 0.04  # m, of the blue band with the sign of the country
 
 
@@ -79,7 +79,7 @@ def _ink(number, y, z, is_square, footprint):
         if is_square:  # letters over digits
             count, at = (4, place) if place < 4 else (3, place - 4)
             left = y - _SMALL * (_PITCH * (at - 0.5 * count) + 0.5 * (_PITCH - 5.0 * _DOT_WIDE))
-            top = (0.082 if place < 4 else -0.012) - z
+            top = (0.076 if place < 4 else -0.016) - z
         else:
             groups = (1 if place > 1 else 0) + (1 if place > 3 else 0)
             left = y - 0.5 * _BAND - (_PITCH * (place - 0.5 * (_GLYPHS - 1)) + _GAP * (groups - 1) - 2.5 * _DOT_WIDE)
