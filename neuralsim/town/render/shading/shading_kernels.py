@@ -25,6 +25,7 @@ from neuralsim.town.render.raster_arrays import (
 )
 from neuralsim.town.render.shading.person_kernels import person_of
 from neuralsim.town.render.shading.surface_kernels import (
+    has_name,
     map_at,
     name_at,
     noise_at,
@@ -242,6 +243,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     facing, sky, glow = surface[3] * (1.0 / 255.0), surface[4] * (1.0 / 255.0), np.float64(surface[5])
     if triangle.finish == LEAF:
         facing = (_THROUGH_LEAVES + (1.0 - _THROUGH_LEAVES) * surface[3]) * (_LIT_LEAVES / 255.0)
+    front = backdrop.houses[triangle.code]
+    is_named = has_name(textures, front, triangle)
     for x in range(first, np.uint64(stop)):
         if not is_fine and is_odd and np.uint32(above[x]) == triangle.number:
             out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
@@ -260,18 +263,16 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
             r, g, b = share * r, share * g, share * b
             if trim > 0.0:
                 r, g, b = r + (_TRIM[0] - r) * trim, g + (_TRIM[1] - g) * trim, b + (_TRIM[2] - b) * trim
-            if triangle.finish == BOARD or (triangle.finish == WALL and glass == 0.0):
-                front = backdrop.houses[triangle.code]
-                if _LEAST_LETTERS < wz - front[0] < _MOST_LETTERS and front[6] > 0.0:
-                    k = x + one if x + one < np.uint64(stop) else max(x, first + one) - one
-                    away, beyond = np.float64(depth[k]), np.float64(k) + 0.5 - cx
-                    east, north = ox + away * (ax + bx * beyond) - wx, oy + away * (ay + by * beyond) - wy
-                    step = 1.0 if is_fine else 2.0
-                    ink = name_at(textures, front, triangle, point, step * east, step * north)
-                    if ink > 0.0:
-                        is_dark = r + g + b < _DARK_BOARD if triangle.finish == BOARD else bright < 0.0
-                        colour = _LIGHT_INKS[triangle.code % 4] if is_dark else _DARK_INKS[triangle.code % 4]
-                        r, g, b = r + (colour[0] - r) * ink, g + (colour[1] - g) * ink, b + (colour[2] - b) * ink
+            if is_named and _LEAST_LETTERS < wz - front[0] < _MOST_LETTERS:
+                k = x + one if x + one < np.uint64(stop) else max(x, first + one) - one
+                away, beyond = np.float64(depth[k]), np.float64(k) + 0.5 - cx
+                east, north = ox + away * (ax + bx * beyond) - wx, oy + away * (ay + by * beyond) - wy
+                step = 1.0 if is_fine else 2.0
+                ink = name_at(textures, front, triangle, point, step * east, step * north)
+                if ink > 0.0:
+                    is_dark = r + g + b < _DARK_BOARD if triangle.finish == BOARD else bright < 0.0
+                    colour = _LIGHT_INKS[triangle.code % 4] if is_dark else _DARK_INKS[triangle.code % 4]
+                    r, g, b = r + (colour[0] - r) * ink, g + (colour[1] - g) * ink, b + (colour[2] - b) * ink
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
                 up, size = wz - backdrop.houses[triangle.code, 0], point.footprint

@@ -76,6 +76,7 @@ _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of thei
 #: m: of a name's cell on a signboard before the wall and on a painted one; margin beside the longest names; how far
 #: from the plane of a front its signboards are, at most; the longest name; and the length of front that has one.
 _HIGH, _HIGH_PAINTED, _MARGIN, _PROUD, _LONGEST, _REPEATED = 0.56, 0.46, 0.5, 0.25, 6.0, 8.0
+_NO_SIGNBOARD = -1e5  # m: that of a house without one is lower
 
 
 class Textures(NamedTuple):
@@ -305,8 +306,19 @@ def _room_light(noise, along, height, footprint, lamp, is_shop):
 
 
 @njit(forceinline=True, **options)
+def has_name(textures, front, triangle):
+    """Return whether a ``_Triangle`` has the name of a shop on it: on its signboard, or painted on the wall where no
+    signboard is before that. ``front``: the house's row of ``Backdrop.houses``.
+    """
+    if front[6] <= 0.0 or (triangle.finish != WALL and triangle.finish != BOARD):
+        return False
+    strip = int(textures.houses[triangle.code, 4] * textures.strips)
+    return triangle.finish == BOARD or (front[7] < _NO_SIGNBOARD and textures.signboards[strip])
+
+
+@njit(forceinline=True, **options)
 def name_at(textures, front, triangle, point, east, north):
-    """Return the share, 0 to 1, of a pixel of a signboard or wall that the letters of a shop's name cover.
+    """Return the share, 0 to 1, of a pixel of a triangle that ``has_name`` that the letters cover.
 
     ``front``: the house's row of ``Backdrop.houses``; ``triangle``, ``point``: ``_Triangle``, ``_Point``; ``east``,
     ``north``: m from the pixel's point to that of the next one.
@@ -315,9 +327,8 @@ def name_at(textures, front, triangle, point, east, north):
     wide = max(abs(east * front[4] + north * front[5]), 0.5 * point.footprint)
     up, high = point.z - front[7], _HIGH
     if triangle.finish != BOARD:
-        strip = int(textures.houses[code, 4] * textures.strips)
-        if not textures.signboards[strip] or up < 100.0 or abs(front[4] * y - front[5] * x) > _PROUD:
-            return 0.0  # there is none, or one before it, or it is another wall
+        if abs(front[4] * y - front[5] * x) > _PROUD:
+            return 0.0  # it is another wall
         up = point.z - front[0] - textures.houses[code, 1] * (1.0 - 0.5 * (LETTERED[0] + LETTERED[1]) / HEIGHT)
         high = _HIGH_PAINTED
     each = front[6] / max(np.floor(front[6] / _REPEATED), 1.0)
