@@ -270,6 +270,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
                 step = 1.0 if is_fine else 2.0
                 ink = name_at(textures, front, triangle, point, step * east, step * north)
                 if ink > 0.0:
+                    lit *= 1.0 - ink  # letters of a lit signboard stay dark
                     is_dark = r + g + b < _DARK_BOARD if triangle.finish == BOARD else bright < 0.0
                     colour = _LIGHT_INKS[triangle.code % 4] if is_dark else _DARK_INKS[triangle.code % 4]
                     r, g, b = r + (colour[0] - r) * ink, g + (colour[1] - g) * ink, b + (colour[2] - b) * ink

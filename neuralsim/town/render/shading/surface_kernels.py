@@ -76,6 +76,7 @@ _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of thei
 #: m: of a name's cell on a signboard before the wall and on a painted one; margin beside the longest names; how far
 #: from the plane of a front its signboards are, at most; the longest name; and the length of front that has one.
 _HIGH, _HIGH_PAINTED, _MARGIN, _PROUD, _LONGEST, _REPEATED = 0.56, 0.46, 0.5, 0.25, 6.0, 8.0
+_GROOVE = 0.265  # m from the middle of a signboard to the groove that runs along its frame
 _NO_SIGNBOARD = -1e5  # m: that of a house without one is lower
 
 
@@ -401,6 +402,11 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
             factor *= 0.5 + 0.7 * eaves
         if 0.0 < foot < 0.6:
             factor *= 0.8 + 0.33 * foot
+    elif finish == BOARD:
+        along = wx if axis == 1 else wy
+        stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
+        groove = _line(abs(wz - houses[code, 7]) - _GROOVE, 0.01, footprint)
+        factor = (1.0 + 2.0 * _CONTRAST_OF_STAINS * stains) * (1.0 - 0.45 * groove)
     elif finish == MASONRY:
         along, high, ratio = wx if axis == 1 else wy, _STONE, 1.9
         if triangle.is_brick:

@@ -25,7 +25,9 @@ def name(number: int) -> np.ndarray:
     return np.diff(np.diff(names().sums[number], axis=0), axis=1)
 
 
-def seen(colour: RGB, instance: int, signboard: float | None, low: float, high: float) -> np.ndarray:
+def seen(
+    colour: RGB, instance: int, signboard: float | None, low: float, high: float, altitude: float = 45.0
+) -> np.ndarray:
     """Return the brightness of a wall of ``colour`` before the camera, which looks along x, between two heights."""
     half = WIDE / 2
     corners = [(AWAY, -half, low), (AWAY, half, low), (AWAY, half, high), (AWAY, -half, high)]
@@ -34,7 +36,7 @@ def seen(colour: RGB, instance: int, signboard: float | None, low: float, high: 
     drop = empty()._replace(houses=_houses({instance: front}))
     pose = np.eye(4)
     pose[2, 3] = 0.5 * (low + high)
-    planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), pose, pose, backdrop=drop)
+    planes = Rasteriser(W, H, FOV).render(scene, Placements.empty(), pose, pose, sun=(altitude, 180.0), backdrop=drop)
     assert planes.rgb is not None
     rows, columns = (np.flatnonzero((planes.tag == Tag.BUILDING).any(axis=k)) for k in (1, 0))
     return np.asarray((planes.rgb @ LUMA)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
@@ -68,6 +70,20 @@ def test_painted_signboards_have_a_name_unless_there_is_one_before_the_wall() ->
         instance = int(np.flatnonzero((textures().signboards[strips] == has_board) & (ground > 3.3))[5])
         bare, named = (seen(WALLS[3], instance, height, 2.4, 3.8) for height in (BOARD_Z, None))
         assert (np.abs(bare - named).max() > 20.0) == has_board
+
+
+def test_letters_of_a_signboard_that_shines_by_night_are_dark() -> None:
+    strips = (house_parameters()[house_row(np.arange(256)), 4] * textures().strips).astype(int)
+    shining = 0
+    for instance in np.flatnonzero(textures().signboards[strips]).tolist():
+        bare, named = (seen(WALLS[3], instance, height, 2.7, 3.6, -30.0) for height in (BOARD_Z, None))
+        lit = bare > 100.0
+        lettered = lit & (named < 0.6 * bare)
+        if lettered.sum() > 200:
+            shining += 1
+            assert lettered.sum() < 0.4 * lit.sum()
+            assert not (named > bare + 30.0).any()
+    assert shining > 2
 
 
 def test_the_share_of_ink_does_not_depend_on_the_size_of_a_pixel() -> None:
