@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from bridge.messages import Camera, Frame
-from bridge.weather import effective_weather
+from bridge.weather import effective_weather, wetness
 from neuralsim.renderer.dashcam import windscreen
 from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, Car, shape_of
 from neuralsim.renderer.dashcam.own_bonnet import OwnBonnet
@@ -34,13 +34,13 @@ class DashCamera:
             return
         camera = frame.camera
         key = camera.width, camera.height, camera.fov, (frame.ego.blueprint, frame.ego.color)
+        weather = effective_weather(frame.weather) if frame.weather else {}
         if key != self._key:
             self._key, self._falloff = key, _falloff(camera)
             self._bonnet = OwnBonnet(camera, key[3]) if shape_of(key[3]).cowl_at >= SHORTEST_BONNET else None
         if self._bonnet is not None:
-            self._bonnet.draw(image)
-        if frame.weather:
-            windscreen.draw_windscreen(image, effective_weather(frame.weather), frame.sim_time)
+            self._bonnet.draw(image, wetness(weather))
+        windscreen.draw_windscreen(image, weather, frame.sim_time)
         cv2.multiply(image, self._falloff, image, 1.0 / 255.0)
 
 

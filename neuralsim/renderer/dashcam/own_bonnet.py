@@ -18,9 +18,10 @@ _HIGHEST = 0.3  # of the image's height, from below: no bonnet reaches further u
 _OVER = 2  # oversampling
 _STEPS = 160  # along the bonnet
 _REDUCTION = 8  # times smaller than the image is what the varnish shows of it
-_RIPPLE = 1.3  # px of that, standard deviation of its blur: no varnish is a mirror
+_RIPPLE = 1.0  # px of that, standard deviation of its blur: no varnish is a mirror
 _SOFT = 0.0009  # of the width, blur of the metal's edge, which is out of focus
 _DAYLIGHT = 170.0  # of 255, mean of the upper half of an image by day
+_BEADS, _BEAD = 10.0, 0.0015  # of 255, contrast of the water on wet metal; of the width, its size
 _PAINT_SHADE = 0.75  # of the paint's colour that an image by day has
 
 
@@ -42,6 +43,9 @@ class OwnBonnet:
         cover = np.clip((slopes[-1][None, :] + down[:, None]) * focal * _OVER + 0.5, 0.0, 1.0)
         shade, gloss, azimuth, elevation = (self._reduced(plane, width) for plane in surface.shading(ahead, x))
         self._cover = cv2.GaussianBlur(self._reduced(cover, width), (0, 0), max(_SOFT * width, 0.3))[..., None]
+        noise = np.random.default_rng(3).standard_normal((rows, width)).astype(np.float32)
+        beads = cv2.GaussianBlur(noise, (0, 0), max(_BEAD * width, 0.3))
+        self._beads = np.maximum(beads / beads.std() - 0.8, -0.25)[..., None]
         self._paint = _PAINT_SHADE * shade[..., None] * np.array(paint_of(car), np.float32)
         self._gloss = gloss[..., None]
         azimuth, elevation = azimuth.clip(-1.2, 1.2), elevation.clip(-0.2, 1.2)
@@ -63,8 +67,9 @@ class OwnBonnet:
         size = width, len(plane) // _OVER
         return cv2.resize(np.ascontiguousarray(plane, np.float32), size, interpolation=cv2.INTER_AREA)
 
-    def draw(self, image: np.ndarray) -> None:
-        """Draw it into ``image``, u8 (H, W, 3), RGB, of the camera's size, in place."""
+    def draw(self, image: np.ndarray, wet: float) -> None:
+        """Draw it into ``image``, u8 (H, W, 3), RGB, of the camera's size, in place; ``wet``, from 0 to 1, it has beads
+        of water."""
         height, width = image.shape[:2]
         size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 1)
         small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), _RIPPLE)
@@ -72,4 +77,6 @@ class OwnBonnet:
         mirrored = cv2.remap(small, self._across, self._up, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         below = image[self._top :]
         metal = self._paint * light + mirrored * self._gloss
+        if wet > 0.0:
+            metal = np.maximum(metal + _BEADS * wet * light * self._beads, 0.0)
         below[:] = np.minimum(below + (metal - below) * self._cover, 255.0).astype(np.uint8)

