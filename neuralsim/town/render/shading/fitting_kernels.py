@@ -54,7 +54,7 @@ def fittings(body, x, y, z, nx, ny, footprint):
             chrome = _badge(y, z - middle, style, soft)
             chrome = max(chrome, _lettering(int(body[NUMBER]), y + 0.68 * half, z - middle + 0.1, footprint))
         if style >= 0.4:  # else the plate is there
-            black = 0.8 * inside(abs(y), -1.0, 0.62 * half, 2.0 * soft) * inside(z, sill + 0.13, sill + 0.24, soft)
+            black = 0.7 * inside(abs(y), -1.0, 0.62 * half, 2.0 * soft) * inside(z, sill + 0.14, sill + 0.21, soft)
         black = max(black, 0.35 * line(z - (sill + 0.335), 0.012, footprint) * inside(abs(y), -1.0, half - 0.1, soft))
     elif body[LENGTH] - x < _ENDS[1] and nx > 0.15 and z < body[NOSE] + 0.02:
         wide = (0.4 + 0.22 * style) * half
