@@ -23,7 +23,8 @@ def effective_weather(weather: Mapping[str, float]) -> Mapping[str, float]:
 def wetness(weather: Mapping[str, float]) -> float:
     """Return how wet the ground is, from 0 to 1."""
     get = weather.get
-    return max(get("wetness", 0.0), get("precipitation_deposits", 0.0), 0.8 * get("precipitation", 0.0)) / 100.0
+    most = max(get("wetness", 0.0), get("precipitation_deposits", 0.0), 0.8 * get("precipitation", 0.0))
+    return min(max(most / 100.0, 0.0), 1.0)
 
 
 def darkness(weather: Mapping[str, float]) -> float:

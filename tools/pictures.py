@@ -3,7 +3,7 @@
 Writes docs/img/towns/TOWN_map.png (lanes with road ids) and TOWN.png (tags above, the shaded view below): small palette
 images. With ``--neural`` also what the shipped model paints there, TOWN_neural.jpg, and for all towns
 docs/img/painted.jpg, tags and pictures of one place in three lights. ``--control`` writes docs/img/guided.jpg,
-weathers.jpg, presets.jpg and edits.jpg alone: what ``control.md`` shows.
+weathers.jpg, presets.jpg, edits.jpg and dashcam.jpg alone: what ``control.md`` shows.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from neuralsim.town.core.types import Transform
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import Network
 from neuralsim.town.opendrive.towns import TOWNS, load
+from neuralsim.town.town_drive import TownDrive
 from neuralsim.town.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +68,8 @@ def main() -> int:
     parser.add_argument("--control", action="store_true", help="only the pictures of control.md")
     options = parser.parse_args()
     if options.control:
-        for name, picture in {"guided": guided, "weathers": weathers, "presets": presets, "edits": edits}.items():
+        pictures = {"guided": guided, "weathers": weathers, "presets": presets, "edits": edits, "dashcam": dashcam}
+        for name, picture in pictures.items():
             write_jpg(OUT.parent / f"{name}.jpg", picture())
         return 0
     unknown = sorted(set(options.towns) - set(TOWNS))
@@ -157,6 +159,24 @@ def edits() -> np.ndarray:
     """One place with classes rendered as others, by each of ``REMAPS``."""
     frames = shoot("hamlet", *PLACES["hamlet"][0])
     return tiled([captioned(rendered(frames, None, remap=remap), remap or "unchanged") for remap in REMAPS])
+
+
+def dashcam() -> np.ndarray:
+    """Four places of a drive through heavy rain, as a dashboard camera films them."""
+    from neuralsim.renderer.neural_renderer import NeuralRenderer
+
+    drive = TownDrive(2 * WIDTH, 2 * HEIGHT, seed=5, town="oldtown", weather=preset_values("HardRainNoon"))
+    renderer = NeuralRenderer("street-rt", dashcam=True)
+    drive.ride(among_people=True)
+    shown = []
+    for place in range(10):
+        drive.skip(111)
+        renderer.reset()
+        for frame in (drive.next_frame(colour="rgb") for _ in range(LEAD)):
+            renderer.follow(frame.weather)
+            picture = renderer.render(frame)
+        shown.append(picture)
+    return cv2.resize(tiled(shown), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
 
 
 def tiled(images: list[np.ndarray], columns: int = 2) -> np.ndarray:

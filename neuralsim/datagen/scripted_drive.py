@@ -86,7 +86,8 @@ class ScenarioRecorder:
     def digest(self) -> str:
         """SHA-256 of everything that determines the recording: the scenario and the options."""
         options = self.options
-        model = (options.model_path, options.runtime, options.style, options.guide) if options.has_neural else TAGS
+        rendering = options.model_path, options.runtime, options.style, options.guide, options.dashcam
+        model = rendering if options.has_neural else TAGS
         settings = (
             self.loaded.digest, self.size, options.planes, options.formats, options.carla, model, str(self.remap),
             __version__,
@@ -210,6 +211,7 @@ class ScenarioRecorder:
                 "model": session.model,
                 "style": self.options.style or "",
                 "remap": str(self.remap),
+                "dashcam": str(self.options.dashcam).lower(),
                 "neuralsim": __version__,
             }
             views = [camera.name for camera in loaded.scenario.cameras]
@@ -258,6 +260,7 @@ class ScenarioRecorder:
             "runtime": session.runtime,
             "style": self.options.style or "",
             "remap": str(self.remap),
+            "dashcam": self.options.dashcam,
             "host": host(),
             "files": files,
             "recorded_as": self.digest,

@@ -122,8 +122,8 @@ class InteractiveDrive(DriveLoop):
 
     @property
     def _warping(self) -> bool:
-        """Whether late warp is on."""
-        return bool(self.chosen.current("late_warp"))
+        """Whether late warp is on. Bonnet and wiper of a dash camera do not move with the street behind them."""
+        return bool(self.chosen.current("late_warp")) and not self.session.options.dashcam
 
     # The interface to the subclass
 

@@ -46,7 +46,7 @@ JSON: dict[str, tuple[str, dict[str, Any]]] = {
         _object(
             frame=_INTEGER, time=_NUMBER, speed=_NUMBER, gear=_INTEGER, road_id=_INTEGER, lane_id=_INTEGER,
             collisions=_INTEGER, autopilot=_FLAG, weather=_TEXT, weather_parameters=_TABLE, scenario=_TEXT,
-            seed=_INTEGER,
+            seed=_INTEGER, blueprint=_TEXT, color=_TEXT, mount=_TEXT,
         ),
     ),
     "/control": (
@@ -202,7 +202,7 @@ def _json_messages(frame: Frame) -> dict[str, dict[str, Any] | bytes]:
             "frame": frame.sequence, "time": frame.sim_time, "speed": ego.speed, "gear": ego.gear,
             "road_id": ego.road_id, "lane_id": ego.lane_id, "collisions": ego.collisions, "autopilot": ego.autopilot,
             "weather": frame.weather_name, "weather_parameters": frame.weather, "scenario": frame.scenario,
-            "seed": frame.seed,
+            "seed": frame.seed, "blueprint": ego.blueprint, "color": ego.color, "mount": frame.mount,
         },
         "/control": {
             "frame": frame.sequence, "throttle": ego.throttle, "brake": ego.brake, "steer": ego.steer,

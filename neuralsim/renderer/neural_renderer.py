@@ -15,7 +15,7 @@ import numpy as np
 
 from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame, plane_shape
 from bridge.tags import Tag
-from bridge.weather import darkness, wetness
+from bridge.weather import darkness, effective_weather, wetness
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
@@ -64,7 +64,7 @@ class NeuralRenderer:
         postprocess: Clamp the colours of each image and do what ``postprocessing/pipeline.py`` lists, none of which
             reaches the graph's state; only the past of a view that stands still is softened
             (``postprocessing/sharpening.py``), and hidden beside outlines that have moved on (``trails.py``), unless it
-            is composited of windows. False: images are what the graph generated.
+            is composited of windows. False: images are what the graph generated, but for ``dashcam``.
         dashcam: Film through the windscreen, over the own bonnet (``dashcam/dash_camera.py``); forks do not.
 
     Raises:
@@ -296,7 +296,10 @@ class NeuralRenderer:
         assert self._size == frame.planes["tag"].shape[::-1], _NOT_PREPARED
         is_chosen_by_name = self._weather is None
         x, y = frame.camera.pose[:2, 3]
-        gains = np.ones(3) if is_chosen_by_name else camera_response.gains_at(x, y, frame.seed)
+        gains: np.ndarray = np.ones(3)
+        if not is_chosen_by_name:
+            metered = camera_response.metered_gain(effective_weather(frame.weather) if frame.weather else {})
+            gains = metered * camera_response.gains_at(x, y, frame.seed)
         if frame.sim_time != self._times[1]:
             self._times = self._times[1], frame.sim_time
         elapsed = self._times[1] - self._times[0]

@@ -40,6 +40,7 @@ class DriveRecording:
             "model": session.model,
             "style": session.style or "",
             "remap": str(session.remap),
+            "dashcam": str(options.dashcam).lower(),
             "neuralsim": __version__,
         }
         town = Path(options.town)

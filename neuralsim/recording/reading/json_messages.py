@@ -37,6 +37,9 @@ class EgoMessage(TypedDict, total=False):
     weather_parameters: Annotated[dict[_Text, float], _Many]
     scenario: _Text
     seed: _Count
+    blueprint: _Text
+    color: _Text
+    mount: _Text
 
 
 @with_config(_CHECKED)

@@ -205,6 +205,8 @@ def frame_of(recorded: RecordedFrame, view: str = "", writable: bool = True) -> 
         road_id=state.get("road_id", -1),
         lane_id=state.get("lane_id", 0),
         collisions=state.get("collisions", 0),
+        blueprint=state.get("blueprint", ""),
+        color=state.get("color", ""),
         pose=foxglove.right_handed(recorded.pose("ego")),
     )
     planes = {name: plane.copy() if writable else plane for name, plane in camera.planes.items()}
@@ -224,6 +226,7 @@ def frame_of(recorded: RecordedFrame, view: str = "", writable: bool = True) -> 
         scenario=state.get("scenario", ""),
         seed=state.get("seed", 0),
         view=view,
+        mount=state.get("mount", ""),
     )
 
 

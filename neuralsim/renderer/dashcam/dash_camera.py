@@ -16,6 +16,8 @@ from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, Car, shap
 from neuralsim.renderer.dashcam.own_bonnet import OwnBonnet
 
 _AHEAD = 0.9  # cosine of the greatest angle between a camera that looks ahead and its car
+_CABIN = ((-1.5, 2.5), (-1.2, 1.2), (0.5, 3.0))  # m ahead, to the right and up from the car's origin on the road
+_SMALLEST = 16  # px, height of an image that has a bonnet
 _CORNERS = 0.3  # of the light that the corners of an image lack
 
 
@@ -25,31 +27,37 @@ class DashCamera:
     def __init__(self) -> None:
         self._key: tuple[int, int, float, Car] | None = None
         self._bonnet: OwnBonnet | None = None
-        self._falloff = np.empty((0, 0, 3), np.uint8)
+        self._vignette = np.empty((0, 0, 3), np.uint8)
 
     def film(self, image: np.ndarray, frame: Frame) -> None:
-        """Draw it into ``image``, u8 (H, W, 3), RGB, of ``frame``, in place; only into that of the first camera, which
-        looks ahead from the driver's seat."""
-        if frame.view or frame.mount or not _looks_ahead(frame):
+        """Draw it into ``image``, u8 (H, W, 3), RGB, of ``frame``, in place; only into that of the first camera, and
+        only where that looks ahead from the cabin."""
+        if frame.view or not _looks_ahead_from_the_cabin(frame):
             return
         camera = frame.camera
         key = camera.width, camera.height, camera.fov, (frame.ego.blueprint, frame.ego.color)
         weather = effective_weather(frame.weather) if frame.weather else {}
         if key != self._key:
-            self._key, self._falloff = key, _falloff(camera)
-            self._bonnet = OwnBonnet(camera, key[3]) if shape_of(key[3]).cowl_at >= SHORTEST_BONNET else None
+            has_bonnet = shape_of(key[3]).cowl_at >= SHORTEST_BONNET and camera.height >= _SMALLEST
+            self._bonnet = OwnBonnet(camera, key[3]) if has_bonnet else None
+            self._key, self._vignette = key, _vignette(camera)
         if self._bonnet is not None:
             self._bonnet.draw(image, wetness(weather))
         windscreen.draw_windscreen(image, weather, frame.sim_time)
-        cv2.multiply(image, self._falloff, image, 1.0 / 255.0)
+        cv2.multiply(image, self._vignette, image, 1.0 / 255.0)
 
 
-def _looks_ahead(frame: Frame) -> bool:
-    """Return whether the camera looks where its car drives, as far as the car is known."""
-    return not frame.ego.blueprint or float(frame.camera.pose[:3, 0] @ frame.ego.pose[:3, 0]) > _AHEAD
+def _looks_ahead_from_the_cabin(frame: Frame) -> bool:
+    """Return whether the camera is in the car and looks where that drives; also where the car's pose is not known."""
+    car, camera = frame.ego.pose, frame.camera.pose
+    if np.array_equal(car, np.eye(4)):
+        return not frame.mount
+    place = car[:3, :3].T @ (camera[:3, 3] - car[:3, 3])
+    is_inside = all(low < part < high for part, (low, high) in zip(place, _CABIN, strict=True))
+    return is_inside and float(camera[:3, 0] @ car[:3, 0]) > _AHEAD
 
 
-def _falloff(camera: Camera) -> np.ndarray:
+def _vignette(camera: Camera) -> np.ndarray:
     """Return the share of its light that each pixel has, u8 (H, W, 3), 255 = all of it."""
     y, x = np.mgrid[: camera.height, : camera.width] + 0.5
     square = ((x - camera.width / 2.0) ** 2 + (y - camera.height / 2.0) ** 2) / (camera.width / 2.0) ** 2

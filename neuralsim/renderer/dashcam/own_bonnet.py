@@ -12,10 +12,9 @@ import numpy as np
 from bridge.messages import Camera
 from neuralsim.renderer.dashcam.bonnet_surface import BonnetSurface, Car, paint_of, shape_of
 
-_BACK = 0.45  # m, of the camera behind the lower edge of the windscreen
-_SHOWN = 0.045  # of the image's width, how much of the bonnet is seen: cameras are turned until they see some
-_HIGHEST = 0.3  # of the image's height, from below: no bonnet reaches further up
-_OVER = 2  # oversampling
+_BACK, _ABOVE = 0.45, 0.35  # m, of the camera behind and above the lower edge of the windscreen
+_SHOWN = 0.1  # of the image's height, how much of the bonnet is seen: cameras are turned until they see some
+_HIGHEST = 0.2  # of the image's height, from below, that is looked at
 _STEPS = 160  # along the bonnet
 _REDUCTION = 8  # times smaller than the image is what the varnish shows of it
 _RIPPLE = 1.0  # px of that, standard deviation of its blur: no varnish is a mirror
@@ -31,51 +30,39 @@ class OwnBonnet:
     def __init__(self, camera: Camera, car: Car) -> None:
         shape = shape_of(car)
         width, height, focal = camera.width, camera.height, camera.focal
-        rows = int(_HIGHEST * height)
-        self._top = height - rows
-        x = ((np.arange(width * _OVER, dtype=np.float32) + 0.5) / _OVER - width / 2.0) / focal
-        down = ((np.arange(rows * _OVER, dtype=np.float32) + 0.5) / _OVER + self._top - height / 2.0) / focal
-        surface = BonnetSurface(shape, _BACK, self._above(shape.cowl_z - shape.nose_z, shape.cowl_at, camera))
+        self._rows = round(_HIGHEST * height)
+        aside = (np.arange(width, dtype=np.float32) + 0.5 - width / 2.0) / np.float32(focal)
+        surface = BonnetSurface(shape, _BACK, _ABOVE)
         depth = _BACK + np.linspace(0.0, shape.cowl_at + 0.15, _STEPS, dtype=np.float32)[:, None]
-        slopes = np.maximum.accumulate(surface.slopes(depth, x))  # (steps, W)
-        ahead = np.stack([np.interp(-down, slopes[:, k], depth[:, 0]) for k in range(len(x))], axis=1)
+        slopes = np.maximum.accumulate(surface.slopes(depth, aside))  # (steps, W)
+        # turned so that the far edge is where it is to be in the middle of the image
+        down = (np.arange(self._rows, dtype=np.float32) + 0.5 - self._rows + _SHOWN * height) / np.float32(focal)
+        wanted = slopes[-1].max() - down
+        ahead = np.stack([np.interp(wanted, slopes[:, k], depth[:, 0]) for k in range(width)], axis=1)
         ahead = np.minimum(ahead, depth[slopes.argmax(axis=0), 0][None, :]).astype(np.float32)
-        cover = np.clip((slopes[-1][None, :] + down[:, None]) * focal * _OVER + 0.5, 0.0, 1.0)
-        shade, gloss, azimuth, elevation = (self._reduced(plane, width) for plane in surface.shading(ahead, x))
-        self._cover = cv2.GaussianBlur(self._reduced(cover, width), (0, 0), max(_SOFT * width, 0.3))[..., None]
-        noise = np.random.default_rng(3).standard_normal((rows, width)).astype(np.float32)
+        cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * focal + 0.5, 0.0, 1.0)
+        shade, gloss, azimuth, elevation = surface.shading(ahead, aside)
+        self._cover = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), max(_SOFT * width, 0.3))[..., None]
+        noise = np.random.default_rng(3).standard_normal(cover.shape).astype(np.float32)
         beads = cv2.GaussianBlur(noise, (0, 0), max(_BEAD * width, 0.3))
-        self._beads = np.maximum(beads / beads.std() - 0.8, -0.25)[..., None]
+        self._beads = np.maximum(beads / max(float(beads.std()), 1e-6) - 0.8, -0.25)[..., None]
         self._paint = _PAINT_SHADE * shade[..., None] * np.array(paint_of(car), np.float32)
-        self._gloss = gloss[..., None]
+        self._gloss = gloss[..., None].astype(np.float32)
         azimuth, elevation = azimuth.clip(-1.2, 1.2), elevation.clip(-0.2, 1.2)
         across = np.tan(azimuth) * focal + width / 2.0
         up = height / 2.0 - np.tan(elevation) * focal / np.cos(azimuth)
         self._across = (across.clip(0, width - 1) / _REDUCTION).astype(np.float32)
         self._up = (up.clip(0, height - 1) / _REDUCTION).astype(np.float32)
 
-    @staticmethod
-    def _above(fall: float, length: float, camera: Camera) -> float:
-        """Return how far above the windscreen's lower edge the camera is, m, to see ``_SHOWN`` of a bonnet that falls
-        by ``fall`` m over ``length`` m."""
-        lowest = (camera.height / 2.0 - _SHOWN * camera.width) / camera.focal
-        return float(lowest * (_BACK + length) - fall)
-
-    @staticmethod
-    def _reduced(plane: np.ndarray, width: int) -> np.ndarray:
-        """Return ``plane`` without its oversampling."""
-        size = width, len(plane) // _OVER
-        return cv2.resize(np.ascontiguousarray(plane, np.float32), size, interpolation=cv2.INTER_AREA)
-
     def draw(self, image: np.ndarray, wet: float) -> None:
         """Draw it into ``image``, u8 (H, W, 3), RGB, of the camera's size, in place; ``wet``, from 0 to 1, it has beads
         of water."""
         height, width = image.shape[:2]
-        size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 1)
+        size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 2)
         small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), _RIPPLE)
         light = float(small[: len(small) // 2].mean()) / _DAYLIGHT
         mirrored = cv2.remap(small, self._across, self._up, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        below = image[self._top :]
+        below = image[height - self._rows :]
         metal = self._paint * light + mirrored * self._gloss
         if wet > 0.0:
             metal = np.maximum(metal + _BEADS * wet * light * self._beads, 0.0)

@@ -18,7 +18,8 @@ import numpy as np
 
 from neuralsim.base import kernels
 
-_DRY = 0.05  # share of the heaviest rain up to which the glass stays dry
+_DRY, _STEP = 0.05, 0.1  # of the heaviest rain, up to which the glass stays dry; of its steps
+_LEAST, _WIDE = 8, 1024  # px: an image that has drops; and one in which they are drawn at half the size
 # Lengths below are shares of the image's width.
 _DROPS = 480.0  # that land in a second of the heaviest rain
 _RADIUS, _SPREAD, _GREATEST = 0.0034, 0.65, 0.014  # median, standard deviation of the logarithm, greatest
@@ -49,16 +50,20 @@ def draw_windscreen(image: np.ndarray, weather: Mapping[str, float], time: float
         weather: ``carla.WeatherParameters`` by name: precipitation in per cent; up to 5 the glass is dry.
         time: Simulated seconds.
     """
-    amount = min(max(weather.get("precipitation", 0.0) / 100.0, 0.0), 1.0)
-    if amount <= _DRY:
-        return
+    # in steps: with each change of the period, the wiper jumps
+    amount = round(min(max(weather.get("precipitation", 0.0) / 100.0, 0.0), 1.0) / _STEP) * _STEP
     height, width = image.shape[:2]
+    if amount <= _DRY or min(height, width) < _LEAST:
+        return
     period = _SLOWEST * (_FASTEST / _SLOWEST) ** amount
     drops = _visible(amount, period, time, height / width)
     size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 1)
-    lenses = np.zeros((height, width, 4), np.uint8)
+    coarser = 2 if width >= _WIDE else 1
+    lenses = np.zeros((-(-height // coarser), -(-width // coarser), 4), np.uint8)
     _refract(lenses, cv2.resize(image, size, interpolation=cv2.INTER_AREA), drops)
-    cv2.GaussianBlur(lenses, (0, 0), max(_BLUR * width, 0.3), lenses)
+    cv2.GaussianBlur(lenses, (0, 0), max(_BLUR * width / coarser, 0.3), lenses)
+    if coarser > 1:
+        lenses = cv2.resize(lenses, (width, height), interpolation=cv2.INTER_LINEAR)
     _cover(image, lenses)
     angle = wiper_angle(time % period)
     if angle > _PARKED:
@@ -160,9 +165,12 @@ def _wipe(image: np.ndarray, angle: float, turn: float) -> None:
     """
     height, width = image.shape[:2]
     along_x, along_y = np.cos(angle), -np.sin(angle)
+    reach = _OFFSET + _ARM + _KNUCKLE + _SOFT + turn * _LENGTH
     for y in range(height):
-        for x in range(width):
-            u, v = (x + 0.5) / width - _PIVOT[0], (y + 0.5) / width - _PIVOT[1]
+        v = (y + 0.5) / width - _PIVOT[1]
+        middle, half = _PIVOT[0] + v * along_x / along_y, reach / abs(along_y)  # the row's part near the blade
+        for x in range(max(int((middle - half) * width), 0), min(int((middle + half) * width) + 2, width)):
+            u = (x + 0.5) / width - _PIVOT[0]
             along = u * along_x + v * along_y
             if along < 0.0:
                 continue

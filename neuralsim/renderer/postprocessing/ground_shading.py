@@ -70,10 +70,11 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, we
             continue
         known = cv2.merge([(each + _FLOOR) * share for each in bright] + [share])
         near, far = _around(known)
-        if kind == _BESIDES or wet > 0.5:  # kerbs are narrow, and so is what a wet road mirrors
-            near[share > 0.0] = known[share > 0.0]
-        darker, brighter = (_PATCHES * (1.0 - wet), 0.0) if kind == _ROAD else (0.0, _PATCHES)
-        _compare(near, far, darker, max(brighter, _MIRRORED * wet), ratios[kind - 1])
+        sharp = 1.0 if kind == _BESIDES else wet  # kerbs are narrow, and so is what a wet road mirrors
+        if sharp > 0.0:
+            near += np.float32(sharp) * (known - near) * (share > 0.0)[..., None]
+        tolerated, most = (_PATCHES * (1.0 - wet), 0.0) if kind == _ROAD else (0.0, _PATCHES)
+        _compare(near, far, tolerated, max(most, _MIRRORED * wet), ratios[kind - 1])
     _scale(image[top:], ground[top:], ratios)
 
 
@@ -103,11 +104,10 @@ def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(**kernels.FAST)
-def _compare(near: np.ndarray, far: np.ndarray, darker: float, brighter: float, ratio: np.ndarray) -> None:
+def _compare(near: np.ndarray, far: np.ndarray, tolerated: float, most: float, ratio: np.ndarray) -> None:
     """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``.
 
-    Logarithms: ``darker`` is how much of a difference is tolerated, ``brighter`` what is added to bright places at
-    most.
+    Logarithms: ``tolerated`` is how much darker it may be without effect, ``most`` what is added to bright places.
     """
     one, least = np.float32(1.0), np.float32(1e-3)
     for y in range(ratio.shape[0]):
@@ -115,7 +115,7 @@ def _compare(near: np.ndarray, far: np.ndarray, darker: float, brighter: float, 
             count, around = max(near[y, x, 2], least), max(far[y, x, 2], least)
             ours = max(near[y, x, 0] / count, one) / max(far[y, x, 0] / around, one)
             theirs = max(near[y, x, 1] / count, one) / max(far[y, x, 1] / around, one)
-            beyond = min(np.log(theirs / ours) + np.float32(darker), np.float32(brighter))
+            beyond = min(np.log(theirs / ours) + np.float32(tolerated), np.float32(most))
             ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 

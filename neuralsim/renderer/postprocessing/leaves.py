@@ -181,6 +181,7 @@ def _draw(image, tag, depth, own, blurred, colours, texture, pose, lens, amount,
             light = np.float32(own[y, x]) + change + floor
             light /= np.float32(0.299) * r + np.float32(0.587) * g + np.float32(0.114) * b + floor
             for c in range(3):
-                around = ((r, g, b)[c] + floor) * light - floor
                 value = np.float32(image[y, x, c]) + change
-                image[y, x, c] = np.uint8(min(max(value + even * (around - value) + half, zero), most))
+                if even > zero:
+                    value += even * (((r, g, b)[c] + floor) * light - floor - value)
+                image[y, x, c] = np.uint8(min(max(value + half, zero), most))

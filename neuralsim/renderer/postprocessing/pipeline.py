@@ -69,7 +69,7 @@ def postprocess(
         glow.add_glow(image, dark)
         if "motion" in planes and "depth" in planes:
             motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
-        camera_response.expose(image, inputs.gains * camera_response.metered_gain(weather), 1.0 - dark)
+        camera_response.expose(image, inputs.gains, 1.0 - dark)
         camera_response.blur_by_lens(image, 1.0 - dark)
         sharpening.sharpen_in_camera(image, tag, 1.0 - dark)
         night.add_noise(image, dark, frame.sim_time)

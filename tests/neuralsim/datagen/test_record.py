@@ -208,7 +208,10 @@ def test_index_is_a_table_and_poses_are_in_kittis_format(recorded):
 
 @pytest.mark.slow
 def test_the_renderer_follows_changes_of_the_weather(tmp_path: Path):
-    """After a change to night, sky, road and houses are as dark as in the same drive that began at night."""
+    """After a change to night, sky, road and houses are as dark as in the same drive that began at night.
+
+    The road is not much darker than at noon: the own headlamps are on.
+    """
     night = SHORT.replace("seed: 4", "seed: 4\nweather: {preset: ClearNight}")
     change = "weather: {preset: ClearNoon}\nchanges: [{when: {time: 0.5}, weather: {preset: ClearNight}}]"
     (tmp_path / "night.yaml").write_text(night, encoding="utf-8")
@@ -219,7 +222,7 @@ def test_the_renderer_follows_changes_of_the_weather(tmp_path: Path):
     begin, changed = (_brightness(out / "change/recording.mcap", k) for k in (0, -1))
     dark = _brightness(out / "night/recording.mcap", -1)
     for tag in (Tag.SKY, Tag.ROAD, Tag.BUILDING):
-        assert changed[tag] < 0.7 * begin[tag]
+        assert tag == Tag.ROAD or changed[tag] < 0.7 * begin[tag]
         assert changed[tag] == pytest.approx(dark[tag], rel=0.2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from bridge.messages import Camera, Ego, Frame
 from bridge.weather import FAIR_WEATHER
+from neuralsim.renderer.dashcam import windscreen
 from neuralsim.renderer.dashcam.dash_camera import DashCamera
 from neuralsim.renderer.dashcam.windscreen import draw_windscreen, wiper_angle
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -28,11 +30,20 @@ def _street() -> np.ndarray:
     return image
 
 
-def _frame(weather: dict[str, float], color: str = "200,10,10", mount: str = "", yaw: float = 0.0) -> Frame:
+def _frame(
+    weather: dict[str, float],
+    color: str = "200,10,10",
+    yaw: float = 0.0,
+    behind: float = 0.0,
+    size: tuple[int, int] = (_WIDTH, _HEIGHT),
+) -> Frame:
     pose = np.eye(4)
     pose[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
-    ego = Ego(blueprint="vehicle.tesla.model3", color=color)
-    return Frame(0, 0, _AT_REST, Camera(_WIDTH, _HEIGHT, 70.0, pose), {}, ego, weather=weather, mount=mount)
+    car = np.eye(4)
+    car[0, 3] = -1.2 + behind
+    pose[2, 3] = 1.45
+    ego = Ego(blueprint="vehicle.tesla.model3", color=color, pose=car)
+    return Frame(0, 0, _AT_REST, Camera(*size, 70.0, pose), {}, ego, weather=weather)
 
 
 def _changed(time: float, precipitation: float = 100.0) -> np.ndarray:
@@ -74,6 +85,7 @@ def test_the_wiper_sweeps_there_and_back() -> None:
 def test_the_same_time_has_the_same_drops() -> None:
     first, second, later = _street(), _street(), _street()
     for image, time in ((first, 7.3), (second, 7.3), (later, 9.3)):
+        windscreen._landed.cache_clear()
         draw_windscreen(image, _HEAVY, time)
     assert (first == second).all()
     assert (first != later).any()
@@ -91,13 +103,54 @@ def test_the_bonnet_has_the_paint_of_the_car(color: str, channel: int) -> None:
 
 def test_only_a_camera_that_looks_ahead_from_the_seat_films_through_the_windscreen() -> None:
     for frame in (
-        _frame(_RAIN, mount="chase"),
+        _frame(_RAIN, behind=6.5),
         _frame(_RAIN, yaw=math.radians(120.0)),
         replace(_frame(_RAIN), view="left"),
     ):
         image = _street()
         DashCamera().film(image, frame)
         assert (image == _street()).all()
+
+
+@pytest.mark.parametrize("size", [(512, 256), (1024, 512), (1024, 256), (1242, 375), (640, 480), (333, 117)])
+def test_the_bonnet_has_a_tenth_of_the_height_of_an_image_of_any_shape(size: tuple[int, int]) -> None:
+    width, height = size
+    image = np.full((height, width, 3), 90, np.uint8)
+    before = image.copy()
+    DashCamera().film(image, _frame(dict(FAIR_WEATHER), size=size))
+    middle = np.flatnonzero(np.abs(image[:, width // 2].astype(int) - before[:, width // 2]).max(axis=1) > 25)
+    assert 0.86 * height < middle.min() < 0.93 * height
+    assert middle.max() == height - 1
+
+
+@pytest.mark.parametrize("size", [(16, 8), (4, 2), (31, 17)])
+def test_images_of_any_size_are_filmed(size: tuple[int, int]) -> None:
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DashCamera().film(image, _frame(_RAIN, size=size))
+    assert image.max() > 30
+
+
+def test_wide_images_have_the_same_drops() -> None:
+    """They are drawn at half the size there."""
+    wide = np.repeat(np.repeat(_street(), 2, axis=0), 2, axis=1)
+    narrow = _street()
+    for image in (wide, narrow):
+        draw_windscreen(image, _HEAVY, _AT_REST)
+    assert np.abs(wide[::2, ::2].astype(int) - narrow).mean() < 2.0
+    assert (
+        np.abs(wide[::2, ::2].astype(int) - _street()).mean() > 3.0 * np.abs(wide[::2, ::2].astype(int) - narrow).mean()
+    )
+
+
+def test_the_wiper_keeps_its_pace_while_the_rain_grows_little_by_little() -> None:
+    images = []
+    for amount in (70.0, 70.3):
+        image = _street()
+        draw_windscreen(image, {"precipitation": amount}, 100.3)
+        images.append(image)
+    assert (images[0] == images[1]).all()
 
 
 def test_a_van_has_no_bonnet_in_view() -> None:

@@ -16,7 +16,6 @@ from neuralsim.town.assets.lit_bodies import (
     LAMP_Z,
     LENGTH,
     NOSE,
-    NUMBER,
     SILL,
     STYLE,
     TALL,
@@ -52,7 +51,7 @@ def fittings(body, x, y, z, nx, ny, footprint):
         middle = body[LAMP_Z] + 0.05
         if body[IS_VAN] <= 0.0:
             chrome = _badge(y, z - middle, style, soft)
-            chrome = max(chrome, _lettering(int(body[NUMBER]), y + 0.68 * half, z - middle + 0.1, footprint))
+            chrome = max(chrome, _lettering(int(1000.0 * style), y + 0.68 * half, z - middle + 0.1, footprint))
         if style >= 0.4:  # else the plate is there
             black = 0.7 * inside(abs(y), -1.0, 0.62 * half, 2.0 * soft) * inside(z, sill + 0.14, sill + 0.21, soft)
         black = max(black, 0.35 * line(z - (sill + 0.335), 0.012, footprint) * inside(abs(y), -1.0, half - 0.1, soft))

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from neuralsim.town.assets.car_shapes import CARS
-from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, IS_VAN, LAMP_Z, LENGTH, SILL, STYLE, TALL, body_row
+from neuralsim.town.assets.lit_bodies import (
+    BELT,
+    HALF_WIDTH,
+    IS_VAN,
+    LAMP_Z,
+    LENGTH,
+    NUMBER,
+    SILL,
+    STYLE,
+    TALL,
+    body_row,
+)
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.render.shading.fitting_kernels import fittings, wiper
 
@@ -37,14 +48,19 @@ def test_a_car_has_a_badge_in_the_middle_and_its_name_beside_it() -> None:
     assert tail(body, begin + 0.02, height - 0.1, COARSE)[0] < 0.4, "from afar they are a grey line at most"
 
 
-def test_names_differ_and_a_van_has_none() -> None:
-    rows = {}
-    for name in ("vehicle.tesla.model3", "vehicle.audi.a2", "vehicle.mercedes.sprinter"):
+def test_names_are_those_of_models_and_a_van_has_none() -> None:
+    rows = []
+    for name, number in (("vehicle.tesla.model3", 3), ("vehicle.tesla.model3", 8), ("vehicle.audi.a2", 3)):
         body = body_of(name)
-        body[HALF_WIDTH] = 0.9
-        heights = body[LAMP_Z] - 0.05
-        rows[name] = [tail(body, y, heights)[0] for y in np.linspace(-0.62, -0.4, 111)]
-        assert (body[IS_VAN] > 0.0) == (max(rows[name]) == 0.0)
+        body[NUMBER] = number
+        begin = -0.68 * body[HALF_WIDTH]
+        rows.append([tail(body, begin + y, body[LAMP_Z] - 0.05)[0] for y in np.linspace(0.0, 0.24, 121)])
+    assert max(rows[0]) > 0.9
+    assert rows[0] == rows[1]
+    assert rows[0] != rows[2]
+    van = body_of("vehicle.mercedes.sprinter")
+    assert van[IS_VAN] > 0.0
+    assert max(tail(van, y, van[LAMP_Z] - 0.05)[0] for y in np.linspace(-0.8, -0.4, 201)) == 0.0
 
 
 @pytest.mark.parametrize("name", ["vehicle.audi.etron", "vehicle.nissan.patrol"])
