@@ -169,8 +169,8 @@ def dashcam() -> np.ndarray:
     renderer = NeuralRenderer("street-rt", dashcam=True)
     drive.ride(among_people=True)
     shown = []
-    for place in range(10):
-        drive.skip(111)
+    for _ in range(4):
+        drive.skip(233)
         renderer.reset()
         for frame in (drive.next_frame(colour="rgb") for _ in range(LEAD)):
             renderer.follow(frame.weather)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class TownDrive:
         vehicles: Number of vehicles.
         walkers: Number of walkers.
         town: Name of the map.
+        weather: carla.WeatherParameters by name, None: a fair day.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class TownDrive:
         vehicles: int = 40,
         walkers: int = 30,
         town: str = "oldtown",
+        weather: Mapping[str, float] | None = None,
     ) -> None:
         self.width, self.height = width, height
         self._world = World(town, seed, vehicles, walkers)
+        self._world.weather.update(weather or {})
         self._rng, self._people_rng = np.random.default_rng(seed), np.random.default_rng(seed)
         self._camera = 0
         self.skip(60)  # let the traffic roll
