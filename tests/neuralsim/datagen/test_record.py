@@ -25,11 +25,13 @@ from bridge.tags import Tag
 from neuralsim.cli import main
 from neuralsim.datagen import run as datagen_run
 from neuralsim.datagen import scripted_drive
+from neuralsim.datagen.options import RecordOptions
 from neuralsim.recording.export import examine
 from neuralsim.recording.image_folder import DEPTH_STEPS
 from neuralsim.recording.labels import TRAIN_IDS
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.session.forks import alive
+from scenarios.engine.loader import load
 
 ROOT = Path(__file__).resolve().parents[3]
 SHORT = """\
@@ -231,6 +233,18 @@ def _brightness(path: Path, number: int) -> dict[int, float]:
     frame = list(McapRecording(path).frames())[number]
     image = frame.image("neural")
     return {int(tag): float(image[frame.planes["tag"] == tag].mean()) for tag in np.unique(frame.planes["tag"])}
+
+
+def test_filmed_like_a_dashcam_it_is_another_recording(tmp_path: Path):
+    loaded = load(ROOT / "scenarios/library/following.yaml")
+    with scripted_drive.Shared() as shared:
+        digests = {
+            scripted_drive.ScenarioRecorder(loaded, options, shared).digest
+            for options in (
+                RecordOptions(scenarios=(loaded.path,), out=tmp_path, dashcam=each) for each in (False, True)
+            )
+        }
+    assert len(digests) == 2
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from mcap.reader import make_reader
 from neuralsim.recording import RecordingError, foxglove
 from neuralsim.recording.export import examine, export_mp4, recover
 from neuralsim.recording.image_folder import encode_motion, export_frames
+from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.recording.writing.mcap_writer import McapWriter
 
@@ -42,6 +43,17 @@ def test_recording_reads_back_as_written(tmp_path: Path):
     assert np.allclose(foxglove.right_handed(frame.poses["ego"]), expected.ego.pose)
     # The camera's frame is optical: its z axis is where CARLA's x axis points.
     assert np.allclose(frame.poses["camera"][:3, 2], foxglove.right_handed(expected.camera.pose)[:3, 0])
+
+
+def test_a_recording_says_which_car_and_camera_it_is_of(tmp_path: Path):
+    frame, image = numbered_frame(0)
+    frame.ego.blueprint, frame.ego.color, frame.mount = "vehicle.audi.tt", "200,10,10", "chase"
+    writer = McapWriter(tmp_path / "a.mcap", ("tag", "instance", "depth", "motion", "neural"), {})
+    writer.write(frame, image)
+    writer.close()
+    with RecordingReader(tmp_path / "a.mcap") as reader:
+        read = frame_of(reader.read(0))
+    assert (read.ego.blueprint, read.ego.color, read.mount) == ("vehicle.audi.tt", "200,10,10", "chase")
 
 
 def test_what_a_frame_repeats_from_the_one_before_is_stored_once(tmp_path: Path):
