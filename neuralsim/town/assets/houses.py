@@ -19,6 +19,9 @@ WALLS: tuple[RGB, ...] = (
 )  # fmt: skip
 ROOFS: tuple[RGB, ...] = ((132, 68, 52), (116, 62, 50), (92, 88, 90), (78, 80, 86), (120, 84, 66))
 STONE: RGB = (150, 144, 134)
+FRAME: RGB = (222, 220, 212)  # of a dormer's window
+PANE: RGB = (42, 48, 56)
+_PROUD = 0.02  # m by which what is drawn on a wall is before it
 CHURCH_WALL: RGB = (176, 164, 144)
 #: Of signboards and awnings: paints that shopkeepers choose, no pure colours.
 SIGNBOARDS: tuple[RGB, ...] = (
@@ -246,7 +249,7 @@ def _roof(lot: Lot, shape: str, plan: tuple[float, float], z: float, colour: RGB
         faces = [[low[k], low[(k + 1) % 4], deck[(k + 1) % 4], deck[k]] for k in range(4)] + [deck]
         lot.quads(faces, colour)
         for x in np.arange(1.2, w - 1.6, 2.6).tolist():
-            lot.box((x, 0.1, z + 0.5), (x + 1.2, 1.2, z + 2.0), wall)
+            _dormer(lot, (x, 0.1, z + 0.5), (x + 1.2, 1.2, z + 2.0), wall, colour)
         return z + rise
     if shape == "across":  # the gable faces the street
         ridge = min(z + w / 2 * slope, z + 5.5)
@@ -272,8 +275,28 @@ def _roof(lot: Lot, shape: str, plan: tuple[float, float], z: float, colour: RGB
     lot.quads(ends, colour if inset else wall)
     if rng.random() < 0.35 and w > 6.0:  # dormers
         for x in np.arange(1.5, w - 2.0, 3.4).tolist():
-            lot.box((x, 0.6, z), (x + 1.4, d * 0.4, min(z + 1.9, ridge - 0.2)), wall)
+            _dormer(lot, (x, 0.6, z), (x + 1.4, d * 0.4, min(z + 1.9, ridge - 0.2)), wall, colour)
     return ridge
+
+
+def _dormer(lot: Lot, low: tuple[float, float, float], high: tuple[float, float, float], wall: RGB, roof: RGB) -> None:
+    """Add a dormer between two corners, with tiled cheeks and lid, and a window of two casements in its front."""
+    (x0, y0, z0), (x1, y1, z1) = low, high
+    lot.quads([[(x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)]], wall)
+    cheeks = [[(x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)] for x in (x0, x1)]
+    lid = [(x0 - 0.15, y0 - 0.2, z1), (x1 + 0.15, y0 - 0.2, z1), (x1 + 0.15, y1, z1 + 0.12), (x0 - 0.15, y1, z1 + 0.12)]
+    lot.quads([*cheeks, lid], roof)
+    sill, lintel = max(z0 + 0.35, z1 - 1.45), z1 - 0.18
+    if lintel - sill < 0.4:
+        return
+    for rim, colour in ((0.0, FRAME), (0.08, PANE)):
+        middle = (x0 + x1) / 2.0
+        parts = ((x0 + 0.12, x1 - 0.12),) if not rim else ((x0 + 0.2, middle - 0.04), (middle + 0.04, x1 - 0.2))
+        y = y0 - (1.0 + (rim > 0.0)) * _PROUD
+        lot.quads(
+            [[(a, y, sill + rim), (b, y, sill + rim), (b, y, lintel - rim), (a, y, lintel - rim)] for a, b in parts],
+            colour,
+        )
 
 
 def _front(lot: Lot, w: float, storeys: int, eaves: float, wall: RGB, shop: bool) -> None:
