@@ -48,7 +48,7 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, we
         image: u8 (H, W, 3), RGB, as generated.
         tag: u8, at least (H, W): the tags that it was generated from.
         simulated: u8 (H, W, 3), the simulator image, or half as high and wide.
-        wet: How wet the ground is, from 0 to 1, where roads are shaded as pavements are, and mirror.
+        wet: How much the ground mirrors, from 0 to 1; roads are shaded as pavements are then.
     """
     height, width = image.shape[:2]
     ground = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _GROUND)

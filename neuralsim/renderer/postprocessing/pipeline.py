@@ -37,7 +37,8 @@ def postprocess(
     dark = darkness(weather or {})
     if simulated is not None:
         unedited = unedited_tags(inputs)
-        ground_shading.follow_shading(image, unedited, simulated, wetness(weather or {}))
+        mirrors = (1.0 - dark) * wetness(weather or {})  # by night the generator follows the guide's colours there
+        ground_shading.follow_shading(image, unedited, simulated, mirrors)
         if "depth" in planes:
             ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
@@ -66,7 +67,7 @@ def postprocess(
     glow.draw_lamps(image, frame, inputs.remap, simulated)
     if weather is not None:
         glow.add_glare(image, tag, frame.camera, now)
-        glow.add_glow(image, dark)
+        glow.add_glow(image, tag, dark)
         if "motion" in planes and "depth" in planes:
             motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
         camera_response.expose(image, inputs.gains, 1.0 - dark)

@@ -38,6 +38,7 @@ from neuralsim.renderer.weather.sky import SkyState
 
 _SCALE = 4  # the glow is computed at a quarter of the size
 _FROM, _FULL = 105.0, 200.0  # luminance of 255 from which a pixel glows, and from which all of it does
+_GROUND = np.isin(np.arange(256), (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.TERRAIN, Tag.GROUND))
 _REACH = ((0.004, 0.45), (0.014, 0.30), (0.045, 0.16))  # standard deviation in image widths, and strength
 #: Reach in image widths and strength of the sun's glare.
 _GLARE = ((0.02, 0.9), (0.07, 0.35), (0.35, 0.22))
@@ -51,13 +52,14 @@ _GLASS = 0.45  # share of a near lamp's light that leaves its structure visible
 _OVEREXPOSED_FROM, _OVEREXPOSED = 1.2, 3.0  # px of radius from which a lamp has a white core, and from which all of it
 
 
-def add_glow(image: np.ndarray, darkness: float) -> None:
-    """Add the glow of what is bright to ``image``, in place.
+def add_glow(image: np.ndarray, tag: np.ndarray, darkness: float) -> None:
+    """Add the glow of what is bright to ``image``, in place: by night lamps and lit windows.
 
-    By night only lamps and lit windows are bright, so no mask is needed.
+    The ground before one's own headlamps is as bright, but not as small: with a glow it would be white.
 
     Args:
         image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W): CARLA's tags.
         darkness: From 0, by day, where nothing is done, to 1, by night.
     """
     if darkness <= 0.0:
@@ -66,6 +68,7 @@ def add_glow(image: np.ndarray, darkness: float) -> None:
     size = max(1, width // _SCALE), max(1, height // _SCALE)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     share = np.clip((small.max(2) - _FROM) / (_FULL - _FROM), 0.0, 1.0)
+    share[_GROUND[cv2.resize(tag[:height, :width], size, interpolation=cv2.INTER_NEAREST)]] = 0.0
     if not share.any():
         return
     small *= share[..., None]

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.carla_client.weather import preset_values
 from bridge.process.presets import WEATHERS
+from bridge.tags import Tag
 from bridge.weather import FAIR_WEATHER, darkness, effective_weather, wetness
 from neuralsim.renderer.weather.glow import add_glow
 from neuralsim.renderer.weather.rain import draw_rain
@@ -21,8 +22,8 @@ def street(lamp: int = 255) -> np.ndarray:
 
 def test_a_lamp_glows_by_night_alone_and_less_with_distance() -> None:
     night, day = street(), street()
-    add_glow(night, 1.0)
-    add_glow(day, 0.0)
+    add_glow(night, np.zeros(night.shape[:2], np.uint8), 1.0)
+    add_glow(day, np.zeros(day.shape[:2], np.uint8), 0.0)
     assert np.array_equal(day, street())
     row = night[128, 264:].mean(1)
     assert row[2] > 20.0
@@ -32,7 +33,7 @@ def test_a_lamp_glows_by_night_alone_and_less_with_distance() -> None:
 
 def test_a_street_without_lamps_does_not_glow() -> None:
     image = street(lamp=60)
-    add_glow(image, 1.0)
+    add_glow(image, np.zeros(image.shape[:2], np.uint8), 1.0)
     assert np.array_equal(image, street(lamp=60))
 
 
@@ -69,3 +70,15 @@ def test_names_say_how_dark_and_wet_it_is(preset: str) -> None:
     assert (darkness(weather) > 0.9) == preset.endswith("Night")
     if "Wet" in preset or "HardRain" in preset:
         assert wetness(weather) >= 0.5
+
+
+def test_ground_before_ones_own_headlamps_does_not_glow() -> None:
+    image = np.full((64, 128, 3), 20, np.uint8)
+    image[40:50, 40:90] = 180
+    tag = np.full((64, 128), Tag.BUILDING, np.uint8)
+    of_wall, of_ground = image.copy(), image.copy()
+    add_glow(of_wall, tag, 1.0)
+    tag[30:] = Tag.ROAD
+    add_glow(of_ground, tag, 1.0)
+    assert of_wall[45, 64].mean() > 200.0
+    assert (of_ground == image).all()
