@@ -11,7 +11,7 @@ from neuralsim.session.options import AutoSize, DriveOptions
 
 #: The options that a setting determines, where their names differ.
 _OPTIONS = {"traffic": ("vehicles", "walkers"), "quality": ("size",), "upscaling": ("show",)}
-_SAME_NAME = ("town", "vehicle", "weather", "model", "guide", "late_warp")
+_SAME_NAME = ("town", "vehicle", "weather", "model", "guide", "late_warp", "dashcam")
 #: Called with the names of the settings that have changed.
 Observer = Callable[[frozenset[str]], None]
 

@@ -42,7 +42,7 @@ _METRICS_INTERVAL = 0.25  # seconds between two updates of the metrics shown: fl
 #: Warps pixels, u32 (H, W), into the second array; returns False if it cannot.
 Warp = Callable[[np.ndarray, np.ndarray], bool]
 #: Options that can only be changed by restarting the drive.
-_RESTART_OPTIONS = ("town", "vehicles", "walkers", "vehicle", "model", "size", "show")
+_RESTART_OPTIONS = ("town", "vehicles", "walkers", "vehicle", "model", "size", "show", "dashcam")
 _SMOOTHING = 0.2  # weight of the newest frame in the averages of frame interval, speed of time and warp cost
 
 
@@ -397,7 +397,7 @@ class InteractiveDrive(DriveLoop):
             else:
                 self.notify("This model has no guide input")
         elif command == "late_warp":
-            self.choose("late_warp", not self._warping)
+            self.choose("late_warp", not self.chosen.current("late_warp"))
             self.notify("Late warp on" if self._warping else "Late warp off")
         elif command == "style":
             self.notify(self.session.next_style())

@@ -73,6 +73,8 @@ class CockpitSettings(BaseModel):
     """Double the width and height of the picture; each frame renders a part of it."""
     guide: Guide | None = None
     """Source of the appearance of objects: picture, exemplars or surface; null: as on the command line."""
+    dashcam: bool = False
+    """Film like a dashboard camera: over the own bonnet, and in rain through drops and a wiper."""
     late_warp: bool = True
     """Display at 60 Hz, warping the last frame while the next one is rendered."""
     grain: Share = 0.5
@@ -113,6 +115,7 @@ class CockpitSettings(BaseModel):
             chosen["weather"], chosen["vehicle"] = self.weather, self.vehicle
             chosen["size"] = None if self.quality is None else QUALITIES[self.quality]
         chosen["model"], chosen["guide"], chosen["late_warp"] = self.model, self.guide, self.late_warp
+        chosen["dashcam"] = self.dashcam
         chosen = {name: value for name, value in chosen.items() if value is not None and name not in given}
         is_seamless = chosen.get("model", options.model) != zoo.BEST
         if self.upscaling and is_seamless and "show" not in given and options.connect is None:

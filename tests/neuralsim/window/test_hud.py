@@ -337,6 +337,8 @@ def test_the_command_line_takes_precedence_over_settings():
     elsewhere = chosen.applied(DriveOptions(connect="tcp://host:5600"))
     assert (elsewhere.town, elsewhere.weather, elsewhere.size, elsewhere.show) == ("oldtown", None, (512, 256), None)
     assert CockpitSettings().applied(DriveOptions()) == DriveOptions()
+    assert CockpitSettings(dashcam=True).applied(DriveOptions()).dashcam
+    assert not CockpitSettings(dashcam=True).applied(DriveOptions(dashcam=False)).dashcam
 
 
 # The mirror

@@ -41,6 +41,7 @@ STEPS = int(os.environ.get("NEURALSIM_STATE_STEPS", "150"))
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if STEPS >= 10_000 else ()))
 PER_RUN = 50
 KEYS = ["c", "g", "e", "t", "z", "l", "f3", "f11", "v", "f", "p", "q", "h", "tab", "m", "1", "2", "6", "k", "backspace"]
+PICTURE = "town", "weather", "minutes", "traffic", "model", "quality", "guide", "upscaling", "dashcam"
 MENU_KEYS = ["up", "down", "left", "right", "return", "escape"]
 
 
@@ -136,7 +137,7 @@ class Driver(RuleBasedStateMachine):
             assume(not (key == "return" and item is not None and item.label == "Quit"))
             self.drive.press(key)
 
-    @rule(towards=st.sampled_from(["town", "weather", "minutes", "traffic", "model", "quality", "guide", "upscaling"]))
+    @rule(towards=st.sampled_from(PICTURE))
     def choose_in_the_menu(self, towards: str) -> None:
         """Open the page of the picture, go to an entry, change it, and leave."""
         drive = self.drive
@@ -196,7 +197,8 @@ class Driver(RuleBasedStateMachine):
         assert hud.dashboard.on == settings.dashboard
         assert state.task == drive.tasks.status()
         assert drive.window.fullscreen == settings.fullscreen
-        assert state.warping == drive._warping == chosen.current("late_warp")
+        may_warp = not drive.session.options.dashcam
+        assert state.warping == drive._warping == (chosen.current("late_warp") and may_warp)
         assert state.appearance == "  |  ".join(x for x in (drive.session.style or "", drive.session.remap.label) if x)
         assert drive.window.remap == drive.session.remap
         assert state.paused == drive.inputs.requested.paused
@@ -211,6 +213,7 @@ class Driver(RuleBasedStateMachine):
         assert shown["traffic"].endswith(f"{chosen.options().vehicles} vehicles, {chosen.options().walkers} people")
         assert shown["guide"] == drive.session.guide
         assert (shown.get("upscaling", "off") == "on") == (chosen.options().show is not None)
+        assert (shown["dashcam"] == "on") == chosen.options().dashcam
 
     def teardown(self) -> None:
         if hasattr(self, "drive"):

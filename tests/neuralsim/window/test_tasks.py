@@ -123,7 +123,7 @@ def test_every_entry_of_the_menu_explains_itself(drive: Drive):
     silent = [item.label for items in groups for item in items() if not item.hint]
     assert not silent
     restarting = {item.label for item in pages._picture_items() if "Restarts the town" in item.hint}
-    assert restarting == {"Town", "Car", "Traffic", "Model", "Quality", "Upscaling"}
+    assert restarting == {"Town", "Car", "Traffic", "Model", "Quality", "Upscaling", "Dashboard camera"}
 
 
 def test_the_menu_of_the_page_has_the_windows_entries(drive: Drive):
