@@ -9,11 +9,9 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import FAR, NEAR, PAINT, RGB, SHIRT, Mesh, box, loft, merge, quad_strip, tube
-from neuralsim.town.assets.motorcycles import HELMETS, MotorcycleShape, motorcycle, motorcyclist
+from neuralsim.town.assets.motorcycles import BLACK, HELMETS, STEEL, MotorcycleShape, motorcycle, motorcyclist
 from neuralsim.town.assets.people_meshes import Body, Posture, person
 
-BLACK: RGB = (26, 26, 28)
-METAL: RGB = (140, 142, 146)
 SPOKES: RGB = (88, 89, 92)
 
 
@@ -50,10 +48,10 @@ def _ring(radius: float, thickness: float, width: float, tag: int, colour: RGB, 
 
 def _hub(radius: float, width: float, tag: int) -> Mesh:
     """Return a hub about the y axis."""
-    return tube([(0.0, -width / 2.0, 0.0), (0.0, width / 2.0, 0.0)], radius, tag, METAL, 6)
+    return tube([(0.0, -width / 2.0, 0.0), (0.0, width / 2.0, 0.0)], radius, tag, STEEL, 6)
 
 
-def _disc(radius: float, tag: int, colour: RGB = METAL) -> Mesh:
+def _disc(radius: float, tag: int, colour: RGB = STEEL) -> Mesh:
     """Return what is inside a rim as a thin disc, as labels of real images fill wheels."""
     angle = 2.0 * np.pi * np.arange(10) / 10
     rim = np.stack([radius * np.cos(angle), np.zeros(10), radius * np.sin(angle)], 1)
@@ -83,7 +81,7 @@ def _motorcycle_wheel(radius: float) -> Mesh:
             for y in (-0.072, 0.072):  # discs of brakes
                 around = np.stack([np.cos(angle), np.zeros(19), np.sin(angle)], 1)
                 inner, outer = 0.1 * around + (0.0, y, 0.0), 0.15 * around + (0.0, y, 0.0)
-                parts.append(quad_strip(inner, outer, tag, METAL))
+                parts.append(quad_strip(inner, outer, tag, STEEL))
             parts.append(_hub(0.045, 0.19, tag))
         levels.append(merge(parts).with_level(level))
     return merge(levels)

@@ -23,7 +23,7 @@ from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading.finishes import textures
 from neuralsim.town.render.shading.shading_kernels import Backdrop
 from neuralsim.town.render.shading.shadow_kernels import project
-from neuralsim.town.render.shading.surface_kernels import sample_front
+from neuralsim.town.render.shading.surface_kernels import NO_SIGNBOARD, sample_front
 
 _TEXELS = 14_000_000  # most texels of a map
 _CELL = 0.2  # m, smallest texel of the ground
@@ -35,7 +35,6 @@ _BELOW_LAMPS = 112.0  # light right below one
 _BEFORE_WINDOWS = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
 _EYES = 1.5  # m, above the foot of a house
 _WINDOWS_REACH = 8.0  # m
-_NO_SIGNBOARD = -1e6  # m, height of the signboard of houses without one
 _STEP = 2.0  # degrees between two positions of the sun
 
 
@@ -58,7 +57,7 @@ def _houses(fronts: dict[int, HouseFront]) -> np.ndarray:
     out[:, 1] = 1e9
     for instance, front in fronts.items():
         foot = front.foot if abs(front.foot) > 0.5 else 0.0
-        signboard = _NO_SIGNBOARD if front.signboard is None else front.signboard
+        signboard = NO_SIGNBOARD if front.signboard is None else front.signboard
         out[instance] = foot, front.eaves, *front.origin, *front.along, front.width, signboard
     return out
 

@@ -77,7 +77,7 @@ _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of thei
 #: from the plane of a front its signboards are, at most; the longest name; and the length of front that has one.
 _HIGH, _HIGH_PAINTED, _MARGIN, _PROUD, _LONGEST, _REPEATED = 0.56, 0.46, 0.5, 0.25, 6.0, 8.0
 _GROOVE = 0.265  # m from the middle of a signboard to the groove that runs along its frame
-_NO_SIGNBOARD = -1e5  # m: that of a house without one is lower
+NO_SIGNBOARD = -1e6  # m, height of the signboard of houses without one
 
 
 class Textures(NamedTuple):
@@ -314,7 +314,7 @@ def has_name(textures, front, triangle):
     if front[6] <= 0.0 or (triangle.finish != WALL and triangle.finish != BOARD):
         return False
     strip = int(textures.houses[triangle.code, 4] * textures.strips)
-    return triangle.finish == BOARD or (front[7] < _NO_SIGNBOARD and textures.signboards[strip])
+    return triangle.finish == BOARD or (front[7] < 0.5 * NO_SIGNBOARD and textures.signboards[strip])
 
 
 @njit(forceinline=True, **options)
