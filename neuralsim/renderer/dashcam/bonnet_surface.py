@@ -33,6 +33,20 @@ class BonnetSurface:
         """Return how steep the line of sight to the metal is, (N, W), for distances (N, 1) and directions (W,)."""
         return (self._heights(ahead, ahead * aside[None, :]) - self.shape.cowl_z - self.above) / ahead
 
+    def profile(self, aside: np.ndarray, steps: int, overhang: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return distances ahead (steps, 1), from the windscreen to ``overhang`` m beyond the nose, and the slopes of
+        the lines of sight that touch the metal up to there, (steps, W), in directions (W,)."""
+        length = self.shape.cowl_at + overhang
+        ahead = self.back + np.linspace(0.0, length, steps, dtype=np.float32)[:, None]
+        return ahead, np.maximum.accumulate(self.slopes(ahead, aside))
+
+    @staticmethod
+    def met(ahead: np.ndarray, slopes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Return how far ahead lines of sight with the slopes ``wanted`` (H,) meet the metal, f32 (H, W), of its
+        ``profile``; those that pass above it: its far edge, since they mirror as that does."""
+        met = np.stack([np.interp(wanted, column, ahead[:, 0]) for column in slopes.T], axis=1)
+        return np.minimum(met, ahead[slopes.argmax(axis=0), 0][None, :]).astype(np.float32)
+
     def shading(self, ahead: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return shade of the paint, reflectance, and azimuth and elevation (radians) of what is mirrored, each (H, W),
         for distances (H, W) and directions (W,)."""

@@ -15,7 +15,7 @@ from neuralsim.renderer.dashcam.bonnet_surface import BonnetSurface, Car, paint_
 _BACK, _ABOVE = 0.45, 0.35  # m, of the camera behind and above the lower edge of the windscreen
 _SHOWN = 0.1  # of the image's height, how much of the bonnet is seen: cameras are turned until they see some
 _HIGHEST = 0.2  # of the image's height, from below, that is looked at
-_STEPS = 160  # along the bonnet
+_STEPS, _OVERHANG = 160, 0.15  # along the bonnet, and m beyond its nose
 _REDUCTION = 8  # times smaller than the image is what the varnish shows of it
 _RIPPLE = 1.0  # px of that, standard deviation of its blur: no varnish is a mirror
 _SOFT = 0.0009  # of the width, blur of the metal's edge, which is out of focus
@@ -28,18 +28,15 @@ class OwnBonnet:
     """Draws the bonnet of a car into the images of a camera behind its windscreen."""
 
     def __init__(self, camera: Camera, car: Car) -> None:
-        shape = shape_of(car)
         width, height, focal = camera.width, camera.height, camera.focal
         self._rows = round(_HIGHEST * height)
         aside = (np.arange(width, dtype=np.float32) + 0.5 - width / 2.0) / np.float32(focal)
-        surface = BonnetSurface(shape, _BACK, _ABOVE)
-        depth = _BACK + np.linspace(0.0, shape.cowl_at + 0.15, _STEPS, dtype=np.float32)[:, None]
-        slopes = np.maximum.accumulate(surface.slopes(depth, aside))  # (steps, W)
+        surface = BonnetSurface(shape_of(car), _BACK, _ABOVE)
+        distances, slopes = surface.profile(aside, _STEPS, _OVERHANG)
         # turned so that the far edge is where it is to be in the middle of the image
         down = (np.arange(self._rows, dtype=np.float32) + 0.5 - self._rows + _SHOWN * height) / np.float32(focal)
         wanted = slopes[-1].max() - down
-        ahead = np.stack([np.interp(wanted, slopes[:, k], depth[:, 0]) for k in range(width)], axis=1)
-        ahead = np.minimum(ahead, depth[slopes.argmax(axis=0), 0][None, :]).astype(np.float32)
+        ahead = surface.met(distances, slopes, wanted)
         cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * focal + 0.5, 0.0, 1.0)
         shade, gloss, azimuth, elevation = surface.shading(ahead, aside)
         self._cover = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), max(_SOFT * width, 0.3))[..., None]

@@ -23,7 +23,7 @@ _BACK, _ABOVE = 0.60, 0.28  # m, of the eye behind and above the lower edge of t
 _HALF = 0.70  # tangent of half the field of view
 _TALL, _USUAL = 0.067, 0.13  # of the view's height: the most that is drawn beyond the dashboard, and of what is seen
 _OVER = 5  # oversampling of rows: all edges are nearly level
-_STEPS = 72  # along the bonnet
+_STEPS, _OVERHANG = 72, 0.12  # along the bonnet, and m beyond its nose
 _MIRRORED = 48, 20  # columns and rows of the small copy of the picture
 _BAND = 0.03, 0.75  # rows of the picture that are mirrored, shares of its height
 _NEWEST, _EVERY = 0.5, 2  # weight of the newest frame in that copy; frames between two looks
@@ -106,8 +106,7 @@ def _metal(layout: Layout, car: Car) -> _Metal | None:
     shape = shape_of(car)
     surface = BonnetSurface(shape, _BACK, _ABOVE)
     scale = 0.5 * layout.width / _HALF  # px per unit of slope
-    depth = _BACK + np.linspace(0.0, shape.cowl_at + 0.12, _STEPS, dtype=np.float32)[:, None]
-    slope = np.maximum.accumulate(surface.slopes(depth, np.zeros(1, np.float32)))[:, 0]
+    slope = surface.profile(np.zeros(1, np.float32), _STEPS, _OVERHANG)[1][:, 0]
     seen = float(slope[-1] - slope[0]) * scale
     if shape.cowl_at < SHORTEST_BONNET or seen < 0.004 * layout.height:
         return None
@@ -118,12 +117,9 @@ def _metal(layout: Layout, car: Car) -> _Metal | None:
     x = np.arange(layout.width, dtype=np.float32) + 0.5
     y = (np.arange((bottom - top) * _OVER, dtype=np.float32) + 0.5) / _OVER + top
     aside = (2.0 * x / layout.width - 1.0) * _HALF  # metres to the right per metre ahead
-    slopes = np.maximum.accumulate(surface.slopes(depth, aside))  # (steps, W)
+    distances, slopes = surface.profile(aside, _STEPS, _OVERHANG)
     wanted = slope[0] + (lowest - y) / scale  # of the lines of sight, (H,)
-    ahead = np.stack([np.interp(wanted, slopes[:, k], depth[:, 0]) for k in range(len(x))], axis=1).astype(np.float32)
-    ahead = np.minimum(
-        ahead, depth[slopes.argmax(axis=0), 0][None, :]
-    )  # what is past the far edge mirrors as that does
+    ahead = surface.met(distances, slopes, wanted)
     cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * scale * _OVER + 0.5, 0.0, 1.0)
     shade, gloss, azimuth, elevation = surface.shading(ahead, aside)
     past = np.clip((y[:, None] - edge(x[None, :], layout)) / (0.012 * layout.height) + 1.0, 0.0, 1.0)

@@ -31,17 +31,7 @@ _HATCH = 1.465  # m, the least height of a car whose rear window has a wiper
 
 @njit(forceinline=True, **options)
 def fittings(body, x, y, z, nx, ny, footprint):
-    """Return the share of chrome and of black plastic at a point of a car's body.
-
-    Args:
-        body: f32 (K,), see ``assets.lit_bodies``.
-        x: Position in the body's axes, m.
-        y: The same to the right.
-        z: The same upwards.
-        nx: Normal, forwards.
-        ny: The same to the right.
-        footprint: Size of a pixel, m.
-    """
+    """Return the share of chrome and of black plastic at a point of a car's body, given as to ``details``."""
     soft = footprint + 0.004
     half, sill, style = body[HALF_WIDTH], body[SILL], body[STYLE]
     chrome, black = 0.0, 0.0
