@@ -1,4 +1,4 @@
-"""Contrasts: within a façade or a vehicle, they are those of the simulator image.
+"""Contrasts: within a façade, a fence or a vehicle, they are those of the simulator image.
 
 The generator fades the windows of sunlit walls, makes white blobs of the goods in a shop window, hazes over tyres and
 windscreens, and gives plain walls dark streaks and pale patches. By day a pane is dark, whatever is behind it: here it
@@ -25,10 +25,12 @@ _AROUND = 0.24  # side of the square that they cover, as a share of the width
 #: By class: the brightness of plain surfaces over the one asked for, at least and at most. Walls would have streaks and
 #: patches otherwise; paint and glass may reflect what the simulator does not have.
 _PLAIN = {
-    Channel.BUILDING: np.array([0.9, 1.15], np.float32),
-    Channel.VEHICLE: np.array([0.75, 1.4], np.float32),
+    Channel.BUILDING: np.array([0.97, 1.05], np.float32),
+    Channel.BARRIER: np.array([0.95, 1.08], np.float32),
+    Channel.VEHICLE: np.array([0.92, 1.1], np.float32),
 }
 _LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
+_NEIGHBOURHOOD, _OUTLINE = np.ones((3, 3), np.uint8), 1  # within which there is something else; of a mask there
 _MASKS = {channel: np.uint8(255) * np.isin(CARLA_TO_CHANNEL, channel) for channel in _PLAIN}
 
 
@@ -58,6 +60,7 @@ def follow_contrasts(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, 
         gain = own_mean / share / np.maximum(around, 1.0)
         around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
         mask = cv2.bitwise_and(mask, mask, mask=is_enough)
+        mask = cv2.min(mask, cv2.add(cv2.erode(mask, _NEIGHBOURHOOD), _OUTLINE))
         _follow(image, mask, own, theirs, around, gain, _PLAIN[channel], np.float32(daylight))
 
 
@@ -80,6 +83,7 @@ def _means(plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _follow(image, mask, own, theirs, around, gain, plain, daylight):  # type: ignore[no-untyped-def]
     """Do what ``follow_contrasts`` does, from luminances u8 (H, W), where ``mask`` u8 (H, W) is not 0.
 
+    Outlines are not brightened: the soft ``theirs`` has the light of the sky behind them.
     ``around`` f32 (H, W): local mean of ``theirs``; ``gain`` f32 (H, W): that of ``own`` over it; ``plain`` f32 (2,).
     """
     height, width = own.shape
@@ -94,7 +98,7 @@ def _follow(image, mask, own, theirs, around, gain, plain, daylight):  # type: i
             least = plain[0] * min(asked, gain[y, x] * mean)  # nothing is brightened beyond its surroundings
             if pane > zero and now > asked + _FREE:
                 factor = one - daylight * pane * (one - (asked + _FREE) / now)
-            elif pane < zero and now < least:
+            elif pane < zero and now < least and mask[y, x] != _OUTLINE:
                 factor = one + daylight * min(-pane, one) * min(least / max(now, one) - one, one)
             elif pane < zero and now > plain[1] * asked + _FREE:
                 factor = one - daylight * min(-pane, one) * (one - (plain[1] * asked + _FREE) / now)

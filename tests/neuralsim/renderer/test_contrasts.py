@@ -40,7 +40,7 @@ def test_dark_panes_and_walls_that_are_nearly_even_stay(generated: int, simulate
     assert (image[26:38, 52:60] == generated).all()
 
 
-def test_only_buildings_and_vehicles_by_day_and_images_of_one_size() -> None:
+def test_only_what_is_built_by_day_and_images_of_one_size() -> None:
     image, tag, simulated = scene(150)
     before = image.copy()
     follow_contrasts(image, tag, np.ascontiguousarray(simulated[::2, ::2]))
@@ -74,7 +74,7 @@ def test_streaks_and_patches_that_the_simulator_image_does_not_have_are_evened_o
     image, tag, simulated = scene(streak, 120)
     follow_contrasts(image, tag, simulated)
     assert least < image[32, 56, 0] < most
-    assert (image[:20] == 200).all()
+    assert np.abs(image[:20].astype(int) - 200).max() <= 5  # whose surroundings include the streak
 
 
 def test_a_shadow_on_a_wall_stays() -> None:
@@ -91,4 +91,4 @@ def test_the_haze_over_a_tyre_goes_and_a_reflection_in_the_paint_stays() -> None
     image[50:58, 90:100] = 240
     follow_contrasts(image, tag, simulated)
     assert abs(int(image[32, 56, 0]) - 200 * 30 / 120) < 20
-    assert (image[50:58, 90:100] == 240).all()
+    assert image[50:58, 90:100].min() > 225
