@@ -1,4 +1,4 @@
-"""A drive as a camera on the dashboard films it: the own bonnet, the windscreen in the rain, a small lens.
+"""A drive as a camera on the dashboard films it: the own bonnet, the windscreen in the rain, a small lens, a caption.
 
 All of it lies in front of the street and covers some of it, so it is an option: labels of such images are those of the
 street behind.
@@ -13,6 +13,7 @@ from bridge.messages import Camera, Frame
 from bridge.weather import effective_weather, wetness
 from neuralsim.renderer.dashcam import windscreen
 from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, Car, shape_of
+from neuralsim.renderer.dashcam.caption import draw_caption
 from neuralsim.renderer.dashcam.own_bonnet import OwnBonnet
 
 _AHEAD = 0.9  # cosine of the greatest angle between a camera that looks ahead and its car
@@ -45,16 +46,22 @@ class DashCamera:
             self._bonnet.draw(image, wetness(weather))
         windscreen.draw_windscreen(image, weather, frame.sim_time)
         cv2.multiply(image, self._vignette, image, 1.0 / 255.0)
+        draw_caption(image, frame.sim_time, frame.ego.speed if _is_known(frame) else None)
 
 
 def _looks_ahead_from_the_cabin(frame: Frame) -> bool:
     """Return whether the camera is in the car and looks where that drives; also where the car's pose is not known."""
     car, camera = frame.ego.pose, frame.camera.pose
-    if np.array_equal(car, np.eye(4)):
+    if not _is_known(frame):
         return not frame.mount
     place = car[:3, :3].T @ (camera[:3, 3] - car[:3, 3])
     is_inside = all(low < part < high for part, (low, high) in zip(place, _CABIN, strict=True))
     return is_inside and float(camera[:3, 0] @ car[:3, 0]) > _AHEAD
+
+
+def _is_known(frame: Frame) -> bool:
+    """Return whether ``frame`` says where its car is."""
+    return not np.array_equal(frame.ego.pose, np.eye(4))
 
 
 def _vignette(camera: Camera) -> np.ndarray:

@@ -16,8 +16,9 @@ _BACK, _ABOVE = 0.45, 0.35  # m, of the camera behind and above the lower edge o
 _SHOWN = 0.1  # of the image's height, how much of the bonnet is seen: cameras are turned until they see some
 _HIGHEST = 0.2  # of the image's height, from below, that is looked at
 _STEPS, _OVERHANG = 160, 0.15  # along the bonnet, and m beyond its nose
-_REDUCTION = 8  # times smaller than the image is what the varnish shows of it
-_RIPPLE = 1.0  # px of that, standard deviation of its blur: no varnish is a mirror
+_REDUCTION = 4  # times smaller than the image is what the varnish shows of it
+_CLIPPED, _BEYOND = 190.0, 1.9  # of 255, from where on an image lacks brightness, and how many times brighter 255 is
+_RIPPLE = 1.4  # px of that, standard deviation of its blur: no varnish is a mirror
 _SOFT = 0.0009  # of the width, blur of the metal's edge, which is out of focus
 _DAYLIGHT = 170.0  # of 255, mean of the upper half of an image by day
 _BEADS, _BEAD = 10.0, 0.0015  # of 255, contrast of the water on wet metal; of the width, its size
@@ -58,6 +59,7 @@ class OwnBonnet:
         size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 2)
         small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), _RIPPLE)
         light = float(small[: len(small) // 2].mean()) / _DAYLIGHT
+        small = small * (1.0 + (_BEYOND - 1.0) * np.maximum(small - _CLIPPED, 0.0) / (255.0 - _CLIPPED)).astype(np.float32)
         mirrored = cv2.remap(small, self._across, self._up, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         below = image[height - self._rows :]
         metal = self._paint * light + mirrored * self._gloss

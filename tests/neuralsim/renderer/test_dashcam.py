@@ -153,6 +153,24 @@ def test_the_wiper_keeps_its_pace_while_the_rain_grows_little_by_little() -> Non
     assert (images[0] == images[1]).all()
 
 
+def test_the_caption_has_the_time_and_the_speed() -> None:
+    frames = [_frame(dict(FAIR_WEATHER)) for _ in range(4)]
+    frames[1].sim_time += 1.0
+    frames[2].ego = replace(frames[2].ego, speed=8.0)
+    frames[3].ego = replace(frames[3].ego, pose=np.eye(4), speed=8.0)
+    images = [_street() for _ in frames]
+    for image, frame in zip(images, frames, strict=True):
+        DashCamera().film(image, frame)
+    first, later, faster, unknown = (image.astype(int) for image in images)
+    columns = [np.flatnonzero((image != first).any(axis=(0, 2))) for image in (later, faster, unknown)]
+    assert columns[0].max() < columns[1].min(), "the time is to the left of the speed"
+    assert 0 < len(columns[0]) < 12
+    assert 0 < len(columns[1]) < 20
+    written = [(image[-12:] > 220).all(axis=2).any(axis=0).sum() for image in (first, unknown)]
+    assert 20 < written[1] < 0.75 * written[0], "a speed that is not known is not 0 km/h"
+    assert not (first != later)[: _HEIGHT - 20].any()
+
+
 def test_a_van_has_no_bonnet_in_view() -> None:
     image = np.full((_HEIGHT, _WIDTH, 3), 90, np.uint8)
     frame = _frame(dict(FAIR_WEATHER))
