@@ -33,6 +33,7 @@ _CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in 
 #: and over which its colour does.
 _SEAM, _EDGE = 12.0, 3.0
 _DETAIL = 0.3  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
+_DETAIL_NEAR = 0.5  # of it at outlines, where all of it would be a fringe of strokes
 _BY_NIGHT = 0.25  # of that share by night, when it is a weave, and a sensor's noise is added
 #: Of 255, the most that it has in pixels brighter than that mean, since outlines have a pale rim, and in darker ones
 #: beyond ``_EDGE``, where smudges of the past hang above crowns and roofs.
@@ -280,11 +281,11 @@ def _fill(
     """Write the interpolated ``grid`` and the detail of the generated sky to the pixels of the sky, by their distance
     ``inside`` it, px; ``mean`` is that of the generated sky around each pixel.
 
-    Near everything else all of the detail stays by day, about the new colour: no rim of the generated colour is left.
+    Near everything else more of the detail stays by day, about the new colour: no rim of the generated colour is left.
     """
     per = np.float32(1.0 / step)
     least = np.float32(_DETAIL * (_BY_NIGHT + (1.0 - _BY_NIGHT) * day))
-    near, one = np.float32(day * (1.0 - _DETAIL)), np.float32(1.0)
+    near, one = np.float32(day * (_DETAIL_NEAR - _DETAIL)), np.float32(1.0)
     for y in range(rows):
         i, b = y // step, np.float32(y % step) * per
         for x in range(image.shape[1]):
