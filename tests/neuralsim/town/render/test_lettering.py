@@ -26,13 +26,19 @@ def name(number: int) -> np.ndarray:
 
 
 def seen(
-    colour: RGB, instance: int, signboard: float | None, low: float, high: float, altitude: float = 45.0
+    colour: RGB,
+    instance: int,
+    signboard: float | None,
+    low: float,
+    high: float,
+    altitude: float = 45.0,
+    away: float = AWAY,
 ) -> np.ndarray:
     """Return the brightness of a wall of ``colour`` before the camera, which looks along x, between two heights."""
     half = WIDE / 2
-    corners = [(AWAY, -half, low), (AWAY, half, low), (AWAY, half, high), (AWAY, -half, high)]
+    corners = [(away, -half, low), (away, half, low), (away, half, high), (away, -half, high)]
     scene = Scene(quad(corners, Tag.BUILDING, colour).with_instance(instance), [])
-    front = HouseFront(0.0, 9.0, (AWAY, -half), (0.0, 1.0), WIDE, signboard)
+    front = HouseFront(0.0, 9.0, (away, -half), (0.0, 1.0), WIDE, signboard)
     drop = empty()._replace(houses=_houses({instance: front}))
     pose = np.eye(4)
     pose[2, 3] = 0.5 * (low + high)
@@ -48,6 +54,16 @@ def test_a_name_stands_out_from_its_signboard(colour: RGB) -> None:
     ground, ink = np.median(board), board[np.abs(board - np.median(board)).argmax() // board.shape[1]]
     furthest = ink[np.abs(ink - ground).argmax()]
     assert max(furthest, ground) > 1.6 * min(furthest, ground)
+
+
+def test_a_name_too_small_to_read_is_left_out() -> None:
+    contrasts = []
+    for away in (12.0, 40.0):
+        board = seen(SIGNBOARDS[3], 12, BOARD_Z, BOARD_Z - 0.2, BOARD_Z + 0.2, away=away)
+        middle = board[len(board) // 2]
+        contrasts.append(float(np.ptp(middle) / np.median(middle)))
+    assert contrasts[0] > 0.5
+    assert contrasts[1] < 0.1
 
 
 def test_names_read_from_left_to_right() -> None:
