@@ -22,7 +22,7 @@ _GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
 #: The amount that a camera sharpens by at the end, and the share of it that crowns and buildings get.
-_MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.8, 0.4
+_MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.5, 0.3
 _PART, _ALL = 1, 2  # of that amount
 _IN_CAMERA = np.full(256, _ALL, np.uint8)  # by tag; nothing is added to sky and ground, which have as much as they need
 _IN_CAMERA[[Tag.SKY, *_GROUND]] = 0

@@ -33,7 +33,7 @@ _CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in 
 #: and over which its colour does.
 _SEAM, _EDGE = 12.0, 3.0
 _DETAIL = 0.3  # of what the generated sky has beyond its own mean: a camera's sky is not quite smooth
-_DETAIL_NEAR = 0.5  # of it at outlines, where all of it would be a fringe of strokes
+_DETAIL_NEAR = 0.7  # of it at outlines, where all of it would be a fringe of strokes
 _BY_NIGHT = 0.25  # of that share by night, when it is a weave, and a sensor's noise is added
 #: Of 255, the most that it has in pixels brighter than that mean, since outlines have a pale rim, and in darker ones
 #: beyond ``_EDGE``, where smudges of the past hang above crowns and roofs.
