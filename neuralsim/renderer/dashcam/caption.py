@@ -34,7 +34,7 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
     part = image[top : top + high, left : left + wide]
     for colour, cover in ((_DARK, around), (_BRIGHT, letters)):
         share = cover[..., None] * np.float32(1.0 / 255.0)
-        part[:] = np.rint(part + (np.float32(colour) - part) * share).astype(np.uint8)
+        part[:] = np.rint(part + (np.array(colour, np.float32) - part) * share).astype(np.uint8)
 
 
 def _written(pieces: list[str], scale: float) -> np.ndarray:

@@ -59,7 +59,8 @@ class OwnBonnet:
         size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 2)
         small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), _RIPPLE)
         light = float(small[: len(small) // 2].mean()) / _DAYLIGHT
-        small = small * (1.0 + (_BEYOND - 1.0) * np.maximum(small - _CLIPPED, 0.0) / (255.0 - _CLIPPED)).astype(np.float32)
+        beyond = np.maximum(small.astype(np.float32) - _CLIPPED, 0.0) / (255.0 - _CLIPPED)
+        small = small * (1.0 + (_BEYOND - 1.0) * beyond)
         mirrored = cv2.remap(small, self._across, self._up, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         below = image[height - self._rows :]
         metal = self._paint * light + mirrored * self._gloss

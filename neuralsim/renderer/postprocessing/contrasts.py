@@ -30,7 +30,10 @@ _PLAIN = {
     Channel.VEHICLE: np.array([0.92, 1.1], np.float32),
 }
 _LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
-_NEIGHBOURHOOD, _OUTLINE = np.ones((3, 3), np.uint8), 1  # within which there is something else; of a mask there
+_NEIGHBOURHOOD, _OUTLINE = (
+    np.ones((3, 3), np.uint8),
+    np.uint8(1),
+)  # within which there is something else; of a mask there
 _MASKS = {channel: np.uint8(255) * np.isin(CARLA_TO_CHANNEL, channel) for channel in _PLAIN}
 
 
@@ -60,7 +63,7 @@ def follow_contrasts(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, 
         gain = own_mean / share / np.maximum(around, 1.0)
         around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
         mask = cv2.bitwise_and(mask, mask, mask=is_enough)
-        mask = cv2.min(mask, cv2.add(cv2.erode(mask, _NEIGHBOURHOOD), _OUTLINE))
+        mask = cv2.min(mask, np.maximum(cv2.erode(mask, _NEIGHBOURHOOD), _OUTLINE))
         _follow(image, mask, own, theirs, around, gain, _PLAIN[channel], np.float32(daylight))
 
 

@@ -16,6 +16,7 @@ from neuralsim.renderer.postprocessing import (
     leaves,
     motion_blur,
     sharpening,
+    wall_colours,
 )
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
 
@@ -44,6 +45,7 @@ def postprocess(
             detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
         highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
         contrasts.follow_contrasts(image, unedited, simulated, 1.0 - dark)
+        wall_colours.even_walls(image, unedited, simulated, 1.0 - dark)
         night.dim_poles(image, unedited, simulated, dark)
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
@@ -78,7 +80,17 @@ def postprocess(
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    of_surfaces = antialiasing, colour_clamp, detail, ground_shading, highlights, contrasts, leaves, motion_blur
+    of_surfaces = (
+        antialiasing,
+        colour_clamp,
+        detail,
+        ground_shading,
+        highlights,
+        contrasts,
+        leaves,
+        motion_blur,
+        wall_colours,
+    )
     for step in (*of_surfaces, sky, fog, glow, rain):
         step.compile_kernels()
 

@@ -1,0 +1,81 @@
+"""Colours of walls: within a façade they differ no more than in the simulator image.
+
+A generator gives plain walls patches of rust, moss and chalk. Here the chroma of buildings moves towards its own mean
+around, and what the simulator image has beyond its mean there, muted: as for contrasts (``contrasts.py``), the mean is
+the generator's and the differences are the simulator's. Brightness is not changed.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numba
+import numpy as np
+
+from bridge.tags import Tag
+from neuralsim.base import kernels
+
+_SHARE, _MUTED = 0.8, 0.5  # of the way to the wanted chroma; of the simulator's differences
+_TOLERATED = 3.0  # of 255, difference from the wanted chroma
+_REDUCTION = 4  # px of the image per pixel of what is computed: colours are coarse
+_AROUND = 0.24  # side of the square that means cover, as a share of the width
+_LEAST_SHARE = 0.02  # of it that walls cover: means of less are too coarse
+_WALLS = np.uint8(255) * (np.arange(256) == Tag.BUILDING)  # u8 (256,), by tag
+_UNCOLOURED = 128.0  # chroma of grey
+#: What a unit of each chroma adds to R, G and B (ITU-R BT.601).
+_RED, _GREEN, _BLUE = np.float32(1.403), (np.float32(-0.714), np.float32(-0.344)), np.float32(1.773)
+
+
+def even_walls(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylight: float = 1.0) -> None:
+    """Even out the chroma of buildings, in place.
+
+    Args:
+        image: u8 (H, W, 3), RGB, as generated.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        simulated: u8 (H, W, 3), the simulator image, or one of half that size.
+        daylight: 1 by day to 0 by night, when lamps have colours.
+    """
+    height, width = image.shape[:2]
+    walls = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _WALLS)
+    _, top, _, high = cv2.boundingRect(walls)
+    if daylight <= 0.0 or high < _REDUCTION or width < _REDUCTION:
+        return
+    rows = slice(top, top + high)
+    size = width // _REDUCTION, high // _REDUCTION
+    theirs = simulated[top * simulated.shape[0] // height : (top + high) * simulated.shape[0] // height]
+    if not len(theirs):
+        return
+    mask = cv2.resize(walls[rows], size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / np.float32(255)
+    own, wanted = (_chroma(each, size) for each in (image[rows], theirs))
+    side = round(_AROUND * size[0]) | 1
+    sums = cv2.boxFilter(np.concatenate([own * mask, wanted * mask, mask], axis=2), cv2.CV_32F, (side, side))
+    means = sums[..., :4] / np.maximum(sums[..., 4:], _LEAST_SHARE)
+    change = means[..., :2] + np.float32(_MUTED) * (wanted - means[..., 2:]) - own
+    change -= np.clip(change, -_TOLERATED, _TOLERATED)
+    change *= np.float32(_SHARE * daylight) * (sums[..., 4:] >= _LEAST_SHARE)
+    _add(image[rows], walls[rows], cv2.resize(change, (width, high), interpolation=cv2.INTER_LINEAR))
+
+
+def compile_kernels() -> None:
+    """Compile the kernel ahead."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    even_walls(image, np.full((8, 8), Tag.BUILDING, np.uint8), image.copy())
+
+
+def _chroma(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return Cr and Cb, f32 (h, w, 2), about 0, of ``image`` u8 (H, W, 3) reduced to ``size``."""
+    small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YCrCb)
+    return small[..., 1:].astype(np.float32) - np.float32(_UNCOLOURED)
+
+
+@numba.njit(**kernels.FAST)
+def _add(image, walls, change):  # type: ignore[no-untyped-def]
+    """Add ``change``, f32 (H, W, 2), of Cr and Cb, to ``image`` u8 (H, W, 3) where ``walls`` u8 (H, W) is not 0."""
+    zero, half, most = np.float32(0.0), np.float32(0.5), np.float32(255.0)
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            if walls[y, x] == 0:
+                continue
+            red, blue = change[y, x, 0], change[y, x, 1]
+            added = _RED * red, _GREEN[0] * red + _GREEN[1] * blue, _BLUE * blue
+            for c in range(3):
+                image[y, x, c] = np.uint8(min(max(np.float32(image[y, x, c]) + added[c] + half, zero), most))
