@@ -9,6 +9,7 @@ _NARROWEST = 256  # px of an image that has a caption, in lower ones than a quar
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SCALE, _MARGIN = 0.00075, 0.004  # of the width: size of the letters, and their distance from the border
 _STROKE = 2  # of the letters
+_SOFT = 0.0012  # of the width, blur of the letters, which are no sharper than the image
 _DIGITS = " 0123456789"
 _BRIGHT, _DARK = (236, 236, 228), (24, 24, 24)
 
@@ -29,6 +30,7 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
     fast = "" if speed is None else f"{abs(speed) * 3.6:3.0f} km/h"
     letters = _written([*f"{time} {fast[:3]}", fast[3:]], _SCALE * width)
     around = cv2.dilate(letters, np.ones((3, 3), np.uint8))
+    letters, around = (cv2.GaussianBlur(each, (0, 0), _SOFT * width) for each in (letters, around))
     high, wide = letters.shape
     top, left = height - round(_MARGIN * width) - high, (width - wide) // 2
     part = image[top : top + high, left : left + wide]

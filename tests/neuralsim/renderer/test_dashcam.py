@@ -164,9 +164,9 @@ def test_the_caption_has_the_time_and_the_speed() -> None:
     first, later, faster, unknown = (image.astype(int) for image in images)
     columns = [np.flatnonzero((image != first).any(axis=(0, 2))) for image in (later, faster, unknown)]
     assert columns[0].max() < columns[1].min(), "the time is to the left of the speed"
-    assert 0 < len(columns[0]) < 12
-    assert 0 < len(columns[1]) < 20
-    written = [(image[-12:] > 220).all(axis=2).any(axis=0).sum() for image in (first, unknown)]
+    assert 0 < len(columns[0]) < 16
+    assert 0 < len(columns[1]) < 24
+    written = [(image[-12:] > 130).all(axis=2).any(axis=0).sum() for image in (first, unknown)]
     assert 20 < written[1] < 0.75 * written[0], "a speed that is not known is not 0 km/h"
     assert not (first != later)[: _HEIGHT - 20].any()
 

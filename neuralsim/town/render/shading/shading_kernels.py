@@ -53,7 +53,7 @@ _LIGHT_INKS = (
 )  # fmt: skip
 _DARK_INKS = ((36.0, 36.0, 38.0), (36.0, 36.0, 38.0), (96.0, 30.0, 28.0), (36.0, 36.0, 38.0))
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
-_THROUGH_LEAVES = 0.3
+_THROUGH_LEAVES = 0.65
 _LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
 _LEAST_SUN = 0.5 / 255.0
 _GRAZING = 0.1  # cosine of the sun's incidence below which surfaces are hardly lit anyway
