@@ -66,7 +66,7 @@ class RecordOptions(Options):
     size: Size | None = None
     """Pixels (default: the scenario's)."""
     dashcam: bool = False
-    """Film like a dashboard camera: over the own bonnet, and in rain through drops and a wiper."""
+    """Film like a dashboard camera: over the own bonnet, with time and speed, in rain through drops and a wiper."""
 
     @property
     def guide(self) -> Guide:

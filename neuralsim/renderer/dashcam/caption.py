@@ -5,13 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_NARROWEST = 256  # px of an image that has a caption, in lower ones than a quarter of that it would be in the way
+#: px, the narrowest image that has a caption: in others it could not be read. Nor have images lower than a quarter of
+#: their width, where it would be in the way.
+_NARROWEST = 384
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SCALE, _MARGIN = 0.00075, 0.004  # of the width: size of the letters, and their distance from the border
-_STROKE = 2  # of the letters
-_SOFT = 0.0012  # of the width, blur of the letters, which are no sharper than the image
+#: Of the width: size of the letters, their distance from the border, stroke, rim, and the blur that makes them no
+#: sharper than the image.
+_SCALE, _MARGIN, _STROKE, _RIM, _SOFT = 0.00075, 0.004, 0.004, 0.002, 0.0012
 _DIGITS = " 0123456789"
 _BRIGHT, _DARK = (236, 236, 228), (24, 24, 24)
+_LATEST, _FASTEST = 359_999.0, 999.0  # s and km/h: all that there is room for
 
 
 def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None:
@@ -25,12 +28,13 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
     height, width = image.shape[:2]
     if width < _NARROWEST or 4 * height < width:
         return
-    minutes, second = divmod(int(seconds), 60)
+    minutes, second = divmod(int(min(max(seconds, 0.0), _LATEST)), 60)
     time = f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
-    fast = "" if speed is None else f"{abs(speed) * 3.6:3.0f} km/h"
-    letters = _written([*f"{time} {fast[:3]}", fast[3:]], _SCALE * width)
-    around = cv2.dilate(letters, np.ones((3, 3), np.uint8))
-    letters, around = (cv2.GaussianBlur(each, (0, 0), _SOFT * width) for each in (letters, around))
+    fast = "" if speed is None else f"{min(abs(speed) * 3.6, _FASTEST):3.0f} km/h"
+    rim, soft = max(round(_RIM * width), 1), _SOFT * width
+    letters = _written([*f"{time} {fast[:3]}", fast[3:]], width, rim + round(3.0 * soft))
+    around = cv2.dilate(letters, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
+    letters, around = (cv2.GaussianBlur(each, (0, 0), soft) for each in (letters, around))
     high, wide = letters.shape
     top, left = height - round(_MARGIN * width) - high, (width - wide) // 2
     part = image[top : top + high, left : left + wide]
@@ -39,13 +43,17 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
         part[:] = np.rint(part + (np.array(colour, np.float32) - part) * share).astype(np.uint8)
 
 
-def _written(pieces: list[str], scale: float) -> np.ndarray:
-    """Return the ``pieces``, u8 (h, w), side by side. All digits and blanks are equally wide: nothing trembles while
-    they count."""
-    (digit, rise), below = cv2.getTextSize("0", _FONT, scale, _STROKE)
-    widths = [digit if piece in _DIGITS else cv2.getTextSize(piece, _FONT, scale, _STROKE)[0][0] for piece in pieces]
-    starts = np.cumsum([2, *widths]).tolist()
-    letters = np.zeros((rise + below + 4, starts[-1] + 2), np.uint8)
+def _written(pieces: list[str], width: int, margin: int) -> np.ndarray:
+    """Return the ``pieces``, u8 (h, w), side by side with a ``margin`` around, px, for an image of that ``width``.
+
+    All digits and blanks are equally wide: nothing trembles while they count.
+    """
+    scale, stroke = _SCALE * width, max(round(_STROKE * width), 1)
+    (digit, rise), _ = cv2.getTextSize("0", _FONT, scale, stroke)
+    below = cv2.getTextSize("/", _FONT, scale, stroke)[1]
+    widths = [digit if piece in _DIGITS else cv2.getTextSize(piece, _FONT, scale, stroke)[0][0] for piece in pieces]
+    starts = np.cumsum([margin, *widths]).tolist()
+    letters = np.zeros((rise + below + 2 * margin, starts[-1] + margin), np.uint8)
     for piece, start in zip(pieces, starts, strict=False):
-        cv2.putText(letters, piece, (start, 2 + rise), _FONT, scale, 255, _STROKE, cv2.LINE_AA)
+        cv2.putText(letters, piece, (start, margin + rise), _FONT, scale, 255, stroke, cv2.LINE_AA)
     return letters

@@ -27,13 +27,15 @@ _AROUND = 0.24  # side of the square that they cover, as a share of the width
 _PLAIN = {
     Channel.BUILDING: np.array([0.97, 1.05], np.float32),
     Channel.BARRIER: np.array([0.95, 1.08], np.float32),
-    Channel.VEHICLE: np.array([0.92, 1.1], np.float32),
+    Channel.VEHICLE: np.array([0.92, 1.4], np.float32),
 }
 _LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
 _NEIGHBOURHOOD, _OUTLINE = (
     np.ones((3, 3), np.uint8),
     np.uint8(1),
 )  # within which there is something else; of a mask there
+_NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
+_OUTLINE = np.uint8(1)  # in a mask: something else is within that neighbourhood
 _MASKS = {channel: np.uint8(255) * np.isin(CARLA_TO_CHANNEL, channel) for channel in _PLAIN}
 
 

@@ -1,8 +1,8 @@
-"""Colours of walls: within a façade they differ no more than in the simulator image.
+"""Colours of walls: within a façade they differ by half of what they do in the simulator image.
 
 A generator gives plain walls patches of rust, moss and chalk. Here the chroma of buildings moves towards its own mean
-around, and what the simulator image has beyond its mean there, muted: as for contrasts (``contrasts.py``), the mean is
-the generator's and the differences are the simulator's. Brightness is not changed.
+around, and half of what the simulator image has beyond its mean there: as for contrasts (``contrasts.py``), the mean is
+the generator's and the differences are the simulator's. Small differences and brightness are not changed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.base import kernels
+from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
 
 _SHARE, _MUTED = 0.8, 0.5  # of the way to the wanted chroma; of the simulator's differences
 _TOLERATED = 3.0  # of 255, difference from the wanted chroma
 _REDUCTION = 4  # px of the image per pixel of what is computed: colours are coarse
 _AROUND = 0.24  # side of the square that means cover, as a share of the width
 _LEAST_SHARE = 0.02  # of it that walls cover: means of less are too coarse
-_WALLS = np.uint8(255) * (np.arange(256) == Tag.BUILDING)  # u8 (256,), by tag
+_WALLS = np.uint8(255) * (CARLA_TO_CHANNEL == Channel.BUILDING)  # u8 (256,), by tag
+_LEAST_KNOWN = np.float32(0.05)  # weight of what is computed around a pixel from which on it says something
 _UNCOLOURED = 128.0  # chroma of grey
 #: What a unit of each chroma adds to R, G and B (ITU-R BT.601).
 _RED, _GREEN, _BLUE = np.float32(1.403), (np.float32(-0.714), np.float32(-0.344)), np.float32(1.773)
@@ -44,7 +46,8 @@ def even_walls(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylig
     theirs = simulated[top * simulated.shape[0] // height : (top + high) * simulated.shape[0] // height]
     if not len(theirs):
         return
-    mask = cv2.resize(walls[rows], size, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / np.float32(255)
+    # of pixels that show nothing but wall: colours beside it would leave their complements on it
+    mask = (cv2.resize(walls[rows], size, interpolation=cv2.INTER_AREA) == 255).astype(np.float32)[..., None]
     own, wanted = (_chroma(each, size) for each in (image[rows], theirs))
     side = round(_AROUND * size[0]) | 1
     sums = cv2.boxFilter(np.concatenate([own * mask, wanted * mask, mask], axis=2), cv2.CV_32F, (side, side))
@@ -52,6 +55,7 @@ def even_walls(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylig
     change = means[..., :2] + np.float32(_MUTED) * (wanted - means[..., 2:]) - own
     change -= np.clip(change, -_TOLERATED, _TOLERATED)
     change *= np.float32(_SHARE * daylight) * (sums[..., 4:] >= _LEAST_SHARE)
+    change = np.concatenate([change * mask, mask], axis=2)
     _add(image[rows], walls[rows], cv2.resize(change, (width, high), interpolation=cv2.INTER_LINEAR))
 
 
@@ -69,13 +73,17 @@ def _chroma(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @numba.njit(**kernels.FAST)
 def _add(image, walls, change):  # type: ignore[no-untyped-def]
-    """Add ``change``, f32 (H, W, 2), of Cr and Cb, to ``image`` u8 (H, W, 3) where ``walls`` u8 (H, W) is not 0."""
+    """Add ``change`` to ``image`` u8 (H, W, 3) where ``walls`` u8 (H, W) is not 0.
+
+    ``change``: f32 (H, W, 3), of Cr and Cb, each times its weight, and that weight.
+    """
     zero, half, most = np.float32(0.0), np.float32(0.5), np.float32(255.0)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
-            if walls[y, x] == 0:
+            weight = change[y, x, 2]
+            if walls[y, x] == 0 or weight < _LEAST_KNOWN:
                 continue
-            red, blue = change[y, x, 0], change[y, x, 1]
+            red, blue = change[y, x, 0] / weight, change[y, x, 1] / weight
             added = _RED * red, _GREEN[0] * red + _GREEN[1] * blue, _BLUE * blue
             for c in range(3):
                 image[y, x, c] = np.uint8(min(max(np.float32(image[y, x, c]) + added[c] + half, zero), most))

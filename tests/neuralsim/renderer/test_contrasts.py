@@ -77,6 +77,14 @@ def test_streaks_and_patches_that_the_simulator_image_does_not_have_are_evened_o
     assert np.abs(image[:20].astype(int) - 200).max() <= 5  # whose surroundings include the streak
 
 
+@pytest.mark.parametrize("kind", [Tag.FENCE, Tag.WALL])
+def test_pale_scratches_on_a_garden_wall_are_evened_out(kind: Tag) -> None:
+    image, tag, simulated = scene(254, 120)
+    tag[tag == Tag.BUILDING] = kind
+    follow_contrasts(image, tag, simulated)
+    assert image[32, 56, 0] < 240
+
+
 def test_a_shadow_on_a_wall_stays() -> None:
     image, tag, simulated = scene(100, 60)
     image[8:, :64], simulated[8:, :64] = 100, 60

@@ -11,7 +11,8 @@ import pytest
 
 from bridge.messages import Camera, Ego, Frame
 from bridge.weather import FAIR_WEATHER
-from neuralsim.renderer.dashcam import windscreen
+from neuralsim.renderer.dashcam import own_bonnet, windscreen
+from neuralsim.renderer.dashcam.caption import draw_caption
 from neuralsim.renderer.dashcam.dash_camera import DashCamera
 from neuralsim.renderer.dashcam.windscreen import draw_windscreen, wiper_angle
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -169,6 +170,32 @@ def test_the_caption_has_the_time_and_the_speed() -> None:
     written = [(image[-12:] > 130).all(axis=2).any(axis=0).sum() for image in (first, unknown)]
     assert 20 < written[1] < 0.75 * written[0], "a speed that is not known is not 0 km/h"
     assert not (first != later)[: _HEIGHT - 20].any()
+
+
+@pytest.mark.parametrize(("time", "speed"), [(1e200, 1e300), (-5.0, -1e300), (0.0, 0.0)])
+@pytest.mark.parametrize("width", [384, 512, 2048])
+def test_any_time_and_any_speed_have_room(time: float, speed: float, width: int) -> None:
+    image = np.full((width // 2, width, 3), 225, np.uint8)
+    draw_caption(image, time, speed)
+    assert image.min() < 130, "letters have a dark rim at any size"
+    written = np.flatnonzero((image != 225).any(axis=(0, 2)))
+    assert 0.2 * width < written.min() < written.max() < 0.8 * width
+    assert (image[0] == 225).all()
+
+
+def test_the_varnish_mirrors_an_overexposed_sky_more_brightly(monkeypatch: pytest.MonkeyPatch) -> None:
+    mirrored = []
+    for beyond in (1.0, 1.9):
+        monkeypatch.setattr(own_bonnet, "_BEYOND", beyond)
+        per_sky = []
+        for sky in (180, 250):
+            image = _street()
+            image[: _HEIGHT // 2] = sky
+            DashCamera().film(image, _frame(dict(FAIR_WEATHER), color="20,20,20"))
+            per_sky.append(image[-6:, 110:150].astype(float))
+        mirrored.append(per_sky)
+    assert np.array_equal(mirrored[0][0], mirrored[1][0]), "a sky that is not clipped"
+    assert mirrored[1][1].mean() > 1.3 * mirrored[0][1].mean()
 
 
 def test_a_van_has_no_bonnet_in_view() -> None:

@@ -41,14 +41,26 @@ def test_a_patch_of_rust_on_a_plain_wall_fades_and_keeps_its_brightness(half: bo
     assert (image[:12] == before[:12]).all(), "only walls"
 
 
-def test_a_coloured_door_of_the_simulator_image_stays() -> None:
+def test_a_coloured_door_of_the_simulator_image_keeps_more_of_its_colour() -> None:
     before, tag, simulated = _scene()
-    simulated[PATCH] = 150, 110, 78
+    simulated[PATCH] = 146, 110, 86  # as different from its wall as in the image
     image, plain = before.copy(), before.copy()
     even_walls(image, tag, simulated)
     even_walls(plain, tag, _scene()[2])
     kept, faded = (np.abs(_chroma(each)[INSIDE] - _chroma(before)[INSIDE]).mean() for each in (image, plain))
-    assert kept < 0.4 * faded
+    assert kept < 0.6 * faded
+
+
+@pytest.mark.parametrize("beside", [(200, 30, 30), (90, 140, 240)])
+def test_what_is_beside_a_wall_leaves_no_colour_on_it(beside: tuple[int, int, int]) -> None:
+    image, tag, simulated = _scene()
+    image[:12] = PLASTER
+    image[PATCH] = PLASTER
+    tag[33:61, 81:122] = Tag.CAR
+    image[tag == Tag.CAR] = beside
+    before = image.copy()
+    even_walls(image, tag, simulated)
+    assert np.abs(image.astype(int) - before).max() <= 1
 
 
 def test_small_differences_stay_and_so_does_the_night() -> None:

@@ -76,7 +76,7 @@ _BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of thei
 #: m: of a name's cell on a signboard before the wall and on a painted one; margin beside the longest names; how far
 #: from the plane of a front its signboards are, at most; the longest name; and the length of front that has one.
 _HIGH, _HIGH_PAINTED, _MARGIN, _PROUD, _LONGEST, _REPEATED = 0.56, 0.46, 0.5, 0.25, 6.0, 8.0
-_ILLEGIBLE, _LEGIBLE = 8.0, 13.0  # px, height of that cell: generators make scribble of smaller letters
+_ILLEGIBLE, _LEGIBLE = 8.0, 13.0  # px, height of a name's cell: generators make scribble of smaller letters
 _GROOVE = 0.265  # m from the middle of a signboard to the groove that runs along its frame
 NO_SIGNBOARD = -1e6  # m, height of the signboard of houses without one
 
@@ -337,7 +337,10 @@ def name_at(textures, front, triangle, point, east, north):
     place = (front[4] * x + front[5] * y) / each
     across, number = (place - np.floor(place) - 0.5) * each, (code * 11) % textures.names.sums.shape[0]
     longest = min(max(each - 2.0 * _MARGIN, 1.0), _LONGEST)
-    legible = min(max((high / point.footprint - _ILLEGIBLE) / (_LEGIBLE - _ILLEGIBLE), 0.0), 1.0)
+    tall = min(high, HEIGHT * longest / textures.names.widths[number]) / max(point.footprint, 0.5 * wide)
+    legible = min((tall - _ILLEGIBLE) / (_LEGIBLE - _ILLEGIBLE), 1.0)
+    if legible <= 0.0:
+        return 0.0
     return legible * ink_at(textures.names, number, across, up, wide, point.footprint, high, longest)
 
 
