@@ -1,4 +1,4 @@
-"""Contrasts: within a façade, a fence or a vehicle, they are those of the simulator image.
+"""Contrasts: within a façade or a vehicle, they are those of the simulator image.
 
 The generator fades the windows of sunlit walls, makes white blobs of the goods in a shop window, hazes over tyres and
 windscreens, and gives plain walls dark streaks and pale patches. By day a pane is dark, whatever is behind it: here it
@@ -26,7 +26,6 @@ _AROUND = 0.24  # side of the square that they cover, as a share of the width
 #: patches otherwise; paint and glass may reflect what the simulator does not have.
 _PLAIN = {
     Channel.BUILDING: np.array([0.97, 1.05], np.float32),
-    Channel.BARRIER: np.array([0.95, 1.08], np.float32),
     Channel.VEHICLE: np.array([0.92, 1.4], np.float32),
 }
 _LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse

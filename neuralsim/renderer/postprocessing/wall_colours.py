@@ -47,15 +47,13 @@ def even_walls(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylig
     if not len(theirs):
         return
     # of pixels that show nothing but wall: colours beside it would leave their complements on it
-    mask = (cv2.resize(walls[rows], size, interpolation=cv2.INTER_AREA) == 255).astype(np.float32)[..., None]
-    own, wanted = (_chroma(each, size) for each in (image[rows], theirs))
+    is_wall = cv2.resize(walls[rows], size, interpolation=cv2.INTER_AREA) == 255
+    own, wanted = (_small(each, size) for each in (image[rows], theirs))
+    known = np.empty((size[1], size[0], 5), np.float32)
+    _gather(own, wanted, is_wall, known)
     side = round(_AROUND * size[0]) | 1
-    sums = cv2.boxFilter(np.concatenate([own * mask, wanted * mask, mask], axis=2), cv2.CV_32F, (side, side))
-    means = sums[..., :4] / np.maximum(sums[..., 4:], _LEAST_SHARE)
-    change = means[..., :2] + np.float32(_MUTED) * (wanted - means[..., 2:]) - own
-    change -= np.clip(change, -_TOLERATED, _TOLERATED)
-    change *= np.float32(_SHARE * daylight) * (sums[..., 4:] >= _LEAST_SHARE)
-    change = np.concatenate([change * mask, mask], axis=2)
+    change = np.empty((size[1], size[0], 3), np.float32)
+    _compare(known, cv2.boxFilter(known, cv2.CV_32F, (side, side)), np.float32(_SHARE * daylight), change)
     _add(image[rows], walls[rows], cv2.resize(change, (width, high), interpolation=cv2.INTER_LINEAR))
 
 
@@ -65,10 +63,39 @@ def compile_kernels() -> None:
     even_walls(image, np.full((8, 8), Tag.BUILDING, np.uint8), image.copy())
 
 
-def _chroma(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return Cr and Cb, f32 (h, w, 2), about 0, of ``image`` u8 (H, W, 3) reduced to ``size``."""
-    small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YCrCb)
-    return small[..., 1:].astype(np.float32) - np.float32(_UNCOLOURED)
+def _small(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return ``image`` u8 (H, W, 3) reduced to ``size``, in Y, Cr and Cb."""
+    return cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YCrCb)
+
+
+@numba.njit(**kernels.FAST)
+def _gather(own, theirs, is_wall, known):  # type: ignore[no-untyped-def]
+    """Write to ``known`` f32 (h, w, 5) where it ``is_wall``: the chroma of ``own``, that of ``theirs``, and 1."""
+    grey = np.float32(_UNCOLOURED)
+    for y in range(known.shape[0]):
+        for x in range(known.shape[1]):
+            wall = np.float32(is_wall[y, x])
+            for c in range(2):
+                known[y, x, c] = wall * (np.float32(own[y, x, c + 1]) - grey)
+                known[y, x, c + 2] = wall * (np.float32(theirs[y, x, c + 1]) - grey)
+            known[y, x, 4] = wall
+
+
+@numba.njit(**kernels.FAST)
+def _compare(known, means, share, change):  # type: ignore[no-untyped-def]
+    """Write to ``change`` f32 (h, w, 3) what Cr and Cb lack, times how much is ``known``, and that."""
+    tolerated, muted, zero = np.float32(_TOLERATED), np.float32(_MUTED), np.float32(0.0)
+    for y in range(known.shape[0]):
+        for x in range(known.shape[1]):
+            count = means[y, x, 4]
+            is_known = known[y, x, 4] > zero and count >= np.float32(_LEAST_SHARE)
+            change[y, x, 2] = np.float32(is_known)
+            for c in range(2):
+                change[y, x, c] = zero
+                if is_known:
+                    lack = (means[y, x, c] - muted * means[y, x, c + 2]) / count
+                    lack += muted * known[y, x, c + 2] - known[y, x, c]
+                    change[y, x, c] = share * (lack - min(max(lack, -tolerated), tolerated))
 
 
 @numba.njit(**kernels.FAST)
