@@ -11,7 +11,7 @@ _NARROWEST = 384
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 #: Of the width: size of the letters, their distance from the border, stroke, rim, and the blur that makes them no
 #: sharper than the image.
-_SCALE, _MARGIN, _STROKE, _RIM, _SOFT = 0.00075, 0.004, 0.004, 0.002, 0.0012
+_SCALE, _MARGIN, _STROKE, _RIM, _SOFT = 0.0007, 0.004, 0.003, 0.0015, 0.001
 _DIGITS = " 0123456789"
 _BRIGHT, _DARK = (236, 236, 228), (24, 24, 24)
 _LATEST, _FASTEST = 359_999.0, 999.0  # s and km/h: all that there is room for
