@@ -47,7 +47,7 @@ _BEYOND = np.full(4, 8.0)
 #: while nothing moves. The ground, near by and moving fast otherwise, has more of it.
 _LOSS = np.full(256, 0.03, np.float32)
 _LOSS[Tag.UNLABELED] = 0.0  # as along outlines, which get this tag in ``soften_past``
-_LOSS[_GROUND] = 0.1
+_LOSS[_GROUND] = 0.125  # which ends a checkerboard at once; from 0.25 on, it would grow
 #: u8 (256,), by tag: it, or for all of the ground the same, since its markings are to be softened, too.
 _SURFACE = np.arange(256, dtype=np.uint8)
 _SURFACE[_GROUND] = Tag.ROAD
