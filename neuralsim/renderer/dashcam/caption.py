@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -12,7 +14,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 #: Of the width: size of the letters, their distance from the border, stroke, rim, and the blur that makes them no
 #: sharper than the image.
 _SCALE, _MARGIN, _STROKE, _RIM, _SOFT = 0.0007, 0.004, 0.003, 0.0015, 0.001
-_DIGITS = " 0123456789"
+_DIGITS, _UNIT = " 0123456789", " km/h"
 _BRIGHT, _DARK = (236, 236, 228), (24, 24, 24)
 _LATEST, _FASTEST = 359_999.0, 999.0  # s and km/h: all that there is room for
 
@@ -30,11 +32,8 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
         return
     minutes, second = divmod(int(min(max(seconds, 0.0), _LATEST)), 60)
     time = f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
-    fast = "" if speed is None else f"{min(abs(speed) * 3.6, _FASTEST):3.0f} km/h"
-    rim, soft = max(round(_RIM * width), 1), _SOFT * width
-    letters = _written([*f"{time} {fast[:3]}", fast[3:]], width, rim + round(3.0 * soft))
-    around = cv2.dilate(letters, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
-    letters, around = (cv2.GaussianBlur(each, (0, 0), soft) for each in (letters, around))
+    fast = "" if speed is None else f"{min(abs(speed) * 3.6, _FASTEST):3.0f}{_UNIT}"
+    letters, around = _written(f"{time} {fast}", width)
     high, wide = letters.shape
     top, left = height - round(_MARGIN * width) - high, (width - wide) // 2
     part = image[top : top + high, left : left + wide]
@@ -43,12 +42,17 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
         part[:] = np.rint(part + (np.array(colour, np.float32) - part) * share).astype(np.uint8)
 
 
-def _written(pieces: list[str], width: int, margin: int) -> np.ndarray:
-    """Return the ``pieces``, u8 (h, w), side by side with a ``margin`` around, px, for an image of that ``width``.
+@lru_cache(maxsize=2)
+def _written(text: str, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the letters of a ``text`` that ends in " km/h", if in any, and their rim, both u8 (h, w), for an image of
+    that ``width``.
 
     All digits and blanks are equally wide: nothing trembles while they count.
     """
-    scale, stroke = _SCALE * width, max(round(_STROKE * width), 1)
+    pieces = [*text.removesuffix(_UNIT), *([_UNIT] if text.endswith(_UNIT) else [])]
+    scale, stroke, soft = _SCALE * width, max(round(_STROKE * width), 1), _SOFT * width
+    rim = max(round(_RIM * width), 1)
+    margin = rim + round(3.0 * soft)
     (digit, rise), _ = cv2.getTextSize("0", _FONT, scale, stroke)
     below = cv2.getTextSize("/", _FONT, scale, stroke)[1]
     widths = [digit if piece in _DIGITS else cv2.getTextSize(piece, _FONT, scale, stroke)[0][0] for piece in pieces]
@@ -56,4 +60,5 @@ def _written(pieces: list[str], width: int, margin: int) -> np.ndarray:
     letters = np.zeros((rise + below + 2 * margin, starts[-1] + margin), np.uint8)
     for piece, start in zip(pieces, starts, strict=False):
         cv2.putText(letters, piece, (start, margin + rise), _FONT, scale, 255, stroke, cv2.LINE_AA)
-    return letters
+    around = cv2.dilate(letters, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
+    return cv2.GaussianBlur(letters, (0, 0), soft), cv2.GaussianBlur(around, (0, 0), soft)

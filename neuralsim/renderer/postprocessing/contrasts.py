@@ -21,18 +21,14 @@ from neuralsim.renderer.postprocessing.detail import soft_luminance
 _DARK, _SOFT = np.float32(0.75), np.float32(0.2)
 _FREE = np.float32(8.0)  # of 255, by which it may be brighter than asked for
 _WIDTH = 128  # px of the small image that local means are computed in
-_AROUND = 0.24  # side of the square that they cover, as a share of the width
+AROUND = 0.24  # side of the square that they cover, as a share of the width
 #: By class: the brightness of plain surfaces over the one asked for, at least and at most. Walls would have streaks and
 #: patches otherwise; paint and glass may reflect what the simulator does not have.
 _PLAIN = {
     Channel.BUILDING: np.array([0.97, 1.05], np.float32),
     Channel.VEHICLE: np.array([0.92, 1.4], np.float32),
 }
-_LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
-_NEIGHBOURHOOD, _OUTLINE = (
-    np.ones((3, 3), np.uint8),
-    np.uint8(1),
-)  # within which there is something else; of a mask there
+LEAST_SHARE = 0.02  # of its surroundings that a class covers: means of less are too coarse
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 _OUTLINE = np.uint8(1)  # in a mask: something else is within that neighbourhood
 _MASKS = {channel: np.uint8(255) * np.isin(CARLA_TO_CHANNEL, channel) for channel in _PLAIN}
@@ -58,8 +54,8 @@ def follow_contrasts(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, 
     for channel, mask in masks.items():
         own_mean, their_mean, share = (_means(each, mask) for each in (own, theirs, mask))
         share /= np.float32(255.0)
-        is_enough = cv2.resize((share >= _LEAST_SHARE).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-        share = np.maximum(share, _LEAST_SHARE)
+        is_enough = cv2.resize((share >= LEAST_SHARE).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        share = np.maximum(share, LEAST_SHARE)
         around = their_mean / share
         gain = own_mean / share / np.maximum(around, 1.0)
         around, gain = (cv2.resize(each, (width, height)) for each in (around, gain))
@@ -79,7 +75,7 @@ def _means(plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
     height, width = plane.shape
     size = min(_WIDTH, width), max(height * min(_WIDTH, width) // width, 1)
     small = cv2.resize(cv2.bitwise_and(plane, mask), size, interpolation=cv2.INTER_AREA)
-    side = round(_AROUND * size[0]) | 1
+    side = round(AROUND * size[0]) | 1
     return np.asarray(cv2.boxFilter(small, cv2.CV_32F, (side, side)))
 
 

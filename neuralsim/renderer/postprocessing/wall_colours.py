@@ -14,15 +14,13 @@ import numpy as np
 from bridge.tags import Tag
 from neuralsim.base import kernels
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
+from neuralsim.renderer.postprocessing.contrasts import AROUND, LEAST_SHARE
 
 _SHARE, _MUTED = 0.8, 0.5  # of the way to the wanted chroma; of the simulator's differences
 _TOLERATED = 3.0  # of 255, difference from the wanted chroma
 _REDUCTION = 4  # px of the image per pixel of what is computed: colours are coarse
-_AROUND = 0.24  # side of the square that means cover, as a share of the width
-_LEAST_SHARE = 0.02  # of it that walls cover: means of less are too coarse
 _WALLS = np.uint8(255) * (CARLA_TO_CHANNEL == Channel.BUILDING)  # u8 (256,), by tag
 _LEAST_KNOWN = np.float32(0.05)  # weight of what is computed around a pixel from which on it says something
-_UNCOLOURED = 128.0  # chroma of grey
 #: What a unit of each chroma adds to R, G and B (ITU-R BT.601).
 _RED, _GREEN, _BLUE = np.float32(1.403), (np.float32(-0.714), np.float32(-0.344)), np.float32(1.773)
 
@@ -51,7 +49,7 @@ def even_walls(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, daylig
     own, wanted = (_small(each, size) for each in (image[rows], theirs))
     known = np.empty((size[1], size[0], 5), np.float32)
     _gather(own, wanted, is_wall, known)
-    side = round(_AROUND * size[0]) | 1
+    side = round(AROUND * size[0]) | 1
     change = np.empty((size[1], size[0], 3), np.float32)
     _compare(known, cv2.boxFilter(known, cv2.CV_32F, (side, side)), np.float32(_SHARE * daylight), change)
     _add(image[rows], walls[rows], cv2.resize(change, (width, high), interpolation=cv2.INTER_LINEAR))
@@ -71,13 +69,12 @@ def _small(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @numba.njit(**kernels.FAST)
 def _gather(own, theirs, is_wall, known):  # type: ignore[no-untyped-def]
     """Write to ``known`` f32 (h, w, 5) where it ``is_wall``: the chroma of ``own``, that of ``theirs``, and 1."""
-    grey = np.float32(_UNCOLOURED)
     for y in range(known.shape[0]):
         for x in range(known.shape[1]):
             wall = np.float32(is_wall[y, x])
             for c in range(2):
-                known[y, x, c] = wall * (np.float32(own[y, x, c + 1]) - grey)
-                known[y, x, c + 2] = wall * (np.float32(theirs[y, x, c + 1]) - grey)
+                known[y, x, c] = wall * np.float32(own[y, x, c + 1])
+                known[y, x, c + 2] = wall * np.float32(theirs[y, x, c + 1])
             known[y, x, 4] = wall
 
 
@@ -88,7 +85,7 @@ def _compare(known, means, share, change):  # type: ignore[no-untyped-def]
     for y in range(known.shape[0]):
         for x in range(known.shape[1]):
             count = means[y, x, 4]
-            is_known = known[y, x, 4] > zero and count >= np.float32(_LEAST_SHARE)
+            is_known = known[y, x, 4] > zero and count >= np.float32(LEAST_SHARE)
             change[y, x, 2] = np.float32(is_known)
             for c in range(2):
                 change[y, x, c] = zero
