@@ -157,7 +157,8 @@ def evaluate(
                     f"{item.name}: image {real.shape[1]}x{real.shape[0]}, labels {item.size[0]}x{item.size[1]} pixels"
                 )
             rendered = variants.render(item.frame)
-            shown = {REAL: real} | {way: render_folder.resize_image(rendered[way], item.size) for way in WAYS}
+            shown = {REAL: real}
+            shown |= {way: render_folder.finish_image(rendered[way], item, way == SHIPPED) for way in WAYS}
             label = to_camvid[classes.tags[read_ids(files[index])]]
             moved = optical_flow.load(find_image(motions, item.name)) if "flicker" in parts and index else None
             measured.add(index, shown, label, moved)

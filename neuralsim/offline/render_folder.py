@@ -27,11 +27,13 @@ from neuralsim.offline.options import RenderOptions
 from neuralsim.recording import RecordingError
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
+from neuralsim.renderer.postprocessing.sharpening import sharpen_scaled
 from neuralsim.renderer.remap import Remap
 
 _WIDTHS = 384, 1024  # px, least and largest default width: models were trained at that scale
 _SUPERSAMPLED = 640  # px, width up to which maps are supersampled
 _SUPERSAMPLING = 1.5  # largest factor, in each direction
+_SHARPENING = 0.7  # of supersampled images, once they are scaled down
 _FIRST_PLOT = 61_000  # first instance number of houses
 
 
@@ -42,6 +44,7 @@ class Map:
     name: str
     size: tuple[int, int]  # of the file, px
     frame: Frame
+    has_motion: bool  # from the map before
 
 
 @dataclass
@@ -92,7 +95,7 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
         for index, item in enumerate(maps(options, classes, files, census)):
             if index == 0 or not has_past:
                 renderer.reset()
-            image = resize_image(renderer.render(item.frame), item.size)
+            image = finish_image(renderer.render(item.frame), item, has_past)
             write_png(options.out / f"{item.name}.png", image[..., ::-1])
             if options.sequence:
                 if video is None:
@@ -164,7 +167,7 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         camera = Camera(size[0], size[1], options.fov, view.pose)
         planes = {"tag": tag, "instance": instance, "depth": view.depth, "motion": back}
         rendered = Frame(number, number + 1, number / options.fps, camera, planes, estimated=True)
-        yield Map(file.stem, full, rendered)
+        yield Map(file.stem, full, rendered, motion is not None)
 
 
 def _motion(
@@ -211,3 +214,15 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     else:
         interpolation = cv2.INTER_CUBIC if factor <= _SUPERSAMPLING else cv2.INTER_AREA
     return np.asarray(cv2.resize(image, size, interpolation=interpolation))
+
+
+def finish_image(image: np.ndarray, item: Map, has_past: bool) -> np.ndarray:
+    """Return the image u8 (H, W, 3) of ``item`` at the size of its file, as sharp as others of that size.
+
+    ``has_past``: it follows the image of the map before, where there is motion from that. By themselves, supersampled
+    images are sharp enough.
+    """
+    resized = resize_image(image, item.size)
+    if has_past and item.has_motion and image.shape[1] > item.size[0]:
+        sharpen_scaled(resized, _resized(item.frame.planes["tag"], item.size), _SHARPENING)
+    return resized

@@ -21,6 +21,10 @@ _GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
+#: u8 (256,), by tag: what is sharpened once it was scaled down. Roads and grass of photographs have less detail.
+_SHARPENED_WHEN_SCALED = np.ones(256, np.uint8)
+_SHARPENED_WHEN_SCALED[[Tag.SKY, *_GROUND]] = 0
+_SHARPENED_WHEN_SCALED[[Tag.SIDEWALK]] = 1
 #: The amount that a camera sharpens by at the end, and the share of it that crowns and buildings get.
 _MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.5, 0.3
 _PART, _ALL = 1, 2  # of that amount
@@ -97,9 +101,24 @@ def sharpen(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
 
     ``tag``: u8, at least (H, W), the tags that the image was generated from. The sky has nothing to sharpen.
     """
+    _sharpen_inside(image, tag, amount, _SHARPENED, _OUTLINE)
+
+
+def sharpen_scaled(image: np.ndarray, tag: np.ndarray, amount: float) -> None:
+    """Sharpen an image that was scaled down, as ``sharpen`` does: crowns and movers, too, but neither road nor grass.
+
+    Its outlines have no steps, so that it is sharpened nearer to them, and its leaves are too small to become specks.
+    """
+    _sharpen_inside(image, tag, amount, _SHARPENED_WHEN_SCALED, _NEIGHBOURHOOD)
+
+
+def _sharpen_inside(
+    image: np.ndarray, tag: np.ndarray, amount: float, chosen: np.ndarray, neighbourhood: np.ndarray
+) -> None:
+    """Sharpen what is ``chosen``, u8 (256,) by tag, where all of the ``neighbourhood`` u8 (H, W) has the same tag."""
     height, width = image.shape[:2]
     tag = np.ascontiguousarray(tag[:height, :width])
-    mask = cv2.bitwise_and(cv2.LUT(tag, _SHARPENED), _inside(tag, _OUTLINE))
+    mask = cv2.bitwise_and(cv2.LUT(tag, chosen), _inside(tag, neighbourhood))
     image, mask = _rows_around(image, mask)
     if not len(image):
         return

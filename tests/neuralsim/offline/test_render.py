@@ -11,14 +11,14 @@ import pytest
 from helpers.clips import street, write_clip
 
 from bridge.link.motion import reproject
-from bridge.messages import Camera
+from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim import classmaps, cli
 from neuralsim.imaging import optical_flow
 from neuralsim.imaging.object_tracker import ObjectTracker
 from neuralsim.imaging.pseudo_depth import PseudoDepth, PseudoView, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
-from neuralsim.offline.render_folder import render_size, resize_image
+from neuralsim.offline.render_folder import Map, finish_image, render_size, resize_image
 
 # Class maps -----------------------------------------------------------------------------------------------------------
 
@@ -245,6 +245,18 @@ def test_supersampled_images_stay_sharp_and_smaller_ones_have_no_moire() -> None
     stripes = np.zeros((480, 640, 3), np.uint8)
     stripes[:, ::2] = 255
     assert resize_image(stripes, (200, 150)).std() < 30.0, "no moiré"
+
+
+def test_supersampled_images_are_sharpened_where_they_follow_the_one_before() -> None:
+    grain = np.random.default_rng(6).integers(64, 192, (64, 96, 3), np.uint8)
+    planes = {"tag": np.full((64, 96), Tag.BUILDING, np.uint8)}
+    frame = Frame(1, 1, 0.0, Camera(96, 64, 70.0, np.eye(4)), planes)
+    small, whole = (72, 48), (96, 64)
+    plain = resize_image(grain, small)
+    assert finish_image(grain, Map("a", small, frame, has_motion=True), has_past=True).std() > 1.1 * plain.std()
+    assert np.array_equal(finish_image(grain, Map("a", small, frame, has_motion=False), has_past=True), plain)
+    assert np.array_equal(finish_image(grain, Map("a", small, frame, has_motion=True), has_past=False), plain)
+    assert np.array_equal(finish_image(grain, Map("a", whole, frame, has_motion=True), has_past=True), grain)
 
 
 def test_a_sequence_becomes_images_and_a_video_and_uses_its_past(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from neuralsim.renderer.postprocessing.sharpening import (
     remove_specks,
     sharpen,
     sharpen_in_camera,
+    sharpen_scaled,
     soften_gaps,
     soften_past,
     stillness,
@@ -53,6 +54,19 @@ def test_a_camera_sharpens_what_stands_by_day_but_no_sky_or_ground() -> None:
     assert more[Tag.SKY] == more[Tag.SIDEWALK] == more[Tag.ROAD] == 1.0
     assert 1.1 < more[Tag.VEGETATION] < more[Tag.CAR]
     assert 1.1 < more[Tag.BUILDING] < more[Tag.CAR]
+
+
+def test_what_was_scaled_down_is_sharpened_but_no_sky_road_or_outline() -> None:
+    grain = np.random.default_rng(0).normal(128.0, 6.0, (60, 60, 3)).astype(np.uint8)
+    bands = (Tag.SKY, Tag.VEGETATION, Tag.BUILDING, Tag.CAR, Tag.SIDEWALK, Tag.ROAD)
+    tag = np.repeat(np.array(bands, np.uint8), 10)[:, None].repeat(60, 1)
+    image = grain.copy()
+    sharpen_scaled(image, tag, AMOUNT)
+    for band in bands:
+        inside = np.flatnonzero(tag[:, 0] == band)[1:-1]
+        more = image[inside].std() / grain[inside].std()
+        assert more == 1.0 if band in (Tag.SKY, Tag.ROAD) else more > 1.1, band
+    assert np.array_equal(image[9:11], grain[9:11]), "where tags meet"
 
 
 def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
