@@ -13,6 +13,7 @@ from neuralsim.town.assets.meshes import RGB, Mesh, merge
 from neuralsim.town.core.polylines import arc_lengths, interpolate
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, points_in_polygon, resample
 from neuralsim.town.ground.bridges import bridges
+from neuralsim.town.ground.road_surface import road_surface
 from neuralsim.town.ground.terrain import BEYOND
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.opendrive.network import ASPHALT, Network
@@ -37,6 +38,7 @@ def ground_mesh(network: Network, ground: Ground) -> Mesh:
     parts += [_pavement(ring) for ring in ground.rings]
     parts += [_land(around, rings, ground) for around, rings in ground.regions]
     parts += bridges(ground)
+    parts += road_surface(network)
     parts += _lane_markings(network)
     parts += [_zebra(polygon) for polygon in network.crosswalks]
     parts += _stop_lines(network)

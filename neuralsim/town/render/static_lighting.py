@@ -179,7 +179,7 @@ class Backdrops:
         return tone
 
     def _wear(self, tone: np.ndarray, lane: Lane, rng: np.random.Generator) -> None:
-        """Draw the wear of a lane: tyre tracks, oil, patches, sealed cracks, manholes."""
+        """Draw the wear of a lane: tyre tracks, oil, sealed cracks."""
         across = (lane.right - lane.left) / np.maximum(lane.width, 0.1)[:, None]
 
         def stripe(aside: float, wide: float, value: int) -> None:
@@ -197,24 +197,12 @@ class Backdrops:
         def spot(where: float, aside: float) -> np.ndarray:
             return np.array([np.interp(where, at, lane.centre[:, k] + across[:, k] * aside) for k in (0, 1)])
 
-        for _ in range(rng.poisson(length / 26.0)):  # patches
-            start, long = rng.uniform(0.0, length), rng.uniform(1.0, 7.0)
-            middle, wide = rng.uniform(-1.2, 1.2), rng.uniform(0.3, 0.9)
-            sides = ((0.0, -wide), (long, -wide), (long, wide), (0.0, wide))
-            outline = self._texels(np.array([spot(start + on, middle + aside) for on, aside in sides]))
-            cv2.fillPoly(tone, [outline], int(rng.integers(98, 142)), cv2.LINE_AA, 4)
-            cv2.polylines(tone, [outline], True, 84, 1, cv2.LINE_AA, 4)
         for _ in range(rng.poisson(length / 22.0)):  # sealed cracks
             start, middle = rng.uniform(0.0, length), rng.uniform(-1.4, 1.4)
             along = start + np.cumsum(rng.uniform(0.3, 1.0, 9))
             aside = middle + np.cumsum(rng.normal(0.0, 0.25, 9))
             path = np.stack([spot(w, a) for w, a in zip(along, aside, strict=True)])
             cv2.polylines(tone, [self._texels(path)], False, 80, 1, cv2.LINE_AA, 4)
-        for _ in range(rng.poisson(length / 40.0)):  # manholes
-            centre = self._texels(spot(rng.uniform(0.0, length), rng.uniform(-1.0, 1.0))[None])[0].tolist()
-            radius = int(0.34 / self._cell * 16.0)
-            cv2.circle(tone, centre, radius, 76, -1, cv2.LINE_AA, 4)
-            cv2.circle(tone, centre, radius // 2, 100, -1, cv2.LINE_AA, 4)
 
     def _footprint(self, tags: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
         """Return a mask u8 ``shape``, 255 where the static mesh has triangles with one of ``tags``."""
