@@ -46,12 +46,14 @@ def postprocess(
         highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
         contrasts.follow_contrasts(image, unedited, simulated, 1.0 - dark)
         wall_colours.even_walls(image, unedited, simulated, 1.0 - dark)
+        leaves.even_crowns(image, tag)
         night.dim_poles(image, unedited, simulated, dark)
     if sharpness:
         sharpening.sharpen(image, tag, sharpness)
     sharpening.remove_specks(image, tag)
     if "depth" in planes:
         sharpening.raise_contrast_of_people(image, tag, 1.0 - dark, planes["depth"])
+        sharpening.soften_far_markings(image, tag, planes["depth"], frame.camera.focal)
         leaves.draw_leaves(image, tag, planes["depth"], frame.camera)
     if weather is not None:
         now = sky.sky_of(weather, inputs.style, frame.sim_time)

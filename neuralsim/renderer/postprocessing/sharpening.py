@@ -39,6 +39,9 @@ _LEAST_OF_PEOPLE = 0.6  # of what it was before: dark clothes keep their folds
 _PEOPLE = np.isin(np.arange(256), (Tag.PEDESTRIAN, Tag.RIDER)).astype(np.uint8)  # u8 (256,), by tag
 _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
+_MARKING = (np.arange(256) == Tag.ROAD_LINE).astype(np.uint8)
+_PAVED = np.isin(np.arange(256), (Tag.ROAD, Tag.ROAD_LINE)).astype(np.uint8)
+_MARKING_WIDTH, _MARKING_SIGMA = 0.12, 1.2  # m, of a line; px, of the blur where that is less than a pixel
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 _OUTLINE = np.ones((5, 5), np.uint8)  # within which there is another tag next to an outline
@@ -222,6 +225,26 @@ def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
     image, gaps = _rows_around(image, gaps)
     if len(image):
         cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _GAP_SIGMA), gaps, image)
+
+
+def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal: float) -> None:
+    """Blur markings that are narrower than a pixel, in place: labels have crumbs of them, photographs a paler line.
+
+    Args:
+        image: u8 (H, W, 3), RGB.
+        tag: u8, at least (H, W): the tags that it was generated from.
+        depth: f32, at least (H, W), m.
+        focal: Focal length, px.
+    """
+    height, width = image.shape[:2]
+    lines = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _MARKING)
+    lines[depth[:height, :width] < _MARKING_WIDTH * focal] = 0
+    lines = cv2.bitwise_and(
+        cv2.dilate(lines, _NEIGHBOURHOOD), cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PAVED)
+    )
+    image, lines = _rows_around(image, lines, 2)
+    if len(image):
+        cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _MARKING_SIGMA), lines, image)
 
 
 def _inside(labels: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 #: Standard deviations of logarithms: of the brightness, of red over blue by half, and of both over green.
-_SPREADS = np.array((0.2, 0.06, 0.04))
+_SPREADS = np.array((0.2, 0.045, 0.04))
 #: Least and most of each. An overexposed sky is not blue any more, and of all casts photographs hardly have magenta.
-_LIMITS = np.array(((-0.3, 0.15), (-0.09, 0.09), (-0.04, 0.04)))
+_LIMITS = np.array(((-0.3, 0.15), (-0.06, 0.06), (-0.04, 0.04)))
 _GREEN = 0.04  # of the logarithm, mean of the green cast
 _LENGTHS = np.geomspace(160.0, 640.0, 5)  # m, of the waves
 #: Powers of a value by which brightness and colour are compressed: white stays white, and what is nearly white, such as

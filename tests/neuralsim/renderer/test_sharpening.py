@@ -18,6 +18,7 @@ from neuralsim.renderer.postprocessing.sharpening import (
     sharpen,
     sharpen_in_camera,
     sharpen_scaled,
+    soften_far_markings,
     soften_gaps,
     soften_past,
     stillness,
@@ -67,6 +68,20 @@ def test_what_was_scaled_down_is_sharpened_but_no_sky_road_or_outline() -> None:
         more = image[inside].std() / grain[inside].std()
         assert more == 1.0 if band in (Tag.SKY, Tag.ROAD) else more > 1.1, band
     assert np.array_equal(image[9:11], grain[9:11]), "where tags meet"
+
+
+def test_markings_narrower_than_a_pixel_are_paler_and_others_stay() -> None:
+    image, tag = np.full((40, 60, 3), 60, np.uint8), np.full((40, 60), Tag.ROAD, np.uint8)
+    image[::8, 30], tag[::8, 30] = 220, Tag.ROAD_LINE
+    image[:, :10], tag[:, :10] = 140, Tag.SIDEWALK
+    depth = np.full((40, 60), 80.0, np.float32)
+    depth[20:] = 10.0
+    before = image.copy()
+    soften_far_markings(image, tag, depth, 366.0)
+    assert np.array_equal(image[22:], before[22:])
+    assert np.array_equal(image[:, :10], before[:, :10])
+    assert image[8, 30, 0] < 120
+    assert image[8, 31, 0] > 65
 
 
 def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
