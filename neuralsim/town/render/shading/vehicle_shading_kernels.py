@@ -41,6 +41,7 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import (
 )
 
 _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on; radius of its reflector, m
+_FRONT_INDICATOR = 0.84  # of the half width, where the indicator beside a headlamp begins
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
@@ -161,8 +162,8 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         if lit & LOW_BEAM:
             shine = front * _around(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
             h0, h1, h2 = 250.0 * shine, 245.0 * shine, 225.0 * shine
-        if is_blinking and abs(y) > 0.75 * body[HALF_WIDTH]:  # its outer half
-            shine = front * _around(0.86 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
+        if is_blinking and abs(y) > _FRONT_INDICATOR * body[HALF_WIDTH]:  # its outer end
+            shine = front * _around(0.91 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     return c0, c1, c2, h0, h1, h2
 
