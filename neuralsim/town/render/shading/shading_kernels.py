@@ -268,7 +268,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
                 away, beyond = np.float64(depth[k]), np.float64(k) + 0.5 - cx
                 east, north = ox + away * (ax + bx * beyond) - wx, oy + away * (ay + by * beyond) - wy
                 step = 1.0 if is_fine else 2.0
-                ink = name_at(textures, front, triangle, point, step * east, step * north)
+                deeper = step * (away - d)
+                ink = name_at(textures, front, triangle, point, step * east, step * north, deeper)
                 if ink > 0.0:
                     lit *= 1.0 - ink  # letters of a lit signboard stay dark
                     is_dark = r + g + b < _DARK_BOARD if triangle.finish == BOARD else bright < 0.0

@@ -319,14 +319,16 @@ def has_name(textures, front, triangle):
 
 
 @njit(forceinline=True, **options)
-def name_at(textures, front, triangle, point, east, north):
+def name_at(textures, front, triangle, point, east, north, deeper):
     """Return the share, 0 to 1, of a pixel of a triangle that ``has_name`` that the letters cover.
 
     ``front``: the house's row of ``Backdrop.houses``; ``triangle``, ``point``: ``_Triangle``, ``_Point``; ``east``,
-    ``north``: m from the pixel's point to that of the next one.
+    ``north``: m from the pixel's point to that of the next one, which is by ``deeper`` m farther away. Names that are
+    too small to read in their middle are left out.
     """
     code, x, y = triangle.code, point.x - front[2], point.y - front[3]
-    wide = max(abs(east * front[4] + north * front[5]), 0.5 * point.footprint)
+    step = east * front[4] + north * front[5]
+    wide = max(abs(step), 0.5 * point.footprint)
     up, high = point.z - front[7], _HIGH
     if triangle.finish != BOARD:
         if abs(front[4] * y - front[5] * x) > _PROUD:
@@ -337,7 +339,9 @@ def name_at(textures, front, triangle, point, east, north):
     place = (front[4] * x + front[5] * y) / each
     across, number = (place - np.floor(place) - 0.5) * each, (code * 11) % textures.names.sums.shape[0]
     longest = min(max(each - 2.0 * _MARGIN, 1.0), _LONGEST)
-    tall = min(high, HEIGHT * longest / textures.names.widths[number]) / max(point.footprint, 0.5 * wide)
+    away = max(1.0 - across * deeper / (step * point.depth), 0.1) if step != 0.0 else 1.0  # its middle, over the pixel
+    size = away * max(point.footprint, 0.5 * wide * away)
+    tall = min(high, HEIGHT * longest / textures.names.widths[number]) / size
     legible = min((tall - _ILLEGIBLE) / (_LEGIBLE - _ILLEGIBLE), 1.0)
     if legible <= 0.0:
         return 0.0
