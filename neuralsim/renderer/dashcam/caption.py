@@ -1,4 +1,8 @@
-"""Time and speed at the lower border of an image, as dashboard cameras write them into what they film."""
+"""Date, time and speed in a corner of an image, in the blocky letters that dashboard cameras write into what they film.
+
+A simulation has no date: it is that of a day in autumn, as there are leaves and coats, and its clock begins at an hour
+that fits the height of the sun.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +14,41 @@ import numpy as np
 #: px, the narrowest image that has a caption: in others it could not be read. Nor have images lower than a quarter of
 #: their width, where it would be in the way.
 _NARROWEST = 384
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-#: Of the width: size of the letters, their distance from the border, stroke, rim, and the blur that makes them no
-#: sharper than the image.
-_SCALE, _MARGIN, _STROKE, _RIM, _SOFT = 0.0007, 0.004, 0.003, 0.0015, 0.001
-_DIGITS, _UNIT = " 0123456789", " km/h"
+_PIXEL = 512  # px of width of an image per pixel of the letters
+_LETTER, _TALL, _MARGIN = 6, 7, 5  # pixels of the letters: width with the gap, height, distance from the borders
+_SOFT = 0.001  # of the width: the blur that makes them no sharper than the image
 _BRIGHT, _DARK = (236, 236, 228), (24, 24, 24)
-_LATEST, _FASTEST = 359_999.0, 999.0  # s and km/h: all that there is room for
+_DATE = "2026-10-04"
+_HOURS = ((30.0, 12), (0.0, 18), (-91.0, 22))  # least altitude of the sun, degrees, and the hour at the beginning
+_BEGIN, _LATEST, _FASTEST = 1058.0, 3599.0, 999.0  # s of that hour; s and km/h: all that there is room for
+_GLYPHS = {  # rows from the top, five pixels each, the leftmost in the highest bit
+    "0": (14, 17, 19, 21, 25, 17, 14), "1": (4, 12, 4, 4, 4, 4, 14), "2": (14, 17, 1, 6, 8, 16, 31),
+    "3": (14, 17, 1, 6, 1, 17, 14), "4": (2, 6, 10, 18, 31, 2, 2), "5": (31, 16, 30, 1, 1, 17, 14),
+    "6": (6, 8, 16, 30, 17, 17, 14), "7": (31, 1, 2, 4, 8, 8, 8), "8": (14, 17, 17, 14, 17, 17, 14),
+    "9": (14, 17, 17, 15, 1, 2, 12), "-": (0, 0, 0, 31, 0, 0, 0), ":": (0, 4, 0, 0, 0, 4, 0),
+    "/": (1, 1, 2, 4, 8, 16, 16), "K": (17, 18, 20, 24, 20, 18, 17), "M": (17, 27, 21, 21, 17, 17, 17),
+    "H": (17, 17, 17, 31, 17, 17, 17), " ": (0, 0, 0, 0, 0, 0, 0),
+}  # fmt: skip
 
 
-def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None:
-    """Write simulated time and speed into ``image``, u8 (H, W, 3), RGB, in place, if it is wide enough to read them.
+def draw_caption(image: np.ndarray, seconds: float, speed: float | None, altitude: float) -> None:
+    """Write date, time and speed into ``image``, u8 (H, W, 3), RGB, in place, if it is wide enough to read them.
 
     Args:
         image: To write into.
-        seconds: Simulated time.
+        seconds: Simulated time; from the end of an hour on, the clock stands still.
         speed: m/s; None: not known, not written.
+        altitude: Of the sun, degrees.
     """
     height, width = image.shape[:2]
     if width < _NARROWEST or 4 * height < width:
         return
-    minutes, second = divmod(int(min(max(seconds, 0.0), _LATEST)), 60)
-    time = f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
-    fast = "" if speed is None else f"{min(abs(speed) * 3.6, _FASTEST):3.0f}{_UNIT}"
-    letters, around = _written(f"{time} {fast}", width)
+    hour = next(hour for least, hour in _HOURS if altitude > least)
+    minute, second = divmod(int(min(_BEGIN + max(seconds, 0.0), _LATEST)), 60)
+    fast = "" if speed is None else f" {min(abs(speed) * 3.6, _FASTEST):3.0f} KM/H"
+    letters, around = _written(f"{_DATE} {hour:02d}:{minute:02d}:{second:02d}{fast}", width)
     high, wide = letters.shape
-    top, left = height - round(_MARGIN * width) - high, (width - wide) // 2
-    part = image[top : top + high, left : left + wide]
+    part = image[height - high :, :wide]
     for colour, cover in ((_DARK, around), (_BRIGHT, letters)):
         share = cover[..., None] * np.float32(1.0 / 255.0)
         part[:] = np.rint(part + (np.array(colour, np.float32) - part) * share).astype(np.uint8)
@@ -44,21 +56,13 @@ def draw_caption(image: np.ndarray, seconds: float, speed: float | None) -> None
 
 @lru_cache(maxsize=2)
 def _written(text: str, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the letters of a ``text`` that ends in " km/h", if in any, and their rim, both u8 (h, w), for an image of
-    that ``width``.
-
-    All digits and blanks are equally wide: nothing trembles while they count.
-    """
-    pieces = [*text.removesuffix(_UNIT), *([_UNIT] if text.endswith(_UNIT) else [])]
-    scale, stroke, soft = _SCALE * width, max(round(_STROKE * width), 1), _SOFT * width
-    rim = max(round(_RIM * width), 1)
-    margin = rim + round(3.0 * soft)
-    (digit, rise), _ = cv2.getTextSize("0", _FONT, scale, stroke)
-    below = cv2.getTextSize("/", _FONT, scale, stroke)[1]
-    widths = [digit if piece in _DIGITS else cv2.getTextSize(piece, _FONT, scale, stroke)[0][0] for piece in pieces]
-    starts = np.cumsum([margin, *widths]).tolist()
-    letters = np.zeros((rise + below + 2 * margin, starts[-1] + margin), np.uint8)
-    for piece, start in zip(pieces, starts, strict=False):
-        cv2.putText(letters, piece, (start, margin + rise), _FONT, scale, 255, stroke, cv2.LINE_AA)
-    around = cv2.dilate(letters, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
+    """Return the letters of ``text`` and their rim, both u8 (h, w), for the lower left corner of an image of that
+    ``width``."""
+    bits = np.array([_GLYPHS[letter] for letter in text], np.uint8)[..., None] >> np.arange(4, -2, -1, np.int8).clip(0)
+    lit = bits & np.array([1] * 5 + [0], np.uint8)  # (letters, 7, 6)
+    flat = np.pad(lit.transpose(1, 0, 2).reshape(_TALL, -1) * np.uint8(255), _MARGIN)
+    size = max(round(width / _PIXEL), 1)
+    letters = np.kron(flat, np.ones((size, size), np.uint8))
+    around = cv2.dilate(letters, np.ones((2 * size + 1, 2 * size + 1), np.uint8))
+    soft = _SOFT * width
     return cv2.GaussianBlur(letters, (0, 0), soft), cv2.GaussianBlur(around, (0, 0), soft)

@@ -1,4 +1,4 @@
-"""A drive as a camera on the dashboard films it: the own bonnet, the windscreen in the rain, a small lens, a caption.
+"""A drive as a camera on the dashboard films it: exposure, bonnet, windscreen and rain, a small lens, a caption.
 
 All of it lies in front of the street and covers some of it, so it is an option: labels of such images are those of the
 street behind.
@@ -10,16 +10,20 @@ import cv2
 import numpy as np
 
 from bridge.messages import Camera, Frame
-from bridge.weather import effective_weather, wetness
+from bridge.weather import darkness, effective_weather, wetness
 from neuralsim.renderer.dashcam import windscreen
 from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, Car, shape_of
 from neuralsim.renderer.dashcam.caption import draw_caption
+from neuralsim.renderer.dashcam.exposure import AutoExposure
+from neuralsim.renderer.dashcam.glass import glass_light
 from neuralsim.renderer.dashcam.own_bonnet import OwnBonnet
 
 _AHEAD = 0.9  # cosine of the greatest angle between a camera that looks ahead and its car
 _CABIN = ((-1.5, 2.5), (-1.2, 1.2), (0.5, 3.0))  # m ahead, to the right and up from the car's origin on the road
 _SMALLEST = 16  # px, height of an image that has a bonnet
-_CORNERS = 0.3  # of the light that the corners of an image lack
+_CORNERS = 0.2  # of the light that the corners of an image lack
+_UNDER_CLOUDS = 0.5  # of the light that the glass mirrors in full sun
+_NOON = 45.0  # degrees, altitude of the sun where the weather is not known
 
 
 class DashCamera:
@@ -28,7 +32,8 @@ class DashCamera:
     def __init__(self) -> None:
         self._key: tuple[int, int, float, Car] | None = None
         self._bonnet: OwnBonnet | None = None
-        self._vignette = np.empty((0, 0, 3), np.uint8)
+        self._exposure = AutoExposure()
+        self._vignette = self._glass = np.empty((0, 0, 3), np.uint8)
 
     def film(self, image: np.ndarray, frame: Frame) -> None:
         """Draw it into ``image``, u8 (H, W, 3), RGB, of ``frame``, in place; only into that of the first camera, and
@@ -42,11 +47,18 @@ class DashCamera:
             has_bonnet = shape_of(key[3]).cowl_at >= SHORTEST_BONNET and camera.height >= _SMALLEST
             self._bonnet = OwnBonnet(camera, key[3]) if has_bonnet else None
             self._key, self._vignette = key, _vignette(camera)
+            self._glass = glass_light(camera.width, camera.height)
+        daylight = 1.0 - darkness(weather)
+        self._exposure.expose(image, frame.sim_time, daylight)
         if self._bonnet is not None:
             self._bonnet.draw(image, wetness(weather))
+        share = daylight * (1.0 - _UNDER_CLOUDS * min(weather.get("cloudiness", 0.0) / 100.0, 1.0))
+        if share > 0.0:
+            cv2.addWeighted(image, 1.0, self._glass, share, 0.0, image)
         windscreen.draw_windscreen(image, weather, frame.sim_time)
         cv2.multiply(image, self._vignette, image, 1.0 / 255.0)
-        draw_caption(image, frame.sim_time, frame.ego.speed if _is_known(frame) else None)
+        speed = frame.ego.speed if _is_known(frame) else None
+        draw_caption(image, frame.sim_time, speed, weather.get("sun_altitude_angle", _NOON))
 
 
 def _looks_ahead_from_the_cabin(frame: Frame) -> bool:

@@ -1,4 +1,4 @@
-"""What a dashboard camera films: drops on the windscreen, the wiper, the own bonnet."""
+"""What a dashboard camera films: glass, drops and wiper, the own bonnet, its exposure and caption."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 
 from bridge.messages import Camera, Ego, Frame
 from bridge.weather import FAIR_WEATHER
-from neuralsim.renderer.dashcam import own_bonnet, windscreen
+from neuralsim.renderer.dashcam import dash_camera, own_bonnet, windscreen
 from neuralsim.renderer.dashcam.caption import draw_caption
 from neuralsim.renderer.dashcam.dash_camera import DashCamera
+from neuralsim.renderer.dashcam.exposure import AutoExposure
+from neuralsim.renderer.dashcam.glass import glass_light
 from neuralsim.renderer.dashcam.windscreen import draw_windscreen, wiper_angle
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
@@ -22,6 +24,13 @@ _WIDTH, _HEIGHT = 512, 256
 _HEAVY = {"precipitation": 100.0}  # swept every 1.1 s, for 1 s
 _RAIN = FAIR_WEATHER | _HEAVY
 _AT_REST = 11.0 + 1.05  # s: the wiper has just come down
+
+
+@pytest.fixture
+def plain_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera whose exposure stays, behind clean glass: what is drawn besides is seen."""
+    monkeypatch.setattr(AutoExposure, "expose", lambda *_: None)
+    monkeypatch.setattr(dash_camera, "glass_light", lambda width, height: np.zeros((height, width, 3), np.uint8))
 
 
 def _street() -> np.ndarray:
@@ -92,6 +101,7 @@ def test_the_same_time_has_the_same_drops() -> None:
     assert (first != later).any()
 
 
+@pytest.mark.usefixtures("plain_camera")
 @pytest.mark.parametrize(("color", "channel"), [("200,10,10", 0), ("10,10,200", 2)])
 def test_the_bonnet_has_the_paint_of_the_car(color: str, channel: int) -> None:
     image = np.full((_HEIGHT, _WIDTH, 3), 90, np.uint8)
@@ -154,6 +164,7 @@ def test_the_wiper_keeps_its_pace_while_the_rain_grows_little_by_little() -> Non
     assert (images[0] == images[1]).all()
 
 
+@pytest.mark.usefixtures("plain_camera")
 def test_the_caption_has_the_time_and_the_speed() -> None:
     frames = [_frame(dict(FAIR_WEATHER)) for _ in range(4)]
     frames[1].sim_time += 1.0
@@ -167,8 +178,8 @@ def test_the_caption_has_the_time_and_the_speed() -> None:
     assert columns[0].max() < columns[1].min(), "the time is to the left of the speed"
     assert 0 < len(columns[0]) < 16
     assert 0 < len(columns[1]) < 24
-    written = [(image[-12:] > 130).all(axis=2).any(axis=0).sum() for image in (first, unknown)]
-    assert 20 < written[1] < 0.75 * written[0], "a speed that is not known is not 0 km/h"
+    written = [(image[-13:, :200] > 130).all(axis=2).any(axis=0).sum() for image in (first, unknown)]
+    assert 20 < written[1] < 0.85 * written[0], "a speed that is not known is not 0 km/h"
     assert not (first != later)[: _HEIGHT - 20].any()
 
 
@@ -176,13 +187,56 @@ def test_the_caption_has_the_time_and_the_speed() -> None:
 @pytest.mark.parametrize("width", [384, 512, 2048])
 def test_any_time_and_any_speed_have_room(time: float, speed: float, width: int) -> None:
     image = np.full((width // 2, width, 3), 225, np.uint8)
-    draw_caption(image, time, speed)
+    draw_caption(image, time, speed, 45.0)
     assert image.min() < 130, "letters have a dark rim at any size"
     written = np.flatnonzero((image != 225).any(axis=(0, 2)))
-    assert 0.2 * width < written.min() < written.max() < 0.8 * width
+    assert 0 <= written.min() < written.max() < 0.5 * width
     assert (image[0] == 225).all()
 
 
+def test_its_clock_follows_the_sun() -> None:
+    images = [np.full((_HEIGHT, _WIDTH, 3), 60, np.uint8) for _ in range(4)]
+    for image, altitude in zip(images, (45.0, 75.0, 15.0, -90.0), strict=True):
+        draw_caption(image, 0.0, 0.0, altitude)
+    noon, summer, evening, night = images
+    assert np.array_equal(noon, summer)
+    assert not np.array_equal(noon, evening)
+    assert not np.array_equal(evening, night)
+
+
+def test_it_exposes_for_the_street_within_a_second_by_day() -> None:
+    shade, sun = np.full((32, 64, 3), 60, np.uint8), np.full((32, 64, 3), 112, np.uint8)
+    shade[:4], sun[:4] = 255, 255
+    camera = AutoExposure()
+    seen = []
+    for time, scene in ((0.0, sun), (0.1, shade), (2.0, shade), (2.1, sun)):
+        image = scene.copy()
+        camera.expose(image, time, 1.0)
+        seen.append(int(image[16, 0, 0]))
+        assert (image[:4] == 255).all(), "white stays white"
+    assert seen[0] == 112
+    assert 60 < seen[1] < seen[2] - 10 < 110, "little by little, at once where time jumps"
+    assert seen[3] > 120, "out of the shade, what is in the sun is overexposed at first"
+    night = shade.copy()
+    AutoExposure().expose(night, 0.0, 0.0)
+    assert np.array_equal(night, shade)
+
+
+def test_the_glass_mirrors_the_dashboard_in_the_sun_and_is_clear_by_night() -> None:
+    light = glass_light(_WIDTH, _HEIGHT).astype(float)
+    assert light[-40:].mean() > 2.0 * light[60:100].mean()
+    assert 0.0 < light.mean() < 12.0
+    black = [np.zeros((_HEIGHT, _WIDTH, 3), np.uint8) for _ in range(3)]
+    weathers = (FAIR_WEATHER | {"cloudiness": 0.0}, FAIR_WEATHER | {"cloudiness": 100.0},
+                FAIR_WEATHER | {"sun_altitude_angle": -90.0})  # fmt: skip
+    for image, weather in zip(black, weathers, strict=True):
+        DashCamera().film(image, _frame(weather))
+    sunny, cloudy, dark = (image[100:180].mean() for image in black)
+    assert sunny > 1.5 * cloudy > 0.0
+    assert dark == 0.0
+
+
+@pytest.mark.usefixtures("plain_camera")
 def test_the_varnish_mirrors_an_overexposed_sky_more_brightly(monkeypatch: pytest.MonkeyPatch) -> None:
     mirrored = []
     for beyond in (1.0, 1.9):
@@ -198,6 +252,7 @@ def test_the_varnish_mirrors_an_overexposed_sky_more_brightly(monkeypatch: pytes
     assert mirrored[1][1].mean() > 1.3 * mirrored[0][1].mean()
 
 
+@pytest.mark.usefixtures("plain_camera")
 def test_a_van_has_no_bonnet_in_view() -> None:
     image = np.full((_HEIGHT, _WIDTH, 3), 90, np.uint8)
     frame = _frame(dict(FAIR_WEATHER))
