@@ -255,7 +255,7 @@ def _ground_floor(rng: np.random.Generator, doors: np.random.Generator, is_rusti
     front = _wall(rng)
     tone, glass = front.tone, front.glass
     if is_rusticated:  # horizontal joints every 0.35 m
-        tone[5::6] -= 0.35
+        tone[5::6] -= 0.2
     if rng.random() < 0.5:
         tone[2:13] = rng.choice([-0.6, -0.3, 0.1, 0.5])  # the signboard
         tone[2], tone[12] = tone[2] + 0.25, tone[12] - 0.25

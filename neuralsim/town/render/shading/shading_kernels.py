@@ -36,8 +36,9 @@ from neuralsim.town.render.shading.surface_kernels import (
 from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
-#: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves.
-_FINE_WALL, _FINE_LEAF = 0.04, 0.02
+#: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves; and that up to which
+#: each of every second row of walls is: the bars of windows are upright.
+_FINE_WALL, _FINE_LEAF, _DENSE_WALL = 0.04, 0.02, 0.08
 #: Light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day, and on
 #: bodies: a camera exposes for a white car before it, not for the road.
 _BEAM, _BEAM_ON_BODIES = 1.5, 0.7
@@ -214,8 +215,8 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
 def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray):
     """Write the pixels ``start`` <= x < ``stop`` of a ``_Row``, all of one ``_Triangle``.
 
-    Unless the row is fine, pixels of all but near walls, bark and leaves are computed at even rows and columns and at
-    the triangle's outline; the others copy their neighbours.
+    Unless the row is fine, pixels of all but near walls, bark and leaves are computed at even rows and columns, those
+    of walls farther away at even rows, and all at the triangle's outline; the others copy their neighbours.
 
     Args:
         row: ``_Row``.
@@ -236,6 +237,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     nearest = min(depth[first], depth[np.uint64(stop - 1)])
     is_fine = row.is_fine or (triangle.finish in (WALL, BARK, BOARD) and nearest * per_pixel < _FINE_WALL)
     is_fine = is_fine or (triangle.finish == LEAF and nearest * per_pixel < _FINE_LEAF)
+    is_dense = is_fine or (triangle.finish == WALL and nearest * per_pixel < _DENSE_WALL)
     is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])
@@ -249,13 +251,14 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         if not is_fine and is_odd and np.uint32(above[x]) == triangle.number:
             out[x, 0], out[x, 1], out[x, 2] = out_above[x, 0], out_above[x, 1], out_above[x, 2]
             continue
-        if not is_fine and x & one and x > first:
+        if not is_dense and x & one and x > first:
             k = x - one
             out[x, 0], out[x, 1], out[x, 2] = out[k, 0], out[k, 1], out[k, 2]
             continue
         d, aside = np.float64(depth[x]), np.float64(x) + 0.5 - cx
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
-        point = _Point(wx, wy, wz, d, (1.0 if is_fine else 2.0) * d * per_pixel)
+        step = 1.0 if is_dense else 2.0
+        point = _Point(wx, wy, wz, d, (1.0 if is_fine else 0.5 + 0.75 * step) * d * per_pixel)
         lit, lamp, r, g, b = 0.0, 0.0, red, green, blue
         if triangle.finish != PLAIN:
             seen = texture_at(textures, backdrop, light, triangle, point, oz)
@@ -267,7 +270,6 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
                 k = x + one if x + one < np.uint64(stop) else max(x, first + one) - one
                 away, beyond = np.float64(depth[k]), np.float64(k) + 0.5 - cx
                 east, north = ox + away * (ax + bx * beyond) - wx, oy + away * (ay + by * beyond) - wy
-                step = 1.0 if is_fine else 2.0
                 deeper = step * (away - d)
                 ink = name_at(textures, front, triangle, point, step * east, step * north, deeper)
                 if ink > 0.0:

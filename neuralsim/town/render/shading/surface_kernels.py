@@ -385,7 +385,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         along = wx if axis == 1 else wy
         sketch = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         bright, lamp, glass, mirror, trim = sketch
-        rough = min(0.2 + 8.0 * footprint, 1.0)  # near by one would take the grain for bark
+        rough = min(0.2 + 8.0 * footprint, 0.3)  # near by one would take the grain for bark
         grain = bright - 0.2
         if trim == 0.0 and glass == 0.0:
             grain *= 1.0 - (1.0 - rough) * max(1.0 - (grain / _GRAIN_OF_WALLS) ** 2, 0.0)
