@@ -27,6 +27,9 @@ _STRENGTH = 0.8  # share of the simulator's contrast, as an exponent
 _PATCHES = 0.25  # of the logarithm: smaller differences are those of a road's surface, not of its light
 _MIRRORED = 0.8  # of the logarithm: by how much a wet road is brighter where it mirrors a lamp, at most
 _LEAST = 0.4  # of the ratio
+#: Of the logarithm: contrasts of the simulator from which on they are those of shadows and sunlit places, how soft that
+#: limit is, and by how much a road is brightened there; what a generator makes of such edges are bright rims.
+_STRONG, _SOFT, _SUNLIT = np.float32(0.35), np.float32(0.2), np.float32(0.15)
 _FLOOR = 6.0  # of 255, added to all brightnesses: those of black say nothing
 _ROAD, _BESIDES = 1, 2
 _GROUND = np.zeros(256, np.uint8)
@@ -108,14 +111,17 @@ def _compare(near: np.ndarray, far: np.ndarray, tolerated: float, most: float, r
     """Write to ``ratio`` f32 (h, w) by how much the simulator's shadows exceed the image's, as by ``_around``.
 
     Logarithms: ``tolerated`` is how much darker it may be without effect, ``most`` what is added to bright places.
+    Where the simulator has strong contrasts, nothing is tolerated, and bright places get up to ``_SUNLIT``.
     """
-    one, least = np.float32(1.0), np.float32(1e-3)
+    zero, one, least = np.float32(0.0), np.float32(1.0), np.float32(1e-3)
     for y in range(ratio.shape[0]):
         for x in range(ratio.shape[1]):
             count, around = max(near[y, x, 2], least), max(far[y, x, 2], least)
             ours = max(near[y, x, 0] / count, one) / max(far[y, x, 0] / around, one)
             theirs = max(near[y, x, 1] / count, one) / max(far[y, x, 1] / around, one)
-            beyond = min(np.log(theirs / ours) + np.float32(tolerated), np.float32(most))
+            strong = min(max((abs(np.log(theirs)) - _STRONG) / _SOFT, zero), one)
+            beyond = np.log(theirs / ours) + np.float32(tolerated) * (one - strong)
+            beyond = min(beyond, max(np.float32(most), strong * _SUNLIT))
             ratio[y, x] = max(np.exp(np.float32(_STRENGTH) * beyond), np.float32(_LEAST))
 
 

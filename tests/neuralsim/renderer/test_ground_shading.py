@@ -47,6 +47,17 @@ def test_ground_that_is_shaded_alike_stays(street: tuple[np.ndarray, np.ndarray,
     assert np.abs(image.astype(int) - before).max() <= 4
 
 
+def test_the_edge_of_a_houses_shadow_is_cast_in_full() -> None:
+    """Of a weak contrast, a road tolerates a part; a shadow that is cast by the sun is none."""
+    before = np.full((256, 512, 3), 110, np.uint8)
+    tag, simulated = np.full((256, 512), Tag.ROAD, np.uint8), np.full((256, 512, 3), 120, np.uint8)
+    simulated[:, 256:] = 45
+    image = before.copy()
+    follow_shading(image, tag, simulated)
+    assert image[100:200, 264:276].mean() < 0.8 * 110.0
+    assert np.abs(image[100:200, :250].astype(int) - 110).max() <= 4, "the road in the sun stays"
+
+
 def test_a_wet_road_mirrors_what_the_simulator_mirrors(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     before, tag, simulated = street
     simulated[190:230, 220:240] = 180  # a headlamp
@@ -54,7 +65,8 @@ def test_a_wet_road_mirrors_what_the_simulator_mirrors(street: tuple[np.ndarray,
     for image, wet in zip(images, (0.0, 1.0), strict=True):
         follow_shading(image, tag, simulated, wet)
     lit = np.s_[195:225, 224:236]
-    assert images[1][lit].mean() > 1.5 * images[0][lit].mean()
+    assert images[1][lit].mean() > 1.5 * before[lit].mean()
+    assert images[0][lit].mean() < 1.2 * before[lit].mean()
     away = np.s_[200:250, 20:120]
     assert abs(float(images[1][away].mean()) - float(before[away].mean())) < 4.0
 
