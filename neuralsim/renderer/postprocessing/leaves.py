@@ -96,7 +96,7 @@ def even_crowns(image: np.ndarray, tag: np.ndarray) -> None:
         return
     image, crown = image[top : top + high], crown[top : top + high]
     wider = max(width / _NARROW, 1.0)
-    radius = round(2.0 * _DAB * wider)
+    radius = round(1.5 * _DAB * wider)
     # what is beside a crown is black in both, so that the ratio of their blurs is that of the crown alone
     both = cv2.merge([cv2.bitwise_and(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), crown), crown])
     near = cv2.GaussianBlur(both, (2 * radius + 1, 2 * radius + 1), _DAB * wider)

@@ -238,11 +238,13 @@ def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, f
     """
     height, width = image.shape[:2]
     lines = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _MARKING)
-    lines[depth[:height, :width] < _MARKING_WIDTH * focal] = 0
-    lines = cv2.bitwise_and(
-        cv2.dilate(lines, _NEIGHBOURHOOD), cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PAVED)
-    )
-    image, lines = _rows_around(image, lines, 2)
+    _, top, _, high = cv2.boundingRect(lines)
+    if not high:
+        return
+    rows = slice(top, top + high)
+    lines = lines[rows] * (depth[rows, :width] > _MARKING_WIDTH * focal)
+    paved = cv2.LUT(np.ascontiguousarray(tag[rows, :width]), _PAVED)
+    image, lines = _rows_around(image[rows], cv2.bitwise_and(cv2.dilate(lines, _NEIGHBOURHOOD), paved), 2)
     if len(image):
         cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _MARKING_SIGMA), lines, image)
 

@@ -17,11 +17,11 @@ _SEAM_LIFT, _PATCH_LIFT, _IRON_LIFT = 0.002, 0.004, 0.006  # m above the asphalt
 _MARGIN = 4.0  # m at both ends of a lane without any of it
 _COVERS, _PATCHES, _TRENCHES, _GULLIES = 30.0, 34.0, 90.0, 24.0  # m of lane per each, on average
 _COVER = np.array([0.17, 0.30, 0.345, 0.39])  # m, radii: of its middle, its rim, the gap around it, its frame
-_CORNERS = 16  # of a cover
+_CORNERS = 12  # of a cover
 _SEAM = 0.03  # m, width of the bitumen around a patch
 _BESIDE_LINES = 0.25  # m from the edge of a lane to a patch: on hills, meshes are not exact enough to lie below lines
 _GULLY = 0.5, 0.36  # m, length along the kerb and width
-_BARS = 6  # of a gully
+_BARS = 4  # of a gully
 _GAP, _BITUMEN, _BAR = (26, 26, 27), (54, 54, 56), (92, 90, 87)
 #: RGB of a cover's middle, rim, the gap around it and its frame: of iron, worn bright or dark; filled with concrete.
 _IRON = (
@@ -112,7 +112,7 @@ class _Street:
 
     def _quad(self, begin: float, end: float, left: float, right: float, colour: RGB, lift: float) -> Mesh:
         """Return a band of the lane from ``begin`` to ``end`` m along it, ``left`` to ``right`` m from its middle."""
-        along = np.linspace(begin, end, max(2, int(np.ceil((end - begin) / 2.0)) + 1))
+        along = np.linspace(begin, end, max(2, int(np.ceil((end - begin) / 3.0)) + 1))
         vertices = np.concatenate([self._spots(along, left), self._spots(along, right)])
         vertices[:, 2] += lift
         count = len(along)

@@ -38,7 +38,7 @@ from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
 #: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves; and that up to which
 #: each of every second row of walls is: the bars of windows are upright.
-_FINE_WALL, _FINE_LEAF, _DENSE_WALL = 0.04, 0.02, 0.08
+_FINE_WALL, _FINE_LEAF, _DENSE_WALL = 0.04, 0.02, 0.06
 #: Light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day, and on
 #: bodies: a camera exposes for a white car before it, not for the road.
 _BEAM, _BEAM_ON_BODIES = 1.5, 0.7
