@@ -66,7 +66,8 @@ class RecordOptions(Options):
     size: Size | None = None
     """Pixels (default: the scenario's)."""
     dashcam: bool = False
-    """Film like a dashboard camera: over the own bonnet, with time and speed, in rain through drops and a wiper."""
+    """Film like a dashboard camera: exposed for the street, over the own bonnet, with date, time and speed, in rain
+    through drops and a wiper."""
 
     @property
     def guide(self) -> Guide:

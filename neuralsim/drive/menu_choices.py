@@ -97,7 +97,7 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
         if drive.chosen.current("model") != zoo.BEST:  # its windows leave seams
             hint = f"Doubles the width and height, a part per frame; not with {zoo.BEST}. {_RESTARTS}"
             choices.append(switch("Upscaling", "upscaling", hint))
-    hint = f"Over the own bonnet, with time and speed; in rain through drops and a wiper; no late warp. {_RESTARTS}"
+    hint = f"Over the bonnet, with date and speed; in rain through drops and a wiper; no late warp. {_RESTARTS}"
     choices.append(switch("Dashboard camera", "dashcam", hint))
     guides = list(dict.fromkeys([drive.options.guide, *GUIDES]))
     choices.append(Choice("Guide", "guide", guides, guides, "What objects look like. Effective immediately. Also: G."))

@@ -74,7 +74,8 @@ class CockpitSettings(BaseModel):
     guide: Guide | None = None
     """Source of the appearance of objects: picture, exemplars or surface; null: as on the command line."""
     dashcam: bool = False
-    """Film like a dashboard camera: over the own bonnet, with time and speed, in rain through drops and a wiper."""
+    """Film like a dashboard camera: exposed for the street, over the own bonnet, with date, time and speed, in rain
+    through drops and a wiper."""
     late_warp: bool = True
     """Display at 60 Hz, warping the last frame while the next one is rendered."""
     grain: Share = 0.5

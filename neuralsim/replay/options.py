@@ -34,8 +34,8 @@ class ReplayOptions(Options):
     paint: Size | None = None
     """Render only this number of pixels of each frame, WxH, and reuse the rest (default: render all of it)."""
     dashcam: bool = False
-    """Rendering again, film like a dashboard camera: over the own bonnet, with time and speed, in rain through drops
-    and a wiper."""
+    """Rendering again, film like a dashboard camera: exposed for the street, over the own bonnet, with date, time and
+    speed, in rain through drops and a wiper."""
     view: Annotated[str, Arg("NAME", flag="camera")] = ""
     """Camera to show (default: the first)."""
     speed: Speed = 1.0

@@ -101,7 +101,8 @@ class DriveOptions(Options):
     guide: Annotated[Guide, Arg("|".join(GUIDES))] = "picture"
     """Take the appearance of objects from the simulator image, from real exemplars, or from the surfaces alone."""
     dashcam: bool = False
-    """Film like a dashboard camera: over the own bonnet, with time and speed, in rain through drops and a wiper."""
+    """Film like a dashboard camera: exposed for the street, over the own bonnet, with date, time and speed, in rain
+    through drops and a wiper."""
     size: DriveSize = AUTO_SIZE
     """Resolution to render at; auto measures once what holds 30 frames a second here (384x192 to 2048x1024)."""
     show: Size | None = None

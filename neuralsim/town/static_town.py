@@ -31,6 +31,7 @@ from neuralsim.town.render.shading.daylight import FIRST_SUN
 from neuralsim.town.render.static_lighting import Backdrops
 from neuralsim.town.scenery import placement
 from neuralsim.town.scenery.furniture import SIGNS
+from neuralsim.town.scenery.road_fittings import road_props
 from neuralsim.town.scenery.site import Prop
 from neuralsim.town.scenery.town_styles import style_of
 
@@ -60,12 +61,12 @@ class StaticTown:
         self.solid = Obstacles(scenery.boxes, scenery.levels)
         static = merge([ground_mesh(self.network, self.ground), scenery.mesh])
         self.scene = Scene(static, templates().meshes, templates().bodies, templates().normals)
-        self.props = scenery.props
+        self.props = [*scenery.props, *road_props(self.network)]
         self._solid_triangles = _SolidTriangles(scenery.mesh)
         self._tags: dict[int, Tag] = {}  # of obstacles, by their index
         self.signs = [*self.network.signs, *self._placed_signs(scenery)]
         self.opendrive = with_signs(self.opendrive, self.network.map, self.signs, self.network.lanes)
-        self.placements = _placements(scenery.props, FIRST_SCENERY + scenery.buildings)
+        self.placements = _placements(self.props, FIRST_SCENERY + scenery.buildings)
         self._fronts, self._seed = scenery.fronts, seed
         self._cache_key: tuple[object, ...] | None = None  # dependencies apart from our sources; None: not cached
         self._whole: StaticTown | None = None  # this town before places were cleared in it
@@ -258,5 +259,6 @@ def _placements(props: Sequence[Prop], first_instance: int) -> Placements:
     placements.pose = matrices_of([Transform(p.x, p.y, p.z, 0.0, p.yaw, 0.0) for p in props])
     placements.pose[:, :3, :3] *= np.array([prop.scale for prop in props]).reshape(-1, 1, 1)
     placements.instance = (first_instance + np.arange(len(props))).astype(np.uint16)
+    placements.instance[[prop.kind.startswith(("cover", "gully")) for prop in props]] = 0  # parts of the road
     placements.colour = np.array([prop.colour for prop in props], np.uint8).reshape(-1, 3)
     return placements

@@ -23,7 +23,6 @@ _CABIN = ((-1.5, 2.5), (-1.2, 1.2), (0.5, 3.0))  # m ahead, to the right and up 
 _SMALLEST = 16  # px, height of an image that has a bonnet
 _CORNERS = 0.2  # of the light that the corners of an image lack
 _UNDER_CLOUDS = 0.5  # of the light that the glass mirrors in full sun
-_NOON = 45.0  # degrees, altitude of the sun where the weather is not known
 
 
 class DashCamera:
@@ -42,7 +41,7 @@ class DashCamera:
             return
         camera = frame.camera
         key = camera.width, camera.height, camera.fov, (frame.ego.blueprint, frame.ego.color)
-        weather = effective_weather(frame.weather) if frame.weather else {}
+        weather = effective_weather(frame.weather or {})
         if key != self._key:
             has_bonnet = shape_of(key[3]).cowl_at >= SHORTEST_BONNET and camera.height >= _SMALLEST
             self._bonnet = OwnBonnet(camera, key[3]) if has_bonnet else None
@@ -52,13 +51,13 @@ class DashCamera:
         self._exposure.expose(image, frame.sim_time, daylight)
         if self._bonnet is not None:
             self._bonnet.draw(image, wetness(weather))
-        share = daylight * (1.0 - _UNDER_CLOUDS * min(weather.get("cloudiness", 0.0) / 100.0, 1.0))
+        share = daylight * (1.0 - _UNDER_CLOUDS * min(weather["cloudiness"] / 100.0, 1.0))
         if share > 0.0:
             cv2.addWeighted(image, 1.0, self._glass, share, 0.0, image)
         windscreen.draw_windscreen(image, weather, frame.sim_time)
         cv2.multiply(image, self._vignette, image, 1.0 / 255.0)
         speed = frame.ego.speed if _is_known(frame) else None
-        draw_caption(image, frame.sim_time, speed, weather.get("sun_altitude_angle", _NOON))
+        draw_caption(image, frame.sim_time, speed, weather["sun_altitude_angle"])
 
 
 def _looks_ahead_from_the_cabin(frame: Frame) -> bool:

@@ -3,7 +3,8 @@
 A generator trained on photographs follows the fine detail of its guide, but hardly its low frequencies: what lies under
 a vehicle, or in the shadow of a house, stays as bright as the street around it. Here the ground is darkened where its
 brightness, over its own mean nearby, exceeds the simulator's over its own (a ratio image: Liu, Shan, Zhang, "Expressive
-Expression Mapping with Ratio Images", SIGGRAPH 2001). Of roads, texture and patches are the generator's; pavements and
+Expression Mapping with Ratio Images", SIGGRAPH 2001), and brightened a little in sunlit places within shadows. Of
+roads, texture and patches are the generator's; pavements and
 what else is beside them are as uneven as the simulator's, in both directions; so is all that is wet, where the
 simulator mirrors lamps, vehicles and posts, of which a generator leaves vague stripes. The graph's state is not
 changed.
@@ -27,8 +28,8 @@ _STRENGTH = 0.8  # share of the simulator's contrast, as an exponent
 _PATCHES = 0.25  # of the logarithm: smaller differences are those of a road's surface, not of its light
 _MIRRORED = 0.8  # of the logarithm: by how much a wet road is brighter where it mirrors a lamp, at most
 _LEAST = 0.4  # of the ratio
-#: Of the logarithm: contrasts of the simulator from which on they are those of shadows and sunlit places, how soft that
-#: limit is, and by how much a road is brightened there; what a generator makes of such edges are bright rims.
+#: Of the logarithm: contrasts of the simulator from which on they are those of shadows and sunlit places, which a road
+#: follows without tolerance; how soft that limit is; and by how much sunlit places are brightened, at most.
 _STRONG, _SOFT, _SUNLIT = np.float32(0.35), np.float32(0.2), np.float32(0.15)
 _FLOOR = 6.0  # of 255, added to all brightnesses: those of black say nothing
 _ROAD, _BESIDES = 1, 2

@@ -48,6 +48,7 @@ _MOST = np.float32(60.0)  # of 255, largest change of a pixel
 #: Share of their contrast, as an exponent, that dabs lose; the blurs between which they are, in px of images
 #: ``_NARROW`` px wide; and how many times smaller the image is that is blurred by the second.
 _DABS, _DAB, _CROWN, _COARSER = np.float32(0.4), 1.5, 8.0, 8
+_LEAST_KNOWN = 48  # of 255, of a crown in its surroundings: means of less are too coarse, and small crowns have no dabs
 _BLACK = np.float32(16.0)  # of 255, added to the sum of brightnesses that are compared
 _CROWNS = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _FADING = np.float32(3.0)  # times as fast as over a whole octave
@@ -102,8 +103,10 @@ def even_crowns(image: np.ndarray, tag: np.ndarray) -> None:
     near = cv2.GaussianBlur(both, (2 * radius + 1, 2 * radius + 1), _DAB * wider)
     coarser = round(_COARSER * wider)
     small = cv2.resize(both, (max(width // coarser, 1), max(high // coarser, 1)), interpolation=cv2.INTER_AREA)
-    far = cv2.resize(cv2.GaussianBlur(small, (0, 0), _CROWN / _COARSER), (width, high))
-    _even(image, crown, near, far)
+    far, known = cv2.split(cv2.GaussianBlur(small.astype(np.float32), (0, 0), _CROWN / _COARSER))
+    far = np.rint(np.float32(255.0) * far / np.maximum(known, np.float32(1.0))).astype(np.uint8)
+    known = known.astype(np.uint8)
+    _even(image, crown, near, *(cv2.resize(each, (width, high)) for each in (far, known)))
 
 
 def compile_kernels() -> None:
@@ -146,15 +149,16 @@ def _rows_nearby(tag, depth, height, width, wanted, farthest):  # type: ignore[n
 
 
 @numba.njit(**kernels.FAST)
-def _even(image, crown, near, far):  # type: ignore[no-untyped-def]
-    """Do what ``even_crowns`` does. ``near``, ``far``: u8 (H, W, 2), blurs of brightness and of ``crown``."""
+def _even(image, crown, near, far, known):  # type: ignore[no-untyped-def]
+    """Do what ``even_crowns`` does. ``near``: u8 (H, W, 2), blur of brightness and of ``crown``; ``far``, ``known``: u8
+    (H, W), brightness farther around, and of how much crown."""
     one, most = np.float32(1.0), np.float32(255.0)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
-            if not crown[y, x] or not near[y, x, 1] or not far[y, x, 1]:
+            if not crown[y, x] or near[y, x, 1] < _LEAST_KNOWN or known[y, x] < _LEAST_KNOWN:
                 continue
             here = most * np.float32(near[y, x, 0]) / np.float32(near[y, x, 1])
-            around = most * np.float32(far[y, x, 0]) / np.float32(far[y, x, 1])
+            around = np.float32(far[y, x])
             # (around / here) ** _DABS, as the first terms of its logarithm and of its power
             part = _DABS * (around - here) / (around + here + _BLACK)
             factor = (one + part) / (one - part)

@@ -228,7 +228,9 @@ def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
 
 
 def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal: float) -> None:
-    """Blur markings that are narrower than a pixel, in place: labels have crumbs of them, photographs a paler line.
+    """Blur markings so far away that a line is narrower than a pixel, in place.
+
+    Labels have crumbs of it, photographs a paler line.
 
     Args:
         image: u8 (H, W, 3), RGB.
@@ -241,7 +243,7 @@ def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, f
     _, top, _, high = cv2.boundingRect(lines)
     if not high:
         return
-    rows = slice(top, top + high)
+    rows = slice(max(top - 3, 0), top + high + 3)
     lines = lines[rows] * (depth[rows, :width] > _MARKING_WIDTH * focal)
     paved = cv2.LUT(np.ascontiguousarray(tag[rows, :width]), _PAVED)
     image, lines = _rows_around(image[rows], cv2.bitwise_and(cv2.dilate(lines, _NEIGHBOURHOOD), paved), 2)

@@ -13,6 +13,7 @@ from neuralsim.town.assets.meshes import Mesh, corner_normals
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from neuralsim.town.assets.prop_boxes import BOXES, block
+from neuralsim.town.assets.road_meshes import road_templates
 from neuralsim.town.assets.vehicle_meshes import vehicle_templates, vehicles
 from neuralsim.town.assets.wheels import WheelTable
 from neuralsim.town.disk_cache import cached
@@ -141,4 +142,4 @@ def _props() -> dict[str, Mesh]:
     for seed in range(2):
         props[f"bush {seed}"] = plant_meshes.bush(0.8, seed)
     props |= {f"box {name}": block(name) for name in BOXES}
-    return props | pavement_templates()
+    return props | pavement_templates() | road_templates()

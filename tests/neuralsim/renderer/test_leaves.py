@@ -157,6 +157,20 @@ def test_dabs_in_crowns_lose_contrast_and_neither_leaves_nor_boughs_nor_walls_do
     assert kept(14.0, Tag.BUILDING) == 1.0
 
 
+@pytest.mark.parametrize("width", [512, 1024])
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 12])
+@pytest.mark.parametrize("grey", [40, 100])
+def test_small_crowns_keep_their_brightness_wherever_they_are(width: int, size: int, grey: int) -> None:
+    for offset in range(8):
+        image = np.full((128, width, 3), 230, np.uint8)
+        tag = np.full((128, width), Tag.SKY, np.uint8)
+        image[:, 300:], tag[:, 300:] = 70, Tag.VEGETATION
+        small = np.s_[40 + offset : 40 + offset + size, 100 + offset : 100 + offset + size]
+        image[small], tag[small] = grey, Tag.VEGETATION
+        even_crowns(image, tag)
+        assert np.abs(image[small].astype(int) - grey).max() <= 2
+
+
 def test_the_outline_of_a_crown_keeps_its_brightness() -> None:
     """What is beside it, a bright sky, does not count."""
     image = np.full((64, 128, 3), 60, np.uint8)

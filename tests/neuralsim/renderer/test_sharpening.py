@@ -82,6 +82,13 @@ def test_markings_narrower_than_a_pixel_are_paler_and_others_stay() -> None:
     assert np.array_equal(image[:, :10], before[:, :10])
     assert image[8, 30, 0] < 120
     assert image[8, 31, 0] > 65
+    assert image[0, 30, 0] < 160, "the farthest, too"
+    far = before.copy()
+    far[4], tag[4] = 90, Tag.ROAD
+    tag[:5][tag[:5] == Tag.ROAD_LINE] = Tag.ROAD
+    below = far.copy()
+    soften_far_markings(below, tag, depth, 366.0)
+    assert (below[7, 30] > far[7, 30]).all(), "and the row above the farthest"
 
 
 def test_people_stand_out_from_what_is_behind_them_by_day() -> None:

@@ -55,7 +55,7 @@ def test_frames_of_a_town_equal_the_recorded_ones(town: str) -> None:
             continue
         tag = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8).reshape(SIZE[::-1])
         away = float((frame["tag"] != tag).mean())
-        same = get_host_cpu_name() == golden["processor"]
+        same = get_host_cpu_name() == golden["processor"] != "generic"  # which stands for all that LLVM does not know
         assert not same, f"{away:.2%} of the tags differ, or instances do"
         assert away <= TOLERANCE
 

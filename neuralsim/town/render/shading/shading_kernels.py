@@ -37,7 +37,7 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
 from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
 
 #: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves; and that up to which
-#: each of every second row of walls is: the bars of windows are upright.
+#: every pixel of every second row of walls is, since the bars of windows are upright.
 _FINE_WALL, _FINE_LEAF, _DENSE_WALL = 0.04, 0.02, 0.06
 #: Light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day, and on
 #: bodies: a camera exposes for a white car before it, not for the road.
@@ -257,8 +257,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
             continue
         d, aside = np.float64(depth[x]), np.float64(x) + 0.5 - cx
         wx, wy, wz = ox + d * (ax + bx * aside), oy + d * (ay + by * aside), oz + d * (az + bz * aside)
-        step = 1.0 if is_dense else 2.0
-        point = _Point(wx, wy, wz, d, (1.0 if is_fine else 0.5 + 0.75 * step) * d * per_pixel)
+        step = 1.0 if is_dense else 2.0  # px to the next one in the row; in the column 2, unless the row is fine
+        point = _Point(wx, wy, wz, d, (1.0 if is_fine else 0.5 * (step + 2.0)) * d * per_pixel)
         lit, lamp, r, g, b = 0.0, 0.0, red, green, blue
         if triangle.finish != PLAIN:
             seen = texture_at(textures, backdrop, light, triangle, point, oz)

@@ -45,7 +45,7 @@ _PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
 #: fast cracks get dark beyond; and the size (m) of a pixel from which on none is seen.
 _CRACKS, _CONTOUR, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.05, 0.4, 0.02, 0.45
 _OLD, _LEAST_OLD, _ONSET, _LARGEST_CRACK = 1.3, 0.02, 6.0, 0.15
-_LESS_BY_NIGHT = 0.8  # share of the patches and grain of a road that headlamps, which shine flat, do not show
+_LESS_BY_NIGHT = 0.8  # share of the wear and grain of a road that headlamps, which shine flat, do not show
 _SLAB = 0.6  # m, side of a paving slab
 _COURSE = 0.24  # m of height from one course of tiles to the next
 _BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
@@ -53,7 +53,9 @@ _CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
 _PIPE = 0.5  # how much darker than its wall a downpipe is; its shadow is half as dark
 _PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
 _WITH_WHITE_TRIM = 0.75  # share of houses
-_GRAIN_OF_WALLS = 0.3  # of -1..1: what differs by less from a wall's tone is its grain
+#: Of -1..1: what differs by less from a wall's tone is its grain; and how much of that is shown: near by one would take
+#: more for bark, and farther away generators make blotches of it.
+_GRAIN_OF_WALLS, _GRAIN_LEFT = 0.3, 0.3
 #: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
 _STAINS, _PLASTER = 0.35, 0.04
 _CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
@@ -385,10 +387,9 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         along = wx if axis == 1 else wy
         sketch = sample_front(textures, code, foot, eaves, along, wz, footprint, light.dark)
         bright, lamp, glass, mirror, trim = sketch
-        rough = min(0.2 + 8.0 * footprint, 0.3)  # near by one would take the grain for bark
         grain = bright - 0.2
         if trim == 0.0 and glass == 0.0:
-            grain *= 1.0 - (1.0 - rough) * max(1.0 - (grain / _GRAIN_OF_WALLS) ** 2, 0.0)
+            grain *= 1.0 - (1.0 - _GRAIN_LEFT) * max(1.0 - (grain / _GRAIN_OF_WALLS) ** 2, 0.0)
         factor = 1.0 + grain
         if lamp >= 0.0:
             lit = _room_light(noise, along, wz - foot, footprint, lamp, glass < 0.0)
@@ -397,7 +398,7 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         if bright > _PANE and glass == 0.0:
             stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
             plaster = noise_at(noise, wz, along, _PLASTER, level_of(footprint, _PLASTER, NOISE_LEVELS - 1))
-            factor *= 1.0 + rough * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
+            factor *= 1.0 + _GRAIN_LEFT * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
             if triangle.is_brick and footprint < _BRICK:
                 factor *= 1.0 - 0.4 * _joint(along, wz, _BRICK, 3.2, footprint)
             place = along / (textures.houses[code, 2] * (TEXEL * WIDTH)) + textures.houses[code, 3]
