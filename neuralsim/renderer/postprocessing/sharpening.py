@@ -243,7 +243,7 @@ def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, f
     _, top, _, high = cv2.boundingRect(lines)
     if not high:
         return
-    rows = slice(max(top - 3, 0), top + high + 3)
+    rows = slice(max(top - 3, 0), min(top + high + 3, height))
     lines = lines[rows] * (depth[rows, :width] > _MARKING_WIDTH * focal)
     paved = cv2.LUT(np.ascontiguousarray(tag[rows, :width]), _PAVED)
     image, lines = _rows_around(image[rows], cv2.bitwise_and(cv2.dilate(lines, _NEIGHBOURHOOD), paved), 2)

@@ -78,6 +78,9 @@ def test_markings_narrower_than_a_pixel_are_paler_and_others_stay() -> None:
     depth[20:] = 10.0
     before = image.copy()
     soften_far_markings(image, tag, depth, 366.0)
+    padded = before.copy()
+    soften_far_markings(padded[:30], np.pad(tag, ((0, 2), (0, 4)), mode="edge"), np.full((30, 60), 80.0), 366.0)
+    assert padded[24, 30, 0] < 120, "tags are padded to a multiple of the network's"
     assert np.array_equal(image[22:], before[22:])
     assert np.array_equal(image[:, :10], before[:, :10])
     assert image[8, 30, 0] < 120

@@ -46,8 +46,8 @@ def matches(tag: int, label: int) -> bool:
 
 
 def objects(scene: Scene, props: Placements, lanes: Sequence[Lane]) -> list[EnvironmentObject]:
-    """Return all static objects of a town, each with a unique id."""
-    numbered = _buildings(scene) + _props(props)
+    """Return all static objects of a town, each with a unique id; what has no instance is part of a road."""
+    numbered = _buildings(scene) + _props(props.chosen(props.instance > 0))
     first = max((each.ident for each in numbered), default=0) + 1
     return numbered + _pieces(scene, lanes, first)
 
