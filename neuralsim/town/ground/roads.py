@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
 from bridge.tags import Tag
-from neuralsim.town.assets.meshes import RGB, Mesh, merge
-from neuralsim.town.core.polylines import arc_lengths, interpolate
+from neuralsim.town.assets.meshes import RGB, Mesh, merge, quad_strip
+from neuralsim.town.core.polylines import arc_lengths, interpolate, simplified_band
 from neuralsim.town.ground.blocks import KERB, Ground, Ring, offset, points_in_polygon, resample
 from neuralsim.town.ground.bridges import bridges
 from neuralsim.town.ground.road_surface import road_surface
@@ -47,38 +47,9 @@ def ground_mesh(network: Network, ground: Ground) -> Mesh:
 
 def _strip(left: np.ndarray, right: np.ndarray, tag: int, colour: RGB, lift: float = 0.0) -> Mesh:
     """Return a band between two lines (N, 3), with no more quads than its bends need."""
-    keep = _simplified(left, right)
-    left, right = left[keep], right[keep]
-    n = len(left)
-    vertices = np.concatenate([left, right])
-    vertices[:, 2] += lift
-    k = np.arange(n - 1)
-    triangles = np.concatenate([np.stack([k, k + 1, k + n], 1), np.stack([k + 1, k + 1 + n, k + n], 1)])
-    return Mesh.of(vertices, triangles, tag, colour)
-
-
-def _simplified(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
-    """Return the indices of the samples of a band to keep (Douglas-Peucker on both edges at once)."""
-    both = np.concatenate([left, right], axis=1)
-    keep = np.zeros(len(both), bool)
-    keep[[0, -1]] = True
-    stack = [(0, len(both) - 1)]
-    while stack:
-        a, b = stack.pop()
-        if b - a < 2:
-            continue
-        worst, where = 0.0, a
-        for part in (both[a : b + 1, :3], both[a : b + 1, 3:]):
-            line = part[-1] - part[0]
-            size = float(line @ line)
-            share = np.clip((part - part[0]) @ line / size, 0.0, 1.0) if size > 1e-9 else np.zeros(len(part))
-            away = np.linalg.norm(part - part[0] - share[:, None] * line, axis=1)
-            if away.max() > worst:
-                worst, where = float(away.max()), a + int(away.argmax())
-        if worst > tolerance:
-            keep[where] = True
-            stack += [(a, where), (where, b)]
-    return np.flatnonzero(keep)
+    keep = simplified_band(left, right)
+    lifted = np.array([0.0, 0.0, lift])
+    return quad_strip(left[keep] + lifted, right[keep] + lifted, tag, colour)
 
 
 def _closed_strip(inner: np.ndarray, outer: np.ndarray, tag: int, colour: RGB) -> Mesh:
