@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from bridge.tags import Tag
-from neuralsim.town.assets.meshes import ALWAYS, NEAR, RGB, Mesh
+from neuralsim.town.assets.meshes import ALWAYS, RGB, Mesh
 
 STOREY = 2.9  # m
 SIGNBOARD_HEIGHT = 2.9  # m above the foot of a house, of the middle of a shop's signboard
@@ -19,9 +20,12 @@ WALLS: tuple[RGB, ...] = (
 )  # fmt: skip
 ROOFS: tuple[RGB, ...] = ((132, 68, 52), (116, 62, 50), (92, 88, 90), (78, 80, 86), (120, 84, 66))
 STONE: RGB = (150, 144, 134)
-FRAME: RGB = (222, 220, 212)  # of a dormer's window
+FRAME: RGB = (222, 220, 212)  # of the windows of dormers and bays
 PANE: RGB = (42, 48, 56)
+SKY_IN_PANE: RGB = (112, 124, 136)  # of the upper sashes of bays, which mirror the sky
+BAYS: tuple[RGB, ...] = ((198, 194, 184), (170, 160, 146), (150, 92, 72), (182, 176, 160))
 _PROUD = 0.02  # m by which what is drawn on a wall is before it
+_BAY = 0.7  # m by which a bay window is before the wall
 CHURCH_WALL: RGB = (176, 164, 144)
 #: Of signboards and awnings: paints that shopkeepers choose, no pure colours.
 SIGNBOARDS: tuple[RGB, ...] = (
@@ -193,7 +197,7 @@ def house(lot: Lot, width: float, depth: float, storeys: int, urban: bool, base:
     _chimneys(lot, (w, d), (eaves, top), count)
     if not urban and rng.random() < 0.35 and w > 6.0:  # a bay window
         x, tall = w * float(rng.uniform(0.15, 0.5)), STOREY * float(rng.choice([1.0, 2.0]))
-        lot.box((x, -0.7, -0.2), (x + 2.2, 0.1, min(tall, eaves - 0.3)), wall)
+        _bay_window(lot, x, min(tall, eaves - 0.3), roof)
     if urban and rng.random() < 0.25 and storeys > 2 and w > 8.0:  # balconies
         x = w * float(rng.uniform(0.2, 0.5))
         for k in range(1, storeys):
@@ -201,7 +205,7 @@ def house(lot: Lot, width: float, depth: float, storeys: int, urban: bool, base:
             lot.box((x, -1.0, z), (x + 2.6, 0.0, z + 0.15), STONE)
             lot.box((x, -1.0, z + 0.15), (x + 2.6, -0.93, z + 1.0), (92, 94, 98))
     shop = urban and rng.random() < 0.6
-    _front(lot, w, storeys, eaves, wall, shop)
+    _shop_front(lot, w, shop)
     lot.builder.fronts[lot.instance] = _house_front(frame, w, eaves, shop)
 
 
@@ -299,45 +303,59 @@ def _dormer(lot: Lot, low: tuple[float, float, float], high: tuple[float, float,
         )
 
 
-def _front(lot: Lot, w: float, storeys: int, eaves: float, wall: RGB, shop: bool) -> None:
-    """Add what protrudes from the street side: shop signs, awnings and, near the camera only, window frames and doors.
+def _bay_window(lot: Lot, x: float, high: float, roof: RGB) -> None:
+    """Add a canted bay from ``x`` m along the front on, ``high`` m, with a sash window in each storey of each face."""
+    foot, out = [x, x + 0.5, x + 1.7, x + 2.2], [0.0, -_BAY, -_BAY, 0.0]
+    paint = BAYS[lot.instance % len(BAYS)]
+    ridge = high + 0.3
+    (a, b, c, d), over = foot, -_BAY - 0.08
+    lot.quads(
+        [
+            [(b, over, high), (c, over, high), (d, 0, ridge), (a, 0, ridge)],
+            [(a, 0, high), (b, over, high), (a, 0, ridge), (a, 0, ridge)],
+            [(c, over, high), (d, 0, high), (d, 0, ridge), (d, 0, ridge)],
+        ],
+        roof,
+    )
+    plan = np.column_stack([foot, out])
+    for begin, end in itertools.pairwise(plan):
+        length = float(np.hypot(*(end - begin)))
+        face = _Face(lot, begin, (end - begin) / length)
+        face.panel((0.0, length), (-0.2, high), 0.0, paint)
+        for storey in np.arange(round(high / STOREY)) * STOREY:
+            sill, lintel = storey + 0.75, min(storey + 2.45, high - 0.12)
+            face.panel((0.1, length - 0.1), (sill, lintel), _PROUD, FRAME)
+            middle, across = (sill + lintel) / 2.0, (0.18, length - 0.18)
+            face.panel(across, (sill + 0.08, middle - 0.03), 2.0 * _PROUD, PANE)
+            face.panel(across, (middle + 0.03, lintel - 0.08), 2.0 * _PROUD, SKY_IN_PANE)
 
-    Their texture is that of ``neuralsim.facades``.
-    """
+
+class _Face(NamedTuple):
+    """An upright face of a building on its lot: ``begin`` of its foot and the unit vector ``along`` it, in the plan."""
+
+    lot: Lot
+    begin: np.ndarray
+    along: np.ndarray
+
+    def panel(self, across: tuple[float, float], heights: tuple[float, float], proud: float, colour: RGB) -> None:
+        """Add a rectangle, ``across`` and ``heights`` in metres, so far before the face."""
+        out = proud * np.array([self.along[1], -self.along[0]])
+        ends = [self.begin + at * self.along + out for at in across]
+        low, high = heights
+        self.lot.quads([[(*ends[0], low), (*ends[1], low), (*ends[1], high), (*ends[0], high)]], colour)
+
+
+def _shop_front(lot: Lot, w: float, is_shop: bool) -> None:
+    """Add what protrudes from the street side of a shop: its signboard, and perhaps an awning."""
     rng = lot.rng
-    count = max(1, int(w / float(rng.uniform(2.0, 2.9))))
-    pitch = w / count
-    size = (min(1.2, pitch * 0.5), float(rng.uniform(1.3, 1.7)))
-    x = (np.arange(count) + 0.5) * pitch - size[0] / 2
-    z = np.arange(1 if shop else 0, storeys) * STOREY + 1.0
-    z = z[z + size[1] < eaves - 0.1]
-    gx, gz = (grid.ravel() for grid in np.meshgrid(x, z))
-    door = int(rng.integers(count))
-    if not shop and len(z):
-        keep = ~((gz < STOREY) & (np.abs(gx - x[door]) < 0.01))
-        gx, gz = gx[keep], gz[keep]
-        panel = _panels(np.array([x[door]]), np.array([0.0]), 1.05, 2.15, -0.03)
-        lot.quads(panel, wall, NEAR)
-    if len(gx):
-        for rim, out in ((0.1, -0.02), (0.0, -0.035)):
-            panels = _panels(gx - rim, gz - rim, size[0] + 2.0 * rim, size[1] + 2.0 * rim, out)
-            lot.quads(panels, wall, NEAR)
-    if shop:
+    columns = max(1, int(w / float(rng.uniform(2.0, 2.9))))
+    rng.uniform(), rng.integers(columns)  # of no use, but without them every seed would become another town
+    if is_shop:
         colour = SIGNBOARDS[int(rng.integers(30, 170, 3).sum()) % len(SIGNBOARDS)]
-        lot.quads(_panels(np.array([0.4]), np.array([0.4]), w - 0.8, 2.1, -0.03), wall, NEAR)
         lot.box((0.2, -0.14, SIGNBOARD_HEIGHT - 0.3), (w - 0.2, 0.0, SIGNBOARD_HEIGHT + 0.3), colour)
         if rng.random() < 0.4:  # an awning
             a = [(0.4, 0.0, 2.6), (w - 0.4, 0.0, 2.6), (w - 0.4, -1.1, 2.1), (0.4, -1.1, 2.1)]
             lot.quads([a], colour)
-
-
-def _panels(x: np.ndarray, z: np.ndarray, width: float, height: float, y: float) -> np.ndarray:
-    """Return upright rectangles f64 (N, 4, 3) in the plane ``y`` of a front, from their lower left corners."""
-    corners = np.array([(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)])
-    result = np.full((len(x), 4, 3), y)
-    result[:, :, 0] = x[:, None] + corners[:, 0]
-    result[:, :, 2] = z[:, None] + corners[:, 1]
-    return result
 
 
 def church(lot: Lot, base: float = 0.3) -> None:

@@ -73,7 +73,7 @@ def test_builds_fast_and_small(world: World) -> None:
     again = World("oldtown", seed=1)
     assert time.process_time() - added < 12.0 * (added - start)
     scene = again._views.scene
-    assert scene.static_triangles < 150_000
+    assert scene.static_triangles < 130_000
 
 
 def test_parked_cars_are_on_the_asphalt_within_the_town(world: World) -> None:
