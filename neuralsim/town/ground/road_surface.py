@@ -17,8 +17,8 @@ _PATCH_LIFT = 0.003  # m above the asphalt, below markings
 _MARGIN = 4.0  # m at both ends of a lane without any of it
 _PATCHES, _TRENCHES = 40.0, 90.0  # m of lane per each, on average
 _BESIDE_LINES = 0.25  # m from the edge of a lane: on hills, markings are not exactly above the asphalt
-_NEW, _OLD = (56, 56, 58), (104, 103, 101)  # RGB of younger and of older asphalt
-_SHARE_OF_NEW = 0.65
+_NEW, _OLD = (58, 58, 60), (94, 93, 92)  # RGB of younger and of older asphalt
+_SHARE_OF_NEW = 0.75
 
 
 def road_surface(network: Network) -> list[Mesh]:

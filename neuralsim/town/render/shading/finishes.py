@@ -14,6 +14,7 @@ from neuralsim.town.assets.houses import BAYS, CHURCH_WALL, ROOFS, SIGNBOARDS, W
 from neuralsim.town.assets.meshes import RGB
 from neuralsim.town.assets.motorcycles import LACQUERED
 from neuralsim.town.assets.plant_meshes import INSIDE, TRUNK, TRUNK_COLOUR
+from neuralsim.town.assets.prop_meshes import STEEL
 from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
@@ -28,6 +29,7 @@ from neuralsim.town.render.raster_arrays import (
     PAVING,
     PLAIN,
     ROOF,
+    SIGN,
     TRIM,
     WALL,
     WINDOW,
@@ -67,6 +69,7 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     out[house & (up < _UPRIGHT) & _among(colours, BAYS)] = MASONRY
     out[house & (up < _UPRIGHT) & _among(colours, SIGNBOARDS)] = BOARD
     out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = ROOF
+    out[(tags == Tag.TRAFFIC_SIGN) & ~_among(colours, (STEEL,))] = SIGN  # but for its back
     out[(tags == Tag.VEGETATION) & _among(colours, (INSIDE,))] = PLAIN
     out[(tags == TRUNK) & _among(colours, (TRUNK_COLOUR,))] = BARK
     vehicle = np.isin(tags, _VEHICLES)

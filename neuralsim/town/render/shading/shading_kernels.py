@@ -18,6 +18,7 @@ from neuralsim.town.render.raster_arrays import (
     CLOTH,
     LEAF,
     PLAIN,
+    SIGN,
     TRIM,
     WALL,
     WINDOW,
@@ -34,7 +35,7 @@ from neuralsim.town.render.shading.surface_kernels import (
     texture_at,
 )
 from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
-from neuralsim.town.render.shading.vehicle_shading_kernels import bodywork
+from neuralsim.town.render.shading.vehicle_shading_kernels import RETURNED, bodywork
 
 #: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves; and that up to which
 #: every pixel of every second row of walls is, since the bars of windows are upright.
@@ -288,7 +289,7 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         shone, around = facing * reached * shares[k, 0], sky * shares[k, 1]
         l0, l1, l2 = sun0 * shone + sky0 * around, sun1 * shone + sky1 * around, sun2 * shone + sky2 * around
         if dark > 0.0:
-            beam = _BEAM * dark * beams[k] * (1.0 / 255.0)
+            beam = _BEAM * dark * beams[k] * (1.0 / 255.0) * (RETURNED if triangle.finish == SIGN else 1.0)
             l0, l1, l2 = (
                 l0 + _POOL[0] * pool + beam,
                 l1 + _POOL[1] * pool + 0.93 * beam,
@@ -360,12 +361,12 @@ def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot,
         reached, pool = _received(backdrop, is_sunny, has_lamps, dark, slack, point, pose[2, 3])
         shone = reached * shares[x >> 1, 0] * (1.0 / 255.0)
         around = shares[x >> 1, 1] * (1.0 / 255.0)
-        albedo, shone, around, added = bodywork(
+        albedo, shone, around, added, returned = bodywork(
             finish, body, inverse, pose, (d, ry, rz), surface, patch, person, light, shone, around, point.footprint
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
-        beam = _BEAM_ON_BODIES * dark * beams[x >> 1] * (1.0 / 255.0)
+        beam = _BEAM_ON_BODIES * returned * dark * beams[x >> 1] * (1.0 / 255.0)
         c0 = c0 * (sun[0] * shone + ambient[0] * around + _POOL[0] * pool + beam) + g0
         c1 = c1 * (sun[1] * shone + ambient[1] * around + _POOL[1] * pool + 0.93 * beam) + g1
         c2 = c2 * (sun[2] * shone + ambient[2] * around + _POOL[2] * pool + 0.78 * beam) + g2

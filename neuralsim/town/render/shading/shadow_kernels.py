@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, HIGH_BEAM, LENGTH, LIT, LOW_BEAM, SILL, TALL
+from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, HIGH_BEAM, LENGTH, LIT, LOW_BEAM, SCALE, SILL, TALL
 from neuralsim.town.render.raster_arrays import NEAR_PLANE, options
 
 _REACH = 0.55  # m around a body within which it occludes the sky
@@ -16,7 +16,9 @@ _LAMP, _HIGH_CUT = 0.66, 3.0  # m, height of the lamps, and the one up to which 
 #: metres over which the edge is soft, and the share of the light that goes above it.
 _SINKS, _RISES, _SOFT_EDGE, _STRAY = 0.01, 0.12, 0.3, 0.1
 _SPREAD = 1.7  # half width of a beam over that of its cone, where hardly any light is left
+_SLIM = 0.6  # of the box of somebody who walks, the ellipse that casts shadows
 _HIGHEST = 3.0  # m above a body's foot, up to which it casts shadows and light
+_UPWARDS = 8.0  # m ahead, from where on its light is followed as high as that
 _BRIGHTEST = 11.0  # m ahead, about which the ground is lit best
 
 
@@ -38,6 +40,21 @@ def _through(x, y, z, sun, half_x, half_y, low, high, middle):
     return max(leave - enter, 0.0)
 
 
+@njit(forceinline=True, **options)
+def _through_upright(x, y, z, sun, half_x, half_y, tall):
+    """Return the length (m) of the ray from (x, y, z) along ``sun`` f64 (3,) in an upright elliptic cylinder."""
+    if sun[2] < 1e-6 or z > tall:
+        return 0.0
+    px, py, wx, wy = x / half_x, y / half_y, sun[0] / half_x, sun[1] / half_y
+    square, half, beyond = max(wx * wx + wy * wy, 1e-12), px * wx + py * wy, px * px + py * py - 1.0
+    inside = half * half - square * beyond
+    if inside <= 0.0:
+        return 0.0
+    root = np.sqrt(inside)
+    enter = max((-half - root) / square, 0.0, -z / sun[2])
+    return max(min((root - half) / square, (tall - z) / sun[2]) - enter, 0.0)
+
+
 @njit(**options)
 def _bounds(body, matrix, sun, lens, reach):
     """Return left, top, right, bottom (px) of where a body's shadow and beams may fall; right < left: nowhere.
@@ -49,7 +66,7 @@ def _bounds(body, matrix, sun, lens, reach):
     seen = False
     stretch = body[TALL] / max(sun[2], 0.12) if sun[2] > 0.0 else 0.0
     wide = _SPREAD * (body[HALF_WIDTH] + 0.25 * reach)
-    for corner in range(20):
+    for corner in range(24):
         x = (body[LENGTH] + _REACH) * (1.0 if corner & 1 else -1.0)
         y = (body[HALF_WIDTH] + _REACH) * (1.0 if corner & 2 else -1.0)
         z = body[TALL] if corner & 4 else -0.4
@@ -57,10 +74,10 @@ def _bounds(body, matrix, sun, lens, reach):
             z = -0.4
             if corner & 4:
                 x, y = x - sun[0] * stretch, y - sun[1] * stretch
-        if corner >= 16:  # where the beams end
+        if corner >= 16:  # where the beams end, and where they are as high as they are followed
             if reach == 0.0:
                 break
-            x, y = body[LENGTH] + reach, wide if corner & 1 else -wide
+            x, y = body[LENGTH] + (reach if corner < 20 else _UPWARDS), wide if corner & 1 else -wide
             z = _HIGHEST if corner & 2 else -0.4
         px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
         py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
@@ -100,6 +117,9 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
         reach = (_HIGH if is_high else _LOW) if has_beam else 0.0
         left, top, right, bottom = _bounds(body, forward, local, lens, reach)
         half_x, half_y, tall, sill, belt = body[LENGTH], body[HALF_WIDTH], body[TALL], body[SILL], body[BELT]
+        is_walker = body[SCALE] > 0.0
+        if is_walker:  # the box has room for arms and strides
+            half_x, half_y = _SLIM * half_x, _SLIM * half_y
         number = listed.instances[o]
         m0, m1 = forward[0, 0], forward[0, 1]
         far = abs(m0) * half_x + abs(m1) * half_y + _REACH
@@ -132,7 +152,11 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                         under = min(1.0, max(min(half_x - abs(x), half_y - abs(y)), 0.0) * 2.0)
                         share = 1.0 - (0.45 + (_DEEP - 0.45) * under) * near * near * min(1.0, 1.6 - 4.0 * z)
                         shares[y2, x2, 1] = np.uint8(shares[y2, x2, 1] * min(share, 1.0))
-                if is_sunny:
+                if is_sunny and is_walker:
+                    way = _through_upright(x, y, z, local, half_x, half_y, tall)
+                    if way > 0.0:
+                        shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
+                elif is_sunny:
                     way = _through(x, y, z, local, half_x, half_y, sill, belt if belt > 0.0 else tall, 0.0)
                     if belt > 0.0:  # above the belt line there is only the cabin
                         way += _through(x, y, z, local, 0.5 * half_x, 0.85 * half_y, belt - 0.1, tall, -0.16 * half_x)

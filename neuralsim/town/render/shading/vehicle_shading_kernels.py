@@ -41,7 +41,10 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import (
 )
 
 _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on; radius of its reflector, m
-_FRONT_INDICATOR = 0.84  # of the half width, where the indicator beside a headlamp begins
+#: Where the indicator along the foot of a headlamp begins, of the half width; its upper edge, m below the bonnet.
+_FRONT_INDICATOR, _ABOVE_INDICATOR = 0.68, 0.175
+RETURNED = 12.0  # times the light of headlamps that signs, plates and reflectors return, over that of a white surface
+_ABOVE_REFLECTOR = 0.02  # m from the middle of a rear lamp down to the upper edge of its reflector
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
@@ -162,8 +165,8 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         if lit & LOW_BEAM:
             shine = front * _around(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
             h0, h1, h2 = 250.0 * shine, 245.0 * shine, 225.0 * shine
-        if is_blinking and abs(y) > _FRONT_INDICATOR * body[HALF_WIDTH]:  # its outer end
-            shine = front * _around(0.91 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
+        if is_blinking and abs(y) > _FRONT_INDICATOR * body[HALF_WIDTH] and z < body[NOSE] - _ABOVE_INDICATOR:
+            shine = front * _around(0.88 * body[HALF_WIDTH], body[NOSE] - 0.21, abs(y), z)
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     return c0, c1, c2, h0, h1, h2
 
@@ -177,7 +180,8 @@ def _plate_colour(bright, blue):
 
 @njit(forceinline=True, **options)
 def _material(finish, body, albedo, point, normal, way, footprint, ambient):
-    """Return albedo RGB, the RGB that the surface emits or lets through, its gloss, and the share of sky it sees.
+    """Return albedo RGB, the RGB that the surface emits or lets through, its gloss, the share of sky it sees, and how
+    many times the light of a headlamp it returns that a white surface would.
 
     Args:
         finish: BODY, WINDOW, TRIM or CLOTH.
@@ -192,7 +196,7 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
     c0, c1, c2 = albedo
     x, y, z = point
     h0, h1, h2 = 0.0, 0.0, 0.0
-    gloss, open_ = 0.0, 1.0
+    gloss, open_, returned = 0.0, 1.0, 1.0
     if finish == WINDOW:
         gloss = 0.1
         if body[BELT] > 0.0:
@@ -216,6 +220,7 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
             across = y if is_rear else -y
             _, bright, blue = plate_at(int(body[NUMBER]), across, z - middle, body[HALF_WIDTH] < 0.7, footprint)
             c0, c1, c2 = _plate_colour(bright, blue)
+            returned = RETURNED
         else:
             gloss = 0.03
         open_ = occlusion(body, x, y, z) if body[BELT] > 0.0 else 0.8
@@ -236,13 +241,16 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
             c0, c1, c2 = c0 + (_PLASTIC - c0) * trim, c1 + (_PLASTIC - c1) * trim, c2 + (_PLASTIC - c2) * trim
             c0, c1, c2 = c0 + (_CHROME - c0) * chrome, c1 + (_CHROME - c1) * chrome, c2 + (_CHROME - c2) * chrome
             gloss = gloss * (1.0 - 0.7 * trim) + 0.2 * chrome
+            reflector = _rear(body, x, y, z, footprint) if z < body[LAMP_Z] - _ABOVE_REFLECTOR else 0.0
+            returned += (RETURNED - 1.0) * max(plate, reflector)
             c0, c1, c2, h0, h1, h2 = _lamps(c0, c1, c2, body, x, y, z, footprint)
-    return (c0, c1, c2), (h0, h1, h2), gloss, open_
+    return (c0, c1, c2), (h0, h1, h2), gloss, open_, returned
 
 
 @njit(forceinline=True, **options)
 def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, shone, around, footprint):
-    """Return albedo RGB (0..255), shares of sun and sky, and the RGB of reflections, sheen and lit lamps at a point.
+    """Return albedo RGB (0..255), shares of sun and sky, the RGB of reflections, sheen and lit lamps at a point, and
+    how many times the light of a headlamp it returns that a white surface would.
 
     Args:
         finish: BODY, WINDOW, TRIM or CLOTH.
@@ -287,9 +295,9 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
     wx = pose[0, 0] * a + pose[0, 1] * b + pose[0, 2] * c
     wy = pose[1, 0] * a + pose[1, 1] * b + pose[1, 2] * c
     wz = pose[2, 0] * a + pose[2, 1] * b + pose[2, 2] * c
-    albedo, shines, gloss, open_ = _material(
+    albedo, shines, gloss, open_, returned = _material(
         finish, body, albedo, (x, y, z), (mx, my, mz), way, footprint, ambient
-    )  # fmt: skip
+    )
     if finish == CLOTH:
         albedo, seen = clothes(person, albedo, standing, footprint)
         open_ *= seen
@@ -330,4 +338,4 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
     shone *= max(wx * to_sun[0] + wy * to_sun[1] + wz * to_sun[2], 0.0)
     around *= 0.7 + 0.3 * wz  # the street, too, is bright
     c0, c1, c2 = albedo
-    return (c0 * kept, c1 * kept, c2 * kept), shone, around, (h0, h1, h2)
+    return (c0 * kept, c1 * kept, c2 * kept), shone, around, (h0, h1, h2), returned

@@ -11,6 +11,7 @@ from neuralsim.town.assets.houses import WALLS, HouseFront
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import box, cylinder, flat, merge, quad
 from neuralsim.town.assets.plant_meshes import TRUNK_COLOUR
+from neuralsim.town.assets.prop_meshes import STEEL
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render import raster
@@ -270,6 +271,48 @@ def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> N
     body = brightness(planes)[planes.instance == 7]
     assert np.percentile(body, 75) > 40.0
     assert np.percentile(body, 90) < 150.0
+
+
+def test_signs_return_the_light_of_headlamps_and_their_backs_do_not() -> None:
+    """The edge of a low beam is far below them; what strays above it is enough."""
+    seen = []
+    for colour in ((226, 226, 222), STEEL):
+        sign = quad([(30, -0.5, 1.8), (30, 0.5, 1.8), (30, 0.5, 2.8), (30, -0.5, 2.8)], Tag.TRAFFIC_SIGN, colour)
+        scene = Scene(merge([GROUND, sign]), templates().meshes, templates().bodies)
+        planes = [
+            Rasteriser(W, H, FOV).render(scene, car(8.0, lights), eye(14.0), eye(14.0), sun=(-20.0, 0.0))
+            for lights in (0, LOW_BEAM)
+        ]
+        dark, beams = (brightness(each)[each.tag == Tag.TRAFFIC_SIGN].mean() for each in planes)
+        seen.append((dark, beams))
+    (dark, beams), (back, lit_back) = seen
+    assert beams > dark + 60.0
+    assert lit_back < back + 15.0
+
+
+def test_a_plate_returns_the_light_of_headlamps() -> None:
+    placed = Placements.empty(2)
+    placed.template[:] = placed.previous_template[:] = templates().index[CAR]
+    placed.pose[1, 0, 3] = placed.previous_pose[1, 0, 3] = 14.0
+    placed.instance[:], placed.lights[:], placed.colour[:] = (5, 7), (LOW_BEAM, 0), 90
+    scene = Scene(GROUND, templates().meshes, templates().bodies)
+    planes = Rasteriser(W, H, FOV).render(scene, placed, eye(1.0), eye(1.0), sun=(-20.0, 0.0), hide=5)
+    body = brightness(planes)[planes.instance == 7]
+    assert body.max() > 200.0
+    assert np.median(body) < 60.0
+
+
+def test_somebody_in_the_sun_stands_on_no_dark_plate() -> None:
+    """The shadow of the box around a walker was one."""
+    one = Placements.empty(1)
+    one.template[:] = one.previous_template[:] = templates().index["man 2"]
+    one.pose[0, 0, 3] = one.previous_pose[0, 0, 3] = 10.0
+    one.instance[:] = 7
+    seen = view(one, (75.0, 90.0), eye(10.0, 6.0, 90.0))
+    dark = (brightness(seen) < 0.75 * np.median(brightness(seen))) & (seen.tag == Tag.ROAD)
+    rows, columns = np.nonzero(dark)
+    assert len(rows) > 10
+    assert dark.sum() < 0.7 * np.ptp(rows) * np.ptp(columns)
 
 
 def test_what_is_seen_through_windows_does_not_have_the_walls_colour() -> None:

@@ -31,19 +31,19 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import (
 from neuralsim.town.render.shading.vehicle_shading_kernels import _lamps
 
 
-def test_a_front_indicator_is_the_outer_end_of_its_headlamp() -> None:
+def test_a_front_indicator_is_along_the_foot_of_its_headlamp() -> None:
     name = next(iter(CARS))
     body = body_row(name, templates().meshes[templates().index[name]])
     body[LIT] = LEFT
 
-    def light(share: float) -> tuple[float, ...]:
-        """What is emitted at this share of the half width, to the right of the middle."""
-        x, y, z = body[LENGTH] - 0.1, share * body[HALF_WIDTH], body[NOSE] - 0.16
+    def light(share: float, below: float = 0.21) -> tuple[float, ...]:
+        """What is emitted at this share of the half width, to the right of the middle, and m below the bonnet."""
+        x, y, z = body[LENGTH] - 0.1, share * body[HALF_WIDTH], body[NOSE] - below
         return tuple(_lamps(60.0, 60.0, 60.0, body, x, y, z, 0.001)[3:])
 
     amber = light(-0.88)
     assert amber[0] > 200.0 > amber[1] > 100.0 > amber[2]
-    assert light(-0.77) == light(-0.62) == (0.0, 0.0, 0.0)
+    assert light(-0.62) == light(-0.88, 0.14) == (0.0, 0.0, 0.0)
     assert light(0.88) == (0.0, 0.0, 0.0)
 
 
