@@ -324,7 +324,8 @@ class NeuralRenderer:
         """
         if self._has_postprocessing:
             simulated = self._simulator_image(generated.inputs.frame)
-            pipeline.postprocess(generated.rgb, generated.inputs, simulated, self.card.sharpening, antialias)
+            sharpness, is_dashcam = self.card.sharpening, self._dash_camera is not None
+            pipeline.postprocess(generated.rgb, generated.inputs, simulated, sharpness, antialias, is_dashcam)
         if self._dash_camera is not None:
             self._dash_camera.film(generated.rgb, generated.inputs.frame)
         return generated.rgb

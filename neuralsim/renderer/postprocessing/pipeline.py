@@ -22,7 +22,12 @@ from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, 
 
 
 def postprocess(
-    image: np.ndarray, inputs: FrameInputs, simulated: np.ndarray | None, sharpness: float, antialias: bool
+    image: np.ndarray,
+    inputs: FrameInputs,
+    simulated: np.ndarray | None,
+    sharpness: float,
+    antialias: bool,
+    wide_range: bool = False,
 ) -> None:
     """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place.
 
@@ -32,6 +37,7 @@ def postprocess(
         simulated: u8 (H, W, 3), the simulator image that it follows, or of half of that size; None: it follows none.
         sharpness: The ``sharpening`` of the model's card, 0 = none.
         antialias: Whether edges are anti-aliased.
+        wide_range: Whether the sensor has a wide range, see ``sky.sky_of``.
     """
     frame, planes, tag = inputs.frame, inputs.frame.planes, inputs.tensors["tag"]
     weather = effective_weather(frame.weather) if frame.weather else None
@@ -56,7 +62,7 @@ def postprocess(
         sharpening.soften_far_markings(image, tag, planes["depth"], frame.camera.focal)
         leaves.draw_leaves(image, tag, planes["depth"], frame.camera)
     if weather is not None:
-        now = sky.sky_of(weather, inputs.style, frame.sim_time)
+        now = sky.sky_of(weather, inputs.style, frame.sim_time, wide_range)
         glow.add_veil(image, now)
         sky.draw_sky(image, tag, frame.camera, now)
         night.dim_rims(image, tag, dark)

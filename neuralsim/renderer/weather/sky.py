@@ -27,7 +27,9 @@ _STEP = 4  # px at 512 columns: the sky is evaluated at that distance and interp
 _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no wind and at 100 % of it
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
 #: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
+
 _HEADROOM, _CHROMA = 0.45, 0.3
+_WIDE_HEADROOM, _WIDE_CHROMA = 0.9, 1.0  # the same of a clear sky for a sensor of wide range
 _CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in a camera
 #: px from everything else over which the detail of the generated sky, which meets its surroundings softly, fades out,
 #: and over which its colour does.
@@ -72,20 +74,21 @@ class SkyState(NamedTuple):
     drift: float
 
 
-def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float) -> SkyState:
+def sky_of(weather: Mapping[str, float], style: np.ndarray, time: float, wide_range: bool = False) -> SkyState:
     """Return the sky under ``weather``.
 
     Args:
         weather: ``carla.WeatherParameters`` by name; missing ones are those of a fair day.
         style: f32 (CHANNELS, 3), mean colours of the classes, -0.5..0.5; the sky's mean is about that of its class.
         time: Simulated seconds.
+        wide_range: Whether the sensor has a wide range, as those of dashboard cameras have: a clear sky stays blue.
     """
-    still, speed = _still_sky(tuple(weather.items()), style[Channel.SKY].tobytes())
+    still, speed = _still_sky(tuple(weather.items()), style[Channel.SKY].tobytes(), wide_range)
     return still._replace(drift=time * speed)
 
 
 @lru_cache(maxsize=8)
-def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tuple[SkyState, float]:
+def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes, wide_range: bool) -> tuple[SkyState, float]:
     """Return the sky without drift, and the speed at which its clouds drift; ``mean_colour``: f32 (3,) of a style."""
     get = dict(weather).get
     altitude, azimuth = np.radians(get("sun_altitude_angle", 45.0)), np.radians(get("sun_azimuth_angle", 40.0))
@@ -104,9 +107,11 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     cloud: np.ndarray = np.minimum(mean * 1.10 * warm + 0.03, 1.0)
     shade: np.ndarray = mean * (0.86 - 0.16 * cover) * np.array((0.97, 0.98, 1.0), np.float32)
     dark = 1.0 - day
-    kept = 1.0 - (1.0 - _HEADROOM) * day * (1.0 - 0.8 * low)
-    zenith, horizon, sunset, cloud = (_overexposed(colour, kept) for colour in (zenith, horizon, sunset, cloud))
-    shade = _overexposed(shade, 0.5 + 0.5 * kept)
+    wide = (1.0 - cover) ** 2 if wide_range else 0.0
+    headroom, chroma = _HEADROOM + wide * (_WIDE_HEADROOM - _HEADROOM), _CHROMA + wide * (_WIDE_CHROMA - _CHROMA)
+    kept = 1.0 - (1.0 - headroom) * day * (1.0 - 0.8 * low)
+    zenith, horizon, sunset, cloud = (_overexposed(colour, kept, chroma) for colour in (zenith, horizon, sunset, cloud))
+    shade = _overexposed(shade, 0.5 + 0.5 * kept, chroma)
     more = _CLIPPED * day * (1.0 - 0.8 * low)
     zenith, horizon, sunset, cloud, shade = (each + more for each in (zenith, horizon, sunset, cloud, shade))
     by_night = 0.8 * _NIGHT, _TOWN_GLOW, _TOWN_GLOW, 1.5 * _NIGHT, 1.1 * _NIGHT
@@ -122,10 +127,10 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes) -> tu
     return still, _SLOWEST + wind * (_FASTEST - _SLOWEST)
 
 
-def _overexposed(colour: np.ndarray, kept: float) -> np.ndarray:
-    """Return ``colour``, 0..1, with ``kept`` of its distance from white, and paler by day."""
+def _overexposed(colour: np.ndarray, kept: float, chroma: float) -> np.ndarray:
+    """Return ``colour``, 0..1, with ``kept`` of its distance from white; with ``chroma`` of its own where that is 0."""
     grey = colour.mean()
-    pale = grey + (colour - grey) * (1.0 - (1.0 - _CHROMA) * (1.0 - kept))
+    pale = grey + (colour - grey) * (1.0 - (1.0 - chroma) * (1.0 - kept))
     return np.asarray(1.0 - (1.0 - np.minimum(pale, 1.0)) * kept)
 
 

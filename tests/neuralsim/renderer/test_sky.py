@@ -63,6 +63,18 @@ def test_a_clear_sky_is_smooth_and_bluer_above() -> None:
     assert top[2] - top[0] > low[2] - low[0] + 6.0
 
 
+def test_a_sensor_of_wide_range_keeps_the_blue_of_a_clear_sky_alone() -> None:
+    style = style_of_weather(preset_values("ClearNoon"), CARD.styles, CARD.default_style)
+
+    def zenith(cloudiness: float, wide_range: bool) -> np.ndarray:
+        return sky_of(preset_values("ClearNoon") | {"cloudiness": cloudiness}, style, 0.0, wide_range).zenith
+
+    wide, usual = zenith(5.0, True), zenith(5.0, False)
+    assert wide[2] - wide[0] > usual[2] - usual[0] + 0.1
+    assert wide[0] < usual[0] - 0.05
+    assert zenith(100.0, True) == pytest.approx(zenith(100.0, False))
+
+
 def test_a_fair_day_has_single_clouds_before_a_blue_sky() -> None:
     shares = []
     for cover in (0.0, 20.0):
