@@ -10,7 +10,7 @@ from bridge.tags import Tag
 from neuralsim.facades import LEVELS, draw_fronts, house_parameters, house_row, label_rooms
 from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
-from neuralsim.town.assets.houses import BAYS, CHURCH_WALL, ROOFS, SIGNBOARDS, WALLS
+from neuralsim.town.assets.houses import BRICK, CHURCH_WALL, ROOFS, SIGNBOARDS, WALLS
 from neuralsim.town.assets.meshes import RGB
 from neuralsim.town.assets.motorcycles import LACQUERED
 from neuralsim.town.assets.plant_meshes import INSIDE, TRUNK, TRUNK_COLOUR
@@ -66,7 +66,7 @@ def finishes(vertices: np.ndarray, triangles: np.ndarray, tags: np.ndarray, colo
     up = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
     house = tags == Tag.BUILDING
     out[house & (up < _UPRIGHT) & _among(colours, (*WALLS, CHURCH_WALL))] = WALL
-    out[house & (up < _UPRIGHT) & _among(colours, BAYS)] = MASONRY
+    out[house & (up < _UPRIGHT) & _among(colours, (BRICK,))] = MASONRY
     out[house & (up < _UPRIGHT) & _among(colours, SIGNBOARDS)] = BOARD
     out[house & (up > _UPRIGHT) & (up < 0.99) & _among(colours, ROOFS)] = ROOF
     out[(tags == Tag.TRAFFIC_SIGN) & ~_among(colours, (STEEL,))] = SIGN  # but for its back
