@@ -59,7 +59,7 @@ def postprocess(
     sharpening.remove_specks(image, tag)
     if "depth" in planes:
         sharpening.raise_contrast_of_people(image, tag, 1.0 - dark, planes["depth"])
-        sharpening.soften_far_markings(image, tag, planes["depth"], frame.camera.focal)
+        sharpening.soften_far_roads(image, tag, planes["depth"], frame.camera.focal)
         leaves.draw_leaves(image, tag, planes["depth"], frame.camera)
     if weather is not None:
         now = sky.sky_of(weather, inputs.style, frame.sim_time, wide_range)

@@ -33,15 +33,18 @@ _IN_CAMERA[[Tag.SKY, *_GROUND]] = 0
 _IN_CAMERA[[Tag.BUILDING, Tag.VEGETATION]] = _PART
 #: The contrast that people get, the blur of what is around them, as a share of the width, and of how many pixels' mean
 #: it is computed.
-_CONTRAST_OF_PEOPLE, _AROUND_PEOPLE, _COARSER = 0.5, 1.0 / 64.0, 4
+_CONTRAST_OF_PEOPLE, _AROUND_PEOPLE, _COARSER = 0.3, 1.0 / 64.0, 4
 _NEAR_PEOPLE = 3.0, 5.0  # m, from where on people get half of it, and all
-_LEAST_OF_PEOPLE = 0.6  # of what it was before: dark clothes keep their folds
+_LEAST_OF_PEOPLE = 0.8  # of what it was before: dark clothes keep their folds
 _PEOPLE = np.isin(np.arange(256), (Tag.PEDESTRIAN, Tag.RIDER)).astype(np.uint8)  # u8 (256,), by tag
 _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _MARKING = (np.arange(256) == Tag.ROAD_LINE).astype(np.uint8)
 _PAVED = np.isin(np.arange(256), (Tag.ROAD, Tag.ROAD_LINE)).astype(np.uint8)
-_MARKING_WIDTH, _MARKING_SIGMA = 0.12, 1.2  # m, of a line; px, of the blur where that is less than a pixel
+_FAR_ROAD = 0.07  # m that a pixel shows, from where on a road is far away: its markings get paler with the distance
+_MARKING_SIGMA = 0.9  # px, their blur
+_AROUND_LINES, _LEAST_BARE = (11, 3), 0.05  # px, of which the road's colour is the mean; share that has to be bare
+_GRAIN_OF_FAR_ROADS = 0.6  # of what such a road has beyond that mean
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 _OUTLINE = np.ones((5, 5), np.uint8)  # within which there is another tag next to an outline
@@ -227,10 +230,11 @@ def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
         cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _GAP_SIGMA), gaps, image)
 
 
-def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal: float) -> None:
-    """Blur markings so far away that a line is narrower than a pixel, in place.
+def soften_far_roads(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal: float) -> None:
+    """Smooth roads far away, and let their markings fade, in place.
 
-    Labels have crumbs of it, photographs a paler line.
+    Labels have crumbs of a line that is narrower than a pixel, and the generator adds some; photographs have a line
+    that gets paler.
 
     Args:
         image: u8 (H, W, 3), RGB.
@@ -239,16 +243,20 @@ def soften_far_markings(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, f
         focal: Focal length, px.
     """
     height, width = image.shape[:2]
-    lines = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _MARKING)
-    _, top, _, high = cv2.boundingRect(lines)
+    paved = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PAVED) * (depth[:height, :width] > _FAR_ROAD * focal)
+    _, top, _, high = cv2.boundingRect(paved)
     if not high:
         return
     rows = slice(max(top - 3, 0), min(top + high + 3, height))
-    lines = lines[rows] * (depth[rows, :width] > _MARKING_WIDTH * focal)
-    paved = cv2.LUT(np.ascontiguousarray(tag[rows, :width]), _PAVED)
-    image, lines = _rows_around(image[rows], cv2.bitwise_and(cv2.dilate(lines, _NEIGHBOURHOOD), paved), 2)
-    if len(image):
-        cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _MARKING_SIGMA), lines, image)
+    image, paved, depth = image[rows], paved[rows], depth[rows, :width]
+    lines = cv2.dilate(cv2.LUT(np.ascontiguousarray(tag[rows, :width]), _MARKING), _NEIGHBOURHOOD)
+    bare = (paved & ~lines).astype(np.float32)
+    share = cv2.blur(bare, _AROUND_LINES)[..., None]
+    road = cv2.blur(image * bare[..., None], _AROUND_LINES) / np.maximum(share, 1e-6)
+    left = np.where(lines == 0, _GRAIN_OF_FAR_ROADS, np.minimum(_FAR_ROAD * focal / np.maximum(depth, 1e-3), 1.0))
+    soft = cv2.GaussianBlur(image, (5, 5), _MARKING_SIGMA)
+    mixed = road + (np.where(lines[..., None], soft, image) - road) * left[..., None]
+    cv2.copyTo(np.rint(mixed).astype(np.uint8), paved * (share[..., 0] > _LEAST_BARE), image)
 
 
 def _inside(labels: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
