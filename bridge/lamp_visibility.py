@@ -67,7 +67,7 @@ def _fittings(rear: float, front: float, sides: tuple[float, ...], size: float =
             _Fitting("brake", Lights.BRAKE, -1.0, 0.77 * side, rear, (0.16, 0.08)),
             _Fitting("reverse", Lights.REVERSE, -1.0, 0.55 * side, rear - 0.08, (0.07, 0.05)),
             _Fitting("indicator", blinkers[side], -1.0, 0.84 * side, rear, (0.09, 0.08)),
-            _Fitting("indicator", blinkers[side], 1.0, 0.88 * side, front, (0.08, 0.035)),
+            _Fitting("indicator", blinkers[side], 1.0, 0.88 * side, front, (0.08, 0.05)),
             _Fitting("head", low | high, 1.0, 0.72 * side, front, (0.15, 0.08)),
         ]
     return tuple(each._replace(half=(size * each.half[0], size * each.half[1])) for each in out)

@@ -324,8 +324,9 @@ class NeuralRenderer:
         """
         if self._has_postprocessing:
             simulated = self._simulator_image(generated.inputs.frame)
-            sharpness, is_dashcam = self.card.sharpening, self._dash_camera is not None
-            pipeline.postprocess(generated.rgb, generated.inputs, simulated, sharpness, antialias, is_dashcam)
+            is_filmed = self._dash_camera is not None and self._dash_camera.films(generated.inputs.frame)
+            sharpness = self.card.sharpening
+            pipeline.postprocess(generated.rgb, generated.inputs, simulated, sharpness, antialias, is_filmed)
         if self._dash_camera is not None:
             self._dash_camera.film(generated.rgb, generated.inputs.frame)
         return generated.rgb

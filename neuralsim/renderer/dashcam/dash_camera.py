@@ -34,10 +34,13 @@ class DashCamera:
         self._exposure = AutoExposure()
         self._vignette = self._glass = np.empty((0, 0, 3), np.uint8)
 
+    def films(self, frame: Frame) -> bool:
+        """Return whether it films ``frame``: that of the first camera, where that looks ahead from the cabin."""
+        return not frame.view and _looks_ahead_from_the_cabin(frame)
+
     def film(self, image: np.ndarray, frame: Frame) -> None:
-        """Draw it into ``image``, u8 (H, W, 3), RGB, of ``frame``, in place; only into that of the first camera, and
-        only where that looks ahead from the cabin."""
-        if frame.view or not _looks_ahead_from_the_cabin(frame):
+        """Draw it into ``image``, u8 (H, W, 3), RGB, of ``frame``, in place, if it films that."""
+        if not self.films(frame):
             return
         camera = frame.camera
         key = camera.width, camera.height, camera.fov, (frame.ego.blueprint, frame.ego.color)

@@ -42,8 +42,7 @@ _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by ta
 _MARKING = (np.arange(256) == Tag.ROAD_LINE).astype(np.uint8)
 _PAVED = np.isin(np.arange(256), (Tag.ROAD, Tag.ROAD_LINE)).astype(np.uint8)
 _FAR_ROAD = 0.07  # m that a pixel shows, from where on a road is far away: its markings get paler with the distance
-_MARKING_SIGMA = 0.9  # px, their blur
-_AROUND_LINES, _LEAST_BARE = (11, 3), 0.05  # px, of which the road's colour is the mean; share that has to be bare
+_AROUND_LINES, _LEAST_BARE = (11, 7), 0.05  # px, of which the road's colour is the mean; share that has to be bare
 _GRAIN_OF_FAR_ROADS = 0.6  # of what such a road has beyond that mean
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
@@ -242,21 +241,32 @@ def soften_far_roads(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, foca
         depth: f32, at least (H, W), m.
         focal: Focal length, px.
     """
+    limit = _FAR_ROAD * float(focal)
     height, width = image.shape[:2]
-    paved = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PAVED) * (depth[:height, :width] > _FAR_ROAD * focal)
-    _, top, _, high = cv2.boundingRect(paved)
+    paved = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PAVED) * (depth[:height, :width] > limit)
+    left, top, wide, high = cv2.boundingRect(paved)
     if not high:
         return
-    rows = slice(max(top - 3, 0), min(top + high + 3, height))
-    image, paved, depth = image[rows], paved[rows], depth[rows, :width]
-    lines = cv2.dilate(cv2.LUT(np.ascontiguousarray(tag[rows, :width]), _MARKING), _NEIGHBOURHOOD)
-    bare = (paved & ~lines).astype(np.float32)
-    share = cv2.blur(bare, _AROUND_LINES)[..., None]
-    road = cv2.blur(image * bare[..., None], _AROUND_LINES) / np.maximum(share, 1e-6)
-    left = np.where(lines == 0, _GRAIN_OF_FAR_ROADS, np.minimum(_FAR_ROAD * focal / np.maximum(depth, 1e-3), 1.0))
-    soft = cv2.GaussianBlur(image, (5, 5), _MARKING_SIGMA)
-    mixed = road + (np.where(lines[..., None], soft, image) - road) * left[..., None]
-    cv2.copyTo(np.rint(mixed).astype(np.uint8), paved * (share[..., 0] > _LEAST_BARE), image)
+    margin = _AROUND_LINES[0]
+    part = np.s_[max(top - margin, 0) : top + high + margin, max(left - margin, 0) : left + wide + margin]
+    image, paved, far = image[part], paved[part], np.maximum(depth[:height, :width][part] / limit, 1.0)
+    lines = cv2.dilate(cv2.LUT(np.ascontiguousarray(tag[:height, :width][part]), _MARKING), _NEIGHBOURHOOD)
+    bare = paved * (1 - lines)
+    share, road = _mean_of(image, bare, _AROUND_LINES)
+    soft = _mean_of(image, paved, (3, 3))[1]
+    kept = np.where(lines == 0, 1.0 - (1.0 - _GRAIN_OF_FAR_ROADS) * np.minimum(far - 1.0, 1.0), 1.0 / far)[..., None]
+    blurred = np.minimum(4.0 * (far - 1.0), 1.0) * lines  # without a seam where a road becomes far
+    sharp = image + (soft - image) * blurred[..., None]
+    mixed = np.where(share > _LEAST_BARE, road + (sharp - road) * kept, sharp)
+    cv2.copyTo(np.rint(mixed).astype(np.uint8), paved, image)
+
+
+def _mean_of(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of ``mask`` u8 (H, W), 0 or 1, within ``size`` px of each pixel, f32 (H, W, 1), and the mean of
+    ``image`` u8 (H, W, 3) there, f32 (H, W, 3)."""
+    weight = mask.astype(np.float32)[..., None]
+    share = cv2.blur(weight, size)[..., None]
+    return share, cv2.blur(image * weight, size) / np.maximum(share, np.float32(1e-6))
 
 
 def _inside(labels: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:

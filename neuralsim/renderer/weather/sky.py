@@ -27,7 +27,6 @@ _STEP = 4  # px at 512 columns: the sky is evaluated at that distance and interp
 _SLOWEST, _FASTEST = 0.002, 0.03  # tiles per second that clouds drift at no wind and at 100 % of it
 _GRAIN = 1.5  # of 255: less, and the gradient shows its steps
 #: A camera that exposes a street overexposes the sky: what is left of its distance from white and of its chroma by day.
-
 _HEADROOM, _CHROMA = 0.45, 0.3
 _WIDE_HEADROOM, _WIDE_CHROMA = 0.9, 1.0  # the same of a clear sky for a sensor of wide range
 _CLIPPED = 0.024  # added by day, of 1, so that the brightest parts clip, as in a camera
@@ -109,10 +108,12 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes, wide_
     dark = 1.0 - day
     wide = (1.0 - cover) ** 2 if wide_range else 0.0
     headroom, chroma = _HEADROOM + wide * (_WIDE_HEADROOM - _HEADROOM), _CHROMA + wide * (_WIDE_CHROMA - _CHROMA)
-    kept = 1.0 - (1.0 - headroom) * day * (1.0 - 0.8 * low)
-    zenith, horizon, sunset, cloud = (_overexposed(colour, kept, chroma) for colour in (zenith, horizon, sunset, cloud))
-    shade = _overexposed(shade, 0.5 + 0.5 * kept, chroma)
-    more = _CLIPPED * day * (1.0 - 0.8 * low)
+    high = day * (1.0 - 0.8 * low)
+    kept = 1.0 - (1.0 - _HEADROOM) * high
+    kept_of_blue = 1.0 - (1.0 - headroom) * high
+    zenith, horizon, sunset = (_overexposed(colour, kept_of_blue, chroma) for colour in (zenith, horizon, sunset))
+    cloud, shade = _overexposed(cloud, kept, _CHROMA), _overexposed(shade, 0.5 + 0.5 * kept, _CHROMA)
+    more = _CLIPPED * high
     zenith, horizon, sunset, cloud, shade = (each + more for each in (zenith, horizon, sunset, cloud, shade))
     by_night = 0.8 * _NIGHT, _TOWN_GLOW, _TOWN_GLOW, 1.5 * _NIGHT, 1.1 * _NIGHT
     zenith, horizon, sunset, cloud, shade = (
@@ -128,7 +129,8 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes, wide_
 
 
 def _overexposed(colour: np.ndarray, kept: float, chroma: float) -> np.ndarray:
-    """Return ``colour``, 0..1, with ``kept`` of its distance from white; with ``chroma`` of its own where that is 0."""
+    """Return ``colour``, 0..1, with the share ``kept`` of its distance from white; at 0, ``chroma`` of its saturation
+    would be left."""
     grey = colour.mean()
     pale = grey + (colour - grey) * (1.0 - (1.0 - chroma) * (1.0 - kept))
     return np.asarray(1.0 - (1.0 - np.minimum(pale, 1.0)) * kept)

@@ -17,9 +17,8 @@ NEAR_PLANE = 0.06  # m; nearer surfaces are clipped
 TILE = 8  # px, side of an occlusion tile
 
 #: Finishes of triangles: which procedural shading they get.
-PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF, TRIM, CLOTH, MASONRY, BARK, BOARD, SIGN = range(
-    16
-)
+PLAIN, ASPHALT, MARKING, PAVING, GRASS, WALL, ROOF, BODY, WINDOW, LEAF, TRIM, CLOTH = range(12)
+MASONRY, BARK, BOARD, SIGN = range(12, 16)
 
 #: numba options of kernels; and of those that allocate nothing, which can do without reference counting.
 options = kernels.EXACT

@@ -17,7 +17,7 @@ _LAMP, _HIGH_CUT = 0.66, 3.0  # m, height of the lamps, and the one up to which 
 _SINKS, _RISES, _SOFT_EDGE, _STRAY = 0.01, 0.12, 0.3, 0.1
 _SPREAD = 1.7  # half width of a beam over that of its cone, where hardly any light is left
 _SLIM = 0.6  # of the box of somebody who walks, the ellipse that casts shadows
-_HIGHEST = 3.0  # m above a body's foot, up to which it casts shadows and light
+_HIGHEST = 4.0  # m above a body's foot, up to which it casts shadows and light
 _UPWARDS = 8.0  # m ahead, from where on its light is followed as high as that
 _BRIGHTEST = 11.0  # m ahead, about which the ground is lit best
 
@@ -65,7 +65,6 @@ def _bounds(body, matrix, sun, lens, reach):
     left, top, right, bottom = 1e9, 1e9, -1e9, -1e9
     seen = False
     stretch = body[TALL] / max(sun[2], 0.12) if sun[2] > 0.0 else 0.0
-    wide = _SPREAD * (body[HALF_WIDTH] + 0.25 * reach)
     for corner in range(24):
         x = (body[LENGTH] + _REACH) * (1.0 if corner & 1 else -1.0)
         y = (body[HALF_WIDTH] + _REACH) * (1.0 if corner & 2 else -1.0)
@@ -77,7 +76,9 @@ def _bounds(body, matrix, sun, lens, reach):
         if corner >= 16:  # where the beams end, and where they are as high as they are followed
             if reach == 0.0:
                 break
-            x, y = body[LENGTH] + (reach if corner < 20 else _UPWARDS), wide if corner & 1 else -wide
+            ahead = reach if corner < 20 else _UPWARDS
+            wide = _SPREAD * (body[HALF_WIDTH] + 0.25 * ahead)
+            x, y = body[LENGTH] + ahead, wide if corner & 1 else -wide
             z = _HIGHEST if corner & 2 else -0.4
         px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
         py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
@@ -133,8 +134,10 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
         for y2 in range(top // 2, (bottom + 1) // 2):
             for x2 in range(left // 2, (right + 1) // 2):
                 i, j = 2 * y2, 2 * x2
-                if instance[i, j] == number:  # at the body's outline, take the pixel next to it
-                    i, j = min(i + 1, instance.shape[0] - 1), min(j + 1, instance.shape[1] - 1)
+                for corner in range(3):  # at the body's outline, take a pixel next to it
+                    if instance[i, j] == number:
+                        i = min(2 * y2 + (corner != 1), instance.shape[0] - 1)
+                        j = min(2 * x2 + (corner > 0), instance.shape[1] - 1)
                 d = float(depth[i, j])
                 if d < nearest or d > farthest or instance[i, j] == number:
                     continue

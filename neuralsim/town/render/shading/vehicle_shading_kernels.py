@@ -8,7 +8,9 @@ from numba import njit
 from neuralsim.town.assets.lit_bodies import (
     BELT,
     BRAKE,
+    COWL,
     HALF_WIDTH,
+    IS_VAN,
     LAMP_Y,
     LAMP_Z,
     LEFT,
@@ -22,6 +24,7 @@ from neuralsim.town.assets.lit_bodies import (
     RADIUS,
     RIGHT,
     SILL,
+    TAIL,
 )
 from neuralsim.town.assets.looks import PLATE
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
@@ -44,7 +47,7 @@ _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on
 #: Where the indicator along the foot of a headlamp begins, of the half width; its upper edge, m below the bonnet.
 _FRONT_INDICATOR, _ABOVE_INDICATOR = 0.68, 0.175
 RETURNED = 12.0  # times the light of headlamps that signs, plates and reflectors return, over that of a white surface
-_ABOVE_REFLECTOR = 0.02  # m from the middle of a rear lamp down to the upper edge of its reflector
+_BUMPER = 0.4, 0.26  # m, of a van: its length along the side, its height
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
@@ -131,8 +134,9 @@ def _reflector(bulb_y, bulb_z, radius, y, z, footprint):
 
 @njit(forceinline=True, **options)
 def _lamps(c0, c1, c2, body, x, y, z, footprint):
-    """Return the albedo with lamps at a point of a body, and the light that they emit there, RGB each."""
-    h0, h1, h2 = 0.0, 0.0, 0.0
+    """Return the albedo with lamps at a point of a body, the light that they emit there, RGB each, and the share of a
+    pixel that is a reflector: the foot of a rear lamp but for the reversing light."""
+    h0, h1, h2, reflector = 0.0, 0.0, 0.0, 0.0
     lit = int(body[LIT])
     is_blinking = (lit & LEFT and y < 0.0) or (lit & RIGHT and y > 0.0)
     rear, front = _rear(body, x, y, z, footprint), _front_lamp(body, x, y, z, footprint)
@@ -140,6 +144,7 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         clear = inside(z, body[LAMP_Z] - 0.075, body[LAMP_Z] - 0.02, footprint + 0.015)  # of the reversing light
         clear *= 0.75 * inside(abs(y), -1.0, body[LAMP_Y] + 0.06, footprint + 0.015)
         frame = 1.0 - 0.45 * inside(abs(z - body[LAMP_Z] + 0.013), -1.0, 0.006, footprint + 0.012)
+        reflector = rear * (1.0 - clear) * inside(z, -1.0, body[LAMP_Z] - 0.02, footprint + 0.015)
         red = 1.0 - 0.35 * min(max(8.0 * (body[LAMP_Z] + 0.08 - z), 0.0), 1.0)  # darker towards the foot
         a0, a1, a2 = red * 132.0, red * 14.0, red * 16.0
         a0, a1, a2 = a0 + clear * (168.0 - a0), a1 + clear * (150.0 - a1), a2 + clear * (146.0 - a2)
@@ -168,7 +173,7 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         if is_blinking and abs(y) > _FRONT_INDICATOR * body[HALF_WIDTH] and z < body[NOSE] - _ABOVE_INDICATOR:
             shine = front * _around(0.88 * body[HALF_WIDTH], body[NOSE] - 0.21, abs(y), z)
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
-    return c0, c1, c2, h0, h1, h2
+    return c0, c1, c2, h0, h1, h2, reflector
 
 
 @njit(forceinline=True, **options)
@@ -228,6 +233,10 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
         gloss = 0.06
         if body[BELT] > 0.0:
             left, black, plate, bright, blue = details(body, x, y, z, normal[0], normal[1], footprint)
+            if normal[2] > 0.5 and z < body[BELT] + 0.1 and body[TAIL] < x < body[COWL]:
+                black = 1.0  # the seal along the side windows; paint would be a line of bright dashes there
+            if body[IS_VAN] > 0.0 and x > body[LENGTH] - _BUMPER[0]:
+                black = max(black, inside(z, -1.0, body[SILL] + _BUMPER[1], footprint + 0.01))
             dust = 0.3 * min(max(1.0 - 3.0 * (z - body[SILL]), 0.0), 1.0)
             c0, c1, c2 = c0 + dust * (84.0 - c0), c1 + dust * (80.0 - c1), c2 + dust * (74.0 - c2)
             open_ = occlusion(body, x, y, z)
@@ -241,9 +250,8 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
             c0, c1, c2 = c0 + (_PLASTIC - c0) * trim, c1 + (_PLASTIC - c1) * trim, c2 + (_PLASTIC - c2) * trim
             c0, c1, c2 = c0 + (_CHROME - c0) * chrome, c1 + (_CHROME - c1) * chrome, c2 + (_CHROME - c2) * chrome
             gloss = gloss * (1.0 - 0.7 * trim) + 0.2 * chrome
-            reflector = _rear(body, x, y, z, footprint) if z < body[LAMP_Z] - _ABOVE_REFLECTOR else 0.0
+            c0, c1, c2, h0, h1, h2, reflector = _lamps(c0, c1, c2, body, x, y, z, footprint)
             returned += (RETURNED - 1.0) * max(plate, reflector)
-            c0, c1, c2, h0, h1, h2 = _lamps(c0, c1, c2, body, x, y, z, footprint)
     return (c0, c1, c2), (h0, h1, h2), gloss, open_, returned
 
 

@@ -11,15 +11,15 @@ from neuralsim.town.assets.houses import WALLS, HouseFront
 from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import box, cylinder, flat, merge, quad
 from neuralsim.town.assets.plant_meshes import TRUNK_COLOUR
-from neuralsim.town.assets.prop_meshes import STEEL
+from neuralsim.town.assets.prop_meshes import STEEL, direction_sign
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render import raster
 from neuralsim.town.render.raster import Planes, Rasteriser
-from neuralsim.town.render.raster_arrays import WALL
+from neuralsim.town.render.raster_arrays import SIGN, WALL
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading import shading_kernels
-from neuralsim.town.render.shading.finishes import textures
+from neuralsim.town.render.shading.finishes import finishes, textures
 from neuralsim.town.render.shading.surface_kernels import seen_behind_glass
 from neuralsim.town.render.static_lighting import Backdrops, _houses
 from neuralsim.town.static_town import StaticTown
@@ -297,9 +297,36 @@ def test_a_plate_returns_the_light_of_headlamps() -> None:
     placed.instance[:], placed.lights[:], placed.colour[:] = (5, 7), (LOW_BEAM, 0), 90
     scene = Scene(GROUND, templates().meshes, templates().bodies)
     planes = Rasteriser(W, H, FOV).render(scene, placed, eye(1.0), eye(1.0), sun=(-20.0, 0.0), hide=5)
-    body = brightness(planes)[planes.instance == 7]
-    assert body.max() > 200.0
+    rows, columns = np.nonzero(planes.instance == 7)
+    middle = np.abs(columns - columns.mean()) < 0.1 * np.ptp(columns)
+    body = brightness(planes)[rows, columns]
+    assert 180.0 < body[middle].max() <= 216.0, "as bright as no lamp"
     assert np.median(body) < 60.0
+
+
+def test_the_back_of_a_direction_sign_is_not_retroreflective() -> None:
+    mesh = direction_sign()
+    kinds = finishes(mesh.vertices, mesh.triangles, mesh.tags, mesh.colours)
+    is_sign, x = mesh.tags == Tag.TRAFFIC_SIGN, mesh.vertices[mesh.triangles][..., 0]
+    behind, before = (is_sign & (x == end).all(axis=1) for end in (x[is_sign].min(), x[is_sign].max()))
+    assert behind.any()
+    assert (kinds[behind] != SIGN).all()
+    assert (kinds[before] == SIGN).all()
+
+
+def test_the_ground_at_the_foot_of_a_car_has_no_bright_dots() -> None:
+    """Where a pixel of light is half in its outline."""
+    for yaw in (120.0, 150.0):
+        placed, turn = car(8.0), np.radians(yaw)
+        rotation = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+        placed.pose[0, :2, :2] = placed.previous_pose[0, :2, :2] = rotation
+        scene = Scene(GROUND, templates().meshes, templates().bodies)
+        planes = Rasteriser(512, 256, FOV).render(scene, placed, eye(), eye(), sun=(45.0, 140.0))
+        body, seen = planes.instance == 7, brightness(planes)
+        columns = np.flatnonzero(body.any(axis=0))
+        for x in columns[len(columns) // 4 : -len(columns) // 4]:
+            foot = np.flatnonzero(body[:, x])[-1] + 1
+            assert seen[foot, x] <= seen[foot + 2, x] + 20.0
 
 
 def test_somebody_in_the_sun_stands_on_no_dark_plate() -> None:

@@ -39,12 +39,25 @@ def test_a_front_indicator_is_along_the_foot_of_its_headlamp() -> None:
     def light(share: float, below: float = 0.21) -> tuple[float, ...]:
         """What is emitted at this share of the half width, to the right of the middle, and m below the bonnet."""
         x, y, z = body[LENGTH] - 0.1, share * body[HALF_WIDTH], body[NOSE] - below
-        return tuple(_lamps(60.0, 60.0, 60.0, body, x, y, z, 0.001)[3:])
+        return tuple(_lamps(60.0, 60.0, 60.0, body, x, y, z, 0.001)[3:6])
 
     amber = light(-0.88)
     assert amber[0] > 200.0 > amber[1] > 100.0 > amber[2]
     assert light(-0.62) == light(-0.88, 0.14) == (0.0, 0.0, 0.0)
     assert light(0.88) == (0.0, 0.0, 0.0)
+
+
+def test_the_reflector_of_a_rear_lamp_is_beside_its_reversing_light() -> None:
+    name = next(iter(CARS))
+    body = body_row(name, templates().meshes[templates().index[name]])
+
+    def reflector(aside: float, up: float) -> float:
+        at = 0.02 - body[LENGTH], body[LAMP_Y] + aside, body[LAMP_Z] + up
+        return float(_lamps(60.0, 60.0, 60.0, body, *at, 0.001)[6])
+
+    assert reflector(0.13, -0.05) > 0.9
+    assert reflector(0.13, 0.06) == reflector(0.5, -0.05) == 0.0
+    assert reflector(-0.05, -0.05) < 0.4
 
 
 def test_the_street_is_seen_through_the_rear_window_of_a_car_and_not_through_the_box_of_a_van() -> None:
