@@ -254,7 +254,7 @@ def soften_far_roads(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, foca
     bare = paved * (1 - lines)
     share, road = _mean_of(image, bare, _AROUND_LINES)
     soft = _mean_of(image, paved, (3, 3))[1]
-    kept = np.where(lines == 0, 1.0 - (1.0 - _GRAIN_OF_FAR_ROADS) * np.minimum(far - 1.0, 1.0), 1.0 / far)[..., None]
+    kept = np.where(lines == 0, 1.0 - (1.0 - _GRAIN_OF_FAR_ROADS) * np.minimum(far - 1.0, 1.0), far**-2.0)[..., None]
     blurred = np.minimum(4.0 * (far - 1.0), 1.0) * lines  # without a seam where a road becomes far
     sharp = image + (soft - image) * blurred[..., None]
     mixed = np.where(share > _LEAST_BARE, road + (sharp - road) * kept, sharp)
