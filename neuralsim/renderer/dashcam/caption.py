@@ -17,7 +17,7 @@ import numpy as np
 _NARROWEST = 384
 _PIXEL = 512  # px of width of an image per pixel of the letters
 _TALL, _MARGIN = 7, 5  # pixels of the letters: their height, and the distance from the borders
-_SOFT = 0.001  # of the width: the blur that makes them no sharper than the image
+_SOFT = 0.0014  # of the width: the blur that makes them no sharper than the image
 _BRIGHT, _DARK = (236, 236, 228), (24, 24, 24)
 _DATE = "2026-10-04"
 _HOURS = ((30.0, 12), (0.0, 18), (-91.0, 22))  # least altitude of the sun, degrees, and the hour at the beginning

@@ -17,6 +17,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 #: Tolerated error of red and blue minus green, of 255: on ground, on what is grey of buildings (plaster would have blue
 #: stains and orange spots) and of vehicles and people (the side of a silver car would be as red as a lamp), elsewhere.
 _GROUND_TOLERANCE, _WALL_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 10.0, 12.0, 24.0
+_LEAF_TOLERANCE = 12.0
 #: A tint with less red and blue minus green is grey. By tag, the luminance below which what is grey has its own
 #: tolerance: on vehicles what is brighter may be the glow of a lamp.
 _GREY = np.float32(24.0)
@@ -37,6 +38,7 @@ _NO_DEPTH = np.zeros((1, 1), np.float32)
 _KEPT = 0.1  # share of the error beyond the tolerance that stays
 _IS_GROUND = np.isin(CARLA_TO_CHANNEL, (Channel.ROAD, Channel.ROAD_LINE, Channel.SIDEWALK))
 _TOLERANCES = np.where(_IS_GROUND, _GROUND_TOLERANCE, _TOLERANCE).astype(np.float32)
+_TOLERANCES[np.isin(CARLA_TO_CHANNEL, (Channel.VEGETATION, Channel.TERRAIN))] = _LEAF_TOLERANCE
 _GREY_TOLERANCES = np.where(np.isin(CARLA_TO_CHANNEL, MOVERS), _GREY_TOLERANCE, _TOLERANCES).astype(np.float32)
 _GREY_TOLERANCES[CARLA_TO_CHANNEL == Channel.BUILDING] = _WALL_TOLERANCE
 

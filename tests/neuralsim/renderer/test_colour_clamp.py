@@ -36,6 +36,17 @@ def test_a_coloured_patch_is_clamped_and_its_luminance_stays(guided: bool) -> No
     assert np.array_equal(image[:8], before[:8]), "asphalt without a patch"
 
 
+def test_far_trees_have_no_red_stains() -> None:
+    """The generator makes fog before woods of them."""
+    image, guide = np.full((32, 64, 3), (84, 74, 72), np.uint8), np.zeros((32, 64, 4), np.uint8)
+    guide[..., :3] = 80, 104, 80
+    wall = image.copy()
+    clamp_colour(image, np.full((32, 64), Tag.VEGETATION, np.uint8), guide, GREY)
+    clamp_colour(wall, np.full((32, 64), Tag.BUILDING, np.uint8), guide, GREY)
+    assert (image[..., 0] < image[..., 1]).all()
+    assert (wall[..., 0] >= wall[..., 1]).all()
+
+
 def test_ground_that_is_requested_red_stays_red() -> None:
     """A cycle lane: by the guide, and by the style."""
     image, tag = street()
