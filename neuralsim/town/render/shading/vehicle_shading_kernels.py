@@ -47,6 +47,7 @@ _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on
 #: Where the indicator along the foot of a headlamp begins, of the half width; its upper edge, m below the bonnet.
 _FRONT_INDICATOR, _ABOVE_INDICATOR = 0.68, 0.175
 RETURNED = 12.0  # times the light of headlamps that signs, plates and reflectors return, over that of a white surface
+_LEDGE = 0.2  # of its slope, what is left of that of the ledge along side windows
 _BUMPER = 0.4, 0.26  # m, of a van: its length along the side, its height
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
@@ -233,8 +234,6 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
         gloss = 0.06
         if body[BELT] > 0.0:
             left, black, plate, bright, blue = details(body, x, y, z, normal[0], normal[1], footprint)
-            if normal[2] > 0.5 and z < body[BELT] + 0.1 and body[TAIL] < x < body[COWL]:
-                black = 1.0  # the seal along the side windows; paint would be a line of bright dashes there
             if body[IS_VAN] > 0.0 and x > body[LENGTH] - _BUMPER[0]:
                 black = max(black, inside(z, -1.0, body[SILL] + _BUMPER[1], footprint + 0.01))
             dust = 0.3 * min(max(1.0 - 3.0 * (z - body[SILL]), 0.0), 1.0)
@@ -289,6 +288,9 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
     mx, my, mz = smooth_normal(patch, x, y, z, nx, ny, nz)
     if finish == BODY and body[BELT] > 0.0:
         mz += relief(body, z, my)
+        if mz > 0.5 and z < body[BELT] + 0.1 and body[TAIL] < x < body[COWL]:
+            # the ledge along the side windows: narrower than a pixel, it would be a line of bright dashes
+            my, mz = 1.0 if y > 0.0 else -1.0, _LEDGE * mz
     standing = x, y, z
     albedo = surface[0], surface[1], surface[2]
     if finish == CLOTH:

@@ -314,15 +314,31 @@ def test_the_back_of_a_direction_sign_is_not_retroreflective() -> None:
     assert (kinds[before] == SIGN).all()
 
 
+def turned(yaw: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where a dark car 8 m ahead is seen, turned by ``yaw`` degrees, and the brightness of the image, in the sun."""
+    placed, turn = car(8.0), np.radians(yaw)
+    rotation = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    placed.pose[0, :2, :2] = placed.previous_pose[0, :2, :2] = rotation
+    placed.colour[:] = 20, 60, 45
+    scene = Scene(GROUND, templates().meshes, templates().bodies)
+    planes = Rasteriser(512, 256, FOV).render(scene, placed, eye(), eye(), sun=(45.0, 140.0))
+    return planes.instance == 7, brightness(planes)
+
+
+def test_there_is_no_line_of_bright_dashes_along_side_windows() -> None:
+    """The ledge below them is narrower than a pixel, and mirrored the sky."""
+    for yaw in (90.0, 120.0):
+        body, seen = turned(yaw)
+        above, below = (np.roll(seen, shift, axis=0) for shift in (2, -2))
+        inside = body & np.roll(body, 4, axis=0) & np.roll(body, -4, axis=0)
+        dashes = inside & (seen > np.maximum(above, below) + 25.0)
+        assert dashes.sum() < 85, "what is left are handles, mirrors and seams"
+
+
 def test_the_ground_at_the_foot_of_a_car_has_no_bright_dots() -> None:
     """Where a pixel of light is half in its outline."""
     for yaw in (120.0, 150.0):
-        placed, turn = car(8.0), np.radians(yaw)
-        rotation = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-        placed.pose[0, :2, :2] = placed.previous_pose[0, :2, :2] = rotation
-        scene = Scene(GROUND, templates().meshes, templates().bodies)
-        planes = Rasteriser(512, 256, FOV).render(scene, placed, eye(), eye(), sun=(45.0, 140.0))
-        body, seen = planes.instance == 7, brightness(planes)
+        body, seen = turned(yaw)
         columns = np.flatnonzero(body.any(axis=0))
         for x in columns[len(columns) // 4 : -len(columns) // 4]:
             foot = np.flatnonzero(body[:, x])[-1] + 1
