@@ -17,7 +17,7 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 #: Tolerated error of red and blue minus green, of 255: on ground, on what is grey of buildings (plaster would have blue
 #: stains and orange spots) and of vehicles and people (the side of a silver car would be as red as a lamp), elsewhere.
 _GROUND_TOLERANCE, _WALL_TOLERANCE, _GREY_TOLERANCE, _TOLERANCE = 6.0, 10.0, 12.0, 24.0
-_LEAF_TOLERANCE = 12.0
+_LEAF_TOLERANCE = 12.0  # the same of vegetation and grass: fog before woods would have red stains
 #: A tint with less red and blue minus green is grey. By tag, the luminance below which what is grey has its own
 #: tolerance: on vehicles what is brighter may be the glow of a lamp.
 _GREY = np.float32(24.0)

@@ -251,13 +251,15 @@ def soften_far_roads(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, foca
     part = np.s_[max(top - margin, 0) : top + high + margin, max(left - margin, 0) : left + wide + margin]
     image, paved, far = image[part], paved[part], np.maximum(depth[:height, :width][part] / limit, 1.0)
     lines = cv2.dilate(cv2.LUT(np.ascontiguousarray(tag[:height, :width][part]), _MARKING), _NEIGHBOURHOOD)
-    bare = paved * (1 - lines)
+    bare: np.ndarray = paved * (1 - lines)
     share, road = _mean_of(image, bare, _AROUND_LINES)
     soft = _mean_of(image, paved, (3, 3))[1]
-    kept = np.where(lines == 0, 1.0 - (1.0 - _GRAIN_OF_FAR_ROADS) * np.minimum(far - 1.0, 1.0), far**-2.0)[..., None]
+    anywhere = np.array(cv2.mean(image, bare)[:3], np.float32)  # where a crossing leaves nothing bare around
+    road = np.where(share > _LEAST_BARE, road, anywhere if bare.any() else soft)
+    kept = np.where(lines == 0, 1.0 - (1.0 - _GRAIN_OF_FAR_ROADS) * np.minimum(far - 1.0, 1.0), 1.0 / (far * far))
     blurred = np.minimum(4.0 * (far - 1.0), 1.0) * lines  # without a seam where a road becomes far
     sharp = image + (soft - image) * blurred[..., None]
-    mixed = np.where(share > _LEAST_BARE, road + (sharp - road) * kept, sharp)
+    mixed = road + (sharp - road) * kept[..., None]
     cv2.copyTo(np.rint(mixed).astype(np.uint8), paved, image)
 
 

@@ -129,8 +129,8 @@ def _still_sky(weather: tuple[tuple[str, float], ...], mean_colour: bytes, wide_
 
 
 def _overexposed(colour: np.ndarray, kept: float, chroma: float) -> np.ndarray:
-    """Return ``colour``, 0..1, with the share ``kept`` of its distance from white; at 0, ``chroma`` of its saturation
-    would be left."""
+    """Return ``colour``, 0..1, with the share ``kept`` of its distance from white; ``chroma``: the share of its
+    saturation that would be left at 0."""
     grey = colour.mean()
     pale = grey + (colour - grey) * (1.0 - (1.0 - chroma) * (1.0 - kept))
     return np.asarray(1.0 - (1.0 - np.minimum(pale, 1.0)) * kept)

@@ -191,7 +191,7 @@ def direction_sign(
     """Return a direction sign on two posts, facing +x, with the ``names`` of two places."""
     middle = height - tall / 2
     parts = [
-        box((0.05, width, tall), (-0.01, 0, middle), Tag.TRAFFIC_SIGN, STEEL),
+        box((0.015, width, tall), (-0.0275, 0, middle), Tag.TRAFFIC_SIGN, STEEL),
         box((0.05, width, tall), (0.005, 0, middle), Tag.TRAFFIC_SIGN, _WHITE),
         box((0.06, width - 0.08, tall - 0.08), (0.01, 0, middle), Tag.TRAFFIC_SIGN, (28, 84, 170)),
     ]

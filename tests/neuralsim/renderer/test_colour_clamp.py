@@ -36,7 +36,7 @@ def test_a_coloured_patch_is_clamped_and_its_luminance_stays(guided: bool) -> No
     assert np.array_equal(image[:8], before[:8]), "asphalt without a patch"
 
 
-def test_far_trees_have_no_red_stains() -> None:
+def test_trees_have_no_red_stains() -> None:
     """The generator makes fog before woods of them."""
     image, guide = np.full((32, 64, 3), (84, 74, 72), np.uint8), np.zeros((32, 64, 4), np.uint8)
     guide[..., :3] = 80, 104, 80

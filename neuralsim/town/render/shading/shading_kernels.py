@@ -43,7 +43,7 @@ _FINE_WALL, _FINE_LEAF, _DENSE_WALL = 0.04, 0.02, 0.06
 #: Light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day, and on
 #: bodies: a camera exposes for a white car before it, not for the road.
 _BEAM, _BEAM_ON_BODIES = 1.5, 0.7
-_MOST_RETURNED = 215.0  # of 255, of a plate: brighter ones would be taken for lamps
+_MOST_RETURNED = 205.0  # of 255, the most light that a plate returns: brighter ones would be taken for lamps
 #: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
 _POOL = 1.0, 0.84, 0.6
 _COLDEST = 0.9  # of the way from warm white light to that of a fluorescent tube
@@ -367,11 +367,14 @@ def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot,
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
-        beam = _BEAM_ON_BODIES * returned * dark * beams[x >> 1] * (1.0 / 255.0)
-        most = 255.0 if returned == 1.0 else _MOST_RETURNED
-        c0 = min(c0 * (sun[0] * shone + ambient[0] * around + _POOL[0] * pool + beam), most) + g0
-        c1 = min(c1 * (sun[1] * shone + ambient[1] * around + _POOL[1] * pool + 0.93 * beam), most) + g1
-        c2 = min(c2 * (sun[2] * shone + ambient[2] * around + _POOL[2] * pool + 0.78 * beam), most) + g2
+        beam = _BEAM_ON_BODIES * dark * beams[x >> 1] * (1.0 / 255.0)
+        lit = beam
+        if returned > 1.0 and beam > 0.0:  # up to what no lamp is as dark as
+            most = _MOST_RETURNED / max(c0, c1, c2, 1.0)
+            lit = max(min(returned * beam, most), beam)
+        c0 = c0 * (sun[0] * shone + ambient[0] * around + _POOL[0] * pool + lit) + g0
+        c1 = c1 * (sun[1] * shone + ambient[1] * around + _POOL[1] * pool + 0.93 * lit) + g1
+        c2 = c2 * (sun[2] * shone + ambient[2] * around + _POOL[2] * pool + 0.78 * lit) + g2
         fog = d / (d + light.fog_distance)
         out[x, 0] = np.uint8(min(c0 + (horizon[0] - c0) * fog, 255.0))
         out[x, 1] = np.uint8(min(c1 + (horizon[1] - c1) * fog, 255.0))

@@ -47,8 +47,8 @@ _GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on
 #: Where the indicator along the foot of a headlamp begins, of the half width; its upper edge, m below the bonnet.
 _FRONT_INDICATOR, _ABOVE_INDICATOR = 0.68, 0.175
 RETURNED = 12.0  # times the light of headlamps that signs, plates and reflectors return, over that of a white surface
-_LEDGE = 0.2  # of its slope, what is left of that of the ledge along side windows
-_BUMPER = 0.4, 0.26  # m, of a van: its length along the side, its height
+_LEDGE = 0.2  # share of the upward part of its normal that the ledge along side windows keeps
+_BUMPER = 0.4, 0.26  # m, a van's front bumper: its length along the side, its height above the sill
 _BOWL = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
@@ -143,9 +143,10 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
     rear, front = _rear(body, x, y, z, footprint), _front_lamp(body, x, y, z, footprint)
     if rear > 0.0:
         clear = inside(z, body[LAMP_Z] - 0.075, body[LAMP_Z] - 0.02, footprint + 0.015)  # of the reversing light
-        clear *= 0.75 * inside(abs(y), -1.0, body[LAMP_Y] + 0.06, footprint + 0.015)
+        clear *= inside(abs(y), -1.0, body[LAMP_Y] + 0.06, footprint + 0.015)
         frame = 1.0 - 0.45 * inside(abs(z - body[LAMP_Z] + 0.013), -1.0, 0.006, footprint + 0.012)
         reflector = rear * (1.0 - clear) * inside(z, -1.0, body[LAMP_Z] - 0.02, footprint + 0.015)
+        clear *= 0.75
         red = 1.0 - 0.35 * min(max(8.0 * (body[LAMP_Z] + 0.08 - z), 0.0), 1.0)  # darker towards the foot
         a0, a1, a2 = red * 132.0, red * 14.0, red * 16.0
         a0, a1, a2 = a0 + clear * (168.0 - a0), a1 + clear * (150.0 - a1), a2 + clear * (146.0 - a2)
@@ -288,8 +289,8 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
     mx, my, mz = smooth_normal(patch, x, y, z, nx, ny, nz)
     if finish == BODY and body[BELT] > 0.0:
         mz += relief(body, z, my)
-        if mz > 0.5 and z < body[BELT] + 0.1 and body[TAIL] < x < body[COWL]:
-            # the ledge along the side windows: narrower than a pixel, it would be a line of bright dashes
+        if mz > 0.5 and abs(z - body[BELT]) < 0.15 and body[TAIL] < x < body[COWL]:
+            # the ledge along the side windows: mostly narrower than a pixel, it would be a line of bright dashes
             my, mz = 1.0 if y > 0.0 else -1.0, _LEDGE * mz
     standing = x, y, z
     albedo = surface[0], surface[1], surface[2]

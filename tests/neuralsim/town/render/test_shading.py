@@ -300,7 +300,7 @@ def test_a_plate_returns_the_light_of_headlamps() -> None:
     rows, columns = np.nonzero(planes.instance == 7)
     middle = np.abs(columns - columns.mean()) < 0.1 * np.ptp(columns)
     body = brightness(planes)[rows, columns]
-    assert 180.0 < body[middle].max() <= 216.0, "as bright as no lamp"
+    assert 170.0 < body[middle].max() <= 216.0, "as bright as no lamp"
     assert np.median(body) < 60.0
 
 
@@ -310,6 +310,7 @@ def test_the_back_of_a_direction_sign_is_not_retroreflective() -> None:
     is_sign, x = mesh.tags == Tag.TRAFFIC_SIGN, mesh.vertices[mesh.triangles][..., 0]
     behind, before = (is_sign & (x == end).all(axis=1) for end in (x[is_sign].min(), x[is_sign].max()))
     assert behind.any()
+    assert before.any()
     assert (kinds[behind] != SIGN).all()
     assert (kinds[before] == SIGN).all()
 
@@ -332,6 +333,7 @@ def test_there_is_no_line_of_bright_dashes_along_side_windows() -> None:
         above, below = (np.roll(seen, shift, axis=0) for shift in (2, -2))
         inside = body & np.roll(body, 4, axis=0) & np.roll(body, -4, axis=0)
         dashes = inside & (seen > np.maximum(above, below) + 25.0)
+        assert inside.sum() > 3000
         assert dashes.sum() < 85, "what is left are handles, mirrors and seams"
 
 
@@ -340,6 +342,7 @@ def test_the_ground_at_the_foot_of_a_car_has_no_bright_dots() -> None:
     for yaw in (120.0, 150.0):
         body, seen = turned(yaw)
         columns = np.flatnonzero(body.any(axis=0))
+        assert len(columns) > 100
         for x in columns[len(columns) // 4 : -len(columns) // 4]:
             foot = np.flatnonzero(body[:, x])[-1] + 1
             assert seen[foot, x] <= seen[foot + 2, x] + 20.0
