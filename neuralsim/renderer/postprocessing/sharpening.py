@@ -247,8 +247,8 @@ def soften_far_roads(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, foca
     left, top, wide, high = cv2.boundingRect(paved)
     if not high:
         return
-    margin = _AROUND_LINES[0]
-    part = np.s_[max(top - margin, 0) : top + high + margin, max(left - margin, 0) : left + wide + margin]
+    aside, over = (size // 2 for size in _AROUND_LINES)
+    part = np.s_[max(top - over, 0) : top + high + over, max(left - aside, 0) : left + wide + aside]
     image, paved, far = image[part], paved[part], np.maximum(depth[:height, :width][part] / limit, 1.0)
     lines = cv2.dilate(cv2.LUT(np.ascontiguousarray(tag[:height, :width][part]), _MARKING), _NEIGHBOURHOOD)
     bare: np.ndarray = paved * (1 - lines)
