@@ -4,10 +4,9 @@ A generator trained on photographs follows the fine detail of its guide, but har
 a vehicle, or in the shadow of a house, stays as bright as the street around it. Here the ground is darkened where its
 brightness, over its own mean nearby, exceeds the simulator's over its own (a ratio image: Liu, Shan, Zhang, "Expressive
 Expression Mapping with Ratio Images", SIGGRAPH 2001), and brightened a little in sunlit places within shadows. Of
-roads, texture and patches are the generator's; pavements and
-what else is beside them are as uneven as the simulator's, in both directions; so is all that is wet, where the
-simulator mirrors lamps, vehicles and posts, of which a generator leaves vague stripes. The graph's state is not
-changed.
+roads, texture and patches are the generator's; pavements and what else is beside them are as uneven as the simulator's,
+in both directions; so is all that is wet, where the simulator mirrors lamps, vehicles and posts, of which a generator
+leaves vague stripes. The graph's state is not changed.
 
 It also leaves a bright rim between a vehicle and the shadow below it. ``close_contacts`` ends that.
 """

@@ -41,7 +41,7 @@ _SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
 _CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _MARKING = (np.arange(256) == Tag.ROAD_LINE).astype(np.uint8)
 _PAVED = np.isin(np.arange(256), (Tag.ROAD, Tag.ROAD_LINE)).astype(np.uint8)
-_FAR_ROAD = 0.07  # m that a pixel shows, from where on a road is far away: its markings get paler with the distance
+_FAR_ROAD = 0.07  # m that a pixel shows, from where on a road is far away: its markings get paler
 _AROUND_LINES, _LEAST_BARE = (11, 7), 0.05  # px, of which the road's colour is the mean; share that has to be bare
 _GRAIN_OF_FAR_ROADS = 0.6  # of what such a road has beyond that mean
 _MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)

@@ -155,14 +155,15 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                         under = min(1.0, max(min(half_x - abs(x), half_y - abs(y)), 0.0) * 2.0)
                         share = 1.0 - (0.45 + (_DEEP - 0.45) * under) * near * near * min(1.0, 1.6 - 4.0 * z)
                         shares[y2, x2, 1] = np.uint8(shares[y2, x2, 1] * min(share, 1.0))
-                if is_sunny and is_walker:
-                    way = _through_upright(x, y, z, local, half_x, half_y, tall)
-                    if way > 0.0:
-                        shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
-                elif is_sunny:
-                    way = _through(x, y, z, local, half_x, half_y, sill, belt if belt > 0.0 else tall, 0.0)
-                    if belt > 0.0:  # above the belt line there is only the cabin
-                        way += _through(x, y, z, local, 0.5 * half_x, 0.85 * half_y, belt - 0.1, tall, -0.16 * half_x)
+                if is_sunny:
+                    if is_walker:
+                        way = _through_upright(x, y, z, local, half_x, half_y, tall)
+                    else:
+                        way = _through(x, y, z, local, half_x, half_y, sill, belt if belt > 0.0 else tall, 0.0)
+                        if belt > 0.0:  # above the belt line there is only the cabin
+                            way += _through(
+                                x, y, z, local, 0.5 * half_x, 0.85 * half_y, belt - 0.1, tall, -0.16 * half_x
+                            )
                     if way > 0.0:
                         shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
                 ahead = x - half_x

@@ -259,15 +259,19 @@ def test_trunks_have_upright_ridges_and_lamp_posts_do_not() -> None:
     assert max(contrasts((72, 65, 56))) < 0.02
 
 
-def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> None:
-    """A camera exposes for it: 3 m before the lamps everything of it was white, with a halo around."""
+def before_ones_own_headlamps(ahead: float, grey: int) -> Planes:
+    """Return the view by night from a car with low beams of a grey one, instance 7, ``ahead`` m along x."""
     placed = Placements.empty(2)
     placed.template[:] = placed.previous_template[:] = templates().index[CAR]
-    placed.pose[1, 0, 3] = placed.previous_pose[1, 0, 3] = 7.5
-    placed.instance[:], placed.lights[:], placed.colour[:] = (5, 7), (LOW_BEAM, 0), 235
+    placed.pose[1, 0, 3] = placed.previous_pose[1, 0, 3] = ahead
+    placed.instance[:], placed.lights[:], placed.colour[:] = (5, 7), (LOW_BEAM, 0), grey
     scene = Scene(GROUND, templates().meshes, templates().bodies)
-    pose = eye(1.0)
-    planes = Rasteriser(W, H, FOV).render(scene, placed, pose, pose, sun=(-20.0, 0.0), hide=5)
+    return Rasteriser(W, H, FOV).render(scene, placed, eye(1.0), eye(1.0), sun=(-20.0, 0.0), hide=5)
+
+
+def test_a_white_car_before_ones_own_headlamps_is_lit_and_not_overexposed() -> None:
+    """A camera exposes for it: 3 m before the lamps everything of it was white, with a halo around."""
+    planes = before_ones_own_headlamps(7.5, 235)
     body = brightness(planes)[planes.instance == 7]
     assert np.percentile(body, 75) > 40.0
     assert np.percentile(body, 90) < 150.0
@@ -291,12 +295,7 @@ def test_signs_return_the_light_of_headlamps_and_their_backs_do_not() -> None:
 
 
 def test_a_plate_returns_the_light_of_headlamps() -> None:
-    placed = Placements.empty(2)
-    placed.template[:] = placed.previous_template[:] = templates().index[CAR]
-    placed.pose[1, 0, 3] = placed.previous_pose[1, 0, 3] = 14.0
-    placed.instance[:], placed.lights[:], placed.colour[:] = (5, 7), (LOW_BEAM, 0), 90
-    scene = Scene(GROUND, templates().meshes, templates().bodies)
-    planes = Rasteriser(W, H, FOV).render(scene, placed, eye(1.0), eye(1.0), sun=(-20.0, 0.0), hide=5)
+    planes = before_ones_own_headlamps(14.0, 90)
     rows, columns = np.nonzero(planes.instance == 7)
     middle = np.abs(columns - columns.mean()) < 0.1 * np.ptp(columns)
     body = brightness(planes)[rows, columns]
