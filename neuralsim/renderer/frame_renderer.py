@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from bridge.messages import Frame
+from neuralsim.renderer.conditions import Conditions
 from neuralsim.renderer.remap import NO_REMAP, Remap
 
 
@@ -24,6 +25,7 @@ class FrameInputs:
     remap: Remap = NO_REMAP  # that ``tensors`` were made with
     gains: np.ndarray = field(default_factory=lambda: np.ones(3))  # as from ``camera_response.gains_at``
     elapsed: float = math.inf  # s since the last frame, infinite for the first one
+    conditions: Conditions = field(default_factory=Conditions)  # light and weather of the frame
 
 
 @dataclass

@@ -7,6 +7,7 @@ import difflib
 import math
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame, plane_shape
 from bridge.tags import Tag
-from bridge.weather import darkness, effective_weather, wetness
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
@@ -24,11 +24,11 @@ from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
 from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
 from neuralsim.renderer import upscaling, woods
+from neuralsim.renderer.conditions import Conditions, conditions_of
 from neuralsim.renderer.dashcam import windscreen
 from neuralsim.renderer.dashcam.dash_camera import DashCamera
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
 from neuralsim.renderer.postprocessing import pipeline
-from neuralsim.renderer.postprocessing.colour_clamp import clamp_colour
 from neuralsim.renderer.postprocessing.sharpening import mend_border, soften_past, stillness
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.trails import Trails
@@ -61,10 +61,10 @@ class NeuralRenderer:
         pixels: How many of each frame are generated, in windows that take turns; the image is composited from those of
             several frames at full resolution (``upscaling.py``). With as many as a frame has, outlines are anti-aliased
             by the jitter of the frames. None: each frame is generated whole, with the graph's own state.
-        postprocess: Clamp the colours of each image and do what ``postprocessing/pipeline.py`` lists, none of which
-            reaches the graph's state; only the past of a view that stands still is softened
+        postprocess: Run the steps that ``postprocessing/pipeline.py`` lists, or those of these names; none of them
+            reaches the graph's state. Only the past of a view that stands still is softened
             (``postprocessing/sharpening.py``), and hidden beside outlines that have moved on (``trails.py``), unless it
-            is composited of windows. False: images are what the graph generated, but for ``dashcam``.
+            is composited of windows. False or empty: images are what the graph generated, but for ``dashcam``.
         dashcam: Film through the windscreen, over the own bonnet (``dashcam/dash_camera.py``); forks do not.
 
     Raises:
@@ -81,7 +81,7 @@ class NeuralRenderer:
         style: str | None = None,
         guide: str = "picture",
         pixels: int | None = None,
-        postprocess: bool = True,
+        postprocess: bool | Collection[str] = True,
         dashcam: bool = False,
     ) -> None:
         self.card = zoo.load(model)
@@ -95,7 +95,9 @@ class NeuralRenderer:
         self._times = -math.inf, -math.inf  # s, simulated, of the last two frames that were encoded
         self._remap, self._guide_name = NO_REMAP, guide
         self._pixels = pixels
-        self._has_postprocessing = postprocess
+        self._steps = frozenset(pipeline.NAMES if postprocess is True else postprocess or ())
+        if unknown := self._steps.difference(pipeline.NAMES):
+            raise ValueError(f"postprocess: no step {min(unknown)!r}; there are {', '.join(pipeline.NAMES)}")
         self._upscaler: TemporalUpscaler | None = None
         self._image_guide = ImageGuide()
         self._trails = Trails()
@@ -297,24 +299,26 @@ class NeuralRenderer:
         is_chosen_by_name = self._weather is None
         x, y = frame.camera.pose[:2, 3]
         gains: np.ndarray = np.ones(3)
+        conditions = conditions_of(frame)
         if not is_chosen_by_name:
-            metered = camera_response.metered_gain(effective_weather(frame.weather) if frame.weather else {})
+            metered = camera_response.metered_gain(conditions.weather or {})
             gains = metered * camera_response.gains_at(x, y, frame.seed)
         if frame.sim_time != self._times[1]:
             self._times = self._times[1], frame.sim_time
         elapsed = self._times[1] - self._times[0]
-        return FrameInputs(frame, self._tensors(frame), self._style, self._fog, self._remap, gains, elapsed)
+        tensors = self._tensors(frame, conditions)
+        return FrameInputs(frame, tensors, self._style, self._fog, self._remap, gains, elapsed, conditions)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:
         """Run the network: the image as generated, of the frame's size, its colours clamped."""
         if self._upscaler is not None:
             return self._composite_windows(inputs, self._upscaler)
         height, width = inputs.frame.planes["tag"].shape
-        still = stillness(inputs.frame.planes.get("motion")) if self._has_postprocessing else 0.0
+        still = stillness(inputs.frame.planes.get("motion")) if "weave" in self._steps else 0.0
         tensors = self._without_outlines(inputs)
-        if self._has_postprocessing and "motion" in tensors:
+        if "trails" in self._steps and "motion" in tensors:
             tensors = tensors | {"motion": self._trails.hide(tensors["motion"], tensors["tag"])}
-        image = self._generate(tensors, inputs.style, height, width, still)
+        image = self._generate(replace(inputs, tensors=tensors), height, width, still)
         return GeneratedImage(image, inputs)
 
     def postprocess(self, generated: GeneratedImage, antialias: bool = True) -> np.ndarray:
@@ -322,14 +326,18 @@ class NeuralRenderer:
 
         Safe on another thread while further frames are generated. ``antialias`` False leaves the edges.
         """
-        if self._has_postprocessing:
-            simulated = self._simulator_image(generated.inputs.frame)
-            is_filmed = self._dash_camera is not None and self._dash_camera.films(generated.inputs.frame)
-            sharpness = self.card.sharpening
-            pipeline.postprocess(generated.rgb, generated.inputs, simulated, sharpness, antialias, is_filmed)
+        if self._steps:
+            pipeline.run_steps(generated.rgb, self.scene(generated.inputs, antialias), names=self._steps)
         if self._dash_camera is not None:
             self._dash_camera.film(generated.rgb, generated.inputs.frame)
         return generated.rgb
+
+    def scene(self, inputs: FrameInputs, antialias: bool = True) -> pipeline.Scene:
+        """Return what the steps of the postprocessing know about the image generated from ``inputs``."""
+        is_filmed = self._dash_camera is not None and self._dash_camera.films(inputs.frame)
+        return pipeline.Scene(
+            inputs, self._simulator_image(inputs.frame), self.card.sharpening, antialias, wide_range=is_filmed
+        )
 
     def seconds_per_step(self, steps: int = 10) -> float:
         """Return the shortest of a few steps at the loaded size, s: what an undisturbed machine needs.
@@ -363,33 +371,28 @@ class NeuralRenderer:
         assert self._session is not None, _NOT_PREPARED
 
         def edit(past: np.ndarray) -> None:
-            if self._has_postprocessing:
+            if mends_rim:
                 mend_border(past)
             if still > 0.0:
                 soften_past(past, tensors["tag"], still)
 
+        mends_rim = "rim of the past" in self._steps
         is_edited = False  # a successor gets what was edited already
         while True:
             try:
                 # a past on a GPU is copied to be edited: only where it must be softened
-                if not is_edited and (still > 0.0 or (self._has_postprocessing and self._session.is_past_on_host)):
+                if not is_edited and (still > 0.0 or (mends_rim and self._session.is_past_on_host)):
                     self._session.edit_past(edit)
                     is_edited = True
                 return self._session.step(tensors)
             except Exception as error:  # each library has its own: out of memory, a device that was lost
                 self._session = self._successor(self._session, error)
 
-    def _generate(
-        self, tensors: dict[str, np.ndarray], style: np.ndarray, height: int, width: int, still: float = 0.0
-    ) -> np.ndarray:
-        """Run the graph, crop its image to ``height`` and ``width``, and clamp its colours; the caller's to keep."""
-        image = self.run_graph(tensors, still)[:height, :width].copy()
-        if self._has_postprocessing:
-            focal = float(tensors["camera"][16])
-            clamp_colour(image, tensors["tag"], tensors.get("guide"), style, tensors.get("depth"), focal)
-            # the graph's convolutions pad with zeros, which leaves a dark line of one pixel along the border
-            image[0], image[-1] = image[1], image[-2]
-            image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
+    def _generate(self, inputs: FrameInputs, height: int, width: int, still: float = 0.0) -> np.ndarray:
+        """Run the graph, crop its image to ``height`` and ``width``, and do what follows at once; the caller's to
+        keep."""
+        image = self.run_graph(inputs.tensors, still)[:height, :width].copy()
+        pipeline.run_steps(image, pipeline.Scene(inputs), pipeline.ON_GENERATED, self._steps)
         return image
 
     def _successor(self, failed: runtimes.ModelSession, error: Exception) -> runtimes.ModelSession:
@@ -416,7 +419,7 @@ class NeuralRenderer:
             part["camera"][18] -= left
             assert self._session is not None
             self._session.reset()  # the upscaler keeps the past, at full size
-            window = self._generate(part, inputs.style, upscaler.size[1], upscaler.window)
+            window = self._generate(replace(inputs, tensors=part), upscaler.size[1], upscaler.window)
             generating += time.perf_counter() - since
             upscaler.accumulate(window, left)
         image = upscaler.image()
@@ -443,7 +446,7 @@ class NeuralRenderer:
             required, present = ",".join(planes), ",".join(frame.planes)
             raise ModelError(f"model {self.model} renders from the planes {required}; this frame has only {present}")
 
-    def _tensors(self, frame: Frame) -> dict[str, np.ndarray]:
+    def _tensors(self, frame: Frame, conditions: Conditions) -> dict[str, np.ndarray]:
         planes = [name for name in PLANES if name in self.card.inputs]
         camera = frame.camera
         right, down = camera.jitter
@@ -453,7 +456,7 @@ class NeuralRenderer:
             edited = cv2.LUT(tensors["tag"], self._remap.table)
             tensors["tag"] = _like(edited, tensors["tag"])
         if "guide" in self.card.inputs:
-            tensors["guide"] = self._guide(frame, tensors["tag"])
+            tensors["guide"] = self._guide(frame, tensors["tag"], conditions)
             if self._pixels is None:  # else the graph ignores the past
                 tensors["motion"] = _hide_lights(tensors["motion"], tensors["tag"], tensors["guide"])
             if Tag.VEGETATION in dict(self._remap.pairs).values() and "depth" in tensors:
@@ -468,7 +471,7 @@ class NeuralRenderer:
             tensors["blend"] = self.card.blend["estimated" if frame.estimated else "exact"]
         return {name: tensors[name] for name in self.card.inputs if name in tensors}
 
-    def _guide(self, frame: Frame, tag: np.ndarray) -> np.ndarray:
+    def _guide(self, frame: Frame, tag: np.ndarray, conditions: Conditions) -> np.ndarray:
         """Return the graph's guide u8 (H, W, 4) for ``frame``, with its tags remapped to ``tag``; zeros without one."""
         instance = self._whole(frame.planes["instance"])
         if self._guide_name == "exemplars" and self._exemplars:
@@ -480,8 +483,8 @@ class NeuralRenderer:
             return self._empty_guide
         name = "rgb" if image.shape[:2] == frame.planes["tag"].shape else "rgb_half"
         rgb = _padded(image, *plane_shape(name, *tag.shape)[:2])
-        dark, wet = (darkness(frame.weather), wetness(frame.weather)) if frame.weather else (0.0, 0.0)
-        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, max(dark, wet) > 0.5, dark)
+        lit, dark = conditions.is_lit_from_below, conditions.darkness
+        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, lit, dark)
         if self._remap:  # the simulator image shows the original object
             guide[tag != self._whole(frame.planes["tag"])] = 0
         if frame.lamps and "depth" in frame.planes:
@@ -495,14 +498,16 @@ class NeuralRenderer:
         self._upscaler = None
         part, *padded = _graph_size(self.card, size, self._pixels)
         self._padded = padded[0], padded[1]
-        example = self._tensors(self._sky(part, height))  # compiles the kernels of the guide before a frame needs them
+        example = self._tensors(
+            self._sky(part, height), Conditions()
+        )  # compiles the kernels of the guide before a frame needs them
         self._image_guide.reset()
         graph = _graph(self.card, self._pixels)
         self._session = runtimes.create(self._requested, graph, *self._padded, self._threads, example, self._failed)
         woods.compile_kernels()  # else the first edit of a drive would wait for it
         if self._exemplars:
             self._exemplars.compile_kernels()
-        if self._has_postprocessing:
+        if self._steps:
             pipeline.compile_kernels()
         if self._dash_camera is not None:
             windscreen.compile_kernels()

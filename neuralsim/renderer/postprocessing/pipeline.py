@@ -1,10 +1,21 @@
-"""The steps of the postprocessing in their order, but for the clamp of colours, which follows the network at once."""
+"""What follows the network: one step after the other, each with its name, what it needs, and why it is there.
+
+A step changes an image in place and never reaches the graph's state. ``neuralsim evaluate --only steps`` measures what
+each of them gains and costs (docs/guide/generator.md has the table).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
-from bridge.weather import darkness, effective_weather, wetness
+from bridge.messages import Camera
+from neuralsim.renderer.conditions import Conditions
 from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.postprocessing import (
     antialiasing,
@@ -20,94 +31,316 @@ from neuralsim.renderer.postprocessing import (
 )
 from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
 
+#: What a step may need: planes of the frame, its weather, and the simulator image that the generator follows.
+NEEDS = ("depth", "motion", "weather", "simulator image", "whole simulator image")
 
-def postprocess(
-    image: np.ndarray,
-    inputs: FrameInputs,
-    simulated: np.ndarray | None,
-    sharpness: float,
-    antialias: bool,
-    wide_range: bool = False,
-) -> None:
-    """Sharpen an image, draw sky, fog, rain and lamps, anti-alias its edges and expose it, in place.
 
-    Args:
-        image: u8 (H, W, 3), RGB, as generated, with clamped colours.
+@dataclass(frozen=True)
+class Scene:
+    """What the steps know about one image.
+
+    Attributes:
         inputs: That it was generated from.
-        simulated: u8 (H, W, 3), the simulator image that it follows, or of half of that size; None: it follows none.
-        sharpness: The ``sharpening`` of the model's card, 0 = none.
+        simulator_image: u8 of the frame's size or of half of it, RGB, that the generator follows; None: it follows
+            none.
+        sharpness: The ``sharpening`` of the model's card, 0: none.
         antialias: Whether edges are anti-aliased.
         wide_range: Whether the sensor has a wide range, see ``sky.sky_of``.
     """
-    frame, planes, tag = inputs.frame, inputs.frame.planes, inputs.tensors["tag"]
-    weather = effective_weather(frame.weather) if frame.weather else None
-    dark = darkness(weather or {})
-    if simulated is not None:
-        unedited = unedited_tags(inputs)
-        mirrors = (1.0 - dark) * wetness(weather or {})  # by night the generator follows the guide's colours there
-        ground_shading.follow_shading(image, unedited, simulated, mirrors)
-        if "depth" in planes:
-            ground_shading.close_contacts(image, tag, planes["depth"], frame.camera.focal)
-            detail.transfer_detail(image, unedited, planes["depth"], simulated, frame.camera.focal)
-        highlights.recover_highlights(image, unedited, simulated, 1.0 - dark)
-        contrasts.follow_contrasts(image, unedited, simulated, 1.0 - dark)
-        wall_colours.even_walls(image, unedited, simulated, 1.0 - dark)
-        leaves.even_crowns(image, tag)
-        night.dim_poles(image, unedited, simulated, dark)
-    if sharpness:
-        sharpening.sharpen(image, tag, sharpness)
-    sharpening.remove_specks(image, tag)
-    if "depth" in planes:
-        sharpening.raise_contrast_of_people(image, tag, 1.0 - dark, planes["depth"])
-        sharpening.soften_far_roads(image, tag, planes["depth"], frame.camera.focal)
-        leaves.draw_leaves(image, tag, planes["depth"], frame.camera)
-    if weather is not None:
-        now = sky.sky_of(weather, inputs.style, frame.sim_time, wide_range)
-        glow.add_veil(image, now)
-        sky.draw_sky(image, tag, frame.camera, now)
-        night.dim_rims(image, tag, dark)
-    if "depth" in planes:
-        fog.apply_fog(image, planes["depth"], inputs.fog, inputs.style)
-    if antialias:
-        antialiasing.antialias_edges(image, tag, inputs.tensors.get("instance", planes["instance"]))
-        sharpening.soften_gaps(image, tag)
-    if weather is not None:
-        rain.draw_rain(image, weather, frame.sim_time)
-        camera_response.mute_colours(image, 1.0 - dark)
-    glow.draw_lamps(image, frame, inputs.remap, simulated)
-    if weather is not None:
-        glow.add_glare(image, tag, frame.camera, now)
-        glow.add_glow(image, tag, dark)
-        if "motion" in planes and "depth" in planes:
-            motion_blur.blur_by_motion(image, planes["motion"], planes["depth"], inputs.elapsed, dark)
-        camera_response.expose(image, inputs.gains, 1.0 - dark)
-        camera_response.blur_by_lens(image, 1.0 - dark)
-        sharpening.sharpen_in_camera(image, tag, 1.0 - dark)
-        night.add_noise(image, dark, frame.sim_time)
+
+    inputs: FrameInputs
+    simulator_image: np.ndarray | None = None
+    sharpness: float = 0.0
+    antialias: bool = True
+    wide_range: bool = False
+
+    @property
+    def conditions(self) -> Conditions:
+        """Light and weather."""
+        return self.inputs.conditions
+
+    @property
+    def camera(self) -> Camera:
+        """The camera that sees it."""
+        return self.inputs.frame.camera
+
+    @property
+    def tag(self) -> np.ndarray:
+        """u8, at least (H, W): tags that it was generated from."""
+        return self.inputs.tensors["tag"]
+
+    @property
+    def instance(self) -> np.ndarray:
+        """u16, at least (H, W)."""
+        return self.inputs.tensors.get("instance", self.inputs.frame.planes["instance"])
+
+    @property
+    def depth(self) -> np.ndarray:
+        """f32 (H, W), m."""
+        return self.inputs.frame.planes["depth"]
+
+    @property
+    def motion(self) -> np.ndarray:
+        """f16 (H, W, 2), px."""
+        return self.inputs.frame.planes["motion"]
+
+    @cached_property
+    def simulated(self) -> np.ndarray:
+        """The simulator image, u8 (H, W, 3), RGB, of the frame's size."""
+        image = self.simulator_image
+        assert image is not None, "a step that needs the simulator image runs only where there is one"
+        height, width = self.inputs.frame.planes["tag"].shape
+        if image.shape[:2] == (height, width):
+            return image
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    @cached_property
+    def unedited(self) -> np.ndarray:
+        """The tags, 0 where they are edited: there the simulator image shows something else."""
+        if not self.inputs.remap:
+            return self.tag
+        before = self.inputs.frame.planes["tag"]
+        height, width = before.shape
+        return np.where(self.tag[:height, :width] == before, before, 0)
+
+    @cached_property
+    def sky(self) -> sky.SkyState:
+        """The sky of this moment."""
+        assert self.conditions.weather is not None
+        frame = self.inputs.frame
+        return sky.sky_of(self.conditions.weather, self.inputs.style, frame.sim_time, self.wide_range)
+
+    @property
+    def has(self) -> frozenset[str]:
+        """What of ``NEEDS`` there is."""
+        planes = {name for name in ("depth", "motion") if name in self.inputs.frame.planes}
+        if self.conditions.weather is not None:
+            planes.add("weather")
+        if self.simulator_image is not None:
+            planes.add("simulator image")
+            if self.simulator_image.shape[:2] == self.inputs.frame.planes["tag"].shape:
+                planes.add("whole simulator image")  # not of half the size
+        return frozenset(planes)
+
+
+class Step(NamedTuple):
+    """One step.
+
+    Attributes:
+        name: Of the step.
+        reason: What it is for, in a few words.
+        run: Changes an image u8 (H, W, 3), RGB, in place. None: the renderer changes the past before the next frame.
+        needs: What of ``NEEDS`` has to be there; where something is missing, the step is left out.
+        compile: Compiles what a frame would wait for.
+    """
+
+    name: str
+    reason: str
+    run: Callable[[np.ndarray, Scene], None] | None
+    needs: tuple[str, ...] = ()
+    compile: Callable[[], None] = lambda: None
+
+
+def _clamp(image: np.ndarray, scene: Scene) -> None:
+    tensors = scene.inputs.tensors
+    depth, focal = tensors.get("depth"), float(tensors["camera"][16])
+    colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), scene.inputs.style, depth, focal)
+
+
+def _mend_border(image: np.ndarray, scene: Scene) -> None:
+    image[0], image[-1] = image[1], image[-2]
+    image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
+
+
+def _shade(image: np.ndarray, scene: Scene) -> None:
+    ground_shading.follow_shading(image, scene.unedited, scene.simulated, scene.conditions.mirrors)
+
+
+def _close_contacts(image: np.ndarray, scene: Scene) -> None:
+    ground_shading.close_contacts(image, scene.tag, scene.depth, scene.camera.focal)
+
+
+def _transfer_detail(image: np.ndarray, scene: Scene) -> None:
+    detail.transfer_detail(image, scene.unedited, scene.depth, scene.simulated, scene.camera.focal)
+
+
+def _recover_highlights(image: np.ndarray, scene: Scene) -> None:
+    highlights.recover_highlights(image, scene.unedited, scene.simulated, scene.conditions.daylight)
+
+
+def _follow_contrasts(image: np.ndarray, scene: Scene) -> None:
+    contrasts.follow_contrasts(image, scene.unedited, scene.simulated, scene.conditions.daylight)
+
+
+def _even_walls(image: np.ndarray, scene: Scene) -> None:
+    wall_colours.even_walls(image, scene.unedited, scene.simulated, scene.conditions.daylight)
+
+
+def _even_crowns(image: np.ndarray, scene: Scene) -> None:
+    leaves.even_crowns(image, scene.tag)
+
+
+def _dim_poles(image: np.ndarray, scene: Scene) -> None:
+    night.dim_poles(image, scene.unedited, scene.simulated, scene.conditions.darkness)
+
+
+def _sharpen(image: np.ndarray, scene: Scene) -> None:
+    if scene.sharpness:
+        sharpening.sharpen(image, scene.tag, scene.sharpness)
+
+
+def _remove_specks(image: np.ndarray, scene: Scene) -> None:
+    sharpening.remove_specks(image, scene.tag)
+
+
+def _raise_contrast_of_people(image: np.ndarray, scene: Scene) -> None:
+    sharpening.raise_contrast_of_people(image, scene.tag, scene.conditions.daylight, scene.depth)
+
+
+def _soften_far_roads(image: np.ndarray, scene: Scene) -> None:
+    sharpening.soften_far_roads(image, scene.tag, scene.depth, scene.camera.focal)
+
+
+def _draw_leaves(image: np.ndarray, scene: Scene) -> None:
+    leaves.draw_leaves(image, scene.tag, scene.depth, scene.camera)
+
+
+def _add_veil(image: np.ndarray, scene: Scene) -> None:
+    glow.add_veil(image, scene.sky)
+
+
+def _draw_sky(image: np.ndarray, scene: Scene) -> None:
+    sky.draw_sky(image, scene.tag, scene.camera, scene.sky)
+
+
+def _dim_rims(image: np.ndarray, scene: Scene) -> None:
+    night.dim_rims(image, scene.tag, scene.conditions.darkness)
+
+
+def _apply_fog(image: np.ndarray, scene: Scene) -> None:
+    fog.apply_fog(image, scene.depth, scene.inputs.fog, scene.inputs.style)
+
+
+def _antialias(image: np.ndarray, scene: Scene) -> None:
+    if scene.antialias:
+        antialiasing.antialias_edges(image, scene.tag, scene.instance)
+
+
+def _soften_gaps(image: np.ndarray, scene: Scene) -> None:
+    if scene.antialias:
+        sharpening.soften_gaps(image, scene.tag)
+
+
+def _draw_rain(image: np.ndarray, scene: Scene) -> None:
+    assert scene.conditions.weather is not None
+    rain.draw_rain(image, scene.conditions.weather, scene.inputs.frame.sim_time)
+
+
+def _mute_colours(image: np.ndarray, scene: Scene) -> None:
+    camera_response.mute_colours(image, scene.conditions.daylight)
+
+
+def _draw_lamps(image: np.ndarray, scene: Scene) -> None:
+    glow.draw_lamps(image, scene.inputs.frame, scene.inputs.remap, scene.simulator_image)
+
+
+def _add_glare(image: np.ndarray, scene: Scene) -> None:
+    glow.add_glare(image, scene.tag, scene.camera, scene.sky)
+
+
+def _add_glow(image: np.ndarray, scene: Scene) -> None:
+    glow.add_glow(image, scene.tag, scene.conditions.darkness)
+
+
+def _blur_by_motion(image: np.ndarray, scene: Scene) -> None:
+    inputs = scene.inputs
+    motion_blur.blur_by_motion(image, scene.motion, scene.depth, inputs.elapsed, scene.conditions.darkness)
+
+
+def _expose(image: np.ndarray, scene: Scene) -> None:
+    camera_response.expose(image, scene.inputs.gains, scene.conditions.daylight)
+
+
+def _blur_by_lens(image: np.ndarray, scene: Scene) -> None:
+    camera_response.blur_by_lens(image, scene.conditions.daylight)
+
+
+def _sharpen_in_camera(image: np.ndarray, scene: Scene) -> None:
+    sharpening.sharpen_in_camera(image, scene.tag, scene.conditions.daylight)
+
+
+def _add_noise(image: np.ndarray, scene: Scene) -> None:
+    night.add_noise(image, scene.conditions.darkness, scene.inputs.frame.sim_time)
+
+
+_GUIDE = "simulator image"
+
+#: On the past that the graph gets, unless images are composited from windows.
+ON_PAST = (
+    Step("trails", "no lines beside what has moved on while the view stands", None, ("motion",)),
+    Step("weave", "no weave on surfaces while the view stands", None, ("motion",)),
+    Step("rim of the past", "no lines that march in from the border as the view turns", None),
+)
+
+#: On what the network generated, window by window where images are composited from windows.
+ON_GENERATED = (
+    Step("clamp", "no colours far from those that were asked for", _clamp, (), colour_clamp.compile_kernels),
+    Step("border", "no dark line where convolutions pad with zeros", _mend_border),
+)
+
+#: On whole images, in this order: repairs of the generator, then what is between the street and the camera, then lamps,
+#: then the camera.
+ON_IMAGE = (
+    Step("shading", "shadows on the ground as in the simulator image", _shade, (_GUIDE,),
+         ground_shading.compile_kernels),
+    Step("contacts", "no bright rim between a vehicle and its shadow", _close_contacts, (_GUIDE, "depth")),
+    Step("detail", "the finest detail of what is small", _transfer_detail, ("whole simulator image", "depth"),
+         detail.compile_kernels),
+    Step("highlights", "texture of overexposed walls and vehicles", _recover_highlights, (_GUIDE,),
+         highlights.compile_kernels),
+    Step("contrasts", "dark panes, and plain walls without streaks", _follow_contrasts, (_GUIDE,),
+         contrasts.compile_kernels),
+    Step("walls", "no patches of rust and moss on walls", _even_walls, (_GUIDE,), wall_colours.compile_kernels),
+    Step("crowns", "no dabs in crowns", _even_crowns, (_GUIDE,)),
+    Step("poles", "no pale poles by night", _dim_poles, (_GUIDE,)),
+    Step("sharpen", "detail that resampling the past has blurred", _sharpen),
+    Step("specks", "no black dots in crowns", _remove_specks),
+    Step("people", "people who stand out from what is behind them", _raise_contrast_of_people, ("depth",)),
+    Step("far roads", "no crumbs on roads far away", _soften_far_roads, ("depth",)),
+    Step("leaves", "photographed leaves in crowns nearby", _draw_leaves, ("depth",), leaves.compile_kernels),
+    Step("veil", "light that lens and windscreen scatter", _add_veil, ("weather",)),
+    Step("sky", "the sky of the weather", _draw_sky, ("weather",), sky.compile_kernels),
+    Step("rims", "no rims of light around roofs by night", _dim_rims, ("weather",)),
+    Step("fog", "the weather's fog", _apply_fog, ("depth",), fog.compile_kernels),
+    Step("antialias", "no stairs along outlines", _antialias, (), antialiasing.compile_kernels),
+    Step("gaps", "soft sky in small gaps of crowns", _soften_gaps),
+    Step("rain", "falling rain", _draw_rain, ("weather",), rain.compile_kernels),
+    Step("chroma", "colours as pale as a camera in a car has them", _mute_colours, ("weather",)),
+    Step("lamps", "lit lamps", _draw_lamps, (), glow.compile_kernels),
+    Step("glare", "glare of the sun", _add_glare, ("weather",)),
+    Step("glow", "glow of lamps and lit windows by night", _add_glow, ("weather",)),
+    Step("shutter", "motion blur", _blur_by_motion, ("weather", "motion", "depth"), motion_blur.compile_kernels),
+    Step("exposure", "exposure, white balance and tone curve of a camera", _expose, ("weather",)),
+    Step("lens", "blur and bloom of a lens", _blur_by_lens, ("weather",)),
+    Step("camera", "a camera's own sharpening", _sharpen_in_camera, ("weather",)),
+    Step("noise", "noise of a sensor by night", _add_noise, ("weather",)),
+)  # fmt: skip
+
+STEPS = (*ON_PAST, *ON_GENERATED, *ON_IMAGE)
+NAMES = tuple(step.name for step in STEPS)
+
+
+def run_steps(
+    image: np.ndarray, scene: Scene, steps: tuple[Step, ...] = ON_IMAGE, names: Collection[str] = NAMES
+) -> None:
+    """Run those of ``steps`` in ``names`` that have what they need on ``image`` u8 (H, W, 3), RGB, in place."""
+    has = scene.has
+    for step in steps:
+        if step.run is not None and step.name in names and has.issuperset(step.needs):
+            step.run(image, scene)
 
 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
-    of_surfaces = (
-        antialiasing,
-        colour_clamp,
-        detail,
-        ground_shading,
-        highlights,
-        contrasts,
-        leaves,
-        motion_blur,
-        wall_colours,
-    )
-    for step in (*of_surfaces, sky, fog, glow, rain):
-        step.compile_kernels()
-
-
-def unedited_tags(inputs: FrameInputs) -> np.ndarray:
-    """Return the tags of a frame, 0 where they are edited: there the simulator image shows something else."""
-    tag = inputs.tensors["tag"]
-    if not inputs.remap:
-        return tag
-    before = inputs.frame.planes["tag"]
-    height, width = before.shape
-    return np.where(tag[:height, :width] == before, before, 0)
+    for step in STEPS:
+        step.compile()

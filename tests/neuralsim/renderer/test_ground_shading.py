@@ -10,7 +10,6 @@ from helpers.frames import street as street_frame
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.postprocessing.ground_shading import close_contacts, follow_shading
-from neuralsim.renderer.postprocessing.pipeline import unedited_tags
 from neuralsim.renderer.remap import Remap
 
 
@@ -139,7 +138,7 @@ def test_ground_that_an_edit_makes_has_no_shadows_of_what_was_there() -> None:
     renderer.set_remap(Remap.parse("buildings=roads"))
     renderer.prepare((128, 64))
     renderer.advance(frame)
-    kept = unedited_tags(renderer.encode(frame))
+    kept = renderer.scene(renderer.encode(frame)).unedited
     was = frame.planes["tag"]
     assert (was == Tag.BUILDING).any()
     assert (kept[was == Tag.BUILDING] == 0).all()
