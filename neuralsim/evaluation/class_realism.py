@@ -112,7 +112,7 @@ def realism(
         RecordingError: A recording is damaged, or has no tags or generated images.
     """
     network = MetricNetwork(HERE / "features.onnx", threads)
-    known = [_real_cells(network, classes, folder) for classes, folder in real]
+    known = [real_cells(network, classes, folder) for classes, folder in real]
     sets = [cells_ for _, cells_ in known[:2]]
     renderer = NeuralRenderer(model, runtime, guide=guide)
     renderer.follow(FAIR_WEATHER)
@@ -152,7 +152,7 @@ def labelled_images(folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _real_cells(network: MetricNetwork, classes: str, folder: Path) -> tuple[int, dict[str, np.ndarray]]:
+def real_cells(network: MetricNetwork, classes: str, folder: Path) -> tuple[int, dict[str, np.ndarray]]:
     """Return the number of images that are used of a real set, and their cells."""
     class_map, pairs = classmaps.load(classes), labelled_images(folder)
     places = np.unique(np.linspace(0, len(pairs) - 1, min(_REAL_FRAMES, len(pairs))).astype(int))

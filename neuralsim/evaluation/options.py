@@ -7,14 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from bridge.process.option_types import Count, Folder, McapFile, Positive, subset_of
+from bridge.process.option_types import Folder, McapFile, Positive, subset_of
 from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.log import logger
 from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber, Model, Runtime, Style, check_folders
 
 CLIP_PARTS = ("label_fidelity", "realism", "flicker", "sharpness", "classes", "objects")
-PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "drives", "cost", "upscaling")
+PARTS = (*CLIP_PARTS, "town", "shift", "drift", "return", "content", "drives", "cost", "upscaling", "steps")
+#: Seeds from which on nothing may be chosen: figures that are published are theirs.
+PUBLISHED_SEEDS = (101, 102, 103)
 LEAST_UPSCALING = 14  # frames; the first 12 are not measured
 LEAST_DRIFT = 150  # frames; the last 100 are rendered twice
 
@@ -31,6 +33,17 @@ def _folders(value: Any) -> tuple[Path, ...]:
     """Return the folders of a comma-separated text or a list."""
     parts = value.split(",") if isinstance(value, str) else value
     return tuple(Path(part) for part in parts)
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    """Return the different numbers from 0 on of a comma-separated text or a list."""
+    try:
+        numbers = tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not N,N,... such as 101,102,103") from None
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise ValueError("different whole numbers from 0 on, such as 101,102,103")
+    return numbers
 
 
 def _data_sets(value: Any) -> tuple[tuple[str, Path], ...]:
@@ -66,7 +79,7 @@ class EvaluateOptions(Options):
     parts: Annotated[tuple[str, ...], subset_of(PARTS), BeforeValidator(_renamed), Arg("LIST", flag="only")] = Field(
         default=PARTS,
         description=f"Measure only these of {','.join(PARTS)}; the first six need --data (classes: or --classes-real), "
-        "drives needs --drives-real (default: all).",
+        "drives needs --drives-real, steps needs --classes-real (default: all).",
     )
     runtime: Runtime = "auto"
     gpu: GpuNumber = None
@@ -84,8 +97,8 @@ class EvaluateOptions(Options):
     """Frames of the drive for upscaling."""
     content_frames: Positive = 200
     """Frames in the towns for content."""
-    seed: Count = 0
-    """Seed of the drives through the towns."""
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_numbers), Arg("N,N,...")] = PUBLISHED_SEEDS
+    """Seeds of the drives through the towns: each figure is their mean. Choose by seeds below 100, publish others."""
     drives_real: Annotated[tuple[Path, ...], BeforeValidator(_folders), Arg("DIR,...")] = ()
     """Folders of real images that drives through the towns are compared with."""
     drives_frames: Positive = 200
@@ -96,7 +109,7 @@ class EvaluateOptions(Options):
     """Two real labelled sets for classes, such as camvid:DIR,cityscapes:DIR, with image/ and label/ in or below; any
     further ones are measured as the drives are."""
     classes_frames: Positive = 72
-    """Frames in the towns for classes."""
+    """Frames in the towns for classes and steps."""
     classes_recordings: Annotated[tuple[Path, ...], BeforeValidator(_folders), Arg("DIR,...")] = ()
     """Folders with recordings by `neuralsim record`, for the same measure of their generated images."""
     threads: Positive | None = None
@@ -111,6 +124,8 @@ class EvaluateOptions(Options):
             raise ValueError("drives: compared with real images, whose folders --drives-real names")
         check_folders(self.data[1] if self.data else None, self.real, self.motion, *self.drives_real)
         check_folders(*(folder for _, folder in self.classes_real), *self.classes_recordings)
+        if "steps" in self.parts and self.parts != PARTS and not self.classes_real:
+            raise ValueError("steps: measured against two real sets, which --classes-real names")
         if "upscaling" in self.parts and self.upscaling_frames < LEAST_UPSCALING:
             raise ValueError(f"--upscaling-frames: {LEAST_UPSCALING} or more; the first ones are not measured")
         if "drift" in self.parts and self.drift_frames < LEAST_DRIFT:

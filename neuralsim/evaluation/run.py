@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import yaml
 
 from neuralsim import runtimes, zoo
@@ -21,6 +22,7 @@ from neuralsim.evaluation import (
     drive_metrics,
     html_report,
     real_clip,
+    step_ablation,
     town_realism,
     upscaling_quality,
 )
@@ -45,6 +47,11 @@ class Criterion:
     high: float | None = None
     aim: str = ""
 
+    def spread(self, results: dict[str, Any]) -> float | None:
+        """Return the standard deviation of the figure over the seeds, None for one that has none."""
+        figure = _at(results.get("spread"), [step.format(way=SHIPPED) for step in self.path])
+        return figure if isinstance(figure, float) else None
+
     def row(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """Return the row with its figures, None where it was not measured."""
         figures = {
@@ -63,6 +70,7 @@ class Criterion:
             "name": self.name,
             "what": self.what,
             "value": value,
+            "spread": self.spread(results),
             ALONE: figures[ALONE] if ways else None,
             SMOOTHED: figures[SMOOTHED] if ways else None,
             "limit": bounds.get((low is not None, high is not None), "reported"),
@@ -130,7 +138,10 @@ def run(options: EvaluateOptions) -> int:
         return fail(f"{options.out}: {reason(error)}")
     for row in rows(results):
         verdict = {True: "met", False: "missed", None: ""}[row["met"]]
-        print(f"{row['name']:14} {html_report.number(row['value']):>8}  {row['limit']:12} {verdict}")
+        spread = "" if row["spread"] is None else f"± {html_report.number(row['spread'])}"
+        print(f"{row['name']:22} {html_report.number(row['value']):>8} {spread:8} {row['limit']:12} {verdict}")
+    if "steps" in results:
+        print(step_ablation.table(results["steps"]["gains"]), end="")
     print(f"{options.out / 'index.html'}")
     return 0
 
@@ -139,7 +150,7 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
     """Return the results of all requested parts, by name. Raises what the parts raise."""
     card = zoo.load(options.model)
     runtimes.check(options.runtime)
-    results: dict[str, Any] = {"model": card.name, "seed": options.seed}
+    results: dict[str, Any] = {"model": card.name, "seeds": list(options.seeds), "spread": {}}
     options.out.mkdir(parents=True, exist_ok=True)
     model, runtime, requested = options.model, options.runtime, options.parts
     on_clip = [part for part in requested if part in CLIP_PARTS]
@@ -151,17 +162,17 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
                 clip, model, runtime, on_clip, options.out, options.size, options.style, options.frames,
                 options.threads, shown,
             )  # fmt: skip
-    frames, seed, threads = options.town_frames, options.seed, options.threads
-    parts: dict[str, Callable[[_Shown], Any]] = {
-        "town": lambda shown: drive_metrics.flicker(model, runtime, frames, options.out, seed, shown),
-        "shift": lambda shown: drive_metrics.shift(model, runtime, frames, seed, shown),
-        "drift": lambda shown: drive_metrics.drift(model, runtime, options.drift_frames, seed, threads, shown),
-        "return": lambda shown: drive_metrics.comes_back(model, runtime, seed, options.frames, shown),
-        "content": lambda shown: content.content(model, runtime, options.content_frames, seed, progress=shown),
-        "drives": lambda shown: town_realism.realism(
+    frames, threads = options.town_frames, options.threads
+    parts: dict[str, Callable[[int, _Shown], Any]] = {
+        "town": lambda seed, shown: drive_metrics.flicker(model, runtime, frames, options.out, seed, shown),
+        "shift": lambda seed, shown: drive_metrics.shift(model, runtime, frames, seed, shown),
+        "drift": lambda seed, shown: drive_metrics.drift(model, runtime, options.drift_frames, seed, threads, shown),
+        "return": lambda seed, shown: drive_metrics.comes_back(model, runtime, seed, options.frames, shown),
+        "content": lambda seed, shown: content.content(model, runtime, options.content_frames, seed, progress=shown),
+        "drives": lambda seed, shown: town_realism.realism(
             model, runtime, options.drives_real, options.drives_frames, seed, threads, progress=shown
         ),
-        "classes": lambda shown: class_realism.realism(
+        "classes": lambda seed, shown: class_realism.realism(
             model,
             runtime,
             options.classes_real,
@@ -171,17 +182,61 @@ def measure(options: EvaluateOptions) -> dict[str, Any]:
             recordings=[file for folder in options.classes_recordings for file in sorted(folder.rglob("*.mcap"))],
             progress=shown,
         ),
-        "cost": lambda _: _cost(model, runtime),
-        "upscaling": lambda shown: upscaling_quality.measure(
+        "upscaling": lambda seed, shown: upscaling_quality.measure(
             model, runtime, options.upscaling_frames, options.out, seed, threads, shown
         ),
     }
     needed = {"drives": options.drives_real, "classes": options.classes_real}
     for name, part in parts.items():
         if name in requested and needed.get(name, True):
-            with _Shown(name) as shown:
-                results[name] = part(shown)
+            by_seed = []
+            for seed in options.seeds:
+                with _Shown(f"{name}, seed {seed}") as shown:
+                    by_seed.append(part(seed, shown))
+            results[name], results["spread"][name] = over_seeds(by_seed)
+    if "cost" in requested:
+        results["cost"] = _cost(model, runtime)
+    if "steps" in requested and options.classes_real:
+        results["steps"] = _steps(options)
     return results
+
+
+def over_seeds(results: list[Any]) -> tuple[Any, Any]:
+    """Return the results of several seeds as one, in which every float is their mean, and its standard deviations.
+
+    What is no float, and what a seed lacks, is that of the first one.
+    """
+    first = results[0]
+    if isinstance(first, dict):
+        pairs = {key: over_seeds([each.get(key) for each in results]) for key in first}
+        return {key: mean for key, (mean, _) in pairs.items()}, {key: spread for key, (_, spread) in pairs.items()}
+    if isinstance(first, float) and all(isinstance(each, float) for each in results):
+        return float(np.mean(results)), float(np.std(results)) if len(results) > 1 else None
+    return first, None
+
+
+def _steps(options: EvaluateOptions) -> dict[str, Any]:
+    """Return what the steps after the network gain and cost."""
+    model, runtime, threads, results = options.model, options.runtime, options.threads, dict[str, Any]()
+    results["classes"] = []
+    for seed in options.seeds:
+        with _Shown(f"steps, seed {seed}") as shown:
+            results["classes"].append(
+                step_ablation.classes(
+                    model, runtime, options.classes_real, options.classes_frames, seed, threads, progress=shown
+                )
+            )
+    results["fidelity"] = {}
+    for real in options.classes_real[:2]:
+        with _Shown(f"steps, maps of {real[0]}") as shown:
+            results["fidelity"][real[0]] = step_ablation.fidelity(model, runtime, real, threads, progress=shown)
+    if options.data:
+        clip = real_clip.find(*options.data, options.real, options.motion)
+        with _Shown("steps, clip") as shown:
+            results["flicker"] = step_ablation.flicker(
+                model, runtime, clip, options.out, options.frames, progress=shown
+            )
+    return results | {"gains": step_ablation.gains(results)}
 
 
 def _cost(model: str, runtime: str) -> dict[str, Any]:
