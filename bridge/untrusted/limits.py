@@ -65,6 +65,7 @@ SLOWEST, FASTEST = 0.1, 240.0  # frames per second
 
 # Models and class maps.
 CARD_STYLES = 64
+CARD_STEPS = 100
 CARD_CHANNELS = 256
 CARD_MULTIPLE = 1024  # pixels: images are padded to a multiple of a number up to this
 CLASSES_NESTED = 8  # length of a chain of class maps, each `like` the next

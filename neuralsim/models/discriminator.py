@@ -70,7 +70,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, labels: int, networks: int = 1) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(_head(c + labels) for c in Features.CHANNELS * networks)
+        widths = (32, 64, 64, 64, 64) * networks  # the finest features are few, and cost most
+        channels = Features.CHANNELS * networks
+        self.heads = nn.ModuleList(_head(c + labels, width) for c, width in zip(channels, widths, strict=True))
         self.pixels = nn.Sequential(
             spectral_norm(nn.Conv2d(3 + labels, 32, 4, 2, 1)),
             nn.LeakyReLU(0.2),
@@ -99,7 +101,8 @@ class SegmentationDiscriminator(nn.Module):
         super().__init__()
         levels = len(Features.CHANNELS)
         self.lateral = nn.ModuleList(spectral_norm(nn.Conv2d(c * networks, width, 1)) for c in Features.CHANNELS)
-        self.smooth = nn.ModuleList(spectral_norm(nn.Conv2d(width, width, 3, padding=1)) for _ in range(levels))
+        # none at the finest level, where ``join`` follows
+        self.smooth = nn.ModuleList(spectral_norm(nn.Conv2d(width, width, 3, padding=1)) for _ in range(levels - 1))
         self.pixels = spectral_norm(nn.Conv2d(3, pixels, 4, 2, 1))
         self.join = spectral_norm(nn.Conv2d(width + pixels, pixels, 3, padding=1))
         self.classes = spectral_norm(nn.Conv2d(pixels, labels + 1, 3, padding=1))
@@ -116,7 +119,7 @@ class SegmentationDiscriminator(nn.Module):
             y = self.lateral[level](torch.cat(same, 1))
             if x is not None:
                 y = y + F.interpolate(x, y.shape[-2:], mode="bilinear", align_corners=False)
-            x = y + self.smooth[level](F.leaky_relu(y, 0.2))
+            x = y + self.smooth[level - 1](F.leaky_relu(y, 0.2)) if level else y
         assert x is not None
         x = self.join(F.leaky_relu(torch.cat([x, self.pixels(image)], 1), 0.2))
         logits: Tensor = self.classes(F.leaky_relu(x, 0.2))

@@ -36,6 +36,8 @@ class GeneratorConfig:
     separable: int = 1  # levels at the fine end, and then the head too, whose 3x3 convolutions are depthwise separable
     embed: int = 8  # channels of the embedded map at full resolution
     head: int = 16  # channels of the last layer but one
+    head_layers: int = 1  # 3x3 convolutions at full resolution
+    guided: bool = False  # whether its tint is an image, of any simulator's look; then it has no detail planes
     past_frames: int = 0  # L: warped images of the past that it sees; 0: it sees the map alone
     past: tuple[int, ...] = ()  # channels of the past's pyramid
     foreground: tuple[int, ...] = ()  # channels of the decoder of movers; empty: movers are generated with the rest
@@ -77,8 +79,18 @@ class GeneratorConfig:
         return cls(**{key: as_tuples(value) for key, value in values.items()})
 
 
-#: One architecture at two sizes: for two processor cores, and for a desktop GPU.
+#: One architecture at three sizes: two for two processor cores, of which one starts from a simulator's image, and one
+#: for a desktop GPU.
 SIZES = {
+    "drive": GeneratorConfig(
+        encoder=(16, 48, 96, 128, 128),
+        decoder=(32, 64, 128, 160, 160),
+        blocks=((1,), (1,), (2,), (2,), (2,)),
+        separable=0,
+        head_layers=2,
+        guided=True,
+        pool=4,
+    ),
     "street-rt": GeneratorConfig(pool=4),
     "street": GeneratorConfig(
         encoder=(48, 96, 192, 256, 256),
@@ -213,6 +225,9 @@ class Decoder(nn.Module):
         self.lower = nn.ModuleList(nn.Conv2d(dec[i + 1], dec[i], 1) for i in range(levels - 1))
         self.to_head = nn.Conv2d(dec[0], config.embed, 1)
         self.head = convolution(config.embed, config.head, config.separable > 0)
+        self.refine = nn.ModuleList(
+            convolution(config.head, config.head, config.separable > 0) for _ in range(config.head_layers - 1)
+        )
         self.rgb = nn.Conv2d(config.head, 3, 1)
 
     def decode(
@@ -228,6 +243,8 @@ class Decoder(nn.Module):
         half = F.leaky_relu(x, 0.2)
         x = upsample(self.to_head(half)) + embedded
         x = F.leaky_relu(self.head(F.leaky_relu(x, 0.2)), 0.2)
+        for conv in self.refine:
+            x = F.leaky_relu(conv(x), 0.2)
         return self.rgb(x) + 2.0 * embedded[:, :TINT], half  # starts from the tint
 
 
@@ -242,9 +259,10 @@ class Foreground(Decoder):
 class Generator(Decoder):
     """A network ``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame without a past.
 
-    label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2). Height and width are
-    multiples of two to the number of levels. All but the embedded map and a thin head works at half size and below:
-    on a CPU, full-size planes cost more to move than to compute.
+    label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5], for a guided generator an image
+    (``neuralsim/models/guide_image.py``); detail f32 (N, 2, H/2, W/2), of which a guided generator makes no use. Height
+    and width are multiples of two to the number of levels. All but the embedded map and a thin head works at half size
+    and below: on a CPU, full-size planes cost more to move than to compute.
     """
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
@@ -253,7 +271,7 @@ class Generator(Decoder):
         enc, past, frames = config.encoder, config.past, config.past_frames
         levels = len(enc)
         self.label = nn.Embedding(config.labels, config.embed - TINT)
-        self.detail = nn.Conv2d(DETAIL, enc[0], 3, padding=1)
+        self.detail = None if config.guided else nn.Conv2d(DETAIL, enc[0], 3, padding=1)
         self.encode = nn.ModuleList(
             nn.Conv2d(enc[i - 1] if i else config.embed, enc[i], 3, padding=1) for i in range(levels)
         )
@@ -321,7 +339,9 @@ class Generator(Decoder):
         features: list[Tensor] = []
         x = embedded
         for i, conv in enumerate(self.encode):
-            x = self._first(x) + self.detail(detail) if i == 0 else conv(halve(x, self.config.pool))
+            x = self._first(x) if i == 0 else conv(halve(x, self.config.pool))
+            if i == 0 and self.detail is not None:
+                x = x + self.detail(detail)
             x = F.leaky_relu(x, 0.2)
             features.append(x)
         return features

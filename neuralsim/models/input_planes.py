@@ -81,14 +81,22 @@ class Surface(nn.Module):
         self.register_buffer("facades", torch.from_numpy(np.asarray(facades, np.float32)))
 
     def forward(
-        self, tag: Tensor, instance: Tensor, depth: Tensor, camera: Tensor, style: Tensor, guide: Tensor | None = None
+        self,
+        tag: Tensor,
+        instance: Tensor,
+        depth: Tensor,
+        camera: Tensor,
+        style: Tensor,
+        guide: Tensor | None = None,
+        is_image: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return channel map i64 (1, H, W); tint table f32 (rows, 3) and each pixel's row in it i64 (1, H, W); detail
         f32 (1, 2, H/2, W/2): edge and sketch.
 
         tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
         (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5;
-        guide u8 (1, 4, H, W): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none.
+        guide u8 (1, 4, H, W): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none;
+        ``is_image``: where it has a sketch, it is an image already, to whose crowns nothing is added.
         """
         label = self.channel_of_tag[tag.to(torch.int64)]
         code = instance_code(instance.to(torch.int64))
@@ -107,7 +115,7 @@ class Surface(nn.Module):
             + self._bodies(small, code, point[:, 2] - (camera[11] - _EYE), rise)
         )
         if guide is not None:
-            sketch = self._guided(small, sketch, guide[:, 3, ::2, ::2].to(torch.float32))
+            sketch = self._guided(small, sketch, guide[:, 3, ::2, ::2].to(torch.float32), is_image)
         detail = torch.cat([self._edges(small, instance[:, ::2, ::2]), sketch.clamp(-1.0, 1.0)[:, None]], 1)
         return label, self._table(style), row, detail
 
@@ -194,10 +202,12 @@ class Surface(nn.Module):
         return torch.where(label == Channel.VEHICLE, car, torch.where(label == Channel.PERSON, person, nothing))
 
     @staticmethod
-    def _guided(label: Tensor, sketch: Tensor, guide: Tensor) -> Tensor:
-        """Return ``sketch`` (1, H/2, W/2) combined with that of the ``guide``: in crowns a share of both, elsewhere the
-        guide's."""
+    def _guided(label: Tensor, sketch: Tensor, guide: Tensor, is_image: bool) -> Tensor:
+        """Return ``sketch`` (1, H/2, W/2) combined with that of the ``guide``: in crowns a share of both, unless it
+        ``is_image``, elsewhere the guide's."""
         guided = (guide - 128.0) * (1.0 / 127.0)
+        if is_image:
+            return torch.where(guide > 0.5, guided, sketch)
         follow = torch.where(label == Channel.VEGETATION, _CROWN * (sketch + guided), guided)
         return torch.where(guide > 0.5, follow, sketch)
 

@@ -123,6 +123,7 @@ def card(
         "past_frames": model.past_frames,
         "blend": {motion: list(model.generator.config.blend) for motion in ("exact", "estimated")},
         **({"estimates_motion": True} if model.generator.config.flow else {}),
+        **({"guided": True} if model.generator.config.guided else {}),
         "multiple_of": 32,
         "class_map": {int(tag): Channel(int(CARLA_TO_CHANNEL[tag])).name.lower() for tag in range(COUNT)},
         "styles": {key: [[round(float(v), 4) for v in row] for row in value] for key, value in styles.items()},

@@ -20,6 +20,7 @@ from neuralsim.models.blending import SHARPEN, clip_history, sharpened, weight_o
 from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow_head import fill
 from neuralsim.models.generator import Generator
+from neuralsim.models.guide_image import with_relief
 from neuralsim.models.input_planes import Surface
 from neuralsim.models.warp import reproject
 
@@ -155,16 +156,22 @@ class GeneratorGraph(nn.Module):
         """Return one frame and the next state.
 
         tag u8 (H, W), instance u16 (H, W), motion f16 (H, W, 2) px, depth f32 (H, W) m, camera f32 (20,), style f32
-        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none), blend f32 (CHANNELS,)
-        (``GeneratorConfig.blend``), past_rgb f32 (1, 3 L, H, W) in [-1, 1], past_label f32 (1, L, H, W) (class + 1; -1:
-        no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32 (1, 2, H/2, W/2), for inspection, and because
-        OpenVINO keeps in fp32 what leads to an output, as surface coordinates must be.
+        (CHANNELS, 3), guide u8 (H, W, 4) (``neuralsim/guide``; zeros: none; of a guided generator the simulator's
+        image, and 128), blend f32 (CHANNELS,) (``GeneratorConfig.blend``), past_rgb f32 (1, 3 L, H, W) in [-1, 1],
+        past_label f32 (1, L, H, W) (class + 1; -1: no past) -> rgb u8 (H, W, 3), next_rgb, next_label; and detail f32
+        (1, 2, H/2, W/2), for inspection, and because OpenVINO keeps in fp32 what leads to an output, as surface
+        coordinates must be.
         """
         guide = guide.permute(2, 0, 1)[None]
-        label, tints, row, detail = self.surface(tag[None], instance[None], depth[None], camera, style, guide)
+        is_guided = self.generator.config.guided
+        planes = tag[None], instance[None], depth[None], camera, style, guide
+        label, tints, row, detail = self.surface(*planes, is_image=is_guided)
         # looked up plane by plane: a look-up of whole rows would have to be transposed
         tint, code = tints.t()[:, row[0]][None], self.generator.label.weight.t()[:, label[0]][None]
-        embedded = torch.cat([self.surface.tinted(tint, guide), code], 1)
+        tint = self.surface.tinted(tint, guide)
+        if is_guided:
+            tint = with_relief(tint, detail)
+        embedded = torch.cat([tint, code], 1)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label, blend)
         shown = sharpened(step.image, step.past_label[:, :1], step.mean, self.sharpen)[0]

@@ -39,6 +39,7 @@ from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
+_NO_SKETCH = 128  # in a guide: as bright as its tint
 _BLEND_TIME = 0.4  # s, simulated, in which 1 - 1/e of the way to the chosen style is gone
 _NOT_PREPARED = "no size yet: pass one to the constructor or to prepare()"
 
@@ -61,10 +62,11 @@ class NeuralRenderer:
         pixels: How many of each frame are generated, in windows that take turns; the image is composited from those of
             several frames at full resolution (``upscaling.py``). With as many as a frame has, outlines are anti-aliased
             by the jitter of the frames. None: each frame is generated whole, with the graph's own state.
-        postprocess: Run the steps that ``postprocessing/pipeline.py`` lists, or those of these names; none of them
-            reaches the graph's state. Only the past of a view that stands still is softened
-            (``postprocessing/sharpening.py``), and hidden beside outlines that have moved on (``trails.py``), unless it
-            is composited of windows. False or empty: images are what the graph generated, but for ``dashcam``.
+        postprocess: Run those steps of ``postprocessing/pipeline.py`` that the model's card names (without names, all),
+            or those of these names; none of them reaches the graph's state. Only the past of a view that stands still
+            is softened (``postprocessing/sharpening.py``), and hidden beside outlines that have moved on
+            (``trails.py``), unless it is composited of windows. False or empty: images are what the graph generated,
+            but for ``dashcam``.
         dashcam: Film through the windscreen, over the own bonnet (``dashcam/dash_camera.py``); forks do not.
 
     Raises:
@@ -95,7 +97,11 @@ class NeuralRenderer:
         self._times = -math.inf, -math.inf  # s, simulated, of the last two frames that were encoded
         self._remap, self._guide_name = NO_REMAP, guide
         self._pixels = pixels
-        self._steps = frozenset(pipeline.NAMES if postprocess is True else postprocess or ())
+        of_model = pipeline.NAMES if self.card.postprocessing is None else self.card.postprocessing
+        if not set(of_model).issubset(pipeline.NAMES):
+            strange = min(set(of_model).difference(pipeline.NAMES))
+            raise ModelError(f"model {self.model} has a step {strange!r}, which this version has not")
+        self._steps = frozenset(of_model if postprocess is True else postprocess or ())
         if unknown := self._steps.difference(pipeline.NAMES):
             raise ValueError(f"postprocess: no step {min(unknown)!r}; there are {', '.join(pipeline.NAMES)}")
         self._upscaler: TemporalUpscaler | None = None
@@ -103,7 +109,8 @@ class NeuralRenderer:
         self._trails = Trails()
         self._dash_camera = DashCamera() if dashcam else None
         self._exemplars = _exemplars(self.card)
-        self._empty_guide = np.zeros((0, 0, 4), np.uint8)
+        self._empty_guide: np.ndarray = np.zeros((0, 0, 4), np.uint8)
+        self._guide_planes: np.ndarray = np.zeros((0, 0, 4), np.uint8)
         self._no_instances = np.zeros((0, 0), np.uint16)
         self._weather: Mapping[str, float] | None = None  # that chose the style
         self._style = self._target_style = self.card.styles[self.card.default_style]
@@ -127,6 +134,7 @@ class NeuralRenderer:
         other._failed = set()
         other._trails = Trails()
         other._dash_camera = None
+        other._guide_planes = np.zeros((0, 0, 4), np.uint8)
         if size is not None and size != self._size:
             other._image_guide = ImageGuide(self._image_guide.exposure)
             other._exemplars = _exemplars(self.card)
@@ -481,10 +489,13 @@ class NeuralRenderer:
             if self._empty_guide.shape[:2] != tag.shape:
                 self._empty_guide = np.zeros((*tag.shape, 4), np.uint8)
             return self._empty_guide
-        name = "rgb" if image.shape[:2] == frame.planes["tag"].shape else "rgb_half"
-        rgb = _padded(image, *plane_shape(name, *tag.shape)[:2])
         lit, dark = conditions.is_lit_from_below, conditions.darkness
-        guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, lit, dark)
+        if self.card.guided:
+            guide = self._as_guide(image, frame.planes["tag"].shape, tag.shape)
+        else:
+            name = "rgb" if image.shape[:2] == frame.planes["tag"].shape else "rgb_half"
+            rgb = _padded(image, *plane_shape(name, *tag.shape)[:2])
+            guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, lit, dark)
         if self._remap:  # the simulator image shows the original object
             guide[tag != self._whole(frame.planes["tag"])] = 0
         if frame.lamps and "depth" in frame.planes:
@@ -492,6 +503,18 @@ class NeuralRenderer:
             lamp_light.place_lamps(rows, frame.planes["depth"], image, frame.camera.focal)
             lamp_light.tint_lamps(rows, frame.planes["depth"], guide)
         return guide
+
+    def _as_guide(self, image: np.ndarray, size: tuple[int, ...], padded: tuple[int, ...]) -> np.ndarray:
+        """Return a simulator image u8 as the guide u8 (H, W, 4) of a guided generator, valid until the next frame.
+
+        ``size``: height and width of the frame, which the image has or half of which; ``padded``: those of the guide.
+        """
+        if image.shape[:2] != size:
+            image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        if self._guide_planes.shape[:2] != padded:
+            self._guide_planes = np.full((*padded, 4), _NO_SKETCH, np.uint8)
+        self._guide_planes[..., :3] = np.maximum(_padded(image, padded[0], padded[1]), 1)  # 0 would be no guide
+        return self._guide_planes
 
     def _load(self, size: tuple[int, int]) -> None:
         height = size[1]

@@ -77,12 +77,16 @@ class DataConfig(_Section):
     """Every n-th step learns from simulator frames; 0: real images only."""
     map_pairs: float = Field(default=0.0, ge=0, lt=1)
     """Share of `simulated` that is made from the labels of the images (neuralsim.training.data.map_pairs)."""
+    simulators: list[Source] = []
+    """Labelled images of other simulators, which a guided generator sees beside those of the towns."""
+    simulator_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of them among simulator frames."""
 
 
 class ModelConfig(_Section):
     """The generator that is trained."""
 
-    size: Literal["street-rt", "street"] = "street-rt"
+    size: Literal["drive", "street-rt", "street"] = "street-rt"
     """One of neuralsim.models.generator.SIZES."""
     settings: dict[str, Any] = {}
     """Settings of neuralsim.models.generator.GeneratorConfig that differ from those of the size."""
@@ -90,7 +94,8 @@ class ModelConfig(_Section):
     """Model whose weights the first stage begins with: the name of a shipped one, or a folder; discriminators are
     new."""
     teacher: str = ""
-    """Model whose output on `data.simulated` is learned from: the name of a shipped one, or a folder."""
+    """Model whose images of the towns a guided generator learns from, recorded with them: the name of a shipped one, or
+    a folder."""
 
 
 class LossConfig(_Section):
@@ -128,6 +133,8 @@ class LossConfig(_Section):
     """Feature matching in the PatchGANs and in D_V, where those are on."""
     features: float = Field(default=4.0, ge=0)
     """Perceptual distance from the real image."""
+    taught: float = Field(default=0.0, ge=0)
+    """Perceptual distance of town frames from the images of `model.teacher`."""
     pixels: float = Field(default=6.0, ge=0)
     """L1 distance of means of 4x4 pixels, and of simulator frames from the colours of their tints."""
     flow: float = Field(default=0.0, ge=0)
@@ -237,6 +244,8 @@ class TrainConfig(_Section):
         data, losses = self.data, self.losses
         if data.simulated_every and not data.simulated:
             raise ValueError("`data.simulated_every` needs `data.simulated`, the folder for frames of the town")
+        if (losses.taught or data.simulators) and not self.generator().guided:
+            raise ValueError("`losses.taught` and `data.simulators` are for a guided generator, such as `size: drive`")
         if losses.frechet_objects and not losses.objects:
             raise ValueError("`losses.frechet_objects` needs `losses.objects`, which cuts them out")
         if data.half_until and (data.width % 64 or data.height % 64):

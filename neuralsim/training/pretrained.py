@@ -1,8 +1,6 @@
-"""The generator of an exported model: to start from (``model.start`` in a config), or to learn from (``teacher``)."""
+"""The generator of an exported model: to start from (``model.start`` in a config)."""
 
 from __future__ import annotations
-
-from contextlib import suppress
 
 import numpy as np
 import onnx
@@ -11,7 +9,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from neuralsim import zoo
-from neuralsim.models.generator import SIZES, Generator
+from neuralsim.models.generator import Generator
 from neuralsim.models.input_planes import rows_of_classes
 
 _HALVED = "_fp16"  # suffix from neuralsim.models.onnx_export.halve_weights
@@ -43,20 +41,6 @@ def load_weights(generator: Generator, model: str) -> None:
 def current_name(name: str) -> str:
     """Return the name of now of a graph's tensor."""
     return _PREFIX + name.removeprefix(_OLD_PREFIX) if name.startswith(_OLD_PREFIX) else name
-
-
-def load_model(model: str) -> Generator:
-    """Return the generator of ``model``, the name of a shipped one or a folder, of any of ``SIZES``.
-
-    Raises neuralsim.zoo.ModelError for none, or one of another architecture than these.
-    """
-    *others, last = SIZES.values()
-    for config in others:
-        with suppress(zoo.ModelError):
-            load_weights(generator := Generator(config), model)
-            return generator
-    load_weights(generator := Generator(last), model)
-    return generator
 
 
 def _is_of_past(name: str) -> bool:

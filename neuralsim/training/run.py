@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from safetensors import safe_open
 
+from neuralsim import zoo
 from neuralsim.base.log import logger
 from neuralsim.base.progress import ProgressLine
 from neuralsim.imaging.image_files import ImageError
@@ -21,6 +22,7 @@ from neuralsim.training import distributed
 from neuralsim.training.checkpoint import STATE, about
 from neuralsim.training.config import TrainConfig, load_stages
 from neuralsim.training.data.datasets import Pictures, find
+from neuralsim.training.data.guided_pairs import make_guided_pairs
 from neuralsim.training.data.map_pairs import make_map_pairs
 from neuralsim.training.data.palette import palettes, styles
 from neuralsim.training.data.simulated_pairs import make_pairs
@@ -34,21 +36,24 @@ _SAMPLE = 1500  # images that colours are taken from
 _COLOURS_AT = 512, 256  # px, for runs of any size: it decides which objects are large enough to have a colour
 
 
-def load_pictures(config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None) -> Pictures:
-    """Return the labelled images of a stage, shrunk to ``fit`` (default: its size).
+def load_pictures(
+    config: TrainConfig, quiet: bool = False, fit: tuple[int, int] | None = None, simulators: bool = False
+) -> Pictures:
+    """Return the labelled images of a stage, shrunk to ``fit`` (default: its size), or those of other ``simulators``.
 
     Problems with them are reported on stderr, unless ``quiet``. Raises ImageError for a source without images,
     ClassMapError.
     """
     data = config.data
-    if not data.sources:
+    sources = data.simulators if simulators else data.sources
+    if not sources:
         raise ImageError("the config names no images: `data: {sources: [{name: camvid, root: FOLDER}]}`")
 
     def tell(line: str) -> None:
         if not quiet:
             logger().warning(line)
 
-    data_sets = [find(source) for source in data.sources]
+    data_sets = [find(source) for source in sources]
     return Pictures(data_sets, fit or (data.width, data.height), round(data.memory * 1e9), tell, data.zoom)
 
 
@@ -121,6 +126,7 @@ def _train(stages: list[TrainConfig], number: int, group: distributed.Ranks, sim
     config = stages[number]
     folder = Path(config.output.folder)
     pictures = load_pictures(config, quiet=not group.is_first)
+    simulators = load_pictures(config, not group.is_first, simulators=True) if config.data.simulators else None
     trainer = Trainer(config, device=distributed.device(), ranks=group, stage=number)
     if (folder / STATE).exists() and stage_of(stages) == number:
         trainer.resume(folder)
@@ -135,13 +141,13 @@ def _train(stages: list[TrainConfig], number: int, group: distributed.Ranks, sim
     group.wait_for_all()
     with interruptible() as stop:
         if not group.is_first:
-            train(trainer, pictures, lambda *_: None, stop=stop, began=began)
+            train(trainer, pictures, lambda *_: None, stop=stop, began=began, simulators=simulators)
             return trainer.step >= config.steps
         if len(stages) > 1:
             logger().info(f"stage {number + 1} of {len(stages)}{f': {config.name}' if config.name else ''}")
         board = Board(trainer, folder, sum(stage.steps for stage in stages[:number]))
         try:
-            train(trainer, pictures, board.report, board.show, stop, began)
+            train(trainer, pictures, board.report, board.show, stop, began, simulators)
         finally:
             board.close()
             for line in pictures.summary():
@@ -159,7 +165,11 @@ def _simulate(config: TrainConfig, pictures: Pictures, simulate: int) -> None:
     _, surface, looks = load_colours(config, quiet=True)
     part = Path(data.simulated + ".part")  # half a set, after a kill, would be taken for a whole one
     frames = max(2, rollouts.frames if rollouts.town else 0)
-    make_pairs(part, surface, looks, simulate, data.width, data.height, config.seed, TOWNS, frames)
+    if config.generator().guided:
+        teacher = config.model.teacher or zoo.BEST
+        make_guided_pairs(part, teacher, simulate, data.width, data.height, config.seed, TOWNS)
+    else:
+        make_pairs(part, surface, looks, simulate, data.width, data.height, config.seed, TOWNS, frames)
     maps = round(len(TOWNS) * simulate * data.map_pairs / (1.0 - data.map_pairs))
     make_map_pairs(part, pictures, surface, looks, maps, data.width, data.height, config.seed)
     part.replace(data.simulated)

@@ -10,6 +10,7 @@ import io
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,6 @@ from neuralsim.training.discriminator_input import (
 )
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.frechet import CROPS, ClassFrechetDistance, FrechetDistance
-from neuralsim.training.pretrained import load_model
 from neuralsim.training.tensors import blurred, one_hot
 
 _RIM = 32  # px: the widest stride of the frozen networks
@@ -104,8 +104,6 @@ class Trainer:
         for name, network in networks.items():
             rate = config.optimiser.rate if name == "generator" else config.optimiser.discriminator_rate
             self.learners[name] = Learner(network, torch.optim.Adam(network.parameters(), rate, (0.0, 0.99)), rate)
-        teacher = config.model.teacher
-        self.teacher = load_model(teacher).to(device).requires_grad_(False) if teacher else None
         self.started = 0  # step at which the rates began to rise
         self._batches = 0  # batches of this step so far
         self._with_gradients: set[str] = set()  # learners with gradients of this step
@@ -159,7 +157,14 @@ class Trainer:
         adversarial |= {"match": c.matching, "match_video": c.matching, "segment": c.segmentation, "object": c.objects}
         weights = {name: ramp * weight for name, weight in (adversarial | frechet_weights(self.config)).items()}
         weights |= {"object_feat": c.objects, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
-        weights |= {"hue": c.hue, "tone": c.tone, "flow": c.flow, "mask": c.occlusion, "steady": c.steady}
+        weights |= {
+            "taught": c.taught,
+            "hue": c.hue,
+            "tone": c.tone,
+            "flow": c.flow,
+            "mask": c.occlusion,
+            "steady": c.steady,
+        }
         return torch.stack([weights[name] * loss for name, loss in terms.items()]).sum()
 
     def discriminator_input(self, image: Tensor, labels: Tensor, label: Tensor) -> DiscriminatorInput:
@@ -171,15 +176,20 @@ class Trainer:
         """
         c = self.config.losses
         rng = np.random.default_rng([self.config.seed, self.step])
-        height, width = image.shape[-2:]
-        rim = min(_RIM, height // 8)
-        y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
-        window = (..., slice(y, height - rim + y), slice(x, width - rim + x))
+        window = self._window(image, rng)
         image, labels, label = image[window], labels[window], label[window]
         on_features = (c.features, c.adversarial, c.frechet, c.frechet_town, c.frechet_classes, c.segmentation)
         features = [each for network in self.features for each in network(image)] if any(on_features) else []
         objects = self._objects(image, labels, object_windows(label, rng)) if c.objects else None
         return DiscriminatorInput(image, labels, label[:, ::2, ::2], features, objects)
+
+    def _window(self, image: Tensor, rng: np.random.Generator | None = None) -> tuple[Any, ...]:
+        """Return the part of ``image`` that the discriminators see at this step."""
+        rng = rng or np.random.default_rng([self.config.seed, self.step])
+        height, width = image.shape[-2:]
+        rim = min(_RIM, height // 8)
+        y, x = (int(at) for at in rng.integers(0, rim + 1, 2))
+        return ..., slice(y, height - rim + y), slice(x, width - rim + x)
 
     def _objects(self, image: Tensor, labels: Tensor, windows: list[CropWindow]) -> DiscriminatorInput | None:
         """Return crops of vehicles, people and cycles; None where there are none."""
@@ -334,7 +344,8 @@ class Trainer:
     def simulated_step(self, batch: list[Pair], label: Tensor, image: Tensor) -> dict[str, float]:
         """Run one step on neighbouring simulator frames; return its losses.
 
-        It is adversarial, with no paired image but the teacher's, and equivariant in time.
+        It is adversarial, with no paired image but a teacher's, and equivariant in time. Frames in little light have no
+        photographs to be compared with: theirs are only the colours.
         """
         sim_label = torch.cat([torch.stack([p.label[i] for p in batch]) for i in (0, 1)])
         tint = torch.cat([torch.stack([p.tint[i] for p in batch]) for i in (0, 1)])
@@ -342,26 +353,32 @@ class Trainer:
         tint = tint.contiguous(memory_format=torch.channels_last)
         motion = torch.stack([p.motion for p in batch])
         visible = torch.stack([p.visible for p in batch])
+        lit = torch.tensor([not pair.dark for pair in batch], device=label.device)
+        of_lit = [pair for pair in batch if not pair.dark]
+        terms: dict[str, Any] = {}
+        real = fake = None
         with self.cast():
-            with torch.no_grad():
-                real = self.discriminator_input(image, blurred(one_hot(label)), label)
             first, generated = self.generator(sim_label, tint, detail).chunk(2)
             second = sim_label[len(batch) :]
             planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
-            shown = blurred(one_hot(second))
-            fake = self.discriminator_input(generated, shown, second)
-            terms = self.adversarial_terms(fake, self._teacher_input(planes, shown))
-            still = torch.tensor([pair.still for pair in batch], device=label.device)
-            for kind in (True, False):
-                of_kind = still == kind
-                if of_kind.any():
-                    labels, tints, details = (plane[of_kind] for plane in planes)
-                    for name, term in self.conditioning_losses(
-                        generated[of_kind], labels, tints, details, kind
-                    ).items():
-                        terms[name] = terms[name] + term if name in terms else term
-            self.update_real_statistics(real)
-            terms |= self.frechet_losses(fake, [pair.still for pair in batch])
+            if of_lit:
+                with torch.no_grad():
+                    real = self.discriminator_input(image, blurred(one_hot(label)), label)
+                shown = blurred(one_hot(second[lit]))
+                fake = self.discriminator_input(generated[lit], shown, second[lit])
+                terms = self.adversarial_terms(fake)
+                self.update_real_statistics(real)
+                terms |= self.frechet_losses(fake, [pair.still for pair in of_lit])
+                if self.config.losses.taught and any(pair.taught for pair in of_lit):
+                    terms["taught"] = self._teacher_distance(fake, of_lit)
+            for place, pair in enumerate(batch):
+                part = slice(place, place + 1)
+                label_of, tint_of, detail_of = (plane[part] for plane in planes)
+                if pair.colours is not None:  # in place of the tint, which has another look
+                    tint_of = 0.5 * pair.colours[1:]
+                asked = self.conditioning_losses(generated[part], label_of, tint_of, detail_of, pair.still)
+                for name, term in asked.items():
+                    terms[name] = terms.get(name, 0.0) + term / len(batch)
             loss = self.total(terms)
             if self.config.losses.equivariance:
                 terms["steady"] = losses.steadiness(generated, first, motion, visible)
@@ -370,23 +387,29 @@ class Trainer:
             terms["sim_adv"] = terms.pop("adv")
         return self._learn(loss, terms, real, fake)
 
-    @torch.no_grad()
-    def _teacher_input(self, planes: list[Tensor], labels: Tensor) -> DiscriminatorInput | None:
-        """Return what the teacher, if there is one, generates from label, tint and detail."""
-        return None if self.teacher is None else self.discriminator_input(self.teacher(*planes), labels, planes[0])
+    def _teacher_distance(self, fake: DiscriminatorInput, batch: list[Pair]) -> Tensor:
+        """Return the distance of the features of a batch's taught pairs from those of the teacher's images."""
+        taught = [pair.taught for pair in batch]
+        with torch.no_grad():
+            images = torch.cat([pair.colours[1:] for pair in batch if pair.taught])  # type: ignore[index]
+            images = images[self._window(images)].contiguous(memory_format=torch.channels_last)
+            features = [each for network in self.features for each in network(images)]
+        return losses.feature_distance(select(fake.features, taught), features)
 
     def _learn(
         self,
         loss: Tensor,
         terms: dict[str, Tensor],
-        real: DiscriminatorInput,
-        fake: DiscriminatorInput,
+        real: DiscriminatorInput | None,
+        fake: DiscriminatorInput | None,
         paired: bool = False,
     ) -> dict[str, float]:
         """Update the generator by ``loss``, then the discriminators on what it generated; return the losses."""
         self.accumulate("generator", loss)
         self.update("generator")
-        gradients = self.accumulate_discriminators(real, fake, paired=paired)
+        gradients = {}
+        if real is not None and fake is not None:
+            gradients = self.accumulate_discriminators(real, fake, paired=paired)
         self.finish()
         return {name: term.item() for name, term in terms.items()} | gradients
 

@@ -22,6 +22,7 @@ from neuralsim.training.config import TrainConfig
 from neuralsim.training.data import clips
 from neuralsim.training.data.clips import Clip
 from neuralsim.training.data.conditioning import Example, Picture, example
+from neuralsim.training.data.guided_pairs import load_guided_pair, view_pair
 from neuralsim.training.data.simulated_pairs import Pair, is_map, load_clip, load_pair, pair_files
 from neuralsim.training.distributed import Ranks
 from neuralsim.training.rollout import rollout_step
@@ -29,6 +30,7 @@ from neuralsim.training.tensors import Batch, StepBatch, collate
 from neuralsim.training.trainer import Trainer
 
 _T = TypeVar("_T")
+_DARK = 0.2  # share of the labelled images of a guided generator that are darkened
 
 
 class ImageSource(Protocol):
@@ -67,15 +69,25 @@ def interruptible(twice: float = 1.0) -> Iterator[Callable[[], bool]]:
 class Examples:
     """The examples of each step, made in threads while earlier ones are learned from."""
 
-    def __init__(self, config: TrainConfig, pictures: ImageSource, ranks: Ranks, step: int) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        pictures: ImageSource,
+        ranks: Ranks,
+        step: int,
+        simulators: ImageSource | None = None,
+    ) -> None:
         self._config, self._pictures, self._ranks = config, pictures, ranks
         self._per_step = config.optimiser.accumulate * config.optimiser.batch  # examples of each kind in a step
         maps, town = (config.rollouts.frames and share for share in (config.rollouts.maps, config.rollouts.town))
         self._files = pair_files(Path(config.data.simulated)) if config.data.simulated_every or maps else []
         self._maps = [file for file in self._files if is_map(file)]
+        self._is_guided, self._simulators = config.generator().guided, simulators
         if maps and not self._maps:
             raise FileNotFoundError(f"{config.data.simulated} has no map pairs for `rollouts.maps`: see `map_pairs`")
-        self._drives = pair_files(Path(config.data.simulated), driven=True) if town else []
+        self._drives = [file for file in self._files if not is_map(file)]
+        if town and not self._drives:
+            raise FileNotFoundError(f"no .npz pairs of drives in {config.data.simulated} for `rollouts.town`")
         done = range(step)
         pairs = sum(map(config.is_simulated, done)) * self._per_step
         rolled = step // config.rollouts.every * self._per_step
@@ -114,10 +126,19 @@ class Examples:
     def _still(self, number: int) -> Example:
         rng = self._rng(0, number)
         size = self._config.size_at(number // self._per_step)
-        return example(self._pictures.draw(rng), *size, rng, self._config.data.zoom)
+        # by day where they stand for what simulator frames should look like
+        dark = 0.0 if self._config.is_simulated(number // self._per_step) else _DARK
+        return example(self._pictures.draw(rng), *size, rng, self._config.data.zoom, self._is_guided, dark)
 
     def _pair(self, number: int) -> Pair:
-        return load_pair(self._files[int(self._rng(1, number).integers(len(self._files)))])
+        rng, data = self._rng(1, number), self._config.data
+        if not self._is_guided:
+            return load_pair(self._files[int(rng.integers(len(self._files)))])
+        kind = rng.random()
+        if self._simulators is not None and kind < data.simulator_share:
+            return view_pair(self._simulators.draw(rng), data.width, data.height, rng)
+        files = self._maps if self._maps and kind > 1.0 - data.map_pairs else self._drives or self._maps
+        return load_guided_pair(files[int(rng.integers(len(files)))], rng)
 
     def _clip(self, number: int) -> tuple[Clip, Clip | None, bool]:
         c, rng = self._config, self._rng(2, number)
@@ -178,6 +199,7 @@ def train(
     show: Callable[[int, StepBatch], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     began: float | None = None,
+    simulators: ImageSource | None = None,
 ) -> None:
     """Run ``trainer`` to its number of steps (or minutes, or until ``stop``), saving regularly.
 
@@ -188,6 +210,7 @@ def train(
         show: Called as ``show(step, inputs)`` every ``panels_every`` steps, in the first process only.
         stop: Called after every step; True ends the run.
         began: ``time.monotonic()`` that the minutes count from; None: now.
+        simulators: Images of ``data.simulators``, if it has any.
 
     Raises:
         FloatingPointError: A loss is not finite. The last good state stays.
@@ -198,7 +221,7 @@ def train(
     folder = Path(c.output.folder)
     began = time.monotonic() if began is None else began
     end = began + c.output.minutes * 60 if c.output.minutes else float("inf")
-    examples = Examples(c, pictures, ranks, trainer.step)
+    examples = Examples(c, pictures, ranks, trainer.step, simulators)
     saved = -1
     try:
         while trainer.step < c.steps and ranks.all_agree(time.monotonic() < end and not stop(), trainer.device):

@@ -39,6 +39,9 @@ class Card:
     licence: str
     sharpening: float = 0.0  # of generated images (``neuralsim/renderer/postprocessing/sharpening.py``)
     exemplars: Path | None = None  # sketches of real objects (``neuralsim/guide/exemplar_guide.py``)
+    guided: bool = False  # whether it starts from the simulator's image as it is (``neuralsim/models/guide_image.py``)
+    #: Names of the steps that follow the network (``neuralsim/renderer/postprocessing/pipeline.py``); None: all.
+    postprocessing: tuple[str, ...] | None = None
     #: By one of ``MOTIONS``, f32 (channels,): the least blend weight by class, that is the share of the newly generated
     #: pixel. Of models with this input.
     blend: dict[str, np.ndarray] = field(default_factory=dict)
@@ -75,6 +78,8 @@ class _Card(BaseModel):
     licence: str = ""
     sharpening: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     exemplars: _File | None = None
+    guided: bool = False
+    postprocessing: Annotated[tuple[_Word, ...], Field(max_length=limits.CARD_STEPS)] | None = None
     blend: dict[Literal["exact", "estimated"], _Shares] = {}
 
 
@@ -115,6 +120,8 @@ def load(model: str) -> Card:
         licence=fields.licence,
         sharpening=fields.sharpening,
         exemplars=exemplars,
+        guided=fields.guided,
+        postprocessing=fields.postprocessing,
         blend={motion: np.asarray(shares, np.float32) for motion, shares in fields.blend.items()},
     )
     expected = {file: fields.sha256}

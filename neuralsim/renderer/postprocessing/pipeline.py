@@ -113,7 +113,7 @@ class Scene:
     @property
     def has(self) -> frozenset[str]:
         """What of ``NEEDS`` there is."""
-        planes = {name for name in ("depth", "motion") if name in self.inputs.frame.planes}
+        planes: set[str] = {name for name in ("depth", "motion") if name in self.inputs.frame.planes}
         if self.conditions.weather is not None:
             planes.add("weather")
         if self.simulator_image is not None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from neuralsim.base.colour import LUMA as LUMA_WEIGHTS
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
+from neuralsim.training.data import looks
 
 MAX_ZOOM = 1.45  # largest scale of an example, over that at which the image just fills it
 
@@ -148,7 +149,15 @@ def sketch(
     return np.clip(hint, -1.0, 1.0) * keep[label]
 
 
-def example(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MAX_ZOOM) -> Example:
+def example(
+    picture: Picture,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    zoom: float = MAX_ZOOM,
+    guided: bool = False,
+    dark: float = 0.0,
+) -> Example:
     """Return a random crop of ``picture`` at ``width`` x ``height``, as an example for the generator.
 
     Args:
@@ -157,8 +166,11 @@ def example(picture: Picture, width: int, height: int, rng: np.random.Generator,
         height: Height of the crop, px.
         rng: Generator for everything random.
         zoom: As for ``crop``.
+        guided: Whether it is for a guided generator, see ``guided_example``.
+        dark: As for ``guided_example``.
     """
-    return make_example(crop(picture, width, height, rng, zoom), rng)
+    part = crop(picture, width, height, rng, zoom)
+    return guided_example(part, rng, dark) if guided else make_example(part, rng)
 
 
 def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MAX_ZOOM) -> Picture:
@@ -188,6 +200,23 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
         image, label = image[:, ::-1], label[:, ::-1]
         instance = None if instance is None else instance[:, ::-1]
     return Picture(picture.name, image, label, instance, picture.source)
+
+
+def guided_example(picture: Picture, rng: np.random.Generator, dark: float = 0.0) -> Example:
+    """Return an image and, as its tint, the same image in the look of some engine (``looks.py``); without detail.
+
+    ``dark``: Probability that both are in little light.
+    """
+    label, is_dark = picture.label, rng.random() < dark
+    image = looks.darkened(picture.image, rng) if is_dark else picture.image
+    parts = objects(label, picture.instance)
+    guide = looks.engine_image(image, label, tint(image, label, parts), rng, is_dark) - 0.5
+    return Example(
+        label=np.ascontiguousarray(looks.wrong_labels(label, parts, rng)),
+        tint=np.ascontiguousarray(guide.transpose(2, 0, 1), np.float32),
+        detail=np.zeros((2, label.shape[0] // 2, label.shape[1] // 2), np.float32),
+        image=np.ascontiguousarray(image.transpose(2, 0, 1)),
+    )
 
 
 def make_example(picture: Picture, rng: np.random.Generator, noise: np.ndarray | None = None) -> Example:

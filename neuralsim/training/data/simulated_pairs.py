@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -30,6 +31,7 @@ _GUIDED = 0.6  # share of the drives with the simulator image as a guide
 _AMONG_PEOPLE = 0.5  # share of the drives with walkers around, as around a driver; elsewhere hardly any is in sight
 _WITHHELD = 0.2  # share of the classes without a guide there
 _STRENGTH = (0.6, 1.5)  # range of factors on the guide's sketch
+_PLANES = ("label", "tint", "detail", "motion", "visible")
 _ALL = ("label", "tint", "detail")  # planes of every frame
 
 
@@ -44,12 +46,17 @@ class Pair:
     motion: Tensor
     visible: Tensor
     still: bool = False  # whether it is made from a label map, not from a drive
+    colours: Tensor | None = None  # images f32 (2, 3, H, W) in [-1, 1] whose colours are to be kept; None: the tint's
+    taught: bool = False  # whether these are a teacher's, whose textures are learned as well
+    dark: bool = False  # whether there is too little light to compare it with photographs
 
     def halved(self) -> Pair:
         """Return the same at half the size."""
         small = halved(Clip(self.label[None], self.tint[None], self.detail[None], *self._steps()))
         seen = small.label[0], small.tint[0], small.detail[0], small.motion[0, 1], small.visible[0, 1]
-        return Pair(*seen, self.still)
+        colours = None if self.colours is None else F.avg_pool2d(self.colours, 2)
+        planes: dict[str, Any] = dict(zip(_PLANES, seen, strict=True))
+        return replace(self, **planes, colours=colours)
 
     def _steps(self) -> tuple[Tensor, Tensor]:
         """Return motion and visibility in the form of a clip."""
@@ -57,8 +64,9 @@ class Pair:
 
     def to(self, device: str) -> Pair:
         """Return the same on another device."""
-        planes = {each.name: getattr(self, each.name) for each in fields(self)}
-        return replace(self, **{name: plane.to(device) for name, plane in planes.items() if name != "still"})
+        planes: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        moved = {name: plane.to(device) for name, plane in planes.items() if isinstance(plane, Tensor)}
+        return replace(self, **dict[str, Any](moved))
 
 
 def pair_files(folder: Path, driven: bool = False) -> list[Path]:

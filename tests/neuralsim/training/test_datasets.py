@@ -192,7 +192,7 @@ def test_harmless_codec_warnings_are_silent_and_damage_is_reported(
         ("out: here\n\nsped: 3", r"3: sped: unknown key; did you mean seed\?$"),
         ("judge_rate: 0.1", "1: judge_rate: unknown key; it is optimiser.discriminator_rate now$"),
         ("width: 500", "1: data.width: input should be a multiple of 32, not 500"),
-        ("size: huge", "1: model.size: unknown value 'huge'; expected one of street-rt, street$"),
+        ("size: huge", "1: model.size: unknown value 'huge'; expected one of drive, street-rt, street$"),
         ("size: street-hq", "1: model.size: unknown value 'street-hq'"),
         ("data: [{root: there}]", r"1: data.sources\[0\]: needs `name` of a known data set, or `classes`"),
         (

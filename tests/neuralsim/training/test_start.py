@@ -14,7 +14,6 @@ import yaml
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
-from helpers.training import run_config  # noqa: E402
 
 from neuralsim import cli, zoo  # noqa: E402
 from neuralsim.models import onnx_export  # noqa: E402
@@ -24,10 +23,9 @@ from neuralsim.models.input_planes import Surface  # noqa: E402
 from neuralsim.models.video_generator import GeneratorGraph  # noqa: E402
 from neuralsim.training.data.conditioning import Picture  # noqa: E402
 from neuralsim.training.data.map_pairs import map_pair  # noqa: E402
-from neuralsim.training.data.simulated_pairs import Pair, load_clip, load_pair, pair_files  # noqa: E402
-from neuralsim.training.pretrained import load_model, load_weights  # noqa: E402
+from neuralsim.training.data.simulated_pairs import load_clip, load_pair, pair_files  # noqa: E402
+from neuralsim.training.pretrained import load_weights  # noqa: E402
 from neuralsim.training.run import load_generator  # noqa: E402
-from neuralsim.training.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -176,33 +174,3 @@ def test_rollouts_take_drives_and_leave_pairs_of_maps_alone(tmp_path: Path) -> N
     np.savez_compressed(tmp_path / "oldtown_000_00000.npz", **pair(1))
     assert [path.name for path in pair_files(tmp_path, driven=True)] == ["oldtown_000_00000.npz"]
     assert load_clip(tmp_path / "oldtown_000_00000.npz", 2).frames == 2
-
-
-# A teacher ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_teachers_pictures_are_what_simulator_frames_are_compared_with(tmp_path: Path) -> None:
-    """One that generates as the teacher does is right; another one is led there."""
-    settings = {"out": str(tmp_path), "width": 64, "height": 32, "teacher": "street-rt", "equivariance": 0.0}
-    trainer = Trainer(run_config(settings | {"adversarial": 0.0, "hue": 0.0, "tone": 0.0}))
-    assert trainer.teacher is not None
-    assert not any(weight.requires_grad for weight in trainer.teacher.parameters())
-    torch.manual_seed(0)
-    still = Pair(
-        torch.randint(0, 14, (2, 32, 64)), torch.zeros(2, 3, 32, 64), torch.zeros(2, 2, 16, 32),
-        torch.zeros(32, 64, 2), torch.ones(1, 32, 64), True,
-    )  # fmt: skip
-    label, image = torch.ones(1, 32, 64).long(), torch.zeros(1, 3, 32, 64)
-    far = trainer.simulated_step([still], label, image)
-    assert far["feat"] > 0.1
-    load_weights(trainer.generator, "street-rt")
-    near = trainer.simulated_step([still], label, image)
-    assert near["feat"] < 0.05 * far["feat"]
-    assert near["pix"] < 0.01
-
-
-def test_a_teacher_may_be_of_any_size() -> None:
-    assert load_model("street").config == SIZES["street"]
-    assert load_model("street-rt").config == SIZES["street-rt"]
-    with pytest.raises(zoo.ModelError):
-        load_model("no such model")

@@ -1,0 +1,207 @@
+"""Training of guided generators: photographs in the look of an engine, pairs of simulators' images, steps on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the train extra")
+
+from helpers.training import SyntheticSource, picture, tiny  # noqa: E402
+from pydantic import ValidationError  # noqa: E402
+
+from bridge.weather import darkness  # noqa: E402
+from neuralsim.models.classes import MOVERS, Channel  # noqa: E402
+from neuralsim.models.generator import SIZES, Generator, GeneratorConfig  # noqa: E402
+from neuralsim.models.guide_image import with_relief  # noqa: E402
+from neuralsim.training.data import guided_pairs, looks  # noqa: E402
+from neuralsim.training.data.conditioning import example, objects, tint  # noqa: E402
+from neuralsim.training.data.guided_pairs import load_guided_pair, make_guided_pairs, view_pair  # noqa: E402
+from neuralsim.training.trainer import Trainer  # noqa: E402
+from neuralsim.training.training_loop import Examples  # noqa: E402
+
+SMALL = GeneratorConfig(encoder=(16,) * 5, decoder=(16,) * 5, blocks=((2,),) * 5, guided=True, head_layers=2)
+
+
+def planes(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return image, label, tint and objects of a synthetic street."""
+    street = picture(seed)
+    parts = objects(street.label, street.instance)
+    return street.image, street.label, tint(street.image, street.label, parts), parts
+
+
+# Looks ----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_engines_image_keeps_the_layout_and_loses_the_grain() -> None:
+    image, label, tinted, _ = planes()
+    rng = np.random.default_rng(1)
+    grain = []
+    for _ in range(20):
+        drawn = looks.engine_image(image, label, tinted, rng)
+        assert drawn.shape == image.shape
+        assert drawn.dtype == np.float32
+        assert 0.0 <= drawn.min() <= drawn.max() <= 1.0
+        car, window = drawn[55:70, 35:55].mean((0, 1)), drawn[30:38, 122:133].mean()
+        assert car[0] > car[2], "the red car is red in any look"
+        assert window < drawn[30:38, 100:115].mean() + 0.08, "the window is hardly ever brighter than its wall"
+        grain.append(drawn[80:, :, 1].std())
+    assert np.median(grain) < 1.5 * image[80:, :, 1].std() / 255.0
+
+
+def test_looks_differ_in_exposure_colour_and_contrast() -> None:
+    rng = np.random.default_rng(2)
+    grey = np.full((4, 4, 3), 120, np.uint8)
+    seen = np.array([looks.apply_look(grey, looks.random_look(rng), 1.0)[0, 0] for _ in range(60)])
+    assert seen.mean(1).std() > 0.05, "exposure"
+    assert (seen[:, 0] - seen[:, 2]).std() > 0.02, "cast"
+    weak = np.array([looks.apply_look(grey, looks.random_look(rng, 0.2), 1.0)[0, 0] for _ in range(60)])
+    assert weak.mean(1).std() < 0.5 * seen.mean(1).std()
+    red = np.full((1, 1, 3), (200, 40, 40), np.uint8)
+    identity = np.repeat(np.linspace(0.0, 1.0, 256, dtype=np.float32)[None], 3, 0)
+    assert np.ptp(looks.apply_look(red, identity, 0.0)) < 1e-6
+    assert np.allclose(looks.apply_look(red, identity, 1.0) * 255.0, red, atol=0.5)
+
+
+def test_in_little_light_everything_is_darker_but_around_lamps() -> None:
+    image = planes()[0]
+    dark = [looks.darkened(image, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(each.mean() < 0.95 * image.mean() for each in dark)
+    assert min(each.mean() for each in dark) < 0.45 * image.mean()
+
+
+def test_a_thing_is_mislabelled_now_and_then_and_nothing_else_is() -> None:
+    _, label, _, parts = planes()
+    rng = np.random.default_rng(3)
+    changed = [looks.wrong_labels(label, parts, rng) != label for _ in range(200)]
+    share = np.mean([each.any() for each in changed])
+    assert 0.05 < share < 0.25
+    assert all(np.isin(label[each], MOVERS).all() for each in changed)
+
+
+def test_an_example_has_the_image_as_its_guide_and_no_detail() -> None:
+    rng = np.random.default_rng(4)
+    for dark in (0.0, 1.0):
+        made = example(picture(), 64, 32, rng, guided=True, dark=dark)
+        assert made.tint.shape == (3, 32, 64)
+        assert not made.detail.any()
+        assert np.abs(made.tint).max() <= 0.5
+        error = np.abs(made.tint + 0.5 - made.image / 255.0).mean()
+        assert error < 0.25, "guide and image are of one exposure"
+        assert (made.image.mean() < 75) == (dark == 1.0)
+
+
+# Pairs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sketch_makes_a_tint_darker_and_brighter() -> None:
+    detail = torch.zeros(1, 2, 4, 4)
+    detail[0, 1, :, 2:] = 0.7
+    detail[0, 1, :2, :2] = -0.7
+    image = with_relief(torch.zeros(1, 3, 8, 8), detail)
+    assert image[0, 0, 7, 7] == pytest.approx(float(np.arctanh(0.7)) / 4.5, abs=1e-6)
+    assert image[0, 0, 0, 0] < 0.0 == image[0, 0, 7, 0]
+    assert torch.equal(image[:, 0], image[:, 2])
+
+
+def test_two_views_of_one_image_are_equal_along_their_motion() -> None:
+    rng = np.random.default_rng(5)
+    pair = view_pair(picture(), 96, 48, rng)
+    motion = pair.motion.numpy().astype(int)
+    rows, columns = np.nonzero(pair.visible[0].numpy())
+    x, y = columns + motion[rows, columns, 0], rows + motion[rows, columns, 1]
+    assert (pair.label[1].numpy()[rows, columns] == pair.label[0].numpy()[y, x]).all()
+    assert pair.colours is not None
+    assert np.allclose(pair.colours[1][:, rows, columns], pair.colours[0][:, y, x])
+    assert not pair.taught
+    assert not pair.still
+
+
+@pytest.mark.slow
+def test_town_pairs_have_a_teachers_images_and_one_look_in_both_frames(tmp_path: Path) -> None:
+    make_guided_pairs(tmp_path, "street-rt", 2, 128, 64, seed=3)
+    files = sorted(tmp_path.glob("*.npz"))
+    assert len(files) == 2
+    first, again = (load_guided_pair(files[0], np.random.default_rng(0)) for _ in (0, 1))
+    other = load_guided_pair(files[0], np.random.default_rng(1))
+    assert torch.equal(first.tint, again.tint)
+    assert not torch.equal(first.tint, other.tint)
+    assert first.taught
+    assert first.colours is not None
+    assert first.colours.shape == (2, 3, 64, 128)
+    still = (first.motion.abs().amax(-1) < 0.01) & (first.visible[0] > 0)
+    if still.any():
+        assert (first.tint[1] - first.tint[0]).abs().amax(0)[still].median() < 0.02
+    files[1].write_bytes(files[1].read_bytes()[:500])
+    with pytest.raises(ValueError, match="damaged"):
+        load_guided_pair(files[1], np.random.default_rng(0))
+
+
+def test_weathers_are_mostly_by_day() -> None:
+    rng = np.random.default_rng(6)
+    dark = [darkness(guided_pairs.random_weather(rng)) for _ in range(300)]
+    assert 0.05 < np.mean([each > 0.5 for each in dark]) < 0.25
+    assert np.mean([each == 0.0 for each in dark]) > 0.6
+
+
+# Steps ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_guided_generator_starts_from_its_guide() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL)
+    assert generator.detail is None
+    with torch.no_grad():
+        generator.rgb.weight.zero_()
+        generator.rgb.bias.zero_()
+        guide = torch.rand(1, 3, 32, 64) - 0.5
+        image = generator(torch.full((1, 32, 64), int(Channel.ROAD)), guide, torch.zeros(1, 2, 16, 32))
+    assert torch.allclose(image, 2.0 * guide)
+
+
+def test_steps_on_simulator_images_learn_colours_by_night_and_more_by_day(tmp_path: Path) -> None:
+    losses = {"taught": 1.0, "adversarial_from": 0, "adversarial_ramp": 1, "equivariance": 1.0}
+    trainer = Trainer(tiny(tmp_path, size="drive", **losses), SMALL)
+    label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
+    pair = view_pair(picture(), 64, 32, np.random.default_rng(0))
+    night = replace(pair, dark=True)
+    by_day = trainer.simulated_step([replace(pair, taught=True), night], label, image)
+    assert {"taught", "sim_adv", "discriminator", "colour", "steady"} <= by_day.keys()
+    by_night = trainer.simulated_step([night, night], label, image)
+    assert {"colour", "steady"} <= by_night.keys()
+    assert not {"taught", "sim_adv", "discriminator"} & by_night.keys()
+    assert trainer.step == 2
+
+
+def test_images_of_other_simulators_are_a_share_of_the_pairs(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    still = view_pair(picture(), 64, 32, np.random.default_rng(0))
+    arrays = {"label": still.label.numpy().astype(np.uint8), "motion": still.motion.numpy()[None].astype(np.float16)}
+    guide = np.zeros((2, 32, 64, 3), np.uint8)
+    arrays |= {"guide": guide, "reference": guide, "visible": np.ones((1, 32, 64), bool), "dark": np.float32(0.0)}
+    np.savez_compressed(pairs / "oldtown_000_00000.npz", **arrays)
+    settings = {"size": "drive", "simulated": str(pairs), "simulated_every": 1}
+    sources = [{"name": "camvid", "root": "nowhere"}]
+    config = tiny(tmp_path, **settings, simulators=sources, simulator_share=0.4)
+    examples = Examples(config, SyntheticSource(), ranks=_one(), step=0, simulators=SyntheticSource())
+    try:
+        taught = [pair.taught for _ in range(20) for pair in examples.pairs("cpu")]
+    finally:
+        examples.close()
+    assert 0.3 < np.mean(taught) < 0.9
+
+
+def test_losses_of_a_guided_generator_are_refused_for_another(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="for a guided generator"):
+        tiny(tmp_path, taught=1.0)
+    assert SIZES["drive"].guided
+
+
+def _one():  # type: ignore[no-untyped-def]
+    from neuralsim.training.distributed import Ranks
+
+    return Ranks()
