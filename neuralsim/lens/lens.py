@@ -147,6 +147,7 @@ class Lens:
 
     def forget_all(self) -> None:
         """Forget all cameras, as after a change of the map."""
+        self.rpc.forget_definitions()
         for ident in list(self.cameras):
             self.forget(ident)
 

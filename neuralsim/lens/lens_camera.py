@@ -16,9 +16,11 @@ from bridge.geometry import pose_matrix
 from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.link.motion import compose, from_flow, reproject
 from bridge.messages import Camera, Frame
+from neuralsim.base.failure import describe, line
+from neuralsim.base.log import logger
 from neuralsim.lens.carla_wire import RpcClient, StreamReader
 from neuralsim.town.carla_server import camera_images, structs
-from neuralsim.town.carla_server.generated_cameras import GeneratedCamera
+from neuralsim.town.carla_server.generated_cameras import CAMERA, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError
 from neuralsim.town.carla_server.streams import Message, StreamSubscriber
 
@@ -29,6 +31,7 @@ _HEADER = structs.SENSOR_HEADER.size
 _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
 _BEHIND = 0.1  # s in which a further image is there if the server is ahead
+_MOST_WARNINGS = 10  # of a camera
 _MOST_SKIPPED = 4  # frames whose motion is composed; after more, everything counts as static
 
 
@@ -68,6 +71,7 @@ class LensCamera:
         self._waits, self._weather = waits, weather
         self._readers: list[StreamReader] = []
         self._thread: threading.Thread | None = None
+        self._warned: set[str] = set()
 
     @property
     def is_running(self) -> bool:
@@ -111,8 +115,8 @@ class LensCamera:
                 server.call(name, ident, *arguments)
 
     def _spawn(self, server: RpcClient, kind: str, role: str) -> list[Any]:
-        values = [[name, 4, self.attributes[name]] for name in _COPIED if name in self.attributes]
-        description = [0, kind, [*values, ["role_name", 4, role]]]
+        values = {name: self.attributes[name] for name in _COPIED if name in self.attributes}
+        description = server.definition(kind).describe(kind, values | {"role_name": role})
         name = "spawn_actor_with_parent" if self.mount.attachment else "spawn_actor"
         actor: list[Any] = server.call(name, description, self.mount.transform, *self.mount.attachment)
         return actor
@@ -121,20 +125,43 @@ class LensCamera:
         *companions, camera = readers
         held: list[bytearray | None] = [None] * len(companions)
         frames = _Frames()
-        with suppress(OSError, ValueError):  # the stream was closed, by the server or by `stop`
+        gone: OSError | None = None
+        with suppress(OSError):  # the camera's stream was closed, by the server or by `stop`
             while True:
                 rgb = camera.read()
-                for place, reader in enumerate(companions):
-                    held[place] = _of_tick(_tick(rgb), held[place], reader)
-                of_tick = [message for message in held if message is not None and _tick(message) == _tick(rgb)]
-                if len(of_tick) < len(companions):
-                    if not camera.wait(_BEHIND):  # else the server has dropped some, for a client that does not wait
+                if gone is not None:  # reported only now: often the camera is gone as well
+                    self._warn(gone)
+                    self._offer(Message([bytes(rgb)]))
+                    continue
+                try:
+                    for place, reader in enumerate(companions):
+                        held[place] = _of_tick(_tick(rgb), held[place], reader)
+                    of_tick = [message for message in held if message is not None and _tick(message) == _tick(rgb)]
+                    if len(of_tick) == len(companions):
+                        if self.subscribers:
+                            self._generate(frames, of_tick, rgb)
+                    elif not camera.wait(_BEHIND):  # else the server has dropped some, for a client that does not wait
                         self._offer(Message([bytes(rgb)]))  # rather the simulator's image than none of this tick
-                elif self.subscribers:
-                    instance, depth, flow = of_tick
-                    frame = frames.add(instance, depth, flow, rgb, self._weather())
-                    if self._waits() or self.generated.is_ready():
-                        self.generated.submit(frames.delivered(frame), partial(self._deliver, rgb))
+                except Exception as error:  # whatever the server sends, the client gets images
+                    if isinstance(error, OSError):
+                        gone = error
+                    else:
+                        self._warn(error)
+                    self._offer(Message([bytes(rgb)]))
+
+    def _generate(self, frames: _Frames, of_tick: list[bytearray], rgb: bytearray) -> None:
+        """Have the image of a tick generated from the messages of the companions and that of the camera itself."""
+        instance, depth, flow = of_tick
+        frame = frames.add(instance, depth, flow, rgb, self._weather())
+        if self._waits() or self.generated.is_ready():
+            self.generated.submit(frames.delivered(frame), partial(self._deliver, rgb))
+
+    def _warn(self, why: Exception) -> None:
+        """Log why images are the simulator's own, once for each reason."""
+        text = line(f"lens: camera {self.ident} sends the simulator's image: {describe(why)}")
+        if text not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(text)
+            logger().warning(text)
 
     def _deliver(self, rgb: bytearray, image: np.ndarray) -> None:
         """Send an image u8 (H, W, 3) with the headers of the message ``rgb`` that it replaces."""
@@ -161,10 +188,11 @@ class _Frames:
         """Return the frame of one tick, with the motion since the previous message."""
         _, tick, now, x, y, z, pitch, yaw, roll = structs.SENSOR_HEADER.unpack_from(rgb)
         width, height, fov = structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
-        if any(
-            structs.IMAGE_HEADER.unpack_from(each, _HEADER)[:2] != (width, height) for each in (instance, depth, flow)
-        ):
-            raise ValueError("the cameras differ in size")
+        for kind, each in (*zip(COMPANIONS, (instance, depth, flow), strict=True), (CAMERA, rgb)):
+            if (size := structs.IMAGE_HEADER.unpack_from(each, _HEADER)) != (width, height, fov):
+                raise ValueError(f"it has {_text(width, height, fov)}, {kind} next to it {_text(*size)}")
+            if len(each) != _PIXELS + width * height * camera_images.pixel_bytes(kind):  # kernels do not look
+                raise ValueError(f"{kind} of {_text(width, height, fov)} sends {len(each) - _PIXELS} bytes")
         angles = radians(pitch), radians(yaw), radians(roll)
         pose = pose_matrix((x, y, z), tuple(map(cos, angles)), tuple(map(sin, angles)))
         camera = Camera(width, height, fov, pose)
@@ -215,6 +243,10 @@ def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> byte
 def _tick(message: bytearray) -> int:
     tick: int = structs.SENSOR_HEADER.unpack_from(message)[1]
     return tick
+
+
+def _text(width: int, height: int, fov: float) -> str:
+    return f"{width}x{height} px and {fov:g} degrees"
 
 
 def _words(message: bytearray) -> np.ndarray:

@@ -137,6 +137,38 @@ def test_calls_that_concern_no_camera_pass_unchanged(town: TownServer, lens: Len
         assert through.call(name, *arguments) == direct.call(name, *arguments), name
 
 
+def test_a_strict_server_gets_its_own_numbers_and_types(rig: RigRenderer, capsys: pytest.CaptureFixture[str]) -> None:
+    """CARLA's server chooses what it spawns by the number alone, and ignores attributes of another type."""
+    make = lambda name: World(name, vehicles=0, walkers=0)  # noqa: E731
+    with serving(TownServer(make, "plain", port=0, strict=Strictness(0.1))) as town:
+        lens = LensServer(Address("127.0.0.1", town.port), rig)
+        lens.start()
+        try:
+            run_client(
+                lens.port,
+                """
+world = client.get_world()
+synchronous(world)
+size = {"image_size_x": 96, "image_size_y": 64, "fov": 70}
+cameras = [camera(world, "rgb", **size), camera(world, "rgb", **size, neuralsim_style="off")]
+for _ in range(4):  # nobody waits for cameras that have just been listened to
+    frame = world.tick(); time.sleep(0.5)
+def newest(images):
+    while True:
+        image = images.get(timeout=30)
+        if image.frame == frame:
+            return pixels(image).astype(int)
+generated, simulated = (newest(images) for _, images in cameras)
+assert generated.shape == (64, 96, 4)
+assert abs(generated - simulated).mean() > 4, "the simulator's image"
+for sensor, _ in cameras: sensor.stop(); sensor.destroy()
+""",
+            )
+        finally:
+            lens.close()
+    assert "simulator's image" not in capsys.readouterr().err
+
+
 LISTENING = (
     DRIVE
     + """

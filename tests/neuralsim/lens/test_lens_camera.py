@@ -1,18 +1,23 @@
-"""A camera of the lens whose companions' messages do not all arrive."""
+"""A camera of the lens whose companions' messages do not all arrive, or are not what they should be."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from neuralsim.lens.lens_camera import COMPANIONS, LensCamera, Mount
 from neuralsim.town.carla_server import structs
+from neuralsim.town.carla_server.camera_images import pixel_bytes
+from neuralsim.town.carla_server.generated_cameras import CAMERA
 
 
 class Reader:
-    """The messages of given ticks, all of which are there already."""
+    """The messages of given ticks, all of which are there already. ``size``: of their images, px."""
 
-    def __init__(self, *ticks: int) -> None:
-        self.messages = [bytearray(structs.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6)) for tick in ticks]
+    def __init__(self, *ticks: int, size: tuple[int, int] = (4, 2), kind: str = CAMERA) -> None:
+        image = structs.IMAGE_HEADER.pack(*size, 90.0) + bytes(pixel_bytes(kind) * size[0] * size[1])
+        self.messages = [bytearray(structs.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6) + image) for tick in ticks]
 
     def wait(self, timeout: float) -> bool:
         return bool(self.messages)
@@ -23,6 +28,17 @@ class Reader:
         return self.messages.pop(0)
 
 
+class Never:
+    """A generator that is busy."""
+
+    def is_ready(self) -> bool:
+        return False
+
+
+def companions(*ticks: int, size: tuple[int, int] = (4, 2)) -> list[Reader]:
+    return [Reader(*ticks, size=size, kind=kind) for kind in COMPANIONS]
+
+
 def ticks_sent(camera: Reader, *companions: Reader) -> list[int]:
     """Return the ticks of the simulator's own images that are sent."""
     sent: list[int] = []
@@ -31,8 +47,8 @@ def ticks_sent(camera: Reader, *companions: Reader) -> list[int]:
         def offer(self, message: Any) -> None:
             sent.append(structs.SENSOR_HEADER.unpack_from(message.parts[1])[1])
 
-    generated: Any = None
-    each = LensCamera(1, 2, {}, Mount([]), generated, lambda: True, dict)
+    generated: Any = Never()
+    each = LensCamera(1, 2, {}, Mount([]), generated, lambda: False, dict)
     subscriber: Any = Subscriber()
     each.subscribers = (subscriber,)
     readers: Any = [*companions, camera]
@@ -47,3 +63,28 @@ def test_images_are_skipped_while_the_server_is_ahead() -> None:
 
 def test_a_companion_that_is_silent_costs_no_image() -> None:
     assert ticks_sent(Reader(7), Reader(7), Reader(7), Reader()) == [7]
+
+
+def test_companions_of_another_size_are_reported_and_images_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ticks_sent(Reader(7, 8), *companions(7, 8, size=(8, 6))) == [7, 8]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "camera 1 sends the simulator's image: it has 4x2 px and 90 degrees" in line
+    assert f"{COMPANIONS[0]} next to it 8x6 px" in line
+
+
+def test_a_message_of_another_length_than_its_image_is_not_decoded(capsys: pytest.CaptureFixture[str]) -> None:
+    longer, *others = companions(7)
+    longer.messages[0] += bytes(4)
+    assert ticks_sent(Reader(7), longer, *others) == [7]
+    assert f"{COMPANIONS[0]} of 4x2 px and 90 degrees sends 36 bytes" in capsys.readouterr().err
+
+
+def test_a_companion_that_is_gone_is_reported_and_images_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, *others = companions(7, 8, 9)
+    del ends.messages[1:]
+    monkeypatch.setattr(ends, "wait", lambda timeout: True)
+    assert ticks_sent(Reader(7, 8, 9), ends, *others) == [8, 9]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "camera 1 sends the simulator's image: the server has closed the stream" in line
