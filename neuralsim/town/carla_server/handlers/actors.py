@@ -12,6 +12,7 @@ from neuralsim.town.assets.people_meshes import PHASES
 from neuralsim.town.assets.skeleton import bones
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.carla_server import generated_cameras, structs
+from neuralsim.town.carla_server.compat import strictness
 from neuralsim.town.carla_server.compat.v2x import CustomMessages
 from neuralsim.town.carla_server.handlers.lookup import find
 from neuralsim.town.carla_server.registry import function
@@ -34,7 +35,10 @@ def spawn(
     town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = RIGID
 ) -> Actor:
     """Spawn an actor and, if it is a sensor, open its stream. Raise ``ValueError`` if that is impossible."""
-    _, kind, values = description
+    number, kind, values = description
+    if town.strict is not None:
+        library = town.world.blueprints()
+        values = strictness.described(number, kind, values, library, structs.ATTRIBUTE_TYPES)
     if parent:
         find(town, parent)
     attributes = generated_cameras.chosen(kind, structs.attributes(values), town.generator)

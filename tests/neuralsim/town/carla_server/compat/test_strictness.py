@@ -198,6 +198,31 @@ def test_sensors_outlive_their_vehicle(town: TownServer) -> None:
     )
 
 
+def test_what_is_spawned_is_chosen_by_its_number(town: TownServer) -> None:
+    client = RawClient(town.port)
+    numbers = {kind: number for number, kind, *_ in client.call("get_actor_definitions")[0][1]}
+    depth, pose = "sensor.camera.depth", [[0, 0, 5], [0, 0, 0]]
+    for number in (0, numbers["sensor.camera.rgb"], len(numbers) + 1):
+        (answer,) = client.call("spawn_actor", [number, depth, []], pose)
+        assert answer[0] == 0
+        assert "invalid actor description" in answer[1][0]
+        (answer,), *_ = client.call("apply_batch", [[[0, [[number, depth, []], pose, [False, 0], 0, "", []]]]], False)
+        assert answer[0] == 0
+    (answer,) = client.call("spawn_actor", [numbers[depth], depth, []], pose)
+    assert answer[0] == 1
+
+
+def test_attributes_of_the_wrong_type_count_as_their_defaults(town: TownServer) -> None:
+    client = RawClient(town.port)
+    numbers = {kind: number for number, kind, *_ in client.call("get_actor_definitions")[0][1]}
+    values = [["image_size_x", 4, "64"], ["image_size_y", 2, "32"], ["fov", 2, "70"], ["role_name", 4, "hero"]]
+    depth = "sensor.camera.depth"
+    (answer,) = client.call("spawn_actor", [numbers[depth], depth, values], [[0, 0, 5], [0, 0, 0]])
+    given = {name: value for name, _, value in answer[1][2][2]}
+    chosen = [given[name] for name in ("image_size_x", "image_size_y", "fov", "role_name")]
+    assert chosen == ["800", "32", "90.0", "hero"]
+
+
 def test_images_of_a_tick_come_in_any_order() -> None:
     orders = {tuple(any_order("abcd", frame)) for frame in range(40)}
     assert len(orders) > 10
