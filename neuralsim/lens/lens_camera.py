@@ -26,7 +26,11 @@ from neuralsim.town.carla_server.streams import Message, StreamSubscriber
 
 #: What is spawned next to an rgb camera.
 COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth", "sensor.camera.optical_flow")
-_COPIED = ("image_size_x", "image_size_y", "fov", "sensor_tick")  # attributes of the rgb camera that they get
+#: Attributes of the rgb camera that they get: what its image has where, and when.
+_COPIED = (
+    "image_size_x", "image_size_y", "fov", "sensor_tick", "lens_circle_falloff", "lens_circle_multiplier", "lens_k",
+    "lens_kcube", "lens_x_size", "lens_y_size",
+)  # fmt: skip
 _HEADER = structs.SENSOR_HEADER.size
 _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions

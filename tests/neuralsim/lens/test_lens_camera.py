@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from neuralsim.lens.carla_wire import Definition
 from neuralsim.lens.lens_camera import COMPANIONS, LensCamera, Mount
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.camera_images import pixel_bytes
 from neuralsim.town.carla_server.generated_cameras import CAMERA
+from neuralsim.town.carla_server.rpc import RpcError
 
 
 class Reader:
@@ -88,3 +90,26 @@ def test_a_companion_that_is_gone_is_reported_and_images_go_on(
     assert ticks_sent(Reader(7, 8, 9), ends, *others) == [8, 9]
     (line,) = capsys.readouterr().err.splitlines()
     assert "camera 1 sends the simulator's image: the server has closed the stream" in line
+
+
+def test_companions_have_the_lens_of_the_camera() -> None:
+    """CARLA distorts the images of all cameras alike (``SetCamera`` of ``AShaderBasedSensor``)."""
+    sent: list[Any] = []
+
+    class Server:
+        def definition(self, kind: str) -> Definition:
+            return Definition(9, dict.fromkeys(("fov", "lens_k", "lens_kcube", "lens_x_size", "role_name"), 3))
+
+        def call(self, name: str, description: list[Any], *arguments: Any) -> list[Any]:
+            sent.append(description)
+            raise RpcError("full")
+
+    given = {"fov": "70", "lens_k": "0.5", "lens_kcube": "0.1", "lens_x_size": "0.2", "lens_y_size": "9", "gamma": "1"}
+    server: Any = Server()
+    generated: Any = None
+    with pytest.raises(RpcError):
+        LensCamera(1, 2, given, Mount([]), generated, lambda: True, dict).start(server, "lens", lambda ident: None)
+    ((number, kind, values),) = sent
+    assert (number, kind) == (9, COMPANIONS[0])
+    expected = {"fov": "70", "lens_k": "0.5", "lens_kcube": "0.1", "lens_x_size": "0.2", "role_name": "lens"}
+    assert {name: value for name, _, value in values} == expected
