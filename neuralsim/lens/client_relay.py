@@ -21,6 +21,7 @@ from neuralsim.lens.lens_camera import Mount
 from neuralsim.lens.relay_kernels import name_table, pass_answers, pass_requests
 from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERA, OFF, STYLE, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError, wrap_error
+from neuralsim.town.carla_server.structs import RIGID
 
 _CHUNK = 1 << 18  # bytes
 _SPAWN, _DESTROY = 0, 1  # index in the variant of ``rpc::Command``
@@ -212,6 +213,8 @@ class ClientRelay:
                     commands[place] = [[_DESTROY, [0]]]  # which the server refuses
                     continue
                 parent, *attachment = command[2:-1]
+                if attachment:  # a batch attaches rigidly whatever it says (carla, ``CarlaServer.cpp``)
+                    attachment[0] = command[3] = RIGID
                 mount = Mount(command[1], [parent[1], *attachment] if parent[0] else [])
                 changes[place] = _Spawned(self.lens, given, mount, generated)
                 command[0] = _without_style(command[0])

@@ -58,6 +58,17 @@ def test_a_camera_of_a_batch_that_is_refused_is_an_error_of_its_own() -> None:
     assert answers[2] == wrap_error("no more cameras")
 
 
+def test_a_camera_of_a_batch_is_attached_rigidly_with_all_its_companions() -> None:
+    """As CARLA's server does, whatever is asked for: companions on a spring arm would leave the camera."""
+    relay = ClientRelay(lens(Generator(1)), socket.socket())
+    command = [[0, [[1, CAMERA, []], [[0, 0, 0], [0, 0, 0]], [True, 5], 2, "socket", []]]]
+    passed = relay.apply_batch(1, [[command], False])
+    assert passed is not None
+    assert passed[0][0][0][1][3] == 0
+    (spawned,) = relay._pending[1].changes.values()  # type: ignore[attr-defined]
+    assert spawned.mount.attachment == [5, 0, "socket"]
+
+
 def test_cameras_of_a_malformed_batch_are_closed() -> None:
     generator = Generator(2)
     relay = ClientRelay(lens(generator), socket.socket())

@@ -36,6 +36,7 @@ In ``town_server`` and ``sensor_scheduler``:
   ``PythonAPI/util/config.py`` sets for it.
 * Images are read back from the GPU in tasks of their own (``Sensor/PixelReader.cpp``, ``AsyncTask``), so that those of
   one tick arrive in any order.
+* A batch attaches rigidly, whatever a command of it asks for (``Server/CarlaServer.cpp``, ``command_visitor``).
 * Sensors outlive the vehicle that they are attached to (``Actor/ActorDispatcher.cpp``, ``DestroyActor``: of what
   belongs to an actor it destroys the controller only).
 * A camera renders until it is destroyed, whether or not anybody listens (``Sensor/Sensor.cpp`` of the branch ue5-dev,

@@ -28,11 +28,10 @@ COMPONENTS = {
     for kind, aside, up in (("light", 0.72, -0.1), ("blinker", 0.85, -0.1))
     for side in "lr"
 }
-RIGID = 0  # carla.AttachmentType; the others are spring arms
 
 
 def spawn(
-    town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = RIGID
+    town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = structs.RIGID
 ) -> Actor:
     """Spawn an actor and, if it is a sensor, open its stream. Raise ``ValueError`` if that is impossible."""
     number, kind, values = description
@@ -44,7 +43,7 @@ def spawn(
     attributes = generated_cameras.chosen(kind, structs.attributes(values), town.generator)
     if kind.startswith("sensor.camera."):
         _check_camera(attributes)
-    arm = {"arm": True} if attachment != RIGID else {}
+    arm = {"arm": True} if attachment != structs.RIGID else {}
     actor: Actor = town.world.spawn(kind, attributes, structs.transform(transform), parent, **arm)
     try:
         town.sensing.add(actor)
@@ -88,7 +87,7 @@ def spawn_actor(town: TownServer, call: Call, description: list[Any], transform:
 @function
 def spawn_actor_with_parent(
     town: TownServer, call: Call, description: list[Any], transform: list[Any], parent: int,
-    attachment: int = RIGID, *socket: Any,
+    attachment: int = structs.RIGID, *socket: Any,
 ) -> list[Any]:  # fmt: skip
     actor = spawn(town, description, transform, parent, attachment)
     return structs.pack_actor(actor, town.sensing.token(actor.id))

@@ -198,6 +198,32 @@ def test_sensors_outlive_their_vehicle(town: TownServer) -> None:
     )
 
 
+def test_a_batch_attaches_rigidly(town: TownServer) -> None:
+    run_client(
+        town.port,
+        """
+        world = client.get_world()
+        synchronous(world)
+        library = world.get_blueprint_library()
+        car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
+        place, kinds = carla.Transform(carla.Location(-6, 0, 3)), carla.AttachmentType
+        done = client.apply_batch_sync([
+            carla.command.SpawnActor(library.find("sensor.other.gnss"), place, car, kind, "")
+            for kind in (kinds.Rigid, kinds.SpringArm)
+        ])
+        arm = world.spawn_actor(library.find("sensor.other.gnss"), place, car, kinds.SpringArm)
+        for _ in range(40):
+            car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.5))
+            world.tick()
+        one, other = (world.get_actor(each.actor_id).get_transform() for each in done)
+        assert one.location.distance(other.location) < 1e-3
+        assert one.location.distance(arm.get_transform().location) > 0.05
+        for each in (*done,): world.get_actor(each.actor_id).destroy()
+        arm.destroy(), car.destroy()
+        """,
+    )
+
+
 def test_what_is_spawned_is_chosen_by_its_number(town: TownServer) -> None:
     client = RawClient(town.port)
     numbers = {kind: number for number, kind, *_ in client.call("get_actor_definitions")[0][1]}
