@@ -91,6 +91,11 @@ def unpacker() -> msgpack.Unpacker:
     return msgpack.Unpacker(max_buffer_size=MAX_MESSAGE_BYTES, strict_map_key=False, unicode_errors="surrogateescape")
 
 
+def decode(message: bytes | memoryview) -> Any:
+    """Return the content of one whole message. Raises ValueError."""
+    return msgpack.unpackb(message, strict_map_key=False, unicode_errors="surrogateescape")
+
+
 class RpcClient:
     """Calls a server's functions, one at a time, from any thread. Raises OSError if the server is gone."""
 
