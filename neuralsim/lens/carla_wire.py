@@ -130,6 +130,11 @@ class RpcClient:
         """Return the token of a stream."""
         return Token.read(self.call("get_sensor_token", stream)[0], self.address)
 
+    def snapshots(self) -> StreamReader:
+        """Subscribe to the snapshots of all ticks."""
+        _, (token,) = self.call("get_episode_info")
+        return StreamReader(self.token(int.from_bytes(token[:4], "little")))
+
     def definition(self, kind: str) -> Definition:
         """Return the definition of a blueprint; all are asked for once. Raises ``RpcError`` if there is none."""
         definitions = self._definitions

@@ -14,18 +14,19 @@ import numpy as np
 
 from bridge.geometry import pose_matrix
 from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
-from bridge.link.motion import compose, from_flow, reproject
+from bridge.link.motion import PoseMotion
 from bridge.messages import Camera, Frame
 from neuralsim.base.failure import describe, line
 from neuralsim.base.log import logger
 from neuralsim.lens.carla_wire import RpcClient, StreamReader
+from neuralsim.lens.moving_actors import Bodies
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.generated_cameras import CAMERA, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError
 from neuralsim.town.carla_server.streams import Message, StreamSubscriber
 
 #: What is spawned next to an rgb camera.
-COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth", "sensor.camera.optical_flow")
+COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth")
 #: Attributes of the rgb camera that they get: what its image has where, and when.
 _COPIED = (
     "image_size_x", "image_size_y", "fov", "sensor_tick", "lens_circle_falloff", "lens_circle_multiplier", "lens_k",
@@ -36,7 +37,6 @@ _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a messa
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
 _BEHIND = 0.1  # s in which a further image is there if the server is ahead
 _MOST_WARNINGS = 10  # of a camera
-_MOST_SKIPPED = 4  # frames whose motion is composed; after more, everything counts as static
 
 
 @dataclass
@@ -50,8 +50,8 @@ class Mount:
 class LensCamera:
     """A client's rgb camera whose images are generated.
 
-    While someone subscribes to it, cameras for tag, instance, depth and motion stand at the same place, and a thread
-    reads their messages, tick by tick, and has images generated of them.
+    While someone subscribes to it, cameras for tag, instance and depth stand at the same place, and a thread reads
+    their messages, tick by tick, and has images generated of them.
     """
 
     def __init__(
@@ -63,16 +63,17 @@ class LensCamera:
         generated: GeneratedCamera,
         waits: Callable[[], bool],
         weather: Callable[[], dict[str, float]],
+        bodies: Callable[[int, np.ndarray], Bodies],
     ) -> None:
         """``waits``: whether every frame is generated (of a synchronous world), or those that the generator can take;
-        ``weather``: ``carla.WeatherParameters`` by name."""
+        ``weather``: ``carla.WeatherParameters`` by name; ``bodies``: ``MovingActors.at``."""
         self.ident, self.stream, self.mount = ident, stream, mount
         self.attributes = dict(attributes)
         self.generated = generated
         self.companions: list[int] = []
         self.expected = 0  # clients that asked for the stream's token and have not subscribed yet
         self.subscribers: tuple[StreamSubscriber, ...] = ()
-        self._waits, self._weather = waits, weather
+        self._waits, self._weather, self._bodies_at = waits, weather, bodies
         self._readers: list[StreamReader] = []
         self._thread: threading.Thread | None = None
         self._warned: set[str] = set()
@@ -128,7 +129,7 @@ class LensCamera:
     def _run(self, readers: list[StreamReader]) -> None:
         *companions, camera = readers
         held: list[bytearray | None] = [None] * len(companions)
-        frames = _Frames()
+        frames = _Frames(self._bodies_at)
         gone: OSError | None = None
         with suppress(OSError):  # the camera's stream was closed, by the server or by `stop`
             while True:
@@ -155,10 +156,10 @@ class LensCamera:
 
     def _generate(self, frames: _Frames, of_tick: list[bytearray], rgb: bytearray) -> None:
         """Have the image of a tick generated from the messages of the companions and that of the camera itself."""
-        instance, depth, flow = of_tick
-        frame = frames.add(instance, depth, flow, rgb, self._weather())
         if self._waits() or self.generated.is_ready():
-            self.generated.submit(frames.delivered(frame), partial(self._deliver, rgb))
+            instance, depth = of_tick
+            frame = frames.next(instance, depth, rgb, self._weather())
+            self.generated.submit(frame, partial(self._deliver, rgb))
 
     def _warn(self, why: Exception) -> None:
         """Log why images are the simulator's own, once for each reason."""
@@ -179,20 +180,17 @@ class LensCamera:
 
 
 class _Frames:
-    """Makes frames of messages, and their motion that since the last delivered one."""
+    """Makes frames of messages, each with the motion since the one before."""
 
-    def __init__(self) -> None:
-        self._last: Frame | None = None  # delivered
-        self._skipped: list[Frame] = []
-        self._previous: Frame | None = None  # delivered or not
+    def __init__(self, bodies: Callable[[int, np.ndarray], Bodies]) -> None:
+        self._bodies_at, self._move = bodies, PoseMotion()
+        self._last: tuple[Camera, Bodies] | None = None
 
-    def add(
-        self, instance: bytearray, depth: bytearray, flow: bytearray, rgb: bytearray, weather: dict[str, float]
-    ) -> Frame:
-        """Return the frame of one tick, with the motion since the previous message."""
+    def next(self, instance: bytearray, depth: bytearray, rgb: bytearray, weather: dict[str, float]) -> Frame:
+        """Return the frame of one tick. Raises ValueError for messages that do not belong together."""
         _, tick, now, x, y, z, pitch, yaw, roll = structs.SENSOR_HEADER.unpack_from(rgb)
         width, height, fov = structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
-        for kind, each in (*zip(COMPANIONS, (instance, depth, flow), strict=True), (CAMERA, rgb)):
+        for kind, each in (*zip(COMPANIONS, (instance, depth), strict=True), (CAMERA, rgb)):
             if (size := structs.IMAGE_HEADER.unpack_from(each, _HEADER)) != (width, height, fov):
                 raise ValueError(f"it has {_text(width, height, fov)}, {kind} next to it {_text(*size)}")
             if len(each) != _PIXELS + width * height * camera_images.pixel_bytes(kind):  # kernels do not look
@@ -212,29 +210,11 @@ class _Frames:
         decode_depth(_words(depth), metres)
         name_sky(tag, metres)
         decode_colours(_words(rgb), planes["rgb"].reshape(-1, 3))
-        before = self._previous
-        if before is not None and tick > before.sim_frame + 1:  # the flow is that of the last tick only
-            planes["motion"] = reproject(planes["depth"], camera, before.camera.pose)
-        else:
-            old_pose = pose if before is None else before.camera.pose
-            displacement = np.frombuffer(flow, "<f4", offset=_PIXELS).reshape(height, width, 2)
-            from_flow(displacement, planes["depth"], camera, old_pose, planes["motion"])
-        frame = Frame(tick, tick, now, camera, planes, weather=weather)
-        self._skipped = [*self._skipped[-_MOST_SKIPPED:], frame]
-        self._previous = frame
-        return frame
-
-    def delivered(self, frame: Frame) -> Frame:
-        """Return the newest frame with the motion since the last one that was delivered."""
-        skipped, self._skipped = self._skipped[:-1], []
-        if self._last is not None and skipped:
-            if len(skipped) >= _MOST_SKIPPED:
-                motion = reproject(frame.planes["depth"], frame.camera, self._last.camera.pose)
-            else:
-                motion = compose(frame, skipped, self._last.camera)
-            frame.planes = frame.planes | {"motion": motion}
-        self._last = frame
-        return frame
+        bodies = self._bodies_at(tick, pose)
+        before = self._last or (camera, bodies)
+        self._move(planes, camera, before[0].pose, bodies.since(before[1]), planes["motion"])
+        self._last = camera, bodies
+        return Frame(tick, tick, now, camera, planes, weather=weather)
 
 
 def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> bytearray | None:

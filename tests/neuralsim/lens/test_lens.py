@@ -118,7 +118,7 @@ assert sensors() == []
     assert client.stdout is not None
     assert client.stdout.readline() == "seen\n"
     companions = [actor for actor in sensors_of(town) if actor not in ("sensor.camera.rgb",)]
-    assert len(companions) == 4  # the client's labels, and the three cameras of the lens
+    assert len(companions) == 3  # the client's labels, and the two cameras of the lens
     assert client.stdin is not None
     client.stdin.write("\n")
     client.stdin.flush()
@@ -190,7 +190,7 @@ def listening(town: TownServer) -> tuple[subprocess.Popen[str], subprocess.Popen
     client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
     assert client.stdout is not None
     assert client.stdout.readline() == "seen\n"
-    assert len(sensors_of(town)) == 4
+    assert len(sensors_of(town)) == 3
     return process, client
 
 
@@ -220,8 +220,8 @@ def test_a_killed_lens_leaves_no_camera_on_the_server(town: TownServer) -> None:
         process.wait()
         client.communicate()
         if kills_watchdog:
-            assert len(sensors_of(town)) == 4
-            assert leftovers.remove(Address("127.0.0.1", town.port)) == 3
+            assert len(sensors_of(town)) == 3
+            assert leftovers.remove(Address("127.0.0.1", town.port)) == 2
         wait_for_sensors(town, 1)  # the client's own, which CARLA keeps
         with town.lock:
             for ident in [ident for ident, actor in town.world.actors.items() if "sensor" in actor.blueprint.id]:

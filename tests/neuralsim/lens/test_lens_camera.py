@@ -8,6 +8,7 @@ import pytest
 
 from neuralsim.lens.carla_wire import Definition
 from neuralsim.lens.lens_camera import COMPANIONS, LensCamera, Mount
+from neuralsim.lens.moving_actors import NOBODY
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.camera_images import pixel_bytes
 from neuralsim.town.carla_server.generated_cameras import CAMERA
@@ -30,11 +31,11 @@ class Reader:
         return self.messages.pop(0)
 
 
-class Never:
-    """A generator that is busy."""
+class Nothing:
+    """A generator that sends nothing."""
 
-    def is_ready(self) -> bool:
-        return False
+    def submit(self, *arguments: Any) -> None:
+        pass
 
 
 def companions(*ticks: int, size: tuple[int, int] = (4, 2)) -> list[Reader]:
@@ -49,8 +50,8 @@ def ticks_sent(camera: Reader, *companions: Reader) -> list[int]:
         def offer(self, message: Any) -> None:
             sent.append(structs.SENSOR_HEADER.unpack_from(message.parts[1])[1])
 
-    generated: Any = Never()
-    each = LensCamera(1, 2, {}, Mount([]), generated, lambda: False, dict)
+    generated: Any = Nothing()
+    each = LensCamera(1, 2, {}, Mount([]), generated, lambda: True, dict, lambda tick, pose: NOBODY)
     subscriber: Any = Subscriber()
     each.subscribers = (subscriber,)
     readers: Any = [*companions, camera]
@@ -64,7 +65,7 @@ def test_images_are_skipped_while_the_server_is_ahead() -> None:
 
 
 def test_a_companion_that_is_silent_costs_no_image() -> None:
-    assert ticks_sent(Reader(7), Reader(7), Reader(7), Reader()) == [7]
+    assert ticks_sent(Reader(7), Reader(7), Reader()) == [7]
 
 
 def test_companions_of_another_size_are_reported_and_images_go_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +109,9 @@ def test_companions_have_the_lens_of_the_camera() -> None:
     server: Any = Server()
     generated: Any = None
     with pytest.raises(RpcError):
-        LensCamera(1, 2, given, Mount([]), generated, lambda: True, dict).start(server, "lens", lambda ident: None)
+        LensCamera(1, 2, given, Mount([]), generated, lambda: True, dict, lambda tick, pose: NOBODY).start(
+            server, "lens", lambda ident: None
+        )
     ((number, kind, values),) = sent
     assert (number, kind) == (9, COMPANIONS[0])
     expected = {"fov": "70", "lens_k": "0.5", "lens_kcube": "0.1", "lens_x_size": "0.2", "role_name": "lens"}
