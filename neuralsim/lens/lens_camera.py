@@ -19,7 +19,7 @@ from bridge.messages import Camera, Frame
 from neuralsim.base.failure import describe, line
 from neuralsim.base.log import logger
 from neuralsim.lens.carla_wire import RpcClient, StreamReader
-from neuralsim.lens.moving_actors import Bodies
+from neuralsim.lens.moving_actors import Bodies, Instances
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.generated_cameras import CAMERA, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError
@@ -183,7 +183,7 @@ class _Frames:
     """Makes frames of messages, each with the motion since the one before."""
 
     def __init__(self, bodies: Callable[[int, np.ndarray], Bodies]) -> None:
-        self._bodies_at, self._move = bodies, PoseMotion()
+        self._bodies_at, self._instances, self._move = bodies, Instances(), PoseMotion()
         self._last: tuple[Camera, Bodies] | None = None
 
     def next(self, instance: bytearray, depth: bytearray, rgb: bytearray, weather: dict[str, float]) -> Frame:
@@ -212,7 +212,9 @@ class _Frames:
         decode_colours(_words(rgb), planes["rgb"].reshape(-1, 3))
         bodies = self._bodies_at(tick, pose)
         before = self._last or (camera, bodies)
-        self._move(planes, camera, before[0].pose, bodies.since(before[1]), planes["motion"])
+        self._instances.learn(bodies, camera, planes)
+        movers = bodies.since(before[1], self._instances)
+        self._move(planes, camera, before[0].pose, movers, planes["motion"])
         self._last = camera, bodies
         return Frame(tick, tick, now, camera, planes, weather=weather)
 

@@ -6,6 +6,7 @@ A thread keeps the newest messages of the snapshot stream; they are read when a 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ import numpy as np
 
 from bridge.carla_client.vehicle_geometry import wheels_of
 from bridge.geometry import pose_matrix
+from bridge.instance_values import boxes_on_screen, values_inside
 from bridge.link.motion import Movers
+from bridge.messages import Camera
 from neuralsim.lens.carla_wire import RECORDS, Address, RpcClient
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.rpc import RpcError
@@ -22,6 +25,7 @@ from neuralsim.town.carla_server.rpc import RpcError
 _KEPT = 64  # ticks
 _PATIENCE = 0.5  # s that a camera waits for the snapshot of its tick, which is sent before the images
 _MOST_ASKED = 5000  # actors in one call
+_RANGE, _MOST_LEARNT = 120.0, 128  # m, actors in one image whose values are looked for
 _WHEELS_RANGE = 30.0  # m from the camera, beyond which nobody sees wheels turn
 _WHEELS = 15  # place of the wheels in ``carla.VehiclePhysicsControl``
 _RADIUS, _POSITION = 3, 9  # in ``carla.WheelPhysicsControl``, cm
@@ -38,12 +42,47 @@ class Bodies(NamedTuple):
     halves: np.ndarray  # f64 (N, 3), half sizes, m
     wheels: np.ndarray  # f64 (N, 4, 4), as in ``Movers``
 
-    def since(self, before: Bodies) -> Movers:
-        """Return the movers between two ticks. Their instance is their id (carla PR 8334), cut to 16 bits."""
+    def since(self, before: Bodies, instances: Instances) -> Movers:
+        """Return the movers between two ticks."""
         old = dict(zip(before.ids.tolist(), before.poses, strict=True))
         previous = [old.get(ident, pose) for ident, pose in zip(self.ids.tolist(), self.poses, strict=True)]
-        instances = (self.ids & 0xFFFF).astype(np.uint16)
-        return Movers(instances, self.poses, np.array(previous).reshape(-1, 4, 4), self.halves, self.wheels)
+        order, values = instances.of(self.ids)
+        now = self.poses[order], np.array(previous).reshape(-1, 4, 4)[order]
+        return Movers(values, *now, self.halves[order], self.wheels[order])
+
+
+class Instances:
+    """Which value actors have in the instance plane, as one camera has seen.
+
+    Until an actor was seen, that is taken to be its id, cut to 16 bits (carla PR 8334); on the large maps of 0.9.16 it
+    is another number (carla issue 9491).
+    """
+
+    def __init__(self) -> None:
+        self._learnt: dict[int, int] = {}  # by actor
+
+    def learn(self, bodies: Bodies, camera: Camera, planes: dict[str, np.ndarray]) -> None:
+        """Learn from a frame's ``depth`` and ``instance``: a point inside an actor's box shows that actor."""
+        if not len(bodies.ids):
+            return
+        boxes, depths = boxes_on_screen(bodies.poses, bodies.halves, camera)
+        in_view = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (depths < _RANGE)
+        order = np.argsort(depths, kind="stable")
+        order = order[in_view[order]][:_MOST_LEARNT]
+        found = values_inside(boxes[order], bodies.poses[order], bodies.halves[order], camera, planes)
+        for ident, values in zip(bodies.ids[order].tolist(), found, strict=True):
+            votes = Counter(values.tolist())
+            if votes:
+                value, count = votes.most_common(1)[0]
+                if count > 1 or ident not in self._learnt:
+                    self._learnt[ident] = value
+
+    def of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return an order of actors (N,) and their values u16 (N,): those that are known last, as they count."""
+        known = np.array([ident in self._learnt for ident in ids.tolist()], bool)
+        order = np.argsort(known, kind="stable")
+        values = [self._learnt.get(ident, ident & 0xFFFF) for ident in ids[order].tolist()]
+        return order, np.array(values, np.uint16)
 
 
 NOBODY = Bodies(np.zeros(0, np.int64), np.zeros((0, 4, 4)), np.zeros((0, 3)), np.zeros((0, 4, 4)))

@@ -13,7 +13,8 @@ from bridge.link.motion import reproject
 from bridge.messages import Frame
 from bridge.tags import Tag
 from neuralsim.lens.carla_wire import Address
-from neuralsim.lens.moving_actors import NOBODY, Bodies
+from neuralsim.lens.lens_camera import COMPANIONS
+from neuralsim.lens.moving_actors import NOBODY, Bodies, Instances
 from neuralsim.lens.run import LensServer
 from neuralsim.town.carla_server.compat import strictness
 from neuralsim.town.carla_server.compat.strictness import Strictness
@@ -71,7 +72,9 @@ class Keeper:
         pass
 
 
-def test_motion_is_exact_although_the_servers_flow_is_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shift", [0, 5000])
+def test_motion_is_exact_although_the_servers_flow_is_coarse(monkeypatch: pytest.MonkeyPatch, shift: int) -> None:
+    """``shift``: by how much instance values differ from actors' ids, as on CARLA's large maps."""
     truth: list[tuple[np.ndarray, np.ndarray]] = []  # pose and motion of the client's own flow camera
     degrade = strictness.degrade
 
@@ -79,6 +82,11 @@ def test_motion_is_exact_although_the_servers_flow_is_coarse(monkeypatch: pytest
         if kind == FLOW:
             truth.append((pose.copy(), planes.motion.astype(np.float32)))
         degrade(kind, planes, pixels, focal, pose)
+        if kind == COMPANIONS[0]:
+            words = pixels.view(np.uint32)
+            is_car = (words >> 16 & 255) == Tag.CAR
+            value = (words[is_car] >> 8 & 255) + ((words[is_car] & 255) << 8) + shift
+            words[is_car] = 0xFF000000 | int(Tag.CAR) << 16 | (value & 255) << 8 | value >> 8
 
     monkeypatch.setattr(strictness, "degrade", noted)
     make = lambda name: World(name, vehicles=0, walkers=0)  # noqa: E731
@@ -112,9 +120,9 @@ def test_actors_that_were_not_there_before_are_at_rest() -> None:
     moved = poses.copy()
     moved[:, 0, 3] = 1.0
     now = Bodies(np.array([70_000, 5]), moved, np.ones((2, 3)), np.zeros((2, 4, 4)))
-    movers = now.since(NOBODY)
+    movers = now.since(NOBODY, Instances())
     assert movers.instance.tolist() == [70_000 & 0xFFFF, 5]
     assert (movers.previous == movers.pose).all()
-    movers = now.since(now._replace(ids=np.array([5, 6]), poses=poses))
+    movers = now.since(now._replace(ids=np.array([5, 6]), poses=poses), Instances())
     assert (movers.previous[0] == moved[0]).all()
     assert (movers.previous[1] == poses[0]).all()
