@@ -36,8 +36,10 @@ def spawn(
     """Spawn an actor and, if it is a sensor, open its stream. Raise ``ValueError`` if that is impossible."""
     number, kind, values = description
     if town.strict is not None:
-        library = town.world.blueprints()
-        values = strictness.described(number, kind, values, library, structs.ATTRIBUTE_TYPES)
+        sent, library = values, town.world.blueprints()
+        values = strictness.described(number, kind, sent, library, structs.ATTRIBUTE_TYPES)
+        if ignored := ", ".join(each[0] for each in sent if each not in values):
+            town.warn(f"{kind}: of another type than defined, so the defaults hold: {ignored}")
     if parent:
         find(town, parent)
     attributes = generated_cameras.chosen(kind, structs.attributes(values), town.generator)

@@ -238,7 +238,9 @@ def test_what_is_spawned_is_chosen_by_its_number(town: TownServer) -> None:
     assert answer[0] == 1
 
 
-def test_attributes_of_the_wrong_type_count_as_their_defaults(town: TownServer) -> None:
+def test_attributes_of_the_wrong_type_count_as_their_defaults(
+    town: TownServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     client = RawClient(town.port)
     numbers = {kind: number for number, kind, *_ in client.call("get_actor_definitions")[0][1]}
     values = [["image_size_x", 4, "64"], ["image_size_y", 2, "32"], ["fov", 2, "70"], ["role_name", 4, "hero"]]
@@ -247,6 +249,7 @@ def test_attributes_of_the_wrong_type_count_as_their_defaults(town: TownServer) 
     given = {name: value for name, _, value in answer[1][2][2]}
     chosen = [given[name] for name in ("image_size_x", "image_size_y", "fov", "role_name")]
     assert chosen == ["800", "32", "90.0", "hero"]
+    assert f"{depth}: of another type than defined, so the defaults hold: image_size_x, fov" in capsys.readouterr().err
 
 
 def test_images_of_a_tick_come_in_any_order() -> None:
