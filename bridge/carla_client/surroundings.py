@@ -12,6 +12,7 @@ import numpy as np
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
+from bridge.instance_values import boxes_on_screen, values_inside
 from bridge.lamp_visibility import ALL_AROUND, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.link.motion import Movers
 from bridge.messages import Camera, Lamp, Lights, MovingObject
@@ -23,7 +24,6 @@ REFRESH = 30  # ticks between two queries of the list of actors
 WHEELS_RANGE = 30.0  # m from the ego, beyond which nobody sees wheels turn
 _NO_WHEELS = np.zeros((4, 4))
 LIGHTS_EVERY = 3  # ticks between two queries of the vehicles' light states
-_GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's bounding box in the image
 
 _TRAFFIC = {
     carla.TrafficLightState.Red: "red",
@@ -168,13 +168,13 @@ class Surroundings:
             return []
         poses = np.array([mover.pose for mover in movers])
         halves = np.array([mover.extent for mover in movers])
-        boxes, depths = _boxes_on_screen(poses, halves, camera)
+        boxes, depths = boxes_on_screen(poses, halves, camera)
         in_view = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (depths < RANGE)
         order = np.argsort(depths, kind="stable")
         order = order[in_view[order]][: 2 * MAX_OBJECTS]
         visible = []
         for index, values in zip(
-            order, _values_inside(boxes[order], poses[order], halves[order], camera, planes), strict=True
+            order, values_inside(boxes[order], poses[order], halves[order], camera, planes), strict=True
         ):
             mover = movers[index]
             votes = Counter(values.tolist())
@@ -233,44 +233,6 @@ def _street_lamps(world: carla.World) -> np.ndarray:
         return np.zeros((0, 3))
     places = [light.location for light in lights if light.is_on]
     return np.array([(place.x, place.y, place.z) for place in places]).reshape(-1, 3)
-
-
-_CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T
-
-
-def _boxes_on_screen(poses: np.ndarray, halves: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image bounds of oriented boxes, f64 (N, 4), and the depths of their centres, f64 (N), m.
-
-    Bounds are left, top, right, bottom in pixels. They are empty for a box that is out of view, and the whole image for
-    one that extends behind the camera.
-    """
-    local = np.linalg.inv(camera.pose) @ poses
-    corners = local[:, :3, :3] @ (_CORNERS * halves[:, :, None]) + local[:, :3, 3:]
-    x = corners[:, 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = camera.width / 2 + camera.focal * corners[:, 1] / x
-        v = camera.height / 2 - camera.focal * corners[:, 2] / x
-    boxes = np.stack([u.min(1), v.min(1), u.max(1), v.max(1)], 1)
-    boxes[x.min(1) < 0.2] = 0.0, 0.0, camera.width, camera.height
-    boxes[x.max(1) < 0.2] = 0.0
-    return np.clip(boxes, 0.0, (camera.width, camera.height, camera.width, camera.height)), local[:, 0, 3]
-
-
-def _values_inside(
-    boxes: np.ndarray, poses: np.ndarray, halves: np.ndarray, camera: Camera, planes: dict[str, np.ndarray]
-) -> list[np.ndarray]:
-    """Return, for each of N boxes, the instance values at those grid points whose surface is inside the object."""
-    size = boxes[:, 2:] - boxes[:, :2]
-    j = np.repeat(boxes[:, :1] + _GRID * size[:, :1], len(_GRID), 0).reshape(-1, len(_GRID) ** 2).astype(int)
-    i = np.repeat(boxes[:, 1:2] + _GRID * size[:, 1:], len(_GRID), 1).astype(int)
-    depth = planes["depth"][i, j].astype(float)
-    right, up = (j + 0.5 - camera.width / 2) / camera.focal, (camera.height / 2 - i - 0.5) / camera.focal
-    points = np.stack([depth, depth * right, depth * up, np.ones_like(depth)], 1)
-    local = (np.linalg.inv(poses) @ camera.pose @ points)[:, :3]
-    inside = (np.abs(local) <= 1.1 * halves[:, :, None] + 0.1).all(1)
-    inside &= local[:, 2] > 0.05 - halves[:, 2:]  # not the road beneath
-    values = planes["instance"][i, j]
-    return [row[mask & (row > 0)] for row, mask in zip(values, inside, strict=True)]
 
 
 def _tag(actor: carla.Actor) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -53,6 +54,18 @@ class Token(NamedTuple):
         return TOKEN.pack(self.stream, port, 1, 0, b"")
 
 
+class Definition(NamedTuple):
+    """What a server needs to be told of a blueprint; another server, or another build, may have other numbers."""
+
+    number: int  # the server's own, by which it chooses what to spawn
+    types: dict[str, int]  # ``carla.ActorAttributeType`` of each attribute by its id
+
+    def describe(self, kind: str, attributes: Mapping[str, str]) -> list[Any]:
+        """Return the ``ActorDescription`` of an actor of blueprint ``kind``, with those attributes that it has."""
+        values = [[name, self.types[name], value] for name, value in attributes.items() if name in self.types]
+        return [self.number, kind, values]
+
+
 def connect(address: Address) -> socket.socket:
     """Return a connection. Raises OSError, whose text names the address."""
     try:
@@ -78,6 +91,11 @@ def unpacker() -> msgpack.Unpacker:
     return msgpack.Unpacker(max_buffer_size=MAX_MESSAGE_BYTES, strict_map_key=False, unicode_errors="surrogateescape")
 
 
+def decode(message: bytes | memoryview) -> Any:
+    """Return the content of one whole message. Raises ValueError."""
+    return msgpack.unpackb(message, strict_map_key=False, unicode_errors="surrogateescape")
+
+
 class RpcClient:
     """Calls a server's functions, one at a time, from any thread. Raises OSError if the server is gone."""
 
@@ -85,6 +103,7 @@ class RpcClient:
         self.address = address
         self._sock, self._unpacker = connect(address), unpacker()
         self._lock, self._ident = threading.Lock(), 0
+        self._definitions: dict[str, Definition] = {}  # by the id of the blueprint; empty: not asked for yet
 
     def call(self, name: str, *args: Any) -> Any:
         """Return the function's result. Raises ``RpcError`` with the server's message."""
@@ -110,6 +129,27 @@ class RpcClient:
     def token(self, stream: int) -> Token:
         """Return the token of a stream."""
         return Token.read(self.call("get_sensor_token", stream)[0], self.address)
+
+    def snapshots(self) -> StreamReader:
+        """Subscribe to the snapshots of all ticks."""
+        _, (token,) = self.call("get_episode_info")
+        return StreamReader(self.token(int.from_bytes(token[:4], "little")))
+
+    def definition(self, kind: str) -> Definition:
+        """Return the definition of a blueprint; all are asked for once. Raises ``RpcError`` if there is none."""
+        definitions = self._definitions
+        if not definitions:
+            definitions = self._definitions = {
+                ident: Definition(number, {name: type_ for name, type_, *_ in attributes})
+                for number, ident, _, attributes in self.call("get_actor_definitions")
+            }
+        if kind not in definitions:
+            raise RpcError(f"the CARLA server at {self.address} has no blueprint {kind}")
+        return definitions[kind]
+
+    def forget_definitions(self) -> None:
+        """Ask for the definitions again when one is needed: a new episode may have others."""
+        self._definitions = {}
 
     def close(self) -> None:
         """Disconnect."""
@@ -141,8 +181,13 @@ class StreamReader:
         self.sock.sendall(LENGTH.pack(token.stream))
 
     def wait(self, timeout: float) -> bool:
-        """Return whether ``read`` finds something within ``timeout`` seconds. Raises ValueError once it is closed."""
-        return bool(select.select([self.sock], [], [], timeout)[0])
+        """Return whether ``read`` finds something within ``timeout`` seconds. Raises OSError once it is closed."""
+        poll = select.poll()
+        try:
+            poll.register(self.sock, select.POLLIN)
+        except ValueError:  # it has no descriptor any more
+            raise OSError("the stream is closed") from None
+        return bool(poll.poll(1000.0 * timeout))
 
     def read(self) -> bytearray:
         """Wait for the next message. Raises OSError when the server closes the stream, or ``close`` was called."""

@@ -14,13 +14,15 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from neuralsim.lens.carla_wire import RpcClient, close, connect, is_error, unpacker
+from neuralsim.lens.answers import Answers
+from neuralsim.lens.carla_wire import RpcClient, close, connect, decode, is_error, unpacker
 from neuralsim.lens.leftovers import is_companion
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.lens_camera import Mount
 from neuralsim.lens.relay_kernels import name_table, pass_answers, pass_requests
 from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERA, OFF, STYLE, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError, wrap_error
+from neuralsim.town.carla_server.structs import RIGID
 
 _CHUNK = 1 << 18  # bytes
 _SPAWN, _DESTROY = 0, 1  # index in the variant of ``rpc::Command``
@@ -121,32 +123,30 @@ class ClientRelay:
                 _discard(self._pending.popitem()[1])
 
     def _pass_answers(self, server: socket.socket) -> None:
-        answers, buffer = _Messages(), np.empty(_CHUNK, np.uint8)
+        answers, buffer = Answers(self._pending), np.empty(_CHUNK, np.uint8)
         view = buffer.data
-        passed = 0  # bytes of the incomplete answer that the client has already
         with _duplicates(server, self.sock) as (source, sink):
             while True:
-                if answers.incomplete:
-                    count, is_passed = server.recv_into(view), False
-                else:
+                if answers.is_between:
                     # A change is noted before its request is sent: without one, nothing in an answer can be for it.
-                    count, is_passed = pass_answers(source, sink, buffer, self._is_noted)
+                    count, passed = pass_answers(source, sink, buffer, self._is_noted, answers.state)
+                else:
+                    count, passed = server.recv_into(view), 0
                 if not count:
                     return
-                for raw, message in answers.feed(view[:count]):
-                    if not is_passed:
-                        self._pass_on(raw, message, passed)
-                    passed = 0
-                if is_passed:
-                    passed = len(answers.incomplete)
+                for part, is_noted in answers.feed(view[passed:count]):
+                    if is_noted:
+                        self._pass_on(part, decode(part))
+                    else:
+                        self._send(part)
 
     def _note(self, ident: int, change: Change) -> None:
         """Have the result of a request changed, before it is passed on."""
         self._pending[ident] = change
         self._is_noted[0] = 1
 
-    def _pass_on(self, raw: bytes | memoryview, message: Any, passed: int) -> None:
-        """Pass an answer on, changed if its request was noted; the client has the first ``passed`` bytes already."""
+    def _pass_on(self, raw: bytes | memoryview, message: Any) -> None:
+        """Pass an answer on, changed if its request was noted."""
         change = self._pending.pop(message[1], None)
         if not self._pending:
             self._is_noted[0] = 0
@@ -157,7 +157,7 @@ class ClientRelay:
             with suppress(*_MALFORMED):  # then it is not as the client expects it either
                 self._reply(message[1], change(message[3]))
                 return
-        self._send(raw[passed:])
+        self._send(raw)
 
     def _send(self, data: bytes | memoryview) -> None:
         with self._sending:
@@ -212,6 +212,8 @@ class ClientRelay:
                     commands[place] = [[_DESTROY, [0]]]  # which the server refuses
                     continue
                 parent, *attachment = command[2:-1]
+                if attachment:  # a batch attaches rigidly whatever it says (carla, ``CarlaServer.cpp``)
+                    attachment[0] = command[3] = RIGID
                 mount = Mount(command[1], [parent[1], *attachment] if parent[0] else [])
                 changes[place] = _Spawned(self.lens, given, mount, generated)
                 command[0] = _without_style(command[0])

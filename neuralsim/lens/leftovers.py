@@ -21,7 +21,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from neuralsim.lens.carla_wire import Address, RpcClient, StreamReader, snapshot_actors
+from neuralsim.lens.carla_wire import Address, RpcClient, snapshot_actors
 from neuralsim.town.carla_server.rpc import RpcError
 
 _PREFIX = "neuralsim-lens"
@@ -89,9 +89,7 @@ def _destroy(client: RpcClient, ids: Collection[int], role: str) -> int:
 
 def _all_ids(client: RpcClient, patience: float | None) -> list[int]:
     """Return the id of every actor."""
-    _, (token,) = client.call("get_episode_info")
-    stream = int.from_bytes(token[:4], "little")
-    reader = StreamReader(client.token(stream))
+    reader = client.snapshots()
     reader.sock.settimeout(patience)
     try:
         ids: list[int] = snapshot_actors(reader.read()).tolist()

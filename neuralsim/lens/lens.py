@@ -21,6 +21,7 @@ from neuralsim.lens.carla_wire import (
     without_actors,
 )
 from neuralsim.lens.lens_camera import LensCamera, Mount, stream_of
+from neuralsim.lens.moving_actors import NOBODY, Bodies, MovingActors
 from neuralsim.lens.relay_kernels import pass_messages
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import GeneratedCamera, ImageGenerator
@@ -50,6 +51,7 @@ class Lens:
         self._seen: dict[int, int] = {}  # cameras that a snapshot has shown, and its tick
         self._snapshots: set[int] = set()  # ids of the streams of snapshots
         self._tokens: dict[int, Token] = {}  # of streams that are handed through
+        self._moving: MovingActors | None = None  # while there are companions
         self._weather: dict[str, float] = {}
         self._weather_time = -_WEATHER_AGE
         self._changed = threading.Condition(threading.RLock())
@@ -102,7 +104,9 @@ class Lens:
         """Add a camera that a client has spawned: an ``rpc::Actor``, with the attributes that the client gave."""
         values = {name: str(value) for name, _, value in actor[2][2]} | attributes
         stream = stream_of(actor)
-        camera = LensCamera(actor[0], stream, values, mount, generated, lambda: self.is_synchronous, self.weather)
+        camera = LensCamera(
+            actor[0], stream, values, mount, generated, lambda: self.is_synchronous, self.weather, self._bodies_at
+        )
         with self._changed:
             self.cameras[actor[0]] = camera
             self._is_hiding[0] = 1
@@ -117,6 +121,9 @@ class Lens:
             if not camera.is_running:
                 if self.watchdog is not None:
                     self.watchdog.note(camera.ident)
+                if self._moving is None or not self._moving.is_open:
+                    self._forget_actors()
+                    self._moving = MovingActors(self.server)
                 camera.start(self.rpc, self.role, self._hide)
             camera.expected += 1
             self.is_awaiting[0] = 1
@@ -126,6 +133,16 @@ class Lens:
         self.hidden.add(companion)
         if self.watchdog is not None:
             self.watchdog.note(companion)
+
+    def _bodies_at(self, tick: int, viewpoint: np.ndarray) -> Bodies:
+        moving = self._moving
+        return NOBODY if moving is None else moving.at(tick, viewpoint)
+
+    def _forget_actors(self) -> None:
+        """Stop reading where actors are."""
+        moving, self._moving = self._moving, None
+        if moving is not None:
+            moving.close()
 
     def await_subscribers(self) -> None:
         """Wait until those that asked for a stream have subscribed, at most ``SUBSCRIBE_TIMEOUT`` s."""
@@ -147,8 +164,10 @@ class Lens:
 
     def forget_all(self) -> None:
         """Forget all cameras, as after a change of the map."""
+        self.rpc.forget_definitions()
         for ident in list(self.cameras):
             self.forget(ident)
+        self._forget_actors()
 
     def weather(self) -> dict[str, float]:
         """Return ``carla.WeatherParameters`` by name, at most ``_WEATHER_AGE`` s old."""
@@ -273,6 +292,9 @@ class Lens:
                     with self._changed:
                         if not camera.subscribers:
                             camera.stop(self.rpc)
+            with self._changed:
+                if not any(camera.is_running for camera in self.cameras.values()):
+                    self._forget_actors()
 
 
 def _connected(server: Address) -> tuple[RpcClient, bool]:

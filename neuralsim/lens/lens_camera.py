@@ -14,22 +14,29 @@ import numpy as np
 
 from bridge.geometry import pose_matrix
 from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
-from bridge.link.motion import compose, from_flow, reproject
+from bridge.link.motion import PoseMotion
 from bridge.messages import Camera, Frame
+from neuralsim.base.failure import describe, line
+from neuralsim.base.log import logger
 from neuralsim.lens.carla_wire import RpcClient, StreamReader
+from neuralsim.lens.moving_actors import Bodies, Instances
 from neuralsim.town.carla_server import camera_images, structs
-from neuralsim.town.carla_server.generated_cameras import GeneratedCamera
+from neuralsim.town.carla_server.generated_cameras import CAMERA, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError
 from neuralsim.town.carla_server.streams import Message, StreamSubscriber
 
 #: What is spawned next to an rgb camera.
-COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth", "sensor.camera.optical_flow")
-_COPIED = ("image_size_x", "image_size_y", "fov", "sensor_tick")  # attributes of the rgb camera that they get
+COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth")
+#: Attributes of the rgb camera that they get: what its image has where, and when.
+_COPIED = (
+    "image_size_x", "image_size_y", "fov", "sensor_tick", "lens_circle_falloff", "lens_circle_multiplier", "lens_k",
+    "lens_kcube", "lens_x_size", "lens_y_size",
+)  # fmt: skip
 _HEADER = structs.SENSOR_HEADER.size
 _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
 _BEHIND = 0.1  # s in which a further image is there if the server is ahead
-_MOST_SKIPPED = 4  # frames whose motion is composed; after more, everything counts as static
+_MOST_WARNINGS = 10  # of a camera
 
 
 @dataclass
@@ -43,8 +50,8 @@ class Mount:
 class LensCamera:
     """A client's rgb camera whose images are generated.
 
-    While someone subscribes to it, cameras for tag, instance, depth and motion stand at the same place, and a thread
-    reads their messages, tick by tick, and has images generated of them.
+    While someone subscribes to it, cameras for tag, instance and depth stand at the same place, and a thread reads
+    their messages, tick by tick, and has images generated of them.
     """
 
     def __init__(
@@ -56,18 +63,20 @@ class LensCamera:
         generated: GeneratedCamera,
         waits: Callable[[], bool],
         weather: Callable[[], dict[str, float]],
+        bodies: Callable[[int, np.ndarray], Bodies],
     ) -> None:
         """``waits``: whether every frame is generated (of a synchronous world), or those that the generator can take;
-        ``weather``: ``carla.WeatherParameters`` by name."""
+        ``weather``: ``carla.WeatherParameters`` by name; ``bodies``: ``MovingActors.at``."""
         self.ident, self.stream, self.mount = ident, stream, mount
         self.attributes = dict(attributes)
         self.generated = generated
         self.companions: list[int] = []
         self.expected = 0  # clients that asked for the stream's token and have not subscribed yet
         self.subscribers: tuple[StreamSubscriber, ...] = ()
-        self._waits, self._weather = waits, weather
+        self._waits, self._weather, self._bodies_at = waits, weather, bodies
         self._readers: list[StreamReader] = []
         self._thread: threading.Thread | None = None
+        self._warned: set[str] = set()
 
     @property
     def is_running(self) -> bool:
@@ -111,8 +120,8 @@ class LensCamera:
                 server.call(name, ident, *arguments)
 
     def _spawn(self, server: RpcClient, kind: str, role: str) -> list[Any]:
-        values = [[name, 4, self.attributes[name]] for name in _COPIED if name in self.attributes]
-        description = [0, kind, [*values, ["role_name", 4, role]]]
+        values = {name: self.attributes[name] for name in _COPIED if name in self.attributes}
+        description = server.definition(kind).describe(kind, values | {"role_name": role})
         name = "spawn_actor_with_parent" if self.mount.attachment else "spawn_actor"
         actor: list[Any] = server.call(name, description, self.mount.transform, *self.mount.attachment)
         return actor
@@ -120,21 +129,44 @@ class LensCamera:
     def _run(self, readers: list[StreamReader]) -> None:
         *companions, camera = readers
         held: list[bytearray | None] = [None] * len(companions)
-        frames = _Frames()
-        with suppress(OSError, ValueError):  # the stream was closed, by the server or by `stop`
+        frames = _Frames(self._bodies_at)
+        gone: OSError | None = None
+        with suppress(OSError):  # the camera's stream was closed, by the server or by `stop`
             while True:
                 rgb = camera.read()
-                for place, reader in enumerate(companions):
-                    held[place] = _of_tick(_tick(rgb), held[place], reader)
-                of_tick = [message for message in held if message is not None and _tick(message) == _tick(rgb)]
-                if len(of_tick) < len(companions):
-                    if not camera.wait(_BEHIND):  # else the server has dropped some, for a client that does not wait
+                if gone is not None:  # reported only now: often the camera is gone as well
+                    self._warn(gone)
+                    self._offer(Message([bytes(rgb)]))
+                    continue
+                try:
+                    for place, reader in enumerate(companions):
+                        held[place] = _of_tick(_tick(rgb), held[place], reader)
+                    of_tick = [message for message in held if message is not None and _tick(message) == _tick(rgb)]
+                    if len(of_tick) == len(companions):
+                        if self.subscribers:
+                            self._generate(frames, of_tick, rgb)
+                    elif not camera.wait(_BEHIND):  # else the server has dropped some, for a client that does not wait
                         self._offer(Message([bytes(rgb)]))  # rather the simulator's image than none of this tick
-                elif self.subscribers:
-                    instance, depth, flow = of_tick
-                    frame = frames.add(instance, depth, flow, rgb, self._weather())
-                    if self._waits() or self.generated.is_ready():
-                        self.generated.submit(frames.delivered(frame), partial(self._deliver, rgb))
+                except Exception as error:  # whatever the server sends, the client gets images
+                    if isinstance(error, OSError):
+                        gone = error
+                    else:
+                        self._warn(error)
+                    self._offer(Message([bytes(rgb)]))
+
+    def _generate(self, frames: _Frames, of_tick: list[bytearray], rgb: bytearray) -> None:
+        """Have the image of a tick generated from the messages of the companions and that of the camera itself."""
+        if self._waits() or self.generated.is_ready():
+            instance, depth = of_tick
+            frame = frames.next(instance, depth, rgb, self._weather())
+            self.generated.submit(frame, partial(self._deliver, rgb))
+
+    def _warn(self, why: Exception) -> None:
+        """Log why images are the simulator's own, once for each reason."""
+        text = line(f"lens: camera {self.ident} sends the simulator's image: {describe(why)}")
+        if text not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(text)
+            logger().warning(text)
 
     def _deliver(self, rgb: bytearray, image: np.ndarray) -> None:
         """Send an image u8 (H, W, 3) with the headers of the message ``rgb`` that it replaces."""
@@ -148,23 +180,21 @@ class LensCamera:
 
 
 class _Frames:
-    """Makes frames of messages, and their motion that since the last delivered one."""
+    """Makes frames of messages, each with the motion since the one before."""
 
-    def __init__(self) -> None:
-        self._last: Frame | None = None  # delivered
-        self._skipped: list[Frame] = []
-        self._previous: Frame | None = None  # delivered or not
+    def __init__(self, bodies: Callable[[int, np.ndarray], Bodies]) -> None:
+        self._bodies_at, self._instances, self._move = bodies, Instances(), PoseMotion()
+        self._last: tuple[Camera, Bodies] | None = None
 
-    def add(
-        self, instance: bytearray, depth: bytearray, flow: bytearray, rgb: bytearray, weather: dict[str, float]
-    ) -> Frame:
-        """Return the frame of one tick, with the motion since the previous message."""
+    def next(self, instance: bytearray, depth: bytearray, rgb: bytearray, weather: dict[str, float]) -> Frame:
+        """Return the frame of one tick. Raises ValueError for messages that do not belong together."""
         _, tick, now, x, y, z, pitch, yaw, roll = structs.SENSOR_HEADER.unpack_from(rgb)
         width, height, fov = structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
-        if any(
-            structs.IMAGE_HEADER.unpack_from(each, _HEADER)[:2] != (width, height) for each in (instance, depth, flow)
-        ):
-            raise ValueError("the cameras differ in size")
+        for kind, each in (*zip(COMPANIONS, (instance, depth), strict=True), (CAMERA, rgb)):
+            if (size := structs.IMAGE_HEADER.unpack_from(each, _HEADER)) != (width, height, fov):
+                raise ValueError(f"it has {_text(width, height, fov)}, {kind} next to it {_text(*size)}")
+            if len(each) != _PIXELS + width * height * camera_images.pixel_bytes(kind):  # kernels do not look
+                raise ValueError(f"{kind} of {_text(width, height, fov)} sends {len(each) - _PIXELS} bytes")
         angles = radians(pitch), radians(yaw), radians(roll)
         pose = pose_matrix((x, y, z), tuple(map(cos, angles)), tuple(map(sin, angles)))
         camera = Camera(width, height, fov, pose)
@@ -180,29 +210,13 @@ class _Frames:
         decode_depth(_words(depth), metres)
         name_sky(tag, metres)
         decode_colours(_words(rgb), planes["rgb"].reshape(-1, 3))
-        before = self._previous
-        if before is not None and tick > before.sim_frame + 1:  # the flow is that of the last tick only
-            planes["motion"] = reproject(planes["depth"], camera, before.camera.pose)
-        else:
-            old_pose = pose if before is None else before.camera.pose
-            displacement = np.frombuffer(flow, "<f4", offset=_PIXELS).reshape(height, width, 2)
-            from_flow(displacement, planes["depth"], camera, old_pose, planes["motion"])
-        frame = Frame(tick, tick, now, camera, planes, weather=weather)
-        self._skipped = [*self._skipped[-_MOST_SKIPPED:], frame]
-        self._previous = frame
-        return frame
-
-    def delivered(self, frame: Frame) -> Frame:
-        """Return the newest frame with the motion since the last one that was delivered."""
-        skipped, self._skipped = self._skipped[:-1], []
-        if self._last is not None and skipped:
-            if len(skipped) >= _MOST_SKIPPED:
-                motion = reproject(frame.planes["depth"], frame.camera, self._last.camera.pose)
-            else:
-                motion = compose(frame, skipped, self._last.camera)
-            frame.planes = frame.planes | {"motion": motion}
-        self._last = frame
-        return frame
+        bodies = self._bodies_at(tick, pose)
+        before = self._last or (camera, bodies)
+        self._instances.learn(bodies, camera, planes)
+        movers = bodies.since(before[1], self._instances)
+        self._move(planes, camera, before[0].pose, movers, planes["motion"])
+        self._last = camera, bodies
+        return Frame(tick, tick, now, camera, planes, weather=weather)
 
 
 def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> bytearray | None:
@@ -215,6 +229,10 @@ def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> byte
 def _tick(message: bytearray) -> int:
     tick: int = structs.SENSOR_HEADER.unpack_from(message)[1]
     return tick
+
+
+def _text(width: int, height: int, fov: float) -> str:
+    return f"{width}x{height} px and {fov:g} degrees"
 
 
 def _words(message: bytearray) -> np.ndarray:

@@ -48,52 +48,102 @@ def _big_endian(buffer, at, count):  # type: ignore[no-untyped-def]
 
 
 @njit(**kernels.EXACT)
+def _head(buffer, at, end):  # type: ignore[no-untyped-def]
+    """Return what begins a MessagePack value: its bytes, the bytes after it and the values in it.
+
+    The first is 0 if it goes on beyond ``end``.
+    """
+    if at >= end:
+        return 0, 0, 0
+    kind = buffer[at]
+    size, digits, items = 0, 0, 0  # bytes that follow, bytes of their number, values in each of a container's items
+    values = 0
+    if kind < 0x80 or kind >= 0xE0 or 0xC0 <= kind <= 0xC3:
+        pass
+    elif kind < 0x90:
+        values = 2 * np.int64(kind & 0x0F)
+    elif kind < 0xA0:
+        values = np.int64(kind & 0x0F)
+    elif kind < 0xC0:
+        size = np.int64(kind & 0x1F)
+    elif kind <= 0xC6:  # binary
+        digits = 1 << (kind - 0xC4)
+    elif kind <= 0xC9:  # extension
+        digits = 1 << (kind - 0xC7)
+        size = 1
+    elif kind <= 0xCB:  # floating point
+        size = 4 << (kind - 0xCA)
+    elif kind <= 0xCF:
+        size = 1 << (kind - 0xCC)
+    elif kind <= 0xD3:
+        size = 1 << (kind - 0xD0)
+    elif kind <= 0xD8:  # fixed extension
+        size = 1 + (1 << (kind - 0xD4))
+    elif kind <= 0xDB:  # text
+        digits = 1 << (kind - 0xD9)
+    else:
+        digits, items = 2 << ((kind - 0xDC) & 1), 1 if kind <= 0xDD else 2
+    if at + 1 + digits > end:
+        return 0, 0, 0
+    number = _big_endian(buffer, at + 1, digits)
+    if items:
+        return 1 + digits, size, items * number
+    return 1 + digits, size + number, values
+
+
+@njit(**kernels.EXACT)
 def _end_of_value(buffer, at, end):  # type: ignore[no-untyped-def]
     """Return where a MessagePack value ends; -1 if that is beyond ``end``."""
     left = 1  # values to come
     while left:
-        if at >= end:
+        head, size, values = _head(buffer, at, end)
+        at += head + size
+        if not head or at > end:
             return -1
-        kind = buffer[at]
-        left -= 1
-        at += 1
-        size, digits, items = 0, 0, 0  # bytes that follow, bytes of their number, values in each of a container's items
-        if kind < 0x80 or kind >= 0xE0 or 0xC0 <= kind <= 0xC3:
-            pass
-        elif kind < 0x90:
-            left += 2 * np.int64(kind & 0x0F)
-        elif kind < 0xA0:
-            left += np.int64(kind & 0x0F)
-        elif kind < 0xC0:
-            size = np.int64(kind & 0x1F)
-        elif kind <= 0xC6:  # binary
-            digits = 1 << (kind - 0xC4)
-        elif kind <= 0xC9:  # extension
-            digits = 1 << (kind - 0xC7)
-            size = 1
-        elif kind <= 0xCB:  # floating point
-            size = 4 << (kind - 0xCA)
-        elif kind <= 0xCF:
-            size = 1 << (kind - 0xCC)
-        elif kind <= 0xD3:
-            size = 1 << (kind - 0xD0)
-        elif kind <= 0xD8:  # fixed extension
-            size = 1 + (1 << (kind - 0xD4))
-        elif kind <= 0xDB:  # text
-            digits = 1 << (kind - 0xD9)
-        else:
-            digits, items = 2 << ((kind - 0xDC) & 1), 1 if kind <= 0xDD else 2
-        if at + digits > end:
-            return -1
-        number = _big_endian(buffer, at, digits)
-        at += digits + size
-        if items:
-            left += items * number
-        else:
-            at += number
-        if at > end:
-            return -1
+        left += values - 1
     return at
+
+
+@njit(**kernels.EXACT)
+def pass_over(buffer, at, end, state):  # type: ignore[no-untyped-def]
+    """Go over a MessagePack value of any size from ``at`` on; what is before came in earlier buffers.
+
+    ``state`` i64 (2,): how many values and bytes are to come: (1, 0) at the beginning, (0, 0) at the end. Returns where
+    the value ends, or how far it is complete: bytes that are left belong to what begins a value in it and have to come
+    again, with those that follow.
+    """
+    while True:
+        count = min(state[1], end - at)
+        at += count
+        state[1] -= count
+        if state[1] or not state[0]:
+            return at
+        head, size, values = _head(buffer, at, end)
+        if not head:
+            return at
+        at += head
+        state[0] += values - 1
+        state[1] = size
+
+
+@njit(**kernels.EXACT)
+def answered(buffer, at, end):  # type: ignore[no-untyped-def]
+    """Return the number of the request that the answer at ``at`` is for; -1: more is needed to say, -2: it is none."""
+    if at + 2 > end:
+        return -1
+    if buffer[at] != 0x94 or buffer[at + 1] != 1:
+        return -2
+    head, size, _ = _head(buffer, at + 2, end)
+    if not head or at + 2 + head + size > end:
+        return -1
+    kind = buffer[at + 2]
+    if kind < 0x80:
+        return np.int64(kind)
+    if 0xCC <= kind <= 0xCF:
+        number = _big_endian(buffer, at + 3, size)
+        if number >= 0:
+            return number
+    return -2
 
 
 @njit(**kernels.EXACT)
@@ -145,24 +195,33 @@ def pass_requests(source, sink, buffer, names, is_waiting):  # type: ignore[no-u
 
 
 @njit(**kernels.EXACT)
-def pass_answers(source, sink, buffer, is_noted):  # type: ignore[no-untyped-def]
-    """Pass answers on until some come while ``is_noted`` u8 (1,) is not 0, or until an incomplete one comes.
+def pass_answers(source, sink, buffer, is_noted, state):  # type: ignore[no-untyped-def]
+    """Pass answers of any size on until one begins while ``is_noted`` u8 (1,) is not 0.
 
-    Returns how many bytes are in ``buffer`` u8 (N,), 0 at the end, and whether they were passed on.
+    Returns how many bytes are in ``buffer`` u8 (N,), 0 at the end, and how many of them were passed on: up to where an
+    answer begins. ``state``: as of ``pass_over``, zeros.
     """
+    kept = 0  # bytes at the beginning of ``buffer`` that were passed on and have to be looked at with what follows
     while True:
-        count = _recv(source, buffer.ctypes, len(buffer), 0)
+        count = _recv(source, buffer[kept:].ctypes, len(buffer) - kept, 0)
         if count <= 0:
-            return 0, False
-        if is_noted[0]:
-            return count, False
-        if not _send_all(sink, buffer, 0, count):
-            return 0, False
-        at = 0
-        while 0 <= at < count:
-            at = _end_of_value(buffer, at, count)
-        if at < 0:
-            return count, True
+            return 0, 0
+        end, at = kept + count, 0
+        while at < end:
+            if state[0] == 0 and state[1] == 0:
+                if is_noted[0]:
+                    if not _send_all(sink, buffer, kept, at):
+                        return 0, 0
+                    return end, at
+                state[0] = 1
+            at = pass_over(buffer, at, end, state)
+            if state[0] or state[1]:
+                break
+        if not _send_all(sink, buffer, kept, end):
+            return 0, 0
+        kept = end - at
+        for k in range(kept):
+            buffer[k] = buffer[at + k]
 
 
 @njit(**kernels.EXACT)
@@ -205,5 +264,8 @@ def compile_kernels() -> None:
     """Compile the kernels ahead: on descriptors that do not exist, each returns at once."""
     buffer, flag = np.zeros(64, np.uint8), np.zeros(1, np.uint8)
     pass_requests(-1, -1, buffer, name_table(("a",)), flag)
-    pass_answers(-1, -1, buffer, flag)
+    state = np.zeros(2, np.int64)
+    pass_answers(-1, -1, buffer, flag, state)
+    pass_over(buffer, 0, 1, state)
+    answered(buffer, 0, 1)
     pass_messages(-1, -1, buffer, flag)

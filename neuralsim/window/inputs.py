@@ -11,6 +11,7 @@ import pygame
 from neuralsim.drive.driver_input import Analogue, Axes, DriverInput, dead_zone
 from neuralsim.drive.key_bindings import HELD, KEYS, PEDALS
 from neuralsim.renderer.views import View
+from neuralsim.window.pads import is_wheel
 
 #: pygame's names of keys that browsers name differently.
 _NAMES = {
@@ -33,9 +34,8 @@ _WITH_SHIFT = {pygame.K_F12: "screenshot_with_hud", pygame.K_c: "weather_back"}
 _VIEW_KEYS = {pygame.K_1 + n: View(n + 1) for n in range(6)} | {pygame.K_KP1 + n: View(n + 1) for n in range(6)}
 _BUTTONS = {1: "reverse", 2: "autopilot", 3: "weather", 6: "respawn", 7: "menu"}
 
-_GAMEPAD = Axes(steer=0, throttle=5, brake=2)  # SDL's order for XInput pads on Linux
+_GAMEPAD = Axes(steer=0, throttle=5, brake=2)  # XInput's on Linux, and in ``Pads`` of all that SDL knows
 _WHEEL = Axes(steer=0, throttle=2, brake=3, rest=1.0)  # Logitech's order, as in manual_control_steeringwheel.py
-_WHEEL_NAMES = ("wheel", "g25", "g27", "g29", "g920", "g923", "driving force", "thrustmaster t", "fanatec", "moza")
 
 
 @dataclass
@@ -167,8 +167,7 @@ class Inputs(DriverInput):
 
     def _plug_in(self, joystick: pygame.joystick.JoystickType) -> None:
         name = joystick.get_name()
-        wheel = any(part in name.lower() for part in _WHEEL_NAMES)
-        self.device = Device(joystick, self.axes.get(name) or (_WHEEL if wheel else _GAMEPAD))
+        self.device = Device(joystick, self.axes.get(name) or (_WHEEL if is_wheel(name) else _GAMEPAD))
         self.device_name = name
         self._act("plugged_in")
 

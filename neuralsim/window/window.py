@@ -14,9 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# The CPU fills the window and passes it on in shared memory, in 0.1 ms. By default, SDL would upload a texture and
-# present it by (software) GPU: 2.4 ms of CPU time per frame without a GPU, and a wait for vsync with one.
-os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 os.environ.setdefault("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
@@ -60,6 +57,11 @@ def open_display() -> None:
         pygame.display.init()
     except pygame.error as error:
         raise _no_window(error) from None
+    if pygame.display.get_driver() == "x11":
+        # The CPU fills the window and passes it on in shared memory, in 0.1 ms. By default, SDL would upload a texture
+        # and present it by (software) GPU: 2.4 ms of CPU time per frame without a GPU, and a wait for vsync with one.
+        # It decides with the first window; Wayland has no other way (SDL issues 7532, 15208).
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 
 
 def _no_window(error: pygame.error) -> WindowError:

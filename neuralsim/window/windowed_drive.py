@@ -24,6 +24,7 @@ from neuralsim.session.render_loop import DriveError, RenderedFrame
 from neuralsim.window.feedback import Feedback
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.overlay_cards import Loading
+from neuralsim.window.pads import Pads
 from neuralsim.window.pause_menu import STARTING, PauseMenu
 from neuralsim.window.tutorial import Tutorial
 
@@ -61,6 +62,7 @@ class WindowDrive(InteractiveDrive):
         self._was_paused = False  # before the menu was opened
         self.inputs = Inputs(self.act, self.window.choose, autopilot=options.autopilot)
         self.inputs.axes = dict(chosen.axes)
+        self._pads = Pads()
         self.feedback = Feedback(chosen, self.window.jolt)
         self._pages = PauseMenu(self, self.menu, self.inputs, self.feedback, self.keep_axes)
         self._graphed = 0  # frames in the graph so far
@@ -91,8 +93,9 @@ class WindowDrive(InteractiveDrive):
     def events(self, pause: float) -> bool:
         redraw = False
         first = pygame.event.wait(max(round(pause * 1000), 1))
-        for event in (first, *pygame.event.get()):
-            if event.type == pygame.NOEVENT:
+        for raw in (first, *pygame.event.get()):
+            event = self._pads.translated(raw)
+            if event is None or event.type == pygame.NOEVENT:
                 continue
             if self.menu.handle(event):
                 redraw = True

@@ -17,11 +17,11 @@ import onnxruntime as ort
 from neuralsim.base.failure import reason
 from neuralsim.runtimes import cuda_driver
 from neuralsim.runtimes.interface import RuntimeUnavailable
-from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceSession, DeviceStateless, quiet
+from neuralsim.runtimes.onnxruntime_gpu.device_session import Device, DeviceSession, DeviceStateless, quiet
 
 PROVIDER = "CUDAExecutionProvider"
 PRECISIONS = ("fp16", "fp32")
-DEVICE = "cuda"
+DEVICE: Device = ("cuda", 0)
 _REMEDY = 'pip install "onnxruntime-gpu[cuda,cudnn]", for Python 3.11 or newer, instead of onnxruntime'
 #: NHWC or not, captured as a CUDA graph or not: the first that this card, graph and version accept is used.
 _ATTEMPTS = tuple(product((True, False), repeat=2))

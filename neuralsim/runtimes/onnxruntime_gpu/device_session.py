@@ -14,16 +14,18 @@ from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
 _TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(uint16)": np.uint16,
 }  # fmt: skip
+#: A device's type and number and, for those of plugins, which ONNX Runtime knows from 1.23 on, its PCI vendor.
+Device = tuple[str, int] | tuple[str, int, int]
 
 
 class DeviceStateless:
     """A graph of fixed sizes on a device, with numpy arrays in and out.
 
-    Every input and output has one place on ``device`` ("cuda"; "cpu" where a test stands in for a GPU), because a
+    Every input and output has one place on ``device`` (the processor where a test stands in for a GPU), because a
     captured CUDA graph reads and writes the addresses that it was captured with.
     """
 
-    def __init__(self, session: ort.InferenceSession, name: str, device: str) -> None:
+    def __init__(self, session: ort.InferenceSession, name: str, device: Device) -> None:
         self.name = name
         self.inputs = {port.name: tuple(port.shape) for port in session.get_inputs()}
         self._session, self._binding = session, session.io_binding()
@@ -34,7 +36,7 @@ class DeviceStateless:
         ):
             for port in ports:
                 zeros = np.zeros(port.shape, _TYPES[port.type])
-                self.places[port.name] = ort.OrtValue.ortvalue_from_numpy(zeros, device, 0)
+                self.places[port.name] = ort.OrtValue.ortvalue_from_numpy(zeros, *device)
                 bind(port.name, self.places[port.name])
         self._outputs = [port.name for port in session.get_outputs()]
 

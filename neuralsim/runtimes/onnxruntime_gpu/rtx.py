@@ -27,11 +27,13 @@ from neuralsim.runtimes.interface import RuntimeUnavailable
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceSession, DeviceStateless
+    from neuralsim.runtimes.onnxruntime_gpu.device_session import Device, DeviceSession, DeviceStateless
 
 PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
 PRECISIONS = ("fp16", "fp32")
-DEVICE = "cuda"
+#: Where a plugin's memory is found: "cuda" means that of ONNX Runtime's own provider, which its package for processors
+#: lacks (its PR 25346). Type, number, PCI vendor.
+DEVICE: Device = ("gpu", 0, 0x10DE)
 LEAST_ORT = (1, 24)  # of plugins; these need Python 3.11
 #: NVIDIA's support matrix of TensorRT-RTX 1.4: (8, 6) and (8, 9), and everything from (12, 0) on.
 _CAPABILITIES = ((8, 6), (8, 9))

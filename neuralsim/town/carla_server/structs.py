@@ -28,6 +28,7 @@ WEATHER = (
 )  # fmt: skip
 
 ATTRIBUTE_TYPES = {"bool": 1, "int": 2, "float": 3, "string": 4, "color": 5}
+RIGID = 0  # carla.AttachmentType; the others are spring arms
 LIGHT_STATES = {"red": 0, "yellow": 1, "green": 2, "off": 3}
 LIGHT_NAMES = {number: name for name, number in LIGHT_STATES.items()}
 

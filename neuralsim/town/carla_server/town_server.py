@@ -214,7 +214,7 @@ class TownServer:
         self.world = world
         self.actor_states = ActorStates(world)
         is_strict = self.strict is not None
-        self.sensing = Sensing(world, self.actor_states, self.streams, self._warn, is_strict, self.generator)
+        self.sensing = Sensing(world, self.actor_states, self.streams, self.warn, is_strict, self.generator)
         self.vehicle_commands = VehicleCommands(world)
         self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
@@ -332,7 +332,7 @@ class TownServer:
         function = FUNCTIONS.get(call.name)
         if function is None:
             # Printed here as well: for many functions the client does not wait for the answer.
-            self._warn(f"not supported: {call.name[:80]!r}")
+            self.warn(f"not supported: {call.name[:80]!r}")
             raise RpcError(f"not supported by the town: {call.name}")
         if self.strict is not None and call.name not in ASYNCHRONOUS:
             self._await_tick()
@@ -366,7 +366,7 @@ class TownServer:
         with self._ticked:
             self._ticked.notify_all()
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Print a warning to standard error, once."""
         if text not in self._warnings and len(self._warnings) < 100:
             self._warnings.add(text)
@@ -408,7 +408,7 @@ class TownServer:
                 try:
                     self._tick()
                 except Exception as error:
-                    self._warn(f"a tick failed: {type(error).__name__}: {error}")
+                    self.warn(f"a tick failed: {type(error).__name__}: {error}")
                 finally:
                     self._delta = 1.0 / RATE
         self._notify_ticked()

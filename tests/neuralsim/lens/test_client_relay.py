@@ -15,7 +15,7 @@ from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import CAMERA
-from neuralsim.town.carla_server.rpc import wrap_error
+from neuralsim.town.carla_server.rpc import MAX_MESSAGE_BYTES, wrap_error
 
 
 class Generator:
@@ -53,9 +53,20 @@ def test_a_camera_of_a_batch_that_is_refused_is_an_error_of_its_own() -> None:
     assert [command[0][0] for command in passed[0]] == [0, 0, 1]  # nothing is spawned at the third place
     answers = [wrap_error("full"), wrap_error("full"), wrap_error("no actor 0")]
     with pytest.raises(OSError, match=r"not connected|closed|pipe"):  # this client is not there
-        relay._pass_on(msgpack.packb([1, 1, None, answers]), [1, 1, None, answers], 0)
+        relay._pass_on(msgpack.packb([1, 1, None, answers]), [1, 1, None, answers])
     assert generator.open_now == 0
     assert answers[2] == wrap_error("no more cameras")
+
+
+def test_a_camera_of_a_batch_is_attached_rigidly_with_all_its_companions() -> None:
+    """As CARLA's server does, whatever is asked for: companions on a spring arm would leave the camera."""
+    relay = ClientRelay(lens(Generator(1)), socket.socket())
+    command = [[0, [[1, CAMERA, []], [[0, 0, 0], [0, 0, 0]], [True, 5], 2, "socket", []]]]
+    passed = relay.apply_batch(1, [[command], False])
+    assert passed is not None
+    assert passed[0][0][0][1][3] == 0
+    (spawned,) = relay._pending[1].changes.values()  # type: ignore[attr-defined]
+    assert spawned.mount.attachment == [5, 0, "socket"]
 
 
 def test_cameras_of_a_malformed_batch_are_closed() -> None:
@@ -83,6 +94,29 @@ def test_a_client_that_is_gone_before_the_answer_keeps_no_camera() -> None:
                 thread.join(10.0)
         connection.close()
     assert generator.open_now == 0
+
+
+@pytest.mark.parametrize("is_another_noted", [False, True])
+def test_an_answer_of_any_size_reaches_the_client(is_another_noted: bool) -> None:
+    """A server sends a whole file at once."""
+    whole = msgpack.packb([1, 7, None, [[1, bytes(MAX_MESSAGE_BYTES + 1000)]]])
+    noted = msgpack.packb([1, 8, None, [[1, [1.0, 2.0]]]])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours, theirs = socket.socketpair()
+        relay = ClientRelay(lens(Generator(2), server.getsockname()), ours)
+        threading.Thread(target=relay.serve).start()
+        connection, _ = server.accept()
+        if is_another_noted:
+            relay._note(8, lambda result: "changed")
+        threading.Thread(target=connection.sendall, args=(whole + noted,)).start()
+        expected = whole + (msgpack.packb([1, 8, None, "changed"]) if is_another_noted else noted)
+        received = bytearray()
+        theirs.settimeout(20.0)
+        while len(received) < len(expected) and (data := theirs.recv(1 << 20)):
+            received += data
+        assert received == expected
+        theirs.close()
+        connection.close()
 
 
 def test_a_snapshot_that_is_behind_another_forgets_no_camera() -> None:

@@ -118,7 +118,7 @@ assert sensors() == []
     assert client.stdout is not None
     assert client.stdout.readline() == "seen\n"
     companions = [actor for actor in sensors_of(town) if actor not in ("sensor.camera.rgb",)]
-    assert len(companions) == 4  # the client's labels, and the three cameras of the lens
+    assert len(companions) == 3  # the client's labels, and the two cameras of the lens
     assert client.stdin is not None
     client.stdin.write("\n")
     client.stdin.flush()
@@ -135,6 +135,38 @@ def test_calls_that_concern_no_camera_pass_unchanged(town: TownServer, lens: Len
         ("spawn_actor", [0, "sensor.camera.rgb", [["fov", 2, "x"]]], []),
     ):  # fmt: skip
         assert through.call(name, *arguments) == direct.call(name, *arguments), name
+
+
+def test_a_strict_server_gets_its_own_numbers_and_types(rig: RigRenderer, capsys: pytest.CaptureFixture[str]) -> None:
+    """CARLA's server chooses what it spawns by the number alone, and ignores attributes of another type."""
+    make = lambda name: World(name, vehicles=0, walkers=0)  # noqa: E731
+    with serving(TownServer(make, "plain", port=0, strict=Strictness(0.1))) as town:
+        lens = LensServer(Address("127.0.0.1", town.port), rig)
+        lens.start()
+        try:
+            run_client(
+                lens.port,
+                """
+world = client.get_world()
+synchronous(world)
+size = {"image_size_x": 96, "image_size_y": 64, "fov": 70}
+cameras = [camera(world, "rgb", **size), camera(world, "rgb", **size, neuralsim_style="off")]
+for _ in range(4):  # nobody waits for cameras that have just been listened to
+    frame = world.tick(); time.sleep(0.5)
+def newest(images):
+    while True:
+        image = images.get(timeout=30)
+        if image.frame == frame:
+            return pixels(image).astype(int)
+generated, simulated = (newest(images) for _, images in cameras)
+assert generated.shape == (64, 96, 4)
+assert abs(generated - simulated).mean() > 4, "the simulator's image"
+for sensor, _ in cameras: sensor.stop(); sensor.destroy()
+""",
+            )
+        finally:
+            lens.close()
+    assert "simulator's image" not in capsys.readouterr().err
 
 
 LISTENING = (
@@ -158,7 +190,7 @@ def listening(town: TownServer) -> tuple[subprocess.Popen[str], subprocess.Popen
     client = start_client(int(ready[1]), LISTENING, stdin=subprocess.PIPE)
     assert client.stdout is not None
     assert client.stdout.readline() == "seen\n"
-    assert len(sensors_of(town)) == 4
+    assert len(sensors_of(town)) == 3
     return process, client
 
 
@@ -188,8 +220,8 @@ def test_a_killed_lens_leaves_no_camera_on_the_server(town: TownServer) -> None:
         process.wait()
         client.communicate()
         if kills_watchdog:
-            assert len(sensors_of(town)) == 4
-            assert leftovers.remove(Address("127.0.0.1", town.port)) == 3
+            assert len(sensors_of(town)) == 3
+            assert leftovers.remove(Address("127.0.0.1", town.port)) == 2
         wait_for_sensors(town, 1)  # the client's own, which CARLA keeps
         with town.lock:
             for ident in [ident for ident, actor in town.world.actors.items() if "sensor" in actor.blueprint.id]:

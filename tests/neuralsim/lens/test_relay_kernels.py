@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgpack
 import numpy as np
 
 from neuralsim.lens import relay_kernels as kernels
+from neuralsim.lens.answers import Answers
 
 VALUES: list[Any] = [
     None, True, 0, -1, 127, 128, 255, 70_000, 1 << 40, -5, -200, -70_000, -(1 << 40), 1.5, "", "x" * 31, "x" * 32,
@@ -72,19 +74,64 @@ def test_requests_are_passed_on_up_to_one_that_concerns_the_lens() -> None:
         assert out == feed
 
 
-def test_answers_are_passed_on_until_one_is_noted_or_cut() -> None:
-    buffer, flag = np.empty(1 << 20, np.uint8), np.zeros(1, np.uint8)
-    feed = b"".join(msgpack.packb([1, k, None, value]) for k, value in enumerate(VALUES[:18]))
-    kernel = lambda source, sink: kernels.pass_answers(source, sink, buffer, flag)  # noqa: E731
-    assert run(feed, [], kernel) == ((0, False), feed)
-    (count, is_passed), out = run(feed[:-1], [], kernel)
-    assert is_passed
-    assert out == feed[:-1]
+def test_answers_are_passed_on_until_one_is_noted() -> None:
+    buffer, flag, state = np.empty(1 << 20, np.uint8), np.zeros(1, np.uint8), np.zeros(2, np.int64)
+    feed = b"".join(msgpack.packb([1, k, None, value]) for k, value in enumerate(VALUES))
+    kernel = lambda source, sink: kernels.pass_answers(source, sink, buffer, flag, state)  # noqa: E731
+    assert run(feed, [], kernel) == ((0, 0), feed)
+    assert not state.any()
     flag[0] = 1
-    (count, is_passed), out = run(feed, [], kernel)
-    assert not is_passed
+    (count, passed), out = run(feed, [], kernel)
+    assert passed == 0
     assert bytes(buffer[:count]) == feed[:count]
     assert out == b""
+
+
+def test_an_answer_that_has_begun_is_passed_on_to_its_end() -> None:
+    """Wherever it was cut: what is noted after that cannot be for it."""
+    small = np.empty(64, np.uint8)
+    first, second = (
+        msgpack.packb([1, 500, None, ["x" * 300, [1] * 16, 1 << 40]]),
+        msgpack.packb([1, 501, None, "noted"]),
+    )
+    for cut in (1, 3, 4, 7, 8, 100, len(first) - 1):
+        flag, state = np.zeros(1, np.uint8), np.zeros(2, np.int64)
+        (source, server), (sink, client) = socket.socketpair(), socket.socketpair()
+        with ThreadPoolExecutor(1) as passing, source, server, sink, client:
+            result = passing.submit(kernels.pass_answers, source.fileno(), sink.fileno(), small, flag, state)
+            server.sendall(first[:cut])
+            received = client.recv(cut, socket.MSG_WAITALL)
+            flag[0] = 1
+            server.sendall(first[cut:] + second)
+            received += client.recv(len(first) - cut, socket.MSG_WAITALL)
+            count, passed = result.result(10.0)
+            assert received == first
+            assert bytes(small[passed:count]) == second[: count - passed]
+            assert not state.any()
+
+
+def test_noted_answers_come_whole_and_all_others_as_they_are_cut() -> None:
+    random, noted = np.random.default_rng(0), {3, 4, 300, 70_000}
+    numbers = [0, 3, 1, 300, 301, 4, 70_000, 1 << 33, *range(5, 29)]
+    messages = [msgpack.packb([1, number, None, value]) for number, value in zip(numbers, VALUES, strict=True)]
+    feed = b"".join((*messages, msgpack.packb("no answer"), messages[1]))
+    for size in (1, 7, 1000, 1 << 20):
+        answers, whole, out = Answers(noted), [], bytearray()
+        while len(feed) - len(out) > 0:
+            chunk = memoryview(feed)[len(out) + answers_held(answers) :][: int(random.integers(1, size + 1))]
+            for part, is_noted in answers.feed(chunk):
+                out += part
+                if is_noted:
+                    whole.append(bytes(part))
+        assert out == feed
+        assert whole == [messages[1], messages[3], messages[5], messages[6], messages[1]]
+        assert answers.is_between
+
+
+def answers_held(answers: Answers) -> int:
+    """Return how many bytes have come and were not handed out."""
+    collected = answers._collected if answers.state.any() else None
+    return len(answers._cut) + len(collected or b"")
 
 
 def test_messages_of_a_stream_are_passed_on_wherever_they_are_cut() -> None:

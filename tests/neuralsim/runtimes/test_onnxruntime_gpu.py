@@ -48,7 +48,7 @@ def cuda_build(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Iterator[Non
     """An onnxruntime-gpu and a GPU, as far as one can ask for them; the provider itself is not there."""
     monkeypatch.setattr(ort, "get_available_providers", lambda: [cuda.PROVIDER, "CPUExecutionProvider"])
     monkeypatch.setattr(cuda_driver, "gpu", lambda: RTX_40)
-    monkeypatch.setattr(cuda, "DEVICE", "cpu")
+    monkeypatch.setattr(cuda, "DEVICE", ("cpu", 0))
     real = candidates.installed
     monkeypatch.setattr(candidates, "installed", lambda name: "1.31" if name == "onnxruntime-gpu" else real(name))
     cuda._preload.cache_clear()
@@ -68,7 +68,7 @@ def test_variants_for_a_gpu_generate_the_same_at_fixed_places(
     samples = [node for node in onnx.load(str(file)).graph.node if node.op_type == "GridSample"]
     assert {node.domain for node in samples} == {"com.microsoft" if target == "cuda" else ""}
     assert len(samples) == 9
-    session = DeviceSession(DeviceStateless(quiet_session(str(file), 1), "x", "cpu"), HEIGHT, WIDTH)
+    session = DeviceSession(DeviceStateless(quiet_session(str(file), 1), "x", ("cpu", 0)), HEIGHT, WIDTH)
     reference = runtimes.create("onnxruntime:fp32", graph, HEIGHT, WIDTH, threads=1)
     renderer = NeuralRenderer(model, "onnxruntime:fp32", (WIDTH, HEIGHT), threads=1)
     for frame in frames:
@@ -174,6 +174,25 @@ def test_rtx_is_a_candidate_on_the_cards_that_it_supports(
     assert rtx.unavailable_reason().startswith(reason and f"{RTX_40.name} has capability {reason}")
     monkeypatch.setattr(cuda_driver, "gpu", lambda: replace(RTX_40, cuda=(12, 9)))
     assert "install driver 580" in rtx.unavailable_reason()
+
+
+def test_rtx_asks_for_the_memory_of_its_plugin(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime finds it by the vendor; for "cuda" there is none in a package for processors."""
+    devices: list[Any] = []
+    whole = ort.OrtValue.ortvalue_from_numpy
+
+    def placed(array: np.ndarray, *device: Any) -> ort.OrtValue:
+        devices.append(device)
+        return whole(array)
+
+    monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", placed)
+    monkeypatch.setattr(rtx, "unavailable_reason", lambda: "")
+    monkeypatch.setattr(rtx, "register", lambda: "")
+    monkeypatch.setattr(rtx, "_create", lambda file, provider, captures: quiet_session(str(file), 1))
+    assert rtx.load(GRAPH, HEIGHT, WIDTH, precision="fp32").name == "rtx fp32"
+    assert set(devices) == {("gpu", 0, 0x10DE)}
+    if hasattr(ort.OrtDevice, "device_vendor_id"):  # since 1.23
+        assert ort.OrtDevice.make(*devices[0]).device_vendor_id() == 0x10DE
 
 
 @pytest.mark.skipif(not util.find_spec(rtx.PACKAGE), reason='pip install "neuralsim[rtx]" first')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -290,6 +292,32 @@ def test_help_lists_every_key_with_a_function():
 
 
 # The window
+
+
+@pytest.mark.parametrize(("display", "is_set"), [("x11", True), ("wayland", False), ("dummy", False)])
+def test_windows_are_filled_without_a_gpu_where_the_display_can_do_that(
+    monkeypatch: pytest.MonkeyPatch, display: str, is_set: bool
+):
+    """SDL's Wayland driver has no such way: asked for it, it opens no window."""
+    from neuralsim.window import window
+
+    monkeypatch.delenv("SDL_FRAMEBUFFER_ACCELERATION", raising=False)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    monkeypatch.setattr(pygame.display, "init", lambda: None)
+    monkeypatch.setattr(pygame.display, "get_driver", lambda: display)
+    window.open_display()
+    assert ("SDL_FRAMEBUFFER_ACCELERATION" in os.environ) is is_set
+
+
+@pytest.mark.parametrize(
+    ("environment", "hint"), [({"WAYLAND_DISPLAY": "none"}, None), ({"SDL_FRAMEBUFFER_ACCELERATION": "1"}, "1")]
+)
+def test_importing_the_window_decides_nothing(environment: dict[str, str], hint: str | None):
+    code = "import neuralsim.window.window, os; print(os.environ.get('SDL_FRAMEBUFFER_ACCELERATION'))"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SDL_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=inherited | environment)
+    assert done.stdout.splitlines()[-1] == str(hint)
 
 
 @pytest.mark.parametrize("size", [(512, 256), (700, 500), (1600, 700), (320, 160)])

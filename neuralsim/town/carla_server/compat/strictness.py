@@ -15,6 +15,10 @@ In this module:
 * Depth stays at 24 bits: ``Sensor/DepthCamera.cpp`` renders to 8-bit channels that share them. Issue 5514 names depth
   in its title, but its figures are those of the flow.
 * Blueprints lack the attributes that only the town's have.
+* What is spawned is chosen by the number of its definition, never by its name, and there is none with the number 0
+  (``Actor/ActorDispatcher.cpp``: ``Bind`` counts from 1, ``SpawnActor`` refuses the others).
+* An attribute of another type than its definition's counts as its default (``Actor/ActorBlueprintFunctionLibrary.cpp``:
+  ``ActorAttributeToInt`` and its like).
 
 In ``town_server`` and ``sensor_scheduler``:
 
@@ -32,6 +36,7 @@ In ``town_server`` and ``sensor_scheduler``:
   ``PythonAPI/util/config.py`` sets for it.
 * Images are read back from the GPU in tasks of their own (``Sensor/PixelReader.cpp``, ``AsyncTask``), so that those of
   one tick arrive in any order.
+* A batch attaches rigidly, whatever a command of it asks for (``Server/CarlaServer.cpp``, ``command_visitor``).
 * Sensors outlive the vehicle that they are attached to (``Actor/ActorDispatcher.cpp``, ``DestroyActor``: of what
   belongs to an actor it destroys the controller only).
 * A camera renders until it is destroyed, whether or not anybody listens (``Sensor/Sensor.cpp`` of the branch ue5-dev,
@@ -41,9 +46,9 @@ In ``town_server`` and ``sensor_scheduler``:
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
@@ -73,6 +78,32 @@ class Strictness(NamedTuple):
 def blueprint(kind: Blueprint) -> Blueprint:
     """Return a blueprint without the attributes that CARLA's do not have."""
     return replace(kind, attributes=tuple(each for each in kind.attributes if each.id not in NOT_CARLAS))
+
+
+def described(
+    number: int,
+    kind: str,
+    values: Iterable[Sequence[Any]],
+    blueprints: Sequence[Blueprint],
+    types: Mapping[str, int],
+) -> list[Any]:
+    """Return the attributes in an ``ActorDescription`` that have an effect, each [id, type, value].
+
+    Args:
+        number: Of the definition.
+        kind: The id of the blueprint.
+        values: The attributes that came.
+        blueprints: The library, in the order of its definitions.
+        types: ``carla.ActorAttributeType`` by its name.
+
+    Raises:
+        ValueError: ``number`` is not that of ``kind``. CARLA refuses those that nothing has, and spawns something else
+            for those that another blueprint has.
+    """
+    if not (1 <= number <= len(blueprints) and blueprints[number - 1].id == kind):
+        raise ValueError(f"invalid actor description: the definition of {kind!r} does not have the number {number}")
+    defined = {each.id: types[each.kind] for each in blueprints[number - 1].attributes}
+    return [[ident, type_, value] for ident, type_, value in values if defined.get(ident, type_) == type_]
 
 
 def any_order(items: Sequence[_T], frame: int) -> list[_T]:

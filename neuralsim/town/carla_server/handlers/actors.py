@@ -12,6 +12,7 @@ from neuralsim.town.assets.people_meshes import PHASES
 from neuralsim.town.assets.skeleton import bones
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.carla_server import generated_cameras, structs
+from neuralsim.town.carla_server.compat import strictness
 from neuralsim.town.carla_server.compat.v2x import CustomMessages
 from neuralsim.town.carla_server.handlers.lookup import find
 from neuralsim.town.carla_server.registry import function
@@ -27,20 +28,24 @@ COMPONENTS = {
     for kind, aside, up in (("light", 0.72, -0.1), ("blinker", 0.85, -0.1))
     for side in "lr"
 }
-RIGID = 0  # carla.AttachmentType; the others are spring arms
 
 
 def spawn(
-    town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = RIGID
+    town: TownServer, description: list[Any], transform: list[Any], parent: int = 0, attachment: int = structs.RIGID
 ) -> Actor:
     """Spawn an actor and, if it is a sensor, open its stream. Raise ``ValueError`` if that is impossible."""
-    _, kind, values = description
+    number, kind, values = description
+    if town.strict is not None:
+        sent, library = values, town.world.blueprints()
+        values = strictness.described(number, kind, sent, library, structs.ATTRIBUTE_TYPES)
+        if ignored := ", ".join(each[0] for each in sent if each not in values):
+            town.warn(f"{kind}: of another type than defined, so the defaults hold: {ignored}")
     if parent:
         find(town, parent)
     attributes = generated_cameras.chosen(kind, structs.attributes(values), town.generator)
     if kind.startswith("sensor.camera."):
         _check_camera(attributes)
-    arm = {"arm": True} if attachment != RIGID else {}
+    arm = {"arm": True} if attachment != structs.RIGID else {}
     actor: Actor = town.world.spawn(kind, attributes, structs.transform(transform), parent, **arm)
     try:
         town.sensing.add(actor)
@@ -84,7 +89,7 @@ def spawn_actor(town: TownServer, call: Call, description: list[Any], transform:
 @function
 def spawn_actor_with_parent(
     town: TownServer, call: Call, description: list[Any], transform: list[Any], parent: int,
-    attachment: int = RIGID, *socket: Any,
+    attachment: int = structs.RIGID, *socket: Any,
 ) -> list[Any]:  # fmt: skip
     actor = spawn(town, description, transform, parent, attachment)
     return structs.pack_actor(actor, town.sensing.token(actor.id))

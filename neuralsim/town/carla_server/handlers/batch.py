@@ -21,7 +21,9 @@ MAX_HOLD = 0.5  # s that a batch holds the world's lock at a time
 
 def _batch_spawn(town: TownServer, call: Call, arguments: list[Any]) -> int:
     description, transform, parent, *attachment, then = arguments
-    kind = int(attachment[0]) if attachment and isinstance(attachment[0], int) else actors.RIGID
+    kind = structs.RIGID
+    if attachment and isinstance(attachment[0], int) and town.strict is None:
+        kind = int(attachment[0])
     actor = actors.spawn(town, description, transform, int(parent[1]) if parent[0] else 0, kind)
     for command in then:
         index, rest = command[0]

@@ -198,6 +198,60 @@ def test_sensors_outlive_their_vehicle(town: TownServer) -> None:
     )
 
 
+def test_a_batch_attaches_rigidly(town: TownServer) -> None:
+    run_client(
+        town.port,
+        """
+        world = client.get_world()
+        synchronous(world)
+        library = world.get_blueprint_library()
+        car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
+        place, kinds = carla.Transform(carla.Location(-6, 0, 3)), carla.AttachmentType
+        done = client.apply_batch_sync([
+            carla.command.SpawnActor(library.find("sensor.other.gnss"), place, car, kind, "")
+            for kind in (kinds.Rigid, kinds.SpringArm)
+        ])
+        arm = world.spawn_actor(library.find("sensor.other.gnss"), place, car, kinds.SpringArm)
+        for _ in range(40):
+            car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.5))
+            world.tick()
+        one, other = (world.get_actor(each.actor_id).get_transform() for each in done)
+        assert one.location.distance(other.location) < 1e-3
+        assert one.location.distance(arm.get_transform().location) > 0.05
+        for each in (*done,): world.get_actor(each.actor_id).destroy()
+        arm.destroy(), car.destroy()
+        """,
+    )
+
+
+def test_what_is_spawned_is_chosen_by_its_number(town: TownServer) -> None:
+    client = RawClient(town.port)
+    numbers = {kind: number for number, kind, *_ in client.call("get_actor_definitions")[0][1]}
+    depth, pose = "sensor.camera.depth", [[0, 0, 5], [0, 0, 0]]
+    for number in (0, numbers["sensor.camera.rgb"], len(numbers) + 1):
+        (answer,) = client.call("spawn_actor", [number, depth, []], pose)
+        assert answer[0] == 0
+        assert "invalid actor description" in answer[1][0]
+        (answer,), *_ = client.call("apply_batch", [[[0, [[number, depth, []], pose, [False, 0], 0, "", []]]]], False)
+        assert answer[0] == 0
+    (answer,) = client.call("spawn_actor", [numbers[depth], depth, []], pose)
+    assert answer[0] == 1
+
+
+def test_attributes_of_the_wrong_type_count_as_their_defaults(
+    town: TownServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = RawClient(town.port)
+    numbers = {kind: number for number, kind, *_ in client.call("get_actor_definitions")[0][1]}
+    values = [["image_size_x", 4, "64"], ["image_size_y", 2, "32"], ["fov", 2, "70"], ["role_name", 4, "hero"]]
+    depth = "sensor.camera.depth"
+    (answer,) = client.call("spawn_actor", [numbers[depth], depth, values], [[0, 0, 5], [0, 0, 0]])
+    given = {name: value for name, _, value in answer[1][2][2]}
+    chosen = [given[name] for name in ("image_size_x", "image_size_y", "fov", "role_name")]
+    assert chosen == ["800", "32", "90.0", "hero"]
+    assert f"{depth}: of another type than defined, so the defaults hold: image_size_x, fov" in capsys.readouterr().err
+
+
 def test_images_of_a_tick_come_in_any_order() -> None:
     orders = {tuple(any_order("abcd", frame)) for frame in range(40)}
     assert len(orders) > 10
