@@ -10,13 +10,13 @@ import numpy as np
 from neuralsim.base import kernels
 from neuralsim.base.colour import LUMA
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
+from neuralsim.models.sketch_gain import GAIN
 
 #: How a class follows the simulator image: not at all; in each pixel's hue, at the brightness of its object; the same
 #: at the brightness of its stretch of wall; in its sketch alone.
 NONE, OBJECT, WALL, TEXTURE = 0, 1, 2, 3
 CELL = 16  # px of the frame, side of the cells that the mean colours of walls are taken from
 _IDS = 1 << 16
-_SKETCH_GAIN = 4.5  # about the middle of the gains in training (``neuralsim/training/data/conditioning.py``)
 #: Chroma of a tint over the simulator image's: cars and façades of real streets have half to two thirds of a
 #: simulator's.
 _CHROMA = np.float32(0.6)
@@ -28,10 +28,7 @@ RELIEF[Channel.VEGETATION] = 1.3  # and its crowns less deep
 _IS_MOVER = np.isin(np.arange(CHANNELS), MOVERS)
 _STEPS = 1020  # between differences of luminance of -255 and 255, in halves
 SKETCH_OF_STEP = np.array(  # u8: sketch in 1..255, 128 = none, by halves of luminance above the tint
-    [
-        128 + round(127 * float(np.tanh(_SKETCH_GAIN * (step - _STEPS // 2) / 2.0 / 255.0)))
-        for step in range(_STEPS + 1)
-    ],
+    [128 + round(127 * float(np.tanh(GAIN * (step - _STEPS // 2) / 2.0 / 255.0))) for step in range(_STEPS + 1)],
     np.uint8,
 )
 

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Gain of a sketch: tanh(gain x) of how much brighter a place is than its tint, of 1. About the middle of those in
-#: ``neuralsim/training/data/conditioning.py``.
-GAIN = 4.5
-_LIMIT = 0.95  # of a sketch: beyond it, its inverse grows without bounds
+from neuralsim.models.sketch_gain import GAIN, LIMIT
 
 
 def with_relief(tint: Tensor, detail: Tensor) -> Tensor:
@@ -17,5 +14,6 @@ def with_relief(tint: Tensor, detail: Tensor) -> Tensor:
 
     ``detail`` f32 (N, 2, H/2, W/2): edges, which are not used, and the sketch, -1..1.
     """
-    relief = torch.atanh(detail[:, 1:].clamp(-_LIMIT, _LIMIT)) * (1.0 / GAIN)
+    sketch = detail[:, 1:].clamp(-LIMIT, LIMIT)
+    relief = torch.log((1.0 + sketch) / (1.0 - sketch)) * (0.5 / GAIN)  # atanh, which ONNX's exporter lacks
     return (tint + F.interpolate(relief, scale_factor=2.0, mode="bilinear", align_corners=False)).clamp(-0.5, 0.5)

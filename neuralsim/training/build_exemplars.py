@@ -19,9 +19,9 @@ import numpy as np
 from bridge.process.options import Arg, Options, parse
 from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError
 from neuralsim.models.classes import Channel
+from neuralsim.models.sketch_gain import GAIN
 from neuralsim.training.data.conditioning import LUMA, Picture
 
-_GAIN = 4.5  # gain of a sketch, about the middle of those in neuralsim/training/data/conditioning.py
 _BLUR = 1.6 / 256.0  # blur of the sketch, over the frame's height in training
 _NO_INSTANCE = (0, 255)
 _ALIKE = 0.9  # correlation from which on two sketches show the same object
@@ -116,7 +116,7 @@ def _whole(picture: Picture, channel: Channel, inside: np.ndarray) -> Exemplar |
     filled_in = cv2.inpaint((luma * 255.0).astype(np.uint8), hole, 3, cv2.INPAINT_TELEA).astype(np.float32) / 255.0
     coloured = cv2.inpaint(np.ascontiguousarray(image), hole, 3, cv2.INPAINT_TELEA)
     excess = cv2.GaussianBlur(filled_in, (0, 0), max(0.3, _BLUR * height * 2.0)) - float(luma[mask].mean())
-    sketch = np.tanh(_GAIN * cv2.resize(excess, size, interpolation=cv2.INTER_AREA))
+    sketch = np.tanh(GAIN * cv2.resize(excess, size, interpolation=cv2.INTER_AREA))
     tint = cv2.resize(coloured, (size[0] // CELL, size[1] // CELL), interpolation=cv2.INTER_AREA) / np.float32(255.0)
     tint += float(luma[mask].mean()) - (tint @ LUMA)[..., None]  # each part's hue, at the brightness of the whole
     light = picture.image[~np.isin(picture.label, _NOT_GREY)].mean(0) / np.float32(255.0)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neuralsim.models.classes import CHANNELS, Channel
+from neuralsim.models.sketch_gain import GAIN, LIMIT
 from neuralsim.training.data.conditioning import LUMA
 from neuralsim.training.tensors import warp
 
@@ -19,7 +20,6 @@ _HUE_OF_VEHICLES = 0.15  # additional chroma of a vehicle, for its lamps and num
 _TONE_FREEDOM = 0.4  # luminance that a texture may add to its sketch, of a range of 2
 _TONE_OF_VEHICLES = 0.3  # additional luminance of a vehicle, which reflects the sky
 _MAX_WEIGHT = 8.0  # of a pixel of a rare class, over that of a class of mean frequency
-_GAIN = 4.5  # gain of the sketch, about the middle of those in neuralsim/training/data/conditioning.py
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor], kind: Gan = "hinge") -> Tensor:
@@ -129,7 +129,7 @@ def hue_distance(generated: Tensor, tint: Tensor, label: Tensor) -> Tensor:
 def tone_distance(generated: Tensor, tint: Tensor, label: Tensor, detail: Tensor) -> Tensor:
     """Return how far luminance strays from tint and sketch, beyond what textures do: else leaves get holes to the sky,
     and windows white frames inside."""
-    target = torch.atanh(detail[:, 1:].float().clamp(-0.95, 0.95)) * (2 / _GAIN)
+    target = torch.atanh(detail[:, 1:].float().clamp(-LIMIT, LIMIT)) * (2 / GAIN)
     stray = (F.avg_pool2d(_luma(generated.float() - tint.float() * 2), 2) - target).abs()
     return F.relu(stray - _TONE_FREEDOM - _TONE_OF_VEHICLES * F.avg_pool2d(_vehicles(label), 2)).mean()
 

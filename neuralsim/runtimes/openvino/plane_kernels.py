@@ -6,10 +6,14 @@ read: a graph computes each of them in several passes and then reorders them.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from neuralsim.base import kernels
+from neuralsim.models.sketch_gain import GAIN, LIMIT
 
+_F = np.float32
+_NO_SKETCH = 128  # in a guide: as bright as its tint
 INSTANCES = 256  # of one class that have a colour of their own
 
 
@@ -43,3 +47,45 @@ def embed(
             else:
                 for k in range(count):
                     embedded[y, x, k] = entry[k]
+
+
+@njit(**kernels.EXACT)
+def is_image(first, last, guide):  # type: ignore[no-untyped-def]
+    """Return whether every other pixel of the rows from ``first`` to before ``last`` of ``guide`` u8 (H, W, 4) is one
+    of an image, which has a tint and no sketch."""
+    for y in range(first, last, 2):
+        for x in range(0, guide.shape[1], 2):
+            if guide[y, x, 3] != _NO_SKETCH or guide[y, x, 0] == 0:
+                return False
+    return True
+
+
+@njit(**kernels.EXACT)
+def add_relief(first, last, detail, embedded):  # type: ignore[no-untyped-def]
+    """Make tints of ``embedded``, rows from ``first`` to before ``last``, as dark and bright as the sketch says.
+
+    The same as ``neuralsim/models/guide_image.py``.
+
+    Args:
+        first: Row.
+        last: Row.
+        detail: f32 (H/2, W/2, 2): outlines and sketch, also of the rows of the detail beside those of ``embedded``.
+        embedded: f32 (H, W, C), changed; tints first.
+    """
+    rows, columns = detail.shape[:2]
+    limit, per, half = _F(LIMIT), _F(1.0 / GAIN), _F(0.5)
+    above, below = np.empty(columns, _F), np.empty(columns, _F)
+    for y in range(first, last):
+        # bilinear at twice the size: three quarters of the nearer sample
+        near = y // 2
+        far = min(max(near + 2 * (y % 2) - 1, 0), rows - 1)
+        for x in range(columns):
+            above[x] = np.arctanh(min(max(detail[near, x, 1], -limit), limit))
+            below[x] = np.arctanh(min(max(detail[far, x, 1], -limit), limit))
+        for x in range(2 * columns):
+            beside = min(max(x // 2 + 2 * (x % 2) - 1, 0), columns - 1)
+            here = _F(0.75) * above[x // 2] + _F(0.25) * below[x // 2]
+            there = _F(0.75) * above[beside] + _F(0.25) * below[beside]
+            relief = per * (_F(0.75) * here + _F(0.25) * there)
+            for k in range(3):
+                embedded[y, x, k] = min(max(embedded[y, x, k] + relief, -half), half)

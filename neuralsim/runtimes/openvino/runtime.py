@@ -149,7 +149,8 @@ class SplitSession(OpenVinoSession):
         frame = {key: np.ascontiguousarray(np.asarray(_Writable(value))) for key, value in inputs.items()}
         height, is_alone = self._size[0], self._is_alone or self.streams > 1
         self._tables.follow(frame["style"])
-        embedded, detail = (request.get_tensor(name).data[0] for name in ("embedded", "detail"))
+        embedded = request.get_tensor("embedded").data[0]
+        detail = embedded if self._parts.is_guided else request.get_tensor("detail").data[0]
         embedded = embedded if self._parts.is_exact else embedded.view(np.uint16)
         run_in_bands(height, partial(self._tables.embed, frame=frame, embedded=embedded, detail=detail), is_alone)
         request.infer()

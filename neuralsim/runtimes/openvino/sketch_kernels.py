@@ -46,7 +46,7 @@ class SketchTables(NamedTuple):
 @njit(**kernels.FASTEST)
 def draw_detail(
     first, last, tag, instance, depth, guide,
-    camera, channel, tables, detail,
+    camera, channel, tables, of_image, detail,
 ):  # fmt: skip
     """Write the rows from ``first`` to before ``last`` of ``detail``.
 
@@ -60,6 +60,7 @@ def draw_detail(
         camera: f32 (20,), as of the graph.
         channel: u8 (256,), class by tag.
         tables: Of the graph.
+        of_image: Whether a guide with a sketch is an image, to whose crowns nothing is added.
         detail: f32 (H/2, W/2, 2), written: outlines and sketch.
     """
     height, width = detail.shape[:2]
@@ -73,7 +74,7 @@ def draw_detail(
             detail[y, x, 0] = _OUTLINE if _IS_MOVER[kind] and _is_outline(instance, y, x, height, width) else _F(0)
             given = guide[2 * y, 2 * x, 3]
             guided = (_F(given) - _F(128)) * _F(1.0 / 127.0)
-            if given > 0 and kind != _VEGETATION:
+            if given > 0 and (of_image or kind != _VEGETATION):
                 detail[y, x, 1] = guided
                 continue
             if not is_traced:

@@ -22,12 +22,15 @@ from neuralsim.models.classes import CHANNELS
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
 from neuralsim.runtimes.openvino.blend_kernels import Blending, blend
-from neuralsim.runtimes.openvino.plane_kernels import INSTANCES, embed
+from neuralsim.runtimes.openvino.plane_kernels import INSTANCES, add_relief, embed, is_image
 from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail
 
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 _TINT_INPUTS = ("tag", "instance", "guide", "style")  # that the tints and codes of pixels depend on
 _DETAIL_INPUTS = ("tag", "instance", "depth", "camera", "guide")  # that the detail depends on
+_ALL_INPUTS = {*_TINT_INPUTS, *_DETAIL_INPUTS}
+#: A camera at the origin, 1 px wide: what is seen of it does not matter.
+_LOOKING_AHEAD = np.concatenate([np.eye(4).ravel(), [1.0, 1.0, 0.0, 0.0]]).astype(np.float32)
 _SAMPLE = (96, 160)  # height and width of the frames that are compared
 _FRAMES = 2
 _TOLERANCE = 1e-3
@@ -39,21 +42,25 @@ class Tables:
 
     def __init__(self, parts: Split) -> None:
         self._planes, self._channel = parts.planes.create_infer_request(), parts.channel
-        self._sketch, self._is_exact = parts.sketch, parts.is_exact
+        self._sketch, self._is_exact, self._is_guided = parts.sketch, parts.is_exact, parts.is_guided
+        self._inputs = {port.get_any_name(): tuple(port.partial_shape) for port in parts.planes.inputs}
         channel = parts.channel
         tags = np.unique(channel, return_index=True)[1].astype(np.uint8)  # one of each class
         self._tag = np.repeat(tags[:, None], INSTANCES, 1)
         self._style: np.ndarray | None = None
-        self._guided = self._stored(np.arange(256, dtype=np.float32) / np.float32(255.0) - np.float32(0.5))
+        self._of_guide = np.arange(256, dtype=np.float32) / np.float32(255.0) - np.float32(0.5)
+        self._guided = self._stored(self._of_guide)
 
     def follow(self, style: np.ndarray) -> None:
         """Fill the tables for ``style`` f32 (classes, 3), unless they are already."""
         if self._style is not None and np.array_equal(style, self._style):
             return
         instance = np.repeat(np.arange(INSTANCES, dtype=np.uint16)[None], len(self._tag), 0)
-        guide = np.zeros((*self._tag.shape, 4), np.uint8)
-        mapped = dict(zip(_TINT_INPUTS, (self._tag, instance, guide, style), strict=True))
-        table = np.ascontiguousarray(self._planes.infer(mapped)[0][0].transpose(1, 2, 0))
+        guide = np.full((*self._tag.shape, 4), (0, 0, 0, 128), np.uint8)  # no tint, and nothing to add to others
+        values = (self._tag, instance, guide, style, np.ones(self._tag.shape, np.float32), _LOOKING_AHEAD)
+        mapped = dict(zip((*_TINT_INPUTS, "depth", "camera"), values, strict=True))
+        planes = self._planes.infer({name: mapped[name] for name in self._inputs})
+        self._table = table = np.ascontiguousarray(planes[0][0].transpose(1, 2, 0))
         #: f32 (classes, 256, 3), by class and instance; and with the codes of classes, as the generator takes them.
         self._tints, self.table = np.ascontiguousarray(table[..., :3]), self._stored(table)
         self._style = style.copy()
@@ -61,12 +68,24 @@ class Tables:
     def embed(
         self, first: int, last: int, frame: dict[str, np.ndarray], embedded: np.ndarray, detail: np.ndarray
     ) -> None:
-        """Write rows, an even number, of the generator's inputs: ``embedded`` (H, W, C) in its precision, ``detail``
-        f32 (H/2, W/2, 2)."""
+        """Write rows, an even number, of the generator's inputs: ``embedded`` (H, W, C) in its precision, and, unless
+        it is guided, ``detail`` f32 (H/2, W/2, 2)."""
         tag, instance, guide = frame["tag"], frame["instance"], frame["guide"]
-        embed(first, last, tag, instance, guide, self._channel, self.table, self._guided, embedded)
         planes = tag, instance, frame["depth"], guide
-        draw_detail(first // 2, last // 2, *planes, frame["camera"], self._channel, self._sketch, detail)
+        if self._is_guided and not is_image(first, last, guide):
+            rows, columns = tag.shape
+            around = max(first // 2 - 1, 0), min(last // 2 + 1, rows // 2)
+            relief = np.empty((rows // 2, columns // 2, 2), np.float32)
+            draw_detail(*around, *planes, frame["camera"], self._channel, self._sketch, True, relief)
+            single = embedded if self._is_exact else np.empty((rows, columns, embedded.shape[2]), np.float32)
+            embed(first, last, tag, instance, guide, self._channel, self._table, self._of_guide, single)
+            add_relief(first, last, relief, single)
+            if not self._is_exact:
+                embedded[first:last] = self._stored(single[first:last])
+            return
+        embed(first, last, tag, instance, guide, self._channel, self.table, self._guided, embedded)
+        if not self._is_guided:
+            draw_detail(first // 2, last // 2, *planes, frame["camera"], self._channel, self._sketch, False, detail)
 
     def blend(
         self,
@@ -85,7 +104,9 @@ class Tables:
         before = past["past_rgb"].reshape(3, -1), past["past_label"].reshape(-1)
         after = following["past_rgb"][0], following["past_label"][0, 0]
         tables = self._channel, self._tints, motion, *before, frame["blend"]
-        blend(first, last, *planes, *tables, *Blending(), *after, image)
+        # a guided generator adds to its guide itself
+        constants = Blending(gain=0.0) if self._is_guided else Blending()
+        blend(first, last, *planes, *tables, *constants, *after, image)
 
     def _stored(self, values: np.ndarray) -> np.ndarray:
         """Return f32 values in the generator's precision: f32, or the bits of bf16 as u16, rounded."""
@@ -102,11 +123,13 @@ class Split(NamedTuple):
     channel: np.ndarray  # u8 (256,): class by tag
     sketch: SketchTables
     is_exact: bool  # the generator takes ``embedded`` as f32, else as bf16
+    is_guided: bool  # it has no ``detail``: its tints have the relief of the sketch, and it adds its image to them
 
     def generator_of(self, height: int, width: int) -> ov.Model:
         """Return the generator of frames of one size, px."""
         model, sizes = self.generator.clone(), {"embedded": (height, width), "detail": (height // 2, width // 2)}
-        model.reshape({name: [1, *size, model.input(name).partial_shape[3]] for name, size in sizes.items()})
+        inputs = {port.get_any_name(): port.partial_shape[3] for port in model.inputs}
+        model.reshape({name: [1, *sizes[name], channels] for name, channels in inputs.items()})
         return model
 
 
@@ -131,10 +154,12 @@ def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:
     if model.input("past_label").partial_shape[1] != 1:
         return None
     try:
+        is_guided = _embedded(model)[1]
         planes = core.compile_model(_planes(model), "CPU", _EXACT)
         detail = core.compile_model(_detail(model), "CPU", _EXACT)
         blending = core.compile_model(_blending(model), "CPU", _EXACT)
-        parts = Split(_generator(model, is_exact), planes, _channels(planes), _sketch_tables(model), is_exact)
+        generator, channels = _generator(model, is_exact), _channels(planes)
+        parts = Split(generator, planes, channels, _sketch_tables(model), is_exact, is_guided)
         if _compute_the_same(parts._replace(is_exact=True), detail, blending):
             if not is_exact:
                 _compile_for(parts)
@@ -171,33 +196,47 @@ def _sketch_tables(model: ov.Model) -> SketchTables:
 
 def _channels(planes: ov.CompiledModel) -> np.ndarray:
     """Return u8 (256,): class by tag. Raises LookupError if a class has none."""
-    tags = {"tag": np.arange(256, dtype=np.uint8)[:, None], "instance": np.zeros((256, 1), np.uint16)}
-    nothing = {"guide": np.zeros((256, 1, 4), np.uint8), "style": np.zeros(planes.input("style").shape, np.float32)}
-    channel = np.asarray(planes(tags | nothing)["label"].reshape(-1) - 1.0).astype(np.uint8)
+    tags = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 4, 1)  # wide enough for surfaces
+    values = {
+        "tag": tags,
+        "instance": np.zeros(tags.shape, np.uint16),
+        "guide": np.zeros((*tags.shape, 4), np.uint8),
+        "style": np.zeros(planes.input("style").shape, np.float32),
+        "depth": np.ones(tags.shape, np.float32),
+        "camera": _LOOKING_AHEAD,
+    }
+    labels = planes({port.get_any_name(): values[port.get_any_name()] for port in planes.inputs})["label"]
+    channel = np.asarray(labels[0, 0, :, 0] - 1.0).astype(np.uint8)
     if not np.array_equal(np.unique(channel), np.arange(CHANNELS)):
         raise LookupError("classes")  # tables have a row for each
     return channel
 
 
-def _embedded(model: ov.Model) -> ov.Output:
-    """Return tints and codes: what the first convolution of ``model`` reads of ``_TINT_INPUTS`` and nothing else."""
+def _embedded(model: ov.Model) -> tuple[ov.Output, bool]:
+    """Return tints and codes: what the first convolution of ``model`` reads of ``_TINT_INPUTS`` and nothing else; and
+    whether it is guided: then it reads the relief in the tints as well, of ``_DETAIL_INPUTS``."""
     inputs: dict[str, set[str]] = {}
     for op in model.get_ordered_ops():
         name, sources = op.get_friendly_name(), [value.get_node().get_friendly_name() for value in op.input_values()]
         is_input = op.get_type_name() == "Parameter"
         inputs[name] = {op.output(0).get_any_name()} if is_input else set().union(*(inputs[each] for each in sources))
-        if op.get_type_name() == "Convolution" and inputs[name] == set(_TINT_INPUTS):
-            return op.input_value(0)
+        if op.get_type_name() == "Convolution" and inputs[name] in (set(_TINT_INPUTS), _ALL_INPUTS):
+            return op.input_value(0), inputs[name] == _ALL_INPUTS
     raise LookupError("embedded")
 
 
 def _generated(model: ov.Model) -> ov.Output:
-    """Return the value of the last convolution before the state ``next_rgb`` of ``model``."""
+    """Return the value of the last convolution before the state ``next_rgb`` of ``model``; of a guided one, that and
+    what it is added to."""
+    is_guided = _embedded(model)[1]
     waiting, seen = [model.output("next_rgb").get_node()], set()
     for op in waiting:  # grows
         sources = [value.get_node() for value in op.input_values()]
         if op.get_type_name() == "Add" and "Convolution" in [each.get_type_name() for each in sources]:
-            return op.output(0)
+            if not is_guided:
+                return op.output(0)
+            (user,) = {target.get_node() for target in op.output(0).get_target_inputs()}
+            return user.output(0)
         for each in sources:
             if each.get_friendly_name() not in seen:
                 seen.add(each.get_friendly_name())
@@ -221,10 +260,12 @@ def _subgraph(outputs: dict[str, ov.Output], parameters: list[ov.op.Parameter]) 
 
 
 def _planes(model: ov.Model) -> ov.Model:
-    """Return the graph from ``_TINT_INPUTS`` to tints and codes, and labels."""
+    """Return the graph to tints and codes, and labels."""
     model = model.clone()
-    outputs = {"embedded": _embedded(model), "label": model.output("next_label").get_node().input_value(0)}
-    return _subgraph(outputs, [model.input(name).get_node() for name in _TINT_INPUTS])
+    embedded, is_guided = _embedded(model)
+    outputs = {"embedded": embedded, "label": model.output("next_label").get_node().input_value(0)}
+    names = (*_TINT_INPUTS, "depth", "camera") if is_guided else _TINT_INPUTS
+    return _subgraph(outputs, [model.input(name).get_node() for name in names])
 
 
 def _detail(model: ov.Model) -> ov.Model:
@@ -235,10 +276,14 @@ def _detail(model: ov.Model) -> ov.Model:
 
 
 def _generator(model: ov.Model, is_exact: bool) -> ov.Model:
-    """Return the graph from ``embedded`` and ``detail``, in the order (H, W, C), to ``generated``."""
+    """Return the graph from ``embedded`` and, unless it is guided, ``detail``, in the order (H, W, C), to
+    ``generated``."""
     model = model.clone()
     generated = _generated(model)
-    values = {"embedded": _embedded(model), "detail": model.output("detail").get_node().input_value(0)}
+    embedded, is_guided = _embedded(model)
+    values = {"embedded": embedded}
+    if not is_guided:
+        values["detail"] = model.output("detail").get_node().input_value(0)
     types = {"embedded": ov.Type.f32 if is_exact else ov.Type.bf16, "detail": ov.Type.f32}
     parameters = []
     for name, value in values.items():
@@ -280,9 +325,12 @@ def _compute_the_same(parts: Split, detailed: ov.CompiledModel, blending: ov.Com
         embedded = np.empty((height, width, tables.table.shape[-1]), np.float32)
         detail = np.empty((height // 2, width // 2, 2), np.float32)
         tables.embed(0, height, frame, embedded, detail)
-        expected = parts.planes({name: frame[name] for name in _TINT_INPUTS})[0]
-        if not np.allclose(embedded.transpose(2, 0, 1), expected[0], atol=_TOLERANCE):
+        expected = parts.planes({port.get_any_name(): frame[port.get_any_name()] for port in parts.planes.inputs})[0]
+        are_close = np.isclose(embedded.transpose(2, 0, 1), expected[0], atol=_TOLERANCE)
+        if are_close.mean() < (_CLOSE_SHARE if parts.is_guided else 1.0):  # a tint with relief is one with a sketch
             return False
+        planes = frame["tag"], frame["instance"], frame["depth"], frame["guide"], frame["camera"]
+        draw_detail(0, height // 2, *planes, parts.channel, parts.sketch, parts.is_guided, detail)
         outlines, sketch = detailed({name: frame[name] for name in _DETAIL_INPUTS})[0][0]
         close, classes = np.isclose(detail[..., 1], sketch, atol=_TOLERANCE), parts.channel[frame["tag"][::2, ::2]]
         shares = [close[classes == each].mean() for each in np.unique(classes)]
@@ -291,7 +339,7 @@ def _compute_the_same(parts: Split, detailed: ov.CompiledModel, blending: ov.Com
         image = np.empty((height, width, 3), np.uint8)
         following = {name: np.empty_like(value) for name, value in past.items()}
         tables.blend(0, height, frame, frame["generated"], past, following, image)
-        whole = blending({port.get_any_name(): (frame | past)[port.get_any_name()] for port in blending.inputs})
+        whole = blending({port: (frame | past)[port.get_node().get_friendly_name()] for port in blending.inputs})
         state = all(np.allclose(following[name], whole[STATE_OUTPUTS[name]], atol=_TOLERANCE) for name in following)
         if not state or np.abs(image.astype(np.int16) - whole["rgb"]).max() > 1:
             return False
