@@ -318,7 +318,15 @@ class Generator(Decoder):
 
     def embed(self, label: Tensor, tint: Tensor) -> Tensor:
         """Return f32 (N, embed, H, W): tint and the label's code."""
-        return torch.cat([tint, self.label(label).permute(0, 3, 1, 2)], 1)
+        return torch.cat([self.coarse(tint), self.label(label).permute(0, 3, 1, 2)], 1)
+
+    def coarse(self, tint: Tensor) -> Tensor:
+        """Return what the generator starts from, f32 (N, 3, H, W): of a guided one, ``tint`` without its finest band.
+
+        That of a simulator's image is nothing like a photograph's. A generator that has it hands it on, where it should
+        draw its own; outlines are those of the labels.
+        """
+        return upsample(F.avg_pool2d(tint, 2)) if self.config.guided else tint
 
     @staticmethod
     def movers(label: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ class GeneratorGraph(nn.Module):
         tint = self.surface.tinted(tint, guide)
         if is_guided:
             tint = with_relief(tint, detail)
-        embedded = torch.cat([tint, code], 1)
+        embedded = torch.cat([self.generator.coarse(tint), code], 1)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label, blend)
         shown = sharpened(step.image, step.past_label[:, :1], step.mean, self.sharpen)[0]

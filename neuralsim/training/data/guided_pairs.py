@@ -79,7 +79,7 @@ def _pair(
     label: np.ndarray, guide: np.ndarray, motion: np.ndarray, visible: np.ndarray, rng: np.random.Generator
 ) -> Pair:
     """Return a pair whose guide u8 (2, H, W, 3) has a random look, the same in both frames."""
-    curves = looks.random_look(rng, 1.0 if rng.random() < 0.7 else 0.3)
+    curves = looks.random_look(rng, 1.0 if rng.random() < 0.5 else 0.3)
     saturation = float(np.exp(rng.normal(0.0, 0.25)))
     seen = [looks.apply_look(each, curves, saturation) for each in guide]
     if rng.random() < _SOFTENED:
