@@ -7,8 +7,6 @@ Expression Mapping with Ratio Images", SIGGRAPH 2001), and brightened a little i
 roads, texture and patches are the generator's; pavements and what else is beside them are as uneven as the simulator's,
 in both directions; so is all that is wet, where the simulator mirrors lamps, vehicles and posts, of which a generator
 leaves vague stripes. The graph's state is not changed.
-
-It also leaves a bright rim between a vehicle and the shadow below it. ``close_contacts`` ends that.
 """
 
 from __future__ import annotations
@@ -35,13 +33,6 @@ _ROAD, _BESIDES = 1, 2
 _GROUND = np.zeros(256, np.uint8)
 _GROUND[[Tag.ROAD]] = _ROAD
 _GROUND[[Tag.SIDEWALK, Tag.TERRAIN, Tag.GROUND]] = _BESIDES
-_FLAT, _STANDS = 1, 2
-_CONTACTS = np.minimum(_GROUND, _FLAT)
-_CONTACTS[[Tag.ROAD_LINE]] = _FLAT
-_CONTACTS[[Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE]] = _STANDS
-_CONTACT = 0.14  # m at the vehicle's distance, below its edge: where the shadow of a vehicle begins at the latest
-_MOST_ROWS, _LEAST_ROWS = 12, 2  # px of these
-_BESIDE = 4  # px to each side whose mean it is: columns on their own would differ like the teeth of a comb
 
 
 def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, wet: float = 0.0) -> None:
@@ -79,20 +70,6 @@ def follow_shading(image: np.ndarray, tag: np.ndarray, simulated: np.ndarray, we
         tolerated, most = (_PATCHES * (1.0 - wet), 0.0) if kind == _ROAD else (0.0, _PATCHES)
         _compare(near, far, tolerated, max(most, _MIRRORED * wet), ratios[kind - 1])
     _scale(image[top:], ground[top:], ratios)
-
-
-def close_contacts(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal: float) -> None:
-    """Darken the ground between vehicles and the shadows below them, in place.
-
-    Args:
-        image: u8 (H, W, 3), RGB, with its shadows.
-        tag: u8, at least (H, W).
-        depth: f32, at least (H, W), m.
-        focal: Focal length, px.
-    """
-    height, width = image.shape[:2]
-    kinds = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _CONTACTS)
-    _close(image, kinds, depth, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), focal * _CONTACT)
 
 
 def _around(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,38 +139,7 @@ def _scale(image: np.ndarray, ground: np.ndarray, ratios: np.ndarray) -> None:
                     image[y, x, c] = np.uint8(min(value, np.float32(255.0)))
 
 
-@numba.njit(**kernels.FAST)
-def _close(image: np.ndarray, kinds: np.ndarray, depth: np.ndarray, bright: np.ndarray, reach: float) -> None:
-    """Make ground below a vehicle no brighter than the darkest of the rows below it.
-
-    ``kinds`` u8 (H, W) as ``_CONTACTS``; ``bright`` u8 (H, W); ``reach``: rows that are searched, times the depth.
-    """
-    height, width = kinds.shape
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            if kinds[y, x] != _FLAT or kinds[y - 1, x] != _STANDS:
-                continue
-            rows = min(max(int(reach / max(depth[y - 1, x], 0.1) + 0.5), _LEAST_ROWS), _MOST_ROWS)
-            darkest, last = 255.0, y
-            for below in range(y + 1, min(y + 1 + rows, height)):
-                if kinds[below, x] != _FLAT:
-                    break
-                total, count = 0, 0
-                for beside in range(max(x - _BESIDE, 0), min(x + _BESIDE + 1, width)):
-                    if kinds[below, beside] == _FLAT:
-                        total += bright[below, beside]
-                        count += 1
-                if total < darkest * count:
-                    darkest, last = total / count, below
-            for above in range(y, last):
-                factor = darkest / max(bright[above, x], 1)
-                if factor < 1.0:
-                    for c in range(3):
-                        image[above, x, c] = np.uint8(image[above, x, c] * factor + 0.5)
-
-
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
     plane = np.full((16, 16), Tag.ROAD, np.uint8)
     follow_shading(np.zeros((16, 16, 3), np.uint8), plane, np.zeros((16, 16, 3), np.uint8))
-    close_contacts(np.zeros((16, 16, 3), np.uint8), plane, np.ones((16, 16), np.float32), 1.0)

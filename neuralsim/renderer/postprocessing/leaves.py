@@ -8,9 +8,6 @@ world, by the direction of view, so that it stays where the leaves are, and in o
 at all distances ("infinite zoom"; Bénard, Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent
 Stylization", I3D 2009). The graph's state is not changed.
 
-Before that, what is in between, dabs of several pixels that photographed crowns have less of, loses some of its
-contrast (``even_crowns``).
-
 In wide images, strokes have colours of their own as well, purple beside a glaring green: leaves take theirs from around
 them, and it is never less green than grey.
 """
@@ -45,12 +42,6 @@ _REDUCTION, _AROUND = 4, 1.5  # that colour is taken from an image as many times
 _FAR = 1.0 / 20.0, 1.0 / 5.0  # m a pixel, where that begins
 _NEAR = 1.0 / 32.0, 1.0 / 7.0  # ... and where it is complete
 _MOST = np.float32(60.0)  # of 255, largest change of a pixel
-#: Share of their contrast, as an exponent, that dabs lose; the blurs between which they are, in px of images
-#: ``_NARROW`` px wide; and how many times smaller the image is that is blurred by the second.
-_DABS, _DAB, _CROWN, _COARSER = np.float32(0.4), 1.5, 8.0, 8
-_LEAST_KNOWN = 48  # of 255, of a crown in its surroundings: means of less are too coarse, and small crowns have no dabs
-_BLACK = np.float32(16.0)  # of 255, added to the sum of brightnesses that are compared
-_CROWNS = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
 _FADING = np.float32(3.0)  # times as fast as over a whole octave
 
 
@@ -83,39 +74,12 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
     _draw(*planes, _texture(), pose, lens, (share, far, near, np.float32(_EVEN * wide)), Tag.VEGETATION)
 
 
-def even_crowns(image: np.ndarray, tag: np.ndarray) -> None:
-    """Take some of the contrast of dabs in crowns, which are larger than leaves and smaller than boughs, in place.
-
-    Args:
-        image: u8 (H, W, 3), RGB.
-        tag: u8, at least (H, W): the tags that it was generated from.
-    """
-    height, width = image.shape[:2]
-    crown = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _CROWNS) * np.uint8(255)
-    _, top, _, high = cv2.boundingRect(crown)
-    if not high:
-        return
-    image, crown = image[top : top + high], crown[top : top + high]
-    wider = max(width / _NARROW, 1.0)
-    radius = round(1.5 * _DAB * wider)
-    # what is beside a crown is black in both, so that the ratio of their blurs is that of the crown alone
-    both = cv2.merge([cv2.bitwise_and(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), crown), crown])
-    near = cv2.GaussianBlur(both, (2 * radius + 1, 2 * radius + 1), _DAB * wider)
-    coarser = round(_COARSER * wider)
-    small = cv2.resize(both, (max(width // coarser, 1), max(high // coarser, 1)), interpolation=cv2.INTER_AREA)
-    far, known = cv2.split(cv2.GaussianBlur(small.astype(np.float32), (0, 0), _CROWN / _COARSER))
-    far = np.rint(np.float32(255.0) * far / np.maximum(known, np.float32(1.0))).astype(np.uint8)
-    known = known.astype(np.uint8)
-    _even(image, crown, near, *(cv2.resize(each, (width, high)) for each in (far, known)))
-
-
 def compile_kernels() -> None:
     """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
     image, depth = np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 0.2, np.float32)  # m: nearby, or nothing is drawn
     tag = np.full((8, 8), Tag.VEGETATION, np.uint8)
     for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
         draw_leaves(image, tag, depth, Camera(8, 8, 70.0, np.eye(4)))
-    even_crowns(image, tag)
 
 
 def _colours_around(image: np.ndarray) -> np.ndarray:
@@ -146,25 +110,6 @@ def _rows_nearby(tag, depth, height, width, wanted, farthest):  # type: ignore[n
                 first, end = min(first, y), y + 1
                 break
     return first, end
-
-
-@numba.njit(**kernels.FAST)
-def _even(image, crown, near, far, known):  # type: ignore[no-untyped-def]
-    """Do what ``even_crowns`` does. ``near``: u8 (H, W, 2), blur of brightness and of ``crown``; ``far``, ``known``: u8
-    (H, W), brightness farther around, and of how much crown."""
-    one, most = np.float32(1.0), np.float32(255.0)
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            if not crown[y, x] or near[y, x, 1] < _LEAST_KNOWN or known[y, x] < _LEAST_KNOWN:
-                continue
-            here = most * np.float32(near[y, x, 0]) / np.float32(near[y, x, 1])
-            around = np.float32(far[y, x])
-            # (around / here) ** _DABS, as the first terms of its logarithm and of its power
-            part = _DABS * (around - here) / (around + here + _BLACK)
-            factor = (one + part) / (one - part)
-            for c in range(3):
-                value = np.float32(image[y, x, c]) * factor + np.float32(0.5)
-                image[y, x, c] = np.uint8(min(value, most))
 
 
 @numba.njit(inline="always")

@@ -20,16 +20,13 @@ from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.postprocessing import (
     antialiasing,
     colour_clamp,
-    contrasts,
     detail,
     ground_shading,
-    highlights,
     leaves,
     motion_blur,
     sharpening,
-    wall_colours,
 )
-from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
+from neuralsim.renderer.weather import camera_response, fog, glow, rain, sensor_noise, sky
 
 #: What a step may need: planes of the frame, its weather, and the simulator image that the generator follows.
 NEEDS = ("depth", "motion", "weather", "simulator image", "whole simulator image")
@@ -156,32 +153,8 @@ def _shade(image: np.ndarray, scene: Scene) -> None:
     ground_shading.follow_shading(image, scene.unedited, scene.simulated, scene.conditions.mirrors)
 
 
-def _close_contacts(image: np.ndarray, scene: Scene) -> None:
-    ground_shading.close_contacts(image, scene.tag, scene.depth, scene.camera.focal)
-
-
 def _transfer_detail(image: np.ndarray, scene: Scene) -> None:
     detail.transfer_detail(image, scene.unedited, scene.depth, scene.simulated, scene.camera.focal)
-
-
-def _recover_highlights(image: np.ndarray, scene: Scene) -> None:
-    highlights.recover_highlights(image, scene.unedited, scene.simulated, scene.conditions.daylight)
-
-
-def _follow_contrasts(image: np.ndarray, scene: Scene) -> None:
-    contrasts.follow_contrasts(image, scene.unedited, scene.simulated, scene.conditions.daylight)
-
-
-def _even_walls(image: np.ndarray, scene: Scene) -> None:
-    wall_colours.even_walls(image, scene.unedited, scene.simulated, scene.conditions.daylight)
-
-
-def _even_crowns(image: np.ndarray, scene: Scene) -> None:
-    leaves.even_crowns(image, scene.tag)
-
-
-def _dim_poles(image: np.ndarray, scene: Scene) -> None:
-    night.dim_poles(image, scene.unedited, scene.simulated, scene.conditions.darkness)
 
 
 def _sharpen(image: np.ndarray, scene: Scene) -> None:
@@ -189,16 +162,8 @@ def _sharpen(image: np.ndarray, scene: Scene) -> None:
         sharpening.sharpen(image, scene.tag, scene.sharpness)
 
 
-def _remove_specks(image: np.ndarray, scene: Scene) -> None:
-    sharpening.remove_specks(image, scene.tag)
-
-
 def _raise_contrast_of_people(image: np.ndarray, scene: Scene) -> None:
     sharpening.raise_contrast_of_people(image, scene.tag, scene.conditions.daylight, scene.depth)
-
-
-def _soften_far_roads(image: np.ndarray, scene: Scene) -> None:
-    sharpening.soften_far_roads(image, scene.tag, scene.depth, scene.camera.focal)
 
 
 def _draw_leaves(image: np.ndarray, scene: Scene) -> None:
@@ -213,10 +178,6 @@ def _draw_sky(image: np.ndarray, scene: Scene) -> None:
     sky.draw_sky(image, scene.tag, scene.camera, scene.sky)
 
 
-def _dim_rims(image: np.ndarray, scene: Scene) -> None:
-    night.dim_rims(image, scene.tag, scene.conditions.darkness)
-
-
 def _apply_fog(image: np.ndarray, scene: Scene) -> None:
     fog.apply_fog(image, scene.depth, scene.inputs.fog, scene.inputs.style)
 
@@ -224,11 +185,6 @@ def _apply_fog(image: np.ndarray, scene: Scene) -> None:
 def _antialias(image: np.ndarray, scene: Scene) -> None:
     if scene.antialias:
         antialiasing.antialias_edges(image, scene.tag, scene.instance)
-
-
-def _soften_gaps(image: np.ndarray, scene: Scene) -> None:
-    if scene.antialias:
-        sharpening.soften_gaps(image, scene.tag)
 
 
 def _draw_rain(image: np.ndarray, scene: Scene) -> None:
@@ -265,12 +221,8 @@ def _blur_by_lens(image: np.ndarray, scene: Scene) -> None:
     camera_response.blur_by_lens(image, scene.conditions.daylight)
 
 
-def _sharpen_in_camera(image: np.ndarray, scene: Scene) -> None:
-    sharpening.sharpen_in_camera(image, scene.tag, scene.conditions.daylight)
-
-
 def _add_noise(image: np.ndarray, scene: Scene) -> None:
-    night.add_noise(image, scene.conditions.darkness, scene.inputs.frame.sim_time)
+    sensor_noise.add_noise(image, scene.conditions.darkness, scene.inputs.frame.sim_time)
 
 
 _GUIDE = "simulator image"
@@ -293,27 +245,15 @@ ON_GENERATED = (
 ON_IMAGE = (
     Step("shading", "shadows on the ground as in the simulator image", _shade, (_GUIDE,),
          ground_shading.compile_kernels),
-    Step("contacts", "no bright rim between a vehicle and its shadow", _close_contacts, (_GUIDE, "depth")),
     Step("detail", "the finest detail of what is small", _transfer_detail, ("whole simulator image", "depth"),
          detail.compile_kernels),
-    Step("highlights", "texture of overexposed walls and vehicles", _recover_highlights, (_GUIDE,),
-         highlights.compile_kernels),
-    Step("contrasts", "dark panes, and plain walls without streaks", _follow_contrasts, (_GUIDE,),
-         contrasts.compile_kernels),
-    Step("walls", "no patches of rust and moss on walls", _even_walls, (_GUIDE,), wall_colours.compile_kernels),
-    Step("crowns", "no dabs in crowns", _even_crowns, (_GUIDE,)),
-    Step("poles", "no pale poles by night", _dim_poles, (_GUIDE,)),
     Step("sharpen", "detail that resampling the past has blurred", _sharpen),
-    Step("specks", "no black dots in crowns", _remove_specks),
     Step("people", "people who stand out from what is behind them", _raise_contrast_of_people, ("depth",)),
-    Step("far roads", "no crumbs on roads far away", _soften_far_roads, ("depth",)),
     Step("leaves", "photographed leaves in crowns nearby", _draw_leaves, ("depth",), leaves.compile_kernels),
     Step("veil", "light that lens and windscreen scatter", _add_veil, ("weather",)),
     Step("sky", "the sky of the weather", _draw_sky, ("weather",), sky.compile_kernels),
-    Step("rims", "no rims of light around roofs by night", _dim_rims, ("weather",)),
     Step("fog", "the weather's fog", _apply_fog, ("depth",), fog.compile_kernels),
     Step("antialias", "no stairs along outlines", _antialias, (), antialiasing.compile_kernels),
-    Step("gaps", "soft sky in small gaps of crowns", _soften_gaps),
     Step("rain", "falling rain", _draw_rain, ("weather",), rain.compile_kernels),
     Step("chroma", "colours as pale as a camera in a car has them", _mute_colours, ("weather",)),
     Step("lamps", "lit lamps", _draw_lamps, (), glow.compile_kernels),
@@ -322,7 +262,6 @@ ON_IMAGE = (
     Step("shutter", "motion blur", _blur_by_motion, ("weather", "motion", "depth"), motion_blur.compile_kernels),
     Step("exposure", "exposure, white balance and tone curve of a camera", _expose, ("weather",)),
     Step("lens", "blur and bloom of a lens", _blur_by_lens, ("weather",)),
-    Step("camera", "a camera's own sharpening", _sharpen_in_camera, ("weather",)),
     Step("noise", "noise of a sensor by night", _add_noise, ("weather",)),
 )  # fmt: skip
 

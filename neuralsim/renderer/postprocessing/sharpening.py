@@ -5,7 +5,6 @@ Techniques", Computer Graphics Forum 2020, section 6.1). The graph restores some
 (``neuralsim/models/blending.py``); this mask is finer. Outlines are left out: those of labels have steps, of which it
 would make teeth. The graph's state is not sharpened, so nothing builds up. Where nothing moves, the past is not
 resampled, and what the graph restores does build up, until asphalt looks woven: there its past is blurred a little.
-At the very end, ``sharpen_in_camera`` does what a camera does to the blur of its lens.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from bridge.tags import MOVERS, Tag
 
 SIGMA = 0.7  # px
 _GROUND = [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.GROUND, Tag.TERRAIN]
-_GAP_SIGMA = 1.0  # px, of the blur of the sky in gaps
 #: u8 (256,), by tag: not the sky, which has nothing to sharpen, nor crowns, whose leaves would become specks, nor what
 #: moves, which has as much detail as in photographs already.
 _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).astype(np.uint8)
@@ -25,29 +23,15 @@ _SHARPENED = (~np.isin(np.arange(256), (Tag.SKY, Tag.VEGETATION, *MOVERS))).asty
 _SHARPENED_WHEN_SCALED = np.ones(256, np.uint8)
 _SHARPENED_WHEN_SCALED[[Tag.SKY, *_GROUND]] = 0
 _SHARPENED_WHEN_SCALED[[Tag.SIDEWALK]] = 1
-#: The amount that a camera sharpens by at the end, and the share of it that crowns and buildings get.
-_MOST_IN_CAMERA, _LESS_IN_CAMERA = 0.5, 0.3
-_PART, _ALL = 1, 2  # of that amount
-_IN_CAMERA = np.full(256, _ALL, np.uint8)  # by tag; nothing is added to sky and ground, which have as much as they need
-_IN_CAMERA[[Tag.SKY, *_GROUND]] = 0
-_IN_CAMERA[[Tag.BUILDING, Tag.VEGETATION]] = _PART
 #: The contrast that people get, the blur of what is around them, as a share of the width, and of how many pixels' mean
 #: it is computed.
 _CONTRAST_OF_PEOPLE, _AROUND_PEOPLE, _COARSER = 0.3, 1.0 / 64.0, 4
 _NEAR_PEOPLE = 3.0, 5.0  # m, from where on people get half of it, and all
+_PART, _ALL = 1, 2  # of it
 _LEAST_OF_PEOPLE = 0.8  # of what it was before: dark clothes keep their folds
 _PEOPLE = np.isin(np.arange(256), (Tag.PEDESTRIAN, Tag.RIDER)).astype(np.uint8)  # u8 (256,), by tag
-_SKY = (np.arange(256) == Tag.SKY).astype(np.uint8)
-_CROWN = (np.arange(256) == Tag.VEGETATION).astype(np.uint8)  # u8 (256,), by tag
-_MARKING = (np.arange(256) == Tag.ROAD_LINE).astype(np.uint8)
-_PAVED = np.isin(np.arange(256), (Tag.ROAD, Tag.ROAD_LINE)).astype(np.uint8)
-_FAR_ROAD = 0.07  # m that a pixel shows, from where on a road is far away: its markings get paler
-_AROUND_LINES, _LEAST_BARE = (11, 7), 0.05  # px, of which the road's colour is the mean; share that has to be bare
-_GRAIN_OF_FAR_ROADS = 0.6  # of what such a road has beyond that mean
-_MAY_BE_SPECK = (~np.isin(np.arange(256), (Tag.SKY, *MOVERS))).astype(np.uint8)
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 _OUTLINE = np.ones((5, 5), np.uint8)  # within which there is another tag next to an outline
-_BESIDE = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.uint8)
 #: How much darker than all pixels around it a pixel may become, or brighter, of 255 in each channel: lenses make no
 #: black dots, and no pale line along the outline of what is dark.
 _BEYOND = np.full(4, 8.0)
@@ -130,24 +114,6 @@ def _sharpen_inside(
     cv2.copyTo(_sharpened(image, amount), mask, image)
 
 
-def sharpen_in_camera(image: np.ndarray, tag: np.ndarray, daylight: float) -> None:
-    """Sharpen what its lens has blurred of ``image`` u8 (H, W, 3), in place, as cameras do, but not sky and ground.
-
-    ``tag``: u8, at least (H, W); ``daylight``: from 0, by night, when there is more noise than detail, to 1, by day.
-    """
-    if daylight <= 0.0:
-        return
-    height, width = image.shape[:2]
-    share = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _IN_CAMERA)
-    image, share = _rows_around(image, share)
-    if not len(image):
-        return
-    sharp = _sharpened(image, _MOST_IN_CAMERA * daylight)
-    less = cv2.addWeighted(image, 1.0 - _LESS_IN_CAMERA, sharp, _LESS_IN_CAMERA, 0.0)
-    cv2.copyTo(sharp, (share == _ALL).view(np.uint8), image)
-    cv2.copyTo(less, (share == _PART).view(np.uint8), image)
-
-
 def raise_contrast_of_people(image: np.ndarray, tag: np.ndarray, daylight: float, depth: np.ndarray) -> None:
     """Add to people of ``image`` u8 (H, W, 3) by how much they differ from what is around them, in place.
 
@@ -157,7 +123,7 @@ def raise_contrast_of_people(image: np.ndarray, tag: np.ndarray, daylight: float
     Args:
         image: As generated.
         tag: u8, at least (H, W).
-        daylight: As for ``sharpen_in_camera``.
+        daylight: From 0, by night, when there is more noise than contrast, to 1, by day.
         depth: f32, at least (H, W), m.
     """
     if daylight <= 0.0:
@@ -188,87 +154,6 @@ def _sharpened(image: np.ndarray, amount: float) -> np.ndarray:
     darkest, brightest = cv2.erode(image, _NEIGHBOURHOOD), cv2.dilate(image, _NEIGHBOURHOOD)
     cv2.max(sharp, cv2.subtract(darkest, _BEYOND, darkest), sharp)
     return np.asarray(cv2.min(sharp, cv2.add(brightest, _BEYOND, brightest), sharp))
-
-
-def remove_specks(image: np.ndarray, tag: np.ndarray) -> None:
-    """Limit pixels in and around crowns to what is above, below, left and right of them, in place.
-
-    Where something is seen through a crown in a single pixel, the generator makes a black dot of it.
-
-    Args:
-        image: u8 (H, W, 3), RGB.
-        tag: u8, at least (H, W): the tags that it was generated from.
-    """
-    height, width = image.shape[:2]
-    tag = np.ascontiguousarray(tag[:height, :width])
-    crown = cv2.dilate(cv2.LUT(tag, _CROWN), _NEIGHBOURHOOD)
-    mask = cv2.bitwise_and(crown, cv2.LUT(tag, _MAY_BE_SPECK))
-    mask[[0, -1]] = mask[:, [0, -1]] = 0
-    image, mask = _rows_around(image, mask)
-    if not len(image):
-        return
-    darkest, brightest = cv2.erode(image, _BESIDE), cv2.dilate(image, _BESIDE)
-    limited = cv2.max(image, cv2.subtract(darkest, _BEYOND, darkest))
-    cv2.copyTo(cv2.min(limited, cv2.add(brightest, _BEYOND, brightest), limited), mask, image)
-
-
-def soften_gaps(image: np.ndarray, tag: np.ndarray) -> None:
-    """Blur the sky in gaps of a crown of one or two pixels, in place: through a lens they are part of the crown.
-
-    Args:
-        image: u8 (H, W, 3), RGB, with its sky.
-        tag: u8, at least (H, W): the tags that it was generated from.
-    """
-    height, width = image.shape[:2]
-    tag = np.ascontiguousarray(tag[:height, :width])
-    sky = cv2.LUT(tag, _SKY)
-    gaps = cv2.subtract(sky, cv2.morphologyEx(sky, cv2.MORPH_OPEN, _NEIGHBOURHOOD))
-    gaps = cv2.bitwise_and(gaps, cv2.dilate(cv2.LUT(tag, _CROWN), _NEIGHBOURHOOD))
-    image, gaps = _rows_around(image, gaps)
-    if len(image):
-        cv2.copyTo(cv2.GaussianBlur(image, (5, 5), _GAP_SIGMA), gaps, image)
-
-
-def soften_far_roads(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, focal: float) -> None:
-    """Smooth roads far away, and let their markings fade, in place.
-
-    Labels have crumbs of a line that is narrower than a pixel, and the generator adds some; photographs have a line
-    that gets paler.
-
-    Args:
-        image: u8 (H, W, 3), RGB.
-        tag: u8, at least (H, W): the tags that it was generated from.
-        depth: f32, at least (H, W), m.
-        focal: Focal length, px.
-    """
-    limit = _FAR_ROAD * float(focal)
-    height, width = image.shape[:2]
-    paved = cv2.LUT(np.ascontiguousarray(tag[:height, :width]), _PAVED) * (depth[:height, :width] > limit)
-    left, top, wide, high = cv2.boundingRect(paved)
-    if not high:
-        return
-    aside, over = (size // 2 for size in _AROUND_LINES)
-    part = np.s_[max(top - over, 0) : top + high + over, max(left - aside, 0) : left + wide + aside]
-    image, paved, far = image[part], paved[part], np.maximum(depth[:height, :width][part] / limit, 1.0)
-    lines = cv2.dilate(cv2.LUT(np.ascontiguousarray(tag[:height, :width][part]), _MARKING), _NEIGHBOURHOOD)
-    bare: np.ndarray = paved * (1 - lines)
-    share, road = _mean_of(image, bare, _AROUND_LINES)
-    soft = _mean_of(image, paved, (3, 3))[1]
-    anywhere = np.array(cv2.mean(image, bare)[:3], np.float32)  # where a crossing leaves nothing bare around
-    road = np.where(share > _LEAST_BARE, road, anywhere if bare.any() else soft)
-    kept = np.where(lines == 0, 1.0 - (1.0 - _GRAIN_OF_FAR_ROADS) * np.minimum(far - 1.0, 1.0), 1.0 / (far * far))
-    blurred = np.minimum(4.0 * (far - 1.0), 1.0) * lines  # without a seam where a road becomes far
-    sharp = image + (soft - image) * blurred[..., None]
-    mixed = road + (sharp - road) * kept[..., None]
-    cv2.copyTo(np.rint(mixed).astype(np.uint8), paved, image)
-
-
-def _mean_of(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of ``mask`` u8 (H, W), 0 or 1, within ``size`` px of each pixel, f32 (H, W, 1), and the mean of
-    ``image`` u8 (H, W, 3) there, f32 (H, W, 3)."""
-    weight = mask.astype(np.float32)[..., None]
-    share = cv2.blur(weight, size)[..., None]
-    return share, cv2.blur(image * weight, size) / np.maximum(share, np.float32(1e-6))
 
 
 def _inside(labels: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:

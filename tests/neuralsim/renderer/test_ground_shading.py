@@ -9,7 +9,7 @@ from helpers.frames import street as street_frame
 
 from bridge.tags import Tag
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.renderer.postprocessing.ground_shading import close_contacts, follow_shading
+from neuralsim.renderer.postprocessing.ground_shading import follow_shading
 from neuralsim.renderer.remap import Remap
 
 
@@ -98,37 +98,6 @@ def test_an_image_without_ground_stays(street: tuple[np.ndarray, np.ndarray, np.
     before, tag, simulated = street
     image = before.copy()
     follow_shading(image, np.full_like(tag, Tag.SKY), simulated)
-    assert np.array_equal(image, before)
-
-
-def test_no_bright_rim_is_left_between_a_vehicle_and_its_shadow(
-    street: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    before, tag, _ = street
-    before[174:180, 200:300] = 40  # a shadow that begins four rows too low
-    near, far = (np.full((256, 512), metres, np.float32) for metres in (8.0, 80.0))
-    image = before.copy()
-    close_contacts(image, tag, near, 366.0)
-    assert before[170:174, 205:295].mean() > 110.0
-    assert image[170:174, 205:295].mean() < 45.0
-    changed = (image != before).any(2)
-    assert not changed[180:].any()
-    assert not changed[:, :200].any()
-    assert not changed[:, 300:].any()
-    assert not changed[tag != Tag.ROAD].any(), "only the ground"
-    image, tag[172:174] = before.copy(), Tag.ROAD_LINE
-    close_contacts(image, tag, near, 366.0)
-    assert image[170:174, 205:295].mean() < 45.0, "a line below it is in its shadow, too"
-    image = before.copy()
-    close_contacts(image, tag, far, 366.0)
-    assert image[170:174, 205:295].mean() > 100.0, "a shadow so far below is not its own"
-
-
-def test_a_shadow_that_touches_its_vehicle_stays(street: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    before, tag, _ = street
-    before[170:180, 200:300] = np.linspace(30, 60, 10)[:, None, None]
-    image = before.copy()
-    close_contacts(image, tag, np.full((256, 512), 8.0, np.float32), 366.0)
     assert np.array_equal(image, before)
 
 

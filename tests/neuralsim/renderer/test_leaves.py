@@ -10,7 +10,7 @@ import pytest
 
 from bridge.messages import Camera
 from bridge.tags import Tag
-from neuralsim.renderer.postprocessing.leaves import FLOOR, SIDE, SIGMA, draw_leaves, even_crowns
+from neuralsim.renderer.postprocessing.leaves import FLOOR, SIDE, SIGMA, draw_leaves
 from neuralsim.training.build_leaves import mosaic, pieces
 
 WIDTH, HEIGHT, GREY = 256, 128, 100
@@ -136,46 +136,3 @@ def test_the_texture_is_a_mosaic_of_the_finest_band_of_crowns(tmp_path: Path) ->
     assert texture.std() / 160.0 == pytest.approx(band.std(), rel=0.1)
     seams = texture[:, :16], texture[16:64, 16:64]
     assert seams[0].std() == pytest.approx(seams[1].std(), rel=0.1), "contrast is the same where pieces meet"
-
-
-@pytest.mark.parametrize("width", [512, 1024])
-def test_dabs_in_crowns_lose_contrast_and_neither_leaves_nor_boughs_nor_walls_do(width: int) -> None:
-    height, wider = 128, width / 512.0
-    x = np.arange(width) / wider
-
-    def kept(period: float, tag: Tag = Tag.VEGETATION) -> float:
-        """Return what is left of the contrast of stripes of so many px of an image 512 px wide."""
-        image = np.repeat((GREY + 30.0 * np.sin(2.0 * np.pi * x / period))[None, :, None], 3, axis=2)
-        image = np.repeat(image.astype(np.uint8), height, axis=0)
-        before = image[40:-40, 64:-64].std()
-        even_crowns(image, np.full((height, width), tag, np.uint8))
-        return float(image[40:-40, 64:-64].std() / before)
-
-    assert kept(14.0) < 0.75
-    assert kept(3.0) > 0.97
-    assert kept(120.0) > 0.9
-    assert kept(14.0, Tag.BUILDING) == 1.0
-
-
-@pytest.mark.parametrize("width", [512, 1024])
-@pytest.mark.parametrize("size", [1, 2, 3, 6, 12])
-@pytest.mark.parametrize("grey", [40, 100])
-def test_small_crowns_keep_their_brightness_wherever_they_are(width: int, size: int, grey: int) -> None:
-    for offset in range(8):
-        image = np.full((128, width, 3), 230, np.uint8)
-        tag = np.full((128, width), Tag.SKY, np.uint8)
-        image[:, 300:], tag[:, 300:] = 70, Tag.VEGETATION
-        small = np.s_[40 + offset : 40 + offset + size, 100 + offset : 100 + offset + size]
-        image[small], tag[small] = grey, Tag.VEGETATION
-        even_crowns(image, tag)
-        assert np.abs(image[small].astype(int) - grey).max() <= 2
-
-
-def test_the_outline_of_a_crown_keeps_its_brightness() -> None:
-    """What is beside it, a bright sky, does not count."""
-    image = np.full((64, 128, 3), 60, np.uint8)
-    tag = np.full((64, 128), Tag.VEGETATION, np.uint8)
-    image[:, 64:], tag[:, 64:] = 240, Tag.SKY
-    even_crowns(image, tag)
-    assert np.abs(image[:, :64].astype(int) - 60).max() <= 1
-    assert (image[:, 64:] == 240).all()

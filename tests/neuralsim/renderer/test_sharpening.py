@@ -14,12 +14,8 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.postprocessing.sharpening import (
     mend_border,
     raise_contrast_of_people,
-    remove_specks,
     sharpen,
-    sharpen_in_camera,
     sharpen_scaled,
-    soften_far_roads,
-    soften_gaps,
     soften_past,
     stillness,
 )
@@ -43,20 +39,6 @@ def test_detail_grows_and_flat_stays() -> None:
     assert (flat == 77).all()
 
 
-def test_a_camera_sharpens_what_stands_by_day_but_no_sky_or_ground() -> None:
-    grain = np.random.default_rng(0).normal(128.0, 6.0, (60, 60, 3)).astype(np.uint8)
-    bands = (Tag.SKY, Tag.VEGETATION, Tag.BUILDING, Tag.CAR, Tag.SIDEWALK, Tag.ROAD)
-    tag = np.repeat(np.array(bands, np.uint8), 10)[:, None].repeat(60, 1)
-    image, by_night = grain.copy(), grain.copy()
-    sharpen_in_camera(image, tag, 1.0)
-    sharpen_in_camera(by_night, tag, 0.0)
-    assert np.array_equal(by_night, grain)
-    more = {band: image[tag == band].std() / grain[tag == band].std() for band in bands}
-    assert more[Tag.SKY] == more[Tag.SIDEWALK] == more[Tag.ROAD] == 1.0
-    assert 1.1 < more[Tag.VEGETATION] < more[Tag.CAR]
-    assert 1.1 < more[Tag.BUILDING] < more[Tag.CAR]
-
-
 def test_what_was_scaled_down_is_sharpened_but_no_sky_road_or_outline() -> None:
     grain = np.random.default_rng(0).normal(128.0, 6.0, (60, 60, 3)).astype(np.uint8)
     bands = (Tag.SKY, Tag.VEGETATION, Tag.BUILDING, Tag.CAR, Tag.SIDEWALK, Tag.ROAD)
@@ -68,60 +50,6 @@ def test_what_was_scaled_down_is_sharpened_but_no_sky_road_or_outline() -> None:
         more = image[inside].std() / grain[inside].std()
         assert more == 1.0 if band in (Tag.SKY, Tag.ROAD) else more > 1.1, band
     assert np.array_equal(image[9:11], grain[9:11]), "where tags meet"
-
-
-def test_markings_far_away_are_paler_and_others_stay() -> None:
-    image, tag = np.full((40, 60, 3), 60, np.uint8), np.full((40, 60), Tag.ROAD, np.uint8)
-    image[::8, 30], tag[::8, 30] = 220, Tag.ROAD_LINE
-    image[:, :10], tag[:, :10] = 140, Tag.SIDEWALK
-    depth = np.full((40, 60), 80.0, np.float32)
-    depth[20:] = 10.0
-    before = image.copy()
-    soften_far_roads(image, tag, depth, 366.0)
-    padded = before.copy()
-    soften_far_roads(padded[:30], np.pad(tag, ((0, 2), (0, 4)), mode="edge"), np.full((30, 60), 80.0), 366.0)
-    assert padded[24, 30, 0] < 120, "tags are padded to a multiple of the network's"
-    assert np.array_equal(image[22:], before[22:])
-    assert np.array_equal(image[:, :10], before[:, :10])
-    assert image[8, 30, 0] < 120
-    assert image[8, 30, 0] >= image[8, 31, 0] > 61
-    assert image[0, 30, 0] < 160, "the farthest, too"
-
-
-def test_crumbs_on_roads_far_away_are_smoothed_whatever_stands_beside_them() -> None:
-    crumbs = np.random.default_rng(0).normal(100.0, 20.0, (12, 60, 3)).astype(np.uint8)
-    tag = np.full((12, 60), Tag.ROAD, np.uint8)
-    crumbs[:, 30:], tag[:, 30:], tag[6, 20:30] = 250, Tag.CAR, Tag.ROAD_LINE
-    image, near = crumbs.copy(), crumbs.copy()
-    soften_far_roads(image, tag, np.full((12, 60), 60.0, np.float32), 366.0)
-    soften_far_roads(near, tag, np.full((12, 60), 20.0, np.float32), 366.0)
-    assert np.array_equal(near, crumbs)
-    assert image[:, :30].std() < 0.75 * crumbs[:, :30].std()
-    assert np.array_equal(image[:, 30:], crumbs[:, 30:])
-    beside_black = crumbs.copy()
-    beside_black[:, 30:] = 0
-    soften_far_roads(beside_black, tag, np.full((12, 60), 60.0, np.float32), 366.0)
-    assert np.array_equal(beside_black[:, :30], image[:, :30]), "nothing of the car comes over the road"
-
-
-def test_a_far_crossing_is_as_pale_in_its_middle_as_at_its_ends() -> None:
-    image, tag = np.full((24, 80, 3), 60, np.uint8), np.full((24, 80), Tag.ROAD, np.uint8)
-    for x in range(10, 70, 4):
-        image[7:15, x : x + 2], tag[7:15, x : x + 2] = 220, Tag.ROAD_LINE
-    soften_far_roads(image, tag, np.full((24, 80), 60.0, np.float32), 366.0)
-    stripes = image[11, 10:70, 0].reshape(-1, 4)[:, :2].mean(axis=1)
-    assert stripes[len(stripes) // 2] < 160.0
-    assert np.ptp(stripes) < 40.0
-
-
-def test_there_is_no_seam_where_a_road_becomes_far() -> None:
-    grain = np.random.default_rng(0).normal(100.0, 20.0, (40, 200, 3)).astype(np.uint8)
-    tag, image = np.full((40, 200), Tag.ROAD, np.uint8), grain.copy()
-    depth = np.repeat(np.linspace(35.0, 20.0, 40, dtype=np.float32)[:, None], 200, 1)
-    soften_far_roads(image, tag, depth, 366.0)
-    left = image.std((1, 2)) / grain.std((1, 2))
-    assert np.abs(np.diff(left)).max() < 0.1
-    assert left[0] < 0.9
 
 
 def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
@@ -149,26 +77,6 @@ def test_people_stand_out_from_what_is_behind_them_by_day() -> None:
     alone = np.full((64, 128, 3), 90, np.uint8)
     raise_contrast_of_people(alone, np.full((64, 128), Tag.PEDESTRIAN, np.uint8), 1.0, np.full((64, 128), 20.0))
     assert (alone == 90).all()
-
-
-def test_a_camera_sharpens_less_at_dusk_and_images_of_any_size() -> None:
-    grain = np.random.default_rng(0).normal(128.0, 6.0, (37, 51, 3)).astype(np.uint8)
-    padded = np.full((64, 64), Tag.CAR, np.uint8)  # tags are padded to what the graph takes
-    stds = []
-    for daylight in (0.0, 0.5, 1.0):
-        image = grain.copy()
-        sharpen_in_camera(image, padded, daylight)
-        stds.append(image.std())
-    assert stds[0] < stds[1] < stds[2]
-
-
-def test_a_camera_draws_no_contours() -> None:
-    """Beside an edge nothing is darker or brighter than both sides by more than 8 of 255."""
-    image = np.full((20, 20, 3), 60, np.uint8)
-    image[:, 10:] = 160
-    sharpen_in_camera(image, np.full((20, 20), Tag.CAR, np.uint8), 1.0)
-    assert image.min() >= 52
-    assert image.max() <= 168
 
 
 def test_the_border_of_the_past_is_that_inside_of_it() -> None:
@@ -244,42 +152,6 @@ def test_it_draws_no_pale_line_along_what_is_dark() -> None:
     sharpen(sharp, np.full((16, 32), Tag.BUILDING, np.uint8), 0.8)
     assert 180 < sharp.max() <= 190
     assert 10 <= sharp.min() < 20
-
-
-def test_a_black_dot_in_a_crown_goes_and_a_branch_stays() -> None:
-    image, tag = np.full((16, 16, 3), 90, np.uint8), np.full((16, 16), Tag.VEGETATION, np.uint8)
-    image[4, 4], tag[4, 4] = 5, Tag.BUILDING
-    image[2:14, 10] = 20
-    before = image.copy()
-    remove_specks(image, tag)
-    assert image[4, 4].min() == 82
-    assert np.array_equal(image[:, 8:], before[:, 8:])
-
-
-def test_dots_outside_of_crowns_stay() -> None:
-    image, tag = np.full((16, 16, 3), 90, np.uint8), np.full((16, 16), Tag.BUILDING, np.uint8)
-    image[4, 4] = 5
-    before = image.copy()
-    remove_specks(image, tag)
-    assert np.array_equal(image, before)
-
-
-def test_small_gaps_of_a_crown_are_soft_and_the_open_sky_is_not() -> None:
-    tag = np.full((32, 48), Tag.VEGETATION, np.uint8)
-    tag[:, 30:] = Tag.SKY
-    tag[10, 10] = tag[20:22, 15] = tag[5:12, 20:24] = Tag.SKY
-    tag[28, 2] = Tag.BUILDING
-    image = np.where((tag == Tag.SKY)[..., None], 240, 40).astype(np.uint8).repeat(3, 2)
-    image[28, 2] = 240
-    before = image.copy()
-    soften_gaps(image, tag)
-    assert 40 < image[10, 10, 0] < 110
-    assert (image[20:22, 15, 0] < 150).all()
-    image[10, 10] = image[20:22, 15] = 240
-    assert (image == before).all()
-    plain = before.copy()
-    soften_gaps(plain, np.full((32, 48), Tag.BUILDING, np.uint8))
-    assert (plain == before).all()
 
 
 def test_asphalt_is_no_more_woven_at_a_red_light_than_in_motion() -> None:
