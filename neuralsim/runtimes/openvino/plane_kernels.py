@@ -15,6 +15,7 @@ from neuralsim.models.sketch_gain import GAIN, LIMIT
 _F = np.float32
 _NO_SKETCH = 128  # in a guide: as bright as its tint
 INSTANCES = 256  # of one class that have a colour of their own
+COARSE_LEVELS = 255 * 4 * 16 + 1  # sums of four pixels, sixteen times: 9 + 3 + 3 + 1
 
 
 @njit(**kernels.EXACT)
@@ -89,3 +90,62 @@ def add_relief(first, last, detail, embedded):  # type: ignore[no-untyped-def]
             relief = per * (_F(0.75) * here + _F(0.25) * there)
             for k in range(3):
                 embedded[y, x, k] = min(max(embedded[y, x, k] + relief, -half), half)
+
+
+@njit(**kernels.EXACT)
+def coarse_image(first, last, guide, tints, embedded):  # type: ignore[no-untyped-def]
+    """Write tints of ``embedded``, rows from ``first`` to before ``last``: those of an image without its finest band.
+
+    The same as ``Generator.coarse``: means of 2x2 pixels, bilinear at twice the size, in whole numbers.
+
+    Args:
+        first: Row.
+        last: Row.
+        guide: u8 (H, W, 4), of an even size.
+        tints: (``COARSE_LEVELS``,), the tint of each sum, in the generator's precision.
+        embedded: (H, W, C), changed; tints first.
+    """
+    height, width = guide.shape[:2]
+    rows, columns = height // 2, width // 2
+    sums = np.empty((columns, 3), np.int32)
+    for y in range(first, last):
+        near = y // 2
+        far = min(max(near + 2 * (y % 2) - 1, 0), rows - 1)
+        for x in range(columns):
+            for k in range(3):
+                here = np.int32(guide[2 * near, 2 * x, k]) + guide[2 * near, 2 * x + 1, k]
+                here += np.int32(guide[2 * near + 1, 2 * x, k]) + guide[2 * near + 1, 2 * x + 1, k]
+                there = np.int32(guide[2 * far, 2 * x, k]) + guide[2 * far, 2 * x + 1, k]
+                there += np.int32(guide[2 * far + 1, 2 * x, k]) + guide[2 * far + 1, 2 * x + 1, k]
+                sums[x, k] = 3 * here + there
+        for x in range(width):
+            own, beside = x // 2, min(max(x // 2 + 2 * (x % 2) - 1, 0), columns - 1)
+            for k in range(3):
+                embedded[y, x, k] = tints[3 * sums[own, k] + sums[beside, k]]
+
+
+@njit(**kernels.EXACT)
+def coarse_tints(first, last, whole, embedded):  # type: ignore[no-untyped-def]
+    """Write ``embedded`` f32 (H, W, C), rows from ``first`` to before ``last``, its tints as ``coarse_image`` does.
+
+    ``whole``: f32 (H, W, C), the same with the finest band of its tints, which are first.
+    """
+    height, width = whole.shape[:2]
+    rows, columns = height // 2, width // 2
+    means = np.empty((columns, 3), _F)
+    for y in range(first, last):
+        near = y // 2
+        far = min(max(near + 2 * (y % 2) - 1, 0), rows - 1)
+        for x in range(columns):
+            for k in range(3):
+                here = whole[2 * near, 2 * x, k] + whole[2 * near, 2 * x + 1, k]
+                here += whole[2 * near + 1, 2 * x, k] + whole[2 * near + 1, 2 * x + 1, k]
+                there = whole[2 * far, 2 * x, k] + whole[2 * far, 2 * x + 1, k]
+                there += whole[2 * far + 1, 2 * x, k] + whole[2 * far + 1, 2 * x + 1, k]
+                means[x, k] = _F(0.1875) * here + _F(0.0625) * there
+        for x in range(width):
+            own, beside = x // 2, min(max(x // 2 + 2 * (x % 2) - 1, 0), columns - 1)
+            for k in range(3):
+                embedded[y, x, k] = _F(0.75) * means[own, k] + _F(0.25) * means[beside, k]
+            for k in range(3, whole.shape[2]):
+                embedded[y, x, k] = whole[y, x, k]

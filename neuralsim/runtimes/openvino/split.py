@@ -22,7 +22,15 @@ from neuralsim.models.classes import CHANNELS
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
 from neuralsim.runtimes.openvino.blend_kernels import Blending, blend
-from neuralsim.runtimes.openvino.plane_kernels import INSTANCES, add_relief, embed, is_image
+from neuralsim.runtimes.openvino.plane_kernels import (
+    COARSE_LEVELS,
+    INSTANCES,
+    add_relief,
+    coarse_image,
+    coarse_tints,
+    embed,
+    is_image,
+)
 from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail
 
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
@@ -31,6 +39,7 @@ _DETAIL_INPUTS = ("tag", "instance", "depth", "camera", "guide")  # that the det
 _ALL_INPUTS = {*_TINT_INPUTS, *_DETAIL_INPUTS}
 #: A camera at the origin, 1 px wide: what is seen of it does not matter.
 _LOOKING_AHEAD = np.concatenate([np.eye(4).ravel(), [1.0, 1.0, 0.0, 0.0]]).astype(np.float32)
+_BLOCK = 4  # px
 _SAMPLE = (96, 160)  # height and width of the frames that are compared
 _FRAMES = 2
 _TOLERANCE = 1e-3
@@ -46,21 +55,26 @@ class Tables:
         self._inputs = {port.get_any_name(): tuple(port.partial_shape) for port in parts.planes.inputs}
         channel = parts.channel
         tags = np.unique(channel, return_index=True)[1].astype(np.uint8)  # one of each class
-        self._tag = np.repeat(tags[:, None], INSTANCES, 1)
+        # a block of pixels each, in whose middle nothing of its neighbours is seen
+        self._tag = np.repeat(np.repeat(tags[:, None], _BLOCK, 0), INSTANCES * _BLOCK, 1)
         self._style: np.ndarray | None = None
         self._of_guide = np.arange(256, dtype=np.float32) / np.float32(255.0) - np.float32(0.5)
         self._guided = self._stored(self._of_guide)
+        sums = np.arange(COARSE_LEVELS, dtype=np.float32) / np.float32(COARSE_LEVELS - 1)
+        self._coarse = self._stored(sums - np.float32(0.5))
 
     def follow(self, style: np.ndarray) -> None:
         """Fill the tables for ``style`` f32 (classes, 3), unless they are already."""
         if self._style is not None and np.array_equal(style, self._style):
             return
-        instance = np.repeat(np.arange(INSTANCES, dtype=np.uint16)[None], len(self._tag), 0)
+        numbers = np.repeat(np.arange(INSTANCES, dtype=np.uint16), _BLOCK)
+        instance = np.repeat(numbers[None], len(self._tag), 0)
         guide = np.full((*self._tag.shape, 4), (0, 0, 0, 128), np.uint8)  # no tint, and nothing to add to others
         values = (self._tag, instance, guide, style, np.ones(self._tag.shape, np.float32), _LOOKING_AHEAD)
         mapped = dict(zip((*_TINT_INPUTS, "depth", "camera"), values, strict=True))
         planes = self._planes.infer({name: mapped[name] for name in self._inputs})
-        self._table = table = np.ascontiguousarray(planes[0][0].transpose(1, 2, 0))
+        middle = slice(_BLOCK // 2, None, _BLOCK)
+        self._table = table = np.ascontiguousarray(planes[0][0, :, middle, middle].transpose(1, 2, 0))
         #: f32 (classes, 256, 3), by class and instance; and with the codes of classes, as the generator takes them.
         self._tints, self.table = np.ascontiguousarray(table[..., :3]), self._stored(table)
         self._style = style.copy()
@@ -74,17 +88,22 @@ class Tables:
         planes = tag, instance, frame["depth"], guide
         if self._is_guided and not is_image(first, last, guide):
             rows, columns = tag.shape
-            around = max(first // 2 - 1, 0), min(last // 2 + 1, rows // 2)
+            begin, end = max(first - 2, 0), min(last + 2, rows)  # whose means are those of the rows beside
+            around = max(begin // 2 - 1, 0), min(end // 2 + 1, rows // 2)
             relief = np.empty((rows // 2, columns // 2, 2), np.float32)
             draw_detail(*around, *planes, frame["camera"], self._channel, self._sketch, True, relief)
-            single = embedded if self._is_exact else np.empty((rows, columns, embedded.shape[2]), np.float32)
-            embed(first, last, tag, instance, guide, self._channel, self._table, self._of_guide, single)
-            add_relief(first, last, relief, single)
+            whole = np.empty((rows, columns, embedded.shape[2]), np.float32)
+            embed(begin, end, tag, instance, guide, self._channel, self._table, self._of_guide, whole)
+            add_relief(begin, end, relief, whole)
+            single = embedded if self._is_exact else np.empty_like(whole)
+            coarse_tints(first, last, whole, single)
             if not self._is_exact:
                 embedded[first:last] = self._stored(single[first:last])
             return
         embed(first, last, tag, instance, guide, self._channel, self.table, self._guided, embedded)
-        if not self._is_guided:
+        if self._is_guided:
+            coarse_image(first, last, guide, self._coarse, embedded)
+        else:
             draw_detail(first // 2, last // 2, *planes, frame["camera"], self._channel, self._sketch, False, detail)
 
     def blend(
