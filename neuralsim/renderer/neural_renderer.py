@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
-import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -19,28 +17,25 @@ from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
 from neuralsim.base.log import logger
-from neuralsim.guide import lamp_light
-from neuralsim.guide.exemplar_guide import Atlas, AtlasError, ExemplarGuide
-from neuralsim.guide.image_guide import ImageGuide
 from neuralsim.models.classes import Channel
 from neuralsim.renderer import upscaling, woods
 from neuralsim.renderer.conditions import Conditions, conditions_of
 from neuralsim.renderer.dashcam import windscreen
 from neuralsim.renderer.dashcam.dash_camera import DashCamera
+from neuralsim.renderer.frame_guide import FrameGuide, padded
 from neuralsim.renderer.frame_renderer import FrameInputs, GeneratedImage
+from neuralsim.renderer.light import Light
 from neuralsim.renderer.postprocessing import pipeline
 from neuralsim.renderer.postprocessing.sharpening import mend_border, soften_past, stillness
 from neuralsim.renderer.remap import NO_REMAP, Remap
-from neuralsim.renderer.trails import Trails
 from neuralsim.renderer.upscaling import TemporalUpscaler
-from neuralsim.renderer.weather import camera_response, fog, weather_style
+from neuralsim.renderer.view_state import ViewState
+from neuralsim.renderer.weather import camera_response
 from neuralsim.runtimes import ForkableSession, RuntimeUnavailable
 from neuralsim.zoo import ModelError
 
 __all__ = ["ModelError", "NeuralRenderer", "RuntimeUnavailable"]
 
-_NO_SKETCH = 128  # in a guide: as bright as its tint
-_BLEND_TIME = 0.4  # s, simulated, in which 1 - 1/e of the way to the chosen style is gone
 _NOT_PREPARED = "no size yet: pass one to the constructor or to prepare()"
 
 
@@ -89,12 +84,6 @@ class NeuralRenderer:
         self.card = zoo.load(model)
         self.model = self.card.name
         self._requested, self._threads = runtime, threads
-        self._size: tuple[int, int] | None = None
-        self._session: runtimes.ModelSession | None = None
-        self._failed: set[str] = set()  # runtimes that failed while rendering
-        self._last: int | None = None
-        self._time = 0.0  # s, simulated, of the last frame
-        self._times = -math.inf, -math.inf  # s, simulated, of the last two frames that were encoded
         self._remap, self._guide_name = NO_REMAP, guide
         self._pixels = pixels
         of_model = pipeline.NAMES if self.card.postprocessing is None else self.card.postprocessing
@@ -104,20 +93,11 @@ class NeuralRenderer:
         self._steps = frozenset(of_model if postprocess is True else postprocess or ())
         if unknown := self._steps.difference(pipeline.NAMES):
             raise ValueError(f"postprocess: no step {min(unknown)!r}; there are {', '.join(pipeline.NAMES)}")
-        self._upscaler: TemporalUpscaler | None = None
-        self._image_guide = ImageGuide()
-        self._trails = Trails()
-        self._dash_camera = DashCamera() if dashcam else None
-        self._exemplars = _exemplars(self.card)
-        self._empty_guide: np.ndarray = np.zeros((0, 0, 4), np.uint8)
-        self._guide_planes: np.ndarray = np.zeros((0, 0, 4), np.uint8)
-        self._no_instances = np.zeros((0, 0), np.uint16)
-        self._weather: Mapping[str, float] | None = None  # that chose the style
-        self._style = self._target_style = self.card.styles[self.card.default_style]
-        self._fog = self._target_fog = fog.NO_FOG
+        self._no_instances = np.zeros((0, 0), np.uint16)  # only ever zeros
+        self._view = ViewState(Light(self.card), FrameGuide(self.card), DashCamera() if dashcam else None)
         if style:
             self.set_style(style)
-            self._style = self._target_style
+            self._view.light.settle()
         if size:
             self._load(size)
         else:
@@ -130,50 +110,44 @@ class NeuralRenderer:
         ``set_streams`` says how many of the forks render at the same time. Raises RuntimeUnavailable for a runtime
         whose loaded graph cannot be shared and that fails to load it again.
         """
-        other = copy.copy(self)
-        other._failed = set()
-        other._trails = Trails()
-        other._dash_camera = None
-        other._guide_planes = np.zeros((0, 0, 4), np.uint8)
-        if size is not None and size != self._size:
-            other._image_guide = ImageGuide(self._image_guide.exposure)
-            other._exemplars = _exemplars(self.card)
+        view, other = self._view, copy.copy(self)
+        other._view = ViewState(copy.copy(view.light), view.guide.fork())
+        if size is not None and size != view.size:
             other._load(size)
             other.reset()
             return other
-        assert self._size is not None, _NOT_PREPARED
-        assert self._session is not None, _NOT_PREPARED
-        if isinstance(self._session, ForkableSession):
-            other._session = self._session.fork()
+        assert view.size is not None, _NOT_PREPARED
+        assert view.session is not None, _NOT_PREPARED
+        other._view.size, other._view.padded = view.size, view.padded
+        if isinstance(view.session, ForkableSession):
+            other._view.session = view.session.fork()
         else:
             graph = _graph(self.card, self._pixels)
-            other._session = runtimes.create(self._requested, graph, *self._padded, self._threads)
-        other._image_guide = ImageGuide(self._image_guide.exposure)
-        other._exemplars = _exemplars(self.card)
-        if self._upscaler is not None:
-            other._upscaler = TemporalUpscaler(self._size, self._upscaler.window)
+            other._view.session = runtimes.create(self._requested, graph, *view.padded, self._threads)
+        if view.upscaler is not None:
+            other._view.upscaler = TemporalUpscaler(view.size, view.upscaler.window)
         other.reset()
         return other
 
     def set_streams(self, streams: int) -> None:
         """Let ``streams`` forks render at the same time, from the next frame on, where the runtime can."""
-        if isinstance(self._session, ForkableSession):
-            self._session.streams = streams
+        if isinstance(self._view.session, ForkableSession):
+            self._view.session.streams = streams
 
     @property
     def runtime(self) -> str:
         """Return the runtime and precision in use, e.g. "openvino bf16"; the requested one until the size is known."""
-        return self._session.name if self._session else self._requested
+        return self._view.session.name if self._view.session else self._requested
 
     @property
     def warning(self) -> str:
         """Return in which way the runtime is not the requested one, in one line; "" if it is."""
-        return self._session.warning if self._session else ""
+        return self._view.session.warning if self._view.session else ""
 
     @property
     def note(self) -> str:
         """Return what was measured while the runtime was chosen, in one line; "" if nothing."""
-        return self._session.note if self._session else ""
+        return self._view.session.note if self._view.session else ""
 
     @property
     def styles(self) -> Collection[str]:
@@ -198,8 +172,8 @@ class NeuralRenderer:
     @property
     def padded(self) -> tuple[int, int]:
         """Return height and width of the loaded graph."""
-        assert self._size is not None, _NOT_PREPARED
-        return self._padded
+        assert self._view.size is not None, _NOT_PREPARED
+        return self._view.padded
 
     @property
     def remap(self) -> Remap:
@@ -221,44 +195,26 @@ class NeuralRenderer:
 
     def set_style(self, name: str) -> None:
         """Blend over to one of the card's styles within a second or so. Raises ModelError for an unknown one."""
-        self._weather = None
-        if name not in self.card.styles:
-            close = difflib.get_close_matches(name, self.card.styles, 1)
-            advice = f"did you mean {close[0]}?" if close else f"it has: {', '.join(self.card.styles)}"
-            raise ModelError(f"model {self.model} has no style {name!r}; {advice}")
-        self._target_style, self._target_fog = self.card.styles[name], fog.NO_FOG
+        self._view.light.choose(name)
 
     def follow(self, weather: Mapping[str, float]) -> None:
         """Blend over to the light of ``weather``, carla.WeatherParameters by name (``weather_style.py``)."""
-        if weather != self._weather:
-            self._weather = weather
-            self._target_style = weather_style.style_of_weather(weather, self.card.styles, self.card.default_style)
-            self._target_fog = fog.fog_of_weather(weather)
+        self._view.light.follow(weather)
 
     def reset(self) -> None:
         """Forget the past, as after a jump of the camera: the next frame is in the chosen style at once."""
-        self._last = None
-        self._times = -math.inf, -math.inf
-        self._style, self._fog = self._target_style, self._target_fog
-        self._image_guide.reset()
-        self._trails.reset()
-        if self._exemplars:
-            self._exemplars.reset()
-        if self._upscaler:
-            self._upscaler.reset()
-        if self._session:
-            self._session.reset()
+        self._view.reset()
 
     def state(self) -> dict[str, np.ndarray]:
         """Return a copy of the loaded graph's state, for :meth:`restore`."""
-        assert self._session is not None, _NOT_PREPARED
-        return self._session.state()
+        assert self._view.session is not None, _NOT_PREPARED
+        return self._view.session.state()
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from what :meth:`state` returned."""
-        assert self._session is not None, _NOT_PREPARED
-        self._session.restore(state)
-        self._trails.reset()
+        assert self._view.session is not None, _NOT_PREPARED
+        self._view.session.restore(state)
+        self._view.trails.reset()
 
     def render(self, frame: Frame) -> np.ndarray:
         """Return the image of ``frame``: u8 (H, W, 3) RGB, the caller's to keep.
@@ -281,20 +237,12 @@ class NeuralRenderer:
 
     def prepare(self, size: tuple[int, int]) -> None:
         """Load the model for frames of ``size`` (width, height), unless it is. Raises RuntimeUnavailable."""
-        if self._size != size:
+        if self._view.size != size:
             self._load(size)
 
     def advance(self, frame: Frame) -> None:
         """Move on to ``frame``: style and fog blend on by its simulated time; a jump back resets the state."""
-        if self._last is not None and frame.sim_frame <= self._last:
-            self.reset()
-        if self._last is None:
-            self._style, self._fog = self._target_style, self._target_fog
-        self._last = frame.sim_frame
-        remaining = math.exp(-max(frame.sim_time - self._time, 0.0) / _BLEND_TIME)
-        self._time = frame.sim_time
-        self._style = self._target_style + remaining * (self._style - self._target_style)
-        self._fog = self._target_fog + remaining * (self._fog - self._target_fog)
+        self._view.advance(frame.sim_frame, frame.sim_time)
 
     def encode(self, frame: Frame) -> FrameInputs:
         """Return the graph's inputs for ``frame``, all but the state, in the current style.
@@ -303,29 +251,25 @@ class NeuralRenderer:
         frame lacks a plane.
         """
         self._check_planes(frame)
-        assert self._size == frame.planes["tag"].shape[::-1], _NOT_PREPARED
-        is_chosen_by_name = self._weather is None
-        x, y = frame.camera.pose[:2, 3]
+        assert self._view.size == frame.planes["tag"].shape[::-1], _NOT_PREPARED
+        view, conditions = self._view, conditions_of(frame)
         gains: np.ndarray = np.ones(3)
-        conditions = conditions_of(frame)
-        if not is_chosen_by_name:
+        if view.light.is_of_weather:
+            x, y = frame.camera.pose[:2, 3]
             metered = camera_response.metered_gain(conditions.weather or {})
             gains = metered * camera_response.gains_at(x, y, frame.seed)
-        if frame.sim_time != self._times[1]:
-            self._times = self._times[1], frame.sim_time
-        elapsed = self._times[1] - self._times[0]
-        tensors = self._tensors(frame, conditions)
-        return FrameInputs(frame, tensors, self._style, self._fog, self._remap, gains, elapsed, conditions)
+        tensors, elapsed = self._tensors(frame, conditions), view.elapsed(frame.sim_time)
+        return FrameInputs(frame, tensors, view.light.style, view.light.fog, self._remap, gains, elapsed, conditions)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:
-        """Run the network: the image as generated, of the frame's size, its colours clamped."""
-        if self._upscaler is not None:
-            return self._composite_windows(inputs, self._upscaler)
+        """Run the network: the image as generated, of the frame's size."""
+        if self._view.upscaler is not None:
+            return self._composite_windows(inputs, self._view.upscaler)
         height, width = inputs.frame.planes["tag"].shape
         still = stillness(inputs.frame.planes.get("motion")) if "weave" in self._steps else 0.0
         tensors = self._without_outlines(inputs)
         if "trails" in self._steps and "motion" in tensors:
-            tensors = tensors | {"motion": self._trails.hide(tensors["motion"], tensors["tag"])}
+            tensors = tensors | {"motion": self._view.trails.hide(tensors["motion"], tensors["tag"])}
         image = self._generate(replace(inputs, tensors=tensors), height, width, still)
         return GeneratedImage(image, inputs)
 
@@ -336,13 +280,13 @@ class NeuralRenderer:
         """
         if self._steps:
             pipeline.run_steps(generated.rgb, self.scene(generated.inputs, antialias), names=self._steps)
-        if self._dash_camera is not None:
-            self._dash_camera.film(generated.rgb, generated.inputs.frame)
+        if self._view.dash_camera is not None:
+            self._view.dash_camera.film(generated.rgb, generated.inputs.frame)
         return generated.rgb
 
     def scene(self, inputs: FrameInputs, antialias: bool = True) -> pipeline.Scene:
         """Return what the steps of the postprocessing know about the image generated from ``inputs``."""
-        is_filmed = self._dash_camera is not None and self._dash_camera.films(inputs.frame)
+        is_filmed = self._view.dash_camera is not None and self._view.dash_camera.films(inputs.frame)
         return pipeline.Scene(
             inputs, self._simulator_image(inputs.frame), self.card.sharpening, antialias, wide_range=is_filmed
         )
@@ -352,15 +296,15 @@ class NeuralRenderer:
 
         Forgets the past.
         """
-        assert self._size is not None, _NOT_PREPARED
-        inputs = self.encode(self._sky(*self._size))
+        assert self._view.size is not None, _NOT_PREPARED
+        inputs = self.encode(self._sky(*self._view.size))
         times = []
-        if self._upscaler is not None:
-            self._composite_windows(inputs, self._upscaler)  # the first image is generated whole
+        if self._view.upscaler is not None:
+            self._composite_windows(inputs, self._view.upscaler)  # the first image is generated whole
         for _ in range(steps):
             begun = time.perf_counter()
-            if self._upscaler is not None:
-                self._composite_windows(inputs, self._upscaler)
+            if self._view.upscaler is not None:
+                self._composite_windows(inputs, self._view.upscaler)
             else:
                 self.run_graph(inputs.tensors)
             times.append(time.perf_counter() - begun)
@@ -376,7 +320,7 @@ class NeuralRenderer:
         A runtime that "auto" has chosen and that fails gives way to the next one, which continues from its state where
         that can still be read; ``warning`` says so. Raises RuntimeUnavailable where there is no other one.
         """
-        assert self._session is not None, _NOT_PREPARED
+        assert self._view.session is not None, _NOT_PREPARED
 
         def edit(past: np.ndarray) -> None:
             if mends_rim:
@@ -389,12 +333,12 @@ class NeuralRenderer:
         while True:
             try:
                 # a past on a GPU is copied to be edited: only where it must be softened
-                if not is_edited and (still > 0.0 or (mends_rim and self._session.is_past_on_host)):
-                    self._session.edit_past(edit)
+                if not is_edited and (still > 0.0 or (mends_rim and self._view.session.is_past_on_host)):
+                    self._view.session.edit_past(edit)
                     is_edited = True
-                return self._session.step(tensors)
+                return self._view.session.step(tensors)
             except Exception as error:  # each library has its own: out of memory, a device that was lost
-                self._session = self._successor(self._session, error)
+                self._view.session = self._successor(self._view.session, error)
 
     def _generate(self, inputs: FrameInputs, height: int, width: int, still: float = 0.0) -> np.ndarray:
         """Run the graph, crop its image to ``height`` and ``width``, and do what follows at once; the caller's to
@@ -409,9 +353,9 @@ class NeuralRenderer:
             raise RuntimeUnavailable(f"{failed.name} failed: {reason(error)[:120]}") from error
         from neuralsim.runtimes import fallback
 
-        self._failed.add(failed.name.split()[0])
+        self._view.failed.add(failed.name.split()[0])
         graph = _graph(self.card, self._pixels)
-        return fallback.load_successor(failed, error, graph, *self._padded, self._threads, self._failed)
+        return fallback.load_successor(failed, error, graph, *self._view.padded, self._threads, self._view.failed)
 
     def _composite_windows(self, inputs: FrameInputs, upscaler: TemporalUpscaler) -> GeneratedImage:
         """Generate the windows of a frame that are due, from its whole ``inputs``, and composite them with the past."""
@@ -425,8 +369,8 @@ class NeuralRenderer:
             part = dict(self._without_outlines(inputs), camera=tensors["camera"].copy())
             part |= {name: self._fit(part[name][:, columns]) for name in (*PLANES, "guide") if name in part}
             part["camera"][18] -= left
-            assert self._session is not None
-            self._session.reset()  # the upscaler keeps the past, at full size
+            assert self._view.session is not None
+            self._view.session.reset()  # the upscaler keeps the past, at full size
             window = self._generate(replace(inputs, tensors=part), upscaler.size[1], upscaler.window)
             generating += time.perf_counter() - since
             upscaler.accumulate(window, left)
@@ -470,74 +414,50 @@ class NeuralRenderer:
             if Tag.VEGETATION in dict(self._remap.pairs).values() and "depth" in tensors:
                 tensors["guide"] = tensors["guide"].copy()  # else that of frames without an edit
                 view = woods.View(np.array(camera.pose, np.float64), *lens[1:])
-                green = self._style[Channel.VEGETATION]
+                green = self._view.light.style[Channel.VEGETATION]
                 before = self._whole(frame.planes["tag"])
                 woods.plant(before, edited, tensors["depth"], view, green, tensors["guide"])
         tensors["camera"] = np.concatenate([np.asarray(camera.pose, np.float32).ravel(), np.asarray(lens, np.float32)])
-        tensors["style"] = np.ascontiguousarray(self._style, np.float32)
+        tensors["style"] = np.ascontiguousarray(self._view.light.style, np.float32)
         if "blend" in self.card.inputs:
             tensors["blend"] = self.card.blend["estimated" if frame.estimated else "exact"]
         return {name: tensors[name] for name in self.card.inputs if name in tensors}
 
     def _guide(self, frame: Frame, tag: np.ndarray, conditions: Conditions) -> np.ndarray:
         """Return the graph's guide u8 (H, W, 4) for ``frame``, with its tags remapped to ``tag``; zeros without one."""
-        instance = self._whole(frame.planes["instance"])
-        if self._guide_name == "exemplars" and self._exemplars:
-            return self._exemplars.follow(tag, instance, self._style)
+        instance, style = self._whole(frame.planes["instance"]), self._view.light.style
+        if self._guide_name == "exemplars":
+            guide = self._view.guide.exemplars(tag, instance, style)
+            return self._view.guide.none(tag.shape) if guide is None else guide
         image = self._simulator_image(frame)
         if image is None:
-            if self._empty_guide.shape[:2] != tag.shape:
-                self._empty_guide = np.zeros((*tag.shape, 4), np.uint8)
-            return self._empty_guide
-        lit, dark = conditions.is_lit_from_below, conditions.darkness
-        if self.card.guided:
-            guide = self._as_guide(image, frame.planes["tag"].shape, tag.shape)
-        else:
-            name = "rgb" if image.shape[:2] == frame.planes["tag"].shape else "rgb_half"
-            rgb = _padded(image, *plane_shape(name, *tag.shape)[:2])
-            guide = self._image_guide.follow(tag, instance, rgb, self._style, frame.sim_time, lit, dark)
-        if self._remap:  # the simulator image shows the original object
-            guide[tag != self._whole(frame.planes["tag"])] = 0
-        if frame.lamps and "depth" in frame.planes:
-            rows = lamp_light.lamp_rows(frame.lamps, frame.camera.width, dark)
-            lamp_light.place_lamps(rows, frame.planes["depth"], image, frame.camera.focal)
-            lamp_light.tint_lamps(rows, frame.planes["depth"], guide)
-        return guide
-
-    def _as_guide(self, image: np.ndarray, size: tuple[int, ...], padded: tuple[int, ...]) -> np.ndarray:
-        """Return a simulator image u8 as the guide u8 (H, W, 4) of a guided generator, valid until the next frame.
-
-        ``size``: height and width of the frame, which the image has or half of which; ``padded``: those of the guide.
-        """
-        if image.shape[:2] != size:
-            image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
-        if self._guide_planes.shape[:2] != padded:
-            self._guide_planes = np.full((*padded, 4), _NO_SKETCH, np.uint8)
-        self._guide_planes[..., :3] = np.maximum(_padded(image, padded[0], padded[1]), 1)  # 0 would be no guide
-        return self._guide_planes
+            return self._view.guide.none(tag.shape)
+        edited = tag != self._whole(frame.planes["tag"]) if self._remap else None
+        return self._view.guide.image(frame, image, tag, instance, style, conditions, edited)
 
     def _load(self, size: tuple[int, int]) -> None:
         height = size[1]
-        self._upscaler = None
+        self._view.upscaler = None
         part, *padded = _graph_size(self.card, size, self._pixels)
-        self._padded = padded[0], padded[1]
+        self._view.padded = padded[0], padded[1]
         example = self._tensors(
             self._sky(part, height), Conditions()
         )  # compiles the kernels of the guide before a frame needs them
-        self._image_guide.reset()
+        self._view.guide.reset()
         graph = _graph(self.card, self._pixels)
-        self._session = runtimes.create(self._requested, graph, *self._padded, self._threads, example, self._failed)
+        self._view.session = runtimes.create(
+            self._requested, graph, *self._view.padded, self._threads, example, self._view.failed
+        )
         woods.compile_kernels()  # else the first edit of a drive would wait for it
-        if self._exemplars:
-            self._exemplars.compile_kernels()
+        self._view.guide.compile_kernels()
         if self._steps:
             pipeline.compile_kernels()
-        if self._dash_camera is not None:
+        if self._view.dash_camera is not None:
             windscreen.compile_kernels()
         if self._pixels is not None:
             upscaling.compile_kernels()
-            self._upscaler = TemporalUpscaler(size, part)
-        self._size = size
+            self._view.upscaler = TemporalUpscaler(size, part)
+        self._view.size = size
 
     def _sky(self, width: int, height: int) -> Frame:
         """Return a frame with nothing but sky: the graph takes as long for it as for any other."""
@@ -555,10 +475,10 @@ class NeuralRenderer:
 
     def _whole(self, plane: np.ndarray) -> np.ndarray:
         """Return ``plane`` padded for the graph, or unchanged where the graph receives it window by window."""
-        return self._fit(plane) if self._upscaler is None else plane
+        return self._fit(plane) if self._view.upscaler is None else plane
 
     def _fit(self, plane: np.ndarray) -> np.ndarray:
-        return _padded(plane, *self._padded)
+        return padded(plane, *self._view.padded)
 
 
 def _like(edited: np.ndarray, plane: np.ndarray) -> np.ndarray:
@@ -566,14 +486,6 @@ def _like(edited: np.ndarray, plane: np.ndarray) -> np.ndarray:
     view = edited.view()
     view.flags.writeable = plane.flags.writeable
     return view
-
-
-def _padded(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return ``plane`` (H, W, ...) padded to ``height`` and ``width`` by repeating its border, C-contiguous."""
-    bottom, right = height - plane.shape[0], width - plane.shape[1]
-    if not bottom and not right:
-        return np.ascontiguousarray(plane)
-    return np.pad(plane, [(0, bottom), (0, right)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
 
 
 def _graph_size(card: zoo.Card, size: tuple[int, int], pixels: int | None) -> tuple[int, int, int]:
@@ -624,13 +536,3 @@ def _hide_lights(motion: np.ndarray, tag: np.ndarray, guide: np.ndarray) -> np.n
 def _notice(text: str) -> None:
     """Log ``text``, once."""
     logger().warning(text)
-
-
-def _exemplars(card: zoo.Card) -> ExemplarGuide | None:
-    """Return the model's sketches of real objects, if it has any. Raises ModelError."""
-    if card.exemplars is None:
-        return None
-    try:
-        return ExemplarGuide(Atlas.load(card.exemplars))
-    except (AtlasError, OSError) as error:
-        raise ModelError(f"model {card.name}: {error}") from None

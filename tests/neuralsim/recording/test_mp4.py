@@ -146,7 +146,7 @@ def test_the_graphs_image_is_copied_once() -> None:
     renderer: Any = NeuralRenderer(runtime="openvino", size=(512, 256), threads=1, postprocess=False)
     inputs = renderer.encode(frames.street(1, 512, 256))
     pinned = renderer.run(inputs).rgb.copy()
-    renderer._session = SimpleNamespace(step=lambda tensors: pinned)  # whose inputs are not counted
+    renderer._view.session = SimpleNamespace(step=lambda tensors: pinned)  # whose inputs are not counted
     tracemalloc.start()
     try:
         image = renderer.run(inputs).rgb

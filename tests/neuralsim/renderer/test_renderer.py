@@ -76,14 +76,14 @@ def test_when_a_runtime_fails_the_next_one_continues_from_its_state(monkeypatch:
     for each in frames[:5]:
         renderer.render(each)
         undisturbed.render(each)
-    failed = renderer._session
+    failed = renderer._view.session
 
     def lost(inputs: dict[str, np.ndarray]) -> np.ndarray:
         raise Lost("CUDA error: an illegal memory access\nwas encountered")
 
     monkeypatch.setattr(failed, "step", lost)
     image = renderer.render(frames[5]).astype(float)
-    assert renderer._session is not failed
+    assert renderer._view.session is not failed
     assert "failed: CUDA error: an illegal memory access was encountered; running on " in renderer.warning
     expected = undisturbed.render(frames[5]).astype(float)
     without_state = fresh.render(frames[5]).astype(float)
@@ -97,7 +97,7 @@ def test_a_requested_runtime_that_fails_is_one_line(monkeypatch: pytest.MonkeyPa
     def full(inputs: dict[str, np.ndarray]) -> np.ndarray:
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(renderer._session, "step", full)
+    monkeypatch.setattr(renderer._view.session, "step", full)
     with pytest.raises(RuntimeUnavailable, match=r"^onnxruntime.* failed: out of memory$"):
         renderer.render(street(2))
 

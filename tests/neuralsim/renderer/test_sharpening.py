@@ -89,7 +89,7 @@ def test_the_border_of_the_past_is_that_inside_of_it() -> None:
 def test_the_graph_gets_a_past_with_a_mended_border(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = NeuralRenderer(runtime="onnxruntime")
     renderer.render(street(1))
-    session = renderer._session
+    session = renderer._view.session
     assert session is not None
     step, pasts = session.step, []
 

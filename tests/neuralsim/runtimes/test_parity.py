@@ -64,7 +64,7 @@ def reference(model: str, width: int, height: int, count: int) -> list[dict[str,
     steps = []
     for _ in range(count):
         inputs = renderer.encode(town.next_frame()).tensors
-        session = renderer._session
+        session = renderer._view.session
         assert session is not None
         state = session.state()
         steps.append({"inputs": inputs, "state": state, "image": session.step(inputs).copy()})
