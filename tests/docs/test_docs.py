@@ -16,6 +16,8 @@ import pytest
 
 from docs import site_hooks
 from neuralsim.cli import main
+from neuralsim.evaluation.step_ablation import MEASURED
+from neuralsim.renderer.postprocessing.pipeline import STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -64,6 +66,14 @@ def test_the_architecture_names_files_that_exist() -> None:
     named = re.findall(r"`((?:bridge|neuralsim|scenarios)/[\w/]+\.py)`", prose(ROOT / "docs" / "architecture.md"))
     assert len(named) > 25
     assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_the_guide_lists_the_steps_after_the_network_in_their_order() -> None:
+    guide = (ROOT / "docs/guide/generator.md").read_text(encoding="utf-8")
+    rows = [f"| {step.name} | {step.reason} | {', '.join(step.needs) or '–'} |" for step in STEPS]
+    assert "\n".join(rows) in guide
+    gains = re.findall(r"^\| ([a-z ]+) \| [+-]", guide, re.MULTILINE)
+    assert [name for name in gains if name != "none"] == list(MEASURED)
 
 
 def test_the_list_of_modules_has_every_module() -> None:

@@ -19,7 +19,6 @@ from neuralsim.renderer.conditions import Conditions
 from neuralsim.renderer.frame_renderer import FrameInputs
 from neuralsim.renderer.postprocessing import (
     antialiasing,
-    colour_clamp,
     detail,
     ground_shading,
     leaves,
@@ -138,12 +137,6 @@ class Step(NamedTuple):
     compile: Callable[[], None] = lambda: None
 
 
-def _clamp(image: np.ndarray, scene: Scene) -> None:
-    tensors = scene.inputs.tensors
-    depth, focal = tensors.get("depth"), float(tensors["camera"][16])
-    colour_clamp.clamp_colour(image, tensors["tag"], tensors.get("guide"), scene.inputs.style, depth, focal)
-
-
 def _mend_border(image: np.ndarray, scene: Scene) -> None:
     image[0], image[-1] = image[1], image[-2]
     image[:, 0], image[:, -1] = image[:, 1], image[:, -2]
@@ -235,10 +228,7 @@ ON_PAST = (
 )
 
 #: On what the network generated, window by window where images are composited from windows.
-ON_GENERATED = (
-    Step("clamp", "no colours far from those that were asked for", _clamp, (), colour_clamp.compile_kernels),
-    Step("border", "no dark line where convolutions pad with zeros", _mend_border),
-)
+ON_GENERATED = (Step("border", "no dark line where convolutions pad with zeros", _mend_border),)
 
 #: On whole images, in this order: repairs of the generator, then what is between the street and the camera, then lamps,
 #: then the camera.
