@@ -91,15 +91,33 @@ class ExportOptions(Options):
     config_file: ClassVar[bool] = False
 
     run: ConfigFile
-    out: Keys
+    out: Keys | None = None
     """Model folder; its name becomes the model's."""
-    licence: str
+    licence: str = ""
     """Terms of the weights, for the model card: those of the training data."""
+    state: Annotated[Path, Arg("FILE.safetensors")] | None = None
+    """Write the networks, discriminators included, in half precision, for `model.start` of another run."""
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where nothing can be written."""
+        if self.out is None and self.state is None:
+            raise ValueError("--out names the model's folder, or --state a file for the state")
+        if self.out is not None and not self.licence:
+            raise ValueError("--licence: the terms of the weights, which those of the training data set")
+        if self.state is not None and self.state.suffix != ".safetensors":
+            raise ValueError(f"--state: {self.state} does not end with .safetensors")
 
 
 def export(options: ExportOptions) -> int:
-    """Write the model; return the exit code."""
-    return _with_torch(lambda run: print(run.run_export(options.run, options.out, options.licence)))
+    """Write the model, the state, or both; return the exit code."""
+
+    def write(run: Any) -> None:
+        if options.state is not None:
+            print(run.run_pack(options.run, options.state))
+        if options.out is not None:
+            print(run.run_export(options.run, options.out, options.licence))
+
+    return _with_torch(write)
 
 
 class BuildEngineOptions(Options):

@@ -134,6 +134,46 @@ def resume(trainer: Resumable, folder: Path) -> None:
         trainer.started = int(metadata["started"])  # as if it had never stopped
 
 
+def pack(folder: Path, out: Path) -> Path:
+    """Write the networks of the run in ``folder`` to the file ``out``, in half precision and without optimisers; return
+    it.
+
+    The generator is the averaged one. ``model.start`` begins with such a file, discriminators included. Raises
+    ValueError where there is no state, OSError.
+    """
+    if not (folder / STATE).is_file():
+        raise ValueError(f"{folder}: no trained state in it; `neuralsim train` first")
+    kept = {}
+    for name, tensor in load_file(folder / STATE).items():
+        network = name.partition(".")[0]
+        if network != "generator" and not network.endswith("_adam"):
+            is_moment = network.startswith("frechet")  # whose squares half precision cannot hold
+            kept[name.replace("average.", "generator.", 1)] = tensor.clone() if is_moment else tensor.half()
+    metadata = {name: about(folder)[name] for name in ("step", "generator")}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(kept, out, metadata=metadata)
+    return out
+
+
+def start(trainer: Resumable, file: Path) -> None:
+    """Begin with the networks of a file by ``pack``; what it lacks stays new.
+
+    Raises OSError, and ValueError for networks of another architecture or a file that is none.
+    """
+    try:
+        tensors = load_file(file, device=trainer.device)
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a packed state ({reason(error)})") from None
+    for name, module in _modules(trainer).items():
+        prefix = "generator." if name == "average" else f"{name}."
+        part = {key[len(prefix) :]: tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+        try:
+            if part or name == "generator":
+                module.load_state_dict(part)
+        except RuntimeError:
+            raise ValueError(f"{file}: its {name} is of another architecture") from None
+
+
 def about(run: Path) -> dict[str, str]:
     """Return the metadata of the state in the folder ``run``, at least ``step``. Raises ValueError without that."""
     with safe_open(run / STATE, "pt") as file:

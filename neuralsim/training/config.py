@@ -91,8 +91,8 @@ class ModelConfig(_Section):
     settings: dict[str, Any] = {}
     """Settings of neuralsim.models.generator.GeneratorConfig that differ from those of the size."""
     start: str = ""
-    """Model whose weights the first stage begins with: the name of a shipped one, or a folder; discriminators are
-    new."""
+    """Model whose weights the first stage begins with: the name of a shipped one, or a folder, with new discriminators;
+    or a state by `neuralsim export --state`, with its own."""
     teacher: str = ""
     """Model whose images of the towns a guided generator learns from, recorded with them: the name of a shipped one, or
     a folder."""

@@ -18,7 +18,7 @@ from neuralsim.models import onnx_export
 from neuralsim.models.generator import Generator, GeneratorConfig
 from neuralsim.models.input_planes import Surface
 from neuralsim.models.video_generator import GeneratorGraph
-from neuralsim.training import distributed
+from neuralsim.training import checkpoint, distributed
 from neuralsim.training.checkpoint import STATE, about
 from neuralsim.training.config import TrainConfig, load_stages
 from neuralsim.training.data.datasets import Pictures, find
@@ -32,6 +32,7 @@ from neuralsim.training.training_board import Board
 from neuralsim.training.training_loop import TrainingInterrupted, interruptible, train
 
 TOWNS = ("oldtown", "suburb", "village", "motorway")
+PACKED = ".safetensors"  # how the name of a packed state ends
 _SAMPLE = 1500  # images that colours are taken from
 _COLOURS_AT = 512, 256  # px, for runs of any size: it decides which objects are large enough to have a colour
 
@@ -133,6 +134,8 @@ def _train(stages: list[TrainConfig], number: int, group: distributed.Ranks, sim
     else:
         if number:
             trainer.generator.load_state_dict(load_generator(folder).state_dict())
+        elif config.model.start.endswith(PACKED):
+            checkpoint.start(trainer, Path(config.model.start))
         elif config.model.start:
             load_weights(trainer.generator, config.model.start)
         trainer.average.load_state_dict(trainer.generator.state_dict())
@@ -173,6 +176,11 @@ def _simulate(config: TrainConfig, pictures: Pictures, simulate: int) -> None:
     maps = round(len(TOWNS) * simulate * data.map_pairs / (1.0 - data.map_pairs))
     make_map_pairs(part, pictures, surface, looks, maps, data.width, data.height, config.seed)
     part.replace(data.simulated)
+
+
+def run_pack(path: Path, out: Path) -> Path:
+    """Write the networks of the run configured at ``path``, discriminators included, to the file ``out``; return it."""
+    return checkpoint.pack(Path(load_stages(path)[0].output.folder), out)
 
 
 def run_export(path: Path, out: Path, licence: str) -> Path:

@@ -225,7 +225,7 @@ def test_shipped_configs_have_a_stage_for_each_part_of_their_run() -> None:
     assert (third.steps, third.losses.frechet_classes, third.optimiser.decay) == (5310, 6.0, 0.6)
     images, rollouts = load_stages(configs.find("street"))
     assert (images.rollouts.frames, rollouts.rollouts.frames, rollouts.optimiser.rate) == (0, 5, 0.0002)
-    assert configs.names() == ["street", "street-rt"]
+    assert configs.names() == ["drive", "street", "street-rt"]
 
 
 def test_a_config_without_sections_is_read_with_one_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from bridge.weather import darkness  # noqa: E402
 from neuralsim.models.classes import MOVERS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, Generator, GeneratorConfig  # noqa: E402
 from neuralsim.models.guide_image import with_relief  # noqa: E402
+from neuralsim.training import checkpoint  # noqa: E402
 from neuralsim.training.data import guided_pairs, looks  # noqa: E402
 from neuralsim.training.data.conditioning import example, objects, tint  # noqa: E402
 from neuralsim.training.data.guided_pairs import load_guided_pair, make_guided_pairs, view_pair  # noqa: E402
@@ -193,6 +194,32 @@ def test_images_of_other_simulators_are_a_share_of_the_pairs(tmp_path: Path) -> 
     finally:
         examples.close()
     assert 0.3 < np.mean(taught) < 0.9
+
+
+def test_a_packed_state_goes_on_with_its_discriminators(tmp_path: Path) -> None:
+    losses = {"adversarial_from": 0, "adversarial_ramp": 1, "frechet_town": 1.0}
+    trainer = Trainer(tiny(tmp_path / "run", size="drive", **losses), SMALL)
+    label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
+    pair = view_pair(picture(), 64, 32, np.random.default_rng(0))
+    trainer.simulated_step([pair, pair], label, image)
+    trainer.save(tmp_path / "run")
+    file = checkpoint.pack(tmp_path / "run", tmp_path / "packed" / "state.safetensors")
+    assert file.stat().st_size < 0.4 * (tmp_path / "run" / checkpoint.STATE).stat().st_size
+    other = Trainer(tiny(tmp_path / "other", size="drive", seed=5, **losses), SMALL)
+    checkpoint.start(other, file)
+    pairs = [(trainer.average, other.generator), (trainer.average, other.average)]
+    pairs += [(trainer.discriminator, other.discriminator)]
+    for before, after in pairs:
+        for a, b in zip(before.parameters(), after.parameters(), strict=True):
+            assert torch.allclose(a, b, atol=1e-3, rtol=1e-3)
+    moments = (each.statistics["frechet_town"].real[0] for each in (trainer, other))
+    assert len({float(each.count) for each in moments}) == 1
+    assert other.step == 0
+    with pytest.raises(ValueError, match="another architecture"):
+        checkpoint.start(Trainer(tiny(tmp_path / "third", size="drive", **losses)), file)
+    file.write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="not a packed state"):
+        checkpoint.start(other, file)
 
 
 def test_losses_of_a_guided_generator_are_refused_for_another(tmp_path: Path) -> None:
