@@ -370,7 +370,7 @@ class Trainer:
                 self.update_real_statistics(real)
                 terms |= self.frechet_losses(fake, [pair.still for pair in of_lit])
                 if self.config.losses.taught and any(pair.taught for pair in of_lit):
-                    terms["taught"] = self._teacher_distance(fake, of_lit)
+                    terms |= self._teacher_distances(fake, of_lit)
             for place, pair in enumerate(batch):
                 part = slice(place, place + 1)
                 label_of, tint_of, detail_of = (plane[part] for plane in planes)
@@ -387,14 +387,18 @@ class Trainer:
             terms["sim_adv"] = terms.pop("adv")
         return self._learn(loss, terms, real, fake)
 
-    def _teacher_distance(self, fake: DiscriminatorInput, batch: list[Pair]) -> Tensor:
-        """Return the distance of the features of a batch's taught pairs from those of the teacher's images."""
+    def _teacher_distances(self, fake: DiscriminatorInput, batch: list[Pair]) -> dict[str, Tensor]:
+        """Return how far a batch's taught pairs are from the teacher's images: in features and in pixels."""
         taught = [pair.taught for pair in batch]
         with torch.no_grad():
             images = torch.cat([pair.colours[1:] for pair in batch if pair.taught])  # type: ignore[index]
             images = images[self._window(images)].contiguous(memory_format=torch.channels_last)
             features = [each for network in self.features for each in network(images)]
-        return losses.feature_distance(select(fake.features, taught), features)
+        generated = fake.image[torch.tensor(taught, device=images.device)]
+        return {
+            "taught": losses.feature_distance(select(fake.features, taught), features),
+            "pix": losses.pixel_distance(generated, images),
+        }
 
     def _learn(
         self,
