@@ -26,6 +26,9 @@ from neuralsim.imaging.image_files import ImageError
 from neuralsim.offline.recorded import content, depth_codes, flow_codes, poses, tag_codes
 from neuralsim.offline.recorded.finder import find
 from neuralsim.offline.recorded.plane_source import read_npy
+from neuralsim.recording.exporting.nuscenes import pose_row
+from neuralsim.recording.foxglove import right_handed
+from neuralsim.recording.topics import OPTICAL
 
 
 def street(width: int = 160, height: int = 96) -> np.ndarray:
@@ -229,6 +232,45 @@ def test_poses_of_kitti_carla_are_those_of_its_lidar_at_the_cameras_times(tmp_pa
     found = poses.load(tmp_path / "full_poses_lidar.txt")
     assert found.fov == 72.0
     assert np.allclose([pose[:3, 3] for pose in found.poses], [(0.4, 0.2, -0.1), (0.5, 0.2, -0.1)])  # y to the right
+
+
+def test_poses_of_nuscenes_are_looked_up_by_the_names_of_its_pictures(tmp_path: Path) -> None:
+    pose = np.eye(4)
+    pose[:3, 3] = 10.0, 4.0, 1.5
+    camera = np.eye(4)
+    camera[:3, 3] = 1.0, -0.5, 0.2
+    optical = right_handed(camera) @ OPTICAL
+    tables = {
+        "ego_pose": [{"token": "e", **pose_row(right_handed(pose))}],
+        "calibrated_sensor": [
+            {"token": "c", **pose_row(optical), "camera_intrinsic": [[100, 0, 100], [0, 100, 50], [0, 0, 1]]}
+        ],
+        "sample_data": [
+            {"filename": "samples/CAM_FRONT/a.jpg", "ego_pose_token": "e", "calibrated_sensor_token": "c",
+             "timestamp": 2_000_000, "width": 200}
+        ],
+    }  # fmt: skip
+    for name, rows in tables.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    found = poses.load(tmp_path / "ego_pose.json", [Path("samples/CAM_FRONT/a.jpg")])
+    assert np.allclose(found.poses, [pose @ camera])
+    assert found.fov == pytest.approx(90.0)
+    assert found.times == [2.0]
+
+
+def test_our_own_index_gives_poses_times_fov_and_weather(tmp_path: Path) -> None:
+    pose = np.eye(4)
+    pose[:3, 3] = 10.0, 4.0, 1.5
+    line = {
+        "frame": 3, "time": 0.15, "intrinsics": [100, 0, 100, 0, 100, 50, 0, 0, 1],
+        "camera": (right_handed(pose) @ OPTICAL).ravel().tolist(),
+        "ego": {"weather_parameters": {"cloudiness": 80.0}},
+    }  # fmt: skip
+    (tmp_path / "index.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    found = poses.load(tmp_path / "index.jsonl")
+    assert np.allclose(found.poses, [pose])
+    assert (found.numbers, found.times, found.weather) == ([3], [0.15], {"cloudiness": 80.0})
+    assert found.fov == pytest.approx(90.0)
 
 
 def test_bad_poses_are_one_line(tmp_path: Path) -> None:

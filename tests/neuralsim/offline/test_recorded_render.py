@@ -139,6 +139,22 @@ def test_videos_are_read_and_written(tmp_path: Path) -> None:
     assert sum(video_in.read()[0] for _ in range(9)) == 6
 
 
+def test_towns_of_any_size_are_rendered_and_one_without_tags_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for town, size in (("Town01", (192, 80)), ("Town02", (160, 90)), ("Town03", (160, 90))):
+        for plane in ("rgb", "tags") if town != "Town03" else ("rgb",):
+            (tmp_path / "in" / town / plane).mkdir(parents=True)
+            image = frames()[0].planes["rgb"] if plane == "rgb" else palette(frames()[0].planes["tag"])
+            scaled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+            cv2.imwrite(str(tmp_path / "in" / town / plane / "000001.png"), scaled)
+    lines = complaints(capsys, str(tmp_path / "in"), "--out", str(tmp_path / "out"))
+    assert len(lines) == 1, lines
+    assert "Town03/rgb: no tags and no instances" in lines[0]
+    for town, shape in (("Town01", (80, 192, 3)), ("Town02", (90, 160, 3))):
+        assert cv2.imread(str(tmp_path / "out" / town / "000001.png")).shape == shape
+
+
 def complaints(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     """Run ``render``, which must return 1, and return its lines on stderr."""
     assert cli.main(["render", *arguments, *RUNTIME]) == 1
