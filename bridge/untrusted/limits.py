@@ -46,6 +46,9 @@ MAP_BUILDING = 8.0  # s of CPU time for the town; CARLA's Town03 and Town04 take
 PIXELS = 1 << 26  # of one image: 67 million, two 8K frames
 SIDE = 4096  # pixels per side of a camera, as in the scenario language
 PICTURE_SIZE = 256 * MIB  # of an image file
+RECORDING_FILES = 2_000_000  # in a folder of a recording: a day at 20 Hz
+RECORDING_DEPTH = 8  # folders below one another
+POSES_SIZE = 256 * MIB  # of a file of poses: a million of them as JSON
 
 # Recordings. A chunk closes with the message that fills it: its own 8 MiB and a plane of 4096 x 4096 f32 at most.
 CHUNK = 96 * MIB  # decompressed

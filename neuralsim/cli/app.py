@@ -74,9 +74,9 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.bench.run:run",
     ),
     "render": Command(
-        "render a folder of label maps, such as a data set's",
+        "render a folder of recordings of CARLA's cameras, or of a data set's label maps",
         "neuralsim.offline.options:RenderOptions",
-        "neuralsim.offline.render_folder:run",
+        "neuralsim.offline.render:run",
     ),
     "flow": Command(
         "compute the motion of a real clip, for `render --motion`",

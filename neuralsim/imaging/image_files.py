@@ -52,6 +52,20 @@ def read_image(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     return image
 
 
+def read_coded(path: Path) -> np.ndarray:
+    """Decode an image as it is coded (BGR, BGRA or one channel; any depth), one with a palette as its indices.
+
+    Raises ImageError.
+    """
+    data = _bytes(path)
+    if data[:8] == _PNG and data[25:26] == _PALETTE:
+        return _indices(path, data)
+    image = decode(data, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ImageError(f"{path}: damaged or not an image")
+    return image
+
+
 def read_ids(path: Path) -> np.ndarray:
     """Read a label or instance map, u8 or u16 (H, W). Raises ImageError.
 

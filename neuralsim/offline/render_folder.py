@@ -1,4 +1,4 @@
-"""``neuralsim render``: renders a folder of label maps as images, and with ``--sequence`` as a video."""
+"""``neuralsim render --classes``: renders a folder of label maps as images, and with ``--sequence`` as a video."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ def render(options: RenderOptions) -> tuple[LabelCensus, int]:
 
     Raises ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError.
     """
+    assert options.classes is not None, "else it is a recording"
     classes = classmaps.load(options.classes)
     files = list_images(options.labels)
     pixels = options.paint and options.paint.pixels
