@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.messages import Frame
-from neuralsim.guide.image_guide import Exposure, ImageGuide
+from neuralsim.guide.image_guide import Exposure
+from neuralsim.renderer.frame_guide import FrameGuide
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 
 _LEAST, _MOST = 0.4, 2.5  # of the exposure, as in a drive
@@ -52,7 +53,7 @@ class ClipRenderer(NeuralRenderer):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._exposure = ClipExposure()
-        self._image_guide = ImageGuide(self._exposure)
+        self._view.guide = FrameGuide(self.card, self._exposure)
 
     def meter(self, frames: Iterable[Frame]) -> None:
         """Set the exposure to that of ``frames``, some of a clip's, and forget the past."""
