@@ -151,7 +151,7 @@ def test_weathers_are_mostly_by_day() -> None:
 # Steps ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_guided_generator_starts_from_its_guide() -> None:
+def test_a_guided_generator_starts_from_its_guide_without_the_finest_band() -> None:
     torch.manual_seed(0)
     generator = Generator(SMALL)
     assert generator.detail is None
@@ -160,7 +160,10 @@ def test_a_guided_generator_starts_from_its_guide() -> None:
         generator.rgb.bias.zero_()
         guide = torch.rand(1, 3, 32, 64) - 0.5
         image = generator(torch.full((1, 32, 64), int(Channel.ROAD)), guide, torch.zeros(1, 2, 16, 32))
-    assert torch.allclose(image, 2.0 * guide)
+    blocks = torch.nn.functional.avg_pool2d(guide, 2)
+    doubled = torch.nn.functional.interpolate(blocks, scale_factor=2.0, mode="bilinear", align_corners=False)
+    assert torch.allclose(image, 2.0 * doubled, atol=1e-6)
+    assert not torch.allclose(image, 2.0 * guide, atol=0.1)
 
 
 def test_steps_on_simulator_images_learn_colours_by_night_and_more_by_day(tmp_path: Path) -> None:
