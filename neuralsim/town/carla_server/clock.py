@@ -52,6 +52,11 @@ class Clock:
         """Whether ``stop`` was called."""
         return self._stop.is_set()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it ticks now: the first client has had its time, and none is synchronous."""
+        return self._running.is_set()
+
     def start(self) -> None:
         """Begin to tick with the first call of a client."""
         self._thread.start()

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ _LOADING = (
     "get_episode_info", "get_episode_settings", "get_sensor_token", "query_lights_state", "tick_cue", "version",
 )  # fmt: skip
 UPLOADED = "OpenDriveMap"  # CARLA's name for a map sent by a client
+_SPAWNING = ("spawn_actor", "spawn_actor_with_parent")
+TICK_TIMEOUT = 3.0  # s that a call waits at most for a tick of a kind town, less than the client's default time-out
 FIRST_FRAME_MULTIPLE = 60  # of the shifts of ``bridge.jitter`` and of the frames at which a bridge begins
 RESUBSCRIBE_TIMEOUT = 1.0  # s that a new world waits for the client that requested it to subscribe again
 
@@ -335,12 +338,15 @@ class TownServer:
             self.warn(f"not supported: {call.name[:80]!r}")
             raise RpcError(f"not supported by the town: {call.name}")
         if self.strict is not None and call.name not in ASYNCHRONOUS:
-            self._await_tick()
+            self._await_tick(FRAME_TIMEOUT)
+        elif self.strict is None and call.name == "set_episode_settings":
+            self._await_measurements(call.connection)
         try:
-            if call.name in WITHOUT_LOCK:
-                return function(self, call, *call.args)
-            with self.lock:
-                return function(self, call, *call.args)
+            with nullcontext() if call.name in WITHOUT_LOCK else self.lock:
+                result = function(self, call, *call.args)
+            if call.name in _SPAWNING:
+                self.await_snapshot()
+            return result
         except RpcError:
             raise
         except ValueError as error:
@@ -351,12 +357,36 @@ class TownServer:
             if call.connection is self._loader and call.name in ("get_episode_settings", "tick_cue"):
                 self._asked_settings = call.name == "get_episode_settings"
 
-    def _await_tick(self) -> None:
+    def await_snapshot(self) -> None:
+        """Return once the clients of an asynchronous kind town have read a snapshot of what is there now.
+
+        Before it, CARLA's client takes a new actor for dead: it is at 0, 0, 0 and cannot be destroyed.
+        """
+        if self.strict is None and not self.settings.synchronous_mode:
+            if self._clock.is_running:
+                self._await_tick(TICK_TIMEOUT)
+                self._await_tick(TICK_TIMEOUT)  # a client reads in the background, on a busy machine some ms later
+            else:
+                self._tick_idly()
+                time.sleep(1.0 / RATE)
+
+    def _await_measurements(self, connection: Connection) -> None:
+        """Let the sensors that a client of an asynchronous town listens to measure once before its settings change.
+
+        In CARLA, where each call takes a tick, they have. Programs rely on that: gym-carla needs a scan at once.
+        """
+        if self._clock.is_running and not self.settings.synchronous_mode:
+            self.streams.await_subscriptions(connection)
+            self._await_tick(TICK_TIMEOUT)
+            with self._ticking:
+                self.sensing.finish()
+
+    def _await_tick(self, timeout: float) -> None:
         """Wait for the end of the current tick, which begins without a client in a town that is asynchronous."""
         with self._ticked:
             frame = self.world.frame
             if not self.settings.synchronous_mode:
-                over = FRAME_TIMEOUT + time.monotonic()
+                over = timeout + time.monotonic()
                 while self.world.frame == frame and not self.settings.synchronous_mode and time.monotonic() < over:
                     self._ticked.wait(0.05)
         with self.lock:

@@ -115,9 +115,12 @@ def _command(town: TownServer, call: Call, command: list[Any]) -> int:
 def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -> Raw:
     """Execute commands; each gets its own answer, the actor's id or an error. ``tick``: whether to tick afterwards.
 
+    In an asynchronous town, a batch that spawns is answered when a snapshot has shown what it spawned.
+
     A long batch releases the world's lock every ``MAX_HOLD`` seconds.
     """
     answers: list[Any] = []
+    has_spawned = False
     remaining = iter(commands)
     while len(answers) < len(commands):
         with town.lock, town.world.together():
@@ -125,6 +128,7 @@ def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -
             for command in remaining:
                 try:
                     answers.append([[1, _command(town, call, command[0])]])
+                    has_spawned |= COMMANDS[command[0][0]] is _batch_spawn
                 except Exception as error:  # one bad command does not affect the others
                     answers.append([[0, [str(error)]]])
                 if time.monotonic() > deadline:
@@ -134,4 +138,6 @@ def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -
         if town.strict is None:
             town.streams.await_subscriptions(call.connection)
         town.tick(lambda _: call.answer(answers))
+    elif has_spawned:
+        town.await_snapshot()
     return Raw(answers)
