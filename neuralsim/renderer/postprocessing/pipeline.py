@@ -25,7 +25,7 @@ from neuralsim.renderer.postprocessing import (
     motion_blur,
     sharpening,
 )
-from neuralsim.renderer.weather import camera_response, fog, glow, rain, sensor_noise, sky
+from neuralsim.renderer.weather import camera_response, fog, glow, night, rain, sky
 
 #: What a step may need: planes of the frame, its weather, and the simulator image that the generator follows.
 NEEDS = ("depth", "motion", "weather", "simulator image", "whole simulator image")
@@ -171,6 +171,10 @@ def _draw_sky(image: np.ndarray, scene: Scene) -> None:
     sky.draw_sky(image, scene.tag, scene.camera, scene.sky)
 
 
+def _dim_rims(image: np.ndarray, scene: Scene) -> None:
+    night.dim_rims(image, scene.tag, scene.conditions.darkness)
+
+
 def _apply_fog(image: np.ndarray, scene: Scene) -> None:
     fog.apply_fog(image, scene.depth, scene.inputs.fog, scene.inputs.style)
 
@@ -215,7 +219,7 @@ def _blur_by_lens(image: np.ndarray, scene: Scene) -> None:
 
 
 def _add_noise(image: np.ndarray, scene: Scene) -> None:
-    sensor_noise.add_noise(image, scene.conditions.darkness, scene.inputs.frame.sim_time)
+    night.add_noise(image, scene.conditions.darkness, scene.inputs.frame.sim_time)
 
 
 _GUIDE = "simulator image"
@@ -242,6 +246,7 @@ ON_IMAGE = (
     Step("leaves", "photographed leaves in crowns nearby", _draw_leaves, (_GUIDE, "depth"), leaves.compile_kernels),
     Step("veil", "light that lens and windscreen scatter", _add_veil, ("weather",)),
     Step("sky", "the sky of the weather", _draw_sky, ("weather",), sky.compile_kernels),
+    Step("rims", "no rims of light around crowns and roofs by night", _dim_rims, ("weather",)),
     Step("fog", "the weather's fog", _apply_fog, ("depth",), fog.compile_kernels),
     Step("antialias", "no stairs along outlines", _antialias, (), antialiasing.compile_kernels),
     Step("rain", "falling rain", _draw_rain, ("weather",), rain.compile_kernels),
