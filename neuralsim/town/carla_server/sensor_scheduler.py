@@ -181,6 +181,12 @@ class Sensing:
         wait(self._pending)
         self._pending.clear()
 
+    def await_sent(self, timeout: float) -> None:
+        """Wait until clients have the rays and images of this tick: ``timeout`` seconds for each of the two steps."""
+        if pending := list(self._pending):
+            wait(pending, timeout)
+            self.streams.await_read(timeout)
+
     def describe(self, actor: int, tag: int) -> list[Any]:
         """Return the ``rpc::Actor`` of what was hit: an actor, or scenery with a tag."""
         hit = self.world.actors.get(actor)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.town.carla_server.message_hold import MessageHold
 from neuralsim.town.carla_server.rpc import listen
 
 TOKEN = struct.Struct(
@@ -34,6 +35,7 @@ MAX_IDLE = 64  # connections without a live stream
 SEND_TIMEOUT = 10  # s without progress until a subscriber that does not read is dropped
 HANDSHAKE_TIMEOUT = 5.0  # s for a new connection to name its stream
 SUBSCRIBE_TIMEOUT = 0.5  # s that a tick waits for the subscriber to a stream whose token was just issued
+READING = 0.01  # s in which a client on this machine reads what was sent
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -110,6 +112,12 @@ class StreamSubscriber:
             self._bytes += message.size
             self._changed.notify()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything is sent."""
+        with self._changed:
+            return self._closed or not (self._queue or self._writing)
+
     def close(self) -> None:
         """End the subscription: the writer stops; the receiving thread notices and closes the socket."""
         with self._changed:
@@ -165,6 +173,7 @@ class StreamServer:
         self._expected: dict[
             int, list[tuple[object, float]]
         ] = {}  # by stream: who requested its token, and until when to wait
+        self.hold = MessageHold()
         self._next_stream = 1
         self._pools: dict[int, deque[np.ndarray]] = {}
         self._wake_in, self._wake_out = socket.socketpair()
@@ -250,18 +259,34 @@ class StreamServer:
         parts: Sequence[bytes],
         pixels: np.ndarray | None = None,
         welcome: Sequence[bytes] | None = None,
+        urgent: bool = False,
     ) -> None:
         """Send one message, ``parts`` then ``pixels`` (from ``borrow``), to all subscribers to ``stream``.
 
-        ``welcome``: from now on the first message for every new subscriber.
+        ``welcome``: from now on the first message for every new subscriber. ``urgent``: whatever ``hold`` holds back.
         """
         message = Message(parts, pixels, None if pixels is None else self._pools[pixels.nbytes])
         with self._lock:  # a subscriber that is just being added gets the new welcome or this message, never neither
             if welcome is not None:
                 self._welcome[stream] = Message(welcome)
             subscribers = self._subscribers.get(stream, ())
-        for subscriber in subscribers:
-            subscriber.offer(message)
+
+        def send() -> None:
+            for subscriber in subscribers:
+                subscriber.offer(message)
+
+        if urgent:
+            send()
+        elif subscribers:
+            self.hold.pass_on(send)
+
+    def await_read(self, timeout: float) -> None:
+        """Wait until all subscribers have what was published, ``timeout`` seconds at most."""
+        deadline = time.monotonic() + timeout
+        for subscriber in [one for group in list(self._subscribers.values()) for one in group]:
+            while not subscriber.is_idle and time.monotonic() < deadline:
+                time.sleep(0.001)
+        time.sleep(READING)
 
     def _receive(self) -> None:
         """Accept connections, read stream ids, notice disconnections.

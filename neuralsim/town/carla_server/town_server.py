@@ -47,6 +47,7 @@ UPLOADED = "OpenDriveMap"  # CARLA's name for a map sent by a client
 _SPAWNING = ("spawn_actor", "spawn_actor_with_parent")
 TICK_TIMEOUT = 3.0  # s that a call waits at most for a tick of a kind town, less than the client's default time-out
 FIRST_FRAME_MULTIPLE = 60  # of the shifts of ``bridge.jitter`` and of the frames at which a bridge begins
+IMAGES_TIMEOUT = 1.0  # s that the answer to a tick waits at most for its images
 RESUBSCRIBE_TIMEOUT = 1.0  # s that a new world waits for the client that requested it to subscribe again
 
 
@@ -295,6 +296,7 @@ class TownServer:
         self._publish_snapshot(self.delta)
         self.sensing.publish_events()
         then(self.world.frame)
+        self.streams.hold.end()
         self.sensing.publish_rays()
         if not self.settings.no_rendering_mode:
             self.sensing.publish_images(self.settings.synchronous_mode)
@@ -312,6 +314,11 @@ class TownServer:
             # While it waits for the world that it loads, CARLA's client asks for the settings and then for a tick,
             # again and again. How often depends on the machine's load, so the new world must not move by that.
             call.answer(wrap(self.world.frame))
+        elif self.streams.hold.has_ticked_in_batch(call.connection):
+            self.streams.await_subscriptions(call.connection)
+            self.tick()
+            self.sensing.await_sent(IMAGES_TIMEOUT)
+            call.answer(wrap(self.world.frame))
         else:
             self.streams.await_subscriptions(call.connection)
             self.tick(lambda frame: call.answer(wrap(frame)))
@@ -326,7 +333,7 @@ class TownServer:
         episode = (self.episode, time.monotonic(), delta, 0, 0, 0)
         first, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
         welcome = (header, first, records) if self.strict is None else None
-        self.streams.publish(self.snapshots, (header, current, records), welcome=welcome)
+        self.streams.publish(self.snapshots, (header, current, records), welcome=welcome, urgent=True)
 
     def _dispatch(self, call: Call) -> Any:
         self._clock.note_call(is_probe=call.name == "version")
@@ -337,6 +344,8 @@ class TownServer:
             # Printed here as well: for many functions the client does not wait for the answer.
             self.warn(f"not supported: {call.name[:80]!r}")
             raise RpcError(f"not supported by the town: {call.name}")
+        if call.name not in ("apply_batch", "tick_cue"):
+            self.streams.hold.end(call.connection)
         if self.strict is not None and call.name not in ASYNCHRONOUS:
             self._await_tick(FRAME_TIMEOUT)
         elif self.strict is None and call.name == "set_episode_settings":

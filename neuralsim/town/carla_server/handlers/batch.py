@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,23 @@ def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -
 
     In an asynchronous town, a batch that spawns is answered when a snapshot has shown what it spawned.
 
-    A long batch releases the world's lock every ``MAX_HOLD`` seconds.
+    A long batch releases the world's lock every ``MAX_HOLD`` seconds. In a synchronous kind town, sensor messages wait
+    until the tick that may follow: see ``message_hold``.
     """
+    holds = town.strict is None and town.settings.synchronous_mode
+    with town.streams.hold.batch(call.connection) if holds else nullcontext():
+        answers, has_spawned = _execute(town, call, commands)
+    if tick and town.settings.synchronous_mode:
+        if town.strict is None:
+            town.streams.await_subscriptions(call.connection)
+        town.tick(lambda _: call.answer(answers))
+    elif has_spawned:
+        town.await_snapshot()
+    return Raw(answers)
+
+
+def _execute(town: TownServer, call: Call, commands: list[Any]) -> tuple[list[Any], bool]:
+    """Return the answers to commands, and whether any of them has spawned an actor."""
     answers: list[Any] = []
     has_spawned = False
     remaining = iter(commands)
@@ -134,10 +149,4 @@ def apply_batch(town: TownServer, call: Call, commands: list[Any], tick: bool) -
                 if time.monotonic() > deadline:
                     break
         time.sleep(0.0)  # lets a thread that waits for the lock take it first
-    if tick and town.settings.synchronous_mode:
-        if town.strict is None:
-            town.streams.await_subscriptions(call.connection)
-        town.tick(lambda _: call.answer(answers))
-    elif has_spawned:
-        town.await_snapshot()
-    return Raw(answers)
+    return answers, has_spawned

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from helpers.link_frames import wait_until
 from helpers.wire_client import run_client, serving
 
+from neuralsim.town.carla_server.message_hold import MessageHold
 from neuralsim.town.carla_server.process import TownServer
 from neuralsim.town.world import World
 
@@ -68,3 +70,46 @@ def test_a_sensor_has_measured_before_the_world_becomes_synchronous(town: TownSe
                 actor.destroy()
         """,
     )
+
+
+def test_a_batch_that_ticks_ends_while_the_images_of_several_cameras_arrive(town: TownServer) -> None:
+    run_client(
+        town.port,
+        """
+        client = carla.Client("127.0.0.1", int(sys.argv[1]), 2)  # as many threads as a machine with two cores has
+        client.set_timeout(5.0)
+        world = client.get_world()
+        synchronous(world)
+        library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
+        car = world.spawn_actor(library.find("vehicle.tesla.model3"), points[0])
+        cameras = [camera(world, kind, car) for kind in ("rgb", "depth", "instance_segmentation", "optical_flow")]
+        for turn in range(20):
+            world.tick()  # whose images are rendered while the batch holds Python's lock
+            command = carla.command.SpawnActor(library.find("vehicle.tesla.model3"), points[1])
+            [answer] = client.apply_batch_sync([command], True)
+            client.apply_batch([carla.command.DestroyActor(answer.actor_id)])
+            for _, images in cameras:  # of both ticks: none is lost
+                [images.get(timeout=20) for _ in range(2)]
+        for sensor, _ in cameras:
+            sensor.stop(), sensor.destroy()
+        car.destroy()
+        """,
+        timeout=90.0,
+    )
+
+
+def test_messages_wait_for_the_tick_after_a_batch_but_not_for_long() -> None:
+    hold = MessageHold()
+    sent: list[str] = []
+    hold.pass_on(lambda: sent.append("before"))
+    with hold.batch("client"):
+        hold.pass_on(lambda: sent.append("in"))
+    hold.pass_on(lambda: sent.append("after"))
+    hold.end("another client")
+    assert sent == ["before"]
+    assert hold.has_ticked_in_batch(hold) is False
+    hold.end()
+    assert sent == ["before", "in", "after"]
+    with hold.batch("client"):
+        hold.pass_on(lambda: sent.append("last"))
+    wait_until(lambda: sent[-1] == "last", 5.0)
