@@ -99,14 +99,14 @@ def _key(dependencies: tuple[object, ...]) -> str:
 
 @lru_cache(maxsize=1)
 def _sources() -> str:
-    """Return a digest of everything that builds depend on: our modules, Python and the numerical packages."""
+    """Return a digest of everything that builds depend on: our sources, Python and the numerical packages."""
     import carla
     import cv2
     import numpy
 
     digest = hashlib.sha256(f"{sys.version} {numpy.__version__} {cv2.__version__} {carla.__file__}".encode())
     home = Path(__file__).parent
-    files = [file for package in _SOURCES for file in (home / package).rglob("*.py")]
+    files = [file for package in _SOURCES for kind in ("*.py", "*.yaml") for file in (home / package).rglob(kind)]
     for file in sorted([*files, home / "static_town.py", *home.parent.glob("*.py")]):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -41,7 +41,8 @@ class Vehicle:
         return merge([self.body, *[self.wheel.moved(*wheel.at) for wheel in self.wheels]])
 
 
-def _car(c: CarShape) -> Vehicle:
+def car(c: CarShape) -> Vehicle:
+    """Return a car of this shape."""
     levels = [
         merge([lower_body(c, 11, 2), cabin(c, 2), *mirrors(c, 8, 5)]).with_level(NEAR),
         merge([lower_body(c, 6, 1), cabin(c, 1), *mirrors(c, 5, 3)]).with_level(MIDDLE),
@@ -113,7 +114,7 @@ def _box_fittings(length: float, side: int) -> list[Mesh]:
 @lru_cache(maxsize=1)
 def vehicles() -> dict[str, Vehicle]:
     """Return all vehicles by CARLA blueprint id; they have the colour of the placement, and two-wheelers a rider."""
-    result = {name: _car(shape) for name, shape in CARS.items()}
+    result = {name: car(shape) for name, shape in CARS.items()}
     result[TRUCK_ID] = _truck()
     for name, bike in two_wheelers().items():
         axles = bike.wheelbase / 2, -bike.wheelbase / 2

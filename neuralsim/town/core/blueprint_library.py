@@ -29,10 +29,8 @@ ALIASES = {
 }
 
 #: Base type of vehicles that are not plain cars.
-BASE_TYPES = {
-    "vehicle.volkswagen.t2": "van",
-    "vehicle.mercedes.sprinter": "van",
-    "vehicle.mitsubishi.fusorosa": "bus",
+BASE_TYPES: dict[str, str] = {
+    **{name: car.base_type for name, car in CARS.items() if car.base_type != "car"},
     "vehicle.carlamotors.european_hgv": "truck",
     "vehicle.bh.crossbike": "bicycle",
     "vehicle.diamondback.century": "bicycle",
@@ -44,14 +42,12 @@ BASE_TYPES = {
 _TAGS = {"truck": Tag.TRUCK, "bus": Tag.BUS, "motorcycle": Tag.MOTORCYCLE, "bicycle": Tag.BICYCLE}
 BASE_TYPES |= {name: BASE_TYPES[body] for name, body in ALIASES.items() if body in BASE_TYPES}
 
-_SPECIAL = {
+_SPECIAL: dict[str, str] = {
+    **{name: car.special_type for name, car in CARS.items()},
     "vehicle.ford.ambulance": "emergency",
     "vehicle.carlamotors.firetruck": "emergency",
     "vehicle.dodge.charger_police": "emergency",
     "vehicle.dodge.charger_police_2020": "emergency",
-    "vehicle.tesla.model3": "electric",
-    "vehicle.tesla.cybertruck": "electric",
-    "vehicle.audi.etron": "electric",
     "vehicle.micro.microlino": "electric",
 }
 #: Parts of the names of CARLA's second generation of vehicles.
@@ -73,13 +69,7 @@ STREET_COLOURS = tuple(
     for _ in range(count)
 )
 #: How many of each type of car there are on the streets, over the usual ones: others are 1.
-TYPE_SHARES = {
-    "vehicle.tesla.cybertruck": 0.1, "vehicle.ford.crown": 0.05, "vehicle.jeep.wrangler_rubicon": 0.3,
-    "vehicle.ford.mustang": 0.2, "vehicle.dodge.charger_2020": 0.3, "vehicle.volkswagen.t2": 0.4,
-    "vehicle.nissan.patrol": 0.5, "vehicle.audi.tt": 0.4, "vehicle.mercedes.coupe": 0.5,
-    "vehicle.citroen.c3": 1.6, "vehicle.seat.leon": 2.2, "vehicle.audi.a2": 1.2, "vehicle.nissan.micra": 1.2,
-    "vehicle.bmw.grandtourer": 1.6,
-}  # fmt: skip
+TYPE_SHARES = {name: car.street_share for name, car in CARS.items()}
 
 #: CARLA's walkers and the kind of each; the town's own pedestrians are the first ones of each kind.
 WALKERS = {f"walker.pedestrian.{k + 1:04d}": list(KINDS)[k % len(KINDS)] for k in range(51)}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 
 from bridge.tags import Tag
 from neuralsim.base.colour import LUMA
+from neuralsim.town.assets import car_shapes
 from neuralsim.town.assets.lit_bodies import IS_DRIVEN, SCALE, TO_STANDING
 from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import DISTANT, HAIR, MIDDLE, NEAR, SKIN, SLEEVE, box, corner_normals, flat, tube
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, gait, joints, walker_templates
 from neuralsim.town.assets.templates import templates
+from neuralsim.town.assets.vehicle_meshes import car
 from neuralsim.town.core.blueprint_library import STREET_COLOURS
 from neuralsim.town.render.raster import Planes, Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
@@ -214,3 +219,27 @@ def test_cars_have_the_colours_of_streets() -> None:
     grey = np.ptp(rgb, axis=1) < 12
     assert 0.6 < grey.mean() < 0.85
     assert 0.1 < (rgb[grey].min(axis=1) > 190).sum() / len(rgb) < 0.35
+
+
+#: The example of the contributing page.
+CAR = """\
+vehicle.mine.box: {
+  length: 4.2, width: 1.8, height: 1.5, wheelbase: 2.6, front: 0.8, wheel: 0.32, clearance: 0.16,
+  nose_z: 0.78, cowl_at: 1.2, cowl_z: 1.0, roof_from: 1.9, roof_to: 3.6, tail_at: 4.05, tail_z: 1.05, belt_z: 1.0,
+  pillars: [2.2, 3.1], base_type: van,
+}
+"""
+
+
+def test_a_car_is_an_entry_of_a_file_whose_mistakes_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "cars.yaml"
+    file.write_text(CAR)
+    shape = car_shapes.load(file)["vehicle.mine.box"]
+    low, high = car(shape).whole().bounds
+    assert high[0] - low[0] == pytest.approx(4.2, abs=0.05)
+    assert high[2] == pytest.approx(1.5, abs=0.03)
+    assert shape.tag == Tag.CAR
+    for wrong, reason in ((CAR.replace("cowl_z", "cowl_h"), "cowl_h"), (CAR.replace("1.5,", "tall,"), "height")):
+        file.write_text(wrong)
+        with pytest.raises(msgspec.ValidationError, match=reason):
+            car_shapes.load(file)
