@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field
 from bridge.process.option_types import Folder, McapFile, Positive, subset_of
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.log import logger
 from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber, Model, Runtime, Style, check_folders
 
 CLIP_PARTS = ("label_fidelity", "realism", "flicker", "sharpness", "classes", "objects")
@@ -54,15 +53,6 @@ def _data_sets(value: Any) -> tuple[tuple[str, Path], ...]:
     return sets
 
 
-def _renamed(value: Any) -> Any:
-    """Return a list of parts with the names of now; the old name `obedience` is accepted for one more release."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or "obedience" not in parts:
-        return value
-    logger().warning("--only: `obedience` is now `label_fidelity`; the old name is accepted for one more release")
-    return ["label_fidelity" if part == "obedience" else part for part in parts]
-
-
 class EvaluateOptions(Options):
     """Measure a model, on real clips and in the towns."""
 
@@ -76,7 +66,7 @@ class EvaluateOptions(Options):
     """The clip's images (default: image/ next to label/)."""
     motion: Folder | None = None
     """The clip's motion by `neuralsim flow` (default: made)."""
-    parts: Annotated[tuple[str, ...], subset_of(PARTS), BeforeValidator(_renamed), Arg("LIST", flag="only")] = Field(
+    parts: Annotated[tuple[str, ...], subset_of(PARTS), Arg("LIST", flag="only")] = Field(
         default=PARTS,
         description=f"Measure only these of {','.join(PARTS)}; the first six need --data (classes: or --classes-real), "
         "drives needs --drives-real, steps needs --classes-real (default: all).",

@@ -15,14 +15,12 @@ from helpers import recordings
 from helpers.clips import write_clip
 
 from bridge.link.motion import reproject
-from bridge.process.options import parse
 from bridge.tags import Tag
 from neuralsim import cli
 from neuralsim.evaluation import class_realism, drive_metrics, measures, metric_networks, real_clip
 from neuralsim.evaluation.by_class import ByClass
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 from neuralsim.evaluation.object_realism import ObjectCrops, windows
-from neuralsim.evaluation.options import EvaluateOptions
 from neuralsim.evaluation.real_clip import camvid_label, camvid_of_tag
 from neuralsim.imaging.image_files import ImageError
 from neuralsim.models.classes import CARLA_TO_CHANNEL, Channel
@@ -232,22 +230,6 @@ def test_labelled_images_lie_in_a_folder_or_below_it(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(ImageError, match="no image/ and label/"):
         class_realism.labelled_images(tmp_path / "none")
-
-
-def test_the_old_name_of_label_fidelity_is_accepted_with_a_notice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    labels, _ = write_clip(tmp_path / "data", frames=2)
-    data = f"camvid:{labels.parent}"
-    for name in ("obedience", "label_fidelity"):
-        options = parse(
-            EvaluateOptions, ["--out", str(tmp_path / "out"), "--data", data, "--only", f"{name},realism"], "evaluate"
-        )
-        assert options.parts == ("label_fidelity", "realism")
-        notice = (
-            "neuralsim: --only: `obedience` is now `label_fidelity`; the old name is accepted for one more release\n"
-        )
-        assert capsys.readouterr().err == (notice if name == "obedience" else "")
 
 
 @pytest.mark.slow

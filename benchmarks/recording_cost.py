@@ -1,7 +1,7 @@
 """Measure the cost of recording: its rate against that of the same drive without it, and the growth of its memory.
 
-    python -m neuralsim.datagen.recording_cost --rounds 3            # 512x256, all planes, MCAP and MP4
-    python -m neuralsim.datagen.recording_cost --frames 20000 --memory --size 64x32 --model tags
+    python -m benchmarks.recording_cost --rounds 3            # 512x256, all planes, MCAP and MP4
+    python -m benchmarks.recording_cost --frames 20000 --memory --size 64x32 --model tags
 
 The two drives alternate, so that a machine that becomes slower affects both.
 """
@@ -61,7 +61,7 @@ class MeasureOptions(Options):
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    arguments = parse(MeasureOptions, None, "neuralsim.datagen.recording_cost")
+    arguments = parse(MeasureOptions, None, "benchmarks.recording_cost")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.yaml"
         seconds = min(arguments.frames / 20, 3600.0)
