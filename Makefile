@@ -23,6 +23,7 @@ serve: $(VENV)/.serve
 # with ARGS="tests/..." there may be no test of one kind. A worker that crashes is not replaced: pytest-xdist 3.8 would
 # wait for ever for its other tests.
 SOME = and not slow
+ALONE = $(shell grep -rl "mark\.alone" tests --include="test_*.py")# nothing else is imported while a core is idle
 CACHE = $(CURDIR)/$(VENV)/test-cache# of both parts: towns are built and runtimes measured once
 PYTEST = NEURALSIM_CACHE="$(CACHE)" $(BIN)/python -m pytest
 test-all: SOME =
@@ -31,7 +32,7 @@ test test-all: $(VENV)/.dev ruff
 	$(BIN)/mypy & types=$$!; \
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types 2>/dev/null; exit 1; }; \
 	wait $$types
-	$(PYTEST) -m "alone $(SOME)" $(ARGS) || [ $$? = 5 ]
+	$(PYTEST) -m "alone $(SOME)" $(or $(ARGS),$(ALONE)) || [ $$? = 5 ]
 
 # Robustness: docs/guide/reliability.md reports the measurements.
 CYCLES ?= 100

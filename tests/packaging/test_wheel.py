@@ -146,6 +146,7 @@ def test_it_drives(python: Path, tmp_path: Path, model: str) -> None:
     assert where.stdout.count("site-packages") == 2
 
 
+@pytest.mark.slow  # that they are in the wheel is tested above
 def test_shipped_files_are_found_by_name(python: Path, tmp_path: Path) -> None:
     code = """
 from importlib.resources import files

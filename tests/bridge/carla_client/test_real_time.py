@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,9 +59,9 @@ class SlowRenderer:
         return float(simulated[counted].sum() / real[counted].sum()), simulated.tolist()
 
 
-@pytest.fixture
-def renderer(town: str, tmp_path: Path) -> Iterator[SlowRenderer]:
-    endpoint = f"ipc://{tmp_path}/frames"
+@pytest.fixture(scope="module")
+def connected(town: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowRenderer]:
+    endpoint = f"ipc://{tmp_path_factory.mktemp('link')}/frames"
     bridge = processes.start_bridge(town, endpoint, "--fps", "40")
     shown = SlowRenderer(endpoint)
     try:
@@ -71,6 +70,13 @@ def renderer(town: str, tmp_path: Path) -> Iterator[SlowRenderer]:
         shown.frames.close()
         shown.controls.close()
         processes.end(bridge)
+
+
+@pytest.fixture
+def renderer(connected: SlowRenderer) -> SlowRenderer:
+    """Return the receiver, whatever the test before has chosen."""
+    connected.control = Control(connected.control.sequence, autopilot=True)
+    return connected
 
 
 @pytest.mark.parametrize("rate", [15.0, 25.0, 40.0])

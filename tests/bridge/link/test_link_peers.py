@@ -21,8 +21,6 @@ from bridge.link.pacing import FramePacer
 from bridge.link.transport import FramePublisher, FrameSubscriber, _Receiver
 from bridge.messages import Camera, Frame
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parents[3]
 RECEIVER = """
 import json, select, sys, time
@@ -227,6 +225,7 @@ class TestMemory:
         assert set(os.listdir("/dev/shm")) <= before
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("calm")
 class TestPeers:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -322,12 +321,19 @@ def test_prediction_of_a_free_receiver_is_stable(monkeypatch):
         assert receiver.free_at(lead=0.010) == pytest.approx(now + 0.030, abs=0.0015)
 
 
+@pytest.fixture(scope="module")
+def in_turns(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, float, int]:
+    """Return what ``driven`` measures where each waits for its turn."""
+    with FramePublisher(f"ipc://{tmp_path_factory.mktemp('turns')}/frames", lockstep=True) as publisher:
+        return driven(publisher, making=0.010, busy=0.040, lockstep=True, ahead=0)
+
+
+@pytest.mark.alone
 @pytest.mark.usefixtures("calm")
 class TestPace:
-    def test_frame_is_produced_when_its_driver_can_use_it(self, tmp_path):
+    def test_frame_is_produced_when_its_driver_can_use_it(self, tmp_path, in_turns):
         """One after the other, none in vain, none grown old: as in lockstep, where each waits for its turn."""
-        with FramePublisher(f"ipc://{tmp_path}/turns", lockstep=True) as publisher:
-            turn, least, _ = driven(publisher, making=0.010, busy=0.040, lockstep=True, ahead=0)
+        turn, least, _ = in_turns
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             interval, age, skipped = driven(publisher, making=0.010, busy=0.040, ahead=0, interactive=True)
         assert turn < 0.080
@@ -335,10 +341,9 @@ class TestPace:
         assert age < least + 0.003
         assert skipped <= 3
 
-    def test_working_ahead_delivers_just_in_time(self, tmp_path):
+    def test_working_ahead_delivers_just_in_time(self, tmp_path, in_turns):
         """Faster than one after the other, at the same age: the tick ends when the driver is free."""
-        with FramePublisher(f"ipc://{tmp_path}/turns", lockstep=True) as publisher:
-            turn, least, _ = driven(publisher, making=0.010, busy=0.040, lockstep=True, ahead=0)
+        turn, least, _ = in_turns
         with FramePublisher(f"ipc://{tmp_path}/frames") as publisher:
             interval, age, _ = driven(publisher, making=0.010, busy=0.040, ahead=1, interactive=True)
         assert interval < turn - 0.005  # 40 ms of rendering, in parallel with the tick
@@ -365,6 +370,7 @@ class TestPace:
         assert min(took) == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("calm")
 @pytest.mark.parametrize(("kind", "in_memory", "least"), [("ipc", True, 500), ("tcp", False, 300)])
 def test_link_alone(kind, in_memory, least, tmp_path):

@@ -27,8 +27,6 @@ from neuralsim.bench.report.latency_figures import summarise, values
 from neuralsim.session.metrics import STAGES
 from neuralsim.session.options import TAGS
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = Cell(model=TAGS, size=Size(128, 64))
 
@@ -53,6 +51,7 @@ def test_job_round_trips_through_json():
     assert Job.model_validate_json(job.to_json()) == job
 
 
+@pytest.mark.alone
 def test_delay_of_20_ms_in_any_stage_is_measured_there_and_in_the_total_within_1_ms(tmp_path: Path):
     runs: list[dict[str, Any]] = []
     while True:  # a busy machine needs more frames for the same precision
@@ -91,6 +90,7 @@ def test_verdict_allows_for_what_a_pause_costs(stage, before, expected):
     assert self_test.is_final({"honest": expected, "before_ci": before}) == (expected is not None or before[0] > 1.0)
 
 
+@pytest.mark.alone
 def test_self_test_fails_without_the_injected_delays(tmp_path: Path):
     """The same drive without its delays does not pass."""
     run = drive(tmp_path, Job(cell=self_test.job().cell, frames=120, warm_up=5))
@@ -99,6 +99,7 @@ def test_self_test_fails_without_the_injected_delays(tmp_path: Path):
     assert abs(result["stages"]["render"]["stage_ms"]) < 5.0
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_render_delay_reaches_the_live_loop_of_the_network(tmp_path: Path):
     cell = Cell(size=Size(64, 32), loop="live")
@@ -111,6 +112,7 @@ def test_render_delay_reaches_the_live_loop_of_the_network(tmp_path: Path):
     assert np.median(spent[is_delayed]) - np.median(spent[others]) > 50.0
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_skew_of_the_bridges_clock_is_corrected(tmp_path: Path):
     cell = Cell(model=TAGS, size=Size(128, 64), link=Link("tcp"))
@@ -138,6 +140,7 @@ def test_injected_key_changes_the_control_and_keeps_the_autopilot(monkeypatch):
         drive.window.close()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="no virtual screen here")
 @pytest.mark.slow
 def test_window_drive_measures_the_latency_of_injected_keys(tmp_path: Path):
@@ -153,6 +156,7 @@ def test_window_drive_measures_the_latency_of_injected_keys(tmp_path: Path):
     assert figures["memory_mb"]["all"] > 100.0
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not browser_command(), reason="needs Chromium: apt-get install chromium")
 @pytest.mark.slow
 def test_browser_drive_measures_the_latency_of_injected_keys(tmp_path: Path):

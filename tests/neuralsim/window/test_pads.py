@@ -13,7 +13,6 @@ from neuralsim.window import pads as pads_
 from neuralsim.window.inputs import Inputs
 from neuralsim.window.pads import Pads
 
-pytestmark = pytest.mark.alone
 #: SDL's order of a PlayStation pad (``SDL_hidapi_ps5.c``): axis 2 is the right stick, 4 and 5 are the triggers.
 AXES, BUTTONS = 6, 15
 GAMEPAD = 1  # SDL_JOYSTICK_TYPE_GAMECONTROLLER

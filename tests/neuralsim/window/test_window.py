@@ -26,7 +26,6 @@ from neuralsim.window import inputs
 from neuralsim.window.calibration import Calibration
 from neuralsim.window.inputs import Inputs
 
-pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[3]
 
 
