@@ -23,21 +23,29 @@ _STEER_RATE = 1.1  # per second at most; manual_control: 5e-4 per millisecond, h
 _CENTRE_TIME = 0.18  # s from the limit back to the centre
 _STEER_LIMIT = 0.7  # as in manual_control; less at speed, see `_steer_limit`
 _LATERAL = 4.5  # m/s^2, lateral acceleration of a turn with a held key
-_LEAST_LIMIT = 0.05
-_WHEELBASE, _LOCK, _CURVE = 2.85, 0.66, 22.0  # m, radians, m/s: of the town's car and CARLA's steering curve
+_STEER_FLOOR = 0.05
+_WHEELBASE = 2.85  # m, of the town's car
+_LOCK = 0.66  # radians
+_CURVE = 22.0  # m/s, of CARLA's steering curve
 _DEAD_ZONE = 0.06
-_LOW = Lights.POSITION | Lights.LOW_BEAM
-_BEAMS = _LOW | Lights.HIGH_BEAM
+_DIPPED = Lights.POSITION | Lights.LOW_BEAM
+_BEAMS = _DIPPED | Lights.HIGH_BEAM
 #: The headlamps that a key cycles through, by title: the lamps switched on, and whether they switch themselves.
 _HEADLAMPS = {
-    "automatic": (Lights(0), True), "off": (Lights(0), False), "low beam": (_LOW, False), "high beam": (_BEAMS, False),
-}  # fmt: skip
+    "automatic": (Lights(0), True),
+    "off": (Lights(0), False),
+    "low beam": (_DIPPED, False),
+    "high beam": (_BEAMS, False),
+}
 _BLINKERS = Lights.LEFT_BLINKER | Lights.RIGHT_BLINKER
 #: Indicators by command.
 _INDICATORS = {
-    "indicate_left": Lights.LEFT_BLINKER, "indicate_right": Lights.RIGHT_BLINKER, "hazard": _BLINKERS,
-}  # fmt: skip
-_TURNED, _STRAIGHT = 0.12, 0.03  # steering after which, and within which, an indicator goes off
+    "indicate_left": Lights.LEFT_BLINKER,
+    "indicate_right": Lights.RIGHT_BLINKER,
+    "hazard": _BLINKERS,
+}
+_TURN = 0.12  # steering after which an indicator goes off
+_CENTRE = 0.03  # steering within which it does
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def _steer_limit(speed: float, sensitivity: float) -> float:
     has the full range.
     """
     angle = atan(_WHEELBASE * _LATERAL * sensitivity / max(speed * speed, 1e-3))
-    return min(max(angle / (_LOCK / (1.0 + (speed / _CURVE) ** 2)), _LEAST_LIMIT), _STEER_LIMIT)
+    return min(max(angle / (_LOCK / (1.0 + (speed / _CURVE) ** 2)), _STEER_FLOOR), _STEER_LIMIT)
 
 
 class DriverInput:
@@ -244,8 +252,8 @@ class DriverInput:
         side = {Lights.LEFT_BLINKER: -1.0, Lights.RIGHT_BLINKER: 1.0}.get(Lights(self.requested.lights) & _BLINKERS)
         if side is None:
             return
-        self._turned = self._turned or side * steer > _TURNED
-        if self._turned and abs(steer) < _STRAIGHT:
+        self._turned = self._turned or side * steer > _TURN
+        if self._turned and abs(steer) < _CENTRE:
             self.requested = replace(self.requested, lights=self.requested.lights & ~int(_BLINKERS))
 
     def take_over(self) -> None:

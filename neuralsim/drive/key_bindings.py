@@ -90,25 +90,46 @@ HELP: tuple[tuple[str, tuple[tuple[tuple[str, ...], str], ...]], ...] = (
 #: Actions of held keys: those that drive, and the others.
 PEDALS = frozenset({"throttle", "brake", "left", "right", "hand_brake"})
 HELD = frozenset({"horn", *LOOKS})
-#: Action by key, named as in browsers (``KeyboardEvent.key``), in lower case.
-KEYS: dict[str, str] = {
-    "w": "throttle", "arrowup": "throttle", "s": "brake", "arrowdown": "brake",
-    "a": "left", "arrowleft": "left", "d": "right", "arrowright": "right", " ": "hand_brake",
-    "n": "horn", "u": "look left", "i": "look back", "o": "look right",
-    "q": "reverse", "p": "autopilot", "c": "weather", "t": "style", "e": "edit", "h": "help", "f1": "help",
-    "backspace": "respawn", "r": "record", "f12": "screenshot", "f": "pause", "pause": "pause", "tab": "hud",
-    "g": "guide", "f2": "graph", "v": "camera", "m": "map", "z": "mirror",
-    "enter": "skip", "f3": "full_hud", "f11": "fullscreen",
-    "l": "late_warp", "b": "headlamps", "escape": "menu", "k": "dashboard",
-    ",": "indicate_left", ".": "indicate_right", "x": "hazard",
-}  # fmt: skip
+#: Each action: its name, its title in the menu, and its keys, named as in browsers (``KeyboardEvent.key``), in lower
+#: case. Those without a title cannot be bound to other keys.
+_TABLE: tuple[tuple[str, ...], ...] = (
+    ("throttle", "Throttle", "w", "arrowup"),
+    ("brake", "Brake", "s", "arrowdown"),
+    ("left", "Steer left", "a", "arrowleft"),
+    ("right", "Steer right", "d", "arrowright"),
+    ("hand_brake", "Hand brake", " "),
+    ("reverse", "Reverse", "q"),
+    ("autopilot", "Autopilot", "p"),
+    ("horn", "Horn", "n"),
+    ("headlamps", "Headlamps", "b"),
+    ("respawn", "Respawn", "backspace"),
+    ("indicate_left", "Indicate left", ","),
+    ("indicate_right", "Indicate right", "."),
+    ("hazard", "Hazard lamps", "x"),
+    ("look left", "Look left", "u"),
+    ("look back", "Look back", "i"),
+    ("look right", "Look right", "o"),
+    ("camera", "Next camera", "v"),
+    ("map", "Map", "m"),
+    ("mirror", "Mirrors", "z"),
+    ("dashboard", "Dashboard", "k"),
+    ("weather", "Next weather", "c"),
+    ("style", "Next style", "t"),
+    ("edit", "Edit", "e"),
+    ("guide", "Guide", "g"),
+    ("pause", "Pause", "f", "pause"),
+    ("record", "Record", "r"),
+    ("hud", "Hide the HUD", "tab"),
+    ("late_warp", "Late warp", "l"),
+    ("help", "", "h", "f1"),
+    ("screenshot", "", "f12"),
+    ("graph", "", "f2"),
+    ("skip", "", "enter"),
+    ("full_hud", "", "f3"),
+    ("fullscreen", "", "f11"),
+    ("menu", "", "escape"),
+)
+#: Action by key.
+KEYS: dict[str, str] = {key: action for action, _, *keys in _TABLE for key in keys}
 #: The actions that can be bound to other keys, with their titles.
-ACTIONS: dict[str, str] = {
-    "throttle": "Throttle", "brake": "Brake", "left": "Steer left", "right": "Steer right", "hand_brake": "Hand brake",
-    "reverse": "Reverse", "autopilot": "Autopilot", "horn": "Horn", "headlamps": "Headlamps", "respawn": "Respawn",
-    "indicate_left": "Indicate left", "indicate_right": "Indicate right", "hazard": "Hazard lamps",
-    "look left": "Look left", "look back": "Look back", "look right": "Look right", "camera": "Next camera",
-    "map": "Map", "mirror": "Mirrors", "dashboard": "Dashboard",
-    "weather": "Next weather", "style": "Next style", "edit": "Edit", "guide": "Guide",
-    "pause": "Pause", "record": "Record", "hud": "Hide the HUD", "late_warp": "Late warp",
-}  # fmt: skip
+ACTIONS: dict[str, str] = {action: title for action, title, *_ in _TABLE if title}

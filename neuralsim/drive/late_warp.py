@@ -15,13 +15,14 @@ import numpy as np
 from bridge.messages import Camera, Frame
 from neuralsim.drive import warp_blocks, warp_kernels
 from neuralsim.drive.warp_blocks import BLOCK
+from neuralsim.drive.warp_kernels import Blocks, Scene
 
-_FURTHEST = 1.25  # maximum fraction of the motion between two frames, so that extrapolation ends
-_LONGEST = 0.06  # s of simulated time that is extrapolated: beyond it what was hidden is torn at the image's sides
-_JUMP = 0.5  # s of simulated time between two frames from which they are not continuous
-_ANYWHERE = 1e5  # m, an implausible motion between two frames
-_MOVERS = 255  # maximum number of moving objects; further ones move with the scenery
-_ROUGH = 0.125  # pixels that a block may deviate from a smooth surface and still be warped as a whole
+FRACTION_LIMIT = 1.25  # of the motion between two frames, so that extrapolation ends
+EXTRAPOLATION_LIMIT = 0.06  # s of simulated time: beyond it what was hidden is torn at the image's sides
+JUMP = 0.5  # s of simulated time between two frames from which they are not continuous
+MOTION_LIMIT = 1e5  # m between two frames, beyond which a motion is implausible
+MOVER_LIMIT = 255  # moving objects; further ones move with the scenery
+DEVIATION = 0.125  # px that a block may deviate from a smooth surface and still be warped as a whole
 
 
 class LateWarp:
@@ -55,10 +56,12 @@ class LateWarp:
         if not pixels.shape == out.shape == frame.planes["depth"].shape:
             return False
         try:
-            transforms = _transforms(frame, motion, min(min(seconds, _LONGEST) / motion.seconds, _FURTHEST))
+            transforms = _transforms(
+                frame, motion, min(min(seconds, EXTRAPOLATION_LIMIT) / motion.seconds, FRACTION_LIMIT)
+            )
         except np.linalg.LinAlgError:  # an invalid pose
             return False
-        if np.abs(transforms).max() > _ANYWHERE:
+        if np.abs(transforms).max() > MOTION_LIMIT:
             return False
         if self._blocks is None:
             self._blocks = _Blocks(frame)
@@ -72,7 +75,7 @@ class LateWarp:
         for first, second in ((self._frame, self._next), (self._previous, self._frame)):
             if first is None or second is None or first.mount != second.mount:
                 continue  # another camera
-            if 0.0 < second.sim_time - first.sim_time < _JUMP:
+            if 0.0 < second.sim_time - first.sim_time < JUMP:
                 return _Motion(first, second, second.sim_time - first.sim_time)
         return None
 
@@ -106,7 +109,7 @@ class _Blocks:
         self._depth, self._instance = frame.planes["depth"], frame.planes["instance"]
         self._focal = frame.camera.focal
         self._slots = np.zeros(1 << 16, np.uint8)  # instance -> index of its transform; 0 is the scenery
-        for slot, item in enumerate(frame.objects[:_MOVERS], 1):
+        for slot, item in enumerate(frame.objects[:MOVER_LIMIT], 1):
             self._slots[item.instance] = slot
         blocks = [-(-side // BLOCK) for side in self._depth.shape]
         self._nearest, self._surface = np.empty((*blocks, 4), np.float32), np.empty((*blocks, 2), np.float32)
@@ -117,14 +120,14 @@ class _Blocks:
 
     def warp(self, pixels: np.ndarray, transforms: np.ndarray, out: np.ndarray) -> None:
         """Warp ``pixels`` into ``out``; ``transforms`` is f32 (1 + objects, 12)."""
-        scene = self._instance, self._slots, transforms, self._focal
-        warp_blocks.predict_motion(self._nearest, *scene, self._predicted)
+        scene = Scene(self._depth, self._instance, self._slots, transforms, np.float32(self._focal))
+        warp_blocks.predict_motion(self._nearest, self._instance, self._slots, transforms, self._focal, self._predicted)
         # maximum displacement in pixels of a point with inverse depth 1 / focal: sideways, and by getting nearer
         corner = 0.5 * np.hypot(*self._depth.shape) / self._focal
         reach = np.hypot(transforms[:, 7], transforms[:, 11]) + corner * np.abs(transforms[:, 3])
-        limits = (_ROUGH / np.maximum(reach, 1e-9)).astype(np.float32)
-        blocks = self._predicted, self._surface, limits, reach.astype(np.float32), self._nearest
-        warp_kernels.warp(pixels, self._depth, *scene, *blocks, self._beside, out)
+        limits = (DEVIATION / np.maximum(reach, 1e-9)).astype(np.float32)
+        known = self._predicted, self._surface, self._nearest, self._beside
+        warp_kernels.warp(pixels, scene, Blocks(*known, limits, reach.astype(np.float32)), out)
 
 
 def _transforms(frame: Frame, motion: _Motion, fraction: float) -> np.ndarray:
@@ -136,7 +139,7 @@ def _transforms(frame: Frame, motion: _Motion, fraction: float) -> np.ndarray:
     still = from_world @ pose
     transforms = [still]
     poses = [{item.instance: item.pose for item in each.objects} for each in (motion.first, motion.second)]
-    for item in frame.objects[:_MOVERS]:
+    for item in frame.objects[:MOVER_LIMIT]:
         begin, end = (known.get(item.instance) for known in poses)
         if begin is None or end is None or np.array_equal(begin, end):  # at rest or unknown: like the scenery
             transforms.append(still)

@@ -6,7 +6,8 @@ from bridge.messages import Ego
 
 _SECONDS = 3.0  # s of throttle without moving
 _AGAIN = 15.0  # s until it is offered again
-_THROTTLE, _STANDING = 0.4, 0.4  # pedal position, m/s
+_THROTTLE = 0.4  # pedal position
+_STANDSTILL = 0.4  # m/s
 
 
 class Stuck:
@@ -18,7 +19,7 @@ class Stuck:
 
     def update(self, ego: Ego, now: float) -> bool:
         """Take the state at ``now`` (simulated s); return True when a respawn should be offered."""
-        in_vain = ego.throttle > _THROTTLE and abs(ego.speed) < _STANDING and not (ego.hand_brake or ego.autopilot)
+        in_vain = ego.throttle > _THROTTLE and abs(ego.speed) < _STANDSTILL and not (ego.hand_brake or ego.autopilot)
         if not in_vain or (self._since is not None and now < self._since):
             self._since = None
             return False

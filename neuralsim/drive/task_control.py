@@ -180,9 +180,12 @@ class TaskControl:
         points = outcome.score.points
         if outcome.achieved:
             news = self.records.add(
-                self.town, points, task=name if task.timed else "", seconds=outcome.seconds,
+                self.town,
+                points,
+                task=name if task.timed else "",
+                seconds=outcome.seconds,
                 lesson=name if lesson else "",
-            )  # fmt: skip
+            )
             if name != SMOOTH:
                 self.records.keep_run(self.town, name, self._recorder.run)
         else:

@@ -7,7 +7,7 @@ from collections import deque
 #: Below this ratio the HUD says that time runs slowly.
 SLOW = 0.95
 _WINDOW = 2.5  # s of real time that are averaged over
-_LEAST = 1.5  # s of real time after which there is a value
+_SETTLING_TIME = 1.5  # s of real time after which there is a value
 
 
 class TimeRatio:
@@ -34,4 +34,4 @@ class TimeRatio:
         if not self._times:
             return 1.0
         (simulated, real), (now, here) = self._times[0], self._times[-1]
-        return (now - simulated) / (here - real) if here - real > _LEAST else 1.0
+        return (now - simulated) / (here - real) if here - real > _SETTLING_TIME else 1.0

@@ -11,13 +11,13 @@ from neuralsim.base import kernels
 BLOCK = 8  # pixels
 NEARER = np.float32(0.8)  # of a depth: what is less belongs to a nearer surface
 OUTLINE = 2  # px beside a near surface that have some of its colours
-_NEAREST = 0.01  # m, minimum depth
+_DEPTH_FLOOR = 0.01  # m, minimum depth
 
 
 @njit(inline="always")
 def inverse(metres: float, focal: float) -> float:
     """Return the inverse depth times ``focal``; 0 for the sky and for invalid depths."""
-    far, front, zero = np.float32(FAR), np.float32(_NEAREST), np.float32(0.0)  # f64 would halve the speed
+    far, front, zero = np.float32(FAR), np.float32(_DEPTH_FLOOR), np.float32(0.0)  # f64 would halve the speed
     if metres < far:
         return focal / (metres if metres > front else front)  # type: ignore[return-value]
     return zero  # type: ignore[return-value]

@@ -7,6 +7,8 @@ nearest one that arrives at a pixel gives its source position; where none arrive
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -22,9 +24,38 @@ from neuralsim.drive.warp_blocks import (
     select_blocks,
 )
 
-_MOST = 0.6  # of all blocks, for which moving pixels is not too slow
-_APART = 1.0  # px by which surfaces move apart from which on an outline would be torn
-_TOLERANCE = 0.125  # pixels that the centre of a block may deviate from interpolation between its corners
+ROUGH_SHARE = 0.6  # of all blocks, up to which moving pixels is not too slow
+TEAR = 1.0  # px by which surfaces move apart, from which on an outline would be torn
+TOLERANCE = 0.125  # px that the centre of a block may deviate from interpolation between its corners
+
+
+class Scene(NamedTuple):
+    """A frame and how what it shows has moved since."""
+
+    depth: np.ndarray  # f32 (H, W), m
+    instance: np.ndarray  # u16 (H, W)
+    slots: np.ndarray  # u8 (65536,): index of the transform of each instance
+    transforms: np.ndarray  # f32 (slots, 12): 3x4 matrices in row-major order, new camera <- camera of the frame
+    focal: np.float32  # px
+
+
+class Blocks(NamedTuple):
+    """What is known of the blocks of a frame."""
+
+    predictions: np.ndarray  # as from ``predict_motion``
+    surface: np.ndarray  # as from ``analyse_blocks``
+    nearest: np.ndarray  # as from ``analyse_blocks``
+    beside: np.ndarray  # as from ``find_outlines``
+    limits: np.ndarray  # f32 (slots,): maximum deviation of a block that is warped as a whole
+    reaches: np.ndarray  # f32 (slots,): maximum displacement of a point with inverse depth 1 / focal by its depth, px
+
+
+class Sources(NamedTuple):
+    """Where the colour of each pixel comes from: outputs."""
+
+    arrived: np.ndarray  # f32 (H, W): how near the pixel is that arrived, 0: none did; infinite where none may
+    xs: np.ndarray  # i32 (H, W): columns of source positions, in 1 / 65536 px, up to 1 px outside of the frame
+    ys: np.ndarray  # i32 (H, W): their rows
 
 
 @njit(inline="always")
@@ -39,22 +70,14 @@ def _fold(at: float, most: float) -> float:
 
 
 @njit(inline="always")
-def _source(
-    i: int,
-    j: int,
-    predicted: np.ndarray,
-    depth: np.ndarray,
-    instance: np.ndarray,
-    slots: np.ndarray,
-    transforms: np.ndarray,
-    focal: float,
-) -> tuple[float, float, float]:
+def _source(i: int, j: int, predicted: np.ndarray, scene: Scene) -> tuple[float, float, float]:
     """Return the source position (x, y) of the pixel at row i, column j: one step of a fixed-point iteration.
 
     It starts with the ``predicted`` displacement of the nearest surface around, so that near surfaces cover far ones.
     Where a far surface is disoccluded, the pixels next to it are used. The last number is the difference of both
     displacements along the row, px.
     """
+    depth = scene.depth
     height, width = depth.shape
     half = np.float32(0.5)
     cx, cy = np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5)
@@ -62,7 +85,7 @@ def _source(
     x, y = _fold(np.float32(j) - predicted[0], right), _fold(np.float32(i) - predicted[1], bottom)
     a, b = np.uint32(np.int32(y + half)), np.uint32(np.int32(x + half))
     metres = depth[a, b]
-    dx, dy, _, _ = displacement(a, b, metres, transforms[slots[instance[a, b]]], focal, cx, cy)
+    dx, dy, _, _ = displacement(a, b, metres, scene.transforms[scene.slots[scene.instance[a, b]]], scene.focal, cx, cy)
     x_, y_ = _fold(np.float32(j) - dx, right), _fold(np.float32(i) - dy, bottom)
     a, b = np.uint32(np.int32(y_ + half)), np.uint32(np.int32(x_ + half))
     apart = predicted[0] - dx
@@ -90,37 +113,17 @@ def _beyond_outline(x: float, y: float, apart: float, depth: np.ndarray) -> floa
 
 
 @njit(**kernels.FASTEST)
-def _scatter(
-    depth: np.ndarray,
-    instance: np.ndarray,
-    slots: np.ndarray,
-    transforms: np.ndarray,
-    focal: float,
-    beside: np.ndarray,
-    predictions: np.ndarray,
-    chosen: np.ndarray,
-    arrived: np.ndarray,
-    xs: np.ndarray,
-    ys: np.ndarray,
-) -> None:
+def _scatter(scene: Scene, blocks: Blocks, chosen: np.ndarray, sources: Sources) -> None:
     """Move the pixels of the ``chosen`` blocks to where they will be seen in ``rough`` ones; the nearest one remains.
 
     Where a surface is stretched, a pixel takes the places up to the next one. Pixels beside an outline that moves
     otherwise are left out.
 
-    Args:
-        depth: As in ``warp``, and all further ones up to ``focal``.
-        instance: u16 (H, W).
-        slots: u8 (65536,).
-        transforms: f32 (slots, 12).
-        focal: px.
-        beside: As from ``find_outlines``.
-        predictions: As from ``predict_motion``.
-        chosen: As from ``select_blocks``.
-        arrived: f32 (H * W,), output: how near the pixel is that arrived, 0: none did; infinite where none may.
-        xs: i32 (H * W,), output: columns of source positions, in 1 / 65536 px, up to 1 px outside of the frame.
-        ys: i32 (H, W), output: their rows.
+    ``chosen``: as from ``select_blocks``.
     """
+    depth, instance, slots, transforms, focal = scene
+    predictions, beside = blocks.predictions, blocks.beside
+    arrived, xs, ys = sources.arrived.ravel(), sources.xs.ravel(), sources.ys.ravel()
     height, width = depth.shape
     half, one = np.float32(0.5), np.float32(65536.0)
     cx, cy = np.float32(0.5 * width - 0.5), np.float32(0.5 * height - 0.5)
@@ -177,22 +180,16 @@ def _scatter(
 
 
 @njit(inline="always")
-def _near_at(
-    i: int,
-    j: int,
-    arrived: np.ndarray,
-    depth: np.ndarray,
-    xs: np.ndarray,
-    ys: np.ndarray,
-    focal: float,
-) -> float:
+def _near_at(i: int, j: int, scene: Scene, sources: Sources) -> float:
     """Return how near what is seen at row ``i``, column ``j`` is, as ``displacement`` does; 0 if that is unknown."""
+    depth = scene.depth
+    arrived, xs, ys = sources
     height, width = depth.shape
     if i < 0 or j < 0 or i >= height or j >= width:
         return np.float32(0.0)  # type: ignore[return-value]
     if arrived[i, j] < np.inf:
         return arrived[i, j]  # type: ignore[no-any-return]
-    return inverse(depth[ys[i, j] >> 16, xs[i, j] >> 16], focal) + np.float32(1e-6)  # type: ignore[return-value]
+    return inverse(depth[ys[i, j] >> 16, xs[i, j] >> 16], scene.focal) + np.float32(1e-6)  # type: ignore[return-value]
 
 
 @njit(inline="always")
@@ -213,13 +210,15 @@ def _is_nearer(x: int, y: int, than_x: int, than_y: int, depth: np.ndarray) -> b
 
 
 @njit(**kernels.FASTEST)
-def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys: np.ndarray, focal: float) -> None:
+def _fill_row(i: int, scene: Scene, sources: Sources) -> None:
     """Give the pixels of row ``i`` at which none has arrived the source positions of the background beside them, or
     above or below if that is nearer.
 
     The background is mirrored: repeating one pixel would give stripes. Another object, which is nearer than that, is
-    not. Arguments are those of ``_scatter``.
+    not.
     """
+    depth = scene.depth
+    arrived, xs, ys = sources
     height, width = depth.shape
     one = 1 << 16
     most_x, most_y = int((width - 1.001) * 65536.0), int((height - 1.001) * 65536.0)
@@ -231,8 +230,8 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
         start = j
         while j < width and arrived[i, j] <= 0.0:
             j += 1
-        left = _near_at(i, start - 1, arrived, depth, xs, ys, focal)
-        right = _near_at(i, j, arrived, depth, xs, ys, focal)
+        left = _near_at(i, start - 1, scene, sources)
+        right = _near_at(i, j, scene, sources)
         source = start - 1 if right <= 0.0 or 0.0 < left <= right else j
         for k in range(start, j):
             top, bottom = i - 1, i + 1
@@ -241,8 +240,8 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
                 top -= 1
             while bottom < height and bottom - top <= j - start and arrived[bottom, k] <= 0.0:
                 bottom += 1
-            above = _near_at(top, k, arrived, depth, xs, ys, focal)
-            below = _near_at(bottom, k, arrived, depth, xs, ys, focal)
+            above = _near_at(top, k, scene, sources)
+            below = _near_at(bottom, k, scene, sources)
             if above > 0.0 and below > 0.0 and bottom - top - 1 < j - start:
                 row = top if above <= below else bottom
                 x, y = xs[row, k], ys[row, k]
@@ -261,68 +260,29 @@ def _fill_row(i: int, arrived: np.ndarray, depth: np.ndarray, xs: np.ndarray, ys
 
 
 @njit(**kernels.FASTEST)
-def _trace_back(
-    top: int,
-    left: int,
-    predicted: np.ndarray,
-    depth: np.ndarray,
-    instance: np.ndarray,
-    slots: np.ndarray,
-    transforms: np.ndarray,
-    focal: float,
-    xs: np.ndarray,
-    ys: np.ndarray,
-) -> None:
-    """Find the source positions of a block pixel by pixel, ``xs``, ``ys``: i32 (H, W), in 1 / 65536 px."""
+def _trace_back(top: int, left: int, predicted: np.ndarray, scene: Scene, sources: Sources) -> None:
+    """Find the source positions of a block pixel by pixel."""
+    depth, xs, ys = scene.depth, sources.xs, sources.ys
     height, width = depth.shape
     one = np.float32(65536.0)
     for a in range(top, min(top + BLOCK, height)):
         for b in range(left, min(left + BLOCK, width)):
-            x, y, aside = _source(a, b, predicted, depth, instance, slots, transforms, focal)
+            x, y, aside = _source(a, b, predicted, scene)
             x = _beyond_outline(x, y, aside, depth)
             xs[a, b], ys[a, b] = np.int32(x * one), np.int32(y * one)
 
 
 @njit(**kernels.FASTEST)
-def warp(
-    pixels: np.ndarray,
-    depth: np.ndarray,
-    instance: np.ndarray,
-    slots: np.ndarray,
-    transforms: np.ndarray,
-    focal: float,
-    predictions: np.ndarray,
-    surface: np.ndarray,
-    limits: np.ndarray,
-    reaches: np.ndarray,
-    nearest: np.ndarray,
-    beside: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Sample each pixel at its source position.
-
-    Args:
-        pixels: u32 (H, W): the image to warp.
-        depth: f32 (H, W), m.
-        instance: u16 (H, W).
-        slots: u8 (65536,): index of the transform of each instance.
-        transforms: f32 (slots, 12): 3x4 matrices in row-major order, new camera <- camera of the frame.
-        focal: px.
-        predictions: As from ``predict_motion``.
-        surface: As from ``analyse_blocks``.
-        limits: f32 (slots): maximum deviation of a block that is warped as a whole.
-        reaches: f32 (slots): maximum displacement of a point with inverse depth 1 / ``focal`` by its depth, px.
-        nearest: As from ``analyse_blocks``.
-        beside: As from ``find_outlines``.
-        out: u32 (H, W), output.
-    """
+def warp(pixels: np.ndarray, scene: Scene, blocks: Blocks, out: np.ndarray) -> None:
+    """Sample each pixel of the image ``pixels`` u32 (H, W) at its source position, into ``out`` u32 (H, W)."""
+    depth, predictions, surface = scene.depth, blocks.predictions, blocks.surface
     height, width = depth.shape
-    focal32 = np.float32(focal)
     last, one = BLOCK - 1, np.float32(65536.0)
     xs, ys = np.empty((height, width), np.int32), np.empty((height, width), np.int32)  # sources, in 1 / 65536 pixels
     arrived, taken = np.zeros((height, width), np.float32), np.float32(np.inf)  # nothing else may arrive there
+    sources = Sources(arrived, xs, ys)
     rough = np.zeros(predictions.shape[:2], np.uint8)
-    mark_arrivals(predictions, surface, limits, rough)
+    mark_arrivals(predictions, surface, blocks.limits, rough)
     for i in range(predictions.shape[0]):
         top = i * BLOCK
         for j in range(predictions.shape[1]):
@@ -332,11 +292,11 @@ def warp(
                 rough[i, j] = 1
                 continue
             rough[i, j] = 1
-            px, py, _ = _source(top, left, predicted, depth, instance, slots, transforms, focal32)
-            qx, qy, _ = _source(top, left + last, predicted, depth, instance, slots, transforms, focal32)
-            rx, ry, _ = _source(top + last, left, predicted, depth, instance, slots, transforms, focal32)
-            sx, sy, _ = _source(top + last, left + last, predicted, depth, instance, slots, transforms, focal32)
-            mx, my, _ = _source(top + 4, left + 4, predicted, depth, instance, slots, transforms, focal32)
+            px, py, _ = _source(top, left, predicted, scene)
+            qx, qy, _ = _source(top, left + last, predicted, scene)
+            rx, ry, _ = _source(top + last, left, predicted, scene)
+            sx, sy, _ = _source(top + last, left + last, predicted, scene)
+            mx, my, _ = _source(top + 4, left + 4, predicted, scene)
             g, h = np.float32(4.0 / 7.0), np.float32(3.0 / 7.0)
             off_x = h * (h * px + g * qx) + g * (h * rx + g * sx) - mx
             off_y = h * (h * py + g * qy) + g * (h * ry + g * sy) - my
@@ -346,16 +306,16 @@ def warp(
                 max(qx, sx, np.float32(left + last) - predicted[0]),
                 max(ry, sy, np.float32(top + last) - predicted[1]),
             )
-            is_smooth, apart = examine(box, nearest, surface, limits, reaches, focal32)
-            is_smooth &= max(abs(off_x), abs(off_y)) <= np.float32(_TOLERANCE)
-            if apart > np.float32(_APART) and not is_smooth:
+            is_smooth, apart = examine(box, blocks.nearest, surface, blocks.limits, blocks.reaches, scene.focal)
+            is_smooth &= max(abs(off_x), abs(off_y)) <= np.float32(TOLERANCE)
+            if apart > np.float32(TEAR) and not is_smooth:
                 continue
             rough[i, j] = 0
             for a in range(top, top + BLOCK):
                 for b in range(np.uint64(left), np.uint64(left + BLOCK)):
                     arrived[a, b] = taken
             if not is_smooth:
-                _trace_back(top, left, predicted, depth, instance, slots, transforms, focal32, xs, ys)
+                _trace_back(top, left, predicted, scene, sources)
                 continue
             for a in range(BLOCK):
                 down = np.float32(a) * np.float32(1.0 / last)
@@ -365,33 +325,19 @@ def warp(
                 step_x, step_y = np.int32((to_x - x) / last), np.int32((to_y - y) / last)
                 for b in range(BLOCK):
                     xs[top + a, left + b], ys[top + a, left + b] = x + step_x * np.int32(b), y + step_y * np.int32(b)
-    if rough.sum() > _MOST * rough.size:
+    if rough.sum() > ROUGH_SHARE * rough.size:
         for i in range(rough.shape[0]):
             for j in range(rough.shape[1]):
                 if rough[i, j]:
-                    _trace_back(
-                        i * BLOCK, j * BLOCK, predictions[i, j], depth, instance, slots, transforms, focal32, xs, ys
-                    )
+                    _trace_back(i * BLOCK, j * BLOCK, predictions[i, j], scene, sources)
         for i in range(height):
             _sample(pixels, xs[i], ys[i], out[i])
         return
     chosen = np.empty_like(rough)
     select_blocks(rough, predictions, chosen)
-    _scatter(
-        depth,
-        instance,
-        slots,
-        transforms,
-        focal32,
-        beside,
-        predictions,
-        chosen,
-        arrived.ravel(),
-        xs.ravel(),
-        ys.ravel(),
-    )
+    _scatter(scene, blocks, chosen, sources)
     for i in range(height):
-        _fill_row(i, arrived, depth, xs, ys, focal32)
+        _fill_row(i, scene, sources)
         _sample(pixels, xs[i], ys[i], out[i])
 
 

@@ -14,7 +14,8 @@ from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.render_loop import RenderedFrame
 
-VIDEO, DATA = "video.mp4", "recording.mcap"
+VIDEO = "video.mp4"
+DATA = "recording.mcap"
 _PLANES = ("tag", "instance", "depth", "motion", "neural")
 
 

@@ -26,10 +26,12 @@ from neuralsim.session.renderer_loading import (
     sustainable_rate,
 )
 
-_TOWN_READY, _BRIDGE_READY = 60.0, 90.0  # seconds without any activity after which the start has failed
+_TOWN_PATIENCE = 60.0  # s without any activity after which the start has failed
+_BRIDGE_PATIENCE = 90.0  # s, the same
 RATE = 30.0  # simulated ticks per second without a driver
 FLUENT_RATE = 25.0  # ticks per second; below it, rendering on all cores is tried
-MAX_RESTARTS, _RESTARTS_WITHIN = 5, 60.0  # of our own processes, and the period in seconds that they are counted over
+MAX_RESTARTS = 5  # of our own processes
+_RESTART_PERIOD = 60.0  # s over which they are counted
 _TOWN = ("town server", "neuralsim.town.carla_server")  # name and module
 _RETRY = 0.2  # seconds between two attempts to reach a server
 _PROBE = 0.5  # timeout of one attempt, seconds
@@ -134,7 +136,7 @@ class DriveSession(RenderLoop):
         external = self.options.connect is not None or self.options.carla is not None
         while not self._ending.is_set():
             now = time.monotonic()
-            self._restarts = [at for at in self._restarts if now - at < _RESTARTS_WITHIN] + [now]
+            self._restarts = [at for at in self._restarts if now - at < _RESTART_PERIOD] + [now]
             if len(self._restarts) > MAX_RESTARTS and not external:
                 raise lost
             self.trouble = f"{lost} Trying again"
@@ -183,7 +185,7 @@ class DriveSession(RenderLoop):
             self._step(name)
             town = self.processes.start(*_TOWN, "-", deferred=True, restartable=self._forks)
             town.begin(town_options(options).to_json())
-            ready = town.wait_ready(_TOWN_READY, cancelled, self._show_progress)
+            ready = town.wait_ready(_TOWN_PATIENCE, cancelled, self._show_progress)
             if ready is None:
                 return ""
             self._town, self._server = town, ready["server"]
@@ -199,7 +201,7 @@ class DriveSession(RenderLoop):
         frames = self.processes.endpoint()
         assert self._server is not None
         bridge.begin(bridge_options(options, self._server, frames, fps=self.fps, lockstep=self.lockstep).to_json())
-        if bridge.wait_ready(_BRIDGE_READY, cancelled, self._show_progress) is None:
+        if bridge.wait_ready(_BRIDGE_PATIENCE, cancelled, self._show_progress) is None:
             return ""
         self._step(name, done=True)
         return frames

@@ -24,7 +24,7 @@ from neuralsim.session.forks import AVAILABLE, Fork, Template, alive, child_proc
 
 _WORK = 0.05  # s of CPU time that count as work rather than idling
 _LAST_OUTPUT = 0.3  # seconds that a dying process gets to finish its error line
-_LONGEST = 64  # bytes of the temporary folder's path; a socket path has at most 107
+_PATH_LIMIT = 64  # bytes of the temporary folder's path; a socket path has at most 107
 GRACE = 0.9  # seconds from SIGTERM to SIGKILL; quitting takes under two in total
 SERVER_GRACE = 26.0  # the same for a bridge that leaves a CARLA server as it was, which takes a slow one a while
 
@@ -229,7 +229,7 @@ class Processes:
 
     def endpoint(self) -> str:
         """Return a new ZeroMQ endpoint: ``ipc://`` in a private folder of this user, or loopback TCP."""
-        if sys.platform == "win32" or len(os.fsencode(tempfile.gettempdir())) > _LONGEST:
+        if sys.platform == "win32" or len(os.fsencode(tempfile.gettempdir())) > _PATH_LIMIT:
             return f"tcp://127.0.0.1:{free_port()}"
         if self._folder is None:
             _sweep()

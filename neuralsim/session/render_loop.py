@@ -25,7 +25,7 @@ from neuralsim.session.options import AUTO, DriveOptions
 from neuralsim.session.renderer_loading import make_renderer
 
 _SILENCE = 10.0  # seconds without a frame or any CPU use after which the drive ends
-_LONGEST_WORK = 90.0  # seconds without a frame after which it ends regardless of CPU use
+_WORK_LIMIT = 90.0  # seconds without a frame after which it ends regardless of CPU use
 _SAME_PLACE = 0.05  # m that a drive may deviate from the recording it continues
 _UNGUIDED = 30  # frames at the start that are waited for the simulator image, which the window has to ask for
 _FAST_FORWARD_FRAME_BUDGET = 0.2  # seconds allowed per frame while fast-forwarding to the hand-over
@@ -135,7 +135,7 @@ class RenderLoop(threading.Thread, ABC):
                     received = time.monotonic()
                 patience = _SILENCE + _FAST_FORWARD_FRAME_BUDGET * (self.options.hand_over_at or 0) * (not warm)
                 idle_since = max(worked, received)  # a process that builds or compiles something is not hanging
-                if time.monotonic() > min(idle_since + patience, received + _LONGEST_WORK if warm else math.inf):
+                if time.monotonic() > min(idle_since + patience, received + _WORK_LIMIT if warm else math.inf):
                     raise DriveError(self._why_silent(subscriber))
                 continue
             if frame.sequence == self.options.hand_over_at and self.options.hand_over_place is not None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_SHARPNESS, _BLUR = 1.0, 1.0  # share of the detail that a blur removes, and its standard deviation, px of the image
+_SHARPNESS = 1.0  # share of the detail that a blur removes
+_BLUR = 1.0  # px of the image, its standard deviation
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
-_LUMINANCE, _CHROMA = 5.0, 2.0  # of 255, standard deviations of the grain
+_LUMA_GRAIN = 5.0  # of 255, standard deviation
+_CHROMA_GRAIN = 2.0  # of 255
 _SIZE = 0.6  # px of the screen, standard deviation of its blur
 _SPARE = 64  # px by which its pattern is larger than the picture, so that it may begin anywhere
 
@@ -51,7 +53,7 @@ class Grain:
         cv2.subtract(pixels, self._darker[rows, columns], pixels)
 
     def _make(self, height: int, width: int, amount: float) -> None:
-        spreads = np.array((_LUMINANCE, *[_CHROMA] * 3), np.float32) * np.float32(amount)
+        spreads = np.array((_LUMA_GRAIN, *[_CHROMA_GRAIN] * 3), np.float32) * np.float32(amount)
         noise = np.random.default_rng(0).standard_normal((height, width, 4), np.float32)
         noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), _SIZE), np.float32)
         noise *= spreads / noise.std((0, 1))

@@ -43,7 +43,8 @@ from neuralsim.window.tutorial import Tutorial
 _NOTICE = 2.6  # seconds that a notice is shown
 BLINKS = 1.4  # per second, of indicators
 _FADE = 0.6  # seconds of these in which it fades out
-_KMH, _MPH = 3.6, 2.2369363
+_KMH = 3.6  # per m/s
+_MPH = 2.2369363  # per m/s
 
 
 class Hud:

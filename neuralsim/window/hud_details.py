@@ -38,7 +38,7 @@ _STAGES: dict[str, Colour] = {
     "render": (72, 207, 142),
     "display": (250, 188, 64),
 }
-_NEAREST = 4  # actors in the list
+_LIST_LENGTH = 4  # actors in the list
 _GRAPH_TOP = 66.0  # ms at the top of the frame graph
 _GRAPH_LINES = ((16.7, "60"), (33.3, "30"), (50.0, "20"))  # ms, frames per second
 _GRAPH_BARS = 120
@@ -80,7 +80,7 @@ def position(frame: Frame) -> str:
 def in_view(frame: Frame) -> list[str]:
     """Return distance and name of the nearest vehicles and people in view."""
     distances = [float(np.linalg.norm(each.pose[:3, 3] - frame.ego.pose[:3, 3])) for each in frame.objects]
-    nearest = sorted(zip(distances, (each.blueprint for each in frame.objects), strict=True))[:_NEAREST]
+    nearest = sorted(zip(distances, (each.blueprint for each in frame.objects), strict=True))[:_LIST_LENGTH]
     names = [(away, blueprint.partition(".")[2].replace(".", " ").replace("_", " ")) for away, blueprint in nearest]
     return [f"{away:.0f} m  {name.split(' 0')[0]}" for away, name in names if name]  # pedestrians have numbers
 
@@ -183,7 +183,8 @@ def _bars(pen: Pen, frames: list[tuple[float, ...]]) -> pygame.Surface:
 
 _LINES = ((0.6, RED), (1.5, AMBER), (3.0, GREEN))  # distance behind the car in m, and its colour
 _TRACK = 0.95  # m, half the car's width
-_WHEELBASE, _LOCK = 2.85, 0.66  # m, radians
+_WHEELBASE = 2.85  # m
+_LOCK = 0.66  # radians
 
 
 def draw_reversing_lines(target: pygame.Surface, pen: Pen, frame: Frame) -> None:

@@ -15,9 +15,15 @@ from neuralsim.window.pads import is_wheel
 
 #: pygame's names of keys that browsers name differently.
 _NAMES = {
-    " ": "SPACE", "enter": "RETURN", ",": "COMMA", ".": "PERIOD",
-    "arrowup": "UP", "arrowdown": "DOWN", "arrowleft": "LEFT", "arrowright": "RIGHT",
-}  # fmt: skip
+    " ": "SPACE",
+    "enter": "RETURN",
+    ",": "COMMA",
+    ".": "PERIOD",
+    "arrowup": "UP",
+    "arrowdown": "DOWN",
+    "arrowleft": "LEFT",
+    "arrowright": "RIGHT",
+}
 
 
 def _key(name: str) -> int:

@@ -14,7 +14,8 @@ from neuralsim.window.drawing import AMBER, BLUE, BODY, DARK, EDGE, GREEN, MARGI
 _SMALL_METRES = 130.0  # width of the area that the small map shows
 _REUSE = 40.0  # m, distance within which the lines of the small map are reused
 _ROAD = (92, 102, 116)
-_CAR, _FOOT = (250, 188, 64), (122, 214, 255)
+_CAR = (250, 188, 64)
+_FOOT = (122, 214, 255)
 
 
 @dataclass

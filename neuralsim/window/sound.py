@@ -20,7 +20,8 @@ from bridge.messages import Ego
 
 RATE = 22050  # samples per second
 PIECE = 1536  # samples synthesised at a time: 70 ms
-_IDLE, _REDLINE = 850.0, 5600.0  # rpm
+_IDLE = 850.0  # rpm
+_REDLINE = 5600.0  # rpm
 _RPM_PER_SPEED = (205.0, 205.0, 124.0, 85.0, 62.0, 49.0)  # rpm per m/s in reverse and gears 1 to 5
 _HARMONICS = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])  # of the firing frequency of a four-cylinder engine
 _LOUDNESS = np.array([0.30, 1.0, 0.22, 0.55, 0.30, 0.16, 0.08])

@@ -30,7 +30,8 @@ from neuralsim.window.menu import Menu
 from neuralsim.window.overlay_cards import Loading, draw_loading
 
 _MINIMUM = (320, 160)
-_JOLT, _JOLT_RATE = 0.6, 7.0  # duration (s) and frequency (Hz) of the shake after an impact
+_JOLT_TIME = 0.6  # s, duration of the shake after an impact
+_JOLT_RATE = 7.0  # Hz
 _ENLARGED = 1.25  # from which scale on a picture looks soft
 _GRAB = 10  # pixels around the divider where it can be grabbed
 #: What to do without a display.
@@ -267,7 +268,7 @@ class Window(ViewChoice):
         """Shift the picture in a damped oscillation after an impact, first down."""
         strength, begun = self._jolted
         elapsed = time.monotonic() - begun
-        if strength <= 0.0 or elapsed > _JOLT:
+        if strength <= 0.0 or elapsed > _JOLT_TIME:
             return
         offset = math.exp(-6.0 * elapsed) * math.sin(2.0 * math.pi * _JOLT_RATE * elapsed)
         down, right = round(0.05 * box.height * strength * offset), round(0.012 * box.width * strength * offset)

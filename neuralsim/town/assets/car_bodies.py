@@ -23,7 +23,7 @@ _PLAN = np.array([[0.0, 0.6], [0.03, 0.73], [0.08, 0.82], [0.16, 0.9], [0.3, 0.9
 _RISE = np.array([[0.0, 0.62], [0.02, 0.72], [0.05, 0.83], [0.1, 0.92], [0.18, 0.97], [0.3, 1.0]])
 #: Tail, by share of the way from the rear to the rear window: share of the height of the boot.
 _FALL = np.array([[0.0, 0.58], [0.1, 0.68], [0.28, 0.82], [0.52, 0.93], [0.78, 0.985], [1.0, 1.0]])
-_LEAST_TAIL = 0.24  # m, length of the tail where the window ends nearer to the rear
+_TAIL_FLOOR = 0.24  # m, length of the tail where the window ends nearer to the rear
 
 
 def lower_body(c: CarShape, arch_points: int, fine: int) -> Mesh:
@@ -44,17 +44,28 @@ def lower_body(c: CarShape, arch_points: int, fine: int) -> Mesh:
     crown = top - shoulder
     if fine == 2:
         side = [
-            (inner, floor), (inner, bottom), (w * 0.93, bottom),
-            (w * 0.972, bottom + np.minimum(0.06, 0.12 * high)), (w * 0.99, bottom + np.minimum(0.17, 0.28 * high)),
-            (w, bottom + 0.42 * high), (w * 0.998, bottom + 0.7 * high), (w * 0.985, bottom + 0.88 * high),
-            (w * 0.955, shoulder), (w * 0.88, shoulder + 0.42 * crown), (w * 0.7, shoulder + 0.76 * crown),
+            (inner, floor),
+            (inner, bottom),
+            (w * 0.93, bottom),
+            (w * 0.972, bottom + np.minimum(0.06, 0.12 * high)),
+            (w * 0.99, bottom + np.minimum(0.17, 0.28 * high)),
+            (w, bottom + 0.42 * high),
+            (w * 0.998, bottom + 0.7 * high),
+            (w * 0.985, bottom + 0.88 * high),
+            (w * 0.955, shoulder),
+            (w * 0.88, shoulder + 0.42 * crown),
+            (w * 0.7, shoulder + 0.76 * crown),
             (w * 0.36, shoulder + 0.95 * crown),
-        ]  # fmt: skip
+        ]
     elif fine == 1:
         side = [
-            (inner, floor), (inner, bottom), (w * 0.95, bottom), (w, bottom + 0.35 * high), (w * 0.955, shoulder),
+            (inner, floor),
+            (inner, bottom),
+            (w * 0.95, bottom),
+            (w, bottom + 0.35 * high),
+            (w * 0.955, shoulder),
             (w * 0.7, shoulder + 0.76 * crown),
-        ]  # fmt: skip
+        ]
     else:
         side = [(inner, floor), (w * 0.97, bottom + 0.05), (w, bottom + 0.5 * high), (w * 0.95, shoulder)]
     skin = _skin(at, side, floor, top, c)
@@ -68,7 +79,7 @@ def lower_body(c: CarShape, arch_points: int, fine: int) -> Mesh:
 def _stations(c: CarShape, arch_points: int, fine: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return stations behind the front bumper, the lower edge of the sides there, and the floor, f64 (S,) each, m."""
     n, arch = c.length, c.wheel * 1.13
-    tail = max(n - c.tail_at, _LEAST_TAIL)
+    tail = max(n - c.tail_at, _TAIL_FLOOR)
     stations = [0.0, 0.05, 0.3, c.cowl_at, c.tail_at, n - 0.28 * tail, n]
     if fine:
         stations += [0.02, 0.1, 0.18, n - 0.1 * tail, n - 0.52 * tail, n - 0.78 * tail, n - tail, n - 0.5]
@@ -94,7 +105,7 @@ def _stations(c: CarShape, arch_points: int, fine: int) -> tuple[np.ndarray, np.
 
 def _lines(c: CarShape, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the heights of the shoulders and of the middle of the deck at stations ``at``, f64 (S,) each, m."""
-    n, tail = c.length, max(c.length - c.tail_at, _LEAST_TAIL)
+    n, tail = c.length, max(c.length - c.tail_at, _TAIL_FLOOR)
     rise = c.nose_z * (1.0 - (1.0 - np.interp(at, *_RISE.T)) * (1.0 - 0.6 * c.sharp))
     crown = 0.03 * (1.0 - c.sharp)  # of the bonnet along its length
     bonnet = np.interp(
@@ -141,10 +152,12 @@ def cabin(c: CarShape, fine: int) -> Mesh:
         at,
         [first, c.roof_from - 0.1, c.roof_from, c.roof_from + 0.14, roof_mid, c.roof_to - 0.14, c.roof_to, last],
         [
-            c.cowl_z - 0.04, c.height - 0.13 if c.roof_from - 0.1 > c.cowl_at + 0.1 else c.height - 0.2,
-            *(c.height - np.array([0.07, 0.025, 0.0, 0.04, 0.09])), c.tail_z - 0.02,
+            c.cowl_z - 0.04,
+            c.height - 0.13 if c.roof_from - 0.1 > c.cowl_at + 0.1 else c.height - 0.2,
+            *(c.height - np.array([0.07, 0.025, 0.0, 0.04, 0.09])),
+            c.tail_z - 0.02,
         ],
-    )  # fmt: skip
+    )
     roof = np.maximum(roof, base + 0.012)
     high = roof - base
     taper = [0.93, 1.0, 1.0 - 0.03 * (1 - c.sharp), 0.93 + 0.02 * c.sharp]

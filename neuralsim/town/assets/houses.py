@@ -9,30 +9,24 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge.tags import Tag
+from neuralsim.town.assets.looks import COLOURS
 from neuralsim.town.assets.meshes import ALWAYS, RGB, Mesh
 
 STOREY = 2.9  # m
 SIGNBOARD_HEIGHT = 2.9  # m above the foot of a house, of the middle of a shop's signboard
 
-WALLS: tuple[RGB, ...] = (
-    (168, 92, 70), (150, 84, 66), (186, 118, 88), (214, 202, 176), (226, 220, 206), (204, 180, 132), (190, 186, 178),
-    (176, 160, 138), (220, 196, 160), (160, 152, 144), (198, 168, 150), (182, 190, 186),
-)  # fmt: skip
-ROOFS: tuple[RGB, ...] = ((132, 68, 52), (116, 62, 50), (92, 88, 90), (78, 80, 86), (120, 84, 66))
+WALLS = COLOURS.walls
+ROOFS = COLOURS.roofs
 STONE: RGB = (150, 144, 134)
 FRAME: RGB = (222, 220, 212)  # of the windows of dormers and bays
 PANE: RGB = (42, 48, 56)
 SKY_IN_PANE: RGB = (112, 124, 136)  # of the upper sashes of bays, which mirror the sky
 BRICK: RGB = (150, 92, 72)
 BAYS: tuple[RGB, ...] = (BRICK, (198, 194, 184), (170, 160, 146), (182, 176, 160))  # of bays: brick, and paints
-_PROUD = 0.02  # m by which what is drawn on a wall is before it
+_RELIEF = 0.02  # m by which what is drawn on a wall is before it
 _BAY = 0.7  # m by which a bay window is before the wall
 CHURCH_WALL: RGB = (176, 164, 144)
-#: Of signboards and awnings: paints that shopkeepers choose, no pure colours.
-SIGNBOARDS: tuple[RGB, ...] = (
-    (38, 60, 48), (38, 48, 70), (92, 38, 38), (50, 52, 56), (204, 194, 168), (210, 207, 199), (104, 92, 79),
-    (34, 35, 37), (168, 134, 74), (46, 82, 88), (74, 53, 41), (132, 44, 40),
-)  # fmt: skip
+SIGNBOARDS = COLOURS.signboards
 
 _FACES = np.array([(0, 1, 2), (0, 2, 3)])
 
@@ -297,7 +291,7 @@ def _dormer(lot: Lot, low: tuple[float, float, float], high: tuple[float, float,
     for rim, colour in ((0.0, FRAME), (0.08, PANE)):
         middle = (x0 + x1) / 2.0
         parts = ((x0 + 0.12, x1 - 0.12),) if not rim else ((x0 + 0.2, middle - 0.04), (middle + 0.04, x1 - 0.2))
-        y = y0 - (1.0 + (rim > 0.0)) * _PROUD
+        y = y0 - (1.0 + (rim > 0.0)) * _RELIEF
         lot.quads(
             [[(a, y, sill + rim), (b, y, sill + rim), (b, y, lintel - rim), (a, y, lintel - rim)] for a, b in parts],
             colour,
@@ -325,10 +319,10 @@ def _bay_window(lot: Lot, x: float, high: float, roof: RGB) -> None:
         face.panel((0.0, length), (-0.2, high), 0.0, paint)
         for storey in np.arange(round(high / STOREY)) * STOREY:
             sill, lintel = storey + 0.75, min(storey + 2.45, high - 0.12)
-            face.panel((0.1, length - 0.1), (sill, lintel), _PROUD, FRAME)
+            face.panel((0.1, length - 0.1), (sill, lintel), _RELIEF, FRAME)
             middle, across = (sill + lintel) / 2.0, (0.18, length - 0.18)
-            face.panel(across, (sill + 0.08, middle - 0.03), 2.0 * _PROUD, PANE)
-            face.panel(across, (middle + 0.03, lintel - 0.08), 2.0 * _PROUD, SKY_IN_PANE)
+            face.panel(across, (sill + 0.08, middle - 0.03), 2.0 * _RELIEF, PANE)
+            face.panel(across, (middle + 0.03, lintel - 0.08), 2.0 * _RELIEF, SKY_IN_PANE)
 
 
 class _Face(NamedTuple):

@@ -192,9 +192,19 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
 
 _BOX = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 _BOX_TRIANGLES = [
-    (0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1),
-    (2, 3, 7), (2, 7, 6), (1, 5, 7), (1, 7, 3), (0, 2, 6), (0, 6, 4),
-]  # fmt: skip
+    (0, 1, 3),
+    (0, 3, 2),
+    (4, 6, 7),
+    (4, 7, 5),
+    (0, 4, 5),
+    (0, 5, 1),
+    (2, 3, 7),
+    (2, 7, 6),
+    (1, 5, 7),
+    (1, 7, 3),
+    (0, 2, 6),
+    (0, 6, 4),
+]
 
 
 def box(size: ArrayLike, centre: ArrayLike, tag: int, colour: RGB) -> Mesh:

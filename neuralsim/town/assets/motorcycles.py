@@ -160,34 +160,48 @@ def _sports_bike(at: _Points, sides: int, fine: bool) -> list[Mesh]:
     """Return what only a sports motorcycle has: a fairing with a screen, and a tail that rises."""
     f, r, s = at.front, at.rear, at.seat
     nose = [
-        (f - 0.02, 0.06, s - 0.04, s + 0.05), (f - 0.07, 0.125, s - 0.08, s + 0.11), (f - 0.17, 0.18, s - 0.1, s + 0.2),
+        (f - 0.02, 0.06, s - 0.04, s + 0.05),
+        (f - 0.07, 0.125, s - 0.08, s + 0.11),
+        (f - 0.17, 0.18, s - 0.1, s + 0.2),
         (f - 0.31, 0.205, s - 0.12, s + 0.22),
-    ]  # fmt: skip
+    ]
     screen = [
-        (f - 0.1, 0.05, s + 0.11, s + 0.16), (f - 0.2, 0.12, s + 0.12, s + 0.25), (f - 0.31, 0.145, s + 0.14, s + 0.35),
+        (f - 0.1, 0.05, s + 0.11, s + 0.16),
+        (f - 0.2, 0.12, s + 0.12, s + 0.25),
+        (f - 0.31, 0.145, s + 0.14, s + 0.35),
         (f - 0.4, 0.12, s + 0.16, s + 0.37),
-    ]  # fmt: skip
+    ]
     flanks = [
-        (f - 0.3, 0.17, s - 0.34, s + 0.08), (f - 0.38, 0.2, s - 0.45, s + 0.04), (f - 0.55, 0.205, s - 0.52, s - 0.03),
-        (f - 0.78, 0.17, s - 0.52, s - 0.12), (f - 0.9, 0.13, s - 0.5, s - 0.22),
-    ]  # fmt: skip
+        (f - 0.3, 0.17, s - 0.34, s + 0.08),
+        (f - 0.38, 0.2, s - 0.45, s + 0.04),
+        (f - 0.55, 0.205, s - 0.52, s - 0.03),
+        (f - 0.78, 0.17, s - 0.52, s - 0.12),
+        (f - 0.9, 0.13, s - 0.5, s - 0.22),
+    ]
     belly = [
-        (f - 0.37, 0.1, s - 0.5, s - 0.38), (f - 0.5, 0.185, s - 0.56, s - 0.4), (f - 0.8, 0.18, s - 0.58, s - 0.42),
+        (f - 0.37, 0.1, s - 0.5, s - 0.38),
+        (f - 0.5, 0.185, s - 0.56, s - 0.4),
+        (f - 0.8, 0.18, s - 0.58, s - 0.42),
         (f - 1.0, 0.1, s - 0.56, s - 0.46),
-    ]  # fmt: skip
+    ]
     tank = [
-        (f - 0.36, 0.09, s - 0.06, s + 0.08), (f - 0.44, 0.14, s - 0.1, s + 0.16), (f - 0.6, 0.165, s - 0.1, s + 0.18),
-        (f - 0.76, 0.13, s - 0.08, s + 0.1), (f - 0.86, 0.09, s - 0.06, s + 0.04),
-    ]  # fmt: skip
+        (f - 0.36, 0.09, s - 0.06, s + 0.08),
+        (f - 0.44, 0.14, s - 0.1, s + 0.16),
+        (f - 0.6, 0.165, s - 0.1, s + 0.18),
+        (f - 0.76, 0.13, s - 0.08, s + 0.1),
+        (f - 0.86, 0.09, s - 0.06, s + 0.04),
+    ]
     saddle = [
         (f - 0.8, 0.1, s - 0.1, s + 0.03),
         (f - 1.0, 0.145, s - 0.1, s + 0.02),
         (r + 0.22, 0.12, s - 0.06, s + 0.05),
     ]
     tail = [
-        (r + 0.3, 0.125, s - 0.1, s + 0.04), (r + 0.15, 0.12, s - 0.06, s + 0.1), (r - 0.08, 0.09, s - 0.01, s + 0.11),
+        (r + 0.3, 0.125, s - 0.1, s + 0.04),
+        (r + 0.15, 0.12, s - 0.06, s + 0.1),
+        (r - 0.08, 0.09, s - 0.01, s + 0.11),
         (r - 0.26, 0.045, s + 0.02, s + 0.085),
-    ]  # fmt: skip
+    ]
     parts = [_hull(stations, PAINT, sides) for stations in (nose, flanks, tank, tail)]
     parts += [_hull(screen, VISOR, sides), _hull(belly, BLACK, sides), _hull(saddle, BLACK, sides)]
     parts.append(sphere((0.07, 0.148, 0.058), (f - 0.075, 0.0, s + 0.03), _TAG, VISOR, sides, 6 if fine else 3))
@@ -215,13 +229,19 @@ def _cruiser(at: _Points, sides: int, fine: bool) -> list[Mesh]:
     """Return what only a cruiser has: one large headlamp, an engine with two cylinders in sight, chrome."""
     f, r, s = at.front, at.rear, at.seat
     tank = [
-        (f - 0.46, 0.05, s + 0.1, s + 0.2), (f - 0.54, 0.13, s + 0.03, s + 0.25), (f - 0.7, 0.16, s + 0.0, s + 0.25),
-        (f - 0.88, 0.12, s + 0.0, s + 0.19), (f - 1.0, 0.06, s + 0.01, s + 0.1),
-    ]  # fmt: skip
+        (f - 0.46, 0.05, s + 0.1, s + 0.2),
+        (f - 0.54, 0.13, s + 0.03, s + 0.25),
+        (f - 0.7, 0.16, s + 0.0, s + 0.25),
+        (f - 0.88, 0.12, s + 0.0, s + 0.19),
+        (f - 1.0, 0.06, s + 0.01, s + 0.1),
+    ]
     saddle = [
-        (f - 0.92, 0.08, s - 0.04, s + 0.06), (f - 1.08, 0.16, s - 0.06, s + 0.03), (f - 1.3, 0.17, s - 0.04, s + 0.07),
-        (r + 0.1, 0.12, s + 0.0, s + 0.1), (r - 0.06, 0.08, s + 0.02, s + 0.08),
-    ]  # fmt: skip
+        (f - 0.92, 0.08, s - 0.04, s + 0.06),
+        (f - 1.08, 0.16, s - 0.06, s + 0.03),
+        (f - 1.3, 0.17, s - 0.04, s + 0.07),
+        (r + 0.1, 0.12, s + 0.0, s + 0.1),
+        (r - 0.06, 0.08, s + 0.02, s + 0.08),
+    ]
     crank = [
         (f - 0.6, 0.1, 0.22, 0.42),
         (f - 0.72, 0.15, 0.18, 0.48),
@@ -261,9 +281,7 @@ def motorcyclist(shape: MotorcycleShape) -> Mesh:
     posture = Posture(
         (-0.26, 0.0, shape.seat + 0.12), shape.lean, (62.0, 62.0), knee, straddle=13.0, foot=foot, wrists=wrists
     )
-    body = Body(
-        girth=1.06, upper=LEATHER, chest=SHIRT, helmet=shape.helmet, gloves=BLACK, shoes=_BOOTS, tag=Tag.RIDER
-    )  # fmt: skip
+    body = Body(girth=1.06, upper=LEATHER, chest=SHIRT, helmet=shape.helmet, gloves=BLACK, shoes=_BOOTS, tag=Tag.RIDER)
     boots = []
     for limb in joints(posture).sides:
         shaft = [limb.ankle - 0.24 * limb.shank, limb.ankle - 0.1 * limb.shank, limb.ankle]

@@ -190,7 +190,7 @@ def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
         centres, widths, depths = _hanging(body, at, fine, 0.44, 0.05)
         inside = np.linspace(0.78, 1.0, len(widths))  # of the top
         parts.append(
-            loft(_rings(centres, inside * widths, inside * depths, _UPRIGHT, _SIDES[fine] + 2), body.tag, LOWER)
+            loft(_rings(centres, inside * widths, inside * depths, _UPRIGHT, _LIMB_FACETS[fine] + 2), body.tag, LOWER)
         )
     if body.bag:
         parts += _bag(body, at, fine)
@@ -199,33 +199,61 @@ def _figure(body: Body, pose: Posture, fine: int) -> Mesh:
     return merge(parts).moved(scale=body.scale)
 
 
-_SIDES, _BALLS = (4, 6, 10), (2, 4, 7)  # facets of limbs and of heads, by fineness
-_UPRIGHT, _ASIDE = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
+_LIMB_FACETS = 4, 6, 10  # by fineness
+_HEAD_FACETS = 2, 4, 7  # by fineness
+_UPRIGHT = np.array([0.0, 0.0, 1.0])
+_ASIDE = np.array([0.0, 1.0, 0.0])
 #: Length of a top, m from the hips down along the thighs.
 _HEMS = {"coat": 0.52, "jacket": 0.17, "pullover": 0.1, "shirt": 0.1}
 TOPS = tuple(_HEMS)
 
 #: The trunk of a slim body of 1.75 m: metres above the pelvis, half its width and half its depth.
-_TRUNK = np.array([
-    [0.567, 0.062, 0.062], [0.543, 0.104, 0.074], [0.512, 0.152, 0.088], [0.475, 0.177, 0.102], [0.43, 0.188, 0.114],
-    [0.36, 0.184, 0.12], [0.25, 0.168, 0.112], [0.13, 0.158, 0.106], [0.04, 0.168, 0.112],
-])  # fmt: skip
+_TRUNK = np.array(
+    [
+        [0.567, 0.062, 0.062],
+        [0.543, 0.104, 0.074],
+        [0.512, 0.152, 0.088],
+        [0.475, 0.177, 0.102],
+        [0.43, 0.188, 0.114],
+        [0.36, 0.184, 0.12],
+        [0.25, 0.168, 0.112],
+        [0.13, 0.158, 0.106],
+        [0.04, 0.168, 0.112],
+    ]
+)
 _COARSE_TRUNK = _TRUNK[[0, 4, 7]]
 _JACKET = 0.014  # m, that a jacket or coat adds to either half
 
 #: A head: metres above its centre, of the middle of the cross-section ahead of it, half its depth and half its width.
-_HEAD = np.array([
-    [-0.118, 0.05, 0.02, 0.018], [-0.108, 0.043, 0.04, 0.033], [-0.086, 0.028, 0.062, 0.047],
-    [-0.058, 0.014, 0.078, 0.058], [-0.026, 0.004, 0.09, 0.067], [0.006, 0.0, 0.094, 0.073],
-    [0.036, -0.003, 0.096, 0.076], [0.064, -0.008, 0.093, 0.074], [0.09, -0.012, 0.079, 0.064],
-    [0.109, -0.014, 0.053, 0.043], [0.118, -0.015, 0.02, 0.017],
-])  # fmt: skip
+_HEAD = np.array(
+    [
+        [-0.118, 0.05, 0.02, 0.018],
+        [-0.108, 0.043, 0.04, 0.033],
+        [-0.086, 0.028, 0.062, 0.047],
+        [-0.058, 0.014, 0.078, 0.058],
+        [-0.026, 0.004, 0.09, 0.067],
+        [0.006, 0.0, 0.094, 0.073],
+        [0.036, -0.003, 0.096, 0.076],
+        [0.064, -0.008, 0.093, 0.074],
+        [0.09, -0.012, 0.079, 0.064],
+        [0.109, -0.014, 0.053, 0.043],
+        [0.118, -0.015, 0.02, 0.017],
+    ]
+)
 #: A helmet around it: the same columns.
-_HELMET = np.array([
-    [-0.14, 0.01, 0.05, 0.05], [-0.136, 0.02, 0.112, 0.092], [-0.1, 0.024, 0.132, 0.108], [-0.045, 0.012, 0.139, 0.119],
-    [0.01, 0.0, 0.139, 0.123], [0.065, -0.008, 0.132, 0.117], [0.108, -0.015, 0.11, 0.098],
-    [0.138, -0.02, 0.07, 0.064], [0.152, -0.022, 0.02, 0.018],
-])  # fmt: skip
+_HELMET = np.array(
+    [
+        [-0.14, 0.01, 0.05, 0.05],
+        [-0.136, 0.02, 0.112, 0.092],
+        [-0.1, 0.024, 0.132, 0.108],
+        [-0.045, 0.012, 0.139, 0.119],
+        [0.01, 0.0, 0.139, 0.123],
+        [0.065, -0.008, 0.132, 0.117],
+        [0.108, -0.015, 0.11, 0.098],
+        [0.138, -0.02, 0.07, 0.064],
+        [0.152, -0.022, 0.02, 0.018],
+    ]
+)
 #: Where hair begins, m above the centre of the head: at the forehead, by 30 degrees around it, to the nape.
 _HAIRLINES = {
     "short": [0.084, 0.08, 0.055, 0.0, -0.03, -0.055, -0.07],
@@ -243,7 +271,7 @@ def _rings(centres: np.ndarray, widths: np.ndarray, depths: np.ndarray, up: np.n
     angle = 2.0 * np.pi * (np.arange(sides) + 0.5) / sides
     forward, aside = np.array([up[2], 0.0, -up[0]]), np.array([0.0, 1.0, 0.0])
     folds = 1.0 + (
-        0.02 * np.cos(3.0 * angle + 1.9 * np.arange(len(centres))[:, None]) if sides > _SIDES[1] + 2 else 0.0
+        0.02 * np.cos(3.0 * angle + 1.9 * np.arange(len(centres))[:, None]) if sides > _LIMB_FACETS[1] + 2 else 0.0
     )
     ahead, side = depths[:, None] * np.cos(angle) * folds, widths[:, None] * np.sin(angle) * folds
     return np.asarray(centres[:, None] + ahead[..., None] * forward + side[..., None] * aside)
@@ -255,7 +283,7 @@ def _garment(body: Body, at: Joints, fine: int) -> Mesh:
     stout = np.interp(levels, [-0.13, 0.13, 0.44], [body.girth, body.girth * 1.03, 0.5 + 0.5 * body.girth])
     over = _JACKET * np.interp(levels, [0.36, 0.565], [1.0, 0.0]) if body.top in ("jacket", "coat") else 0.0
     depths = (depths + over) * stout * (0.2 + 0.8 * body.girth)  # who is stout is rounder
-    sides = _SIDES[fine] + 2
+    sides = _LIMB_FACETS[fine] + 2
     upper = _rings(at.pelvis + levels[:, None] * at.up, (widths + over) * stout, depths, at.up, sides)
     below = _hanging(body, at, fine, _HEMS[body.top], 0.05 if body.top == "coat" else 0.008)
     lower = _rings(*below, _UPRIGHT, sides)[1 if fine else -1 :]
@@ -295,12 +323,12 @@ def _around(profile: np.ndarray, head: np.ndarray, sides: int) -> np.ndarray:
 
 def _head(body: Body, at: Joints, fine: int) -> list[Mesh]:
     """Return neck, head, hair or hat; eyes, brows and mouth are drawn on it (``person_kernels``)."""
-    tag, head, sides = body.tag, at.head, _SIDES[fine] + (4 if fine == 2 else 0)
+    tag, head, sides = body.tag, at.head, _LIMB_FACETS[fine] + (4 if fine == 2 else 0)
     if body.helmet:
         neck = tube([at.neck - 0.05 * at.up, at.neck + 0.1 * at.up], 0.068, tag, body.upper, sides - 2)
         return [_helmet(head, tag, body.helmet, sides, fine), neck]
     if not fine:
-        parts = [sphere((0.094, 0.077, 0.118), head, tag, SKIN, sides, _BALLS[0] + 1)]
+        parts = [sphere((0.094, 0.077, 0.118), head, tag, SKIN, sides, _HEAD_FACETS[0] + 1)]
     else:
         parts = [loft(_around(_HEAD[:: 1 if fine == 2 else 2], head, sides), tag, SKIN)]
         parts.append(tube([at.neck - 0.05 * at.up, at.neck + 0.1 * at.up], 0.054, tag, SKIN, sides - 2))
@@ -329,7 +357,7 @@ def _hair(body: Body, at: Joints, sides: int, fine: int) -> list[Mesh]:
     tag, head = body.tag, at.head
     colour = CANVAS if body.hair == "cap" else HAIR
     if not fine:
-        parts = [sphere((0.1, 0.087, 0.1), _off(head, -0.018, 0, 0.034), tag, colour, sides, _BALLS[0])]
+        parts = [sphere((0.1, 0.087, 0.1), _off(head, -0.018, 0, 0.034), tag, colour, sides, _HEAD_FACETS[0])]
     else:
         profile = _HEAD[2 :: 1 if fine == 2 else 2]
         if body.hair == "long":  # it falls over the nape
@@ -356,7 +384,7 @@ def _hair(body: Body, at: Joints, sides: int, fine: int) -> list[Mesh]:
 
 def _leg(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     """Return a leg and its shoe. The trouser leg hangs a little over the shoe."""
-    tag, sides, girth = body.tag, _SIDES[fine], 0.4 + 0.6 * body.girth
+    tag, sides, girth = body.tag, _LIMB_FACETS[fine], 0.4 + 0.6 * body.girth
     hip, knee, ankle = limb.hip, limb.knee, limb.ankle
     thigh = SKIN if body.lower == "shorts" else TIGHTS if body.lower == "skirt" else LOWER
     slim = 0.78 if body.lower in ("skirt", "shorts") else 1.0
@@ -377,11 +405,17 @@ def _leg(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
 
 
 #: Cross-sections of a shoe: metres ahead of the ankle, half its width, and the heights of its sole and top.
-_SHOE = np.array([
-    [-0.066, 0.018, -0.066, -0.02], [-0.05, 0.032, -0.074, 0.0], [0.0, 0.037, -0.074, 0.03],
-    [0.055, 0.04, -0.072, -0.012], [0.115, 0.047, -0.072, -0.032], [0.165, 0.042, -0.07, -0.042],
-    [0.2, 0.02, -0.064, -0.048],
-])  # fmt: skip
+_SHOE = np.array(
+    [
+        [-0.066, 0.018, -0.066, -0.02],
+        [-0.05, 0.032, -0.074, 0.0],
+        [0.0, 0.037, -0.074, 0.03],
+        [0.055, 0.04, -0.072, -0.012],
+        [0.115, 0.047, -0.072, -0.032],
+        [0.165, 0.042, -0.07, -0.042],
+        [0.2, 0.02, -0.064, -0.048],
+    ]
+)
 
 
 def _shoe(limb: Limbs, sides: int) -> np.ndarray:
@@ -402,7 +436,7 @@ def _shoe(limb: Limbs, sides: int) -> np.ndarray:
 
 def _arm(body: Body, limb: Limbs, fine: int) -> list[Mesh]:
     """Return an arm and its hand; a shirt has short sleeves."""
-    tag, sides, colour = body.tag, max(_SIDES[fine] - 2, 3), SLEEVE if body.upper == PAINT else body.upper
+    tag, sides, colour = body.tag, max(_LIMB_FACETS[fine] - 2, 3), SLEEVE if body.upper == PAINT else body.upper
     top, elbow, wrist = limb.shoulder, limb.elbow, limb.wrist
     if fine == 0:
         return [tube([top, elbow, wrist + 0.1 * limb.fore], [0.06, 0.05, 0.04], tag, colour, sides, _ASIDE)]
@@ -528,10 +562,18 @@ def gait(phase: int) -> Posture:
     arm = [4.0 - 26.0 * float(np.cos(2.0 * np.pi * turn)) for turn in turns]
     elbow = tuple(14.0 + 0.5 * max(angle, 0.0) for angle in arm)
     pose = Posture(
-        (0.0, 0.0, 0.93), 4.0, (hip[0], hip[1]), (knee[0], knee[1]), (arm[0], arm[1]), (elbow[0], elbow[1]), 5.0, 1.0,
-        (foot[0], foot[1]), 0.18 * (arm[0] - arm[1]),
-    )  # fmt: skip
-    lowest = min(float(_shoe(side, _SIDES[2])[..., 2].min()) for side in joints(pose).sides)
+        (0.0, 0.0, 0.93),
+        4.0,
+        (hip[0], hip[1]),
+        (knee[0], knee[1]),
+        (arm[0], arm[1]),
+        (elbow[0], elbow[1]),
+        5.0,
+        1.0,
+        (foot[0], foot[1]),
+        0.18 * (arm[0] - arm[1]),
+    )
+    lowest = min(float(_shoe(side, _LIMB_FACETS[2])[..., 2].min()) for side in joints(pose).sides)
     return replace(pose, pelvis=(0.0, 0.0, 0.93 - lowest))
 
 

@@ -30,7 +30,8 @@ _PRINTS: tuple[tuple[RGB, RGB, RGB, RGB, RGB], ...] = (
 _LAYER = 0.005  # m from one layer of print to the next
 _PIECE = 0.1  # m, widest piece of a sheet
 _BANDS = 5  # of a picture's gradient
-_FIGURE, _COLUMNS = 42, 4  # rows of a figure; columns of a piece of it
+_FIGURE = 42  # rows of a figure
+_COLUMNS = 4  # of a piece of it
 
 
 def poster(seed: int, wide: float, high: float) -> Mesh:

@@ -37,7 +37,8 @@ WEATHERED_WOOD: RGB = (104, 91, 75)
 STATES = ("red", "yellow", "green")  # of a traffic light
 #: z of the lamps of a traffic light, relative to the centre of its head, metres.
 LAMPS: dict[str, float] = {"red": 0.29, "yellow": 0.0, "green": -0.29}
-HEAD_X, HEAD_Z = 0.19, 2.75
+HEAD_X = 0.19  # m
+HEAD_Z = 2.75  # m
 
 
 def _head(tag: int) -> Mesh:
@@ -114,7 +115,10 @@ def lantern(height: float = 4.0) -> Mesh:
 
 #: km/h: the speed limits that there are signs for.
 LIMITS = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130)
-_RED, _BLUE, _WHITE, _BLACK = (196, 26, 30), (24, 78, 168), (240, 240, 236), (24, 24, 26)
+_RED = (196, 26, 30)
+_BLUE = (24, 78, 168)
+_WHITE = (240, 240, 236)
+_BLACK = (24, 24, 26)
 
 
 def nearest_limit(speed: float) -> int:
@@ -181,8 +185,12 @@ def sign(kind: str = "limit 50", height: float = 2.5) -> Mesh:
 
 #: What direction signs name, the upper line first.
 DESTINATIONS = (
-    ("Zentrum", "Bahnhof"), ("Rathaus", "Klinikum"), ("Altstadt", "Museum"), ("Hafen", "Messe"), ("Stadion", "Zoo"),
-)  # fmt: skip
+    ("Zentrum", "Bahnhof"),
+    ("Rathaus", "Klinikum"),
+    ("Altstadt", "Museum"),
+    ("Hafen", "Messe"),
+    ("Stadion", "Zoo"),
+)
 
 
 def direction_sign(

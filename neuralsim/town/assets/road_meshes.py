@@ -16,7 +16,8 @@ GULLY = 0.5, 0.36  # m, length along the kerb and width
 _RADII = 0.17, 0.30, 0.345, COVER_RADIUS  # m: of a cover's middle, its rim, the gap around it, its frame
 _CORNERS = 12
 _BARS = 4  # of a gully
-_GAP, _BAR = (26, 26, 27), (92, 90, 87)
+_GAP = (26, 26, 27)
+_BAR = (92, 90, 87)
 #: RGB of a cover's middle, rim, the gap around it and its frame: of iron, worn bright or dark; filled with concrete.
 _IRON: tuple[tuple[RGB, ...], ...] = (
     ((74, 72, 69), (62, 60, 58), _GAP, (88, 86, 83)),

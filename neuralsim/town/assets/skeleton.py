@@ -11,9 +11,12 @@ from neuralsim.town.assets.people_meshes import KINDS, Joints, Limbs, gait, join
 
 #: Fingers of a hand: metres from its middle towards the thumb, from the wrist to the first joint, and per bone.
 FINGERS = {
-    "Thumb": (0.03, 0.02, 0.02), "Index": (0.022, 0.06, 0.02), "Middle": (0.008, 0.062, 0.021),
-    "Ring": (-0.008, 0.06, 0.02), "Pinky": (-0.022, 0.055, 0.016),
-}  # fmt: skip
+    "Thumb": (0.03, 0.02, 0.02),
+    "Index": (0.022, 0.06, 0.02),
+    "Middle": (0.008, 0.062, 0.021),
+    "Ring": (-0.008, 0.06, 0.02),
+    "Pinky": (-0.022, 0.055, 0.016),
+}
 _EYE = (0.085, 0.032, 0.025)  # m in front of, to the side of and above the centre of the head
 
 

@@ -19,7 +19,7 @@ from neuralsim.town.assets.wheels import WheelTable
 from neuralsim.town.disk_cache import cached
 
 ARM = 3.6  # m, length of the arm of a traffic light over a wide road
-_LIT = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
+_SIGNAL_COLOURS = {"red": (255, 60, 40), "yellow": (255, 200, 50), "green": (70, 255, 140)}
 _DIM = {"red": (96, 24, 20), "yellow": (98, 78, 22), "green": (22, 84, 40)}
 TREE_SEEDS = 3
 
@@ -55,7 +55,7 @@ class Templates:
             for state in prop_meshes.STATES:
                 mesh = prop_meshes.traffic_light(arm)
                 lit = (mesh.colours == np.array(_DIM[state], np.uint8)).all(axis=1)
-                colours = np.where(lit[:, None], np.array(_LIT[state], np.uint8), mesh.colours)
+                colours = np.where(lit[:, None], np.array(_SIGNAL_COLOURS[state], np.uint8), mesh.colours)
                 self._add(f"light {arm:g} {state}", replace(mesh, colours=colours))
         for name, mesh in _props().items():
             self._add(name, mesh)

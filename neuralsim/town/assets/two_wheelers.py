@@ -110,11 +110,16 @@ def bicycle(radius: float, base: float, seat: float) -> TwoWheeler:
     front, rear, crank = base / 2, -base / 2, (-0.08, 0.0, 0.29)
     head, post, bar = (front - 0.17, 0.0, seat - 0.12), (-0.22, 0.0, seat), (front - 0.2, 0.0, seat + 0.06)
     frame = [
-        ([(rear, 0.0, radius), crank], 0.016), ([(rear, 0.0, radius), post], 0.014), ([crank, post], 0.019),
-        ([crank, head], 0.022), ([post, head], 0.019), ([head, (front, 0.0, radius)], 0.02), ([head, bar], 0.018),
+        ([(rear, 0.0, radius), crank], 0.016),
+        ([(rear, 0.0, radius), post], 0.014),
+        ([crank, post], 0.019),
+        ([crank, head], 0.022),
+        ([post, head], 0.019),
+        ([head, (front, 0.0, radius)], 0.02),
+        ([head, bar], 0.018),
         ([(bar[0], -0.27, bar[2]), (bar[0] + 0.05, 0.0, bar[2]), (bar[0], 0.27, bar[2])], 0.016),
         ([(-0.08, -0.1, 0.2), (-0.08, 0.1, 0.38)], 0.02),
-    ]  # fmt: skip
+    ]
     bike = []
     for level in (NEAR, FAR):
         saddle = box((0.26, 0.15, 0.06), (post[0] - 0.02, 0, post[2] + 0.03), tag, BLACK)

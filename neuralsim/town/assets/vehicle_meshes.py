@@ -68,7 +68,8 @@ def rear_lamp(c: CarShape) -> tuple[float, float, float]:
 
 
 TRUCK_ID = "vehicle.carlamotors.european_hgv"
-TRUCK_LENGTH, TRUCK_LAMP = 8.2, (-4.03, 0.95, 0.84)
+TRUCK_LENGTH = 8.2  # m
+TRUCK_LAMP = -4.03, 0.95, 0.84  # m, the right rear one
 
 
 def _truck() -> Vehicle:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bridge.tags import Tag
 from neuralsim.town.assets.car_shapes import CARS
+from neuralsim.town.assets.looks import COLOURS
 from neuralsim.town.assets.people_meshes import KINDS
 from neuralsim.town.assets.prop_boxes import BOXES
 from neuralsim.town.core.sensor_blueprints import blueprints as sensors
@@ -51,23 +52,12 @@ _SPECIAL: dict[str, str] = {
     "vehicle.micro.microlino": "electric",
 }
 #: Parts of the names of CARLA's second generation of vehicles.
-_SECOND_GENERATION = (
-    "_2020", "_2021", "ford.crown", "ford.ambulance", "sprinter", "fusorosa", "european_hgv", "firetruck",
-)  # fmt: skip
+_SECOND_GENERATION = ("_2020", "_2021", "crown", "ford.ambulance", "sprinter", "fusorosa", "european_hgv", "firetruck")
 _WITH_DOORS = (*_SECOND_GENERATION, "carlacola")  # parts of the names of vehicles with doors that open
 
-#: Car colours of European streets, most common first (R,G,B).
-CAR_COLOURS = (
-    "60,62,66", "24,25,28", "206,208,210", "150,153,158", "42,62,104", "128,24,28", "236,236,232", "88,96,92",
-    "30,74,60", "172,150,112", "96,130,168", "186,60,36",
-)  # fmt: skip
-
-#: The same as often as on those streets: half are grey or black, a fifth white, some blue or red.
-STREET_COLOURS = tuple(
-    colour
-    for colour, count in zip(CAR_COLOURS, (9, 9, 5, 7, 5, 3, 7, 1, 1, 1, 2, 1), strict=True)
-    for _ in range(count)
-)
+CAR_COLOURS = tuple(COLOURS.cars)
+#: The same as often as on the streets.
+STREET_COLOURS = tuple(colour for colour, count in COLOURS.cars.items() for _ in range(count))
 #: How many of each type of car there are on the streets, over the usual ones: others are 1.
 TYPE_SHARES = {name: car.street_share for name, car in CARS.items()}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from neuralsim.town.assets.looks import COATS
+from neuralsim.town.assets.looks import COLOURS
 from neuralsim.town.assets.people_meshes import KINDS, SHARES
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
@@ -95,7 +95,7 @@ class BackgroundActors:
         scale = np.array([KINDS[blueprint_library.WALKERS[name]].scale for name in picked])
         walkers = Walkers(ground, count, scale, rng, network.crosswalks)
         for name in picked[: len(walkers)]:
-            colour = ",".join(map(str, COATS[int(rng.integers(30, 200, 3).sum()) % len(COATS)]))
+            colour = ",".join(map(str, COLOURS.coats[int(rng.integers(30, 200, 3).sum()) % len(COLOURS.coats)]))
             self.people.append(self._add(name, colour, f"{blueprint_library.WALKERS[name]} 0").id)
         return walkers
 

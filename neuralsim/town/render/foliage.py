@@ -13,9 +13,11 @@ import numpy as np
 SIDE = 64  # texels of a mask along each of two sides of its triangle
 LEVELS = 4  # mip levels of a mask: their smallest detail is 1, 2, 4, 8 texels wide
 KINDS = 4  # masks for loose triangles that stick out of a crown, and as many for those of its closed bodies
-_LOOSE, _DENSE = 52, 110  # leaves in a mask
-_COVERED = 0.35  # share of leaf from which on a coarse texel is leaf: the eye notices only clear holes
-_LONG, _WIDE = 0.09, 0.036  # half axes of a leaf, of a triangle's side
+LOOSE_LEAVES = 52  # in a mask of loose triangles
+DENSE_LEAVES = 110  # in a mask of closed bodies
+LEAF_COVER = 0.35  # share of leaf from which on a coarse texel is leaf: the eye notices only clear holes
+LEAF_HALF_LENGTH = 0.09  # of a triangle's side
+LEAF_HALF_WIDTH = 0.036
 
 
 @lru_cache(maxsize=1)
@@ -32,12 +34,14 @@ def leaf_masks(seed: int = 5) -> np.ndarray:
     masks = np.zeros((2 * KINDS, SIDE, SIDE), bool)
     for kind, mask in enumerate(masks):
         loose, leaves = kind < KINDS, 0
-        while leaves < (_LOOSE if loose else _DENSE):
+        while leaves < (LOOSE_LEAVES if loose else DENSE_LEAVES):
             turn, middle = rng.uniform(0.0, np.pi), rng.dirichlet((1.0, 1.0, 1.0))
             right, up = (a - b for a, b in zip((x, y), _upright(middle[0], middle[1]), strict=True))
             along, across = right * np.cos(turn) + up * np.sin(turn), up * np.cos(turn) - right * np.sin(turn)
-            leaf = (along / _LONG) ** 2 + (across / _WIDE) ** 2 < 1.0
-            if loose and (middle.min() < _WIDE or (leaf & outside).any() or leaf[0].any() or leaf[:, 0].any()):
+            leaf = (along / LEAF_HALF_LENGTH) ** 2 + (across / LEAF_HALF_WIDTH) ** 2 < 1.0
+            if loose and (
+                middle.min() < LEAF_HALF_WIDTH or (leaf & outside).any() or leaf[0].any() or leaf[:, 0].any()
+            ):
                 continue
             mask |= leaf
             leaves += 1
@@ -47,7 +51,7 @@ def leaf_masks(seed: int = 5) -> np.ndarray:
 def _coarser(masks: np.ndarray, texels: int) -> np.ndarray:
     """Return ``masks`` bool (N, SIDE, SIDE) in squares of ``texels`` x ``texels``, each leaf or not."""
     squares = masks.reshape(len(masks), SIDE // texels, texels, SIDE // texels, texels)
-    leaf = squares.mean((2, 4)) > (_COVERED if texels > 1 else 0.5)
+    leaf = squares.mean((2, 4)) > (LEAF_COVER if texels > 1 else 0.5)
     return np.asarray(leaf.repeat(texels, 1).repeat(texels, 2))
 
 

@@ -22,23 +22,25 @@ from neuralsim.town.assets.meshes import NEAR, PALETTE
 from neuralsim.town.render import static_lighting as backdrops
 from neuralsim.town.render.foliage import leaf_masks
 from neuralsim.town.render.raster_arrays import TILE, DrawList, Lens, Motions, Planes, VisibilityBuffer
-from neuralsim.town.render.raster_kernels import draw, select
+from neuralsim.town.render.raster_kernels import Choice, draw, select
 from neuralsim.town.render.resolve_kernels import chain, resolve
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading.daylight import Atmosphere, daylight
 from neuralsim.town.render.shading.finishes import textures
-from neuralsim.town.render.shading.shading_kernels import Backdrop, MovingLight, Shot, shade
+from neuralsim.town.render.shading.shading_kernels import Backdrop, MovingLight, ShadingSources, Shot, shade
 from neuralsim.town.render.shading.shadow_kernels import cast_shadows, mirror
 from neuralsim.town.render.shading.vehicle_detail_kernels import Smooth
 
-FAR_LEVEL, DISTANT_LEVEL = 8.0, 5.0  # px per m below which parts are drawn in these levels of detail
+FAR_LEVEL = 8.0  # px per m, below which parts are drawn in this level of detail
+DISTANT_LEVEL = 5.0  # px per m, the same
 FAR_PLANE = 1000.0  # m, depth of the sky
-_SHADOWS_BEFORE, _SHADOWS_BEHIND = 70.0, 12.0  # m before and behind the camera within which moving bodies cast shadows
+SHADOW_AHEAD = 70.0  # m before the camera, within which moving bodies cast shadows
+SHADOW_BEHIND = 12.0  # m behind it
 #: Shares of the height at which drawing is split: most triangles lie close to the horizon. What lies on both sides is
 #: projected twice, a fifth of the work.
 _CUTS = 7 / 16, 1 / 2
-_LEAST_SUN = 0.02  # strength of the sun below which its shadows are invisible
-_LEAST_WET = 0.05  # wetness below which reflections are invisible
+SUN_FLOOR = 0.02  # strength of the sun below which its shadows are invisible
+WETNESS_FLOOR = 0.05  # below which reflections are invisible
 _REFLECTS = np.zeros(256, np.float32)
 _REFLECTS[[Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK]] = 0.55, 0.4, 0.3
 _EMPTY = backdrops.empty()
@@ -198,12 +200,12 @@ class Rasteriser:
         buffer.nearness.fill(0.0)
         buffer.ids.fill(0)
         buffer.tiles.fill(0.0)
-        chosen, keys = self._chosen[:kept][order], self._keys[:kept][order]
+        choice = Choice(listed, self._chosen[:kept][order], self._keys[:kept][order])
         towards = np.concatenate([camera[:3, :3] @ light.to_sun, camera[:3, 2], [light.dark]])
 
         def draw_rows(part: VisibilityBuffer, first: int, last: int, first_number: int) -> None:
             rows = lens._replace(height=last - first, cy=lens.cy - first)
-            draw(scene.arrays, listed, chosen, keys, rows, towards, leaf_masks(), part, first_number, lit)
+            draw(scene.arrays, choice, rows, towards, leaf_masks(), part, first_number, lit)
 
         is_alone = _is_alone()
         if is_alone:
@@ -254,11 +256,12 @@ class Rasteriser:
         moving = MovingLight(np.full((*quarter, 2), 255, np.uint8), np.zeros(quarter, np.uint8))
         shot = shot._replace(lens=lens)
         ahead = listed.matrices[:, 0, 3]
-        near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -_SHADOWS_BEHIND) & (ahead < _SHADOWS_BEFORE))
-        cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > _LEAST_SUN), planes, moving)
-        arguments = ids, self._buffer, shot, smooth, textures(), backdrop or _EMPTY, moving, half
+        near = np.flatnonzero((bodies[:, LENGTH] > 0.0) & (ahead > -SHADOW_BEHIND) & (ahead < SHADOW_AHEAD))
+        cast_shadows(near, listed, shot, to_sun, bool(light.sun[1] > SUN_FLOOR), planes, moving)
+        sources = ShadingSources(smooth, textures(), backdrop or _EMPTY, moving)
+        arguments = ids, self._buffer, shot, sources, half
         run_in_bands(ids.shape[0], lambda first, last: shade(*arguments, first, last, planes), _is_alone())
-        if light.wet > _LEAST_WET:
+        if light.wet > WETNESS_FLOOR:
             mirror(planes.rgb, planes.tag, light.wet, _REFLECTS)
         return planes.rgb
 

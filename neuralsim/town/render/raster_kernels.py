@@ -13,23 +13,11 @@ from numba import njit
 
 from neuralsim.town.assets.meshes import ALWAYS, DISTANT, END, FAR, MIDDLE, NEAR
 from neuralsim.town.render.foliage import KINDS, LEVELS, SIDE
-from neuralsim.town.render.raster_arrays import (  # numba's caches of earlier checkouts name the classes here
-    LEAF,
-    NEAR_PLANE,
-    TILE,
-    DrawList,  # noqa: F401
-    Lens,  # noqa: F401
-    Motions,  # noqa: F401
-    Planes,  # noqa: F401
-    SceneArrays,  # noqa: F401
-    VisibilityBuffer,  # noqa: F401
-    lean_options,
-    options,
-)
+from neuralsim.town.render.raster_arrays import LEAF, NEAR_PLANE, TILE, DrawList, lean_options, options
 
-_LEAVES_FROM = 12.0, 30.0  # px, area from which a triangle has leaves: loose, part of a closed body
-_TEXELS_OF_ONE = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle whose mask has 1.5 texels to a pixel
-_LARGEST_LEAVES = 4.0 * 1.2**2  # m4, square of twice a triangle's area: larger ones stand for whole woods
+LEAF_AREAS = 12.0, 30.0  # px, from which a triangle has leaves: loose, part of a closed body
+MASK_AREA = SIDE * SIDE / 2.0 / 1.5**2  # px, area of a triangle whose mask has 1.5 texels to a pixel
+LEAF_LIMIT = 4.0 * 1.2**2  # m4, square of twice a triangle's area: larger ones stand for whole woods
 
 
 @njit(**options)
@@ -214,9 +202,15 @@ def _spans_at(nearest, vertices, triangles, lens):
         if nearest > lens.distant_level:
             last, first_end, skipped = END, vertices[MIDDLE], triangles[DISTANT] - triangles[MIDDLE]
     return _Spans(
-        vertices[first], first_end, second, vertices[last],
-        triangles[first], triangles[MIDDLE], skipped, triangles[last] - skipped,
-    )  # fmt: skip
+        vertices[first],
+        first_end,
+        second,
+        vertices[last],
+        triangles[first],
+        triangles[MIDDLE],
+        skipped,
+        triangles[last] - skipped,
+    )
 
 
 @njit(forceinline=True, **lean_options)
@@ -326,9 +320,9 @@ def _facet(points, a, b, d):
 def _leaf_mask(t, is_solid, pixels):
     """Return the index of triangle ``t``'s leaf mask and whether it is used, for an area of ``pixels``."""
     closed = 1 if is_solid else 0
-    is_leafy = pixels > _LEAVES_FROM[closed]
+    is_leafy = pixels > LEAF_AREAS[closed]
     coarse = 0
-    while coarse < LEVELS - 1 and pixels < _TEXELS_OF_ONE:
+    while coarse < LEVELS - 1 and pixels < MASK_AREA:
         coarse, pixels = coarse + 1, 4.0 * pixels
     return t % KINDS + KINDS * (closed + 2 * coarse), is_leafy
 
@@ -361,7 +355,7 @@ def _draw_triangle(scene, t, first_vertex, lens, leaves, buffer, number):
     plane = plane_x, plane_y, facet.nx * inverse + (0.5 - lens.cx) * plane_x + (0.5 - lens.cy) * plane_y
     if is_whole:
         mask, is_leafy = 0, False
-        if scene.finish[t] == LEAF and facet.square < _LARGEST_LEAVES:
+        if scene.finish[t] == LEAF and facet.square < LEAF_LIMIT:
             pixels = 0.5 * abs((ub - ua) * (wd - wa) - (ud - ua) * (wb - wa))
             mask, is_leafy = _leaf_mask(t, solid[t], pixels)
         return _fill(buffer, lens, number, (ua, wa, ub, wb, ud, wd), plane, leaves[mask], is_leafy), facet
@@ -385,15 +379,21 @@ def _write_surface(surface, facet, rgb, glow, light):
     surface[6], surface[7], surface[8] = nx, ny, nz
 
 
+class Choice(NamedTuple):
+    """The candidates that are drawn."""
+
+    listed: DrawList
+    order: np.ndarray  # i64 (c,), those that were chosen, nearest first
+    keys: np.ndarray  # f64 (c,), their nearest depths, m
+
+
 @njit(**lean_options)
-def draw(scene, listed, order, keys, lens, light, leaves, buffer, first, with_rgb):
+def draw(scene, choice, lens, light, leaves, buffer, first, with_rgb):
     """Draw the chosen candidates from front to back, skipping hidden ones; return the number after the last used one.
 
     Args:
         scene: ``SceneArrays``.
-        listed: ``DrawList``.
-        order: i64 (c,), the chosen candidates, nearest first.
-        keys: f64 (c,), their nearest depths, m.
+        choice: ``Choice``.
         lens: ``Lens``.
         light: f64 (7,), directions of sun and up in camera space, brightness of lamps.
         leaves: ``foliage.leaf_masks``.
@@ -401,6 +401,7 @@ def draw(scene, listed, order, keys, lens, light, leaves, buffer, first, with_rg
         first: Above 0, which is the sky.
         with_rgb: Whether shading will follow.
     """
+    listed, order, keys = choice
     used = first
     for position in range(len(order)):
         c = order[position]

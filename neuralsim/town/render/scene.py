@@ -49,9 +49,14 @@ class Placements:
         eye = np.tile(np.eye(4), (count, 1, 1))
         zeros = np.zeros(count, np.int32)
         return Placements(
-            zeros, zeros.copy(), eye, eye.copy(), np.zeros(count, np.uint16), np.full((count, 3), 128, np.uint8),
+            zeros,
             zeros.copy(),
-        )  # fmt: skip
+            eye,
+            eye.copy(),
+            np.zeros(count, np.uint16),
+            np.full((count, 3), 128, np.uint8),
+            zeros.copy(),
+        )
 
     def chosen(self, rows: np.ndarray) -> Placements:
         """Return the placements in ``rows``, bool (N,) or indices."""

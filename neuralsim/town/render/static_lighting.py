@@ -31,8 +31,8 @@ _SHADE = 0.25  # m, smallest texel of the shadow map
 _HEIGHTS = -8.0, 30.0  # m, range of heights of the shadow map
 _MARGIN = 40.0  # m around the lanes
 _LAMPS_REACH = 3.2  # heights of a street lamp
-_BELOW_LAMPS = 112.0  # light right below one
-_BEFORE_WINDOWS = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
+_LAMP_LIGHT = 112.0  # light right below one
+_WINDOW_LIGHT = 8.0  # light that half a metre of a lit window at the height of the eyes adds right before it
 _EYES = 1.5  # m, above the foot of a house
 _WINDOWS_REACH = 8.0  # m
 _STEP = 2.0  # degrees between two positions of the sun
@@ -41,9 +41,14 @@ _STEP = 2.0  # degrees between two positions of the sun
 def empty() -> Backdrop:
     """Return the backdrop of a scene without a town: no wear, no shadows."""
     return Backdrop(
-        np.zeros(2), 1.0, np.full((1, 1), 128, np.uint8), np.zeros((1, 1), np.uint8), np.zeros((3, 4)),
-        _nothing(), _houses({}),
-    )  # fmt: skip
+        np.zeros(2),
+        1.0,
+        np.full((1, 1), 128, np.uint8),
+        np.zeros((1, 1), np.uint8),
+        np.zeros((3, 4)),
+        _nothing(),
+        _houses({}),
+    )
 
 
 def _nothing() -> np.ndarray:
@@ -248,7 +253,7 @@ class Backdrops:
         _mark_windows(corners[stands], codes[stands], foot[stands], eaves[stands], textures(), self._low, cell, light)
         reach = int(_WINDOWS_REACH / cell)
         y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell
-        spread = (_BEFORE_WINDOWS * (1.0 + (x * x + y * y) / 6.0) ** -1.5).astype(np.float32)
+        spread = (_WINDOW_LIGHT * (1.0 + (x * x + y * y) / 6.0) ** -1.5).astype(np.float32)
         return cv2.filter2D(light, cv2.CV_32F, spread)
 
 
@@ -289,4 +294,4 @@ def _light_below(distance: np.ndarray, height: float) -> np.ndarray:
     """
     slant = 1.0 + (distance / height) ** 2
     edge = np.clip((_LAMPS_REACH - distance / height) / (0.4 * _LAMPS_REACH), 0.0, 1.0)
-    return (_BELOW_LAMPS * slant**-1.1 * edge * edge * (3.0 - 2.0 * edge)).astype(np.float32)
+    return (_LAMP_LIGHT * slant**-1.1 * edge * edge * (3.0 - 2.0 * edge)).astype(np.float32)

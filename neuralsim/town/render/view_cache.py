@@ -245,11 +245,13 @@ class ViewCache:
         near = self._in_view(places, radius, reach, camera, rasteriser)
         now, then = np.split(  # of the wheels
             book.poses(
-                np.concatenate([matrix[owner], previous[owner]]), np.concatenate([wheel, wheel]),
-                np.concatenate([metres[owner], was[owner]]), np.concatenate([steer[owner], steered[owner]]),
+                np.concatenate([matrix[owner], previous[owner]]),
+                np.concatenate([wheel, wheel]),
+                np.concatenate([metres[owner], was[owner]]),
+                np.concatenate([steer[owner], steered[owner]]),
             ),
             2,
-        )  # fmt: skip
+        )
         return Placements(
             np.concatenate([template, props.template[near], book.template[wheel]]),
             np.concatenate([before, props.template[near], book.template[wheel]]),

@@ -19,15 +19,19 @@ from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, BonnetSur
 from neuralsim.window.cockpit.light import CabinLight
 from neuralsim.window.cockpit.panel import EDGE, Layout, edge
 
-_BACK, _ABOVE = 0.60, 0.28  # m, of the eye behind and above the lower edge of the windscreen
-_HALF = 0.70  # tangent of half the field of view
-_TALL, _USUAL = 0.067, 0.13  # of the view's height: the most that is drawn beyond the dashboard, and of what is seen
-_OVER = 5  # oversampling of rows: all edges are nearly level
-_STEPS, _OVERHANG = 72, 0.12  # along the bonnet, and m beyond its nose
-_MIRRORED = 48, 20  # columns and rows of the small copy of the picture
+_EYE_BACK = 0.60  # m, of the eye behind the lower edge of the windscreen
+_EYE_HEIGHT = 0.28  # m above it
+_VIEW_TANGENT = 0.70  # of half the field of view
+_DRAWN_LIMIT = 0.067  # of the view's height, the most that is drawn beyond the dashboard
+_SEEN_SCALE = 0.13  # of the view's height, of what is seen: beyond it, it is drawn smaller
+_OVERSAMPLING = 5  # of rows: all edges are nearly level
+_STEPS = 72  # along the bonnet
+_OVERHANG = 0.12  # m beyond its nose
+_COPY_SIZE = 48, 20  # columns and rows of the small copy of the picture
 _BAND = 0.03, 0.75  # rows of the picture that are mirrored, shares of its height
-_NEWEST, _EVERY = 0.5, 2  # weight of the newest frame in that copy; frames between two looks
-_COARSE = 8, 1  # px across and down of the metal that share a mirrored line
+_COPY_WEIGHT = 0.5  # of the newest frame in that copy
+_COPY_PERIOD = 2  # frames between two looks
+_LINE_SIZE = 8, 1  # px across and down of the metal that share a mirrored line
 _CONTRAST = 1.35  # exponent of the light: outdoors it varies more than in the cabin
 
 
@@ -76,7 +80,7 @@ class Bonnet:
         if self._lit is None or self._lit[0] != light.colours:
             self._lit = light.colours, light.apply(metal.paint, contrast=_CONTRAST)
         self._frames += 1
-        if self._mirrored is None or self._frames % _EVERY == 0:
+        if self._mirrored is None or self._frames % _COPY_PERIOD == 0:
             seen = cv2.remap(self._look(target, view), metal.across, metal.down, cv2.INTER_LINEAR)
             pygame.surfarray.blit_array(metal.coarse, seen.swapaxes(0, 1))
             pygame.transform.smoothscale(metal.coarse, metal.shine.get_size(), metal.shine)
@@ -87,40 +91,40 @@ class Bonnet:
 
     def _look(self, target: pygame.Surface, view: pygame.Rect) -> np.ndarray:
         """Return the small copy of the picture in ``view``, u8 (rows, columns, 3), smooth over time."""
-        columns, rows = _MIRRORED
+        columns, rows = _COPY_SIZE
         top, end = (view.top + round(share * view.height) for share in _BAND)
         pixels = pygame.surfarray.pixels3d(target)  # (W, H, 3)
         x = view.left + ((np.arange(2 * columns) + 0.5) * view.width / (2 * columns)).astype(int)
         y = top + ((np.arange(2 * rows)[::-1] + 0.5) * (end - top) / (2 * rows)).astype(int)
         seen = pixels[x[None, :], y[:, None]]
         del pixels  # unlocks the surface
-        small = cv2.blur(cv2.resize(seen, _MIRRORED, interpolation=cv2.INTER_AREA), (3, 3)).astype(np.float32)
+        small = cv2.blur(cv2.resize(seen, _COPY_SIZE, interpolation=cv2.INTER_AREA), (3, 3)).astype(np.float32)
         if self._mirrored is None:
             self._mirrored = small
-        self._mirrored += _NEWEST * (small - self._mirrored)
+        self._mirrored += _COPY_WEIGHT * (small - self._mirrored)
         return self._mirrored.astype(np.uint8)
 
 
 def _metal(layout: Layout, car: Car) -> _Metal | None:
     """Return the bonnet; None where it cannot be seen."""
     shape = shape_of(car)
-    surface = BonnetSurface(shape, _BACK, _ABOVE)
-    scale = 0.5 * layout.width / _HALF  # px per unit of slope
+    surface = BonnetSurface(shape, _EYE_BACK, _EYE_HEIGHT)
+    scale = 0.5 * layout.width / _VIEW_TANGENT  # px per unit of slope
     slope = surface.profile(np.zeros(1, np.float32), _STEPS, _OVERHANG)[1][:, 0]
     seen = float(slope[-1] - slope[0]) * scale
     if shape.cowl_at < SHORTEST_BONNET or seen < 0.004 * layout.height:
         return None
-    tall = _TALL * layout.height * (1.0 - math.exp(-seen / (_USUAL * layout.height)))
+    tall = _DRAWN_LIMIT * layout.height * (1.0 - math.exp(-seen / (_SEEN_SCALE * layout.height)))
     scale *= tall / seen
     lowest = layout.height * (1.0 - EDGE)
     top, bottom = int(lowest - tall) - 2, math.ceil(layout.height * 0.848)
     x = np.arange(layout.width, dtype=np.float32) + 0.5
-    y = (np.arange((bottom - top) * _OVER, dtype=np.float32) + 0.5) / _OVER + top
-    aside = (2.0 * x / layout.width - 1.0) * _HALF  # metres to the right per metre ahead
+    y = (np.arange((bottom - top) * _OVERSAMPLING, dtype=np.float32) + 0.5) / _OVERSAMPLING + top
+    aside = (2.0 * x / layout.width - 1.0) * _VIEW_TANGENT  # metres to the right per metre ahead
     distances, slopes = surface.profile(aside, _STEPS, _OVERHANG)
     wanted = slope[0] + (lowest - y) / scale  # of the lines of sight, (H,)
     ahead = surface.met(distances, slopes, wanted)
-    cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * scale * _OVER + 0.5, 0.0, 1.0)
+    cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * scale * _OVERSAMPLING + 0.5, 0.0, 1.0)
     shade, gloss, azimuth, elevation = surface.shading(ahead, aside)
     past = np.clip((y[:, None] - edge(x[None, :], layout)) / (0.012 * layout.height) + 1.0, 0.0, 1.0)
     shade, gloss = shade * (1.0 - 0.75 * past), gloss * (1.0 - 0.9 * past)  # the windscreen's lower edge
@@ -132,10 +136,12 @@ def _metal(layout: Layout, car: Car) -> _Metal | None:
     gloss_surface = pygame.Surface(size, 0, 32)
     strength = (_small(gloss * cover, size) * 255.0).clip(0, 255).astype(np.uint8)
     pygame.surfarray.blit_array(gloss_surface, np.repeat(strength.T[:, :, None], 3, 2))
-    coarse = -(-size[0] // _COARSE[0]), -(-size[1] // _COARSE[1])
-    columns, rows = _MIRRORED
-    across = (_small(azimuth, coarse) / math.atan(_HALF) + 1.0) * 0.5 * columns - 0.5
-    row = 0.5 - np.tan(_small(elevation, coarse)) * layout.width / (2.0 * _HALF * layout.height)  # share of the height
+    coarse = -(-size[0] // _LINE_SIZE[0]), -(-size[1] // _LINE_SIZE[1])
+    columns, rows = _COPY_SIZE
+    across = (_small(azimuth, coarse) / math.atan(_VIEW_TANGENT) + 1.0) * 0.5 * columns - 0.5
+    row = 0.5 - np.tan(_small(elevation, coarse)) * layout.width / (
+        2.0 * _VIEW_TANGENT * layout.height
+    )  # share of the height
     down = (_BAND[1] - row) / (_BAND[1] - _BAND[0]) * rows - 0.5
     maps = cv2.convertMaps(
         cv2.blur(across.clip(0, columns - 1), (3, 3)), cv2.blur(down.clip(0, rows - 1), (3, 3)), cv2.CV_16SC2

@@ -185,8 +185,12 @@ def _bar(
     """Draw a straight bar with square ends."""
     length = math.hypot(end[0] - begin[0], end[1] - begin[1]) or 1.0
     ax, ay = -(end[1] - begin[1]) / length * wide, (end[0] - begin[0]) / length * wide
-    corners = [(begin[0] + ax, begin[1] + ay), (begin[0] - ax, begin[1] - ay),
-               (end[0] - ax, end[1] - ay), (end[0] + ax, end[1] + ay)]  # fmt: skip
+    corners = [
+        (begin[0] + ax, begin[1] + ay),
+        (begin[0] - ax, begin[1] - ay),
+        (end[0] - ax, end[1] - ay),
+        (end[0] + ax, end[1] + ay),
+    ]
     pygame.draw.polygon(target, colour, corners)
 
 
@@ -201,8 +205,10 @@ def _needle(radius: float, degrees: float) -> pygame.Surface:
 
     def outline(shift: float) -> list[tuple[float, float]]:
         points = ((0.90, 0.006), (0.90, -0.006), (-0.2, -0.036), (-0.2, 0.036))
-        return [(middle + shift + r * (a * along[0] + b * aside[0]), middle + shift + r * (a * along[1] + b * aside[1]))
-                for a, b in points]  # fmt: skip
+        return [
+            (middle + shift + r * (a * along[0] + b * aside[0]), middle + shift + r * (a * along[1] + b * aside[1]))
+            for a, b in points
+        ]
 
     pygame.draw.polygon(large, (0, 0, 0, 120), outline(0.03 * r))
     pygame.draw.polygon(large, (*_NEEDLE, 255), outline(0.0))

@@ -7,9 +7,11 @@ import pygame
 _BAND = (0.05, 0.62)  # rows of the picture whose light falls in, shares of its height
 _PARTS = 5  # columns
 _EVERY = 4  # frames between two looks
-_DARK, _FULL = 0.20, 205.0  # factor in the dark, and the mean grey at which the drawn colours hold
-_MOST = 1.0  # the drawn colours are never exceeded
-_SMOOTHING, _VISIBLE = 0.25, 2  # weight of the newest look; steps of 8 bits that are worth drawing again
+_NIGHT_FACTOR = 0.20  # of the drawn colours, in the dark
+_DAY_GREY = 205.0  # of 255, mean grey at which the drawn colours hold
+_CEILING = 1.0  # the drawn colours are never exceeded
+_SMOOTHING = 0.25  # weight of the newest look
+_STEP = 2  # of 255, that is worth drawing again
 
 
 class CabinLight:
@@ -32,9 +34,14 @@ class CabinLight:
             box = pygame.Rect(view.left + round(part * wide), top, max(round(wide), 1), max(tall, 1))
             red, green, blue = pygame.transform.average_color(target, box)[:3]
             mean = (red + green + blue) / 3.0 + 1e-3
-            level = min(_DARK + (1.0 - _DARK) * mean / _FULL * 1.25, _MOST)
-            new.append((level * (0.55 + 0.45 * red / mean), level * (0.55 + 0.45 * green / mean),
-                        level * (0.55 + 0.45 * blue / mean)))  # fmt: skip
+            level = min(_NIGHT_FACTOR + (1.0 - _NIGHT_FACTOR) * mean / _DAY_GREY * 1.25, _CEILING)
+            new.append(
+                (
+                    level * (0.55 + 0.45 * red / mean),
+                    level * (0.55 + 0.45 * green / mean),
+                    level * (0.55 + 0.45 * blue / mean),
+                )
+            )
         if not self._smooth:
             self._smooth = new
         self._smooth = [
@@ -43,9 +50,10 @@ class CabinLight:
         ]
         colours = tuple((_byte(r), _byte(g), _byte(b)) for r, g, b in self._smooth)
         changed = not self.colours or any(
-            abs(a - b) > _VISIBLE for one, other in zip(colours, self.colours, strict=True)
+            abs(a - b) > _STEP
+            for one, other in zip(colours, self.colours, strict=True)
             for a, b in zip(one, other, strict=True)
-        )  # fmt: skip
+        )
         if changed:
             self.colours = colours
         return changed
@@ -75,5 +83,5 @@ class CabinLight:
 
 
 def _byte(level: float) -> int:
-    """Return a factor of 0 to ``_MOST`` as 0 to 255: the drawn colours are brighter by ``_MOST``."""
-    return min(max(round(level / _MOST * 255), 0), 255)
+    """Return a factor of 0 to ``_CEILING`` as 0 to 255: the drawn colours are brighter by ``_CEILING``."""
+    return min(max(round(level / _CEILING * 255), 0), 255)

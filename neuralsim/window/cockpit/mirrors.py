@@ -14,10 +14,10 @@ from neuralsim.window.drawing import DARK, EDGE, MARGIN, Pen
 _WIDTH = 300  # px, of the rear mirror before scaling
 _SMALLER = 224  # at the top
 _WING = 150  # px, of a wing mirror before scaling
-_MOST = {"rear": 0.36, "left": 0.17, "right": 0.17}  # of the view's width
+_WIDTHS = {"rear": 0.36, "left": 0.17, "right": 0.17}  # of the view's width
 _RIM = 5
 _TOP = 0.60  # of the view's width: the rear mirror's middle at the top of the windscreen
-_LOW = 0.64  # of the view's height: a wing mirror's lower edge above map and instruments
+_WING_BOTTOM = 0.64  # of the view's height: a wing mirror's lower edge above map and instruments
 _DOOR = 0.78  # ... and above the dashboard
 _CORNERS = {"rear": 6, "left": 20, "right": 20}  # px, before scaling
 _OLD = 1.0  # s of simulated time after which an image is outdated
@@ -54,7 +54,7 @@ class Mirrors:
 def _draw(target: pygame.Surface, pen: Pen, name: MirrorName, image: _Image, in_car: bool) -> None:
     px, view, margin, (wide, high) = pen.px, pen.view, pen.px(MARGIN), MIRRORS[name]
     width = _WING if name != "rear" else _SMALLER if in_car else _WIDTH
-    width = min(px(width), round(_MOST[name] * view.width))
+    width = min(px(width), round(_WIDTHS[name] * view.width))
     size, rim, corner = (width, round(width * high / wide)), px(_RIM), px(_CORNERS[name])
     if image.shown is None or image.shown.get_size() != size:
         image.shown = pygame.Surface(size, pygame.SRCALPHA)
@@ -62,7 +62,7 @@ def _draw(target: pygame.Surface, pen: Pen, name: MirrorName, image: _Image, in_
         mask = pen.surfaces.plate(size, corner, (255, 255, 255), 255)
         image.shown.blit(mask, (0, 0), special_flags=pygame.BLEND_RGBA_MULT)
     box = pygame.Rect(0, 0, size[0] + 2 * rim, size[1] + 2 * rim)
-    low = view.top + round((_DOOR if in_car else _LOW) * view.height)
+    low = view.top + round((_DOOR if in_car else _WING_BOTTOM) * view.height)
     if name == "left":
         box.bottomleft = view.left + margin, low
     elif name == "right":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pygame
 
-_OVER = 2  # oversampling
+_OVERSAMPLING = 2  # oversampling
 _LOCK = 150.0  # degrees of the drawn wheel at full steering
 _STEP = 1.5  # degrees between two drawn angles
-_MIDDLE, _HALF = 0.93, 0.062  # of the rim, in radii
+_RIM_MIDDLE = 0.93  # radii
+_RIM_HALF_WIDTH = 0.062  # radii
 
 
 class SteeringWheel:
@@ -21,7 +22,7 @@ class SteeringWheel:
 
     def prepare(self, radius: int) -> None:
         """Draw the wheel of ``radius`` px."""
-        self._radius, self._straight, self._turned = radius, _wheel(radius * _OVER), {}
+        self._radius, self._straight, self._turned = radius, _wheel(radius * _OVERSAMPLING), {}
 
     def at(self, radius: int, steer: float) -> tuple[int, pygame.Surface]:
         """Return the wheel of ``radius`` px steered by ``steer``, -1 to 1, and the number of its angle."""
@@ -30,7 +31,7 @@ class SteeringWheel:
         assert self._straight is not None
         step = round(steer * _LOCK / _STEP)
         if step not in self._turned:
-            self._turned[step] = pygame.transform.rotozoom(self._straight, -step * _STEP, 1.0 / _OVER)
+            self._turned[step] = pygame.transform.rotozoom(self._straight, -step * _STEP, 1.0 / _OVERSAMPLING)
         return step, self._turned[step]
 
 
@@ -39,8 +40,8 @@ def _wheel(radius: int) -> pygame.Surface:
     side = 2 * radius + 8
     y, x = np.mgrid[:side, :side].astype(np.float32) - (side - 1) / 2.0
     away = np.hypot(x, y) / radius
-    across = (away - _MIDDLE) / _HALF
-    rim = np.clip((1.0 - np.abs(across)) * _HALF * radius, 0.0, 1.0)
+    across = (away - _RIM_MIDDLE) / _RIM_HALF_WIDTH
+    rim = np.clip((1.0 - np.abs(across)) * _RIM_HALF_WIDTH * radius, 0.0, 1.0)
     tube = np.sqrt(np.clip(1.0 - across**2, 0.0, 1.0))
     angle = np.arctan2(x, -y)  # from the top, clockwise
     shade = 26.0 + 30.0 * tube + 46.0 * np.clip(across, 0.0, 1.0) * np.clip(-y / radius, 0.0, 1.0)
@@ -53,7 +54,7 @@ def _wheel(radius: int) -> pygame.Surface:
         along = x * np.cos(direction) + y * np.sin(direction)
         aside = np.abs(-x * np.sin(direction) + y * np.cos(direction)) / radius
         wide = 0.075 + 0.07 * np.clip(1.0 - along / radius, 0.0, 1.0) ** 2
-        spokes = np.maximum(spokes, np.clip((wide - aside) * radius, 0.0, 1.0) * ((along > 0.0) & (away < _MIDDLE)))
+        spokes = np.maximum(spokes, np.clip((wide - aside) * radius, 0.0, 1.0) * ((along > 0.0) & (away < _RIM_MIDDLE)))
     hub = np.clip((0.34 - np.hypot(x * 0.92, y * 1.1) / radius) * radius, 0.0, 1.0)
     body = np.maximum(hub, spokes)
     plate = np.clip(48.0 - 16.0 * y / radius, 24.0, 74.0)

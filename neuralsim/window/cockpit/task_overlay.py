@@ -12,9 +12,10 @@ from neuralsim.drive.task_control import Card
 from neuralsim.window.drawing import AMBER, BODY, GREEN, MARGIN, SMALL, SOFT, TITLE, WHITE, Pen
 
 _GHOST = (150, 205, 255)
-_FAINT, _EDGE = 46, 150  # alpha of a face and of its edges
+_FACE_ALPHA = 46  # of 255
+_EDGE_ALPHA = 150  # of 255
 _FACES = ((0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7))
-_FAR = 120.0  # m
+_RANGE = 120.0  # m
 _HIDDEN = 1.5  # m that something may stand in front of the ghost's near end before it hides it
 
 
@@ -63,7 +64,7 @@ def draw_ghost(target: pygame.Surface, view: pygame.Rect, frame: Frame, place: n
     pixels, distance = seen
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     size = np.array([frame.camera.width, frame.camera.height])
-    if distance > _FAR or (high < 0.0).any() or (low > size).any():
+    if distance > _RANGE or (high < 0.0).any() or (low > size).any():
         return False
     scale = np.array([view.width, view.height]) / size
     box = pygame.Rect(np.floor(low * scale).tolist(), np.ceil((high - low) * scale + 1.0).tolist())
@@ -75,11 +76,11 @@ def draw_ghost(target: pygame.Surface, view: pygame.Rect, frame: Frame, place: n
     for face in _FACES:
         corners = points[list(face)].tolist()
         shape = pygame.Surface(box.size, pygame.SRCALPHA)
-        pygame.draw.polygon(shape, (*_GHOST, _FAINT), corners)
+        pygame.draw.polygon(shape, (*_GHOST, _FACE_ALPHA), corners)
         layer.blit(shape, (0, 0))
     for face in _FACES:
         corners = points[list(face)].tolist()
-        pygame.draw.lines(layer, (*_GHOST, _EDGE), True, corners, 2)
+        pygame.draw.lines(layer, (*_GHOST, _EDGE_ALPHA), True, corners, 2)
     depth = frame.planes.get("depth")
     if depth is not None:
         columns = ((np.arange(box.left, box.right) + 0.5) / scale[0]).astype(int).clip(0, depth.shape[1] - 1)

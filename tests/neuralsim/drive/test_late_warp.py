@@ -123,7 +123,7 @@ def test_a_slow_machine_extrapolates_no_further_than_a_fast_one():
 @pytest.mark.alone
 def test_warping_whole_blocks_is_accurate_and_cheaper(monkeypatch: pytest.MonkeyPatch):
     (frame, pixels), (after, _) = scene(0.25), scene(0.30)
-    warps = {late_warp._ROUGH: LateWarp(), -1.0: LateWarp()}  # with -1, no block is that smooth
+    warps = {late_warp.DEVIATION: LateWarp(), -1.0: LateWarp()}  # with -1, no block is that smooth
     images = {rough: np.zeros_like(pixels) for rough in warps}
     costs: dict[float, list[float]] = {rough: [] for rough in warps}
     for warp in warps.values():
@@ -131,7 +131,7 @@ def test_warping_whole_blocks_is_accurate_and_cheaper(monkeypatch: pytest.Monkey
         warp.set_next_frame(after)
     for _ in range(30):  # in turns, so that whatever slows the machine down slows both
         for rough, warp in warps.items():
-            monkeypatch.setattr(late_warp, "_ROUGH", rough)
+            monkeypatch.setattr(late_warp, "DEVIATION", rough)
             begun = time.thread_time()
             assert warp.warp_into(pixels, 0.03, images[rough])
             costs[rough].append(time.thread_time() - begun)

@@ -14,8 +14,10 @@ from neuralsim.town.render.shading.shading_kernels import Light
 #: Colours of surfaces that emit light: always, in the dark, and as tail lamps and headlamps that are switched on.
 SIGNALS = ((255, 60, 40), (255, 200, 50), (70, 255, 140))
 LAMPS = ((200, 204, 206), (190, 184, 150))
-TAIL_LAMPS, HEADLAMPS = ((150, 18, 18),), ((225, 230, 235),)
-CLEAR, THICK = 700.0, 28.0  # m at which fog makes up half of the light: in clear air, in the densest fog
+TAIL_LAMPS = ((150, 18, 18),)
+HEADLAMPS = ((225, 230, 235),)
+CLEAR_RANGE = 700.0  # m at which fog makes up half of the light: in clear air
+FOG_RANGE = 28.0  # m, in the densest fog
 
 
 class Atmosphere(NamedTuple):
@@ -64,4 +66,4 @@ def daylight(air: Atmosphere) -> Light:
     horizon += (grey - horizon) * max(covered, fog)
     zenith += (grey * (0.92 - 0.12 * covered) - zenith) * max(covered, fog**0.5)
     dark = darkness({"cloudiness": 0.0, "sun_altitude_angle": air.altitude})
-    return Light(direction, sun, ambient, horizon, zenith, CLEAR * (THICK / CLEAR) ** fog, wet, dark)
+    return Light(direction, sun, ambient, horizon, zenith, CLEAR_RANGE * (FOG_RANGE / CLEAR_RANGE) ** fog, wet, dark)

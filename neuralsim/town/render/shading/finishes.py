@@ -48,7 +48,7 @@ _BY_TAG = {
 }
 _PAINTS = (*{shape.colour for shape in CARS.values()}, LORRY_BOX)
 _VEHICLES = (Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE)
-_COARSE = 28.0  # texels; longer waves have no larger amplitude, or the ground would look like clouds
+_WAVE_LIMIT = 28.0  # texels; longer waves have no larger amplitude, or the ground would look like clouds
 _UPRIGHT = 0.2  # largest vertical component of a wall's normal
 
 
@@ -123,7 +123,7 @@ def _noise(seed: int) -> list[np.ndarray]:
     fx, fy = np.meshgrid(np.fft.fftfreq(NOISE_SIZE), np.fft.rfftfreq(NOISE_SIZE), indexing="ij")
     frequency = np.hypot(fx, fy)
     frequency[0, 0] = 1.0
-    spectrum = np.fft.rfft2(rng.standard_normal((NOISE_SIZE, NOISE_SIZE))) / np.maximum(frequency, 1.0 / _COARSE)
+    spectrum = np.fft.rfft2(rng.standard_normal((NOISE_SIZE, NOISE_SIZE))) / np.maximum(frequency, 1.0 / _WAVE_LIMIT)
     spectrum[0, 0] = 0.0
     field = np.fft.irfft2(spectrum, (NOISE_SIZE, NOISE_SIZE))
     levels = [field / field.std()]

@@ -12,18 +12,26 @@ import numpy as np
 from numba import njit
 
 from neuralsim.town.assets.lit_bodies import IS_MAN, SCALE, TO_STANDING, TOP
+from neuralsim.town.assets.meshes import HAIR, LOWER, PAINT, PALETTE, SKIN, SLEEVE
 from neuralsim.town.assets.people_meshes import TOPS, gait, joints
 from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.shading.edge_kernels import inside, line
 
-_COAT, _JACKET, _PULLOVER, _SHIRT = range(len(TOPS))
+COAT = TOPS.index("coat")
+JACKET = TOPS.index("jacket")
 _STANDING = joints(gait(0))
-_HEAD_X, _HEAD_Z = float(_STANDING.head[0]), float(_STANDING.head[2])
-_THROAT = float(_STANDING.neck[2])  # m, height at which a top ends
-_TOP, _LOWER, _HAIR, _SKIN, _SLEEVE = 1, 2, 4, 5, 6  # places in ``assets.meshes.PALETTE``, from 1 on
-_ELBOW, _KNEE = float(_STANDING.sides[0].elbow[2]), float(_STANDING.sides[0].knee[2])
-_HOOP = 0.085  # m, from hoop to hoop
-_DARK = (38.0, 31.0, 28.0)  # RGB of eyes
+HEAD_X = float(_STANDING.head[0])  # m, ahead
+HEAD_Z = float(_STANDING.head[2])  # m, height
+THROAT_Z = float(_STANDING.neck[2])  # m, height at which a top ends
+ELBOW_Z = float(_STANDING.sides[0].elbow[2])  # m
+KNEE_Z = float(_STANDING.sides[0].knee[2])  # m
+TOP_PAINT = PALETTE.index(PAINT) + 1  # paints of triangles
+LOWER_PAINT = PALETTE.index(LOWER) + 1
+HAIR_PAINT = PALETTE.index(HAIR) + 1
+SKIN_PAINT = PALETTE.index(SKIN) + 1
+SLEEVE_PAINT = PALETTE.index(SLEEVE) + 1
+HOOP_PITCH = 0.085  # m from hoop to hoop
+EYE_COLOUR = (38.0, 31.0, 28.0)  # RGB
 _TIES = np.array([(74, 24, 30), (30, 36, 66), (44, 46, 50), (58, 70, 62)], np.float64)
 
 
@@ -62,9 +70,17 @@ def person_of(smooth, t, body, number, colours, is_person):
     hair = float(colours[3, 0]), float(colours[3, 1]), float(colours[3, 2])
     traits = np.int64((np.int64(number) * 2246822519 >> 7) & 0xFFFF)
     return Person(
-        np.int64(smooth.paint[t]), traits, int(body[TOP]), body[IS_MAN] > 0.0, np.float64(body[SCALE]), shirt, hair,
-        (float(ox), float(oy), float(oz)), second, third,
-    )  # fmt: skip
+        np.int64(smooth.paint[t]),
+        traits,
+        int(body[TOP]),
+        body[IS_MAN] > 0.0,
+        np.float64(body[SCALE]),
+        shirt,
+        hair,
+        (float(ox), float(oy), float(oz)),
+        second,
+        third,
+    )
 
 
 @njit(forceinline=True, **options)
@@ -102,14 +118,14 @@ def _waves(person, point):
     if person.scale == 0.0:
         return wave, depth
     pull, at_joint = 0.0, 0.0
-    if person.part == _SLEEVE:
-        at_joint = _near(z, _ELBOW + 0.02, 0.15) * (0.6 - 0.4 * slow)
+    if person.part == SLEEVE_PAINT:
+        at_joint = _near(z, ELBOW_Z + 0.02, 0.15) * (0.6 - 0.4 * slow)
         pull = np.sin(72.0 * z + 45.0 * x + 2.5 * slow)
-    elif person.part == _TOP:
+    elif person.part == TOP_PAINT:
         at_joint = _near(z, 1.04, 0.2) * (0.5 - 0.5 * slow)
         pull = np.sin(55.0 * z + 38.0 * aside + 2.5 * slow)
-    elif person.part == _LOWER:
-        at_joint = max(_near(z, _KNEE, 0.13), _near(z, 0.12, 0.1)) * (0.7 - 0.3 * slow)
+    elif person.part == LOWER_PAINT:
+        at_joint = max(_near(z, KNEE_Z, 0.13), _near(z, 0.12, 0.1)) * (0.7 - 0.3 * slow)
         pull = np.sin(66.0 * z + 21.0 * (x + y) + 3.0 * slow)
         at_hip = _near(z, 0.84, 0.13) * (1.0 - min(aside * 4.0, 0.6))
         if at_hip > at_joint:
@@ -122,7 +138,7 @@ def folds(person, point, footprint):
     """Return what folds add to the unit normal of cloth at a standing ``point`` to the right and upwards, and the share
     of the sky's light that they take. ``footprint``: m."""
     fine = max(1.0 - 33.0 * footprint, 0.0)
-    if fine == 0.0 or (person.scale > 0.0 and person.part not in (_TOP, _LOWER, _SLEEVE)):
+    if fine == 0.0 or (person.scale > 0.0 and person.part not in (TOP_PAINT, LOWER_PAINT, SLEEVE_PAINT)):
         return 0.0, 0.0, 0.0
     x, y, z = point
     here, depth = _waves(person, point)
@@ -172,7 +188,7 @@ def _face(person, c0, c1, c2, y, z, footprint):
     across, high = (aside - 0.032) / 0.017, (z - 0.012) / 0.008
     away = (1.0 - np.sqrt(across * across + high * high)) * 0.008
     eye = 0.9 * min(max(away / soft + 0.5, 0.0), 1.0) * min(1.0, 0.011 / soft)  # its area, when it is blurred
-    c0, c1, c2 = c0 + (_DARK[0] - c0) * eye, c1 + (_DARK[1] - c1) * eye, c2 + (_DARK[2] - c2) * eye
+    c0, c1, c2 = c0 + (EYE_COLOUR[0] - c0) * eye, c1 + (EYE_COLOUR[1] - c1) * eye, c2 + (EYE_COLOUR[2] - c2) * eye
     if traits & 224 == 224:  # glasses, every second pair of them against the sun
         across, high = (aside - 0.032) / 0.025, (z - 0.01) / 0.019
         away = 0.022 * (np.sqrt(across * across + high * high) - 1.0)
@@ -188,13 +204,13 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
     """Return the albedo RGB of a top."""
     aside, soft, traits = abs(y), footprint + 0.004, person.traits
     tone = 1.0
-    front = x > 0.02 and person.part == _TOP
-    if person.part == _SLEEVE:  # cuffs
-        tone -= 0.3 * line(z - _ELBOW + 0.2, 0.006, footprint)
-    if person.top == _COAT or person.top == _JACKET:
-        button = 1.3 if person.top == _COAT else 1.13
-        is_open = person.top == _JACKET and traits & 3 == 3
-        wide = 0.068 * max(z - button, 0.0) / (_THROAT - button)
+    front = x > 0.02 and person.part == TOP_PAINT
+    if person.part == SLEEVE_PAINT:  # cuffs
+        tone -= 0.3 * line(z - ELBOW_Z + 0.2, 0.006, footprint)
+    if person.top == COAT or person.top == JACKET:
+        button = 1.3 if person.top == COAT else 1.13
+        is_open = person.top == JACKET and traits & 3 == 3
+        wide = 0.068 * max(z - button, 0.0) / (THROAT_Z - button)
         if is_open:
             wide = max(wide, 0.035 + 0.05 * max(1.1 - z, 0.0))
         if front:
@@ -204,7 +220,7 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
             tone -= 0.4 * line(aside - wide - 0.004, 0.007, footprint)
             tone -= 0.3 * line(aside - lapel, 0.005, footprint) * inside(z, button, button + 0.24, soft)
             pocket = inside(aside, 0.065, 0.15, soft) * line(
-                z - (0.86 if person.top == _COAT else 0.93), 0.008, footprint
+                z - (0.86 if person.top == COAT else 0.93), 0.008, footprint
             )
             tone -= 0.4 * pocket
             if not is_open:
@@ -221,16 +237,16 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
                 s0, s1, s2 = s0 + (choice[0] - s0) * tie, s1 + (choice[1] - s1) * tie, s2 + (choice[2] - s2) * tie
             shade = 1.0 - 0.35 * _near(aside, wide, 0.02)  # below the lapels
             c0, c1, c2 = c0 + (shade * s0 - c0) * shirt, c1 + (shade * s1 - c1) * shirt, c2 + (shade * s2 - c2) * shirt
-        elif person.part == _TOP:
+        elif person.part == TOP_PAINT:
             tone -= 0.3 * line(y, 0.005, footprint)  # the seam of the back
-        if person.top == _COAT and person.part == _TOP and not person.is_man:  # a belt
+        if person.top == COAT and person.part == TOP_PAINT and not person.is_man:  # a belt
             tone -= 0.35 * max(line(z - 1.0, 0.007, footprint), line(z - 1.05, 0.007, footprint))
     else:
         pattern = traits & 7
         if pattern < 2:  # hoops
-            row = z / _HOOP
-            pale = min(max((0.21 - abs(row - np.floor(row) - 0.5)) * (_HOOP / soft) + 0.5, 0.0), 1.0)
-            pale = 0.42 + min(max(2.0 - 4.0 * footprint / _HOOP, 0.0), 1.0) * (pale - 0.42)
+            row = z / HOOP_PITCH
+            pale = min(max((0.21 - abs(row - np.floor(row) - 0.5)) * (HOOP_PITCH / soft) + 0.5, 0.0), 1.0)
+            pale = 0.42 + min(max(2.0 - 4.0 * footprint / HOOP_PITCH, 0.0), 1.0) * (pale - 0.42)
             s0, s1, s2 = person.shirt
             c0, c1, c2 = c0 + (s0 - c0) * pale, c1 + (s1 - c1) * pale, c2 + (s2 - c2) * pale
         elif pattern < 4 and front:  # a print on the chest
@@ -242,7 +258,7 @@ def _upper(person, c0, c1, c2, x, y, z, footprint):
         elif pattern == 4 and front:  # a zip
             tone -= 0.4 * line(y, 0.009, footprint)
         tone -= 0.25 * line(z - 0.9, 0.008, footprint)  # ribbing
-    tone -= 0.3 * line(z - _THROAT + 0.005, 0.008, footprint)
+    tone -= 0.3 * line(z - THROAT_Z + 0.005, 0.008, footprint)
     return tone * c0, tone * c1, tone * c2
 
 
@@ -259,28 +275,28 @@ def clothes(person, albedo, point, footprint):
     aside, seen = abs(y), 1.0
     size = footprint / person.scale
     fine = min(max(1.5 - 60.0 * size, 0.0), 1.0)
-    if person.part == _SKIN:
-        high = z - _HEAD_Z
+    if person.part == SKIN_PAINT:
+        high = z - HEAD_Z
         if high > -0.125:
-            if x - _HEAD_X > 0.03:
+            if x - HEAD_X > 0.03:
                 c0, c1, c2 = _face(person, c0, c1, c2, y, high, size)
             seen = 0.85
         elif z > 1.4:
             seen = 0.6  # the neck, below the chin
-    elif person.part == _HAIR:
-        turn = np.arctan2(y, x - _HEAD_X + 0.02)
+    elif person.part == HAIR_PAINT:
+        turn = np.arctan2(y, x - HEAD_X + 0.02)
         strand = np.sin(19.0 * turn + 3.0 * np.sin(31.0 * z + turn)) * np.sin(47.0 * turn + 40.0 * z)
         tone = 0.94 + 0.16 * min(max(1.6 - 200.0 * size, 0.0), 1.0) * strand
         c0, c1, c2 = tone * c0, tone * c1, tone * c2
-        seen = min(max(1.0 + 3.0 * (z - _HEAD_Z - 0.03), 0.6), 1.0)
-    elif person.part == _TOP or person.part == _SLEEVE:
+        seen = min(max(1.0 + 3.0 * (z - HEAD_Z - 0.03), 0.6), 1.0)
+    elif person.part == TOP_PAINT or person.part == SLEEVE_PAINT:
         c0, c1, c2 = _upper(person, c0, c1, c2, x, y, z, size)
-        between = (aside - 0.13) * 20.0 if person.part == _TOP else (0.2 - aside) * 16.0  # arms and body
+        between = (aside - 0.13) * 20.0 if person.part == TOP_PAINT else (0.2 - aside) * 16.0  # arms and body
         seen = 1.0 - 0.4 * min(max(between, 0.0), 1.0) * inside(z, 0.8, 1.26, 0.16)
         if person.traits & 2048:  # wool
             c = 1.0 + 0.03 * fine * np.sin(210.0 * y + 170.0 * x) * np.sin(230.0 * z)
             c0, c1, c2 = c * c0, c * c1, c * c2
-    elif person.part == _LOWER:
+    elif person.part == LOWER_PAINT:
         tone = 1.0
         if c2 > 1.15 * c0:  # denim, worn at the thighs
             tone += 0.22 * _near(aside, 0.09, 0.06) * inside(z, 0.5, 0.85, 0.15)

@@ -11,8 +11,10 @@ from numba import njit
 from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.shading.edge_kernels import inside, line
 
-WIDE, HIGH = 0.52, 0.11  # m, as in all of Europe
-SQUARE_WIDE, SQUARE_HIGH = 0.18, 0.18  # m, of motorcycles, with two lines
+WIDE = 0.52  # m, as in all of Europe
+HIGH = 0.11  # m
+SQUARE_WIDE = 0.18  # m, of motorcycles, with two lines
+SQUARE_HIGH = 0.18  # m
 
 #: Columns of 5 x 7 dots of each glyph, hexadecimal, with the uppermost dot in the lowest bit; letters that are mistaken
 #: for digits are left out, as on real plates.
@@ -38,10 +40,12 @@ def _sums() -> np.ndarray:
 _SUMS = _sums()
 _LETTERS = len(_SUMS) - _DIGITS
 _GLYPHS = 7  # of a plate: two letters, two letters, three digits
-_DOT_WIDE, _DOT_HIGH = 0.0092, 0.0107  # m
-_SMALL = 0.7  # of these, on square plates
-_PITCH, _GAP = 0.0565, 0.02  # m, from glyph to glyph, and more between groups
-_BAND = 0.04  # m, of the blue band with the sign of the country
+DOT_WIDTH = 0.0092  # m
+DOT_HEIGHT = 0.0107  # m
+SQUARE_SCALE = 0.7  # of these, on square plates
+GLYPH_PITCH = 0.0565  # m from glyph to glyph
+GROUP_GAP = 0.02  # m, in addition, between groups
+BAND_WIDTH = 0.04  # m, of the blue band with the sign of the country
 
 
 @njit(forceinline=True, **options)
@@ -71,18 +75,22 @@ def _dots(glyph, u, v):
 def _ink(number, y, z, is_square, footprint):
     """Return the share of a pixel that glyphs cover, ``y`` and ``z`` m from the middle of the plate."""
     ink = 0.0
-    wide, high = _DOT_WIDE, _DOT_HIGH
+    wide, high = DOT_WIDTH, DOT_HEIGHT
     if is_square:
-        wide, high = _SMALL * wide, _SMALL * high
+        wide, high = SQUARE_SCALE * wide, SQUARE_SCALE * high
     half_u, half_v = 0.5 * footprint / wide, 0.5 * footprint / high
     for place in range(_GLYPHS):
         if is_square:  # letters over digits
             count, at = (4, place) if place < 4 else (3, place - 4)
-            left = y - _SMALL * (_PITCH * (at - 0.5 * count) + 0.5 * (_PITCH - 5.0 * _DOT_WIDE))
+            left = y - SQUARE_SCALE * (GLYPH_PITCH * (at - 0.5 * count) + 0.5 * (GLYPH_PITCH - 5.0 * DOT_WIDTH))
             top = (0.076 if place < 4 else -0.016) - z
         else:
             groups = (1 if place > 1 else 0) + (1 if place > 3 else 0)
-            left = y - 0.5 * _BAND - (_PITCH * (place - 0.5 * (_GLYPHS - 1)) + _GAP * (groups - 1) - 2.5 * _DOT_WIDE)
+            left = (
+                y
+                - 0.5 * BAND_WIDTH
+                - (GLYPH_PITCH * (place - 0.5 * (_GLYPHS - 1)) + GROUP_GAP * (groups - 1) - 2.5 * DOT_WIDTH)
+            )
             top = 3.5 * high - z
         u, v = left / wide, top / high
         if u + half_u <= 0.0 or u - half_u >= 5.0 or v + half_v <= 0.0 or v - half_v >= 7.0:
@@ -115,5 +123,5 @@ def plate(number, y, z, is_square, footprint):
         return 0.0, 1.0, 0.0
     border = line(away + 0.006, 0.004, footprint)
     ink = max(_ink(number, y, z, is_square, footprint), border)
-    blue = 0.0 if is_square else inside(y, -9.0, _BAND - half_wide, soft) * inside(away, -9.0, -0.008, soft)
+    blue = 0.0 if is_square else inside(y, -9.0, BAND_WIDTH - half_wide, soft) * inside(away, -9.0, -0.008, soft)
     return share, 1.0 - 0.88 * min(ink, 1.0), blue

@@ -26,6 +26,7 @@ from neuralsim.town.render.raster_arrays import (
 )
 from neuralsim.town.render.shading.person_kernels import person_of
 from neuralsim.town.render.shading.surface_kernels import (
+    Textures,
     has_name,
     map_at,
     name_at,
@@ -34,33 +35,32 @@ from neuralsim.town.render.shading.surface_kernels import (
     seen_behind_glass,
     texture_at,
 )
-from neuralsim.town.render.shading.vehicle_detail_kernels import patch_of
-from neuralsim.town.render.shading.vehicle_shading_kernels import RETURNED, bodywork
+from neuralsim.town.render.shading.vehicle_detail_kernels import Smooth, patch_of
+from neuralsim.town.render.shading.vehicle_shading_kernels import RETURNED, BodyTriangle, bodywork
 
-#: m, size of a pixel up to which each pixel of walls and bark is computed, and each of leaves; and that up to which
-#: every pixel of every second row of walls is, since the bars of windows are upright.
-_FINE_WALL, _FINE_LEAF, _DENSE_WALL = 0.04, 0.02, 0.06
-#: Light of headlamps on the ground where it is brightest, over that of the sun and the sky together by day, and on
-#: bodies: a camera exposes for a white car before it, not for the road.
-_BEAM, _BEAM_ON_BODIES = 1.5, 0.7
-_MOST_RETURNED = 205.0  # of 255, the most light that a plate returns: brighter ones would be taken for lamps
-#: The same of street lamps and lit windows where their light is brightest, by colour: warm white.
-_POOL = 1.0, 0.84, 0.6
-_COLDEST = 0.9  # of the way from warm white light to that of a fluorescent tube
-_TRIM = 225.0, 222.0, 214.0  # RGB of painted frames and sills
-#: Heights (m) above the foot of a house between which there are names of shops; the sum of red, green and blue below
-#: which a signboard has light letters; the RGB of those and of dark ones: white, cream, gold; black, dark red.
-_LEAST_LETTERS, _MOST_LETTERS, _DARK_BOARD = 2.0, 4.5, 380.0
-_LIGHT_INKS = (
-    (226.0, 224.0, 216.0), (222.0, 206.0, 166.0), (226.0, 224.0, 216.0), (204.0, 168.0, 96.0),
-)  # fmt: skip
-_DARK_INKS = ((36.0, 36.0, 38.0), (36.0, 36.0, 38.0), (96.0, 30.0, 28.0), (36.0, 36.0, 38.0))
+WALL_FOOTPRINT = 0.04  # m, size of a pixel up to which each pixel of walls and bark is computed
+WALL_ROW_FOOTPRINT = 0.06  # m, the same in every second row of walls, since the bars of windows are upright
+LEAF_FOOTPRINT = 0.02  # m, the same of leaves
+BEAM_LIGHT = 1.5  # of headlamps on the ground where it is brightest, over sun and sky together by day
+BODY_BEAM_LIGHT = 0.7  # the same on bodies: a camera exposes for a white car before it, not for the road
+RETURN_LIMIT = 205.0  # of 255, the most light that a plate returns: brighter ones would be taken for lamps
+#: The light of street lamps and lit windows where it is brightest, over sun and sky by day, RGB: warm white.
+POOL_LIGHT = 1.0, 0.84, 0.6
+TUBE_SHARE = 0.9  # at most, of the way from warm white light to that of a fluorescent tube
+TRIM_RGB = 225.0, 222.0, 214.0  # RGB of painted frames and sills
+NAMES_BOTTOM = 2.0  # m above the foot of a house, from which on there are names of shops
+NAMES_TOP = 4.5  # m, up to which there are
+BOARD_SUM = 380.0  # of red, green and blue, below which a signboard has light letters
+#: RGB of light letters (white, cream, gold) and of dark ones (black, dark red).
+LIGHT_INKS = ((226.0, 224.0, 216.0), (222.0, 206.0, 166.0), (226.0, 224.0, 216.0), (204.0, 168.0, 96.0))
+DARK_INKS = ((36.0, 36.0, 38.0), (36.0, 36.0, 38.0), (96.0, 30.0, 28.0), (36.0, 36.0, 38.0))
 #: Share of sunlight on leaves whatever their direction: they are of all directions, and let light through.
-_THROUGH_LEAVES = 0.65
-_LIT_LEAVES = 0.6  # share of the sun's light that leaves return: they shade each other
-_LEAST_SUN = 0.5 / 255.0
-_GRAZING = 0.1  # cosine of the sun's incidence below which surfaces are hardly lit anyway
-_SHADOW_NEAR, _SHADOW_FAR = 40.0, 100.0  # m, where static shadows fade out: single pixels would flicker
+LEAF_TRANSMISSION = 0.65
+LEAF_ALBEDO = 0.6  # share of the sun's light that leaves return: they shade each other
+SUN_FLOOR = 0.5 / 255.0
+GRAZING_COSINE = 0.1  # of the sun's incidence, below which surfaces are hardly lit anyway
+SHADOW_FADE = 40.0  # m, from where on static shadows fade out: single pixels would flicker
+SHADOW_END = 100.0  # m, where they have gone
 
 
 class Backdrop(NamedTuple):
@@ -106,6 +106,15 @@ class MovingLight(NamedTuple):
 
     shares: np.ndarray  # u8 (H / 2, W / 2, 2), share of sunlight and of skylight, 255 = all
     beams: np.ndarray  # u8 (H / 2, W / 2), light of headlamps
+
+
+class ShadingSources(NamedTuple):
+    """What shading reads besides the triangles and the light of a moment."""
+
+    smooth: Smooth
+    textures: Textures
+    backdrop: Backdrop
+    moving: MovingLight
 
 
 class _Row(NamedTuple):
@@ -192,7 +201,7 @@ def _slack(sun, facing):
     would shade each other (shadow acne).
     """
     texel = 1.0 / np.sqrt(sun[0, 0] * sun[0, 0] + sun[0, 1] * sun[0, 1] + sun[0, 2] * sun[0, 2])
-    return 0.25 + texel * np.sqrt(1.0 - min(facing * facing, 1.0)) / max(facing, _GRAZING)
+    return 0.25 + texel * np.sqrt(1.0 - min(facing * facing, 1.0)) / max(facing, GRAZING_COSINE)
 
 
 @njit(forceinline=True, **options)
@@ -203,9 +212,9 @@ def _received(backdrop, is_sunny, has_lamps, dark, slack, point, camera_height):
     ``slack``: that of ``_sunlit``; ``camera_height``: m.
     """
     reached, pool = 1.0, 0.0
-    if is_sunny and point.depth < _SHADOW_FAR:
+    if is_sunny and point.depth < SHADOW_END:
         reached = _sunlit(backdrop.shadow, backdrop.sun, slack, point.x, point.y, point.z)
-        reached += (0.8 - reached) * max((point.depth - _SHADOW_NEAR) / (_SHADOW_FAR - _SHADOW_NEAR), 0.0)
+        reached += (0.8 - reached) * max((point.depth - SHADOW_FADE) / (SHADOW_END - SHADOW_FADE), 0.0)
     if has_lamps:
         low, cell = backdrop.low, backdrop.cell
         pool = map_at(backdrop.lamps, (point.x - low[0]) * 0.25 / cell, (point.y - low[1]) * 0.25 / cell)
@@ -237,16 +246,16 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
     cx, per_pixel, ox, oy, oz, ax, ay, az, bx, by, bz = ray
     is_odd, first, one = row.i & 1 == 1, np.uint64(start), np.uint64(1)
     nearest = min(depth[first], depth[np.uint64(stop - 1)])
-    is_fine = row.is_fine or (triangle.finish in (WALL, BARK, BOARD) and nearest * per_pixel < _FINE_WALL)
-    is_fine = is_fine or (triangle.finish == LEAF and nearest * per_pixel < _FINE_LEAF)
-    is_dense = is_fine or (triangle.finish == WALL and nearest * per_pixel < _DENSE_WALL)
-    is_sunny = sun1 > _LEAST_SUN and (surface[3] > 0.0 or triangle.finish == LEAF)
+    is_fine = row.is_fine or (triangle.finish in (WALL, BARK, BOARD) and nearest * per_pixel < WALL_FOOTPRINT)
+    is_fine = is_fine or (triangle.finish == LEAF and nearest * per_pixel < LEAF_FOOTPRINT)
+    is_dense = is_fine or (triangle.finish == WALL and nearest * per_pixel < WALL_ROW_FOOTPRINT)
+    is_sunny = sun1 > SUN_FLOOR and (surface[3] > 0.0 or triangle.finish == LEAF)
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
     red, green, blue = np.float64(surface[0]), np.float64(surface[1]), np.float64(surface[2])
     slack = _slack(backdrop.sun, surface[3])
     facing, sky, glow = surface[3] * (1.0 / 255.0), surface[4] * (1.0 / 255.0), np.float64(surface[5])
     if triangle.finish == LEAF:
-        facing = (_THROUGH_LEAVES + (1.0 - _THROUGH_LEAVES) * surface[3]) * (_LIT_LEAVES / 255.0)
+        facing = (LEAF_TRANSMISSION + (1.0 - LEAF_TRANSMISSION) * surface[3]) * (LEAF_ALBEDO / 255.0)
     front = backdrop.houses[triangle.code]
     is_named = has_name(textures, front, triangle)
     for x in range(first, np.uint64(stop)):
@@ -267,8 +276,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
             share, lit, glass, bright, mirror, lamp, trim = seen
             r, g, b = share * r, share * g, share * b
             if trim > 0.0:
-                r, g, b = r + (_TRIM[0] - r) * trim, g + (_TRIM[1] - g) * trim, b + (_TRIM[2] - b) * trim
-            if is_named and _LEAST_LETTERS < wz - front[0] < _MOST_LETTERS:
+                r, g, b = r + (TRIM_RGB[0] - r) * trim, g + (TRIM_RGB[1] - g) * trim, b + (TRIM_RGB[2] - b) * trim
+            if is_named and NAMES_BOTTOM < wz - front[0] < NAMES_TOP:
                 k = x + one if x + one < np.uint64(stop) else max(x, first + one) - one
                 away, beyond = np.float64(depth[k]), np.float64(k) + 0.5 - cx
                 east, north = ox + away * (ax + bx * beyond) - wx, oy + away * (ay + by * beyond) - wy
@@ -276,8 +285,8 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
                 ink = name_at(textures, front, triangle, point, step * east, step * north, deeper)
                 if ink > 0.0:
                     lit *= 1.0 - ink  # letters of a lit signboard stay dark
-                    is_dark = r + g + b < _DARK_BOARD if triangle.finish == BOARD else bright < 0.0
-                    colour = _LIGHT_INKS[triangle.code % 4] if is_dark else _DARK_INKS[triangle.code % 4]
+                    is_dark = r + g + b < BOARD_SUM if triangle.finish == BOARD else bright < 0.0
+                    colour = LIGHT_INKS[triangle.code % 4] if is_dark else DARK_INKS[triangle.code % 4]
                     r, g, b = r + (colour[0] - r) * ink, g + (colour[1] - g) * ink, b + (colour[2] - b) * ink
             if glass != 0.0:
                 along = wx if triangle.axis == 1 else wy
@@ -290,15 +299,15 @@ def _surface(row, start, stop, triangle, surface, textures, backdrop, light, ray
         shone, around = facing * reached * shares[k, 0], sky * shares[k, 1]
         l0, l1, l2 = sun0 * shone + sky0 * around, sun1 * shone + sky1 * around, sun2 * shone + sky2 * around
         if dark > 0.0:
-            beam = _BEAM * dark * beams[k] * (1.0 / 255.0) * (RETURNED if triangle.finish == SIGN else 1.0)
+            beam = BEAM_LIGHT * dark * beams[k] * (1.0 / 255.0) * (RETURNED if triangle.finish == SIGN else 1.0)
             l0, l1, l2 = (
-                l0 + _POOL[0] * pool + beam,
-                l1 + _POOL[1] * pool + 0.93 * beam,
-                l2 + _POOL[2] * pool + 0.78 * beam,
+                l0 + POOL_LIGHT[0] * pool + beam,
+                l1 + POOL_LIGHT[1] * pool + 0.93 * beam,
+                l2 + POOL_LIGHT[2] * pool + 0.78 * beam,
             )
         c0, c1, c2 = max(r * l0, glow * red), max(g * l1, glow * green), max(b * l2, glow * blue)
         if lit > 0.0:
-            cold = _COLDEST * max(2.0 * lamp - 1.0, 0.0)  # half of the rooms have warm light
+            cold = TUBE_SHARE * max(2.0 * lamp - 1.0, 0.0)  # half of the rooms have warm light
             green_of, blue_of = 146.0 + 42.0 * cold, 78.0 + 118.0 * cold
             c0, c1, c2 = max(c0, 200.0 * dark * lit), max(c1, green_of * dark * lit), max(c2, blue_of * dark * lit)
         fog = d / (d + fog_distance)
@@ -338,20 +347,16 @@ def _sky(row, start, stop, pose, lens, light, noise):
 
 
 @njit(**options)
-def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot, backdrop):
-    """Write a vehicle or a person at pixels ``start`` <= x < ``stop`` of a ``_Row``.
-
-    ``finish``: BODY, WINDOW, TRIM or CLOTH; ``surface`` f32 (9,): the triangle's row of ``VisibilityBuffer.surface``;
-    ``patch``, ``person``: its ``Patch`` and ``Person``; ``body``, ``inverse``: the object's rows of ``Shot``; ``shot``:
-    ``Shot``; ``backdrop``: ``Backdrop``.
-    """
+def _body(row, start, stop, triangle, shot, backdrop):
+    """Write a ``BodyTriangle`` at pixels ``start`` <= x < ``stop`` of a ``_Row`` of the ``Shot``, before the
+    ``Backdrop``."""
     pose, lens, light = shot.pose, shot.lens, shot.light
     depth, shares, beams, out = row.depth, row.shares, row.beams, row.out
     sun, ambient, horizon, dark = light.sun, light.ambient, light.horizon, light.dark
     rz = -(row.i + 0.5 - lens.cy) / lens.focal
-    is_sunny = sun[1] > _LEAST_SUN
+    is_sunny = sun[1] > SUN_FLOOR
     has_lamps = dark > 0.0 and backdrop.lamps.shape[0] > 1
-    slack = _slack(backdrop.sun, surface[3])
+    slack = _slack(backdrop.sun, triangle.surface[3])
     for x in range(start, stop):
         d = float(depth[x])
         ry = (x + 0.5 - lens.cx) / lens.focal
@@ -363,18 +368,18 @@ def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot,
         shone = reached * shares[x >> 1, 0] * (1.0 / 255.0)
         around = shares[x >> 1, 1] * (1.0 / 255.0)
         albedo, shone, around, added, returned = bodywork(
-            finish, body, inverse, pose, (d, ry, rz), surface, patch, person, light, shone, around, point.footprint
+            triangle, pose, (d, ry, rz), light, shone, around, point.footprint
         )
         c0, c1, c2 = albedo
         g0, g1, g2 = added
-        beam = _BEAM_ON_BODIES * dark * beams[x >> 1] * (1.0 / 255.0)
+        beam = BODY_BEAM_LIGHT * dark * beams[x >> 1] * (1.0 / 255.0)
         lit = beam
         if returned > 1.0 and beam > 0.0:  # up to what no lamp is as dark as
-            most = _MOST_RETURNED / max(c0, c1, c2, 1.0)
+            most = RETURN_LIMIT / max(c0, c1, c2, 1.0)
             lit = max(min(returned * beam, most), beam)
-        c0 = c0 * (sun[0] * shone + ambient[0] * around + _POOL[0] * pool + lit) + g0
-        c1 = c1 * (sun[1] * shone + ambient[1] * around + _POOL[1] * pool + 0.93 * lit) + g1
-        c2 = c2 * (sun[2] * shone + ambient[2] * around + _POOL[2] * pool + 0.78 * lit) + g2
+        c0 = c0 * (sun[0] * shone + ambient[0] * around + POOL_LIGHT[0] * pool + lit) + g0
+        c1 = c1 * (sun[1] * shone + ambient[1] * around + POOL_LIGHT[1] * pool + 0.93 * lit) + g1
+        c2 = c2 * (sun[2] * shone + ambient[2] * around + POOL_LIGHT[2] * pool + 0.78 * lit) + g2
         fog = d / (d + light.fog_distance)
         out[x, 0] = np.uint8(min(c0 + (horizon[0] - c0) * fog, 255.0))
         out[x, 1] = np.uint8(min(c1 + (horizon[1] - c1) * fog, 255.0))
@@ -382,46 +387,72 @@ def _body(row, start, stop, finish, surface, patch, person, body, inverse, shot,
 
 
 @njit(**options)
-def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first, last, planes):
+def shade(ids, buffer, shot, sources, is_fine, first, last, planes):
     """Write the rows ``first`` <= i < ``last`` of ``planes.rgb``.
 
     Args:
         ids: i32 (H, W), triangle of each pixel.
         buffer: ``VisibilityBuffer`` that was drawn.
         shot: ``Shot``.
-        smooth: ``Smooth``.
-        textures: ``Textures``.
-        backdrop: ``Backdrop``.
-        moving: ``MovingLight``.
+        sources: ``ShadingSources``.
         is_fine: Whether sky and all surfaces are computed at each pixel, as near walls, bark and leaves are, not at
             every second one of every second row.
         first: First row, even.
         last: End of the rows.
         planes: ``Planes``, of which depth is read and rgb written.
     """
+    smooth, textures, backdrop, moving = sources
     pose, lens, light = shot.pose, shot.lens, shot.light
     width = lens.width
     attributes, label, owner = buffer.surface, buffer.label, buffer.owner
     sun, ambient, horizon = light.sun, light.ambient, light.horizon
     values = _LightValues(
-        sun[0], sun[1], sun[2], ambient[0], ambient[1], ambient[2], horizon[0], horizon[1], horizon[2],
-        light.fog_distance, light.wet, light.dark, backdrop.low[0], backdrop.low[1], 1.0 / backdrop.cell,
-    )  # fmt: skip
+        sun[0],
+        sun[1],
+        sun[2],
+        ambient[0],
+        ambient[1],
+        ambient[2],
+        horizon[0],
+        horizon[1],
+        horizon[2],
+        light.fog_distance,
+        light.wet,
+        light.dark,
+        backdrop.low[0],
+        backdrop.low[1],
+        1.0 / backdrop.cell,
+    )
     cx, cy, per_pixel = lens.cx, lens.cy, 1.0 / lens.focal
     f0, f1, f2, r0, r1, r2 = pose[0, 0], pose[1, 0], pose[2, 0], pose[0, 1], pose[1, 1], pose[2, 1]
     u0, u1, u2, o0, o1, o2 = pose[0, 2], pose[1, 2], pose[2, 2], pose[0, 3], pose[1, 3], pose[2, 3]
     for i in range(first, last):
         up = -(i + 0.5 - cy) * per_pixel
         ray = (
-            cx, per_pixel, o0, o1, o2, f0 + u0 * up, f1 + u1 * up, f2 + u2 * up, r0 * per_pixel, r1 * per_pixel,
+            cx,
+            per_pixel,
+            o0,
+            o1,
+            o2,
+            f0 + u0 * up,
+            f1 + u1 * up,
+            f2 + u2 * up,
+            r0 * per_pixel,
+            r1 * per_pixel,
             r2 * per_pixel,
-        )  # fmt: skip
+        )
         before = max(i - 1, 0)
         numbers = ids[i]
         row = _Row(
-            i, is_fine, ids[before], planes.depth[i], moving.shares[i >> 1], moving.beams[i >> 1], planes.rgb[i],
+            i,
+            is_fine,
+            ids[before],
+            planes.depth[i],
+            moving.shares[i >> 1],
+            moving.beams[i >> 1],
+            planes.rgb[i],
             planes.rgb[before],
-        )  # fmt: skip
+        )
         start = 0
         while start < width:
             n = np.uint32(numbers[np.uint64(start)])
@@ -437,7 +468,8 @@ def shade(ids, buffer, shot, smooth, textures, backdrop, moving, is_fine, first,
                     o, t = owner[n], buffer.source[n]
                     body, patch = shot.bodies[o], patch_of(smooth, t)
                     person = person_of(smooth, t, body, code, shot.colours[o], finish == CLOTH)
-                    _body(row, start, stop, finish, surface, patch, person, body, shot.inverses[o], shot, backdrop)
+                    part = BodyTriangle(finish, body, shot.inverses[o], surface, patch, person)
+                    _body(row, start, stop, part, shot, backdrop)
                 else:
                     east, north, high = surface[6], surface[7], surface[8]
                     to_x = abs(f0 * east + r0 * north + u0 * high)

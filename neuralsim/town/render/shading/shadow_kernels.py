@@ -8,18 +8,21 @@ from numba import njit
 from neuralsim.town.assets.lit_bodies import BELT, HALF_WIDTH, HIGH_BEAM, LENGTH, LIT, LOW_BEAM, SCALE, SILL, TALL
 from neuralsim.town.render.raster_arrays import NEAR_PLANE, options
 
-_REACH = 0.55  # m around a body within which it occludes the sky
-_DEEP = 0.8  # share of the sky's light that is occluded under a body
-_LOW, _HIGH = 60.0, 120.0  # m, ranges of low and high beams
-_LAMP, _HIGH_CUT = 0.66, 3.0  # m, height of the lamps, and the one up to which high beams reach
-#: Of a low beam: by how much its edge sinks and, towards the pavement, rises per metre (about as in ECE R112), the
-#: metres over which the edge is soft, and the share of the light that goes above it.
-_SINKS, _RISES, _SOFT_EDGE, _STRAY = 0.01, 0.12, 0.3, 0.1
-_SPREAD = 1.7  # half width of a beam over that of its cone, where hardly any light is left
-_SLIM = 0.6  # of the box of somebody who walks, the ellipse that casts shadows
-_HIGHEST = 4.0  # m above a body's foot, up to which it casts shadows and light
-_UPWARDS = 8.0  # m ahead, from where on its light is followed as high as that
-_BRIGHTEST = 11.0  # m ahead, about which the ground is lit best
+OCCLUSION_REACH = 0.55  # m around a body within which it occludes the sky
+OCCLUSION_DEPTH = 0.8  # share of the sky's light that is occluded under a body
+LOW_BEAM_RANGE = 60.0  # m
+HIGH_BEAM_RANGE = 120.0  # m
+LAMP_HEIGHT = 0.66  # m
+HIGH_BEAM_TOP = 3.0  # m, height up to which high beams reach
+CUTOFF_FALL = 0.01  # m per metre, by which the edge of a low beam sinks (about as in ECE R112)
+CUTOFF_RISE = 0.12  # m per metre, by which it rises towards the pavement
+CUTOFF_BLUR = 0.3  # m, over which that edge is soft
+STRAY_SHARE = 0.1  # of a low beam's light, that goes above its edge
+BEAM_SPREAD = 1.7  # half width of a beam over that of its cone, where hardly any light is left
+WALKER_WIDTH = 0.6  # of the box of somebody who walks, the ellipse that casts shadows
+SHADOW_TOP = 4.0  # m above a body's foot, up to which it casts shadows and light
+UPWARD_START = 8.0  # m ahead, from where on its light is followed as high as that
+BEAM_PEAK = 11.0  # m ahead, about which the ground is lit best
 
 
 @njit(forceinline=True, **options)
@@ -66,8 +69,8 @@ def _bounds(body, matrix, sun, lens, reach):
     seen = False
     stretch = body[TALL] / max(sun[2], 0.12) if sun[2] > 0.0 else 0.0
     for corner in range(24):
-        x = (body[LENGTH] + _REACH) * (1.0 if corner & 1 else -1.0)
-        y = (body[HALF_WIDTH] + _REACH) * (1.0 if corner & 2 else -1.0)
+        x = (body[LENGTH] + OCCLUSION_REACH) * (1.0 if corner & 1 else -1.0)
+        y = (body[HALF_WIDTH] + OCCLUSION_REACH) * (1.0 if corner & 2 else -1.0)
         z = body[TALL] if corner & 4 else -0.4
         if corner & 8:
             z = -0.4
@@ -76,10 +79,10 @@ def _bounds(body, matrix, sun, lens, reach):
         if corner >= 16:  # where the beams end, and where they are as high as they are followed
             if reach == 0.0:
                 break
-            ahead = reach if corner < 20 else _UPWARDS
-            wide = _SPREAD * (body[HALF_WIDTH] + 0.25 * ahead)
+            ahead = reach if corner < 20 else UPWARD_START
+            wide = BEAM_SPREAD * (body[HALF_WIDTH] + 0.25 * ahead)
             x, y = body[LENGTH] + ahead, wide if corner & 1 else -wide
-            z = _HIGHEST if corner & 2 else -0.4
+            z = SHADOW_TOP if corner & 2 else -0.4
         px = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3]
         py = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3]
         pz = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3]
@@ -115,15 +118,15 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
             local[r] = (m[r, 0] * to_sun[0] + m[r, 1] * to_sun[1] + m[r, 2] * to_sun[2]) if is_sunny else 0.0
         is_high = int(body[LIT]) & HIGH_BEAM != 0
         has_beam = shot.light.dark > 0.0 and int(body[LIT]) & (LOW_BEAM | HIGH_BEAM) != 0
-        reach = (_HIGH if is_high else _LOW) if has_beam else 0.0
+        reach = (HIGH_BEAM_RANGE if is_high else LOW_BEAM_RANGE) if has_beam else 0.0
         left, top, right, bottom = _bounds(body, forward, local, lens, reach)
         half_x, half_y, tall, sill, belt = body[LENGTH], body[HALF_WIDTH], body[TALL], body[SILL], body[BELT]
         is_walker = body[SCALE] > 0.0
         if is_walker:  # the box has room for arms and strides
-            half_x, half_y = _SLIM * half_x, _SLIM * half_y
+            half_x, half_y = WALKER_WIDTH * half_x, WALKER_WIDTH * half_y
         number = listed.instances[o]
         m0, m1 = forward[0, 0], forward[0, 1]
-        far = abs(m0) * half_x + abs(m1) * half_y + _REACH
+        far = abs(m0) * half_x + abs(m1) * half_y + OCCLUSION_REACH
         nearest, farthest = forward[0, 3] - far, forward[0, 3] + far
         if is_sunny:
             long = tall / max(local[2], 0.12)
@@ -144,16 +147,16 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                 up = -(i + 0.5 - cy) / focal
                 aside = (j + 0.5 - cx) / focal
                 z = d * (m[2, 0] + m[2, 1] * aside + m[2, 2] * up) + m[2, 3]
-                if z > _HIGHEST or z < -2.5:
+                if z > SHADOW_TOP or z < -2.5:
                     continue
                 x = d * (m[0, 0] + m[0, 1] * aside + m[0, 2] * up) + m[0, 3]
                 y = d * (m[1, 0] + m[1, 1] * aside + m[1, 2] * up) + m[1, 3]
                 if z < 0.4:
                     beyond_x, beyond_y = max(abs(x) - half_x, 0.0), max(abs(y) - half_y, 0.0)
-                    near = 1.0 - np.sqrt(beyond_x * beyond_x + beyond_y * beyond_y) / _REACH
+                    near = 1.0 - np.sqrt(beyond_x * beyond_x + beyond_y * beyond_y) / OCCLUSION_REACH
                     if near > 0.0:
                         under = min(1.0, max(min(half_x - abs(x), half_y - abs(y)), 0.0) * 2.0)
-                        share = 1.0 - (0.45 + (_DEEP - 0.45) * under) * near * near * min(1.0, 1.6 - 4.0 * z)
+                        share = 1.0 - (0.45 + (OCCLUSION_DEPTH - 0.45) * under) * near * near * min(1.0, 1.6 - 4.0 * z)
                         shares[y2, x2, 1] = np.uint8(shares[y2, x2, 1] * min(share, 1.0))
                 if is_sunny:
                     if is_walker:
@@ -168,15 +171,15 @@ def cast_shadows(chosen, listed, shot, to_sun, is_sunny, planes, moving):
                         shares[y2, x2, 0] = np.uint8(shares[y2, x2, 0] * max(1.0 - way * 4.0, 0.0))
                 ahead = x - half_x
                 if has_beam and 0.3 < ahead < reach:
-                    spread, far = y / (half_y + 0.25 * ahead), ahead / _BRIGHTEST
+                    spread, far = y / (half_y + 0.25 * ahead), ahead / BEAM_PEAK
                     strength = np.exp(-1.6 * spread * spread) * (1.0 - ahead / reach)
                     strength *= min(0.3 + 0.1 * ahead, 1.0) / (1.0 + 0.3 * far * far)
                     if is_high:
-                        strength *= min(max((_HIGH_CUT - z) * 2.0 + 1.0, 0.0), 1.0)
+                        strength *= min(max((HIGH_BEAM_TOP - z) * 2.0 + 1.0, 0.0), 1.0)
                     else:
-                        cut = _LAMP - _SINKS * ahead + _RISES * min(max(y - half_y, 0.0), 3.0)
-                        stray = _STRAY * min(_HIGHEST - z, 1.0)
-                        strength *= stray + (1.0 - stray) * min(max((cut - z) / _SOFT_EDGE + 0.5, 0.0), 1.0)
+                        cut = LAMP_HEIGHT - CUTOFF_FALL * ahead + CUTOFF_RISE * min(max(y - half_y, 0.0), 3.0)
+                        stray = STRAY_SHARE * min(SHADOW_TOP - z, 1.0)
+                        strength *= stray + (1.0 - stray) * min(max((cut - z) / CUTOFF_BLUR + 0.5, 0.0), 1.0)
                     beams[y2, x2] = np.uint8(min(beams[y2, x2] + 255.0 * strength, 255.0))
 
 
@@ -208,7 +211,7 @@ def project(vertices, triangles, matrix, top):
                     top[i, j] = max(top[i, j], np.float32(a * w[0] + b * w[1] + (1.0 - a - b) * w[2]))
 
 
-_ROUGH = 0.08  # rows between the samples of a reflection, per row from where the ground begins
+RIPPLE_STEP = 0.08  # rows between the samples of a reflection, per row from where the ground begins
 
 
 @njit(**options)
@@ -231,7 +234,9 @@ def mirror(rgb, label, wet, reflects):
                 continue
             depth = (i - foot) / height
             share *= max(1.0 - 1.6 * depth, 0.15)
-            step = 1 + int(_ROUGH * (i - foot))  # ripples stretch reflections upright, the more the nearer they are
+            step = 1 + int(
+                RIPPLE_STEP * (i - foot)
+            )  # ripples stretch reflections upright, the more the nearer they are
             far, above = max(row - 2 * step, 0), max(row - step, 0)
             below, near = min(row + step, foot), min(row + 2 * step, foot)
             # and blur them a little sideways

@@ -30,56 +30,78 @@ from neuralsim.town.render.shading.lettering_kernels import Names, ink_at
 
 options = lean_options | kernels.FASTEST
 
-NOISE_SIZE, NOISE_LEVELS = 512, 8
-_GRAIN = 0.03  # m, texel of the noise on the ground
-_LEAVES = 0.03  # m, texel of the noise in crowns
-#: Of a crown's colour: its mean (in photographs of summer crowns have .6 of the brightness of walls), its contrast, and
-#: the least share: between leaves one sees its shaded inside.
-_MEAN_OF_LEAVES, _CONTRAST_OF_LEAVES, _DARKEST_LEAF = 0.87, 1.48, 0.17
-#: Texels (m) of the noise of bark around a trunk, how many times as long its ridges are, and its contrast; of its
-#: patches of moss and shade, which are as long as wide; and the least share of its colour.
-_RIDGE, _RIDGE_RATIO, _CONTRAST_OF_RIDGES = 0.012, 6.0, 0.9
-_PATCH, _CONTRAST_OF_PATCHES, _DARKEST_BARK = 0.05, 0.3, 0.3
-#: Cracks in asphalt: texels (m) of the noise whose contours they are, its value there, its mean slope (1/m), half their
-#: width (m), and how dark they are; texels of the noise that says where a road is old, its least value there and how
-#: fast cracks get dark beyond; and the size (m) of a pixel from which on none is seen.
-_CRACKS, _CONTOUR, _SLOPE, _HALF_CRACK, _DEPTH_OF_CRACKS = 0.3, 0.05, 0.4, 0.02, 0.45
-_OLD, _LEAST_OLD, _ONSET, _LARGEST_CRACK = 1.3, 0.02, 6.0, 0.15
-_LESS_BY_NIGHT = 0.8  # share of the wear and grain of a road that headlamps, which shine flat, do not show
-_SLAB = 0.6  # m, side of a paving slab
-_COURSE = 0.24  # m of height from one course of tiles to the next
-_BRICK, _STONE = 0.075, 0.2  # m, height of a course of bricks, and of the stones of other garden walls
-_CONTRAST_OF_STONES = 0.25  # of one stone or brick of a garden wall to the next
-_PIPE = 0.5  # how much darker than its wall a downpipe is; its shadow is half as dark
-_PANE, _FRAME = -0.15, 0.25  # of -1..1: what is darker in a front is a pane; what is by that much brighter, its frame
-_WITH_WHITE_TRIM = 0.75  # share of houses
-#: Of -1..1: what differs by less from a wall's tone is its grain; and how much of that is shown: near by one would take
-#: more for bark, and farther away generators make blotches of it.
-_GRAIN_OF_WALLS, _GRAIN_LEFT = 0.3, 0.3
-#: Texels (m) of the noise on walls, and its contrast: of rain and soot, and of plaster or brick.
-_STAINS, _PLASTER = 0.35, 0.04
-_CONTRAST_OF_STAINS, _CONTRAST_OF_PLASTER = 0.04, 0.06
-#: Of what is behind glass by day: what a white thing there has of 255 in white light, the share of the room and that of
-#: the mirrored street in it, and the texels (m) of the street's shapes. On the ground floor what is brighter than
-#: ``_EMPTY``, -1 to 1, is an article, whose colours, warm or cold, have texels of ``_ARTICLE`` m and that contrast.
-_INSIDE, _ROOM_SHARE, _MIRRORED, _STREET = 170.0, 0.5, 0.1, 0.25
-_EMPTY, _ARTICLE, _COLOURFUL = -0.35, 0.06, 0.25
-#: Of what is mirrored on the ground floor, the houses opposite with the sky above them: their mean height there (m
-#: above the foot of the wall), how much they differ, how wide they are, how soft their outline is, and how bright
-#: the sky is, at least.
-_ROOFS, _UNEVEN, _OPPOSITE, _SOFT_OUTLINE, _LEAST_SKY = 1.9, 0.9, 2.3, 0.06, 0.3
-#: Share of the windows that mirror no sky, how bright those are that do, at most, and the texels (m) of its outline.
-_DULL_PANES, _MIRRORED_SKY, _SKYLINE = 0.45, 0.85, 0.3
-_ROOM, _GOODS = 0.8, 0.18  # m, the same behind lit windows: of furniture and curtains, and of what stands before them
-#: Of shops: the share of them that have shelves, up to what height (m); metres from shelf to shelf and of a packet.
-_WITH_SHELVES, _CEILING, _SHELF, _PACKET = 0.65, 2.3, 0.42, 0.17
-_BRIGHT_ROOM, _CONTRAST_OF_ROOMS, _CONTRAST_OF_GOODS = 0.42, 1.7, 1.4  # of their light, 0 to 1
+NOISE_SIZE = 512  # texels, side of the finest level of the noise
+NOISE_LEVELS = 8
+GRAIN_TEXEL = 0.03  # m, of the noise on the ground and roofs
+CROWN_TEXEL = 0.03  # m, of the noise in crowns
+CROWN_MEAN = 0.87  # of a crown's colour; in photographs summer crowns have .6 of the brightness of walls
+CROWN_CONTRAST = 1.48
+CROWN_FLOOR = 0.17  # least share of its colour: between leaves one sees a crown's shaded inside
+RIDGE_TEXEL = 0.012  # m, of the noise of bark around a trunk
+RIDGE_RATIO = 6.0  # how many times as long as wide the ridges of bark are
+RIDGE_CONTRAST = 0.9
+PATCH_TEXEL = 0.05  # m, of patches of moss and shade on bark
+PATCH_CONTRAST = 0.3
+BARK_FLOOR = 0.3  # least share of bark's colour
+CRACK_TEXEL = 0.3  # m, of the noise whose contours are cracks in asphalt
+CRACK_CONTOUR = 0.05  # value of that noise on a crack
+CRACK_SLOPE = 0.4  # 1/m, mean slope of that noise
+CRACK_HALF_WIDTH = 0.02  # m
+CRACK_DEPTH = 0.45  # how dark a crack is
+AGE_TEXEL = 1.3  # m, of the noise that says where a road is old
+AGE_THRESHOLD = 0.02  # value of that noise from which on a road has cracks
+AGE_SLOPE = 6.0  # how fast cracks get dark beyond that value
+CRACK_FOOTPRINT = 0.15  # m, size of a pixel from which on no crack is seen
+NIGHT_WEAR = 0.8  # share of the wear and grain of a road that headlamps, which shine flat, do not show
+SLAB_SIDE = 0.6  # m, of a paving slab
+TILE_COURSE = 0.24  # m of height from one course of tiles to the next
+BRICK_COURSE = 0.075  # m of height, in a wall of bricks
+STONE_COURSE = 0.2  # m of height, in other garden walls
+STONE_CONTRAST = 0.25  # of one stone or brick of a garden wall to the next
+PIPE_SHADE = 0.5  # how much darker than its wall a downpipe is; its shadow is half as dark
+PANE_TONE = -0.15  # of -1..1: what is darker in a front is a pane
+FRAME_TONE = 0.25  # of -1..1: what is by that much brighter than a pane is its frame
+TRIM_SHARE = 0.75  # of houses, with white trim
+GRAIN_RANGE = 0.3  # of -1..1: what differs by less from a wall's tone is its grain
+GRAIN_SHARE = 0.3  # of the grain that is shown: near by more looks like bark, and generators make blotches of it
+STAIN_TEXEL = 0.35  # m, of the noise of rain and soot on walls
+STAIN_CONTRAST = 0.04
+PLASTER_TEXEL = 0.04  # m, of the noise of plaster or brick
+PLASTER_CONTRAST = 0.06
+ROOM_WHITE = 170.0  # of 255, what a white thing behind glass has in white light by day
+ROOM_SHARE = 0.5  # of what is seen in a pane by day: the room behind it
+STREET_SHARE = 0.1  # the same: the mirrored street
+STREET_TEXEL = 0.25  # m, of the street's shapes
+ARTICLE_TONE = -0.35  # of -1..1: what is brighter behind the glass of a ground floor is an article
+ARTICLE_TEXEL = 0.06  # m, of the colours of articles, warm or cold
+ARTICLE_CHROMA = 0.25  # contrast of these colours
+OPPOSITE_HEIGHT = 1.9  # m above the foot of the wall, mean of the houses opposite as a ground floor mirrors them
+OPPOSITE_SPREAD = 0.9  # m, by which these heights differ
+OPPOSITE_WIDTH = 2.3  # m, of one of these houses
+OPPOSITE_EDGE = 0.06  # m, softness of their outline
+SKY_FLOOR = 0.3  # least brightness of the sky above them
+DULL_SHARE = 0.45  # of windows, that mirror no sky
+PANE_SKY = 0.85  # most brightness of those that do
+SKYLINE_TEXEL = 0.3  # m, of the outline of the sky in them
+ROOM_TEXEL = 0.8  # m, of furniture and curtains behind lit windows
+GOODS_TEXEL = 0.18  # m, of what stands before them
+SHELF_SHARE = 0.65  # of shops, that have shelves
+SHELF_TOP = 2.3  # m, height up to which they have them
+SHELF_PITCH = 0.42  # m from shelf to shelf
+PACKET_LENGTH = 0.17  # m
+ROOM_LIGHT = 0.42  # 0..1, mean light of a lit room
+ROOM_CONTRAST = 1.7
+GOODS_CONTRAST = 1.4
 
-#: m: of a name's cell on a signboard before the wall and on a painted one; margin beside the longest names; how far
-#: from the plane of a front its signboards are, at most; the longest name; and the length of front that has one.
-_HIGH, _HIGH_PAINTED, _MARGIN, _PROUD, _LONGEST, _REPEATED = 0.56, 0.46, 0.5, 0.25, 6.0, 8.0
-_ILLEGIBLE, _LEGIBLE = 8.0, 13.0  # px, height of a name's cell: generators make scribble of smaller letters
-_GROOVE = 0.265  # m from the middle of a signboard to the groove that runs along its frame
+NAME_HEIGHT = 0.56  # m, of a name's cell on a signboard before the wall
+PAINTED_NAME_HEIGHT = 0.46  # m, the same on a painted one
+NAME_MARGIN = 0.5  # m, beside the longest names
+BOARD_DEPTH = 0.25  # m from the plane of a front to its signboards, at most
+NAME_LENGTH = 6.0  # m, of the longest name
+NAME_PITCH = 8.0  # m of front that have one name
+NAME_FADE = 8.0  # px, height of a name's cell below which it is left out: generators make scribble of smaller letters
+NAME_LEGIBLE = 13.0  # px, height from which on it is drawn in full
+GROOVE_OFFSET = 0.265  # m from the middle of a signboard to the groove that runs along its frame
 NO_SIGNBOARD = -1e6  # m, height of the signboard of houses without one
 
 
@@ -196,9 +218,9 @@ def sample_front(textures, code, foot, eaves, along, height, footprint, dark):
             mixed = room * 2654435761 >> 8
             if dark > 0.0 and mixed % 9 < 3:
                 lamp = (mixed // 9 % 64) * (1.0 / 63.0)
-            mirror = max((mixed % 64) * (1.0 / 64.0) - _DULL_PANES, 0.0) * (1.0 / (1.0 - _DULL_PANES))
+            mirror = max((mixed % 64) * (1.0 / 64.0) - DULL_SHARE, 0.0) * (1.0 / (1.0 - DULL_SHARE))
         coarse = min(max(4.0 * footprint - 0.6, 0.0), 1.0)  # a pixel that shows several windows
-        mirror = (1.0 - dark) * (mirror + coarse * (0.5 * (1.0 - _DULL_PANES) - mirror))
+        mirror = (1.0 - dark) * (mirror + coarse * (0.5 * (1.0 - DULL_SHARE) - mirror))
     return tone * (1.0 / 127.5) - 1.0, lamp, -glass if below else glass, mirror, trim
 
 
@@ -213,22 +235,22 @@ def _cracks(noise, x, y, footprint):
     """Return how much darker asphalt is in a pixel of ``footprint`` m at ``x``, ``y``: by cracks filled with bitumen,
     which are contours of noise, where the road is old.
     """
-    old = noise_at(noise, y, x, _OLD, 0) - _LEAST_OLD
+    old = noise_at(noise, y, x, AGE_TEXEL, 0) - AGE_THRESHOLD
     if old <= 0.0:
         return 0.0
-    away = abs(noise_at(noise, x, y, _CRACKS, 0) - _CONTOUR)
-    half = _HALF_CRACK * _SLOPE
-    blurred = half + 0.5 * footprint * _SLOPE
-    share = min(max((blurred - away) / (footprint * _SLOPE), 0.0), 1.0) * min(1.0, half / blurred)
-    fade = min(max(2.0 - 2.0 * footprint / _LARGEST_CRACK, 0.0), 1.0)
-    return _DEPTH_OF_CRACKS * share * fade * min(old * _ONSET, 1.0)
+    away = abs(noise_at(noise, x, y, CRACK_TEXEL, 0) - CRACK_CONTOUR)
+    half = CRACK_HALF_WIDTH * CRACK_SLOPE
+    blurred = half + 0.5 * footprint * CRACK_SLOPE
+    share = min(max((blurred - away) / (footprint * CRACK_SLOPE), 0.0), 1.0) * min(1.0, half / blurred)
+    fade = min(max(2.0 - 2.0 * footprint / CRACK_FOOTPRINT, 0.0), 1.0)
+    return CRACK_DEPTH * share * fade * min(old * AGE_SLOPE, 1.0)
 
 
 @njit(forceinline=True, **options)
 def _to_joint(x):
     """Return the distance (m) from ``x`` to the nearest joint between slabs."""
-    part = x / _SLAB
-    return (part - np.floor(part + 0.5)) * _SLAB
+    part = x / SLAB_SIDE
+    return (part - np.floor(part + 0.5)) * SLAB_SIDE
 
 
 @njit(forceinline=True, **options)
@@ -249,29 +271,33 @@ def seen_behind_glass(noise, along, height, footprint, bright, is_below, mirror)
     ``along``, ``height``: of the point on the wall, m, the latter above its foot; ``bright``: of the sketch, -1 to 1;
     ``is_below``: it is on the ground floor; ``mirror``: how much of the sky it mirrors, 0 to 1.
     """
-    share = max(_ROOM_SHARE * (0.8 + bright), 0.0)
+    share = max(ROOM_SHARE * (0.8 + bright), 0.0)
     r = b = 1.0
-    street = noise_at(noise, along, height, _STREET, level_of(footprint, _STREET, NOISE_LEVELS - 1))
-    mirrored = max(_MIRRORED * (1.0 + 2.0 * street), 0.0)
+    street = noise_at(noise, along, height, STREET_TEXEL, level_of(footprint, STREET_TEXEL, NOISE_LEVELS - 1))
+    mirrored = max(STREET_SHARE * (1.0 + 2.0 * street), 0.0)
     if is_below:
-        place = along * (1.0 / _OPPOSITE)
+        place = along * (1.0 / OPPOSITE_WIDTH)
         house = np.floor(place)
         tall = square_at(noise, 0, NOISE_SIZE, 37.0 * house, 53.0 * house)
-        roofs = _ROOFS + _UNEVEN * (tall - 0.6 * max(tall, 0.0) * abs(2.0 * (place - house) - 1.0))  # gables
-        soft = _SOFT_OUTLINE + footprint
+        roofs = OPPOSITE_HEIGHT + OPPOSITE_SPREAD * (
+            tall - 0.6 * max(tall, 0.0) * abs(2.0 * (place - house) - 1.0)
+        )  # gables
+        soft = OPPOSITE_EDGE + footprint
         sky = min(max((height - roofs) / soft + 0.5, 0.0), 1.0)
-        mirrored += sky * (_LEAST_SKY + (_MIRRORED_SKY - _LEAST_SKY) * mirror - mirrored)
-        if bright > _EMPTY:
-            colourful = _COLOURFUL * min((bright - _EMPTY) * 4.0, 1.0)
-            warm = noise_at(noise, along, height, _ARTICLE, level_of(footprint, _ARTICLE, NOISE_LEVELS - 1))
+        mirrored += sky * (SKY_FLOOR + (PANE_SKY - SKY_FLOOR) * mirror - mirrored)
+        if bright > ARTICLE_TONE:
+            colourful = ARTICLE_CHROMA * min((bright - ARTICLE_TONE) * 4.0, 1.0)
+            warm = noise_at(noise, along, height, ARTICLE_TEXEL, level_of(footprint, ARTICLE_TEXEL, NOISE_LEVELS - 1))
             r, b = max(1.0 + colourful * warm, 0.5), max(1.0 - 1.4 * colourful * warm, 0.5)
     elif mirror > 0.0:  # the sky above the houses opposite
-        skyline = noise_at(noise, along, 0.5 * height, _SKYLINE, level_of(footprint, _SKYLINE, NOISE_LEVELS - 1))
-        mirrored += _MIRRORED_SKY * mirror * min(max(0.6 + 4.0 * skyline, 0.1), 1.0)
+        skyline = noise_at(
+            noise, along, 0.5 * height, SKYLINE_TEXEL, level_of(footprint, SKYLINE_TEXEL, NOISE_LEVELS - 1)
+        )
+        mirrored += PANE_SKY * mirror * min(max(0.6 + 4.0 * skyline, 0.1), 1.0)
     return (
-        _INSIDE * (share * r + 0.92 * mirrored),
-        _INSIDE * (share + mirrored),
-        _INSIDE * (share * b + 1.06 * mirrored),
+        ROOM_WHITE * (share * r + 0.92 * mirrored),
+        ROOM_WHITE * (share + mirrored),
+        ROOM_WHITE * (share * b + 1.06 * mirrored),
     )
 
 
@@ -281,21 +307,21 @@ def _room_light(noise, along, height, footprint, lamp, is_shop):
 
     ``along``: m on the wall; ``height``: m above its foot; ``lamp``: the number of the room, of ``sample_front``.
     """
-    level = level_of(footprint, _ROOM, NOISE_LEVELS - 1)
-    light = _BRIGHT_ROOM + _CONTRAST_OF_ROOMS * noise_at(noise, along, height, _ROOM, level)
+    level = level_of(footprint, ROOM_TEXEL, NOISE_LEVELS - 1)
+    light = ROOM_LIGHT + ROOM_CONTRAST * noise_at(noise, along, height, ROOM_TEXEL, level)
     other = 7.0 * lamp - np.floor(7.0 * lamp)  # a number of the room that its colour does not depend on
     if not is_shop:
         return min(max((0.55 + 0.45 * other) * light, 0.15), 1.0)
-    level = level_of(footprint, _GOODS, NOISE_LEVELS - 1)
-    light += _CONTRAST_OF_GOODS * noise_at(noise, along, height, _GOODS, level)
-    if other < _WITH_SHELVES and height < _CEILING:
-        row = height * (1.0 / _SHELF)
+    level = level_of(footprint, GOODS_TEXEL, NOISE_LEVELS - 1)
+    light += GOODS_CONTRAST * noise_at(noise, along, height, GOODS_TEXEL, level)
+    if other < SHELF_SHARE and height < SHELF_TOP:
+        row = height * (1.0 / SHELF_PITCH)
         floor = np.floor(row)
-        place = along * (1.0 / _PACKET) + 0.37 * floor
+        place = along * (1.0 / PACKET_LENGTH) + 0.37 * floor
         packet = np.floor(place)
         chance = 0.754877666 * packet + 0.569840291 * floor + lamp  # a low-discrepancy sequence (Roberts 2018)
         chance -= np.floor(chance)
-        fine = min(max(1.6 - footprint * (1.2 / _PACKET), 0.0), 1.0)
+        fine = min(max(1.6 - footprint * (1.2 / PACKET_LENGTH), 0.0), 1.0)
         in_row = row - floor
         shelf = 0.75
         if in_row < 0.1:
@@ -304,7 +330,7 @@ def _room_light(noise, along, height, footprint, lamp, is_shop):
             tone = 7.0 * chance
             shelf = 0.2 + 0.8 * (tone - np.floor(tone))
         light = 0.35 * light + 0.65 * (0.5 + fine * (shelf - 0.5))
-    elif height >= _CEILING:
+    elif height >= SHELF_TOP:
         light = max(light, 0.9)  # lamps below the ceiling
     return min(max(light, 0.15), 1.0)
 
@@ -331,20 +357,20 @@ def name_at(textures, front, triangle, point, east, north, deeper):
     code, x, y = triangle.code, point.x - front[2], point.y - front[3]
     step = east * front[4] + north * front[5]
     wide = max(abs(step), 0.5 * point.footprint)
-    up, high = point.z - front[7], _HIGH
+    up, high = point.z - front[7], NAME_HEIGHT
     if triangle.finish != BOARD:
-        if abs(front[4] * y - front[5] * x) > _PROUD:
+        if abs(front[4] * y - front[5] * x) > BOARD_DEPTH:
             return 0.0  # it is another wall
         up = point.z - front[0] - textures.houses[code, 1] * (1.0 - 0.5 * (LETTERED[0] + LETTERED[1]) / HEIGHT)
-        high = _HIGH_PAINTED
-    each = front[6] / max(np.floor(front[6] / _REPEATED), 1.0)
+        high = PAINTED_NAME_HEIGHT
+    each = front[6] / max(np.floor(front[6] / NAME_PITCH), 1.0)
     place = (front[4] * x + front[5] * y) / each
     across, number = (place - np.floor(place) - 0.5) * each, (code * 11) % textures.names.sums.shape[0]
-    longest = min(max(each - 2.0 * _MARGIN, 1.0), _LONGEST)
+    longest = min(max(each - 2.0 * NAME_MARGIN, 1.0), NAME_LENGTH)
     away = max(1.0 - across * deeper / (step * point.depth), 0.1) if step != 0.0 else 1.0  # its middle, over the pixel
     size = away * max(point.footprint, 0.5 * wide * away)
     tall = min(high, HEIGHT * longest / textures.names.widths[number]) / size
-    legible = min((tall - _ILLEGIBLE) / (_LEGIBLE - _ILLEGIBLE), 1.0)
+    legible = min((tall - NAME_FADE) / (NAME_LEGIBLE - NAME_FADE), 1.0)
     if legible <= 0.0:
         return 0.0
     return legible * ink_at(textures.names, number, across, up, wide, point.footprint, high, longest)
@@ -364,18 +390,18 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
     factor, lit, glass, bright, mirror, lamp, trim = 1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0
     if finish <= GRASS:
         slant = footprint * np.sqrt(min(d / max(abs(wz - camera_height), 0.3), 36.0))
-        grain = noise_at(noise, wx, wy, _GRAIN, level_of(0.5 * slant, _GRAIN, NOISE_LEVELS - 1))
+        grain = noise_at(noise, wx, wy, GRAIN_TEXEL, level_of(0.5 * slant, GRAIN_TEXEL, NOISE_LEVELS - 1))
         if tone.shape[0] > 1:
             factor = map_at(tone, (wx - light.west) * light.texels, (wy - light.south) * light.texels) * (1.0 / 128.0)
         if finish == ASPHALT:
-            factor += _LESS_BY_NIGHT * light.dark * (1.0 - factor)
-            factor *= 1.0 + 0.25 * (1.0 - _LESS_BY_NIGHT * light.dark) * grain
-            if slant < _LARGEST_CRACK:
+            factor += NIGHT_WEAR * light.dark * (1.0 - factor)
+            factor *= 1.0 + 0.25 * (1.0 - NIGHT_WEAR * light.dark) * grain
+            if slant < CRACK_FOOTPRINT:
                 factor *= 1.0 - _cracks(noise, wx, wy, slant)
         elif finish == MARKING:
             factor = (0.5 + 0.5 * factor) * (0.92 - 0.7 * max(grain - 0.12, 0.0) + 0.1 * grain)
         elif finish == PAVING:
-            if slant < _SLAB:
+            if slant < SLAB_SIDE:
                 joint = max(_line(_to_joint(wx), 0.012, slant), _line(_to_joint(wy), 0.012, slant))
                 factor *= 1.0 - 0.4 * joint
             factor *= 1.0 + 0.16 * grain
@@ -389,23 +415,25 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
         bright, lamp, glass, mirror, trim = sketch
         grain = bright - 0.2
         if trim == 0.0 and glass == 0.0:
-            grain *= 1.0 - (1.0 - _GRAIN_LEFT) * max(1.0 - (grain / _GRAIN_OF_WALLS) ** 2, 0.0)
+            grain *= 1.0 - (1.0 - GRAIN_SHARE) * max(1.0 - (grain / GRAIN_RANGE) ** 2, 0.0)
         factor = 1.0 + grain
         if lamp >= 0.0:
             lit = _room_light(noise, along, wz - foot, footprint, lamp, glass < 0.0)
-            outlined = min(max(1.0 - (bright - _PANE) / _FRAME, 0.0), 1.0)
+            outlined = min(max(1.0 - (bright - PANE_TONE) / FRAME_TONE, 0.0), 1.0)
             lit *= max(outlined * (1.0 - trim), abs(glass))  # bars and outlines, anti-aliased; curtains glow
-        if bright > _PANE and glass == 0.0:
-            stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
-            plaster = noise_at(noise, wz, along, _PLASTER, level_of(footprint, _PLASTER, NOISE_LEVELS - 1))
-            factor *= 1.0 + _GRAIN_LEFT * (_CONTRAST_OF_STAINS * stains + _CONTRAST_OF_PLASTER * plaster)
-            if triangle.is_brick and footprint < _BRICK:
-                factor *= 1.0 - 0.4 * _joint(along, wz, _BRICK, 3.2, footprint)
+        if bright > PANE_TONE and glass == 0.0:
+            stains = noise_at(noise, along, wz, STAIN_TEXEL, level_of(footprint, STAIN_TEXEL, NOISE_LEVELS - 1))
+            plaster = noise_at(noise, wz, along, PLASTER_TEXEL, level_of(footprint, PLASTER_TEXEL, NOISE_LEVELS - 1))
+            factor *= 1.0 + GRAIN_SHARE * (STAIN_CONTRAST * stains + PLASTER_CONTRAST * plaster)
+            if triangle.is_brick and footprint < BRICK_COURSE:
+                factor *= 1.0 - 0.4 * _joint(along, wz, BRICK_COURSE, 3.2, footprint)
             place = along / (textures.houses[code, 2] * (TEXEL * WIDTH)) + textures.houses[code, 3]
             pipe = (place - 2.0 * np.floor(0.5 * place + 0.5)) * textures.houses[code, 2] * (TEXEL * WIDTH)
-            factor *= 1.0 - _PIPE * _line(pipe, 0.05, footprint) - 0.5 * _PIPE * _line(pipe - 0.11, 0.06, footprint)
+            factor *= (
+                1.0 - PIPE_SHADE * _line(pipe, 0.05, footprint) - 0.5 * PIPE_SHADE * _line(pipe - 0.11, 0.06, footprint)
+            )
         number = 61.0 * textures.houses[code, 4]  # one that does not depend on the choice of strips
-        if number - np.floor(number) > _WITH_WHITE_TRIM:
+        if number - np.floor(number) > TRIM_SHARE:
             trim = 0.0
         eaves, foot = eaves - wz, wz - foot
         if 0.0 < eaves < 0.7:  # ambient occlusion under the eaves and at the ground
@@ -414,33 +442,35 @@ def texture_at(textures, backdrop, light, triangle, point, camera_height):
             factor *= 0.8 + 0.33 * foot
     elif finish == BOARD:
         along = wx if axis == 1 else wy
-        stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
-        groove = _line(abs(wz - houses[code, 7]) - _GROOVE, 0.01, footprint)
-        factor = (1.0 + 2.0 * _CONTRAST_OF_STAINS * stains) * (1.0 - 0.45 * groove)
+        stains = noise_at(noise, along, wz, STAIN_TEXEL, level_of(footprint, STAIN_TEXEL, NOISE_LEVELS - 1))
+        groove = _line(abs(wz - houses[code, 7]) - GROOVE_OFFSET, 0.01, footprint)
+        factor = (1.0 + 2.0 * STAIN_CONTRAST * stains) * (1.0 - 0.45 * groove)
     elif finish == MASONRY:
-        along, high, ratio = wx if axis == 1 else wy, _STONE, 1.9
+        along, high, ratio = wx if axis == 1 else wy, STONE_COURSE, 1.9
         if triangle.is_brick:
-            high, ratio = _BRICK, 3.2
-        stains = noise_at(noise, along, wz, _STAINS, level_of(footprint, _STAINS, NOISE_LEVELS - 1))
-        factor = 1.0 + 3.0 * _CONTRAST_OF_STAINS * stains
+            high, ratio = BRICK_COURSE, 3.2
+        stains = noise_at(noise, along, wz, STAIN_TEXEL, level_of(footprint, STAIN_TEXEL, NOISE_LEVELS - 1))
+        factor = 1.0 + 3.0 * STAIN_CONTRAST * stains
         if footprint < high:
             fade, course = min(max(2.0 - 2.0 * footprint / high, 0.0), 1.0), np.floor(wz / high)
             stone = np.floor(along / (ratio * high) + 0.5 * course)
             tone = square_at(noise, 0, NOISE_SIZE, 37.0 * stone, 53.0 * course)  # of each stone its own
-            factor *= 1.0 + fade * _CONTRAST_OF_STONES * tone
+            factor *= 1.0 + fade * STONE_CONTRAST * tone
             factor *= 1.0 - 0.35 * _joint(along, wz, high, ratio, footprint)
     elif finish == ROOF:
-        course = wz / _COURSE
+        course = wz / TILE_COURSE
         fade = min(max(1.6 - footprint * 7.0, 0.0), 1.0)
-        grain = noise_at(noise, wx + 0.6 * wy, wz * 1.4, _GRAIN, level_of(footprint, _GRAIN, NOISE_LEVELS - 1))
+        grain = noise_at(
+            noise, wx + 0.6 * wy, wz * 1.4, GRAIN_TEXEL, level_of(footprint, GRAIN_TEXEL, NOISE_LEVELS - 1)
+        )
         factor = (1.0 + 0.3 * fade * (course - np.floor(course) - 0.5)) * (1.0 + 0.3 * grain)
     elif finish == LEAF:
         across, along = wy if axis == 0 else wx, wy if axis == 2 else wz
-        leaves = noise_at(noise, across, along, _LEAVES, level_of(footprint, _LEAVES, NOISE_LEVELS - 1))
-        factor = max(_MEAN_OF_LEAVES + _CONTRAST_OF_LEAVES * leaves, _DARKEST_LEAF)
+        leaves = noise_at(noise, across, along, CROWN_TEXEL, level_of(footprint, CROWN_TEXEL, NOISE_LEVELS - 1))
+        factor = max(CROWN_MEAN + CROWN_CONTRAST * leaves, CROWN_FLOOR)
     elif finish == BARK:
-        around, along = wy if axis == 0 else wx, wz * (1.0 / _RIDGE_RATIO)
-        ridges = noise_at(noise, around, along, _RIDGE, level_of(footprint, _RIDGE, NOISE_LEVELS - 1))
-        patches = noise_at(noise, wz, around, _PATCH, level_of(footprint, _PATCH, NOISE_LEVELS - 1))
-        factor = max(1.0 + _CONTRAST_OF_RIDGES * ridges + _CONTRAST_OF_PATCHES * patches, _DARKEST_BARK)
+        around, along = wy if axis == 0 else wx, wz * (1.0 / RIDGE_RATIO)
+        ridges = noise_at(noise, around, along, RIDGE_TEXEL, level_of(footprint, RIDGE_TEXEL, NOISE_LEVELS - 1))
+        patches = noise_at(noise, wz, around, PATCH_TEXEL, level_of(footprint, PATCH_TEXEL, NOISE_LEVELS - 1))
+        factor = max(1.0 + RIDGE_CONTRAST * ridges + PATCH_CONTRAST * patches, BARK_FLOOR)
     return factor, lit, glass, bright, mirror, lamp, trim

@@ -37,9 +37,15 @@ from neuralsim.town.render.shading.edge_kernels import inside, line
 from neuralsim.town.render.shading.plate_kernels import HIGH as PLATE_HIGH
 from neuralsim.town.render.shading.plate_kernels import plate as plate_at
 
-_RIM = 0.66  # of a wheel's radius
-_INTERIOR, _SEAT, _COAT, _FACE, _STREET = 0.06, 0.08, 0.2, 0.46, 0.58  # how bright these are through glass, 0..1
-_SEAT_AT, _SEAT_PITCH, _SEAT_ASIDE = 1.45, 0.95, 0.38  # m behind the cowl, to the next row, and from the middle
+RIM_RADIUS = 0.66  # of a wheel's radius
+INTERIOR_LIGHT = 0.06  # 0..1, how bright the cabin is through glass, and what is in it:
+SEAT_LIGHT = 0.08
+COAT_LIGHT = 0.2
+FACE_LIGHT = 0.46
+STREET_LIGHT = 0.58
+SEAT_DISTANCE = 1.45  # m behind the cowl, of the front seats
+SEAT_PITCH = 0.95  # m to the next row
+SEAT_OFFSET = 0.38  # m from the middle
 
 
 class Smooth(NamedTuple):
@@ -216,7 +222,7 @@ def wheel_tone(body, x, z, footprint):
         x -= body[FRONT_AXLE] if x > 0.5 * (body[FRONT_AXLE] + body[REAR_AXLE]) else body[REAR_AXLE]
         z -= radius
     away = np.sqrt(x * x + z * z) / radius
-    if away > _RIM:
+    if away > RIM_RADIUS:
         return 0.0, True
     soft = footprint / radius + 0.03
     count = 5.0 + np.floor(body[STYLE] * 5.99)
@@ -225,9 +231,9 @@ def wheel_tone(body, x, z, footprint):
     spoke = np.pi * away / count - part
     wide = 0.075 + 0.09 * (1.0 - body[STYLE])
     fine = min(max(1.6 - 3.0 * soft * count / 2.0, 0.25), 1.0)
-    gap = inside(spoke, wide, 9.0, soft) * inside(away, 0.2, _RIM - 0.07, soft) * fine
+    gap = inside(spoke, wide, 9.0, soft) * inside(away, 0.2, RIM_RADIUS - 0.07, soft) * fine
     nut = inside(away, -1.0, 0.07, soft)
-    return (1.0 - 0.8 * gap) * (1.0 - 0.4 * nut) * (0.75 + 0.25 * inside(away, _RIM - 0.06, 9.0, soft)), False
+    return (1.0 - 0.8 * gap) * (1.0 - 0.4 * nut) * (0.75 + 0.25 * inside(away, RIM_RADIUS - 0.06, 9.0, soft)), False
 
 
 @njit(forceinline=True, **options)
@@ -242,26 +248,26 @@ def _seats(tone, body, x, y, z, dx, dy, dz, leave):
     belt = body[BELT]
     for number in range(2):
         row = number if dx > 0.0 else 1 - number  # the farther one first
-        at = body[COWL] - _SEAT_AT - row * _SEAT_PITCH
+        at = body[COWL] - SEAT_DISTANCE - row * SEAT_PITCH
         t = (at - x) / dx
         if at < body[TAIL] + 0.35 or t <= 0.0 or t >= leave:
             continue
         across, high = y + t * dy, z + t * dz - belt
-        aside = abs(abs(across) - _SEAT_ASIDE)
+        aside = abs(abs(across) - SEAT_OFFSET)
         rest_y, rest_z = aside / 0.135, (high - 0.19) / 0.085
         rest_y, rest_z = rest_y * rest_y, rest_z * rest_z
         cover = min(max(2.0 * (1.0 - rest_y * rest_y - rest_z * rest_z), 0.0), 1.0)  # the headrest
         slope = 0.25 - 0.5 * max(high, 0.0) * max(high, 0.0) / 0.12
         back = min(max((slope - aside) * 22.0, 0.0), 1.0) * min(max((0.135 - high) * 22.0, 0.0), 1.0)
-        tone += (_SEAT - tone) * max(cover, back)
+        tone += (SEAT_LIGHT - tone) * max(cover, back)
         if row == 0 and across < 0.0 and body[IS_DRIVEN] > 0.0:
             torso = min(max((0.17 - 1.7 * aside * aside - high) * 18.0, 0.0), 1.0) * min(
                 max((0.27 - aside) * 18.0, 0.0), 1.0
             )
-            tone += (_COAT - tone) * torso
-            away = (across + _SEAT_ASIDE) * (across + _SEAT_ASIDE) / 0.0085 + (high - 0.25) * (high - 0.25) / 0.0176
+            tone += (COAT_LIGHT - tone) * torso
+            away = (across + SEAT_OFFSET) * (across + SEAT_OFFSET) / 0.0085 + (high - 0.25) * (high - 0.25) / 0.0176
             head = min(max(2.2 * (1.0 - away), 0.0), 1.0)
-            tone += (_FACE + (_SEAT - _FACE) * min(max((high - 0.27) * 14.0, 0.0), 1.0) - tone) * head
+            tone += (FACE_LIGHT + (SEAT_LIGHT - FACE_LIGHT) * min(max((high - 0.27) * 14.0, 0.0), 1.0) - tone) * head
     return tone
 
 
@@ -290,7 +296,7 @@ def through_glass(body, x, y, z, dx, dy, dz):
         for k in range(3):
             if body[PILLAR + k] > NONE:
                 open_ *= min(max((abs(ex - body[PILLAR + k]) - 0.03) * 16.0, 0.0), 1.0)
-    tone = _INTERIOR + (_STREET - _INTERIOR) * open_
+    tone = INTERIOR_LIGHT + (STREET_LIGHT - INTERIOR_LIGHT) * open_
     return _seats(tone, body, x, y, z, dx, dy, dz, leave)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -31,9 +33,10 @@ from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.shading.edge_kernels import inside
 from neuralsim.town.render.shading.fitting_kernels import fittings, wiper
-from neuralsim.town.render.shading.person_kernels import clothes, folds, standing_point
+from neuralsim.town.render.shading.person_kernels import Person, clothes, folds, standing_point
 from neuralsim.town.render.shading.plate_kernels import plate as plate_at
 from neuralsim.town.render.shading.vehicle_detail_kernels import (
+    Patch,
     details,
     occlusion,
     relief,
@@ -43,18 +46,21 @@ from neuralsim.town.render.shading.vehicle_detail_kernels import (
     wheel_tone,
 )
 
-_GLASS, _REFLECTOR = 0.35, 0.16  # least light of the glass of a lamp that is on; radius of its reflector, m
-#: Where the indicator along the foot of a headlamp begins, of the half width; its upper edge, m below the bonnet.
-_FRONT_INDICATOR, _ABOVE_INDICATOR = 0.68, 0.175
+LENS_FLOOR = 0.35  # least light of the glass of a lamp that is on
+REFLECTOR_RADIUS = 0.16  # m
+INDICATOR_START = 0.68  # of the half width, where the indicator along the foot of a headlamp begins
+INDICATOR_TOP = 0.175  # m below the bonnet, its upper edge
 RETURNED = 12.0  # times the light of headlamps that signs, plates and reflectors return, over that of a white surface
-_LEDGE = 0.2  # share of the upward part of its normal that the ledge along side windows keeps
-_BUMPER = 0.4, 0.26  # m, a van's front bumper: its length along the side, its height above the sill
-_BOWL = 0.5  # brightness of a headlamp beside its reflectors
+LEDGE_SHARE = 0.2  # of the upward part of its normal that the ledge along side windows keeps
+BUMPER_SIZE = 0.4, 0.26  # m, a van's front bumper: its length along the side, its height above the sill
+BOWL_LIGHT = 0.5  # brightness of a headlamp beside its reflectors
 #: Of 255: the sky's light that the fibres of cloth, and the down of skin, scatter at a grazing angle (Estevez and
 #: Kulla, "Production Friendly Microfacet Sheen BRDF", SIGGRAPH 2017). Without it, clothes look like plastic.
-_FUZZ = 70.0
-_PLASTIC, _PLATE, _BLUE = 26.0, (216.0, 216.0, 208.0), (14.0, 44.0, 138.0)  # albedo
-_CHROME = 172.0  # albedo, 0..255, of badges and trim
+FUZZ_LIGHT = 70.0
+PLASTIC = 26.0  # of 255
+PLATE_ALBEDO = 216.0, 216.0, 208.0  # of 255
+BAND_ALBEDO = 14.0, 44.0, 138.0  # of 255, the blue band of plates
+CHROME = 172.0  # of 255, of badges and trim
 
 
 @njit(forceinline=True, **options)
@@ -120,9 +126,9 @@ def _front_lamp(body, x, y, z, footprint):
 
 @njit(forceinline=True, **options)
 def _around(bulb_y, bulb_z, y, z):
-    """Return how bright the glass of a lamp is at a point (m), ``_GLASS`` to 1: brightest before its bulb."""
+    """Return how bright the glass of a lamp is at a point (m), ``LENS_FLOOR`` to 1: brightest before its bulb."""
     away = (y - bulb_y) * (y - bulb_y) + (z - bulb_z) * (z - bulb_z)
-    return _GLASS + (1.0 - _GLASS) * max(1.0 - away / (_REFLECTOR * _REFLECTOR), 0.0)
+    return LENS_FLOOR + (1.0 - LENS_FLOOR) * max(1.0 - away / (REFLECTOR_RADIUS * REFLECTOR_RADIUS), 0.0)
 
 
 @njit(forceinline=True, **options)
@@ -164,7 +170,7 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         # a dark bowl with the reflectors of low and high beam
         low = _reflector(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, 0.085, abs(y), z, footprint)
         high = _reflector(0.84 * body[HALF_WIDTH], body[NOSE] - 0.155, 0.06, abs(y), z, footprint)
-        shine = _BOWL + (1.0 - _BOWL) * max(low, 0.85 * high)
+        shine = BOWL_LIGHT + (1.0 - BOWL_LIGHT) * max(low, 0.85 * high)
         rim = (0.6 + 0.4 * front) * shine
         c0 = c0 + (205.0 * rim - c0) * front
         c1 = c1 + (210.0 * rim - c1) * front
@@ -172,7 +178,7 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
         if lit & LOW_BEAM:
             shine = front * _around(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, abs(y), z)
             h0, h1, h2 = 250.0 * shine, 245.0 * shine, 225.0 * shine
-        if is_blinking and abs(y) > _FRONT_INDICATOR * body[HALF_WIDTH] and z < body[NOSE] - _ABOVE_INDICATOR:
+        if is_blinking and abs(y) > INDICATOR_START * body[HALF_WIDTH] and z < body[NOSE] - INDICATOR_TOP:
             shine = front * _around(0.88 * body[HALF_WIDTH], body[NOSE] - 0.21, abs(y), z)
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     return c0, c1, c2, h0, h1, h2, reflector
@@ -181,8 +187,8 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
 @njit(forceinline=True, **options)
 def _plate_colour(bright, blue):
     """Return the albedo of a plate that is so ``bright``, with that share of ``blue``."""
-    c0, c1, c2 = _PLATE[0] * bright, _PLATE[1] * bright, _PLATE[2] * bright
-    return c0 + (_BLUE[0] - c0) * blue, c1 + (_BLUE[1] - c1) * blue, c2 + (_BLUE[2] - c2) * blue
+    c0, c1, c2 = PLATE_ALBEDO[0] * bright, PLATE_ALBEDO[1] * bright, PLATE_ALBEDO[2] * bright
+    return c0 + (BAND_ALBEDO[0] - c0) * blue, c1 + (BAND_ALBEDO[1] - c1) * blue, c2 + (BAND_ALBEDO[2] - c2) * blue
 
 
 @njit(forceinline=True, **options)
@@ -235,45 +241,52 @@ def _material(finish, body, albedo, point, normal, way, footprint, ambient):
         gloss = 0.06
         if body[BELT] > 0.0:
             left, black, plate, bright, blue = details(body, x, y, z, normal[0], normal[1], footprint)
-            if body[IS_VAN] > 0.0 and x > body[LENGTH] - _BUMPER[0]:
-                black = max(black, inside(z, -1.0, body[SILL] + _BUMPER[1], footprint + 0.01))
+            if body[IS_VAN] > 0.0 and x > body[LENGTH] - BUMPER_SIZE[0]:
+                black = max(black, inside(z, -1.0, body[SILL] + BUMPER_SIZE[1], footprint + 0.01))
             dust = 0.3 * min(max(1.0 - 3.0 * (z - body[SILL]), 0.0), 1.0)
             c0, c1, c2 = c0 + dust * (84.0 - c0), c1 + dust * (80.0 - c1), c2 + dust * (74.0 - c2)
             open_ = occlusion(body, x, y, z)
             kept = left * (1.0 - black)
-            c0, c1, c2 = c0 * kept + _PLASTIC * black, c1 * kept + _PLASTIC * black, c2 * kept + _PLASTIC * black
+            c0, c1, c2 = c0 * kept + PLASTIC * black, c1 * kept + PLASTIC * black, c2 * kept + PLASTIC * black
             p0, p1, p2 = _plate_colour(bright, blue)
             c0, c1, c2 = c0 + (p0 - c0) * plate, c1 + (p1 - c1) * plate, c2 + (p2 - c2) * plate
             gloss *= left * (1.0 - 0.7 * black) * (1.0 - 0.8 * plate)
             chrome, trim = fittings(body, x, y, z, normal[0], normal[1], footprint)
             trim *= 1.0 - plate
-            c0, c1, c2 = c0 + (_PLASTIC - c0) * trim, c1 + (_PLASTIC - c1) * trim, c2 + (_PLASTIC - c2) * trim
-            c0, c1, c2 = c0 + (_CHROME - c0) * chrome, c1 + (_CHROME - c1) * chrome, c2 + (_CHROME - c2) * chrome
+            c0, c1, c2 = c0 + (PLASTIC - c0) * trim, c1 + (PLASTIC - c1) * trim, c2 + (PLASTIC - c2) * trim
+            c0, c1, c2 = c0 + (CHROME - c0) * chrome, c1 + (CHROME - c1) * chrome, c2 + (CHROME - c2) * chrome
             gloss = gloss * (1.0 - 0.7 * trim) + 0.2 * chrome
             c0, c1, c2, h0, h1, h2, reflector = _lamps(c0, c1, c2, body, x, y, z, footprint)
             returned += (RETURNED - 1.0) * max(plate, reflector)
     return (c0, c1, c2), (h0, h1, h2), gloss, open_, returned
 
 
+class BodyTriangle(NamedTuple):
+    """A triangle of a vehicle or a person."""
+
+    finish: int  # BODY, WINDOW, TRIM or CLOTH
+    body: np.ndarray  # f32 (K,), see ``assets.lit_bodies``
+    inverse: np.ndarray  # f64 (3, 4), local <- camera
+    surface: np.ndarray  # f32 (9,), its row of ``VisibilityBuffer.surface``
+    patch: Patch
+    person: Person
+
+
 @njit(forceinline=True, **options)
-def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, shone, around, footprint):
+def bodywork(triangle, pose, ray, light, shone, around, footprint):
     """Return albedo RGB (0..255), shares of sun and sky, the RGB of reflections, sheen and lit lamps at a point, and
     how many times the light of a headlamp it returns that a white surface would.
 
     Args:
-        finish: BODY, WINDOW, TRIM or CLOTH.
-        body: f32 (K,), see ``assets.lit_bodies``.
-        inverse: f64 (3, 4), local <- camera.
+        triangle: ``BodyTriangle``.
         pose: f64 (4, 4), world <- camera.
         ray: Depth d (m), right and up: the point is d * (1, right, up) in camera space.
-        surface: f32 (9,), the triangle's row of ``VisibilityBuffer.surface``.
-        patch: The triangle's ``Patch``.
-        person: Its ``Person``.
         light: ``Light``.
         shone: Share of the sun that reaches the point.
         around: Share of the sky's light that does.
         footprint: Size of a pixel, m.
     """
+    finish, body, inverse, surface, patch, person = triangle
     d, right, up = ray
     to_sun, sun, ambient = light.to_sun, light.sun, light.ambient
     wx0 = inverse[0, 0] + inverse[0, 1] * right + inverse[0, 2] * up
@@ -291,7 +304,7 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
         mz += relief(body, z, my)
         if mz > 0.5 and abs(z - body[BELT]) < 0.15 and body[TAIL] < x < body[COWL]:
             # the ledge along the side windows: mostly narrower than a pixel, it would be a line of bright dashes
-            my, mz = 1.0 if y > 0.0 else -1.0, _LEDGE * mz
+            my, mz = 1.0 if y > 0.0 else -1.0, LEDGE_SHARE * mz
     standing = x, y, z
     albedo = surface[0], surface[1], surface[2]
     if finish == CLOTH:
@@ -318,7 +331,7 @@ def bodywork(finish, body, inverse, pose, ray, surface, patch, person, light, sh
         h0, h1, h2 = surface[5] * surface[0], surface[5] * surface[1], surface[5] * surface[2]
     if finish == CLOTH:
         grazing = 1.0 - min(abs(way[0] * mx + way[1] * my + way[2] * mz), 1.0)
-        fuzz = _FUZZ * grazing * grazing * grazing * around
+        fuzz = FUZZ_LIGHT * grazing * grazing * grazing * around
         h0, h1, h2 = h0 + fuzz * ambient[0], h1 + fuzz * ambient[1], h2 + fuzz * ambient[2]
     kept = 1.0
     if gloss > 0.0:
