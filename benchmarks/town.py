@@ -28,7 +28,7 @@ from neuralsim.town.assets.meshes import Mesh, box, merge, prism, quad
 from neuralsim.town.assets.people_meshes import PHASES, walker_templates
 from neuralsim.town.assets.plant_meshes import tree
 from neuralsim.town.assets.prop_meshes import street_lamp
-from neuralsim.town.assets.vehicle_meshes import vehicle_templates
+from neuralsim.town.assets.vehicles.vehicle_meshes import vehicle_templates
 from neuralsim.town.core.types import Transform
 from neuralsim.town.render.raster import Rasteriser
 from neuralsim.town.render.scene import Placements, Scene

@@ -12,7 +12,7 @@ from neuralsim.town.assets.meshes import NEAR, RGB, Mesh, box, cylinder, loft, m
 from neuralsim.town.assets.plant_meshes import bush
 from neuralsim.town.assets.posters import bent, poster
 from neuralsim.town.assets.prop_meshes import DARK, STEEL, WOOD, cabinet
-from neuralsim.town.assets.two_wheelers import bicycle
+from neuralsim.town.assets.vehicles.two_wheelers import bicycle
 
 TERRACOTTA: RGB = (168, 96, 66)
 WEED: RGB = (96, 118, 54)

@@ -14,8 +14,8 @@ from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, walker_templates
 from neuralsim.town.assets.prop_boxes import BOXES, block
 from neuralsim.town.assets.road_meshes import road_templates
-from neuralsim.town.assets.vehicle_meshes import vehicle_templates, vehicles
-from neuralsim.town.assets.wheels import WheelTable
+from neuralsim.town.assets.vehicles.vehicle_meshes import vehicle_templates, vehicles
+from neuralsim.town.assets.vehicles.wheels import WheelTable
 from neuralsim.town.disk_cache import cached
 
 ARM = 3.6  # m, length of the arm of a traffic light over a wide road

@@ -12,7 +12,7 @@ import numpy as np
 
 from bridge.jitter import Jitter
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.assets.wheels import WheelAngles
+from neuralsim.town.assets.vehicles.wheels import WheelAngles
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.raster import FAR_PLANE, Planes, Rasteriser

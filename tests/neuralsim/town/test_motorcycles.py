@@ -7,10 +7,10 @@ from bridge.tags import Tag
 from neuralsim.town.assets.lit_bodies import LOW_BEAM
 from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import FAR, NEAR, Mesh
-from neuralsim.town.assets.motorcycles import AMBER, LACQUERED, motorcyclist
 from neuralsim.town.assets.people_meshes import SKIN, VISOR
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.assets.two_wheelers import MOTORCYCLES, two_wheelers
+from neuralsim.town.assets.vehicles.motorcycles import AMBER, LACQUERED, motorcyclist
+from neuralsim.town.assets.vehicles.two_wheelers import MOTORCYCLES, two_wheelers
 from neuralsim.town.render.raster import Rasteriser
 from neuralsim.town.render.raster_arrays import BODY
 from neuralsim.town.render.scene import Placements, Scene

@@ -16,9 +16,9 @@ from neuralsim.town import frames
 from neuralsim.town.assets import plant_meshes
 from neuralsim.town.assets.meshes import FAR, NEAR
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.assets.two_wheelers import two_wheelers
-from neuralsim.town.assets.vehicle_meshes import vehicles
-from neuralsim.town.assets.wheels import WheelAngles
+from neuralsim.town.assets.vehicles.two_wheelers import two_wheelers
+from neuralsim.town.assets.vehicles.vehicle_meshes import vehicles
+from neuralsim.town.assets.vehicles.wheels import WheelAngles
 from neuralsim.town.core.types import Transform, VehicleControl
 from neuralsim.town.opendrive.reference import ReferenceLine
 from neuralsim.town.scenery import fixtures

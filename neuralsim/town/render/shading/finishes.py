@@ -8,14 +8,14 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.facades import LEVELS, draw_fronts, house_parameters, house_row, label_rooms
-from neuralsim.town.assets.car_bodies import GLASS
 from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.houses import BRICK, CHURCH_WALL, ROOFS, SIGNBOARDS, WALLS
 from neuralsim.town.assets.meshes import RGB
-from neuralsim.town.assets.motorcycles import LACQUERED
 from neuralsim.town.assets.plant_meshes import INSIDE, TRUNK, TRUNK_COLOUR
 from neuralsim.town.assets.prop_meshes import STEEL
-from neuralsim.town.assets.vehicle_meshes import LORRY_BOX
+from neuralsim.town.assets.vehicles.car_bodies import GLASS
+from neuralsim.town.assets.vehicles.motorcycles import LACQUERED
+from neuralsim.town.assets.vehicles.vehicle_meshes import LORRY_BOX
 from neuralsim.town.render.raster_arrays import (
     ASPHALT,
     BARK,

@@ -16,7 +16,7 @@ from neuralsim.town.assets.looks import palettes
 from neuralsim.town.assets.meshes import DISTANT, HAIR, MIDDLE, NEAR, SKIN, SLEEVE, box, corner_normals, flat, tube
 from neuralsim.town.assets.people_meshes import KINDS, PHASES, gait, joints, walker_templates
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.assets.vehicle_meshes import car
+from neuralsim.town.assets.vehicles.vehicle_meshes import car
 from neuralsim.town.core.blueprint_library import STREET_COLOURS
 from neuralsim.town.render.raster import Planes, Rasteriser
 from neuralsim.town.render.scene import Placements, Scene

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from neuralsim.base import kernels
-from neuralsim.town.assets.vehicle_meshes import Vehicle
+from neuralsim.town.assets.vehicles.vehicle_meshes import Vehicle
 
 TELEPORT_DISTANCE = 8.0  # m per tick, beyond which an actor was teleported
 MAX_STEER = float(np.radians(40.0))  # maximum steering angle of a wheel

@@ -9,8 +9,8 @@ import numpy as np
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import FAR, NEAR, PAINT, RGB, SHIRT, Mesh, box, loft, merge, quad_strip, tube
-from neuralsim.town.assets.motorcycles import BLACK, HELMETS, STEEL, MotorcycleShape, motorcycle, motorcyclist
 from neuralsim.town.assets.people_meshes import Body, Posture, person
+from neuralsim.town.assets.vehicles.motorcycles import BLACK, HELMETS, STEEL, MotorcycleShape, motorcycle, motorcyclist
 
 SPOKES: RGB = (88, 89, 92)
 

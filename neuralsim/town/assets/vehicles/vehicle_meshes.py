@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bridge.tags import Tag
-from neuralsim.town.assets.car_bodies import BLACK, cabin, lower_body, mirrors, wheel
 from neuralsim.town.assets.car_shapes import CARS, LORRY_CAB, CarShape
 from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import DISTANT, MIDDLE, NEAR, RGB, Mesh, box, merge
-from neuralsim.town.assets.two_wheelers import two_wheelers
+from neuralsim.town.assets.vehicles.car_bodies import BLACK, cabin, lower_body, mirrors, wheel
+from neuralsim.town.assets.vehicles.two_wheelers import two_wheelers
 
 LORRY_BOX: RGB = (214, 214, 210)
 

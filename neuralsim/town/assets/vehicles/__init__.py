@@ -1,0 +1,1 @@
+"""The meshes of cars, lorries, motorcycles and bicycles, and their wheels."""
