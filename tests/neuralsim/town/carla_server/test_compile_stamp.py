@@ -27,7 +27,9 @@ def check_stamp(root: Path, **environment: str) -> tuple[Path, bool, bool]:
         capture_output=True,
         text=True,
         cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        env=os.environ
+        | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1" if root == ROOT else ""}
+        | environment,
         check=True,
     )
     (path, before), (after,) = (line.split() for line in done.stdout.splitlines())

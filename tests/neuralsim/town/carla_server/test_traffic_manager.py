@@ -13,7 +13,7 @@ from neuralsim.town.world import World
 
 @pytest.fixture(scope="module")
 def town() -> Iterator[TownServer]:
-    with serving(TownServer(lambda town: World(town, seed=1, vehicles=3, walkers=0), "hamlet", port=0)) as server:
+    with serving(TownServer(lambda town: World(town, seed=2, vehicles=3, walkers=0), "hamlet", port=0)) as server:
         yield server
 
 

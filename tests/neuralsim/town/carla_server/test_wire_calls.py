@@ -21,7 +21,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TownServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         with serving(
-            TownServer(lambda town: World(town, seed=1, vehicles=1, walkers=1), "hamlet", ["hamlet"], port=0)
+            TownServer(lambda town: World(town, seed=2, vehicles=1, walkers=1), "hamlet", ["hamlet"], port=0)
         ) as server:
             yield server
 

@@ -25,7 +25,7 @@ def exposures(world: World) -> list[Callable[[], Planes]]:
 
 
 def test_threads_render_the_same_views_as_one_and_each_view_once() -> None:
-    of_one, of_many = (exposures(World("hamlet", seed=3, vehicles=5, walkers=3)) for _ in range(2))
+    of_one, of_many = (exposures(World("hamlet", seed=2, vehicles=5, walkers=3)) for _ in range(2))
     expected = [exposure() for exposure in of_one]
     with ThreadPoolExecutor(len(of_many)) as pool:
         actual = list(pool.map(lambda exposure: exposure(), of_many))
