@@ -15,7 +15,7 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.weather import camera_response, glow
 from neuralsim.renderer.weather.fog import NO_FOG, apply_fog, fog_of_weather
 from neuralsim.renderer.weather.weather_style import style_of_weather
-from neuralsim.town.render.shading.daylight import THICK
+from neuralsim.town.render.shading.daylight import FOG_RANGE
 
 FOG = {"cloudiness": 60.0, "sun_altitude_angle": 40.0, "fog_density": 30.0}
 THICKER = (("precipitation", 100.0), ("fog_density", 50.0), ("dust_storm", 75.0), ("fog_density", 100.0))
@@ -26,7 +26,7 @@ def test_half_of_the_light_is_the_airs_at_the_towns_distance() -> None:
     k = {pair: fog_of_weather(dict([pair]))[0] for pair in [("fog_density", 0.0), *THICKER]}
     assert list(k.values()) == sorted(k.values())
     assert k["fog_density", 0.0] == fog_of_weather({})[0] == 0.0
-    assert np.exp(-k["fog_density", 100.0] * THICK) == pytest.approx(0.5, abs=0.02)
+    assert np.exp(-k["fog_density", 100.0] * FOG_RANGE) == pytest.approx(0.5, abs=0.02)
 
 
 def test_distant_pixels_take_the_colour_of_the_air() -> None:

@@ -21,6 +21,7 @@ from neuralsim.session.processes import Child, ProcessError, Processes
 
 TOWN = ("town server", "neuralsim.town.carla_server")
 READY = 60.0  # s on a busy machine
+OPTIONS = '{"town": ["hamlet"], "port": 0, "vehicles": 0, "walkers": 0, "json_lines": true, "with_parent": true}'
 
 needs_forks = pytest.mark.skipif(not forks.AVAILABLE, reason="this system has no pidfd")
 
@@ -33,7 +34,7 @@ def processes() -> Iterator[Processes]:
 
 
 def _started(child: Child) -> Child:
-    child.begin('{"town": ["hamlet"], "port": 0, "vehicles": 0, "walkers": 0, "json_lines": true, "with_parent": true}')
+    child.begin(OPTIONS)
     assert child.wait_ready(READY, lambda: False)["town"] == "hamlet"
     return child
 
@@ -84,7 +85,7 @@ def _parent_of_a_town(restartable: bool, printed: str) -> subprocess.Popen[str]:
     program = (
         "import time; from neuralsim.session.processes import Processes; p = Processes()\n"
         f"child = p.start(*{TOWN!r}, '-', deferred=True, restartable={restartable})\n"
-        'child.begin(\'{"town": ["hamlet"], "port": 0, "json_lines": true, "with_parent": true}\')\n'
+        f"child.begin({OPTIONS!r})\n"
         f"ready = child.wait_ready({READY}, lambda: False)\nprint({printed}, flush=True)\ntime.sleep(60.0)"
     )
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

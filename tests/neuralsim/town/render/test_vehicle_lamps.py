@@ -23,8 +23,8 @@ from neuralsim.town.assets.lit_bodies import (
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.render.shading.plate_kernels import HIGH, WIDE, plate
 from neuralsim.town.render.shading.vehicle_detail_kernels import (
-    _INTERIOR,
-    _STREET,
+    INTERIOR_LIGHT,
+    STREET_LIGHT,
     details,
     through_glass,
 )
@@ -66,7 +66,7 @@ def test_the_street_is_seen_through_the_rear_window_of_a_car_and_not_through_the
         body = body_row(name, templates().meshes[templates().index[name]])
         x = (body[COWL] + body[TAIL]) / 2.0 - 0.4  # behind the seats
         seen.append(through_glass(body, x, 0.0, body[BELT] + 0.16, -1.0, 0.0, 0.0))
-    assert seen == pytest.approx([_STREET, _INTERIOR])
+    assert seen == pytest.approx([STREET_LIGHT, INTERIOR_LIGHT])
 
 
 def test_headlamps_are_darker_beside_their_reflectors() -> None:
