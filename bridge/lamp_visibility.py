@@ -1,7 +1,7 @@
 """Lit lamps in view, which the tag plane cannot express: of traffic lights, vehicles and streets.
 
 A simulator tells which lamps are on (``carla.VehicleLightState``, the state of a traffic light, CARLA's light
-manager), but not where a vehicle has them: that follows from its bounding box.
+manager). Where a vehicle has them, its components say, where a server has them; else that follows from its box.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ MAX_LAMPS = 128  # of a frame, the nearest ones
 BULB = 0.11  # m, radius of a traffic light's lamp
 STREET_LAMP = 0.3, 0.12  # m, half width and half height of a street lamp's head
 ALL_AROUND = 0.0, 0.0, 0.0
+#: A vehicle's lamps by CARLA's names of its components -> their places where only its box is known, in half sizes from
+#: the centre of that.
+COMPONENTS = {
+    f"{end}-{kind}-{side}-1": (ahead, aside if side == "r" else -aside, up)
+    for end, ahead in (("front", 1.0), ("back", -1.0))
+    for kind, aside, up in (("light", 0.72, -0.1), ("blinker", 0.85, -0.1))
+    for side in "lr"
+}
 _ANY_TAG = -1
 _PROTRUDES = 0.35  # of a traffic light's lamp, which is a dome
 _NEAREST = 0.5  # m
@@ -51,6 +59,21 @@ class _Fitting(NamedTuple):
     up: float
     half: tuple[float, float]  # m
     state: str = "on"
+
+    @property
+    def component(self) -> str:
+        """CARLA's name of the component that carries it."""
+        kind = "blinker" if self.kind == "indicator" else "light"
+        return f"{'front' if self.along > 0.0 else 'back'}-{kind}-{'l' if self.aside < 0.0 else 'r'}-1"
+
+    def place(self, extent: Sequence[float], places: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+        """Return its centre from that of the box, m. ``extent``, ``places``: as for ``vehicle_bulbs``."""
+        if self.component not in places:
+            return self.along * extent[0], self.aside * extent[1], self.up * extent[2]
+        ahead, aside, up = places[self.component]
+        if self.kind == "reverse":  # beside and below the lamp that it is part of
+            return ahead, aside - 0.5 * self.half[0] * self.aside / abs(self.aside), up - self.half[1]
+        return ahead, aside, up
 
 
 def _fittings(rear: float, front: float, sides: tuple[float, ...], size: float = 1.0) -> tuple[_Fitting, ...]:
@@ -88,7 +111,12 @@ def is_near(place: Sequence[float] | np.ndarray, camera: np.ndarray) -> bool:
 
 
 def vehicle_bulbs(
-    pose: np.ndarray, extent: tuple[float, float, float], tag: int, lights: int, time: float
+    pose: np.ndarray,
+    extent: tuple[float, float, float],
+    tag: int,
+    lights: int,
+    time: float,
+    places: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Bulb]:
     """Return the lamps of a vehicle that are on.
 
@@ -98,6 +126,8 @@ def vehicle_bulbs(
         tag: The vehicle's.
         lights: Bits of ``carla.VehicleLightState``.
         time: Simulated seconds: indicators flash.
+        places: Its lamps' centres from that of its box, in its axes, m, by names as in ``COMPONENTS``; without them
+            they follow from the box.
     """
     if time * _FLASHES % 1.0 > 0.55:
         lights &= ~(Lights.LEFT_BLINKER | Lights.RIGHT_BLINKER)
@@ -109,7 +139,7 @@ def vehicle_bulbs(
         lit = [each for each in lit if each.kind != "tail"]
     if not lit:
         return []
-    local = np.array([(each.along, each.aside, each.up) for each in lit]) * extent
+    local = np.array([each.place(extent, places or {}) for each in lit])
     places = (local @ pose[:3, :3].T + pose[:3, 3]).tolist()
     ahead = pose[:3, 0].tolist()
     ways = {1.0: tuple(ahead), -1.0: tuple(-value for value in ahead)}

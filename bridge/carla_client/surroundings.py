@@ -13,7 +13,15 @@ from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
 from bridge.instance_values import boxes_on_screen, values_inside
-from bridge.lamp_visibility import ALL_AROUND, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
+from bridge.lamp_visibility import (
+    ALL_AROUND,
+    COMPONENTS,
+    is_near,
+    street_bulbs,
+    traffic_bulb,
+    vehicle_bulbs,
+    visible_lamps,
+)
 from bridge.link.motion import Movers
 from bridge.messages import Camera, Lamp, Lights, MovingObject
 from bridge.tags import Tag
@@ -49,6 +57,7 @@ class _Mover:
     velocity: tuple[float, float] = (0.0, 0.0)
     braking: bool = False
     wheels: np.ndarray | None = None  # f64 (4, 4), see ``Movers``; None = not asked for yet
+    lamps: dict[str, np.ndarray] | None = None  # as ``vehicle_bulbs`` takes them; None = not asked for yet
 
     def move_to(self, transform: carla.Transform) -> np.ndarray:
         """Take a transform of the actor as that of this tick; return the pose of its box."""
@@ -205,7 +214,9 @@ class Surroundings:
             lights = self._light_states.get(ident, 0)
             if mover.braking and not self._tells_braking and mover.tag != Tag.BICYCLE:
                 lights |= Lights.BRAKE
-            bulbs += vehicle_bulbs(mover.pose, mover.extent, mover.tag, lights, self._time)
+            if lights and mover.lamps is None:
+                mover.lamps = _lamps(mover)
+            bulbs += vehicle_bulbs(mover.pose, mover.extent, mover.tag, lights, self._time, mover.lamps)
         return visible_lamps(bulbs, camera, planes)
 
     def _find_movers(self) -> None:
@@ -223,6 +234,17 @@ def _mover(actor: carla.Actor) -> _Mover:
     extent = (box.extent.x, box.extent.y, box.extent.z)
     color = actor.attributes.get("color", "")
     return _Mover(actor, _tag(actor), offset, extent, kind.startswith("walker."), kind[:64], color[:64])
+
+
+def _lamps(mover: _Mover) -> dict[str, np.ndarray]:
+    """Return the places of a vehicle's lamps from the centre of its box, m; none on a server that does not tell."""
+    to_box = np.linalg.inv(mover.offset)
+    try:
+        names = [name for name in mover.actor.get_component_names() if name in COMPONENTS]
+        poses = {name: matrix(mover.actor.get_component_relative_transform(name)) for name in names}
+    except RuntimeError:
+        return {}
+    return {name: (to_box @ pose)[:3, 3] for name, pose in poses.items()}
 
 
 def _street_lamps(world: carla.World) -> np.ndarray:

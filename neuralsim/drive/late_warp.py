@@ -21,7 +21,7 @@ FRACTION_LIMIT = 1.25  # of the motion between two frames, so that extrapolation
 EXTRAPOLATION_LIMIT = 0.06  # s of simulated time: beyond it what was hidden is torn at the image's sides
 JUMP = 0.5  # s of simulated time between two frames from which they are not continuous
 MOTION_LIMIT = 1e5  # m between two frames, beyond which a motion is implausible
-MOVER_LIMIT = 255  # moving objects; further ones move with the scenery
+_MOVERS = 255  # moving objects; further ones move with the scenery
 DEVIATION = 0.125  # px that a block may deviate from a smooth surface and still be warped as a whole
 
 
@@ -109,7 +109,7 @@ class _Blocks:
         self._depth, self._instance = frame.planes["depth"], frame.planes["instance"]
         self._focal = frame.camera.focal
         self._slots = np.zeros(1 << 16, np.uint8)  # instance -> index of its transform; 0 is the scenery
-        for slot, item in enumerate(frame.objects[:MOVER_LIMIT], 1):
+        for slot, item in enumerate(frame.objects[:_MOVERS], 1):
             self._slots[item.instance] = slot
         blocks = [-(-side // BLOCK) for side in self._depth.shape]
         self._nearest, self._surface = np.empty((*blocks, 4), np.float32), np.empty((*blocks, 2), np.float32)
@@ -139,7 +139,7 @@ def _transforms(frame: Frame, motion: _Motion, fraction: float) -> np.ndarray:
     still = from_world @ pose
     transforms = [still]
     poses = [{item.instance: item.pose for item in each.objects} for each in (motion.first, motion.second)]
-    for item in frame.objects[:MOVER_LIMIT]:
+    for item in frame.objects[:_MOVERS]:
         begin, end = (known.get(item.instance) for known in poses)
         if begin is None or end is None or np.array_equal(begin, end):  # at rest or unknown: like the scenery
             transforms.append(still)

@@ -20,12 +20,8 @@ from neuralsim.base import kernels
 X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, IS_VEHICLE, BEAM, COLUMNS = range(15)
 _SMALLEST = 0.9  # px at 512 columns, least half size: smaller lamps would fall between pixels
 _TOLERANCE, _TOLERANCE_SHARE = 0.6, 0.03  # m, and of the depth, by which what occludes a lamp is nearer
-#: Half sizes in px above which a vehicle's outline ends its lamp, and above which its image shows where that is.
-_LARGE, _SEEN = 2.0, 1.2
+_LARGE = 2.0  # px, half size above which a vehicle's outline ends its lamp
 _CARRIED = 1.5  # m from such a lamp within which the vehicle's surface is
-_ASIDE, _UP = 0.5, 0.75  # m from where a vehicle's lamp is expected within which it is
-_REDDISH, _YELLOWISH = 60, 60  # green of red lamps and blue of yellow ones, at most
-_FEWEST, _MOST = 4, 0.4  # px of a lamp, and its share of the body around it
 _REFLECTOR = 0.65  # width of the reflector that is seen of a headlamp by night, of the lamp's
 _OF_VEHICLES = {"brake", "tail", "indicator", "reverse", "head"}
 
@@ -120,59 +116,6 @@ def is_clear(row: np.ndarray, depth: float) -> bool:
 def span(centre: float, reach: float, size: int) -> tuple[int, int]:
     """Return the first pixel and the end of ``centre`` plus or minus ``reach``, px, within ``size``."""
     return max(int(centre - reach), 0), min(int(centre + reach) + 1, size)
-
-
-@njit(inline="always")
-def _is_lit(row: np.ndarray, red: int, green: int, blue: int) -> bool:
-    """Return whether a pixel of the simulator's image has the colour of a lit lamp of a vehicle."""
-    if row[GREEN] < _REDDISH:
-        return red > 140 and green < 0.45 * red and blue < 0.45 * red
-    if row[BLUE] < _YELLOWISH:
-        return red > 225 and green > 120 and blue < min(0.85 * red, green - 25.0)
-    return min(red, green, blue) > 225
-
-
-@njit(**kernels.FAST)
-def place_lamps(rows: np.ndarray, depth: np.ndarray, picture: np.ndarray, focal: float) -> None:
-    """Move the nearer lamps of vehicles to where the simulator's image shows them lit, in place.
-
-    Where a vehicle has its lamps is derived from its bounding box. In its image they are light: of the pixels around
-    that have a lamp's colour, on its body, centre and extent are taken, unless a part of the body may be of that colour
-    itself.
-
-    Args:
-        rows: f32 (N, COLUMNS) of ``lamp_rows``.
-        depth: f32 (H, W), m.
-        picture: u8 RGB of the same size or half of it.
-        focal: Focal length of ``depth``, px.
-    """
-    height, width = depth.shape
-    step = max(round(height / picture.shape[0]), 1)
-    for n in range(rows.shape[0]):
-        row = rows[n]
-        if not row[IS_VEHICLE] or min(row[HALF_X], row[HALF_Y]) < np.float32(_SEEN):
-            continue
-        metre = np.float32(focal) / row[DEPTH]
-        x0, x1 = span(row[X], np.float32(_ASIDE) * metre, width)
-        y0, y1 = span(row[Y], np.float32(_UP) * metre, height)
-        on_body, lit = 0, 0
-        x, y, xx, yy = 0.0, 0.0, 0.0, 0.0
-        for i in range(y0, y1):
-            for j in range(x0, x1):
-                if abs(depth[i, j] - row[DEPTH]) > np.float32(_CARRIED):
-                    continue
-                on_body += 1
-                colour = picture[min(i // step, picture.shape[0] - 1), min(j // step, picture.shape[1] - 1)]
-                if _is_lit(row, colour[0], colour[1], colour[2]):
-                    right, down = j + 0.5 - row[X], i + 0.5 - row[Y]
-                    lit, x, y, xx, yy = lit + 1, x + right, y + down, xx + right * right, yy + down * down
-        if lit < _FEWEST or lit > _MOST * on_body:
-            continue
-        x, y = x / lit, y / lit
-        row[X], row[Y] = row[X] + x, row[Y] + y
-        # A box of half width w has a variance of w * w / 3.
-        row[HALF_X] = max(np.sqrt(3.0 * max(xx / lit - x * x, 0.0)), 1.0)
-        row[HALF_Y] = max(np.sqrt(3.0 * max(yy / lit - y * y, 0.0)), 1.0)
 
 
 @njit(**kernels.FAST)

@@ -37,7 +37,9 @@ class GeneratorConfig:
     embed: int = 8  # channels of the embedded map at full resolution
     head: int = 16  # channels of the last layer but one
     head_layers: int = 1  # 3x3 convolutions at full resolution
-    guided: bool = False  # whether its tint is an image, of any simulator's look; then it has no detail planes
+    guided: bool = (
+        False  # whether tint and sketch are those of an image, of any simulator's look; then it sees no edges
+    )
     past_frames: int = 0  # L: warped images of the past that it sees; 0: it sees the map alone
     past: tuple[int, ...] = ()  # channels of the past's pyramid
     foreground: tuple[int, ...] = ()  # channels of the decoder of movers; empty: movers are generated with the rest
@@ -259,8 +261,8 @@ class Foreground(Decoder):
 class Generator(Decoder):
     """A network ``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame without a past.
 
-    label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5], for a guided generator an image
-    (``neuralsim/models/guide_image.py``); detail f32 (N, 2, H/2, W/2), of which a guided generator makes no use. Height
+    label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2): edges, of which a guided
+    generator makes no use, and the sketch. Those of a guided one are of an image (``models/guide_image.py``). Height
     and width are multiples of two to the number of levels. All but the embedded map and a thin head works at half size
     and below: on a CPU, full-size planes cost more to move than to compute.
     """
@@ -271,7 +273,7 @@ class Generator(Decoder):
         enc, past, frames = config.encoder, config.past, config.past_frames
         levels = len(enc)
         self.label = nn.Embedding(config.labels, config.embed - TINT)
-        self.detail = None if config.guided else nn.Conv2d(DETAIL, enc[0], 3, padding=1)
+        self.detail = nn.Conv2d(1 if config.guided else DETAIL, enc[0], 3, padding=1)
         self.encode = nn.ModuleList(
             nn.Conv2d(enc[i - 1] if i else config.embed, enc[i], 3, padding=1) for i in range(levels)
         )
@@ -318,15 +320,7 @@ class Generator(Decoder):
 
     def embed(self, label: Tensor, tint: Tensor) -> Tensor:
         """Return f32 (N, embed, H, W): tint and the label's code."""
-        return torch.cat([self.coarse(tint), self.label(label).permute(0, 3, 1, 2)], 1)
-
-    def coarse(self, tint: Tensor) -> Tensor:
-        """Return what the generator starts from, f32 (N, 3, H, W): of a guided one, ``tint`` without its finest band.
-
-        That of a simulator's image is nothing like a photograph's. A generator that has it hands it on, where it should
-        draw its own; outlines are those of the labels.
-        """
-        return upsample(F.avg_pool2d(tint, 2)) if self.config.guided else tint
+        return torch.cat([tint, self.label(label).permute(0, 3, 1, 2)], 1)
 
     @staticmethod
     def movers(label: Tensor) -> Tensor:
@@ -348,8 +342,8 @@ class Generator(Decoder):
         x = embedded
         for i, conv in enumerate(self.encode):
             x = self._first(x) if i == 0 else conv(halve(x, self.config.pool))
-            if i == 0 and self.detail is not None:
-                x = x + self.detail(detail)
+            if i == 0:
+                x = x + self.detail(detail[:, 1:] if self.config.guided else detail)
             x = F.leaky_relu(x, 0.2)
             features.append(x)
         return features

@@ -17,10 +17,10 @@ from bridge.ego_camera import EGO_CAMERA
 from neuralsim.facades import draw_fronts, instance_code
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facade_sketch import Fronts, interleaved
+from neuralsim.models.surfaces import WALL
 
 _EYE = EGO_CAMERA.z  # height of the camera over the ground on which the nearest movers stand, m
 _TEXELS = 128  # period of the noise, in cells
-_WALL = 0.42  # mean brightness of façades by day, 0..1
 _CROWN = 0.6  # weight of both sketches, the surface's and the guide's, in a crown
 _CODED = (*MOVERS, Channel.BUILDING)  # classes with a colour by instance
 
@@ -233,5 +233,5 @@ class Surface(nn.Module):
         light = torch.stack([style[channel] + 0.5 for channel in MOVERS])
         movers = (self.palette * light[:, None]).clamp(0.0, 1.0).reshape(-1, 3) - 0.5
         wall = style[Channel.BUILDING] + 0.5
-        facades = wall + self.facades * (wall.mean() / _WALL) - 0.5
+        facades = wall + self.facades * (wall.mean() / WALL) - 0.5
         return torch.cat([movers, facades, style])

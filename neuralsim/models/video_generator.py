@@ -20,7 +20,7 @@ from neuralsim.models.blending import SHARPEN, clip_history, sharpened, weight_o
 from neuralsim.models.classes import CHANNELS, MOVERS
 from neuralsim.models.flow_head import fill
 from neuralsim.models.generator import Generator
-from neuralsim.models.guide_image import with_relief
+from neuralsim.models.guide_image import split_image, with_relief
 from neuralsim.models.input_planes import Surface
 from neuralsim.models.warp import reproject
 
@@ -170,8 +170,9 @@ class GeneratorGraph(nn.Module):
         tint, code = tints.t()[:, row[0]][None], self.generator.label.weight.t()[:, label[0]][None]
         tint = self.surface.tinted(tint, guide)
         if is_guided:
-            tint = with_relief(tint, detail)
-        embedded = torch.cat([self.generator.coarse(tint), code], 1)
+            tint, sketch = split_image(with_relief(tint, detail), label)
+            detail = torch.cat([torch.zeros_like(sketch), sketch], 1)
+        embedded = torch.cat([tint, code], 1)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label, blend)
         shown = sharpened(step.image, step.past_label[:, :1], step.mean, self.sharpen)[0]

@@ -94,7 +94,6 @@ class FrameGuide:
             guide[edited] = 0
         if frame.lamps and "depth" in frame.planes:
             rows = lamp_light.lamp_rows(frame.lamps, frame.camera.width, conditions.darkness)
-            lamp_light.place_lamps(rows, frame.planes["depth"], image, frame.camera.focal)
             lamp_light.tint_lamps(rows, frame.planes["depth"], guide)
         return guide
 

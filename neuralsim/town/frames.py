@@ -12,6 +12,7 @@ from bridge.jitter import NONE, Jitter
 from bridge.lamp_visibility import Bulb, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.messages import Camera, Frame
 from bridge.weather import darkness
+from neuralsim.town.assets.vehicle_lamps import lamps_of
 from neuralsim.town.core.blueprint_library import vehicle_tag
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.core.types import Actor
@@ -81,7 +82,9 @@ def lit_bulbs(world: World, camera: Camera) -> list[Bulb]:
             pose = place.matrix()
             pose[:3, 3] = (pose @ (*actor.box_offset, 1.0))[:3]
             tag = vehicle_tag(actor.attributes)
-            bulbs += vehicle_bulbs(pose, actor.body, tag, actor.light_state, world.time)
+            lamps = lamps_of(actor.blueprint.id, actor.box_offset, actor.body)
+            places = {name: np.subtract(each, actor.box_offset) for name, each in lamps.items()}
+            bulbs += vehicle_bulbs(pose, actor.body, tag, actor.light_state, world.time, places)
     if darkness(world.weather) > 0.0:
         bulbs += street_bulbs(
             np.array([place for _, place in world.static_town.street_lamps.values()]).reshape(-1, 3), here

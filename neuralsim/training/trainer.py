@@ -375,7 +375,7 @@ class Trainer:
                 part = slice(place, place + 1)
                 label_of, tint_of, detail_of = (plane[part] for plane in planes)
                 if pair.colours is not None:  # in place of the tint, which has another look
-                    tint_of = 0.5 * pair.colours[1:]
+                    tint_of, detail_of = 0.5 * pair.colours[1:], torch.zeros_like(detail_of)
                 asked = self.conditioning_losses(generated[part], label_of, tint_of, detail_of, pair.still)
                 for name, term in asked.items():
                     terms[name] = terms.get(name, 0.0) + term / len(batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from neuralsim.models.surfaces import BLOCK
 from neuralsim.training.checkpoint import last_good
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.data import clips
@@ -128,10 +129,25 @@ class Examples:
         size = self._config.size_at(number // self._per_step)
         # by day where they stand for what simulator frames should look like
         dark = 0.0 if self._config.is_simulated(number // self._per_step) else _DARK
-        return example(self._pictures.draw(rng), *size, rng, self._config.data.zoom, self._is_guided, dark)
+        whole = example(self._pictures.draw(rng), *size, rng, self._config.data.zoom, self._is_guided, dark)
+        return whole.window(*self._window(whole.label.shape, rng))
 
     def _pair(self, number: int) -> Pair:
-        rng, data = self._rng(1, number), self._config.data
+        rng = self._rng(1, number)
+        whole = self._whole_pair(rng)
+        return whole.window(*self._window(whole.label.shape[1:], rng))
+
+    def _window(self, size: Sequence[int], rng: np.random.Generator) -> tuple[slice, slice]:
+        """Return the rows and columns that a step sees of an example of ``size``, height and width."""
+        data, parts = self._config.data, []
+        for whole, asked in zip(size, (data.window_height, data.window_width), strict=True):
+            length = min(asked or whole, whole)
+            start = BLOCK * int(rng.integers(0, (whole - length) // BLOCK + 1))  # means are those of the whole
+            parts.append(slice(start, start + length))
+        return parts[0], parts[1]
+
+    def _whole_pair(self, rng: np.random.Generator) -> Pair:
+        data = self._config.data
         if not self._is_guided:
             return load_pair(self._files[int(rng.integers(len(self._files)))])
         kind = rng.random()

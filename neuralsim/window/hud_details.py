@@ -38,7 +38,7 @@ _STAGES: dict[str, Colour] = {
     "render": (72, 207, 142),
     "display": (250, 188, 64),
 }
-_LIST_LENGTH = 4  # actors in the list
+_NEAREST = 4  # actors in the list
 _GRAPH_TOP = 66.0  # ms at the top of the frame graph
 _GRAPH_LINES = ((16.7, "60"), (33.3, "30"), (50.0, "20"))  # ms, frames per second
 _GRAPH_BARS = 120
@@ -80,7 +80,7 @@ def position(frame: Frame) -> str:
 def in_view(frame: Frame) -> list[str]:
     """Return distance and name of the nearest vehicles and people in view."""
     distances = [float(np.linalg.norm(each.pose[:3, 3] - frame.ego.pose[:3, 3])) for each in frame.objects]
-    nearest = sorted(zip(distances, (each.blueprint for each in frame.objects), strict=True))[:_LIST_LENGTH]
+    nearest = sorted(zip(distances, (each.blueprint for each in frame.objects), strict=True))[:_NEAREST]
     names = [(away, blueprint.partition(".")[2].replace(".", " ").replace("_", " ")) for away, blueprint in nearest]
     return [f"{away:.0f} m  {name.split(' 0')[0]}" for away, name in names if name]  # pedestrians have numbers
 

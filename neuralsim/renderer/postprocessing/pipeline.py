@@ -194,7 +194,7 @@ def _mute_colours(image: np.ndarray, scene: Scene) -> None:
 
 
 def _draw_lamps(image: np.ndarray, scene: Scene) -> None:
-    glow.draw_lamps(image, scene.inputs.frame, scene.inputs.remap, scene.simulator_image)
+    glow.draw_lamps(image, scene.inputs.frame, scene.inputs.remap)
 
 
 def _add_glare(image: np.ndarray, scene: Scene) -> None:

@@ -29,7 +29,6 @@ from neuralsim.guide.lamp_light import (
     distance_to_rim,
     is_clear,
     lamp_rows,
-    place_lamps,
     span,
     tint_lamps,
 )
@@ -130,20 +129,17 @@ def _screen(image: np.ndarray, light: np.ndarray) -> None:
     image[:] = kept
 
 
-def draw_lamps(image: np.ndarray, frame: Frame, remap: Remap = NO_REMAP, picture: np.ndarray | None = None) -> None:
+def draw_lamps(image: np.ndarray, frame: Frame, remap: Remap = NO_REMAP) -> None:
     """Add the light of the lit lamps of ``frame`` to ``image``, u8 (H, W, 3) RGB, in place.
 
     A lamp has a soft edge, a core that may be overexposed, and a glow of its size. What is nearer occludes its core
-    pixel by pixel, and its glow in proportion. Lamps on objects that are remapped are out. ``picture``: the simulator's
-    image, u8 RGB of the same size or half of it, in which vehicles' lamps are looked for.
+    pixel by pixel, and its glow in proportion. Lamps on objects that are remapped are out.
     """
     if not frame.lamps:
         return
     dark = darkness(frame.weather) if frame.weather else 0.0
     rows = lamp_rows(kept_lamps(frame.lamps, frame.planes["tag"], remap), frame.camera.width, dark)
     depth = frame.planes.get("depth")
-    if depth is not None and picture is not None:
-        place_lamps(rows, depth, picture, frame.camera.focal)
     _shine(rows, _OPEN if depth is None else depth, depth is not None, image)
 
 
@@ -155,9 +151,6 @@ def compile_kernels() -> None:
         rows = np.zeros((0, COLUMNS), np.float32)
         _shine(rows, depth, True, np.zeros((1, 1, 3), np.uint8))
         tint_lamps(rows, depth, np.zeros((1, 1, 4), np.uint8))
-        picture = np.zeros((1, 1, 3), np.uint8)
-        picture.flags.writeable = writable
-        place_lamps(rows, depth, picture, 1.0)
 
 
 _OPEN = np.zeros((1, 1), np.float32)  # instead of an unknown depth

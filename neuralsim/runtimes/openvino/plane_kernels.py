@@ -10,12 +10,15 @@ import numpy as np
 from numba import njit
 
 from neuralsim.base import kernels
+from neuralsim.base.colour import LUMA
 from neuralsim.models.sketch_gain import GAIN, LIMIT
+from neuralsim.models.surfaces import BLOCK, SURFACES
 
 _F = np.float32
 _NO_SKETCH = 128  # in a guide: as bright as its tint
 INSTANCES = 256  # of one class that have a colour of their own
-COARSE_LEVELS = 255 * 4 * 16 + 1  # sums of four pixels, sixteen times: 9 + 3 + 3 + 1
+_SURFACES = len(SURFACES)
+_LUMA = tuple(LUMA)
 
 
 @njit(**kernels.EXACT)
@@ -93,59 +96,102 @@ def add_relief(first, last, detail, embedded):  # type: ignore[no-untyped-def]
 
 
 @njit(**kernels.EXACT)
-def coarse_image(first, last, guide, tints, embedded):  # type: ignore[no-untyped-def]
-    """Write tints of ``embedded``, rows from ``first`` to before ``last``: those of an image without its finest band.
+def split_image(
+    first, last, image, scale, offset, tag, place,
+    is_bits, embedded, detail,
+):  # fmt: skip
+    """Write tints of ``embedded`` and sketches of ``detail``, rows from ``first`` to before ``last``: of an image.
 
-    The same as ``Generator.coarse``: means of 2x2 pixels, bilinear at twice the size, in whole numbers.
+    The same as ``neuralsim/models/guide_image.py``.
 
     Args:
-        first: Row.
-        last: Row.
-        guide: u8 (H, W, 4), of an even size.
-        tints: (``COARSE_LEVELS``,), the tint of each sum, in the generator's precision.
+        first: Row, an even number.
+        last: Row, an even number.
+        image: (H, W, 3 or more), its colours first; height and width are multiples of ``BLOCK``. Only the rows from
+            ``blocks_of`` are read.
+        scale: f32: what its values are multiplied by, and then
+        offset: f32, what is added to them, for -0.5..0.5.
+        tag: u8 (H, W).
+        place: i8 (256,): which of ``SURFACES`` each tag is, -1: none.
+        is_bits: Whether ``embedded`` has the bits of bf16, as u16; else it is f32.
         embedded: (H, W, C), changed; tints first.
+        detail: f32 (H/2, W/2, 2), written: nothing, and the sketch.
     """
-    height, width = guide.shape[:2]
-    rows, columns = height // 2, width // 2
-    sums = np.empty((columns, 3), np.int32)
-    for y in range(first, last):
-        near = y // 2
-        far = min(max(near + 2 * (y % 2) - 1, 0), rows - 1)
-        for x in range(columns):
-            for k in range(3):
-                here = np.int32(guide[2 * near, 2 * x, k]) + guide[2 * near, 2 * x + 1, k]
-                here += np.int32(guide[2 * near + 1, 2 * x, k]) + guide[2 * near + 1, 2 * x + 1, k]
-                there = np.int32(guide[2 * far, 2 * x, k]) + guide[2 * far, 2 * x + 1, k]
-                there += np.int32(guide[2 * far + 1, 2 * x, k]) + guide[2 * far + 1, 2 * x + 1, k]
-                sums[x, k] = 3 * here + there
+    height, width = tag.shape
+    rows, columns = height // BLOCK, width // BLOCK
+    top, bottom = blocks_of(first, last, height)
+    sums = np.zeros((bottom - top, columns, _SURFACES, 4), _F)
+    for y in range(BLOCK * top, BLOCK * bottom):
         for x in range(width):
-            own, beside = x // 2, min(max(x // 2 + 2 * (x % 2) - 1, 0), columns - 1)
-            for k in range(3):
-                embedded[y, x, k] = tints[3 * sums[own, k] + sums[beside, k]]
+            k = place[tag[y, x]]
+            if k >= 0:
+                cell = sums[y // BLOCK - top, x // BLOCK, k]
+                cell[0] += _F(image[y, x, 0])
+                cell[1] += _F(image[y, x, 1])
+                cell[2] += _F(image[y, x, 2])
+                cell[3] += _F(1.0)
+    tints, left_out = np.empty((width, 3), _F), np.empty(width // 2, _F)
+    bits = tints.view(np.uint32)
+    per, half = _F(1.0 / BLOCK), _F(0.5)
+    for y in range(first, last):
+        at = max((_F(y) + half) * per - half, _F(0.0))
+        above = int(at)
+        down = at - _F(above)
+        below = min(above + 1, rows - 1) - top
+        above -= top
+        if y % 2 == 0:
+            left_out[:] = 0
+        for x in range(width):
+            k = place[tag[y, x]]
+            if k >= 0:
+                at = max((_F(x) + half) * per - half, _F(0.0))
+                left = int(at)
+                across = at - _F(left)
+                right = min(left + 1, columns - 1)
+                a, b = (_F(1.0) - down) * (_F(1.0) - across), (_F(1.0) - down) * across
+                c, d = down * (_F(1.0) - across), down * across
+                aa, bb, cc, dd = (
+                    sums[above, left, k],
+                    sums[above, right, k],
+                    sums[below, left, k],
+                    sums[below, right, k],
+                )
+                factor = scale / (a * aa[3] + b * bb[3] + c * cc[3] + d * dd[3])
+                for j in range(3):
+                    tints[x, j] = (a * aa[j] + b * bb[j] + c * cc[j] + d * dd[j]) * factor + offset
+            else:
+                # means of 2x2 pixels, bilinear at twice the size: three quarters of the nearer one
+                near, beside = y // 2, x // 2
+                far = min(max(near + 2 * (y % 2) - 1, 0), height // 2 - 1)
+                other = min(max(beside + 2 * (x % 2) - 1, 0), width // 2 - 1)
+                for j in range(3):
+                    here = _F(0.75) * _mean(image, near, beside, j) + _F(0.25) * _mean(image, near, other, j)
+                    there = _F(0.75) * _mean(image, far, beside, j) + _F(0.25) * _mean(image, far, other, j)
+                    tints[x, j] = (_F(0.75) * here + _F(0.25) * there) * scale + offset
+            for j in range(3):
+                left_out[x // 2] += _F(_LUMA[j]) * (_F(image[y, x, j]) * scale + offset - tints[x, j])
+        for x in range(width):
+            for j in range(3):
+                if is_bits:
+                    embedded[y, x, j] = (bits[x, j] + np.uint32(0x8000)) >> np.uint32(16)
+                else:
+                    embedded[y, x, j] = tints[x, j]
+        if y % 2 == 1:
+            for x in range(width // 2):
+                is_surface = place[tag[y - 1, 2 * x]] >= 0
+                detail[y // 2, x, 0] = 0
+                detail[y // 2, x, 1] = np.tanh(_F(0.25 * GAIN) * left_out[x]) if is_surface else _F(0.0)
 
 
 @njit(**kernels.EXACT)
-def coarse_tints(first, last, whole, embedded):  # type: ignore[no-untyped-def]
-    """Write ``embedded`` f32 (H, W, C), rows from ``first`` to before ``last``, its tints as ``coarse_image`` does.
+def blocks_of(first, last, height):  # type: ignore[no-untyped-def]
+    """Return the first block, and the one after the last, that ``split_image`` reads for the rows from ``first`` to
+    before ``last`` of an image of ``height``."""
+    return max(first - BLOCK // 2, 0) // BLOCK, min((last - 1 + BLOCK // 2) // BLOCK + 1, height // BLOCK)
 
-    ``whole``: f32 (H, W, C), the same with the finest band of its tints, which are first.
-    """
-    height, width = whole.shape[:2]
-    rows, columns = height // 2, width // 2
-    means = np.empty((columns, 3), _F)
-    for y in range(first, last):
-        near = y // 2
-        far = min(max(near + 2 * (y % 2) - 1, 0), rows - 1)
-        for x in range(columns):
-            for k in range(3):
-                here = whole[2 * near, 2 * x, k] + whole[2 * near, 2 * x + 1, k]
-                here += whole[2 * near + 1, 2 * x, k] + whole[2 * near + 1, 2 * x + 1, k]
-                there = whole[2 * far, 2 * x, k] + whole[2 * far, 2 * x + 1, k]
-                there += whole[2 * far + 1, 2 * x, k] + whole[2 * far + 1, 2 * x + 1, k]
-                means[x, k] = _F(0.1875) * here + _F(0.0625) * there
-        for x in range(width):
-            own, beside = x // 2, min(max(x // 2 + 2 * (x % 2) - 1, 0), columns - 1)
-            for k in range(3):
-                embedded[y, x, k] = _F(0.75) * means[own, k] + _F(0.25) * means[beside, k]
-            for k in range(3, whole.shape[2]):
-                embedded[y, x, k] = whole[y, x, k]
+
+@njit(**kernels.EXACT)
+def _mean(image, y, x, j):  # type: ignore[no-untyped-def]
+    """Return the mean of 2x2 pixels of one colour."""
+    upper = _F(image[2 * y, 2 * x, j]) + _F(image[2 * y, 2 * x + 1, j])
+    return _F(0.25) * (upper + _F(image[2 * y + 1, 2 * x, j]) + _F(image[2 * y + 1, 2 * x + 1, j]))

@@ -150,7 +150,7 @@ class SplitSession(OpenVinoSession):
         height, is_alone = self._size[0], self._is_alone or self.streams > 1
         self._tables.follow(frame["style"])
         embedded = request.get_tensor("embedded").data[0]
-        detail = embedded if self._parts.is_guided else request.get_tensor("detail").data[0]
+        detail = request.get_tensor("detail").data[0]
         embedded = embedded if self._parts.is_exact else embedded.view(np.uint16)
         run_in_bands(height, partial(self._tables.embed, frame=frame, embedded=embedded, detail=detail), is_alone)
         request.infer()

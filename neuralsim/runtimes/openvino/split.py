@@ -17,19 +17,19 @@ import numpy as np
 from neuralsim.base.failure import line
 from neuralsim.base.log import logger
 from neuralsim.base.quiet_openvino import ov
-from neuralsim.facades import HEIGHT, LEVELS, WIDTH
-from neuralsim.models.classes import CHANNELS
+from neuralsim.facades import HEIGHT, LEVELS, WIDTH, instance_code
+from neuralsim.models.classes import CHANNELS, MOVERS, Channel
+from neuralsim.models.surfaces import BLOCK, SURFACES, WALL
 from neuralsim.runtimes import cache
 from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
 from neuralsim.runtimes.openvino.blend_kernels import Blending, blend
 from neuralsim.runtimes.openvino.plane_kernels import (
-    COARSE_LEVELS,
     INSTANCES,
     add_relief,
-    coarse_image,
-    coarse_tints,
+    blocks_of,
     embed,
     is_image,
+    split_image,
 )
 from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail
 
@@ -39,7 +39,7 @@ _DETAIL_INPUTS = ("tag", "instance", "depth", "camera", "guide")  # that the det
 _ALL_INPUTS = {*_TINT_INPUTS, *_DETAIL_INPUTS}
 #: A camera at the origin, 1 px wide: what is seen of it does not matter.
 _LOOKING_AHEAD = np.concatenate([np.eye(4).ravel(), [1.0, 1.0, 0.0, 0.0]]).astype(np.float32)
-_BLOCK = 4  # px
+_DETAIL = 2  # its planes: outlines and sketch
 _SAMPLE = (96, 160)  # height and width of the frames that are compared
 _FRAMES = 2
 _TOLERANCE = 1e-3
@@ -50,61 +50,46 @@ class Tables:
     """The tables of the compiled ends, for one style at a time."""
 
     def __init__(self, parts: Split) -> None:
-        self._planes, self._channel = parts.planes.create_infer_request(), parts.channel
+        self._channel, self._colours, self._codes = parts.channel, parts.colours, parts.codes
         self._sketch, self._is_exact, self._is_guided = parts.sketch, parts.is_exact, parts.is_guided
-        self._inputs = {port.get_any_name(): tuple(port.partial_shape) for port in parts.planes.inputs}
-        channel = parts.channel
-        tags = np.unique(channel, return_index=True)[1].astype(np.uint8)  # one of each class
-        # a block of pixels each, in whose middle nothing of its neighbours is seen
-        self._tag = np.repeat(np.repeat(tags[:, None], _BLOCK, 0), INSTANCES * _BLOCK, 1)
         self._style: np.ndarray | None = None
         self._of_guide = np.arange(256, dtype=np.float32) / np.float32(255.0) - np.float32(0.5)
         self._guided = self._stored(self._of_guide)
-        sums = np.arange(COARSE_LEVELS, dtype=np.float32) / np.float32(COARSE_LEVELS - 1)
-        self._coarse = self._stored(sums - np.float32(0.5))
+        surfaces = {int(each): place for place, each in enumerate(SURFACES)}
+        self._place = np.array([surfaces.get(int(each), -1) for each in parts.channel], np.int8)  # of each tag
 
     def follow(self, style: np.ndarray) -> None:
         """Fill the tables for ``style`` f32 (classes, 3), unless they are already."""
         if self._style is not None and np.array_equal(style, self._style):
             return
-        numbers = np.repeat(np.arange(INSTANCES, dtype=np.uint16), _BLOCK)
-        instance = np.repeat(numbers[None], len(self._tag), 0)
-        guide = np.full((*self._tag.shape, 4), (0, 0, 0, 128), np.uint8)  # no tint, and nothing to add to others
-        values = (self._tag, instance, guide, style, np.ones(self._tag.shape, np.float32), _LOOKING_AHEAD)
-        mapped = dict(zip((*_TINT_INPUTS, "depth", "camera"), values, strict=True))
-        planes = self._planes.infer({name: mapped[name] for name in self._inputs})
-        middle = slice(_BLOCK // 2, None, _BLOCK)
-        self._table = table = np.ascontiguousarray(planes[0][0, :, middle, middle].transpose(1, 2, 0))
+        tints = self._colours.of(style)
+        table = np.concatenate([tints, np.repeat(self._codes[:, None], INSTANCES, 1)], 2)
         #: f32 (classes, 256, 3), by class and instance; and with the codes of classes, as the generator takes them.
-        self._tints, self.table = np.ascontiguousarray(table[..., :3]), self._stored(table)
+        self._tints, self.table = tints, self._stored(table)
         self._style = style.copy()
 
     def embed(
         self, first: int, last: int, frame: dict[str, np.ndarray], embedded: np.ndarray, detail: np.ndarray
     ) -> None:
-        """Write rows, an even number, of the generator's inputs: ``embedded`` (H, W, C) in its precision, and, unless
-        it is guided, ``detail`` f32 (H/2, W/2, 2)."""
+        """Write rows, an even number, of the generator's inputs: ``embedded`` (H, W, C) in its precision, ``detail``
+        f32 (H/2, W/2, 2)."""
         tag, instance, guide = frame["tag"], frame["instance"], frame["guide"]
         planes = tag, instance, frame["depth"], guide
-        if self._is_guided and not is_image(first, last, guide):
-            rows, columns = tag.shape
-            begin, end = max(first - 2, 0), min(last + 2, rows)  # whose means are those of the rows beside
-            around = max(begin // 2 - 1, 0), min(end // 2 + 1, rows // 2)
-            relief = np.empty((rows // 2, columns // 2, 2), np.float32)
-            draw_detail(*around, *planes, frame["camera"], self._channel, self._sketch, True, relief)
-            whole = np.empty((rows, columns, embedded.shape[2]), np.float32)
-            embed(begin, end, tag, instance, guide, self._channel, self._table, self._of_guide, whole)
-            add_relief(begin, end, relief, whole)
-            single = embedded if self._is_exact else np.empty_like(whole)
-            coarse_tints(first, last, whole, single)
-            if not self._is_exact:
-                embedded[first:last] = self._stored(single[first:last])
-            return
         embed(first, last, tag, instance, guide, self._channel, self.table, self._guided, embedded)
-        if self._is_guided:
-            coarse_image(first, last, guide, self._coarse, embedded)
-        else:
+        if not self._is_guided:
             draw_detail(first // 2, last // 2, *planes, frame["camera"], self._channel, self._sketch, False, detail)
+            return
+        begin, end = (BLOCK * each for each in blocks_of(first, last, len(tag)))
+        image, scale, offset = guide, np.float32(1.0 / 255.0), np.float32(-0.5)
+        if not is_image(begin, end, guide):
+            rows, columns = tag.shape
+            relief = np.empty((rows // 2, columns // 2, 2), np.float32)
+            around = max(begin // 2 - 1, 0), min(end // 2 + 1, rows // 2)
+            draw_detail(*around, *planes, frame["camera"], self._channel, self._sketch, True, relief)
+            image, scale, offset = np.empty((rows, columns, 3), np.float32), np.float32(1.0), np.float32(0.0)
+            embed(begin, end, tag, instance, guide, self._channel, self._tints, self._of_guide, image)
+            add_relief(begin, end, relief, image)
+        split_image(first, last, image, scale, offset, tag, self._place, not self._is_exact, embedded, detail)
 
     def blend(
         self,
@@ -134,6 +119,23 @@ class Tables:
         return ((values.view(np.uint32) + 0x8000) >> 16).astype(np.uint16)
 
 
+class Colours(NamedTuple):
+    """The colours of instances: constants of the graph's ``Surface``."""
+
+    palette: np.ndarray  # f32 (3, 256, 3): of movers, by hashed instance
+    facades: np.ndarray  # f32 (256, 3): what each building adds to the style's
+
+    def of(self, style: np.ndarray) -> np.ndarray:
+        """Return tints f32 (classes, 256, 3) by class and instance, as ``Surface`` computes them."""
+        code = instance_code(np.arange(INSTANCES))
+        tints = np.repeat(style.astype(np.float32)[:, None], INSTANCES, 1)
+        for place, mover in enumerate(MOVERS):
+            tints[mover] = np.clip(self.palette[place] * (style[mover] + 0.5), 0.0, 1.0)[code] - 0.5
+        wall = style[Channel.BUILDING] + 0.5
+        tints[Channel.BUILDING] = (wall + self.facades * (wall.mean() / WALL) - 0.5)[code]
+        return tints
+
+
 class Split(NamedTuple):
     """The parts of a graph."""
 
@@ -141,8 +143,10 @@ class Split(NamedTuple):
     planes: ov.CompiledModel  # ``_TINT_INPUTS`` -> ``embedded`` f32 (1, C, H, W), ``label`` f32 (1, 1, H, W)
     channel: np.ndarray  # u8 (256,): class by tag
     sketch: SketchTables
+    colours: Colours
+    codes: np.ndarray  # f32 (classes, C - 3), of ``embedded``
     is_exact: bool  # the generator takes ``embedded`` as f32, else as bf16
-    is_guided: bool  # it has no ``detail``: its tints have the relief of the sketch, and it adds its image to them
+    is_guided: bool  # its tints and sketch are those of an image, and it adds what it draws to the tints itself
 
     def generator_of(self, height: int, width: int) -> ov.Model:
         """Return the generator of frames of one size, px."""
@@ -177,8 +181,10 @@ def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:
         planes = core.compile_model(_planes(model), "CPU", _EXACT)
         detail = core.compile_model(_detail(model), "CPU", _EXACT)
         blending = core.compile_model(_blending(model), "CPU", _EXACT)
-        generator, channels = _generator(model, is_exact), _channels(planes)
-        parts = Split(generator, planes, channels, _sketch_tables(model), is_exact, is_guided)
+        generator, constants = _generator(model, is_exact), _constants(model)
+        channel, codes = _classes(planes)
+        tables = _sketch_tables(constants), Colours(constants["palette"], constants["facades"]), codes
+        parts = Split(generator, planes, channel, *tables, is_exact, is_guided)
         if _compute_the_same(parts._replace(is_exact=True), detail, blending):
             if not is_exact:
                 _compile_for(parts)
@@ -190,32 +196,40 @@ def split(core: ov.Core, model: ov.Model, is_exact: bool) -> Split | None:
     return None
 
 
-def _sketch_tables(model: ov.Model) -> SketchTables:
-    """Return the constants of ``model`` that its sketch is computed from. Raises LookupError if it has other ones."""
-    constants = {op.get_friendly_name().removesuffix("_fp16"): op for op in model.get_ops()}
-    width = sum(WIDTH >> level for level in range(LEVELS))
+def _constants(model: ov.Model) -> dict[str, np.ndarray]:
+    """Return the constants of ``model`` that its sketch and tints are computed from, f32. Raises LookupError if it has
+    other ones."""
+    found = {op.get_friendly_name().removesuffix("_fp16"): op for op in model.get_ops()}
     shapes = {
         "texture": [1, 1, 129, 129],
         "amplitude": [CHANNELS],
-        "fronts.atlas": [1, 1, -1, width],
+        "fronts.atlas": [1, 1, -1, sum(WIDTH >> level for level in range(LEVELS))],
         "fronts.houses": [256, 5],
+        "palette": [len(MOVERS), INSTANCES, 3],
+        "facades": [INSTANCES, 3],
     }
-    values = []
+    values = {}
     for name, shape in shapes.items():
-        op = constants[f"surface.{name}"]
+        op = found[f"surface.{name}"]
         is_same = op.get_output_partial_shape(0).compatible(ov.PartialShape(shape))
         if not isinstance(op, ov.op.Constant) or not is_same:
             raise LookupError(f"surface.{name}")  # the kernels would read beyond it
-        values.append(op.data.astype(np.float32))
-    texture, amplitude, atlas, houses = values
-    if atlas.shape[2] % (2 * HEIGHT):
+        values[name] = op.data.astype(np.float32)
+    if values["fronts.atlas"].shape[2] % (2 * HEIGHT):
         raise LookupError("surface.fronts.atlas")
+    return values
+
+
+def _sketch_tables(constants: dict[str, np.ndarray]) -> SketchTables:
+    names = "texture", "amplitude", "fronts.atlas", "fronts.houses"
+    texture, amplitude, atlas, houses = (constants[name] for name in names)
     return SketchTables(texture[0, 0], amplitude, atlas[0, 0], houses)
 
 
-def _channels(planes: ov.CompiledModel) -> np.ndarray:
-    """Return u8 (256,): class by tag. Raises LookupError if a class has none."""
-    tags = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 4, 1)  # wide enough for surfaces
+def _classes(planes: ov.CompiledModel) -> tuple[np.ndarray, np.ndarray]:
+    """Return u8 (256,): class by tag; and the codes of classes, f32 (classes, C - 3). Raises LookupError if a class has
+    no tag."""
+    tags = np.repeat(np.repeat(np.arange(256, dtype=np.uint8)[:, None], BLOCK, 0), BLOCK, 1)
     values = {
         "tag": tags,
         "instance": np.zeros(tags.shape, np.uint16),
@@ -224,23 +238,27 @@ def _channels(planes: ov.CompiledModel) -> np.ndarray:
         "depth": np.ones(tags.shape, np.float32),
         "camera": _LOOKING_AHEAD,
     }
-    labels = planes({port.get_any_name(): values[port.get_any_name()] for port in planes.inputs})["label"]
-    channel = np.asarray(labels[0, 0, :, 0] - 1.0).astype(np.uint8)
-    if not np.array_equal(np.unique(channel), np.arange(CHANNELS)):
+    found = planes({port.get_any_name(): values[port.get_any_name()] for port in planes.inputs})
+    channel = np.asarray(found["label"][0, 0, ::BLOCK, 0] - 1.0).astype(np.uint8)
+    present, first = np.unique(channel, return_index=True)
+    if not np.array_equal(present, np.arange(CHANNELS)):
         raise LookupError("classes")  # tables have a row for each
-    return channel
+    return channel, np.asarray(found["embedded"][0, 3:, BLOCK * first, 0], np.float32).copy()
 
 
 def _embedded(model: ov.Model) -> tuple[ov.Output, bool]:
     """Return tints and codes: what the first convolution of ``model`` reads of ``_TINT_INPUTS`` and nothing else; and
-    whether it is guided: then it reads the relief in the tints as well, of ``_DETAIL_INPUTS``."""
+    whether it is guided: then tints are those of an image, of ``_ALL_INPUTS``, as is the detail that another reads."""
     inputs: dict[str, set[str]] = {}
     for op in model.get_ordered_ops():
         name, sources = op.get_friendly_name(), [value.get_node().get_friendly_name() for value in op.input_values()]
         is_input = op.get_type_name() == "Parameter"
         inputs[name] = {op.output(0).get_any_name()} if is_input else set().union(*(inputs[each] for each in sources))
-        if op.get_type_name() == "Convolution" and inputs[name] in (set(_TINT_INPUTS), _ALL_INPUTS):
-            return op.input_value(0), inputs[name] == _ALL_INPUTS
+        if op.get_type_name() != "Convolution" or inputs[name] not in (set(_TINT_INPUTS), _ALL_INPUTS):
+            continue
+        value = op.input_value(0)
+        if value.get_partial_shape()[1].get_length() > _DETAIL:
+            return value, inputs[name] == _ALL_INPUTS
     raise LookupError("embedded")
 
 
@@ -288,21 +306,18 @@ def _planes(model: ov.Model) -> ov.Model:
 
 
 def _detail(model: ov.Model) -> ov.Model:
-    """Return the graph from ``_DETAIL_INPUTS`` to outlines and sketch."""
+    """Return the graph to outlines and sketch."""
     model = model.clone()
+    names = (*_TINT_INPUTS, "depth", "camera") if _embedded(model)[1] else _DETAIL_INPUTS
     outputs = {"detail": model.output("detail").get_node().input_value(0)}
-    return _subgraph(outputs, [model.input(name).get_node() for name in _DETAIL_INPUTS])
+    return _subgraph(outputs, [model.input(name).get_node() for name in names])
 
 
 def _generator(model: ov.Model, is_exact: bool) -> ov.Model:
-    """Return the graph from ``embedded`` and, unless it is guided, ``detail``, in the order (H, W, C), to
-    ``generated``."""
+    """Return the graph from ``embedded`` and ``detail``, in the order (H, W, C), to ``generated``."""
     model = model.clone()
     generated = _generated(model)
-    embedded, is_guided = _embedded(model)
-    values = {"embedded": embedded}
-    if not is_guided:
-        values["detail"] = model.output("detail").get_node().input_value(0)
+    values = {"embedded": _embedded(model)[0], "detail": model.output("detail").get_node().input_value(0)}
     types = {"embedded": ov.Type.f32 if is_exact else ov.Type.bf16, "detail": ov.Type.f32}
     parameters = []
     for name, value in values.items():
@@ -340,6 +355,9 @@ def _compute_the_same(parts: Split, detailed: ov.CompiledModel, blending: ov.Com
             "blend": rng.uniform(size=blending.input("blend").shape).astype(np.float32),
             "generated": rng.normal(scale=0.3, size=(1, 3, height, width)).astype(np.float32),
         }
+        if parts.is_guided and number:  # an image, as of a simulator, in place of surfaces
+            frame["guide"] = rng.integers(1, 256, (height, width, 4), np.uint8)
+            frame["guide"][..., 3] = 128
         tables.follow(frame["style"])
         embedded = np.empty((height, width, tables.table.shape[-1]), np.float32)
         detail = np.empty((height // 2, width // 2, 2), np.float32)
@@ -348,9 +366,8 @@ def _compute_the_same(parts: Split, detailed: ov.CompiledModel, blending: ov.Com
         are_close = np.isclose(embedded.transpose(2, 0, 1), expected[0], atol=_TOLERANCE)
         if are_close.mean() < (_CLOSE_SHARE if parts.is_guided else 1.0):  # a tint with relief is one with a sketch
             return False
-        planes = frame["tag"], frame["instance"], frame["depth"], frame["guide"], frame["camera"]
-        draw_detail(0, height // 2, *planes, parts.channel, parts.sketch, parts.is_guided, detail)
-        outlines, sketch = detailed({name: frame[name] for name in _DETAIL_INPUTS})[0][0]
+        inputs = [port.get_any_name() for port in detailed.inputs]
+        outlines, sketch = detailed({name: frame[name] for name in inputs})[0][0]
         close, classes = np.isclose(detail[..., 1], sketch, atol=_TOLERANCE), parts.channel[frame["tag"][::2, ::2]]
         shares = [close[classes == each].mean() for each in np.unique(classes)]
         if not np.array_equal(detail[..., 0], outlines) or min(shares) < _CLOSE_SHARE:

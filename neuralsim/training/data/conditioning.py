@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
 from neuralsim.base.colour import LUMA as LUMA_WEIGHTS
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
+from neuralsim.models.guide_image import split_image
 from neuralsim.training.data import looks
 
 MAX_ZOOM = 1.45  # largest scale of an example, over that at which the image just fills it
@@ -41,6 +43,12 @@ class Example:
     tint: np.ndarray
     detail: np.ndarray
     image: np.ndarray
+
+    def window(self, rows: slice, columns: slice) -> Example:
+        """Return ``rows`` and ``columns``, which begin and end at even ones."""
+        half = (..., *(slice(each.start // 2, each.stop // 2) for each in (rows, columns)))
+        label, tinted, image = (plane[..., rows, columns] for plane in (self.label, self.tint, self.image))
+        return Example(label, tinted, self.detail[half], image)
 
 
 def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -> np.ndarray:
@@ -211,10 +219,13 @@ def guided_example(picture: Picture, rng: np.random.Generator, dark: float = 0.0
     image = looks.darkened(picture.image, rng) if is_dark else picture.image
     parts = objects(label, picture.instance)
     guide = looks.engine_image(image, label, tint(image, label, parts), rng, is_dark) - 0.5
+    label = np.ascontiguousarray(looks.wrong_labels(label, parts, rng))
+    planes = torch.from_numpy(guide.astype(np.float32)).permute(2, 0, 1)[None]
+    tinted, hint = split_image(planes, torch.from_numpy(label.astype(np.int64))[None])
     return Example(
-        label=np.ascontiguousarray(looks.wrong_labels(label, parts, rng)),
-        tint=np.ascontiguousarray(guide.transpose(2, 0, 1), np.float32),
-        detail=np.zeros((2, label.shape[0] // 2, label.shape[1] // 2), np.float32),
+        label=label,
+        tint=tinted[0].numpy(),
+        detail=np.stack([np.zeros_like(hint[0, 0]), looks.worse_sketch(hint[0, 0].numpy(), label[::2, ::2], rng)]),
         image=np.ascontiguousarray(image.transpose(2, 0, 1)),
     )
 

@@ -15,10 +15,11 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from bridge.weather import FAIR_WEATHER, darkness
-from neuralsim.models.classes import CARLA_TO_CHANNEL
-from neuralsim.models.guide_image import with_relief
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
+from neuralsim.models.guide_image import split_image, with_relief
 from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
@@ -31,6 +32,8 @@ _AMONG_PEOPLE = 0.6  # share of the cars with walkers around
 _FARTHEST = 8  # greatest offset between two views of one image, px
 _DARK = 0.2  # ``darkness`` from which there are no photographs to compare with
 _SOFTENED = 0.4  # share of the pairs whose simulator images are blurred
+_WITHHELD = 0.15  # share of the classes without a sketch
+_STRENGTH = (0.5, 1.4)  # range of factors on the sketches of classes
 
 
 def load_guided_pair(file: Path, rng: np.random.Generator) -> Pair:
@@ -40,7 +43,8 @@ def load_guided_pair(file: Path, rng: np.random.Generator) -> Pair:
     """
     if is_map(file):
         pair = load_pair(file)
-        return replace(pair, tint=with_relief(pair.tint, pair.detail), detail=torch.zeros_like(pair.detail))
+        tint, sketch = split_image(with_relief(pair.tint, pair.detail), pair.label)
+        return replace(pair, tint=tint, detail=F.pad(sketch, (0, 0, 0, 0, 1, 0)))
     try:
         with np.load(file, allow_pickle=False) as stored:
             planes = {name: stored[name] for name in ("label", "guide", "reference", "motion", "visible", "dark")}
@@ -85,11 +89,14 @@ def _pair(
     if rng.random() < _SOFTENED:
         sigma = float(rng.uniform(0.4, 1.2))
         seen = [cv2.GaussianBlur(each, (0, 0), sigma) for each in seen]
-    height, width = label.shape[1:]
+    channels = torch.from_numpy(label.astype(np.int64))
+    tint, sketch = split_image(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2) - 0.5, channels)
+    strength = np.where(rng.random(CHANNELS) < _WITHHELD, 0.0, rng.uniform(*_STRENGTH, CHANNELS)).astype(np.float32)
+    sketch = (sketch * torch.from_numpy(strength)[channels[:, None, ::2, ::2]]).clamp(-1.0, 1.0)
     return Pair(
-        label=torch.from_numpy(label.astype(np.int64)),
-        tint=torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2) - 0.5,
-        detail=torch.zeros(2, 2, height // 2, width // 2),
+        label=channels,
+        tint=tint,
+        detail=F.pad(sketch, (0, 0, 0, 0, 1, 0)),
         motion=torch.from_numpy(motion),
         visible=torch.from_numpy(visible),
     )

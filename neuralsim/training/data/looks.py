@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
+from neuralsim.models.guide_image import is_surface
 
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
+_KEPT, _KEPT_WALLS = 0.5, 0.8  # share of the sketches of photographs that are hints at all
 
 
 def random_look(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
@@ -104,6 +106,21 @@ def engine_image(
         out = out + np.float32(rng.uniform(0.005, 0.02)) * rng.standard_normal(out.shape, np.float32)
     byte = np.clip(out * 255.0, 0.0, 255.0).astype(np.uint8)
     return apply_look(byte, random_look(rng, 0.4 if dark else 1.0), float(np.exp(rng.normal(0.05, 0.28))))
+
+
+def worse_sketch(sketch: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ``sketch`` f32 (H, W) of a photograph, -1..1, with a simulator's faults: a hint where something is.
+
+    It is blurred, stronger or weaker, noisy, and of most textures often missing: what a simulator's surfaces have there
+    says nothing of real ones. ``label`` u8 (H, W): channels.
+    """
+    hint = cv2.GaussianBlur(sketch, (0, 0), float(rng.uniform(0.3, 1.3)))
+    kept = rng.random(CHANNELS) < np.where(np.arange(CHANNELS) == Channel.BUILDING, _KEPT_WALLS, _KEPT)
+    strength = (kept * rng.uniform(0.4, 1.5, CHANNELS)).astype(np.float32)
+    noise = (rng.random(CHANNELS) * rng.choice([0.0, 0.1, 0.25])).astype(np.float32)
+    grain = _texture(label.shape[1], label.shape[0], rng)
+    surface = is_surface(label).astype(np.float32)
+    return np.clip((hint * strength[label] + grain * noise[label]) * surface, -1.0, 1.0).astype(np.float32)
 
 
 def _blurred_within(image: np.ndarray, label: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray:

@@ -50,6 +50,23 @@ class Pair:
     taught: bool = False  # whether these are a teacher's, whose textures are learned as well
     dark: bool = False  # whether there is too little light to compare it with photographs
 
+    def window(self, rows: slice, columns: slice) -> Pair:
+        """Return ``rows`` and ``columns``, which begin and end at even ones."""
+        at, motion = (..., rows, columns), self.motion[rows, columns]
+        half = (..., *(slice(each.start // 2, each.stop // 2) for each in (rows, columns)))
+        height, width = motion.shape[:2]
+        x, y = torch.arange(width) + motion[..., 0], torch.arange(height)[:, None] + motion[..., 1]
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        return replace(
+            self,
+            label=self.label[at],
+            tint=self.tint[at],
+            detail=self.detail[half],
+            motion=motion,
+            visible=self.visible[at] * inside,
+            colours=None if self.colours is None else self.colours[at],
+        )
+
     def halved(self) -> Pair:
         """Return the same at half the size."""
         small = halved(Clip(self.label[None], self.tint[None], self.detail[None], *self._steps()))

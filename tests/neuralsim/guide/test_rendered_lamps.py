@@ -12,10 +12,12 @@ from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.evaluation.content import signal
 from neuralsim.renderer import NeuralRenderer
-from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, RIGHT
+from neuralsim.town.assets.car_shapes import CARS
+from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import flat, merge, quad
 from neuralsim.town.assets.prop_meshes import traffic_light_bulbs
 from neuralsim.town.assets.templates import templates
+from neuralsim.town.assets.vehicle_lamps import lamps_of
 from neuralsim.town.render.raster import Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
 
@@ -35,11 +37,14 @@ def stage() -> tuple[Scene, NeuralRenderer]:
 
 def bulbs(kind: str, pose: np.ndarray, lights: int) -> list[Bulb]:
     """The lit lamps of an object: the truth that comes with a frame."""
-    if kind == CAR:
-        half, middle = templates().extent(CAR)
+    if kind.endswith(" body"):
+        half, middle = templates().extent(kind)
         box = pose.copy()
         box[:3, 3] = (pose @ (*middle, 1.0))[:3]
-        return vehicle_bulbs(box, half, Tag.CAR, lights, 0.0)
+        name = kind.removesuffix(" body")
+        lamps = lamps_of(name, middle, half)
+        places = {lamp: np.subtract(place, middle) for lamp, place in lamps.items()}
+        return vehicle_bulbs(box, half, CARS[name].tag, lights, 0.0, places)
     state = kind.rpartition(" ")[2]
     return [traffic_bulb(state, (pose @ (*place, 1.0))[:3]) for place in traffic_light_bulbs()[state]]
 
@@ -88,3 +93,33 @@ def test_brake_lights_and_indicators_can_be_read(lights: int, left: str, right: 
     image, here = rendered(CAR, CAR, lights=lights)
     half = np.arange(WIDTH) < WIDTH // 2
     assert (signal(image[here & half]), signal(image[here & ~half])) == (left, right)
+
+
+@pytest.mark.parametrize(("lights", "towards"), [(BRAKE, False), (LOW_BEAM, True), (LEFT, False), (RIGHT, True)])
+def test_lamps_are_where_the_simulators_image_shows_them_lit(lights: int, towards: bool) -> None:
+    scene, _ = stage()
+    one = Placements.empty(1)
+    pose = np.diag([-1.0, -1.0, 1.0, 1.0]) if towards else np.eye(4)
+    pose[0, 3] = 10.0
+    one.pose[0] = one.previous_pose[0] = pose
+    one.instance[:], one.colour[:] = 7, (120, 130, 140)
+    eye = np.eye(4)
+    eye[2, 3] = 1.1
+    raster = Rasteriser(WIDTH, HEIGHT, FOV)
+    for name in CARS:
+        one.template[:] = one.previous_template[:] = templates().index[f"{name} body"]
+        images = []
+        for state in (0, lights):
+            one.lights[:] = state
+            planes = raster.render(scene, one, eye, eye, sun=(-20.0, 180.0))._asdict()
+            images.append(planes["rgb"].astype(int).max(2))
+        brighter = images[1] - images[0]
+        lamps = [
+            lamp
+            for lamp in visible_lamps(bulbs(f"{name} body", pose, lights), Camera(WIDTH, HEIGHT, FOV, eye), planes)
+            if lamp.kind in ("brake", "head", "indicator")
+        ]
+        assert lamps, name
+        for lamp in lamps:
+            left, top, right, bottom = (round(edge) for edge in lamp.box)
+            assert brighter[top : bottom + 1, left : right + 1].max() > 60, (name, lamp)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from bridge.messages import Camera, Frame, Lamp
-from neuralsim.guide.lamp_light import HALF_X, HALF_Y, X, Y, lamp_rows, place_lamps
 from neuralsim.renderer.weather.glow import draw_lamps
 
 H, W = 64, 80
@@ -83,20 +82,3 @@ def test_a_large_lamp_ends_where_the_body_that_carries_it_ends(size: float, is_c
     image = drawn(lamp("on", "brake", size), depth=depth)
     on_body, beside = image[30, 39, 0], image[30, 41 if is_cut else 40, 0]
     assert (on_body > beside + 60) == is_cut, "a small lamp may cover a pixel that shows the background"
-
-
-@pytest.mark.parametrize("scale", [1, 2])
-@pytest.mark.parametrize(("body", "is_moved"), [((90, 90, 95), True), ((190, 20, 25), False)])
-def test_a_vehicles_lamp_is_where_the_simulators_image_shows_it(
-    scale: int, body: tuple[int, int, int], is_moved: bool
-) -> None:
-    rows = lamp_rows([lamp("on", "brake", 8.0)], W, 0.0)
-    depth = np.full((H, W), 20.3, np.float32)
-    picture = np.full((H, W, 3), body, np.uint8)
-    picture[36:40, 40:50] = 255, 40, 25
-    picture[25:45, 60:] = 255, 40, 25  # another lamp, too far away
-    expected = rows.copy()
-    if is_moved:
-        expected[0, [X, Y, HALF_X, HALF_Y]] = 45.0, 38.0, 5.0, 2.0
-    place_lamps(rows, depth, picture[::scale, ::scale], focal=20.0 * 20.0)
-    np.testing.assert_allclose(rows, expected, atol=0.2)

@@ -15,8 +15,8 @@ from pydantic import ValidationError  # noqa: E402
 
 from bridge.weather import darkness  # noqa: E402
 from neuralsim.models.classes import MOVERS, Channel  # noqa: E402
-from neuralsim.models.generator import SIZES, Generator, GeneratorConfig  # noqa: E402
-from neuralsim.models.guide_image import with_relief  # noqa: E402
+from neuralsim.models.generator import SIZES, GeneratorConfig  # noqa: E402
+from neuralsim.models.guide_image import split_image, with_relief  # noqa: E402
 from neuralsim.training import checkpoint  # noqa: E402
 from neuralsim.training.data import guided_pairs, looks  # noqa: E402
 from neuralsim.training.data.conditioning import example, objects, tint  # noqa: E402
@@ -83,16 +83,19 @@ def test_a_thing_is_mislabelled_now_and_then_and_nothing_else_is() -> None:
     assert all(np.isin(label[each], MOVERS).all() for each in changed)
 
 
-def test_an_example_has_the_image_as_its_guide_and_no_detail() -> None:
-    rng = np.random.default_rng(4)
+def test_an_example_has_local_means_as_its_tint_and_a_sketch_of_surfaces_alone() -> None:
+    brightness = []
     for dark in (0.0, 1.0):
+        rng = np.random.default_rng(4)
         made = example(picture(), 64, 32, rng, guided=True, dark=dark)
         assert made.tint.shape == (3, 32, 64)
-        assert not made.detail.any()
+        assert not made.detail[0].any()
+        assert not made.detail[1][np.isin(made.label[::2, ::2], MOVERS)].any()
         assert np.abs(made.tint).max() <= 0.5
         error = np.abs(made.tint + 0.5 - made.image / 255.0).mean()
         assert error < 0.25, "guide and image are of one exposure"
-        assert (made.image.mean() < 75) == (dark == 1.0)
+        brightness.append(made.image.mean())
+    assert brightness[1] < 0.9 * brightness[0]
 
 
 # Pairs ----------------------------------------------------------------------------------------------------------------
@@ -151,19 +154,40 @@ def test_weathers_are_mostly_by_day() -> None:
 # Steps ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_guided_generator_starts_from_its_guide_without_the_finest_band() -> None:
-    torch.manual_seed(0)
-    generator = Generator(SMALL)
-    assert generator.detail is None
-    with torch.no_grad():
-        generator.rgb.weight.zero_()
-        generator.rgb.bias.zero_()
-        guide = torch.rand(1, 3, 32, 64) - 0.5
-        image = generator(torch.full((1, 32, 64), int(Channel.ROAD)), guide, torch.zeros(1, 2, 16, 32))
-    blocks = torch.nn.functional.avg_pool2d(guide, 2)
+def test_of_a_thing_the_image_is_kept_but_its_finest_band() -> None:
+    image = torch.rand(1, 3, 32, 64) - 0.5
+    tint, sketch = split_image(image, torch.full((1, 32, 64), int(Channel.VEHICLE)))
+    blocks = torch.nn.functional.avg_pool2d(image, 2)
     doubled = torch.nn.functional.interpolate(blocks, scale_factor=2.0, mode="bilinear", align_corners=False)
-    assert torch.allclose(image, 2.0 * doubled, atol=1e-6)
-    assert not torch.allclose(image, 2.0 * guide, atol=0.1)
+    assert torch.allclose(tint, doubled, atol=1e-6)
+    assert not sketch.any()
+
+
+def test_of_a_surface_a_local_mean_is_kept_which_no_other_class_has_a_part_in() -> None:
+    label = torch.full((1, 32, 64), int(Channel.ROAD))
+    label[:, :, 30:] = int(Channel.BUILDING)
+    image = torch.where(label == Channel.ROAD, -0.2, 0.3)[:, None].repeat(1, 3, 1, 1)
+    image += 0.1 * (torch.arange(64) % 2 * 2 - 1)  # a texture
+    tint, sketch = split_image(image, label)
+    is_road = (label == Channel.ROAD)[:, None].expand_as(tint)
+    assert torch.allclose(tint[is_road], torch.tensor(-0.2), atol=1e-5)
+    assert torch.allclose(tint[~is_road], torch.tensor(0.3), atol=1e-5)
+    assert sketch.abs().max() < 1e-4, "stripes of one pixel are finer than a sketch"
+    image[..., 8:16, 8:16] += 0.1
+    tint, sketch = split_image(image, label)
+    assert sketch[0, 0, 6, 6] > 0.1 > sketch[0, 0, 6, 12] > -0.1
+
+
+def test_a_window_of_a_pair_does_not_see_what_moved_in_from_outside() -> None:
+    pair = view_pair(picture(), 96, 48, np.random.default_rng(7))
+    part = pair.window(slice(16, 48), slice(32, 64))
+    assert part.label.shape == (2, 32, 32)
+    assert torch.equal(part.tint, pair.tint[..., 16:48, 32:64])
+    assert torch.equal(part.detail, pair.detail[..., 8:24, 16:32])
+    rows, columns = torch.nonzero(part.visible[0] > 0, as_tuple=True)
+    x, y = columns + part.motion[rows, columns, 0], rows + part.motion[rows, columns, 1]
+    assert ((x >= 0) & (x < 32) & (y >= 0) & (y < 32)).all()
+    assert (part.visible == 0).any()
 
 
 def test_steps_on_simulator_images_learn_colours_by_night_and_more_by_day(tmp_path: Path) -> None:

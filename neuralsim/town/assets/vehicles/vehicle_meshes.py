@@ -13,6 +13,7 @@ from bridge.tags import Tag
 from neuralsim.town.assets.car_shapes import CARS, LORRY_CAB, CarShape
 from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import DISTANT, MIDDLE, NEAR, RGB, Mesh, box, merge
+from neuralsim.town.assets.vehicle_lamps import TRUCK_HEADLAMP, TRUCK_ID, TRUCK_LAMP, TRUCK_LENGTH
 from neuralsim.town.assets.vehicles.car_bodies import BLACK, cabin, lower_body, mirrors, wheel
 from neuralsim.town.assets.vehicles.two_wheelers import two_wheelers
 
@@ -62,16 +63,6 @@ def _wheel(radius: float, width: float, tag: int) -> Mesh:
     return merge([wheel(radius, width, tag, sides, fine).with_level(level) for level, sides, fine in levels])
 
 
-def rear_lamp(c: CarShape) -> tuple[float, float, float]:
-    """Return the centre of the face of the right rear lamp, metres."""
-    return -c.length / 2.0 - 0.01, c.width * 0.385, min(c.tail_z, c.belt_z + 0.1) - 0.2
-
-
-TRUCK_ID = "vehicle.carlamotors.european_hgv"
-TRUCK_LENGTH = 8.2  # m
-TRUCK_LAMP = -4.03, 0.95, 0.84  # m, the right rear one
-
-
 def _truck() -> Vehicle:
     """Return a rigid lorry: cab over engine, closed box body, three axles."""
     length, z = TRUCK_LENGTH, 0.50
@@ -86,7 +77,8 @@ def _truck() -> Vehicle:
                 box((0.06, 0.3, 0.12), (TRUCK_LAMP[0] + 0.03, s * TRUCK_LAMP[1], TRUCK_LAMP[2]), Tag.TRUCK, TAILLAMP)
             )
             pieces.append(box((0.1, 0.24, 0.42), (length / 2 - 0.25, s * 1.38, 2.05), Tag.TRUCK, BLACK))
-            pieces.append(box((0.1, 0.34, 0.14), (length / 2 - 0.04, s * 0.9, 0.95), Tag.TRUCK, HEADLAMP))
+            x, y, up = TRUCK_HEADLAMP
+            pieces.append(box((0.1, 0.34, 0.14), (x - 0.05, s * y, up), Tag.TRUCK, HEADLAMP))
             pieces.append(box((3.0, 0.05, 0.4), (-0.4, s * 1.15, 0.72), Tag.TRUCK, (90, 92, 95)))
             if fine == 2:
                 pieces += _box_fittings(length, s)

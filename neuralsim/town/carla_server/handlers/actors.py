@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from bridge.lamp_visibility import COMPONENTS
 from bridge.size import MOST
 from neuralsim.town.assets.people_meshes import PHASES
 from neuralsim.town.assets.skeleton import bones
 from neuralsim.town.assets.templates import templates
+from neuralsim.town.assets.vehicle_lamps import lamps_of
 from neuralsim.town.carla_server import generated_cameras, structs
 from neuralsim.town.carla_server.compat import strictness
 from neuralsim.town.carla_server.compat.v2x import CustomMessages
@@ -21,13 +23,6 @@ from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.core.types import Actor, Transform
 
 MAX_IDS = 10_000  # in one call
-#: Positions of a vehicle's lamps by CARLA's names, in half sizes from the centre of its box: forward, right, up.
-COMPONENTS = {
-    f"{end}-{kind}-{side}-1": (ahead, aside if side == "r" else -aside, up)
-    for end, ahead in (("front", 1.0), ("back", -1.0))
-    for kind, aside, up in (("light", 0.72, -0.1), ("blinker", 0.85, -0.1))
-    for side in "lr"
-}
 
 
 def spawn(
@@ -170,13 +165,12 @@ def apply_control_to_walker(town: TownServer, call: Call, ident: int, control: l
 def _component(town: TownServer, ident: int, name: str) -> np.ndarray:
     """Return the pose of a vehicle's lamp in the vehicle's axes, f64 (4, 4)."""
     actor = find(town, ident, "vehicle")
-    offset = COMPONENTS.get(name)
-    if offset is None:
-        raise ValueError(f"actor {ident} has no component {name!r}: choose one of {', '.join(COMPONENTS)}")
-    length, width, height = actor.body
+    places = lamps_of(actor.blueprint.id, actor.box_offset, actor.body)
+    if name not in places:
+        raise ValueError(f"actor {ident} has no component {name!r}: choose one of {', '.join(places)}")
     pose = np.eye(4)
-    pose[:3, 3] = np.array(actor.box_offset) + np.array(offset) * (length, width, height)
-    if offset[0] < 0.0:
+    pose[:3, 3] = places[name]
+    if places[name][0] < 0.0:
         pose[0, 0] = pose[1, 1] = -1.0  # lamps face away from the vehicle
     return pose
 

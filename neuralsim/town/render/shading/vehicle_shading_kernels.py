@@ -29,6 +29,7 @@ from neuralsim.town.assets.lit_bodies import (
     TAIL,
 )
 from neuralsim.town.assets.looks import PLATE
+from neuralsim.town.assets.vehicle_lamps import HEADLAMP_BELOW_NOSE
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.shading.edge_kernels import inside
@@ -168,7 +169,7 @@ def _lamps(c0, c1, c2, body, x, y, z, footprint):
             h0, h1, h2 = 255.0 * shine, 160.0 * shine * shine, 30.0 * shine * shine
     if front > 0.0:
         # a dark bowl with the reflectors of low and high beam
-        low = _reflector(0.64 * body[HALF_WIDTH], body[NOSE] - 0.16, 0.085, abs(y), z, footprint)
+        low = _reflector(0.64 * body[HALF_WIDTH], body[NOSE] - HEADLAMP_BELOW_NOSE, 0.085, abs(y), z, footprint)
         high = _reflector(0.84 * body[HALF_WIDTH], body[NOSE] - 0.155, 0.06, abs(y), z, footprint)
         shine = BOWL_LIGHT + (1.0 - BOWL_LIGHT) * max(low, 0.85 * high)
         rim = (0.6 + 0.4 * front) * shine

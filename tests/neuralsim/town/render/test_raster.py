@@ -8,6 +8,7 @@ import pytest
 from bridge.tags import Tag
 from neuralsim.base.bands import second_thread
 from neuralsim.town.assets import plant_meshes, prop_meshes
+from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.meshes import (
     ALWAYS,
     FAR,
@@ -24,7 +25,8 @@ from neuralsim.town.assets.meshes import (
 )
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import PHASES, walker_templates
-from neuralsim.town.assets.vehicles.vehicle_meshes import CARS, rear_lamp, vehicle_templates
+from neuralsim.town.assets.vehicle_lamps import rear_lamp
+from neuralsim.town.assets.vehicles.vehicle_meshes import vehicle_templates
 from neuralsim.town.core.types import Transform
 from neuralsim.town.render import raster
 from neuralsim.town.render.raster import Planes, Rasteriser

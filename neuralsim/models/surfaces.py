@@ -1,0 +1,15 @@
+"""Constants of a graph's inputs that the kernels which compute them share (``neuralsim/models/input_planes.py``)."""
+
+from neuralsim.models.classes import Channel
+
+WALL = 0.42  # mean brightness of façades by day, 0..1
+#: Classes whose textures a guided generator draws (``neuralsim/models/guide_image.py``).
+SURFACES = (
+    Channel.ROAD,
+    Channel.SIDEWALK,
+    Channel.BUILDING,
+    Channel.VEGETATION,
+    Channel.TERRAIN,
+    Channel.SKY,
+)
+BLOCK = 8  # px: side of the means
