@@ -200,6 +200,7 @@ class TestMemory:
             with pytest.raises(shared_memory.FrameExpired):
                 windows.map(noise)
 
+    @pytest.mark.alone  # other publishers would leave something there, too
     def test_nothing_is_left_of_a_killed_publisher(self, tmp_path):
         script = (
             "import sys; sys.path.insert(0, 'tests/bridge/link'); from test_link_peers import *\n"
