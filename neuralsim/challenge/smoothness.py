@@ -11,13 +11,15 @@ from bridge.messages import Chart, Frame, Lights
 from bridge.weather import needs_headlamps
 from neuralsim.challenge.lane_keeping import LaneFinder
 
-_CALM, _ROUGH = 1.0, 6.0  # m/s3, RMS of the jerk that gives 100 and 0 points
+_JERK_BEST = 1.0  # m/s3, RMS of the jerk that gives 100 points
+_JERK_WORST = 6.0  # m/s3, of that which gives none
 _SMOOTHING = 0.25  # s, time constant of the accelerations whose change is the jerk
 _OFF_CENTRE = 0.6  # m from the middle of the lane
 _TOLERANCE = 1.05  # times the speed limit
 _MOVING = 1.0  # m/s
 _HALF = 0.5  # share of the time in the wrong that leaves no points
-_PER_RED, _PER_COLLISION = 50.0, 30.0  # points
+_RED_COST = 50.0  # points
+_COLLISION_COST = 30.0  # points
 _LEAST = 50.0  # m that have to be driven for a score
 _JUMP = 10.0  # m between two frames: a respawn
 _WEIGHTS = {"smoothness": 0.3, "lane": 0.3, "speed": 0.2, "lights": 0.2}
@@ -144,8 +146,8 @@ class SmoothDriving:
             return Score(None)
         jerk = (self._jerk / self._moving) ** 0.5
         parts = [
-            Part("smoothness", 100.0 * min(max((_ROUGH - jerk) / (_ROUGH - _CALM), 0.0), 1.0),
-                 f"jerk {jerk:.1f} m/s3 ({_CALM:g} is calm, {_ROUGH:g} rough)"),
+            Part("smoothness", 100.0 * min(max((_JERK_WORST - jerk) / (_JERK_WORST - _JERK_BEST), 0.0), 1.0),
+                 f"jerk {jerk:.1f} m/s3 ({_JERK_BEST:g} is calm, {_JERK_WORST:g} rough)"),
         ]  # fmt: skip
         if self._known_lane > 0.0:
             share = self._aside / self._known_lane
@@ -155,11 +157,11 @@ class SmoothDriving:
             parts.append(Part("speed", _points(share), f"{share:.0%} of the time above the limit"))
         unlit = self._unlit / self._dark if self._dark > 0.0 else 0.0
         why = f"{self.reds} red lights passed" + (f", {unlit:.0%} of the dark without lamps" if self._dark else "")
-        parts.append(Part("lights", max(_points(unlit) - _PER_RED * self.reds, 0.0), why))
+        parts.append(Part("lights", max(_points(unlit) - _RED_COST * self.reds, 0.0), why))
         weight = sum(_WEIGHTS[part.name] for part in parts)
         total = sum(_WEIGHTS[part.name] * part.points for part in parts) / weight
         if self.collisions:
-            lost = _PER_COLLISION * self.collisions
+            lost = _COLLISION_COST * self.collisions
             parts.append(Part("collisions", 0.0, f"{self.collisions}, {lost:.0f} points less"))
             total -= lost
         return Score(max(total, 0.0), tuple(parts))

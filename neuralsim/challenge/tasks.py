@@ -11,12 +11,15 @@ import numpy as np
 from bridge.messages import Chart, Frame
 from neuralsim.challenge.smoothness import Score, SmoothDriving
 
-PLACE, SMOOTH = "place", "smooth"
+PLACE = "place"
+SMOOTH = "smooth"
 ARRIVED = 14.0  # m from the destination
-_NEAR, _FAR = 180.0, 450.0  # m as the crow flies to a destination
+_DISTANCE_LEAST = 180.0  # m as the crow flies to a destination
+_DISTANCE_MOST = 450.0  # m
 _MOVING = 0.3  # m/s
 _CELL = 40.0  # m: who starts in the same square is sent to the same place
-_WIDE, _LONG = 2.5, 15.0  # m, least width and length of a lane with a destination
+_LANE_WIDTH = 2.5  # m, least of a lane with a destination
+_LANE_LENGTH = 15.0  # m, the same
 
 
 @dataclass
@@ -144,7 +147,9 @@ def destination(chart: Chart, x: float, y: float, town: str) -> tuple[tuple[floa
         raise ValueError("this map has no lanes")
     long_ = np.array([float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in chart.lines])
     away = np.hypot(middles[:, 0] - x, middles[:, 1] - y)
-    fits = (away > _NEAR) & (away < _FAR) & (chart.widths[:, 0] > _WIDE) & (long_ > _LONG)
+    fits = (
+        (away > _DISTANCE_LEAST) & (away < _DISTANCE_MOST) & (chart.widths[:, 0] > _LANE_WIDTH) & (long_ > _LANE_LENGTH)
+    )
     spots = np.flatnonzero(fits)
     if not len(spots):
         spots = np.array([int(away.argmax())])

@@ -7,7 +7,9 @@ import numpy as np
 from bridge.messages import Frame
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 
-SHIPPED, ALONE, SMOOTHED = "with_state", "frame_by_frame", "smoothed"
+SHIPPED = "with_state"
+ALONE = "frame_by_frame"
+SMOOTHED = "smoothed"
 WAYS = (SHIPPED, ALONE, SMOOTHED)
 _SMOOTHING = 0.8  # weight of the past in plain output smoothing
 

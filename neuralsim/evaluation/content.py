@@ -27,7 +27,8 @@ _RIDE = 5  # compared frames per car
 NEAR = 40.0  # greatest distance of a traffic light that is read, m
 _APPROACH = (10.0, 20.0, 30.0, 39.0)  # distances before a traffic light at which it is read too, m
 _HEAD = 12  # least visible size of its head, px
-_LIT, _PURE = 130, 60  # of 255: least brightest channel of a lamp, and least difference to its darkest channel
+_LAMP_LEVEL = 130  # of 255, least value of a lamp's brightest channel
+_LAMP_CHROMA = 60  # of 255, least difference to its darkest channel
 
 
 @dataclass
@@ -82,7 +83,7 @@ def signal(pixels: np.ndarray) -> str:
     most, least = pixels.max(1).astype(int), pixels.min(1).astype(int)
     lamp = int(np.argmax(2 * most - least))
     red, green, blue = pixels[lamp].astype(int).tolist()
-    if most[lamp] < _LIT or most[lamp] - least[lamp] < _PURE:
+    if most[lamp] < _LAMP_LEVEL or most[lamp] - least[lamp] < _LAMP_CHROMA:
         return ""
     if green > 1.2 * red:
         return "green"

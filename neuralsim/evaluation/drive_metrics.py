@@ -23,7 +23,8 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive, TownLoop
 
 _SHIFT_EVERY = 15  # frames
-_FRESH, _COMPARED = 100, 50  # frames before the end at which the fresh state starts, and comparison starts
+_RESTART = 100  # frames before the end, where the fresh state starts
+_COMPARISON = 50  # frames before the end, where the comparison starts
 _RETURN_EVERY = 12  # frames
 _LEAST_WALL = 400  # px of houses that a pair of frames needs
 
@@ -135,16 +136,16 @@ def drift(
     for index in range(frames):
         frame = town.next_frame()
         images = {"kept": old.render(frame)}
-        if index >= frames - _FRESH:
+        if index >= frames - _RESTART:
             images["afresh"] = fresh.render(frame)
-        if index >= frames - _COMPARED:
+        if index >= frames - _COMPARISON:
             label = camvid_label(frame.planes["tag"], frame.planes["instance"])
             for name, image in images.items():
                 tallies[name] += confusion(segmenter(image)[0], label)
                 bright[name].append(float(image.mean()))
                 sharp[name].append(measures.sharpness(image))
         progress(index + 1, frames)
-    result: dict[str, Any] = {"frames": frames, "compared": _COMPARED}
+    result: dict[str, Any] = {"frames": frames, "compared": _COMPARISON}
     for name in names:
         result[name] = {
             "mean_iou": float(np.nanmean(iou(tallies[name]))),

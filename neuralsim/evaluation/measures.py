@@ -9,7 +9,8 @@ from scipy import linalg
 from neuralsim.evaluation import stability
 
 _PATCH = 64  # side of the patches whose mean features are compared, px
-_KID_SUBSETS, _KID_SIZE = 10, 500
+_KID_SUBSETS = 10
+_KID_SIZE = 500  # features in each
 
 
 def sharpness(picture: np.ndarray) -> float:

@@ -16,7 +16,8 @@ from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, MetricNetwork
 
 KINDS = {"vehicles": ("car",), "people": ("pedestrian", "bicyclist")}
 _SIDE = 96  # side of a crop for the network, px
-_LEAST_PIXELS, _LEAST_SIDE = 200, 12  # px; smaller objects have no shape to compare
+_AREA_FLOOR = 200  # px; smaller objects have no shape to compare
+_SIDE_FLOOR = 12  # px, the same
 _MARGIN = 1.2  # side of a crop over the longer side of its object
 _ENOUGH = 24  # least number of crops
 
@@ -75,7 +76,7 @@ def windows(mask: np.ndarray) -> list[tuple[slice, slice]]:
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
     squares = []
     for x, y, w, h, pixels in stats[1:].tolist():
-        if pixels < _LEAST_PIXELS or min(w, h) < _LEAST_SIDE:
+        if pixels < _AREA_FLOOR or min(w, h) < _SIDE_FLOOR:
             continue
         side = min(round(_MARGIN * max(w, h)), height, width)
         top = min(max(0, y + (h - side) // 2), height - side)

@@ -33,7 +33,8 @@ from neuralsim.imaging.image_files import ImageError
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.neural_renderer import NeuralRenderer, RuntimeUnavailable
 
-_COST_SIZE, _COST_STEPS = (512, 256), 40
+_COST_SIZE = 512, 256  # px
+_COST_STEPS = 40
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.renderer.postprocessing import pipeline
 from neuralsim.town.town_drive import TownDrive
 
-ALL, NONE = "all", "none"
+ALL = "all"
+NONE = "none"
 #: The steps that are measured: those on images. What changes the past is judged by flicker and drift.
 MEASURED = tuple(step.name for step in (*pipeline.ON_GENERATED, *pipeline.ON_IMAGE))
 HALVES = "first", "second"

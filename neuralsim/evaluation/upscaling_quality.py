@@ -29,7 +29,9 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
 
 SIZE = 1024, 512  # output size, px; a quarter of the pixels is rendered in each frame
-BILINEAR, UPSCALED, REFERENCE = "bilinear", "upscaled", "reference"
+BILINEAR = "bilinear"
+UPSCALED = "upscaled"
+REFERENCE = "reference"
 _SHIFTS = [((i + 0.5) / 4.0 - 0.5, (j + 0.5) / 4.0 - 0.5) for i in range(4) for j in range(4)]
 _SETTLED = 12  # frames until every window has been rendered twice
 _LATELY = 5  # frames for which newly visible surfaces count as uncovered

@@ -29,7 +29,8 @@ from scenarios.language.schema import ExtraCameraSpec
 
 Observation = Literal["tags", "picture", "both"]
 
-TAG_SIZE, PICTURE_SIZE = (128, 64), (256, 128)  # px, unless a size is given
+TAG_SIZE = 128, 64  # px, unless a size is given
+PICTURE_SIZE = 256, 128  # px, the same
 OFF_ROUTE = 6.0  # m from the route at which an episode ends
 TARGET = 20.0  # m ahead on the route to the state's target point
 _ARRIVED = 3.0  # m from the end of the route at which it is reached

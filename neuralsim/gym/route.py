@@ -8,7 +8,8 @@ import numpy as np
 
 from bridge.carla_client.routing.route_planner import RoutePoint
 
-_BACK, _AHEAD = 5, 25  # points searched before and after the last known position: routes may cross themselves
+_POINTS_BACK = 5  # searched before the last known position: routes may cross themselves
+_POINTS_AHEAD = 25  # searched after it
 
 
 class Route:
@@ -38,8 +39,8 @@ class Route:
 
     def update(self, x: float, y: float) -> None:
         """Update the vehicle's position, m."""
-        first = max(self._segment - _BACK, 0)
-        part = slice(first, self._segment + _AHEAD)
+        first = max(self._segment - _POINTS_BACK, 0)
+        part = slice(first, self._segment + _POINTS_AHEAD)
         along, lengths = self._along[part], self._lengths[part]
         away = (x, y) - self._xy[:-1][part]
         share = np.clip((away * along).sum(axis=1) / lengths**2, 0.0, 1.0)

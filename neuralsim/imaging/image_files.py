@@ -18,7 +18,8 @@ from neuralsim.recording.reading.image_decoding import decode
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-_PNG, _PALETTE = b"\x89PNG\r\n\x1a\n", b"\x03"  # signature; colour type, the 26th byte
+_PNG = b"\x89PNG\r\n\x1a\n"  # signature
+_PALETTE = b"\x03"  # colour type, the 26th byte
 
 
 class ImageError(ValueError):

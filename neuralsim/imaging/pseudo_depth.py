@@ -24,7 +24,8 @@ from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel
 
 EYE = EGO_CAMERA.z  # m, height of the camera over the road, as in the models' own drives
 FAR = 1000.0  # m, the sky
-_NEAREST, _FARTHEST = 1.5, 160.0  # m
+_DEPTH_FLOOR = 1.5  # m
+_DEPTH_CEILING = 160.0  # m
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
 _STANDING = tuple(Channel(c) for c in range(CHANNELS) if c not in (*_GROUND, *MOVERS, Channel.SKY))
 #: u8 by channel: a number for each kind of surface whose points are carried from frame to frame; 0: not carried.
@@ -106,14 +107,14 @@ class PseudoDepth:
             rho, variance = self._follow(channel, motion, valid)
             ground = self._ground(self._pose)
         house = _STANDING.index(Channel.BUILDING)
-        rho[house] = _in_planes(rho[house], variance[house]).clip(1.0 / _FARTHEST, 1.0 / _NEAREST)
+        rho[house] = _in_planes(rho[house], variance[house]).clip(1.0 / _DEPTH_CEILING, 1.0 / _DEPTH_FLOOR)
         self._rho, self._variance = rho, variance
-        inverse = np.where(np.isin(channel, _GROUND), ground, 1.0 / _FARTHEST)
+        inverse = np.where(np.isin(channel, _GROUND), ground, 1.0 / _DEPTH_CEILING)
         for row, standing in enumerate(_STANDING):
             inverse = np.where(channel == standing, rho[row][None, :], inverse)
         inverse = self._settled(channel, inverse, motion, valid)
         inverse = self._stand_movers(inverse, channel, instance, ground)
-        inverse = inverse.clip(1.0 / _FARTHEST, 1.0 / _NEAREST)
+        inverse = inverse.clip(1.0 / _DEPTH_CEILING, 1.0 / _DEPTH_FLOOR)
         depth = np.where(channel == Channel.SKY, FAR, 1.0 / inverse)
         depth = np.where(channel == Channel.VEGETATION, self._trees(depth), depth)
         self._last = channel, depth, self._pose
@@ -149,7 +150,7 @@ class PseudoDepth:
         known &= _CARRIED[channel] > 0
         if valid is not None:
             known &= valid
-        kept = 1.0 / np.maximum(carried, _NEAREST)
+        kept = 1.0 / np.maximum(carried, _DEPTH_FLOOR)
         known &= np.abs(kept - inverse) < 0.5 * inverse + 0.01
         return np.where(known, kept + _SETTLING * (inverse - kept), inverse)
 
@@ -160,7 +161,7 @@ class PseudoDepth:
         surface below it, with a large variance. Columns without the class are filled from their neighbours.
         """
         rows = np.arange(self.height)[:, None]
-        least = 1.0 / _FARTHEST
+        least = 1.0 / _DEPTH_CEILING
         row_noise = _ROW_NOISE / (self.focal * EYE)
         rho = np.full((len(_STANDING), self.width), least)
         variance = np.full_like(rho, 0.05**2)
@@ -235,7 +236,7 @@ class PseudoDepth:
             rho = rho + gain * (other - rho)
             variance = (1.0 - gain) * variance
         rho, _ = self._smooth(rho, variance)
-        return rho.clip(1.0 / _FARTHEST, 1.0 / _NEAREST), variance
+        return rho.clip(1.0 / _DEPTH_CEILING, 1.0 / _DEPTH_FLOOR), variance
 
     def _carried(self, channel: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return inverse depth and variance of each class and column, read from its place in the last frame."""
@@ -276,7 +277,7 @@ class PseudoDepth:
         for index, standing in enumerate(_STANDING):
             mask = (small == standing) & known
             inverse = np.where(mask & (length > 1e-12), along / np.maximum(length, 1e-12), 0.0)
-            good = mask & (inverse > 0.0) & (inverse < 1.0 / _NEAREST)
+            good = mask & (inverse > 0.0) & (inverse < 1.0 / _DEPTH_FLOOR)
             total = (length * good).sum(0)
             value = (length * inverse * good).sum(0) / np.maximum(total, 1e-12)
             # errors of neighbouring flow vectors are correlated: a patch of them counts as one
@@ -296,7 +297,7 @@ class PseudoDepth:
         edge = sum(share * np.sin(rate * rise + 2.4 * np.floor(place / 4.0)) for share, rate in _RAGGED)
         card = (np.floor(place + edge) + 0.5) * _TREE - self._pose[0, 3]
         cards = card / np.where(np.abs(ahead) > 0.2, ahead, 1.0)
-        return np.where((np.abs(ahead) > 0.2) & (cards > _NEAREST), cards.clip(_NEAREST, _FARTHEST), depth)
+        return np.where((np.abs(ahead) > 0.2) & (cards > _DEPTH_FLOOR), cards.clip(_DEPTH_FLOOR, _DEPTH_CEILING), depth)
 
     def _stand_movers(
         self, inverse: np.ndarray, channel: np.ndarray, instance: np.ndarray, ground: np.ndarray
@@ -306,7 +307,7 @@ class PseudoDepth:
         ids = instance[rows, columns].astype(np.int64) * CHANNELS + channel[rows, columns]
         foot = np.zeros((1 << 16) * CHANNELS, np.int64)
         foot[ids] = rows  # of several rows, the last is kept: the lowest
-        at = ground[:, self.width // 2].clip(1.0 / _FARTHEST)[foot[ids]]
+        at = ground[:, self.width // 2].clip(1.0 / _DEPTH_CEILING)[foot[ids]]
         out = inverse.copy()
         out[rows, columns] = at
         return out

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 ROWS = 16  # height of the strip in pixels, so that the image below starts at a codec block
-_LINES, _COLUMNS = 2, 32  # blocks
+_LINES = 2  # of blocks
+_COLUMNS = 32  # blocks
 LEAST_WIDTH = 8 * _COLUMNS  # minimum width in pixels: blocks of at least 8 x 8 survive any codec
-_BLACK, _WHITE = 16, 235
+_BLACK = 16  # of 255
+_WHITE = 235  # of 255
 _POLYNOMIAL = 0x07  # of the CRC-8 checksum, as in ATM
 
 

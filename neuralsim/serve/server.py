@@ -45,7 +45,8 @@ _NOT_IN_BROWSER = {
     "frame graph",
 }
 _SCREENSHOT = (("Ctrl+S",), "save a screenshot")
-_REFUSED, _FULL = 4401, 4429  # close codes: wrong token, too many pages
+_REFUSED = 4401  # close code: wrong token
+_FULL = 4429  # close code: too many pages
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ LEAST_RATE = 20.0  # at lower rates driving feels wrong, so slower machines skip
 MANY_CORES = 4  # from this number on, simulation and rendering do not slow each other down
 #: Seconds that a frame costs in addition to rendering on shared cores (tick, sensors, link, window): per frame and per
 #: pixel; 12 ms at 512x256, 21 ms at 1024x512.
-TICK, TICK_PIXEL = 0.009, 0.003 / (512 * 256)
+TICK = 0.009
+TICK_PIXEL = 0.003 / (512 * 256)
 IN_TIME = 0.025  # s per frame up to which a better model is worthwhile: 30 FPS with everything else
 STRONG = 16  # cores from which this is possible without a GPU: two cores take seven times as long
 HANDOVER = 0.001  # seconds between two frames if a core is kept free for everything else

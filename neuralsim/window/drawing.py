@@ -18,7 +18,11 @@ AMBER: Colour = (250, 188, 64)
 BLUE: Colour = (86, 156, 255)
 TRACK: Colour = (62, 70, 82)
 #: Font sizes (pygame's) for a view of ``FULL`` pixels; scaled text is never smaller than ``LEGIBLE``.
-SMALL, BODY, TITLE, FIGURE, SPEED = 18, 21, 27, 34, 60
+SMALL = 18
+BODY = 21
+TITLE = 27
+FIGURE = 34
+SPEED = 60
 LEGIBLE = 18
 FULL = (900.0, 512.0)
 EDGE: tuple[Colour, int] = ((255, 255, 255), 30)

@@ -12,7 +12,8 @@ from bridge.process.lifetime import BridgeError
 from bridge.process.user_cache import cache_folder
 from bridge.untrusted import files, limits, xml
 
-_ELEMENTS, _DEPTH = 10_000, 20  # limits for a .sumocfg
+_ELEMENTS = 10_000  # at most in a .sumocfg
+_DEPTH = 20  # levels at most
 _TIMEOUT = 300.0  # s, for the conversion of a network
 
 

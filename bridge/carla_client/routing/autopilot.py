@@ -18,8 +18,10 @@ from bridge.carla_client.routing.lane_path import PATH_POINTS, STEP, LanePath, w
 from bridge.carla_client.vehicle_geometry import VehicleGeometry
 
 LATERAL = 2.2  # m/s^2 in bends
-ACCELERATION, BRAKING = 2.0, 2.2  # m/s^2, comfortable
-HEADWAY, GAP = 1.3, 3.0  # s and m behind a leader
+ACCELERATION = 2.0  # m/s^2, comfortable
+BRAKING = 2.2  # m/s^2, comfortable
+HEADWAY = 1.3  # s behind a leader
+GAP = 3.0  # m behind a leader
 MARGIN = 0.35  # m, lateral clearance when passing
 ROAD_END = 6.0  # m from the bumper to the end of a road: a vehicle that stands there has arrived
 STANDOFF_TIMEOUT = 6.0  # s behind a stationary road user before squeezing past: resolves mutual yielding

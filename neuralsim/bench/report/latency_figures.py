@@ -11,7 +11,9 @@ from neuralsim.bench.report.statistics import Runs, draw, interval, summary
 from neuralsim.session.metrics import STAGES
 
 #: Quantities of each frame in addition to its stages.
-LATENCY, PHOTON, FRAME = "latency", "input_to_photon", "frame"
+LATENCY = "latency"
+PHOTON = "input_to_photon"
+FRAME = "frame"
 
 
 def columns(run: dict[str, Any]) -> dict[str, np.ndarray]:

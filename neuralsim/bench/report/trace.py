@@ -11,8 +11,13 @@ from typing import Any
 
 from neuralsim.session.metrics import STAGES
 
-_BRIDGE, _RENDERER = 1, 2  # process ids in the trace
-_TICKS, _RENDER, _WINDOW, _FRAMES, _KEYS = 1, 1, 2, 3, 4  # thread ids
+_BRIDGE = 1  # process ids in the trace
+_RENDERER = 2
+_TICKS = 1  # thread ids, of the bridge
+_RENDER = 1  # of the renderer
+_WINDOW = 2
+_FRAMES = 3
+_KEYS = 4
 _NAMES = {
     _BRIDGE: ("bridge and simulator", {_TICKS: "ticks"}),
     _RENDERER: ("renderer and window", {_RENDER: "render", _WINDOW: "display", _FRAMES: "frames", _KEYS: "keys"}),

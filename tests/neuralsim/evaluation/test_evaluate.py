@@ -136,8 +136,8 @@ def test_a_loop_through_the_town_comes_back_to_the_same_view() -> None:
 
 @pytest.mark.slow
 def test_drift_and_return_are_measured_on_real_drives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive_metrics, "_FRESH", 4)
-    monkeypatch.setattr(drive_metrics, "_COMPARED", 2)
+    monkeypatch.setattr(drive_metrics, "_RESTART", 4)
+    monkeypatch.setattr(drive_metrics, "_COMPARISON", 2)
     result = drive_metrics.drift("street-rt", "auto", frames=7, threads=1)
     assert result["compared"] == 2
     assert result["worst"] == max(abs(value) for value in result["change"].values())
