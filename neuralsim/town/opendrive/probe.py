@@ -47,8 +47,11 @@ def read(town: str, path: Path) -> tuple[str, ET.Element]:
     return text, root
 
 
-def check_size(name: str, root: ET.Element) -> None:
-    """Raise ValueError if the roads or lanes are too long in total, a lane is too wide or an outline too detailed."""
+def check_size(name: str, root: ET.Element) -> float:
+    """Return the length of all lanes, m.
+
+    Raises ValueError if the roads or lanes are too long in total, a lane is too wide or an outline too detailed.
+    """
     roads = root.findall("road")
     if not sum(abs(_number(road, "length")) for road in roads) <= limits.OPENDRIVE_LENGTH:
         raise ValueError(f"{name}: over {limits.OPENDRIVE_LENGTH / 1000:.0f} km of roads: choose a smaller map")
@@ -74,6 +77,7 @@ def check_size(name: str, root: ET.Element) -> None:
                 raise ValueError(f"{name} is damaged: object {number!r} has over {limit} corners")
     if not lanes <= limits.OPENDRIVE_LANES:
         raise ValueError(f"{name}: over {limits.OPENDRIVE_LANES / 1000:.0f} km of lanes: choose a smaller map")
+    return lanes
 
 
 def _widest(width: ET.Element, length: float) -> float:
@@ -157,11 +161,6 @@ def try_map(name: str, text: str) -> None:
 def too_large(name: str) -> str:
     """Return the message for a map that exceeds the memory limit."""
     return f"{name}: takes more than {limits.MAP_MEMORY // limits.MIB} MiB of memory: choose a smaller map"
-
-
-def too_slow(name: str) -> str:
-    """Return the message for a map whose town is not built within the time limit."""
-    return f"{name}: takes more than {limits.MAP_BUILDING:.0f} s to build: choose a smaller map"
 
 
 def main(name: str) -> int:
