@@ -24,7 +24,7 @@ from scenarios.openscenario.conditions import Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.entity_draft import EntityDraft
 from scenarios.openscenario.places import Positions
-from scenarios.openscenario.road_network import keeps_left, town_of
+from scenarios.openscenario.road_network import frame_of, town_of
 from scenarios.openscenario.stand_ins import COLORS, blueprint_of, property_of, rgb_color, weather_of
 from scenarios.openscenario.storyboard_names import StoryboardNames, identifier
 from scenarios.openscenario.traffic_signals import commanded_state
@@ -70,7 +70,7 @@ class _Translation:
         self._event_lines: dict[tuple[str, int], int] = {}  # (actor, number of the event) -> line
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
         self._town_name = town_of(root.get("RoadNetwork"), path.parent)
-        self._positions = Positions(self._catalogs, self._mirror, keeps_left(path.parent, self._town_name))
+        self._positions = Positions(self._catalogs, self._mirror, frame_of(path.parent, self._town_name))
         self._actors = self._entities(root.get("Entities"))
         self._ego = self._find_ego()
         names = {actor.element.text("name"): actor.name for actor in self._actors.values()}
