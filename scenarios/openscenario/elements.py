@@ -173,7 +173,7 @@ def parameters(declarations: Element | None) -> dict[str, str]:
     declarations.only(declarations.name.removesuffix("s"))
     values: dict[str, str] = {}
     for each in declarations:  # a value may refer to earlier ones
-        values[each.text("name")] = each.within(values).text("value")
+        values[each.name_of("name")] = each.within(values).text("value")  # 1.0 declares "$name", too
     return values
 
 
