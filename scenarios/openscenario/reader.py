@@ -39,9 +39,14 @@ _CRITERIA: dict[str, dict[str, Any]] = {
 }
 
 
-def translate(path: Path, raw: bytes) -> tuple[str, dict[str, Any], Mapping[Key, int]]:
-    """Translate an .xosc text to a scenario: YAML, data, and the lines of its keys. Raises ``ScenarioError``."""
-    data, lines = _Translation(path, parse(path, raw)).scenario()
+def translate(
+    path: Path, raw: bytes, values: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, Any], Mapping[Key, int]]:
+    """Translate an .xosc text to a scenario: YAML, data, and the lines of its keys. Raises ``ScenarioError``.
+
+    ``values``: of parameters, instead of those that the file declares.
+    """
+    data, lines = _Translation(path, parse(path, raw), values or {}).scenario()
     text = f"# from {path.name}\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return text, data, lines
 
@@ -49,9 +54,13 @@ def translate(path: Path, raw: bytes) -> tuple[str, dict[str, Any], Mapping[Key,
 class _Translation:
     """The translation of one file."""
 
-    def __init__(self, path: Path, root: Element) -> None:
+    def __init__(self, path: Path, root: Element, values: Mapping[str, str]) -> None:
         self._path = path
-        declared = parameters(root.find("ParameterDeclarations"))
+        if root.find("ParameterValueDistribution") is not None:
+            raise root.error("a distribution of parameters is not one scenario: `neuralsim record` runs its variations")
+        declared = parameters(root.find("ParameterDeclarations"), values)
+        if unknown := values.keys() - declared.keys():
+            raise root.error(f"declares no parameter {min(unknown)}")
         self._root = root = root.within(declared)
         header = root.get("FileHeader")
         if header.text("revMajor") != "1":
