@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: drive serve test test-all test-faults fuzz soak wheel-test docs lint ruff lock sbom clean
+.PHONY: drive serve compat test test-all test-faults fuzz soak wheel-test docs lint ruff lock sbom clean
 .DEFAULT_GOAL := drive
 
 drive: $(VENV)/.drive
@@ -50,6 +50,9 @@ fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.hostile.port --calls $(CALLS) --silent 200
 	! $(BIN)/python -c 'import atheris' 2>/dev/null || for reader in $(READERS); do \
 	  $(BIN)/python -m tests.hostile.guided $$reader --seconds $(SECONDS) || exit 1; done
+
+compat: $(VENV)/.dev
+	$(BIN)/python -m tools.compat $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)

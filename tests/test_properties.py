@@ -29,6 +29,7 @@ from neuralsim.recording.reading.image_decoding import decode
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.town.opendrive import probe
+from neuralsim.town.opendrive.dialects import normalise
 from neuralsim.zoo import ModelError, load
 from scenarios.engine.loader import ScenarioError, parse
 from scenarios.openscenario.reader import translate
@@ -109,7 +110,7 @@ def test_a_map_is_read_or_refused(edits: list[tuple[int, int, bytes]]) -> None:
         path = Path(folder) / "a.xodr"
         path.write_bytes(_edited(roads(2).encode(), edits))
         try:
-            probe.repair(probe.read("a", path)[1])
+            normalise(probe.read("a", path)[1])
         except ValueError as error:
             assert "\n" not in str(error)
 

@@ -124,4 +124,6 @@ def spawn_ego(world: carla.World, spawn_points: SpawnPoints, vehicle: str) -> An
     for point in spawn_points:
         if (ego := world.try_spawn_actor(blueprint, point)) is not None:
             return ego
+    if not spawn_points.points:
+        raise BridgeError("the map has no spawn points: something solid stands in all of its driving lanes")
     raise BridgeError(f"none of the map's {len(spawn_points.points)} spawn points is free; restart the server")

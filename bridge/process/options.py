@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -55,8 +56,11 @@ class Options(BaseModel):
         """Raise ``ValueError``, one line, for options that contradict each other. Called on a user's options only."""
 
     def to_json(self) -> str:
-        """Return the options that were set, as the single argument of a child process that calls :func:`parse`."""
-        return self.model_dump_json(exclude_unset=True)
+        """Return the options that were set, as the single argument of a child process that calls :func:`parse`.
+
+        File names may be in any encoding: bytes that are not UTF-8 stay as Python has them, lone surrogates.
+        """
+        return json.dumps(self.model_dump(mode="json", exclude_unset=True))
 
 
 _O = TypeVar("_O", bound=Options)
@@ -81,7 +85,11 @@ def parse(model: type[_O], arguments: Sequence[str] | None, prog: str, about: st
     parser = _parser(model, prog, about or inspect.getdoc(model) or "")
     try:
         if len(texts) == 1 and texts[0].startswith("{"):
-            return model.model_validate_json(texts[0])
+            try:
+                given = json.loads(texts[0])
+            except json.JSONDecodeError as error:
+                parser.error(f"invalid JSON: {error}")
+            return model.model_validate(given)
         given = vars(parser.parse_args(texts))
         file: Path | None = given.pop("config", None) if model.config_file else None
         values, lines = ({}, {}) if file is None else _from_file(model, file)

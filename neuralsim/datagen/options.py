@@ -51,6 +51,8 @@ class RecordOptions(Options):
     """Record on a Ray cluster, one scenario per task (cluster extra)."""
     junit: XmlFile | None = None
     """Evaluate all of them and write JUnit XML."""
+    variations: Positive = 10
+    """Most variations of an OpenSCENARIO parameter distribution; of more, that many are drawn, always the same."""
     again: bool = False
     """Also record scenarios that have been recorded already."""
     carla: Address | None = None

@@ -20,12 +20,13 @@ from neuralsim.session.processes import ended_by_signals
 from neuralsim.town.core import blueprint_library
 from scenarios.engine.loader import ScenarioError, check_blueprints
 from scenarios.engine.rigs import load_with_rig
+from scenarios.openscenario.distributions import write_variations
 
 
 def run(options: RecordOptions) -> int:
     """Record all scenarios; return 1 if one could not be recorded or an assertion failed, else 0."""
     try:
-        loaded = [load_with_rig(path, options.rig) for path in options.scenarios]
+        loaded = [load_with_rig(path, options.rig) for path in _files(options)]
         for each in loaded if options.carla is None else ():
             check_blueprints(each, blueprint_library.blueprint_names())
     except ScenarioError as error:
@@ -39,6 +40,18 @@ def run(options: RecordOptions) -> int:
         if "mp4" in options.formats:
             failed += _index(recorders, options.out)
     return 1 if failed else 0
+
+
+def _files(options: RecordOptions) -> list[Path]:
+    """Return the scenario files: parameter distributions are written to the output's ``variations``. Raises
+    ScenarioError."""
+    files: list[Path] = []
+    for path in options.scenarios:
+        written = write_variations(path, options.out / "variations", options.variations)
+        if written is not None:
+            print(f"{path}: {len(written)} variations")
+        files += [path] if written is None else written
+    return files
 
 
 def record_missing(

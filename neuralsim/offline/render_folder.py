@@ -20,6 +20,7 @@ from neuralsim.base.progress import ProgressLine
 from neuralsim.base.shared_options import model_of
 from neuralsim.imaging import optical_flow
 from neuralsim.imaging.image_files import ImageError, find_image, list_images, read_ids, write_png
+from neuralsim.imaging.label_maps import read_labels
 from neuralsim.imaging.object_tracker import ObjectTracker
 from neuralsim.imaging.pseudo_depth import PseudoDepth, horizon_row
 from neuralsim.models.classes import CARLA_TO_CHANNEL
@@ -54,6 +55,7 @@ class LabelCensus:
     unknown: Counter[int] = field(default_factory=Counter)  # pixels by label that is not in the class map
     seen_in: Counter[int] = field(default_factory=Counter)  # files by the same label
     damaged: list[str] = field(default_factory=list)  # what is wrong with single maps that could not be read
+    doubtful: list[float] = field(default_factory=list)  # share of each coloured map's pixels
 
 
 def run(options: RenderOptions) -> int:
@@ -65,6 +67,12 @@ def run(options: RenderOptions) -> int:
     for label, pixels in sorted(census.unknown.items()):
         files = census.seen_in[label]
         print(f"label {label} is not in the class map: {pixels} pixels in {files} files, rendered as unlabeled")
+    if census.doubtful:
+        mean, most = sum(census.doubtful) / len(census.doubtful), max(census.doubtful)
+        print(
+            f"{mean:.1%} of the pixels of {len(census.doubtful)} coloured maps ({most:.1%} of one at most) are between "
+            "colours or far from all: they have the label of the nearest other pixel"
+        )
     for line in census.damaged:
         logger().warning(f"{line}: skipped")
     print(f"{options.out}: {count} images" + (f", {len(census.damaged)} skipped" if census.damaged else ""))
@@ -127,12 +135,14 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
     first: tuple[int, int] | None = None
     for number, file in enumerate(files):
         try:
-            label = read_ids(file)
+            label, doubtful = read_labels(file, classes)
         except ImageError as error:
             if options.sequence:
                 raise
             census.damaged.append(str(error))
             continue
+        if doubtful:
+            census.doubtful.append(doubtful)
         for missing, count in classes.unknown(label).items():
             census.unknown[missing] += count
             census.seen_in[missing] += 1
@@ -148,7 +158,8 @@ def maps(options: RenderOptions, classes: classmaps.ClassMap, files: list[Path],
         if world is None or objects is None or not options.sequence:
             focal = focal_length(size[0], options.fov)
             sample = files[:: max(1, len(files) // 8)] if options.sequence else [file]
-            horizon = horizon_row([CARLA_TO_CHANNEL[_resized(classes.tags[read_ids(f)], size)] for f in sample])
+            tags = (classes.tags[read_labels(path, classes)[0]] for path in sample)
+            horizon = horizon_row([CARLA_TO_CHANNEL[_resized(each, size)] for each in tags])
             world, objects = PseudoDepth(size, focal, horizon), ObjectTracker()
         first = first or full
         if options.instances is not None:

@@ -7,7 +7,7 @@ from math import cos, hypot, radians
 
 import carla
 
-from bridge.carla_client.routing.lane_path import STEP
+from bridge.carla_client.routing.lane_path import STEP, is_along
 from bridge.carla_client.routing.route_planner import LONGEST, RoutePlanner, RoutePoint
 from scenarios.engine.loader import LoadedScenario
 from scenarios.engine.snapshot import ActorState, Invasion, corners
@@ -87,8 +87,9 @@ class PlaceFinder:
         for lane in (-1, 1):
             way = self.town.get_waypoint_xodr(place.road, lane, place.s)
             if way is not None:
-                # The middle of lane -1 is half its width to the right of the line, and faces along the road.
-                right = -place.t - 0.5 * way.lane_width if lane < 0 else place.t - 0.5 * way.lane_width
+                # The middle of lane -1 is half its width to the right of the line, which is to the left of lane 1.
+                left = place.t - 0.5 * way.lane_width * lane
+                right = -left if is_along(way) else left
                 at, aside = way.transform.location, way.transform.get_right_vector()
                 return self.town.get_waypoint(carla.Location(at.x + right * aside.x, at.y + right * aside.y, at.z))
         return None

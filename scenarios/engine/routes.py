@@ -15,7 +15,7 @@ from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePoint
 from scenarios.engine.lights import Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError
-from scenarios.engine.road import PlaceFinder, RouteProgress
+from scenarios.engine.road import PlaceFinder, RouteProgress, along
 from scenarios.engine.snapshot import ActorState, Snapshot
 from scenarios.language.conditions import At, Place, SignalShows, Spawn, When
 from scenarios.language.schema import ActorSpec, EgoSpec, Step
@@ -137,6 +137,21 @@ class RouteResolver:
         except ScenarioError:
             points = []  # no lane leads there: a walker, or a position off the road
         return Approach(end.transform.location.x, end.transform.location.y, RouteProgress(points) if points else None)
+
+    def moved(self, state: ActorState, metres: float) -> carla.Transform | None:
+        """Return the pose of an actor that has been moved ``metres`` along its lane (negative: back).
+
+        It keeps its distance from the lane's middle. None if the road ends before.
+        """
+        here = self._town.get_waypoint(carla.Location(state.x, state.y, state.z))
+        there = along(here, metres)
+        if there is None:
+            return None
+        place, right = here.transform.location, here.transform.get_right_vector()
+        aside = (state.x - place.x) * right.x + (state.y - place.y) * right.y
+        pose, right = there.transform, there.transform.get_right_vector()
+        to = pose.location + carla.Location(aside * right.x, aside * right.y, state.z - place.z)
+        return carla.Transform(to, pose.rotation)
 
     def lane_of(self, state: ActorState, lanes_left: int = 0) -> int:
         """Return the id of the lane that an actor is on, or of the one ``lanes_left`` lanes to the left of it."""

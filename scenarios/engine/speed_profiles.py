@@ -164,7 +164,7 @@ class Rendezvous:
 
 
 class DistanceKeeper:
-    """A speed that keeps a distance to the actor ahead, by a critically damped spring to it."""
+    """A speed that keeps a distance to another actor, by a critically damped spring to it."""
 
     def __init__(self, name: str, spec: KeepDistance, speed: float) -> None:
         self.speed, self.reached = speed, False
@@ -173,15 +173,27 @@ class DistanceKeeper:
     def at(self, now: Snapshot, delta: float) -> float:
         """See ``SpeedProfile``."""
         spec, me, other = self._spec, now.states[self._name], now.states[self._spec.to]
-        distance = me.ahead(other)[0]
-        if spec.outlines:
-            distance -= me.half_length + other.half_length
-        target = spec.metres if spec.metres is not None else (spec.seconds or 0.0) * self.speed
-        push = SPRING**2 * (distance - target) + 2.0 * SPRING * (other.speed - self.speed)
-        self.reached = self.reached or abs(distance - target) < TOLERANCE
+        if self.reached and spec.once:
+            return self.speed
+        excess = distance_excess(spec, me, other, self.speed)
+        push = SPRING**2 * excess + 2.0 * SPRING * (other.speed - self.speed)
+        self.reached = self.reached or abs(excess) < TOLERANCE
         speed = self.speed + min(max(push, -spec.deceleration), spec.acceleration) * delta
         self.speed = min(max(speed, 0.0), spec.most)
         return self.speed
+
+
+def distance_excess(spec: KeepDistance, me: ActorState, other: ActorState, speed: float) -> float:
+    """Return how far an actor has to move forwards to be at the distance to the other one, m.
+
+    ``speed``: its own, m/s.
+    """
+    ahead = me.ahead(other)[0]
+    is_behind = ahead >= 0.0 if spec.side == "nearest" else spec.side == "behind"
+    distance = spec.metres if spec.metres is not None else (spec.seconds or 0.0) * (speed if is_behind else other.speed)
+    if spec.outlines:
+        distance += me.half_length + other.half_length
+    return ahead - (distance if is_behind else -distance)
 
 
 def speed_profile(

@@ -15,7 +15,7 @@ from scenarios.engine.road import RouteProgress
 from scenarios.engine.routes import RouteResolver
 from scenarios.engine.script import Script, sets_speed
 from scenarios.engine.snapshot import STANDING, ActorState, Snapshot
-from scenarios.engine.speed_profiles import SpeedProfile, speed_profile
+from scenarios.engine.speed_profiles import SpeedProfile, distance_excess, speed_profile
 from scenarios.engine.trajectories import pose_at
 from scenarios.language.actions import ControlPoint, KeepAside
 from scenarios.language.schema import ActorSpec, EgoSpec, Step
@@ -113,11 +113,16 @@ class VehicleDriver:
         me = now.states[script.name]
         if perform_instant(step, self.actor, self._resolver):
             if step.teleport is not None:
-                self._pilot.reset()
-                speed = self._profile.speed if self._profile is not None else me.speed
-                forward = self._resolver.teleport(step).get_forward_vector()
-                self.actor.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, 0.0))
+                self._put(self._resolver.teleport(step), self._profile.speed if self._profile is not None else me.speed)
             return
+        if (keep := step.keep_distance) is not None and keep.at_once:
+            speed = self._profile.speed if self._profile is not None else me.speed
+            place = self._resolver.moved(me, distance_excess(keep, me, now.states[keep.to], speed))
+            if place is not None:
+                self._put(place, speed)
+            if keep.once:
+                script.reached = True
+                return
         if not sets_speed(step):
             self._kept_aside = step.keep_aside
         if step.keep_aside is not None:
@@ -147,6 +152,13 @@ class VehicleDriver:
         elif step.change_lane is None and step.shift is None:
             self._profile, self._parked = None, False
         self._pending_change = step if step.change_lane is not None or step.shift is not None else None
+
+    def _put(self, place: carla.Transform, speed: float) -> None:
+        """Continue from another place with a speed, m/s."""
+        self.actor.set_transform(place)
+        self._pilot.reset()
+        forward = place.get_forward_vector()
+        self.actor.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, 0.0))
 
     def _change_path(self, step: Step, now: Snapshot) -> bool:
         path_change = step.change_lane or step.shift

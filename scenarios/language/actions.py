@@ -207,12 +207,18 @@ class Cross(Model):
 
 
 class KeepDistance(Model):
-    """Choose the speed so as to keep a distance to an actor ahead on the same path. Done when it is reached."""
+    """Choose the speed so as to keep a distance to another actor on the same path. Done when it is reached."""
 
     to: Name
+    side: Literal["behind", "ahead", "nearest"] = "behind"
+    """Where to keep it: behind the other actor, ahead of it, or on the present side."""
+    at_once: bool = False
+    """Begin with a jump along the road to that distance."""
+    once: bool = False
+    """Keep the speed as it is once the distance is reached."""
     metres: Distance | None = None
     seconds: Seconds | None = None
-    """Instead of metres: seconds at its own speed."""
+    """Instead of metres: seconds at the speed of the one behind."""
     outlines: bool = True
     """Between the outlines, not between the centres."""
     acceleration: Annotated[float, Field(gt=0.0, le=1000.0)] = 5.0

@@ -24,6 +24,10 @@ LAMPS = {
     "warningLights": ("left_blinker", "right_blinker"), "licensePlateIllumination": ("position",),
     "specialPurposeLights": ("interior",),
 }  # fmt: skip
+#: The standard's displacements -> sides of ``keep_distance``.
+SIDES: dict[str, dict[str, str]] = {
+    "trailingReferencedEntity": {}, "leadingReferencedEntity": {"side": "ahead"}, "any": {"side": "nearest"},
+}  # fmt: skip
 LATERAL = 1.0  # m/s^2 of a lane offset without given acceleration
 
 
@@ -162,15 +166,23 @@ class Actions:
     def _distance(self, actor: Entity, what: Element) -> dict[str, Any]:
         what.only("DynamicConstraints")
         way = what.text("displacement", "trailingReferencedEntity")
-        if way not in ("trailingReferencedEntity", "any") or actor.walks or actor.controlled:
-            raise what.error(f"displacement {way} is not supported" if "leading" in way else "is not supported here")
-        gap: dict[str, Any] = {"to": self._entity(what).name}
+        limits = what.find("DynamicConstraints")
+        at_once = limits is None and self._mirror < 0.0  # as the standard says; ScenarioRunner ignores constraints
+        if way not in SIDES:
+            raise what.error(f"displacement {way} is not supported")
+        if actor.walks or (actor.controlled and not at_once):
+            raise what.error("is not supported for pedestrians, nor for vehicles with a controller")
+        gap: dict[str, Any] = {"to": self._entity(what).name, **SIDES[way]}
+        if at_once:
+            gap["at_once"] = True
+        if self._mirror < 0.0 and what.text("continuous", "true").lower() == "false":
+            gap["once"] = True
         if what.text("timeGap", ""):
             gap["seconds"] = what.number("timeGap")
         else:
             gap["metres"] = abs(what.number("distance"))
         gap["outlines"] = what.text("freespace", "false").lower() == "true"
-        if (limits := what.find("DynamicConstraints")) is not None:
+        if limits is not None:
             for key, name, most in (
                 ("acceleration", "maxAcceleration", 1000.0),
                 ("deceleration", "maxDeceleration", 1000.0),
@@ -361,7 +373,7 @@ class Actions:
             raise start.refuse()
         h, at = start.number("h", 0.0), (start.number("x"), start.number("y"))
         world = [(at[0] + cos(h) * u - sin(h) * v, at[1] + sin(h) * u + cos(h) * v) for u, v in points]
-        return {"points": [{"x": u, "y": self._mirror * v} for u, v in world]}
+        return {"points": [self._positions.in_world(u, v) for u, v in world]}
 
 
 def _plain(place: dict[str, Any]) -> dict[str, Any]:

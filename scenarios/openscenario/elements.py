@@ -166,14 +166,15 @@ def parse(path: Path, raw: bytes) -> Element:
     return Element(root, path, {})
 
 
-def parameters(declarations: Element | None) -> dict[str, str]:
-    """Return name -> value of ParameterDeclarations or VariableDeclarations."""
+def parameters(declarations: Element | None, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return name -> value of ParameterDeclarations or VariableDeclarations; ``given``: instead of declared values."""
     if declarations is None:
         return {}
     declarations.only(declarations.name.removesuffix("s"))
     values: dict[str, str] = {}
     for each in declarations:  # a value may refer to earlier ones
-        values[each.text("name")] = each.within(values).text("value")
+        name = each.name_of("name")  # 1.0 declares "$name", too
+        values[name] = (given or {}).get(name) or each.within(values).text("value")
     return values
 
 

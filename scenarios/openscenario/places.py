@@ -8,21 +8,26 @@ from typing import Any
 
 from scenarios.openscenario.catalogs import Catalogs
 from scenarios.openscenario.elements import Element
+from scenarios.openscenario.road_network import Frame
 
 
 class Positions:
     """Translates positions.
 
-    ``mirror``: 1 for CARLA's axes, -1 for the standard's; ``keeps_left``: whether the map's traffic keeps left.
+    ``mirror``: 1 for CARLA's axes, -1 for the standard's; ``frame``: how the map lies in the world.
     """
 
-    def __init__(self, catalogs: Catalogs, mirror: float, keeps_left: bool) -> None:
-        self._catalogs, self.mirror, self._keeps_left = catalogs, mirror, keeps_left
+    def __init__(self, catalogs: Catalogs, mirror: float, frame: Frame) -> None:
+        self._catalogs, self.mirror, self._frame = catalogs, mirror, frame
         self.names: Mapping[str, str] = {}  # entity -> its name in the scenario
 
     def is_backwards(self, lane: int) -> bool:
         """Return whether a lane runs against its road's reference line."""
-        return (lane > 0) != self._keeps_left
+        return (lane > 0) != self._frame.keeps_left
+
+    def in_world(self, x: float, y: float) -> dict[str, float]:
+        """Return a point of the file's coordinates, m, in those of the world."""
+        return {"x": x - self._frame.x, "y": self.mirror * y + self._frame.y}
 
     def _name_of(self, position: Element) -> str:
         name = position.text("entityRef")
@@ -93,7 +98,7 @@ class Positions:
         name = position.name
         if name == "WorldPosition":
             yaw = degrees(mirror * position.number("h", 0.0))
-            place: dict[str, Any] = {"x": position.number("x"), "y": mirror * position.number("y")}
+            place: dict[str, Any] = self.in_world(position.number("x"), position.number("y"))
             return place | {"yaw": (yaw + 180.0) % 360.0 - 180.0}
         if name == "LanePosition":
             lane = _integer(position, "laneId")

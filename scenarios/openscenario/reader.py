@@ -24,7 +24,7 @@ from scenarios.openscenario.conditions import Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.entity_draft import EntityDraft
 from scenarios.openscenario.places import Positions
-from scenarios.openscenario.road_network import keeps_left, town_of
+from scenarios.openscenario.road_network import frame_of, town_of
 from scenarios.openscenario.stand_ins import COLORS, blueprint_of, property_of, rgb_color, weather_of
 from scenarios.openscenario.storyboard_names import StoryboardNames, identifier
 from scenarios.openscenario.traffic_signals import commanded_state
@@ -39,9 +39,14 @@ _CRITERIA: dict[str, dict[str, Any]] = {
 }
 
 
-def translate(path: Path, raw: bytes) -> tuple[str, dict[str, Any], Mapping[Key, int]]:
-    """Translate an .xosc text to a scenario: YAML, data, and the lines of its keys. Raises ``ScenarioError``."""
-    data, lines = _Translation(path, parse(path, raw)).scenario()
+def translate(
+    path: Path, raw: bytes, values: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, Any], Mapping[Key, int]]:
+    """Translate an .xosc text to a scenario: YAML, data, and the lines of its keys. Raises ``ScenarioError``.
+
+    ``values``: of parameters, instead of those that the file declares.
+    """
+    data, lines = _Translation(path, parse(path, raw), values or {}).scenario()
     text = f"# from {path.name}\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     return text, data, lines
 
@@ -49,9 +54,13 @@ def translate(path: Path, raw: bytes) -> tuple[str, dict[str, Any], Mapping[Key,
 class _Translation:
     """The translation of one file."""
 
-    def __init__(self, path: Path, root: Element) -> None:
+    def __init__(self, path: Path, root: Element, values: Mapping[str, str]) -> None:
         self._path = path
-        declared = parameters(root.find("ParameterDeclarations"))
+        if root.find("ParameterValueDistribution") is not None:
+            raise root.error("a distribution of parameters is not one scenario: `neuralsim record` runs its variations")
+        declared = parameters(root.find("ParameterDeclarations"), values)
+        if unknown := values.keys() - declared.keys():
+            raise root.error(f"declares no parameter {min(unknown)}")
         self._root = root = root.within(declared)
         header = root.get("FileHeader")
         if header.text("revMajor") != "1":
@@ -70,7 +79,7 @@ class _Translation:
         self._event_lines: dict[tuple[str, int], int] = {}  # (actor, number of the event) -> line
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
         self._town_name = town_of(root.get("RoadNetwork"), path.parent)
-        self._positions = Positions(self._catalogs, self._mirror, keeps_left(path.parent, self._town_name))
+        self._positions = Positions(self._catalogs, self._mirror, frame_of(path.parent, self._town_name))
         self._actors = self._entities(root.get("Entities"))
         self._ego = self._find_ego()
         names = {actor.element.text("name"): actor.name for actor in self._actors.values()}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
+from bridge.opendrive import local_origin
 from bridge.process.presets import PLAIN, TOWNS
 from bridge.untrusted import files, limits
+from bridge.untrusted.xml import decode
 from scenarios.openscenario.elements import Element
+
+_START = re.compile(r"<(?:\w+:)?geometry\b[^>]*")
+_LEFT = re.compile(r"""<(?:\w+:)?road\b[^>]*\srule\s*=\s*["']LHT["']""")
 
 
 def town_of(network: Element, folder: Path) -> str:
@@ -32,9 +39,29 @@ def town_of(network: Element, folder: Path) -> str:
     raise logic.error(f"there is no map {name}; put {candidates[-1]} in the scenario's folder")
 
 
-def keeps_left(folder: Path, town: str) -> bool:
-    """Return whether traffic on the scenario's map keeps left."""
+class Frame(NamedTuple):
+    """How a map lies in the world: the world's origin in the map's coordinates, m, and whether traffic keeps left."""
+
+    x: float = 0.0
+    y: float = 0.0
+    keeps_left: bool = False
+
+
+def frame_of(folder: Path, town: str) -> Frame:
+    """Return the frame of a scenario's map, without reading all of it."""
     if not town.endswith(".xodr"):
-        return False
-    text = files.read_bytes(folder / town, limits.OPENDRIVE_SIZE)
-    return re.search(rb"""<road\b[^>]*\brule\s*=\s*["']LHT["']""", text) is not None
+        return Frame()
+    try:
+        text = decode(files.read_bytes(folder / town, limits.OPENDRIVE_SIZE))
+    except files.FileRefused:
+        return Frame()  # refused when it is loaded
+    starts = _START.findall(text)
+    places = (tuple(_coordinate(start, axis) for axis in "xy") for start in starts)
+    return Frame(*local_origin((x, y) for x, y in places), _LEFT.search(text) is not None)
+
+
+def _coordinate(start: str, axis: str) -> float:
+    with contextlib.suppress(ValueError):
+        found = re.search(rf"""\s{axis}\s*=\s*["']([^"']*)""", start)
+        return float(found[1]) if found else 0.0
+    return 0.0

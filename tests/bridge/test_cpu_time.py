@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit
+from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit, uncounted
 
 
 def _compute(seconds: float) -> None:
@@ -41,3 +41,17 @@ def test_limit_works_in_other_threads() -> None:
 def test_waiting_does_not_count() -> None:
     with cpu_time_limit(0.2):
         time.sleep(0.5)
+
+
+def test_what_is_uncounted_is_not_interrupted_and_the_rest_still_counts() -> None:
+    done = []
+
+    def work() -> None:
+        with uncounted(), uncounted():
+            _compute(0.6)
+        done.append("uncounted")
+        _compute(20.0)
+
+    with pytest.raises(CpuTimeExceeded), cpu_time_limit(0.2):
+        work()
+    assert done == ["uncounted"]

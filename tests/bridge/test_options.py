@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -183,6 +184,8 @@ def test_internal_options_are_not_available_to_users(tmp_path: Path, capsys):
     assert "unknown option '--count'" in wrong(Sample, capsys, "here", "--count", "4")
     assert "unknown key 'count'" in wrong(Sample, capsys, "here", "--config", str(tmp_path / "sample.yaml"))
     assert parse(Sample, [Sample(where=Path("here"), count=4).to_json()], "sample").count == 4
+    latin = Sample(where=Path(os.fsdecode(b"Stra\xdfe")), count=4)  # a file name that is not UTF-8
+    assert parse(Sample, [latin.to_json()], "sample").where == latin.where
 
 
 def test_required_options_may_be_in_the_file(tmp_path: Path, capsys):

@@ -199,6 +199,21 @@ def _outline(corners: int) -> str:
     return f"<objects>{head}{outline}</outline></object></objects>"
 
 
+def _many_borders(lanes: int = 60, pieces: int = 60) -> str:
+    """Return a road whose lanes have borders that change at different places, so that widths change at all of them."""
+    text = _opendrive([_road(1000.0, lanes=lanes)])
+    for side, sign in (("left", 1), ("right", -1)):
+        head, _, tail = text.partition(f"<{side}>")
+        for k in range(1, lanes + 1):
+            borders = "".join(
+                f'<border sOffset="{n * 1000 / pieces + k / 100}" a="{sign * k * 0.9}" b="0" c="0" d="0"/>'
+                for n in range(pieces)
+            )
+            tail = tail.replace('<width sOffset="0" a="3.5" b="0" c="0" d="0"/>', borders, 1)
+        text = f"{head}<{side}>{tail}"
+    return text
+
+
 def _opendrive(parts: Iterable[str]) -> str:
     head = '<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="" version="1" date=""/>'
     return head + "".join(parts) + "</OpenDRIVE>"
@@ -233,16 +248,18 @@ def _maps() -> Iterator[Attack]:
         "document-type": "<!DOCTYPE x><OpenDRIVE/>",
         "nothing": "",
         "no-roads": _opendrive(()),
-        "letters-for-id": roads(1).replace('id="0"', 'id="x"', 1),
         "letters-for-s": roads(1).replace('laneSection s="0"', 'laneSection s="x"'),
         "letters-for-lane": roads(1).replace('lane id="-1"', 'lane id="x"'),
-        "long-id": roads(1).replace('id="0"', f'id="{LONG}"', 1),
         "negative-length": roads(1, length=-5.0),
         "not-finite": roads(1).replace('hdg="0"', 'hdg="nan"'),
         "other-root": "<a" + "b" * 5000 + "/>",
     }
     for name, text in texts.items():
         yield Attack(f"xodr-{name}", text_file(text), _TOWN, ".xodr")
+    for name, ident in {"letters-for-id": "x", "long-id": LONG}.items():  # strings in the standard: these maps drive
+        yield Attack(f"xodr-{name}", text_file(roads(1).replace('id="0"', f'id="{ident}"', 1)), _TOWN, ".xodr", False)
+    yield Attack("xodr-encoding", binary_file(roads(1).encode("utf-16-le")[:-1]), _TOWN, ".xodr")
+    yield Attack("xodr-borders", text_file(_many_borders()), _TOWN, ".xodr", False)
     yield Attack("xodr-noise", binary_file(bytes(range(256)) * 64), _TOWN, ".xodr")
     yield Attack("xodr-pipe", lambda path: os.mkfifo(path), _TOWN, ".xodr")
 

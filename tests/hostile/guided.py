@@ -29,6 +29,7 @@ with atheris.instrument_imports(include=["bridge", "neuralsim", "scenarios", "ya
     from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of
     from neuralsim.recording.reading.sequential_reader import McapRecording
     from neuralsim.town.opendrive import probe
+    from neuralsim.town.opendrive.dialects import normalise
     from neuralsim.zoo import ModelError, load
     from scenarios.engine.loader import ScenarioError, parse
     from scenarios.openscenario.reader import translate
@@ -51,7 +52,7 @@ def _text(data: bytes) -> str:
 
 
 def _map(data: bytes) -> None:
-    probe.repair(probe.read("a.xodr", _file(data, "a.xodr"))[1])
+    normalise(probe.read("a.xodr", _file(data, "a.xodr"))[1])
 
 
 def _recording(data: bytes) -> None:

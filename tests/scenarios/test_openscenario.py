@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,10 @@ from helpers.openscenario_text import (
     trigger,
     vehicle,
 )
+from others.maps import UTM, ring
 
+from neuralsim.town.opendrive import towns
+from neuralsim.town.opendrive.network import Network
 from scenarios.engine.loader import ScenarioError, load, parse
 from scenarios.language.schema import Scenario
 
@@ -211,6 +215,14 @@ def test_trajectories_offsets_distances_and_rendezvous(tmp_path: Path):
       </LongitudinalDistanceAction></LongitudinalAction>"""
     limits = {"acceleration": 2.0, "deceleration": 5.0, "most": 40.0}
     assert step(distance) == {"keep_distance": {"to": "ego", "seconds": 1.5, "outlines": True, **limits}}
+    unbounded = re.sub("<Dynamic.*?/>", "", distance.replace('continuous="true"', "{}"), flags=re.S)
+    at_once = {"to": "ego", "seconds": 1.5, "outlines": True, "at_once": True}
+    for attributes, expected in (
+        ('displacement="leadingReferencedEntity" continuous="false"', {"side": "ahead", "once": True}),
+        ('displacement="any" continuous="true"', {"side": "nearest"}),
+        ('displacement="trailingReferencedEntity"', {}),
+    ):
+        assert step(unbounded.format(attributes)) == {"keep_distance": at_once | expected}
     position = '<LanePosition roadId="16" laneId="-1" s="{}"/>'
     meeting = f"""<SynchronizeAction masterEntityRef="Ego"><TargetPositionMaster>{position.format(60)}
       </TargetPositionMaster><TargetPosition>{position.format(70)}</TargetPosition><FinalSpeed>
@@ -242,6 +254,26 @@ def test_reference_line_offsets_and_relative_places(tmp_path: Path):
     ego, other = scenario.ego.spawn, scenario.actors[0].spawn
     assert (ego.road, ego.s, ego.t) == (4, 48.58, -2.75)  # ScenarioRunner's t is to the right
     assert (other.ahead, other.across) == (50.0, -1.0)
+
+
+def test_parameters_may_be_declared_with_their_dollar_sign(tmp_path: Path):
+    """So they are in ASAM's own examples of 1.0."""
+    path = lead(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace('name="leading"', 'name="$leading"'), encoding="utf-8")
+    goes = load(path).scenario.actors[0].events[0]
+    assert goes.set_speed is not None
+    assert goes.set_speed.speed == 2.0
+
+
+@pytest.mark.parametrize(("description", "sign"), [("Lead", -1.0), ("CARLA:Lead", 1.0)])
+def test_world_positions_are_those_of_the_surveyed_map(tmp_path: Path, description: str, sign: float):
+    """The world of a map far from its file's origin has one near by; ``CARLA:`` mirrors y."""
+    (tmp_path / "ring.xodr").write_text(ring(at=UTM).replace("UTF-8", "UTF-16"), encoding="utf-16")
+    place = f'<WorldPosition x="{UTM[0] + 30}" y="{-sign * (UTM[1] - 1.7)}" h="0"/>'
+    init = placed("hero", place, CONTROLLER) + placed("adversary", '<LanePosition roadId="0" laneId="-1" s="60"/>')
+    spawn = load(lead(tmp_path, init=init, description=description, town="ring.xodr")).scenario.ego.spawn
+    at = Network(*towns.load(str(tmp_path / "ring.xodr"))).map.get_waypoint_xodr(0, -1, 30.0).transform.location
+    assert (spawn.x, spawn.y) == pytest.approx((at.x, at.y), abs=1e-3)
 
 
 def test_name_may_look_like_an_invalid_expression(tmp_path: Path):
@@ -324,8 +356,6 @@ def test_unsupported_elements_are_refused_by_name_and_line(tmp_path: Path, old: 
 
 
 def test_map_in_the_scenario_folder_is_used(tmp_path: Path):
-    from neuralsim.town.opendrive import towns
-
     (tmp_path / "Town01.xodr").write_text(towns.load("hamlet", 0)[1], encoding="utf-8")
     loaded = load(lead(tmp_path, town="Town01_Opt"))
     assert loaded.town == str(tmp_path / "Town01.xodr")

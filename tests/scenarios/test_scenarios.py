@@ -24,7 +24,14 @@ from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgre
 from scenarios.engine.routes import Approach
 from scenarios.engine.script import Script
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
-from scenarios.engine.speed_profiles import DistanceKeeper, Rendezvous, SpeedProfile, SpeedRamp, TimedPath
+from scenarios.engine.speed_profiles import (
+    DistanceKeeper,
+    Rendezvous,
+    SpeedProfile,
+    SpeedRamp,
+    TimedPath,
+    distance_excess,
+)
 from scenarios.language.actions import KeepDistance, Meet, SetSpeed
 from scenarios.language.assertions import Assertion
 from scenarios.language.conditions import Place
@@ -351,6 +358,28 @@ def test_distance_is_reached_and_kept():
     _, end = ride(pace, 20.0, car(speed=20.0), car(60.0, speed=10.0))
     assert 260.0 - end.x - 4.0 == pytest.approx(15.0, abs=0.1)
     assert pace.speed == pytest.approx(10.0, abs=0.05)
+
+
+@pytest.mark.parametrize(("side", "start", "end_gap"), [("ahead", 20.0, -19.0), ("nearest", -30.0, 19.0)])
+def test_distance_is_kept_ahead_of_the_other_or_on_the_present_side(side: str, start: float, end_gap: float):
+    spec = KeepDistance(to="other", metres=15.0, side=side)
+    _, end = ride(DistanceKeeper("me", spec, 10.0), 20.0, car(start, speed=10.0), car(0.0, speed=10.0))
+    assert 200.0 - end.x == pytest.approx(end_gap, abs=0.1)  # both are 4 m long
+
+
+def test_distance_that_is_kept_once_is_let_go():
+    spec = KeepDistance(to="other", metres=15.0, once=True)
+    pace = DistanceKeeper("me", spec, 20.0)
+    speeds, _ = ride(pace, 20.0, car(speed=20.0), car(60.0, speed=10.0))
+    assert pace.reached
+    assert speeds[-1] == speeds[-50] != pytest.approx(10.0, abs=0.05)
+
+
+def test_time_gap_counts_at_the_speed_of_the_one_behind():
+    me, other = car(0.0, speed=20.0), car(10.0, speed=5.0)
+    behind, ahead = (KeepDistance(to="other", seconds=2.0, side=side) for side in ("behind", "ahead"))
+    assert distance_excess(behind, me, other, 20.0) == 10.0 - (40.0 + 4.0)
+    assert distance_excess(ahead, me, other, 20.0) == 10.0 + (10.0 + 4.0)
 
 
 def test_path_is_followed_on_schedule():

@@ -233,10 +233,17 @@ def _neighbour(way: Any, lanes: int) -> Any:
 
 
 def _keeps_left(way: Any) -> bool:
-    """Return whether traffic keeps left there: the middle of the road is on a lane's right."""
-    left, right = (lane.lane_id if lane is not None else 0 for lane in (way.get_left_lane(), way.get_right_lane()))
-    own = way.lane_id
-    return left * own > own * own or (right * own < own * own and right != 0)
+    """Return whether traffic keeps left there."""
+    return is_along(way) != (way.lane_id < 0)
+
+
+def is_along(way: Any) -> bool:
+    """Return whether a lane runs along its road's reference line: s grows in its direction of travel."""
+    for others, sign in ((way.next(0.5), 1.0), (way.previous(0.5), -1.0)):
+        for other in others:
+            if (other.road_id, other.lane_id) == (way.road_id, way.lane_id) and other.s != way.s:
+                return bool((other.s - way.s) * sign > 0.0)
+    return bool(way.lane_id < 0)  # shorter than the step: traffic keeps right
 
 
 def _turned(way: carla.Waypoint) -> float:

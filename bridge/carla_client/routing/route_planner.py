@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import carla
 import numpy as np
 
-from bridge.carla_client.routing.lane_path import STEP, choose_branch
+from bridge.carla_client.routing.lane_path import STEP, choose_branch, is_along
 
 LANE_CHANGE = 20.0  # m, cost of a lane change in the search, and its maximum length
 LONGEST = 20_000  # points of a route
@@ -45,7 +45,7 @@ class RoutePlanner:
         """Return the lanes of the shortest route (Dijkstra), None if there is none."""
         edges = self._graph()
         goal = _lane(end)
-        ahead = (end.s - start.s) * (-1.0 if start.lane_id > 0 else 1.0)
+        ahead = (end.s - start.s) * (1.0 if is_along(start) else -1.0)
         if _lane(start) == goal and ahead >= 0.0:
             return [goal]
         frontier: list[tuple[float, _Lane, tuple[_Lane, ...]]] = [(0.0, _lane(start), (_lane(start),))]
@@ -108,7 +108,7 @@ def _walk(start: carla.Waypoint, end: carla.Waypoint, lanes: Sequence[_Lane]) ->
         location = way.transform.location
         points.append(RoutePoint(way, location.x, location.y))
         if at == len(lanes) - 1 and _lane(way) == _lane(end):
-            ahead = (end.s - way.s) * (-1.0 if way.lane_id > 0 else 1.0)
+            ahead = (end.s - way.s) * (1.0 if is_along(way) else -1.0)
             if ahead <= 0.5 * STEP and (at > 0 or len(points) > 1 or ahead > -STEP):
                 break
         rest = set(lanes[at : at + 8])

@@ -9,15 +9,13 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
 
 from bridge.process.lifetime import Lifetime, end
 from bridge.process.options import parse
-from bridge.untrusted import limits
-from bridge.untrusted.cpu_time import CpuTimeExceeded, cpu_time_limit
-from bridge.untrusted.memory import memory_limit
 from neuralsim.base.threads import switch_threads_early
 from neuralsim.town.carla_server import handlers, structs
 from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE
@@ -27,8 +25,8 @@ from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.options import TownOptions
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.ground.blocks import points_in_polygon
-from neuralsim.town.opendrive.probe import too_large, too_slow
 from neuralsim.town.opendrive.towns import STANDINS, TOWNS, maps
+from neuralsim.town.own_maps import build_within_limits
 from neuralsim.town.world import World
 
 _GOODBYE = 1.5  # s that clients have to leave a town whose parent process has ended
@@ -60,15 +58,8 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
     os.close(quiet)
 
     def make_world(town: str) -> World:
-        if town in TOWNS or town in STANDINS:
-            return World(town, options.seed, options.vehicles, options.walkers)
-        try:
-            with memory_limit(limits.MAP_MEMORY), cpu_time_limit(limits.MAP_BUILDING):
-                return World(town, options.seed, options.vehicles, options.walkers)
-        except MemoryError:
-            raise ValueError(too_large(town)) from None
-        except CpuTimeExceeded:
-            raise ValueError(too_slow(town)) from None
+        build = partial(World, town, options.seed, options.vehicles, options.walkers)
+        return build() if town in TOWNS or town in STANDINS else build_within_limits(town, build)
 
     compiled = CompiledStamp()
     if not compiled.is_set:

@@ -86,6 +86,9 @@ class BackgroundActors:
         traffic.fastest = np.array([CRUISE[base[name]] for name in chosen])
         slow = np.array([0.4 if base[name] == "bicycle" else 1.0 for name in chosen])
         traffic.scatter(rng, slow)
+        for k in reversed(traffic.without_room()):
+            traffic.remove(k)
+            del self._actors[self.vehicles.pop(k)]
         return traffic
 
     def _populate_pavements(self, ground: Ground, network: Network, count: int) -> Walkers:

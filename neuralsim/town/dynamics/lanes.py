@@ -35,8 +35,8 @@ class LaneArrays(NamedTuple):
     cross_first: np.ndarray  # i64 (K + 1,)
     cross_at: np.ndarray  # f64 (X,), m along the lane
     cross_id: np.ndarray  # i64 (X,)
-    left: np.ndarray  # i64 (K,), neighbour that one may change to, -1 = none
-    right: np.ndarray  # i64 (K,), the same
+    left: np.ndarray  # i64 (K,), inner neighbour that one may change to, -1 = none: to the left where one keeps right
+    right: np.ndarray  # i64 (K,), the outer one
     leaves: np.ndarray  # i8 (K,): 1 ends in an exit, 2 merges soon
 
 
@@ -80,7 +80,7 @@ class LaneTable:
         self._wide = np.array([lane_counts[lane.road, lane.section] for lane in lanes])
         for k, lane in enumerate(lanes):
             inner = network.index.get((lane.road, lane.section, lane.id - (1 if lane.id > 0 else -1)))
-            mark = lane.left_marking
+            mark = lane.inner_marking
             if inner is not None and lane.junction < 0 and (mark is None or "broken" in mark.kind):
                 self.left[k], self.right[inner] = inner, k
         self.leaves = np.zeros(len(lanes), np.int8)
@@ -102,7 +102,7 @@ class LaneTable:
                 speed = max(network.lanes[n].speed for n in sources)
                 rank[k] = 0.36 * speed + 3.0 * (self._wide[k] > 1)
                 rank[k] += 3.0 * (max(self._wide[n] for n in sources) > 2)
-                rank[k] += {-1: -1.0, 0: 1.0, 1: 0.0}[int(self.turn[k])]
+                rank[k] += {-1: -1.0, 0: 1.0, 1: 0.0}[int(self.turn[k]) * (-1 if lane.keeps_left else 1)]
         return rank
 
     def _find_crossings(self, network: Network) -> None:

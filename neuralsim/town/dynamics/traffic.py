@@ -11,7 +11,7 @@ import numpy as np
 
 from neuralsim.town.dynamics.driving_kernels import Fleet, drive, lane_changes
 from neuralsim.town.dynamics.focus import Focus
-from neuralsim.town.dynamics.lanes import LaneTable, place
+from neuralsim.town.dynamics.lanes import LEVEL, LaneTable, place
 
 ROUTE = 6  # lanes of a route: the one behind the vehicle, its own, four ahead
 FAR, FAR_MOTORWAY = 170.0, 380.0  # m, traffic is kept within this distance of driven vehicles
@@ -73,11 +73,22 @@ class Traffic:
         return np.column_stack([self.poses[:, [0, 1, 3]], self.half, self.wide, self.speed, self.poses[:, 2]])
 
     def scatter(self, rng: np.random.Generator, factors: np.ndarray) -> None:
-        """Place all vehicles at random on the road, apart from each other. ``factors`` f64 (N,) scales their speeds."""
+        """Place all vehicles at random on the road, apart from each other. ``factors`` f64 (N,) scales their speeds.
+
+        Those for which there is no room stand in another one: see `without_room`.
+        """
         self._speed_factor = rng.uniform(0.78, 1.02, len(self)) * factors
         self.poses[:, :2] = 1e9
         for i in range(len(self)):
             self.replace(i, rng, np.zeros((0, 2)))
+
+    def without_room(self) -> list[int]:
+        """Return the vehicles that stand in another one before them."""
+        poses, half = self.poses, self.half
+        apart = np.hypot(*(poses[:, None, :2] - poses[None, :, :2]).transpose(2, 0, 1))
+        level = np.abs(poses[:, None, 2] - poses[None, :, 2]) < LEVEL
+        taken = np.tril(level & (apart < half[:, None] + half), -1)
+        return np.flatnonzero(taken.any(axis=1)).tolist()
 
     def replace(self, i: int, rng: np.random.Generator, keep_off: np.ndarray, distance: float = 40.0) -> None:
         """Move vehicle ``i`` to a random place, ``distance`` m away from every point of ``keep_off`` f64 (K, 2)."""

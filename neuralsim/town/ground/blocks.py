@@ -175,11 +175,12 @@ class Ground:
             away, nearest = self._tree.query(line)
             road_types = self._road_types[nearest].astype(np.int8)
             pavement, paved = self._paved(line, road_types, self._in_junction[nearest] | (away > 1.0))
-            if not paved.all() and self.flat:
+            if self.flat and not (paved.all() and not self._is_narrow(_densified(line, 3.0), pavement).any()):
                 line = _densified(line, 3.0)
                 nearest = self._tree.query(line)[1]
                 road_types = self._road_types[nearest].astype(np.int8)
                 pavement, paved = self._paved(line, road_types, self._in_junction[nearest])
+            paved &= ~self._is_narrow(line, pavement)
             height = self._ring_heights(line)
             on_bridge = np.zeros(len(line), bool)
             if self.bridges:
@@ -189,6 +190,16 @@ class Ground:
             widths = np.where(paved, pavement, 0.0)
             rings.append(Ring(np.column_stack([line, height]), outer, pavement, widths, road_types, on_bridge))
         return rings
+
+    def _is_narrow(self, line: np.ndarray, pavement: float) -> np.ndarray:
+        """Return where the land beside points (N, 2) of a ring is too narrow for a pavement there and another one
+        opposite, bool (N,): a median, which is grass."""
+        reach = np.arange(0.6, 2.0 * pavement + 0.6, 0.4)
+        narrow = np.zeros(len(line), bool)
+        for away in reach.tolist():
+            j, i = np.clip((offset(line, away) - self.low) / self.cell + 0.5, 0, self.mask.shape[::-1]).astype(int).T
+            narrow |= self.mask[np.minimum(i, self.mask.shape[0] - 1), np.minimum(j, self.mask.shape[1] - 1)] > 0
+        return narrow | np.roll(narrow, 1) | np.roll(narrow, -1)
 
     def _ring_heights(self, line: np.ndarray) -> np.ndarray:
         """Return the height of the edge of the asphalt at points (N, 2) of a contour."""
@@ -329,7 +340,7 @@ def _find_bridges(lanes: list[Lane]) -> list[np.ndarray]:
     for lane in lanes:
         i, j = (((lane.centre[:, d] - low[d]) / size).astype(int) for d in (1, 0))
         high = lane.centre[:, 2] - lowest[i, j] > CLEARANCE
-        high = high if lane.id < 0 else high[::-1]
+        high = high if lane.is_along else high[::-1]
         key = lane.road, lane.section
         known = over.get(key)
         over[key] = high if known is None or len(known) != len(high) else known | high
@@ -340,7 +351,7 @@ def _find_bridges(lanes: list[Lane]) -> list[np.ndarray]:
             continue
         step = max(lane.length / max(len(high) - 1, 1), 0.1)
         grown = np.convolve(high, np.ones(2 * int(ABUTMENT / step) + 1), "same") > 0.0
-        result.append(grown if lane.id < 0 else grown[::-1])
+        result.append(grown if lane.is_along else grown[::-1])
     return result
 
 

@@ -26,14 +26,14 @@ def spans(ground: Ground) -> list[tuple[np.ndarray, np.ndarray]]:
     groups: dict[tuple[int, int, int], list[tuple[Lane, slice]]] = {}
     for lane, part in ground.bridges:
         count = len(lane.centre)
-        start = part.start if lane.id < 0 else count - min(part.stop, count)
+        start = part.start if lane.is_along else count - min(part.stop, count)
         groups.setdefault((lane.road, lane.section, start), []).append((lane, part))
     edges = []
     for members in groups.values():
         lanes = sorted(members, key=lambda member: -member[0].id)
         (first, cut), (last, end) = lanes[0], lanes[-1]
-        left = first.right[cut][::-1] if first.id > 0 else first.left[cut]
-        right = last.right[end] if last.id < 0 else last.left[end][::-1]
+        left = first.left[cut] if first.is_along else first.right[cut][::-1]
+        right = last.right[end] if last.is_along else last.left[end][::-1]
         if len(left) == len(right) and len(left) > 1:
             edges.append((left, right))
     return edges

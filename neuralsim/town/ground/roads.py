@@ -174,19 +174,19 @@ def _underlay(network: Network, ground: Ground, size: float = 3.0) -> Mesh:
 
 
 def _lane_markings(network: Network) -> list[Mesh]:
-    """Return the lane markings: the right edge of every lane, and the left edge of the innermost ones."""
+    """Return the lane markings: the outer edge of every lane, and the inner edge of the innermost ones."""
     parts = []
     junction_lanes = _JunctionLanes(network)
     crossings = np.array([polygon[:4, :2].mean(0) for polygon in network.crosswalks]).reshape(-1, 2)
     sections = {(lane.road, lane.section, lane.id) for lane in network.lanes}
     for lane in network.lanes:
-        for side, marking, line, inward in (
-            ("left", lane.left_marking, lane.left, 1.0),
-            ("right", lane.right_marking, lane.right, -1.0),
+        beside = lane.id - (1 if lane.id > 0 else -1) or -lane.id  # the lane on its inner edge
+        shared = (lane.road, lane.section, beside) in sections and lane.id != -1  # that lane's own edge
+        for marking, line, inward, is_drawn in (
+            (lane.left_marking, lane.left, 1.0, lane.keeps_left or not shared),
+            (lane.right_marking, lane.right, -1.0, not lane.keeps_left or not shared),
         ):
-            if marking is None or (
-                side == "left" and (abs(lane.id) > 1 or (lane.id == 1 and (lane.road, lane.section, -1) in sections))
-            ):
+            if marking is None or not is_drawn:
                 continue
             across = (lane.right - lane.left) / np.maximum(lane.width, 1e-6)[:, None] * inward
             colour = YELLOW if marking.is_yellow else WHITE

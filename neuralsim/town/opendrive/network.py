@@ -67,16 +67,25 @@ class Network:
         """The same map as clients have it."""
         return carla.Map(self._name, self._opendrive)
 
+    @property
+    def keeps_left(self) -> bool:
+        """Whether traffic keeps left."""
+        return self.lanes[0].keeps_left
+
     def spawn_candidates(self) -> list[Transform]:
-        """Return poses in driving lanes outside junctions where vehicles might start, always in the same order."""
+        """Return poses in driving lanes outside junctions where vehicles might start, always in the same order.
+
+        If all of them are short, it is the middle of the longest one.
+        """
         points: list[Transform] = []
-        for lane in self.lanes:
-            if lane.junction >= 0 or lane.length < 22.0:
-                continue
+        longest = max(self.lanes, key=lambda lane: (lane.junction < 0, lane.length))
+        usable = [lane for lane in self.lanes if lane.junction < 0 and lane.length >= 22.0]
+        for lane in usable or [longest]:
             at = arc_lengths(lane.centre)
             # a vehicle that starts at a dead end would drive off it
             last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)
-            for s in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
+            places = np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1) if usable else at[-1:] / 2.0
+            for s in places.tolist():
                 here, ahead = interpolate(lane.centre, at, np.array([s, s + 0.5]))
                 x, y, z = here.tolist()
                 dx, dy, dz = (ahead - here).tolist()
@@ -87,6 +96,7 @@ class Network:
     def _read_road(self, road: ET.Element) -> None:
         number, length = int(road.get("id", "-1")), float(road.get("length", "0"))
         junction = int(road.get("junction", "-1"))
+        keeps_left = road.get("rule") == "LHT"
         speed = _speed(road)
         road_type = _road_type(road, speed)
         sections = road.findall("./lanes/laneSection")
@@ -95,12 +105,13 @@ class Network:
             lo, hi = starts[k] + 1e-3, starts[k + 1] - 1e-3
             if hi - lo < 0.02:
                 continue
+            through = [_is_driven(side) for side in (section.find("left"), section.find("right"))]
             at = np.linspace(lo, hi, max(2, int(np.ceil((hi - lo) / STEP)) + 1))
             for element in section.iter("lane"):
                 lane_id, kind = int(element.get("id", "0")), element.get("type", "none")
                 if lane_id == 0 or kind in ("none", "rail", "tram"):
                     continue
-                order = at if lane_id < 0 else at[::-1]
+                order = at if (lane_id < 0) != keeps_left else at[::-1]
                 points = [self.map.get_waypoint_xodr(number, lane_id, float(s)) for s in order]
                 points = [point for point in points if point is not None]
                 if len(points) < 2:
@@ -108,7 +119,8 @@ class Network:
                 lane = _sample(points, kind, junction, speed, road_type)
                 if kind in ("border", "shoulder", "restricted") and lane.width.mean() > MAX_BORDER_WIDTH:
                     continue
-                if kind in ("driving", "bidirectional"):
+                lane.keeps_left = keeps_left
+                if kind == "driving" or (kind == "bidirectional" and not all(through)):
                     self.lanes.append(lane)
                     self._last.append(points[-1])
                 else:
@@ -145,6 +157,12 @@ class Network:
             else:
                 current.append(point)
         return polygons
+
+
+def _is_driven(side: ET.Element | None) -> bool:
+    """Return whether a side of a lane section has a driving lane: turning lanes between two such are not for through
+    traffic."""
+    return side is not None and any(lane.get("type") == "driving" for lane in side.iter("lane"))
 
 
 def _sample(points: list[carla.Waypoint], kind: str, junction: int, speed: float, road_type: str) -> Lane:

@@ -20,6 +20,7 @@ from bridge.untrusted import files, limits
 from bridge.untrusted import xml as untrusted_xml
 from bridge.untrusted.memory import memory_limit
 from bridge.untrusted.names import printable
+from neuralsim.town.opendrive.dialects import strip_namespaces
 
 TIMEOUT = 60.0  # s of wall-clock time, as the processor may be shared
 LARGEST = 1e7  # limit of any number: metres from the origin, coefficients
@@ -32,7 +33,7 @@ def read(town: str, path: Path) -> tuple[str, ET.Element]:
     Raises ValueError with a one-line message for a file that is not a map or exceeds the limits.
     """
     try:
-        text = files.read_text(path, limits.OPENDRIVE_SIZE)
+        text = untrusted_xml.decode(files.read_bytes(path, limits.OPENDRIVE_SIZE))
         root = untrusted_xml.parse(text, limits.OPENDRIVE_ELEMENTS, limits.OPENDRIVE_DEPTH, limits.OPENDRIVE_MOST)
     except OSError as error:
         raise ValueError(f"cannot read {town}: {(error.strerror or str(error)).lower()}") from None
@@ -40,15 +41,19 @@ def read(town: str, path: Path) -> tuple[str, ET.Element]:
         raise ValueError(f"{town}: {error}: choose a smaller map") from None
     except files.FileRefused as error:
         raise ValueError(f"{town} is damaged, not OpenDRIVE: {error}") from None
+    is_rewritten = strip_namespaces(root)
     if root.tag != "OpenDRIVE":
         raise ValueError(f"{town} is not OpenDRIVE: its root element is <{printable(root.tag)[1:-1]}>")
     check_numbers(town, root)
     check_size(town, root)
-    return text, root
+    return ET.tostring(root, encoding="unicode") if is_rewritten else text, root
 
 
-def check_size(name: str, root: ET.Element) -> None:
-    """Raise ValueError if the roads or lanes are too long in total, a lane is too wide or an outline too detailed."""
+def check_size(name: str, root: ET.Element) -> float:
+    """Return the length of all lanes, m.
+
+    Raises ValueError if the roads or lanes are too long in total, a lane is too wide or an outline too detailed.
+    """
     roads = root.findall("road")
     if not sum(abs(_number(road, "length")) for road in roads) <= limits.OPENDRIVE_LENGTH:
         raise ValueError(f"{name}: over {limits.OPENDRIVE_LENGTH / 1000:.0f} km of roads: choose a smaller map")
@@ -74,6 +79,7 @@ def check_size(name: str, root: ET.Element) -> None:
                 raise ValueError(f"{name} is damaged: object {number!r} has over {limit} corners")
     if not lanes <= limits.OPENDRIVE_LANES:
         raise ValueError(f"{name}: over {limits.OPENDRIVE_LANES / 1000:.0f} km of lanes: choose a smaller map")
+    return lanes
 
 
 def _widest(width: ET.Element, length: float) -> float:
@@ -106,30 +112,6 @@ def check_numbers(name: str, root: ET.Element) -> None:
                 )
 
 
-def repair(root: ET.Element) -> int:
-    """Correct what some map editors write and ``carla.Map`` crashes on; return the number of corrections.
-
-    Objects and signals beyond the end of their road (mostly by rounding) are moved to it. Controllers and references of
-    signals that are not in the file are removed.
-    """
-    count = 0
-    for road in root.iter("road"):
-        for kind in ("object", "signal", "signalReference"):
-            for element in road.iter(kind):
-                with contextlib.suppress(ValueError):  # ``carla.Map`` reports text
-                    s, length = float(element.get("s", "0")), float(road.get("length", "0"))
-                    if not 0.0 <= s <= length:
-                        element.set("s", repr(min(max(s, 0.0), length)))
-                        count += 1
-    known = {signal.get("id") for signal in root.iter("signal")}
-    for parent, kind, name in (("signals", "signalReference", "id"), ("controller", "control", "signalId")):
-        for group in root.iter(parent):
-            for element in [element for element in group.findall(kind) if element.get(name) not in known]:
-                group.remove(element)
-                count += 1
-    return count
-
-
 def try_map(name: str, text: str) -> None:
     """Read a map in another process. Raises ValueError if that fails, takes too long or crashes."""
     root = str(Path(__file__).resolve().parents[3])
@@ -157,11 +139,6 @@ def try_map(name: str, text: str) -> None:
 def too_large(name: str) -> str:
     """Return the message for a map that exceeds the memory limit."""
     return f"{name}: takes more than {limits.MAP_MEMORY // limits.MIB} MiB of memory: choose a smaller map"
-
-
-def too_slow(name: str) -> str:
-    """Return the message for a map whose town is not built within the time limit."""
-    return f"{name}: takes more than {limits.MAP_BUILDING:.0f} s to build: choose a smaller map"
 
 
 def main(name: str) -> int:

@@ -59,7 +59,7 @@ def signals_of(town: carla.Map, root: ET.Element, lanes: Sequence[Lane], others:
         if len(places[mark.id]) > 1 and set(mark.get_lane_validities()) == {(0, 0)}:
             continue  # it only stands there: references name the lanes that it controls
         # RoadRunner's connecting roads are one-way, and it reverses the orientation of signals on them
-        guarded = [k for k in here if lanes[k].id * sign > 0] or here
+        guarded = [k for k in here if lanes[k].is_along == (sign < 0)] or here
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
         nearby = guarded
@@ -152,14 +152,14 @@ def _is_above_lanes(position: np.ndarray, lanes: Sequence[Lane]) -> bool:
 def _kerbside(position: np.ndarray, guarded: Lane, lanes: Sequence[Lane], others: Sequence[Lane]) -> np.ndarray:
     """Return the foot of a light that hangs above a lane.
 
-    It is to the right of the outermost lane for vehicles of that road and direction, level with the light.
+    It is beside the outermost lane for vehicles of that road and direction, level with the light.
     """
     outermost = guarded
     for lane in (*lanes, *others):
         same = (lane.road, lane.section) == (guarded.road, guarded.section) and lane.id * guarded.id > 0
         if same and lane.kind not in ("sidewalk", "walking") and abs(lane.id) > abs(outermost.id):
             outermost = lane
-    edge = outermost.right[int(np.hypot(*(outermost.right[:, :2] - position[:2]).T).argmin())]
+    edge = outermost.outer[int(np.hypot(*(outermost.outer[:, :2] - position[:2]).T).argmin())]
     k = int(np.hypot(*(guarded.centre[:, :2] - position[:2]).T).argmin())
-    out = guarded.right[k] - guarded.left[k]
+    out = guarded.outwards[k]
     return np.asarray(edge + out / max(float(np.linalg.norm(out)), 1e-6) * KERB_OFFSET)

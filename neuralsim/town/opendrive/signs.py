@@ -43,7 +43,7 @@ def signs_of(town: carla.Map, lanes: Sequence[Lane]) -> list[Sign]:
     for mark in sorted(marks, key=lambda mark: (len(mark.id), mark.id, mark.road_id)):
         sign = -1 if mark.orientation == carla.LandmarkOrientation.Positive else 1
         here = [k for k, lane in enumerate(lanes) if lane.road == mark.road_id]
-        guarded = passing_lanes(mark, [k for k in here if lanes[k].id * sign > 0] or here, lanes)
+        guarded = passing_lanes(mark, [k for k in here if lanes[k].is_along == (sign < 0)] or here, lanes)
         if any(lanes[k].junction >= 0 for k in guarded):
             guarded = sorted({other for k in guarded for other in before.get(k, [])})
         if not guarded or mark.id in signs:
@@ -86,7 +86,7 @@ def with_signs(opendrive: str, town: carla.Map, signs: Sequence[Sign], lanes: Se
         kind, _, limit = sign.kind.partition(".")
         signal = ET.SubElement(
             holder, "signal", name=kind, id=sign.id, s=f"{s:.6g}", t=f"{dx * math.sin(yaw) - dy * math.cos(yaw):.6g}",
-            zOffset="0", hOffset="0", roll="0", pitch="0", orientation="+" if lane.id < 0 else "-", dynamic="no",
+            zOffset="0", hOffset="0", roll="0", pitch="0", orientation="+" if lane.is_along else "-", dynamic="no",
             country="OpenDRIVE", type=NUMBERS[kind], subtype=limit or "-1", value=limit or "-1", text="",
             height="0.6", width="0.6",
         )  # fmt: skip

@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from bridge.process import presets
-from neuralsim.town.opendrive.probe import read, repair, try_map
+from neuralsim.town.opendrive.dialects import normalise
+from neuralsim.town.opendrive.probe import read, try_map
 
 #: Every town that can be generated, by name.
 TOWNS = presets.TOWNS
@@ -43,10 +44,15 @@ def load(town: str, seed: int = 0) -> tuple[str, str]:
         return town, generate(town, seed)
     path = Path(presets.town(town))
     text, root = read(town, path)
-    if repair(root):
+    if normalise(root):
         text = ET.tostring(root, encoding="unicode")
     try_map(town, text)
-    return path.stem, text
+    return map_name(path), text
+
+
+def map_name(path: Path) -> str:
+    """Return the name of a map's file without its suffix, as clients have it: bytes that are no UTF-8 are replaced."""
+    return path.stem.encode(errors="surrogateescape").decode(errors="replace")
 
 
 @lru_cache(maxsize=4)
@@ -71,13 +77,13 @@ def maps(places: Sequence[str], as_carla: bool = False) -> dict[str, str]:
     for place in places:
         path = Path(place)
         if place in TOWNS or not path.is_dir():
-            known.setdefault(place if place in TOWNS else path.stem, place)
+            known.setdefault(place if place in TOWNS else map_name(path), place)
             continue
         files = sorted(each for each in path.iterdir() if each.suffix.lower() == ".xodr")
         if not files:
             raise ValueError(f"{place}: no .xodr files in this folder")
         for each in files:
-            known.setdefault(each.stem, str(each))
+            known.setdefault(map_name(each), str(each))
     if as_carla:
         standins = {name: known.get(name, town) for name, town in AS_CARLA.items()}
         if not places:

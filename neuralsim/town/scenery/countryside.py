@@ -229,10 +229,10 @@ def _gantries(site: Site) -> None:
         if lane.road_type == "motorway" and lane.junction < 0 and lane.length > 60.0:
             groups.setdefault((lane.road, lane.section), []).append(lane)
     for lanes in groups.values():
-        lanes = [lane for lane in lanes if (lane.id < 0) == (lanes[0].id < 0)]
+        lanes = [lane for lane in lanes if lane.is_along == lanes[0].is_along]
         if len(lanes) < 2:
             continue
-        lanes.sort(key=lambda lane: abs(lane.id))
+        lanes.sort(key=lambda lane: -abs(lane.id) if lane.keeps_left else abs(lane.id))  # from left to right
         count = min(len(lane.centre) for lane in lanes)
         total = lanes[0].length
         for where in np.arange(min(40.0, total / 3), total - 20.0, GANTRY_SPACING).tolist():

@@ -173,9 +173,9 @@ def _place_small_item(site: Site, ring: Ring, line: Frontage, back: Frontage, k:
         for m in range(int(rng.integers(2, 6))):
             _place_at(site, line, k + 2 * m, "railing", turn=90.0, post=0.2)
     elif kind in ("parking", "limit"):
-        # seen along the ring the road is on the left and traffic comes towards the viewer: signs face that traffic
+        # seen along the ring the road is on its left: signs face the traffic that comes there, or follows, keeping left
         name = kind if kind == "parking" else f"limit {_limit_near(site, line.points[k % len(line.points)])}"
-        _place_at(site, line, k, f"sign {name}", turn=90.0, post=0.06)
+        _place_at(site, line, k, f"sign {name}", turn=-90.0 if site.network.keeps_left else 90.0, post=0.06)
     elif kind == "shelter":
         if ring.pavement > 2.7:
             _place_at(site, back, j, "stop", turn=0.0)
@@ -199,8 +199,13 @@ def _place_small_item(site: Site, ring: Ring, line: Frontage, back: Frontage, k:
 def _place_at(
     site: Site, line: Frontage, k: int, kind: str, turn: float = 0.0, scale: float = 1.0, post: float = 0.0
 ) -> None:
-    """Place a prop at a sample of a line, facing the road if ``turn`` (degrees) is 0; ``post`` is its half width, m."""
+    """Place a prop at a sample of a line, facing the road if ``turn`` (degrees) is 0; ``post`` is its half width, m.
+
+    Nothing is placed where a road ends.
+    """
     k %= len(line.points)
+    if post and site.is_on_road(line.points[k : k + 1, :2]):
+        return
     x, y, z = line.points[k].tolist()
     out = -line.inward[k]
     yaw = float(np.degrees(np.arctan2(out[1], out[0]))) + turn
@@ -246,16 +251,16 @@ def _place_signs(site: Site) -> None:
 
 
 def _place_sign(site: Site, lane: Lane, before_end: float, kind: str, beyond: float = 0.5) -> None:
-    """Place a sign for a lane on the kerb to its right, if there is one, ``before_end`` metres before its end."""
+    """Place a sign for a lane on the kerb beside it, if there is one, ``before_end`` metres before its end."""
     at = arc_lengths(lane.centre)
     where = max(at[-1] - before_end, 0.0)
-    place = interpolate(lane.right, at, where)
-    across = interpolate(lane.right - lane.left, at, where)[:2]
+    place = interpolate(lane.outer, at, where)
+    across = interpolate(lane.outwards, at, where)[:2]
     across /= max(float(np.hypot(*across)), 1e-6)
     for out in (0.0, 1.0, 2.0, 3.0, 4.0):
         spot = place[:2] + across * (beyond + out)
         if not site.ground.is_asphalt(*spot.tolist()):
-            yaw = float(np.degrees(np.arctan2(across[1], across[0]))) + 90.0
+            yaw = float(np.degrees(np.arctan2(across[1], across[0]))) + (-90.0 if lane.keeps_left else 90.0)
             if kind in SIGNS:
                 k = site.network.index[lane.road, lane.section, lane.id]
                 site.signs.append(PlacedSign(len(site.props), k, before_end))

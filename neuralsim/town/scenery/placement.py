@@ -271,7 +271,8 @@ def park_car(site: Site, frame: LotFrame, x: float, y: float, rng: np.random.Gen
 def _barrier(site: Site, frame: LotFrame, start: float, stop: float, y: float, kind: str) -> None:
     """Place a wall, hedge, fence or railing along a stretch of the street side of a plot."""
     length = stop - start
-    if kind == "none" or length < 0.6:
+    corners = _corners(frame, start, stop, y - 0.2, y + 0.2)
+    if kind == "none" or length < 0.6 or site.is_on_road(corners):
         return
     if kind in ("wall", "low wall"):
         high = float(site.rng.uniform(1.7, 2.4)) if kind == "wall" else float(site.rng.uniform(0.5, 1.0))
@@ -291,7 +292,6 @@ def _barrier(site: Site, frame: LotFrame, start: float, stop: float, y: float, k
             px, py, pz = frame.at(np.array([start + (k + 0.5) * length / count, y, 0.0])).tolist()
             pz = float(site.terrain_heights(np.array([[px, py]]), pz)[0])
             site.props.append(Prop(kind, px, py, pz, yaw))
-    corners = _corners(frame, start, stop, y - 0.2, y + 0.2)
     site.claim(corners)
 
 

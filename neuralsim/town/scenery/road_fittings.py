@@ -29,7 +29,7 @@ def road_props(network: Network) -> list[Prop]:
             for _ in range(rng.poisson(street.length / _COVERS))
             if street.most_aside() > COVER_RADIUS
         ]
-        if lane.right_marking is None and abs(lane.id) == outermost[lane.road, lane.section, lane.id > 0]:
+        if lane.outer_marking is None and abs(lane.id) == outermost[lane.road, lane.section, lane.id > 0]:
             props += [
                 _gully(street, at) for at in np.arange(rng.uniform(0.0, _GULLIES), street.length, _GULLIES).tolist()
             ]
@@ -46,5 +46,6 @@ def _cover(street: Street, rng: np.random.Generator) -> Prop:
 
 def _gully(street: Street, at: float) -> Prop:
     """Return the grate at the kerb, ``at`` m along a lane."""
-    x, y, z, yaw = street.pose(at, street.half_width(at) - _KERB - GULLY[1] / 2.0, GULLY[0] / 2.0)
+    aside = (street.half_width(at) - _KERB - GULLY[1] / 2.0) * (-1.0 if street.lane.keeps_left else 1.0)
+    x, y, z, yaw = street.pose(at, aside, GULLY[0] / 2.0)
     return Prop("gully", x, y, z + _LIFT, yaw)

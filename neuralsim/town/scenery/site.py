@@ -18,6 +18,7 @@ from neuralsim.town.scenery.town_styles import TownStyle
 
 CELL = 0.5  # m, of the occupancy grid
 VERGE = 1.6  # m next to a road without pavement that stay free
+BEYOND_END = 4.0  # m that stay free where a road ends: half a car and half a hedge
 TREE_KINDS = ("lime", "plane", "birch", "poplar")
 
 
@@ -77,12 +78,24 @@ class Site:
         ):  # from the outermost to the innermost
             distance = np.where(ring.pavement_widths > 0.0, ring.pavement_widths, VERGE)
             self._fill(offset(ring.points, distance)[:, :2], int(ring.outer))
+        j, i = (
+            np.clip(((self.low[d] + CELL * (np.arange(size[d]) + 0.5) - ground.low[d]) / ground.cell), 0, limit - 1)
+            for d, limit in ((0, ground.mask.shape[1]), (1, ground.mask.shape[0]))
+        )
+        self.road = ground.mask[np.ix_(i.astype(int), j.astype(int))]  # the asphalt, and what lies beyond its ends
+        for zone in _beyond_ends(self.network):
+            self._fill(zone, 1, self.road)
+        self.taken |= self.road
         for lane, part in ground.bridges:
             self._fill(np.concatenate([lane.left[part, :2], lane.right[part, :2][::-1]]), 1)
 
-    def _fill(self, polygon: np.ndarray, value: int) -> None:
+    def _fill(self, polygon: np.ndarray, value: int, mask: np.ndarray | None = None) -> None:
         cells = np.round((polygon - self.low) / CELL * 16 - 8).astype(np.int32)
-        cv2.fillPoly(self.taken, [cells], value, cv2.LINE_8, 4)
+        cv2.fillPoly(self.taken if mask is None else mask, [cells], value, cv2.LINE_8, 4)
+
+    def is_on_road(self, corners: np.ndarray) -> bool:
+        """Return whether a parallelogram (4, 2) or a point (1, 2) reaches onto a road, or right beyond its end."""
+        return not _free(self.road, *self.low.tolist(), np.resize(corners, (4, 2)))
 
     def is_free(self, corners: np.ndarray) -> bool:
         """Return whether a parallelogram (4, 2) is free; a slight overlap at its border is tolerated."""
@@ -121,6 +134,19 @@ class Site:
         """Return the instance number of the next building."""
         self.buildings += 1
         return self.first_instance + self.buildings - 1
+
+
+def _beyond_ends(network: Network) -> list[np.ndarray]:
+    """Return what stays free beyond the ends of lanes that lead nowhere or come from nowhere, (4, 2) each."""
+    entered = {k for lane in network.lanes for k in lane.next}
+    zones = []
+    for k, lane in enumerate(network.lanes):
+        for ends, is_open in ((slice(-2, None), not lane.next), (slice(1, None, -1), k not in entered)):
+            if is_open:
+                (before, end), left, right = lane.centre[ends, :2], lane.left[ends, :2][1], lane.right[ends, :2][1]
+                way = (end - before) / max(float(np.linalg.norm(end - before)), 1e-6) * BEYOND_END
+                zones.append(np.array([left, right, right + way, left + way]))
+    return zones
 
 
 @njit(**kernels.EXACT)

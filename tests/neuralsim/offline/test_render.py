@@ -323,6 +323,6 @@ def test_bad_input_is_one_line_that_names_the_file(tmp_path: Path, capsys: pytes
     assert "b.png: damaged or not an image: skipped" in complaint(1)
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png"], "the others are rendered"
     cv2.imwrite(str(labels / "b.png"), np.dstack([street()] * 2 + [street() + 1]))
-    assert "b.png: a map of ids has one channel" in complaint(1)
+    assert "b.png: a colour image" in complaint(1)
     assert cli.main([*arguments[:3], "mycity", *arguments[4:]]) == 1
     assert "unknown class map 'mycity'" in capsys.readouterr().err
