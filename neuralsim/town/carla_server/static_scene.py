@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bridge.tags import MOVERS
 from neuralsim.town.carla_server.compat import level_objects, navigation_mesh
 from neuralsim.town.carla_server.compat.level_objects import EnvironmentObject
 
@@ -47,8 +48,12 @@ class StaticScene:
     @cached_property
     def objects(self) -> list[EnvironmentObject]:
         """All static objects of the town."""
-        scene, props, _ = self.world.shapes()
-        return level_objects.objects(scene, props, self.world.network.lanes)
+        return level_objects.objects(self.world.shapes()[0], self.world.shapes()[1], self.world.network.lanes)
+
+    def labelled(self, label: int) -> list[EnvironmentObject]:
+        """Return the static objects with one of CARLA's labels. Vehicles are found at once, others in seconds."""
+        found = level_objects.vehicles(self.world.shapes()[1]) if label in MOVERS else self.objects
+        return [each for each in found if level_objects.matches(each.tag, label)]
 
     @cached_property
     def lamps(self) -> dict[int, list[Any]]:
