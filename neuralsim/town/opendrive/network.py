@@ -67,8 +67,11 @@ class Network:
         """The same map as clients have it."""
         return carla.Map(self._name, self._opendrive)
 
-    def spawn_candidates(self) -> list[Transform]:
-        """Return poses in driving lanes outside junctions where vehicles might start, always in the same order."""
+    def spawn_candidates(self, spacing: float) -> list[Transform]:
+        """Return poses in driving lanes outside junctions where vehicles might start, always in the same order.
+
+        ``spacing``: least distance along a lane, m.
+        """
         points: list[Transform] = []
         for lane in self.lanes:
             if lane.junction >= 0 or lane.length < 22.0:
@@ -76,7 +79,7 @@ class Network:
             at = arc_lengths(lane.centre)
             # a vehicle that starts at a dead end would drive off it
             last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)
-            for s in np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1).tolist():
+            for s in np.linspace(8.0, last, max(1, int((last - 8.0) // spacing)) + 1).tolist():
                 here, ahead = interpolate(lane.centre, at, np.array([s, s + 0.5]))
                 x, y, z = here.tolist()
                 dx, dy, dz = (ahead - here).tolist()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from bridge.tags import MOVERS, Tag
 from neuralsim.town.assets.meshes import END
+from neuralsim.town.assets.prop_meshes import LAMP_HEADS
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render.scene import Placements, Scene
@@ -27,6 +29,29 @@ PIECE = 50.0  # m, maximum length of a piece along its road
 ROAD_TAGS = (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK)
 #: Further tags of CARLA's labels. It labels the land between streets as either; here all of it is terrain.
 ALIASES: dict[int, tuple[Tag, ...]] = {Tag.GROUND: (Tag.TERRAIN,)}
+
+
+class MapLayer(IntFlag):
+    """``carla.MapLayer``."""
+
+    BUILDINGS = 0x1
+    DECALS = 0x2
+    FOLIAGE = 0x4
+    GROUND = 0x8
+    PARKED_VEHICLES = 0x10
+    PARTICLES = 0x20
+    PROPS = 0x40
+    STREET_LIGHTS = 0x80
+    WALLS = 0x100
+
+
+ALL_LAYERS = sum(MapLayer)
+PROP_LAYERS = MapLayer.FOLIAGE | MapLayer.PARKED_VEHICLES | MapLayer.PROPS | MapLayer.STREET_LIGHTS | MapLayer.WALLS
+#: By the tag of most of a prop's mesh; street lamps aside, all others are props.
+_LAYERS = {
+    Tag.VEGETATION: MapLayer.FOLIAGE, Tag.TERRAIN: MapLayer.FOLIAGE, Tag.WALL: MapLayer.WALLS,
+    Tag.FENCE: MapLayer.WALLS, **dict.fromkeys(MOVERS, MapLayer.PARKED_VEHICLES),
+}  # fmt: skip
 
 
 @dataclass
@@ -50,6 +75,16 @@ def objects(scene: Scene, props: Placements, lanes: Sequence[Lane]) -> list[Envi
     numbered = _buildings(scene) + _props(props)
     first = max((each.ident for each in numbered), default=0) + 1
     return numbered + _pieces(scene, lanes, first)
+
+
+def in_layers(props: Placements, layers: int) -> set[int]:
+    """Return the instances of the props in ``layers``, a sum of ``MapLayer``: buildings and ground are no props."""
+    catalogue = templates()
+    layer = np.zeros(len(catalogue.meshes), int)
+    for k in np.unique(props.template).tolist():
+        layer[k] = _LAYERS.get(Tag(_main_tag(catalogue.meshes[k].tags)), MapLayer.PROPS)
+    layer[[catalogue.index[kind] for kind in LAMP_HEADS]] = MapLayer.STREET_LIGHTS
+    return set(props.instance[layer[props.template] & layers > 0].tolist()) - {0}
 
 
 def vehicles(props: Placements) -> list[EnvironmentObject]:

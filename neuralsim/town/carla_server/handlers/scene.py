@@ -30,6 +30,14 @@ def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]
 
 
 @function
+def enable_environment_objects(town: TownServer, call: Call, idents: list[int], enable: bool) -> None:
+    props = set(town.world.all_props.instance.tolist()) - {0}
+    if fixed := len(set(idents) - props):  # a client waits for no answer
+        town.warn(f"{fixed} environment objects always stay: buildings, walls and the ground")
+    town.world.show_props(props & set(idents), bool(enable))
+
+
+@function
 def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
     """Return the boxes, in the world, of static objects and of the current actors."""
     boxes = [each.box for each in town.static_scene.labelled(tag)]
