@@ -115,7 +115,7 @@ class Ego:
 
 @dataclass
 class MovingObject:
-    """The pose and size of a moving object, identified by its value in the ``instance`` plane."""
+    """The pose and size of a vehicle or person, identified by its value in the ``instance`` plane."""
 
     instance: Annotated[int, Meta(ge=0, le=0xFFFF)]
     tag: Annotated[int, Meta(ge=0, le=0xFF)]
@@ -123,6 +123,7 @@ class MovingObject:
     extent: tuple[Number, Number, Number]  # half sizes, metres
     blueprint: Name = ""  # CARLA's, "" if unknown
     color: Name = ""  # R,G,B of its paint, "" for none
+    parked: bool = False  # part of the scenery, where it always stands
 
 
 @dataclass
@@ -208,7 +209,7 @@ class Frame:
     stamps: Annotated[dict[str, int], AtMostMaxItems] = field(default_factory=dict)  # ns, monotonic_ns; see STAMPS
     weather: Annotated[dict[str, Number], AtMostMaxItems] = field(default_factory=dict)  # carla.WeatherParameters
     weather_name: str = ""
-    objects: Annotated[list[MovingObject], AtMostMaxItems] = field(default_factory=list)
+    objects: Annotated[list[MovingObject], AtMostMaxItems] = field(default_factory=list)  # parked ones last
     lamps: Annotated[list[Lamp], AtMostMaxItems] = field(default_factory=list)
     scenario: str = ""
     seed: Count = 0

@@ -343,6 +343,7 @@ class CarlaBridge:
         camera, planes = self._sensors.decode(view, images)
         objects = self._surroundings.objects(camera, planes)
         self._sensors.add_motion(view, camera, planes, self._surroundings.movers)
+        objects += self._surroundings.parked(camera, planes)  # once scenery has no actor's instance
         self._notify_if(self._sensors.unknown_tags())
         mirror = None if view else self._rear_view(planes)
         frame = Frame(

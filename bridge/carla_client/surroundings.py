@@ -10,6 +10,7 @@ import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.parked_vehicles import ParkedVehicles
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
 from bridge.instance_values import boxes_on_screen, values_inside
@@ -82,6 +83,7 @@ class Surroundings:
         self._world, self._ego = world, ego
         self._movers: dict[int, _Mover] = {}
         self._own = _mover(ego)  # seen from cameras that follow it
+        self._parked = ParkedVehicles(world)
         self._ticks = self._actors = 0
         lights = list(world.get_actors().filter("traffic.traffic_light*"))
         self._stops = [(light, *line) for light in lights for line in stop_lines(light)]
@@ -195,6 +197,14 @@ class Surroundings:
                 look = mover.blueprint, mover.color
                 visible.append(MovingObject(mover.instance, mover.tag, poses[index], mover.extent, *look))
         return visible[:MAX_OBJECTS]
+
+    def parked(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[MovingObject]:
+        """Return the parked vehicles visible in the planes, nearest first; ask after ``objects``, which knows actors.
+
+        The planes are those with motion, in which scenery has no actor's instance.
+        """
+        movers = {mover.instance or mover.actor.id & 0xFFFF for mover in (*self._movers.values(), self._own)}
+        return self._parked.visible(camera, planes, movers)
 
     def lamps(self, camera: Camera, planes: dict[str, np.ndarray]) -> list[Lamp]:
         """Return the lit lamps that face the camera and are not occluded: the simulator's truth.

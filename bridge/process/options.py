@@ -42,6 +42,7 @@ class Arg:
     positional: bool = False
     spread: bool = False  # takes several values, separated by spaces
     repeat: bool = False  # may be given several times; the values are joined by commas
+    otherwise: str | None = None  # its value where the option is given without one
     internal: bool = False  # set only by code: not available on the command line or in a file
 
 
@@ -123,8 +124,9 @@ def _parser(model: type[Options], prog: str, about: str) -> Parser:
             group.add_argument(name, nargs="*" if takes_many else "?", metavar=metavar, help=help_)
         elif info.annotation is not bool:
             action = "append" if arg.repeat else "store"
+            nargs = "+" if arg.spread else "?" if arg.otherwise else None
             group.add_argument(
-                flag, dest=name, metavar=metavar, action=action, nargs="+" if arg.spread else None, help=help_
+                flag, dest=name, metavar=metavar, action=action, nargs=nargs, const=arg.otherwise, help=help_
             )
         elif info.default:
             group.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=help_)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.messages import Camera, Frame
+from bridge.messages import Camera, Frame, MovingObject
 from neuralsim.drive import warp_blocks, warp_kernels
 from neuralsim.drive.warp_blocks import BLOCK
 from neuralsim.drive.warp_kernels import Blocks, Scene
@@ -109,7 +109,7 @@ class _Blocks:
         self._depth, self._instance = frame.planes["depth"], frame.planes["instance"]
         self._focal = frame.camera.focal
         self._slots = np.zeros(1 << 16, np.uint8)  # instance -> index of its transform; 0 is the scenery
-        for slot, item in enumerate(frame.objects[:_MOVERS], 1):
+        for slot, item in enumerate(_moving(frame), 1):
             self._slots[item.instance] = slot
         blocks = [-(-side // BLOCK) for side in self._depth.shape]
         self._nearest, self._surface = np.empty((*blocks, 4), np.float32), np.empty((*blocks, 2), np.float32)
@@ -139,7 +139,7 @@ def _transforms(frame: Frame, motion: _Motion, fraction: float) -> np.ndarray:
     still = from_world @ pose
     transforms = [still]
     poses = [{item.instance: item.pose for item in each.objects} for each in (motion.first, motion.second)]
-    for item in frame.objects[:_MOVERS]:
+    for item in _moving(frame):
         begin, end = (known.get(item.instance) for known in poses)
         if begin is None or end is None or np.array_equal(begin, end):  # at rest or unknown: like the scenery
             transforms.append(still)
@@ -147,6 +147,10 @@ def _transforms(frame: Frame, motion: _Motion, fraction: float) -> np.ndarray:
             step = _partial(np.linalg.inv(begin) @ end, fraction)
             transforms.append(from_world @ item.pose @ step @ np.linalg.inv(item.pose) @ pose)
     return np.stack(transforms)[:, :3].reshape(-1, 12)
+
+
+def _moving(frame: Frame) -> list[MovingObject]:
+    return [item for item in frame.objects if not item.parked][:_MOVERS]
 
 
 def _partial(step: np.ndarray, fraction: float) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Export a recording as a data set for detection and depth, in the formats of COCO, KITTI or YOLO.
 
-``coco/``: ``images/``, ``annotations.json`` (boxes, masks as run lengths, and ``box3d`` of each object whose pose was
-recorded), ``instance/``, ``depth/``. ``kitti/training/``: ``image_2/``, ``label_2/``, ``calib/`` as the object
-benchmark has them, ``depth_2/`` as the depth benchmark does, ``instance_2/``. ``yolo/``: ``images/``, ``labels/``,
-``data.yaml``. Images are the rendered ones, else the simulator's.
+``coco/``: ``images/``, ``annotations.json`` (boxes, masks as run lengths, and of each object whose pose was recorded
+``box3d`` and whether it is ``parked``), ``instance/``, ``depth/``. ``kitti/training/``: ``image_2/``, ``label_2/``,
+``calib/`` as the object benchmark has them, ``depth_2/`` as the depth benchmark does, ``instance_2/``, ``identity_2/``
+(for each line of a label: instance, and 1 if parked). ``yolo/``: ``images/``, ``labels/``, ``data.yaml``. Images are
+the rendered ones, else the simulator's.
 """
 
 from __future__ import annotations
@@ -144,11 +145,12 @@ def _coco(folder: Path) -> Generator[None, RecordedFrame, None]:
             while True:
                 recorded = yield
                 frame, name = frame_of(recorded), f"{recorded.index:06d}"
-                boxes = {moving.instance: box3d(frame.camera, moving) for moving in frame.objects}
+                known = {
+                    each.instance: {"box3d": box3d(frame.camera, each), "parked": each.parked} for each in frame.objects
+                }
                 for each in coco_annotations(frame.planes["tag"], frame.planes["instance"]):
                     count += 1
-                    box = {"box3d": boxes[each["instance"]]} if each["instance"] in boxes else {}
-                    numbered = {"id": count, "image_id": recorded.index, **each, **box}
+                    numbered = {"id": count, "image_id": recorded.index, **each, **known.get(each["instance"], {})}
                     file.write((", " if count > 1 else "") + json.dumps(numbered))
                 (folder / f"images/{name}.jpg").write_bytes(_jpeg(recorded))
                 write_png(folder / f"instance/{name}.png", frame.planes["instance"])
@@ -164,12 +166,15 @@ def _coco(folder: Path) -> Generator[None, RecordedFrame, None]:
 def _kitti(folder: Path) -> Generator[None, RecordedFrame, None]:
     """Receive recorded frames."""
     training = folder / "training"
-    _make_folders(training, "label_2", "calib")
+    _make_folders(training, "label_2", "calib", "identity_2")
     while True:
         recorded = yield
         frame, name = frame_of(recorded), f"{recorded.index:06d}"
-        lines = [line for moving in frame.objects if (line := kitti_label(frame, moving)) is not None]
-        (training / f"label_2/{name}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        labels = [(line, each) for each in frame.objects if (line := kitti_label(frame, each)) is not None]
+        lines = "".join(f"{line}\n" for line, _ in labels)
+        (training / f"label_2/{name}.txt").write_text(lines, encoding="utf-8")
+        lines = "".join(f"{each.instance} {int(each.parked)}\n" for _, each in labels)
+        (training / f"identity_2/{name}.txt").write_text(lines, encoding="utf-8")
         (training / f"calib/{name}.txt").write_text(_calibration(frame.camera), encoding="utf-8")
         write_png(training / f"image_2/{name}.png", recorded.image("neural" if "neural" in recorded.images else "rgb"))
         metres = frame.planes["depth"]

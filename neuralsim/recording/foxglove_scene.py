@@ -139,4 +139,5 @@ def _class(tag: int) -> str:
 
 def _facts(moving: MovingObject) -> list[tuple[str, str]]:
     facts = [("class", _class(moving.tag)), ("instance", str(moving.instance))]
-    return facts + ([("blueprint", moving.blueprint)] if moving.blueprint else [])
+    facts += [("blueprint", moving.blueprint)] if moving.blueprint else []
+    return facts + ([("parked", "true")] if moving.parked else [])

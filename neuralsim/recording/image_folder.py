@@ -206,7 +206,11 @@ def _write(frame: RecordedFrame, folder: Path, scenario: str) -> _Written:
     annotations: list[dict[str, Any]] = []
     tag, instance = frame.planes.get("tag"), frame.planes.get("instance")
     if tag is not None and instance is not None:
+        known = {each["instance"]: each.get("parked") for each in frame.json.get("objects", {}).get("objects", ())}
         annotations = coco_annotations(tag, instance)  # first, because it may raise
+        for each in annotations:
+            if (parked := known.get(each["instance"])) is not None:
+                each["parked"] = parked
     files = _write_view(frame, folder, "", frame.index)
     for name, view in frame.views.items():
         files |= _write_view(view, folder, f"{name}/", frame.index)

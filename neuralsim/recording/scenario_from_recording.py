@@ -135,7 +135,7 @@ def _read(recording: McapRecording) -> tuple[_Track, list[_Track], Frame, list[t
         if last is None or (frame.weather_name, frame.weather) != (last.weather_name, last.weather):
             weathers.append((now, frame))
         ego.poses.append((now, *_position(frame.ego.pose)))
-        for moving in frame.objects:
+        for moving in (each for each in frame.objects if not each.parked):
             track = others.setdefault(moving.instance, _Track())
             track.tag, track.blueprint, track.color = moving.tag, moving.blueprint, moving.color
             ground = moving.pose.copy()

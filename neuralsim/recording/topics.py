@@ -35,7 +35,7 @@ _NUMBERS = {"type": "array", "items": _NUMBER}
 _TABLE = {"type": "object", "additionalProperties": _NUMBER}
 _EVENTS = {"type": "array", "items": {"type": "object"}}
 _OBJECT = _object(
-    instance=_INTEGER, tag=_INTEGER, pose=_NUMBERS, extent=_NUMBERS, blueprint=_TEXT, color=_TEXT
+    instance=_INTEGER, tag=_INTEGER, pose=_NUMBERS, extent=_NUMBERS, blueprint=_TEXT, color=_TEXT, parked=_FLAG
 )  # fmt: skip
 _LAMP = _object(kind=_TEXT, state=_TEXT, box=_NUMBERS, depth=_NUMBER)
 
@@ -226,7 +226,7 @@ def _seen(frame: Frame) -> dict[str, Any]:
         "objects": [
             {
                 "instance": o.instance, "tag": o.tag, "pose": o.pose.ravel().tolist(), "extent": list(o.extent),
-                "blueprint": o.blueprint, "color": o.color,
+                "blueprint": o.blueprint, "color": o.color, "parked": o.parked,
             }
             for o in frame.objects
         ],

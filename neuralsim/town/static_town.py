@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from bridge.tags import Tag
 from neuralsim.town.assets.meshes import Mesh, merge
@@ -37,6 +38,8 @@ from neuralsim.town.scenery.town_styles import style_of
 
 FIRST_SCENERY = 10_001  # first instance of the scenery; instances of actors are their ids
 MIN_SPACING = 8.0  # m, between two spawn points
+SPACING, CLOSE_SPACING = 24.0, 16.0  # m along a lane
+CAR_ROOM = (3.0, 1.15)  # m, half length and width that all vehicles but lorries and buses have room in
 BOX_MARGIN = 0.3  # m around an obstacle's box in which the mesh may lie that it belongs to
 #: Tags of built objects that can be collided with.
 SOLID = (Tag.BUILDING, Tag.WALL, Tag.FENCE, Tag.POLE, Tag.GUARD_RAIL, Tag.BRIDGE, Tag.STATIC, Tag.VEGETATION, Tag.OTHER)
@@ -100,16 +103,24 @@ class StaticTown:
         """
         extents = [templates().extent(name)[0] for name in templates().vehicles]
         length, width = (max(half[axis] for half in extents) for axis in (0, 1))
+        return self._spawn_points(SPACING, MIN_SPACING, length, width)
+
+    @cached_property
+    def close_spawn_points(self) -> list[Transform]:
+        """Poses as in ``spawn_points``, but with the spacing of CARLA's: cars and vans fit at all of them at once."""
+        return self._spawn_points(CLOSE_SPACING, 0.0, *CAR_ROOM)
+
+    def _spawn_points(self, spacing: float, apart: float, length: float, width: float) -> list[Transform]:
         chosen: list[Transform] = []
         cell = 4.0 * length
         around: dict[tuple[int, int], list[Transform]] = {}  # the chosen ones in and next to each cell
-        for point in self.network.spawn_candidates():
+        for point in self.network.spawn_candidates(spacing):
             yaw = float(np.radians(point.yaw))
             if self.solid.hit(point.x, point.y, yaw, length, width, point.z)[0] >= 0:
                 continue
             i, j = int(point.x // cell), int(point.y // cell)
             if all(
-                (point.x - p.x) ** 2 + (point.y - p.y) ** 2 > MIN_SPACING**2
+                (point.x - p.x) ** 2 + (point.y - p.y) ** 2 > apart**2
                 and overlap(point.x, point.y, yaw, length, width, p.x, p.y, np.radians(p.yaw), length, width)[0] <= 0.0
                 for p in around.get((i, j), ())
             ):
@@ -187,13 +198,26 @@ class StaticTown:
             for prop in np.flatnonzero(np.abs(positions - boxes[k, :2]).max(axis=1) < 1e-6).tolist():
                 if self.props[prop].kind not in SIGNS:
                     gone_props[prop] = gone_boxes[k] = True
-        if not gone_boxes.any():
+        return self._without(gone_props, gone_boxes)
+
+    def without(self, instances: set[int]) -> StaticTown:
+        """Return this town without the props of these ``instances``, and without what collides with them."""
+        gone = np.isin(self.placements.instance, list(instances))
+        if not gone.any():
             return self
+        tree = cKDTree(self.placements.pose[gone, :2, 3])
+        return self._without(gone, np.isfinite(tree.query(self.solid.boxes[:, :2], distance_upper_bound=1e-6)[0]))
+
+    def _without(self, gone_props: np.ndarray, gone_boxes: np.ndarray) -> StaticTown:
+        """Return this town without these props, bool (N,), and obstacles, bool (M,)."""
+        if not (gone_props.any() or gone_boxes.any()):
+            return self
+        levels = self.solid.levels
         town = copy.copy(self)  # without its rays and backdrops, which are of these props
         town._whole = self._whole or self
         town.props = [prop for prop, is_gone in zip(self.props, gone_props.tolist(), strict=True) if not is_gone]
         town.placements = self.placements.chosen(~gone_props)
-        town.solid = Obstacles(boxes[~gone_boxes], None if levels is None else levels[~gone_boxes])
+        town.solid = Obstacles(self.solid.boxes[~gone_boxes], None if levels is None else levels[~gone_boxes])
         town._tags = {}
         return town
 
@@ -242,7 +266,7 @@ def load_static_town(town: str, seed: int) -> StaticTown:
 def _build_static_town(town: str, seed: int, version: tuple[int, int]) -> StaticTown:
     def build() -> StaticTown:
         static_town = StaticTown(town, seed)
-        _ = static_town.spawn_points  # computed here so that they are cached, too
+        _ = static_town.spawn_points, static_town.close_spawn_points  # computed here so that they are cached, too
         return static_town
 
     key = town, seed, version

@@ -55,6 +55,8 @@ class World:
             ValueError: The town is unknown, or the file is not a drivable OpenDRIVE map.
         """
         self.seed, self.static_town = seed, load_static_town(town, seed)
+        self._whole_town = self.static_town  # with the props that clients hide
+        self._hidden: set[int] = set()
         self.name, self.opendrive = self.static_town.name, self.static_town.opendrive
         self.network, self.ground = self.static_town.network, self.static_town.ground
         self.map = self.network.map
@@ -97,12 +99,12 @@ class World:
         """Return all blueprints that can be spawned."""
         return list(self._blueprints.values())
 
-    def spawn_points(self) -> list[Transform]:
-        """Return poses in driving lanes outside junctions with room for any vehicle.
+    def spawn_points(self, close: bool = False) -> list[Transform]:
+        """Return poses in driving lanes outside junctions with room for any vehicle, the same in each world of a town.
 
-        They are more than 8 m apart, and the same for every world of this town.
+        They are more than 8 m apart, or, if ``close``, as near to each other as in CARLA's maps, with room for cars.
         """
-        return self.static_town.spawn_points
+        return self.static_town.close_spawn_points if close else self.static_town.spawn_points
 
     def spawn(
         self, blueprint_id: str, attributes: dict[str, str], transform: Transform, parent: int = 0, arm: bool = False
@@ -363,7 +365,23 @@ class World:
         """Clear the place of a new actor with the attribute ``clears_place``; ``half``: half its sizes, m."""
         if values.get(CLEARS_PLACE.id) != "true":
             return
-        self.static_town = self.static_town.cleared(place, half[:2])
+        self._whole_town = self._whole_town.cleared(place, half[:2])
+        self._update_props()
+
+    @property
+    def all_props(self) -> Placements:
+        """The props, hidden ones too."""
+        return self._whole_town.placements
+
+    def show_props(self, instances: set[int], shown: bool) -> None:
+        """Show or hide props: nobody sees hidden ones or collides with them."""
+        hidden = self._hidden - instances if shown else self._hidden | instances
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self._update_props()
+
+    def _update_props(self) -> None:
+        self.static_town = self._whole_town.without(self._hidden)
         self._driven.solid = self.static_town.solid
         self._views.set_props(self.static_town.placements)
 

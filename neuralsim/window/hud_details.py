@@ -79,8 +79,9 @@ def position(frame: Frame) -> str:
 
 def in_view(frame: Frame) -> list[str]:
     """Return distance and name of the nearest vehicles and people in view."""
-    distances = [float(np.linalg.norm(each.pose[:3, 3] - frame.ego.pose[:3, 3])) for each in frame.objects]
-    nearest = sorted(zip(distances, (each.blueprint for each in frame.objects), strict=True))[:_NEAREST]
+    moving = [each for each in frame.objects if not each.parked]
+    distances = [float(np.linalg.norm(each.pose[:3, 3] - frame.ego.pose[:3, 3])) for each in moving]
+    nearest = sorted(zip(distances, (each.blueprint for each in moving), strict=True))[:_NEAREST]
     names = [(away, blueprint.partition(".")[2].replace(".", " ").replace("_", " ")) for away, blueprint in nearest]
     return [f"{away:.0f} m  {name.split(' 0')[0]}" for away, name in names if name]  # pedestrians have numbers
 

@@ -163,6 +163,10 @@ class OneRoad:
     def set_collisions(self, actor_id: int, enabled: bool) -> None:
         pass
 
+    @property
+    def all_props(self) -> Placements:
+        return self.shapes()[1]
+
     def shapes(self) -> tuple[Scene, Placements, Poses]:
         return self._scene, Placements.empty(), Poses.of([], np.zeros((0, 4, 4)))
 

@@ -159,7 +159,8 @@ class _Progress:
 
 
 def _streaming_port(client: Caller) -> int:
-    token = client.call("get_episode_info")[0][1][1][0]
+    name = bytes(client.call("get_episode_info")[0][1][1][0])
+    token = client.call("get_sensor_token", int.from_bytes(name[:4], "little"))[0][1][0]
     data = token if isinstance(token, bytes) else bytes(token)
     return int(struct.unpack("<IH", data[:6])[1])
 

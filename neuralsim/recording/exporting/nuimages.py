@@ -107,7 +107,7 @@ class _Writer:
             "ego_pose", number, now, timestamp=now, **pose_row(frame.ego), speed=float(state.get("speed", 0.0)),
             acceleration=[0.0] * 3, rotation_rate=[0.0] * 3,
         )  # fmt: skip
-        moving = self._moving(number, frame)
+        moving, parked = self._moving(number, frame), {box.instance for box in frame.boxes if box.parked}
         for shot in frame.shots.values():
             if not {"tag", "instance"} <= shot.planes.keys():
                 raise RecordingError(f"{source} lacks tag or instance: record with these planes")
@@ -130,7 +130,7 @@ class _Writer:
             path = self._folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(shot.jpeg)
-            self._annotate(image, shot, moving)
+            self._annotate(image, shot, moving, parked)
 
     def _moving(self, number: int, frame: Surround) -> set[int]:
         """Return the instances that have moved since they were last annotated."""
@@ -142,15 +142,15 @@ class _Writer:
                 moving.add(box.instance)
         return moving
 
-    def _annotate(self, image: str, shot: Shot, moving: set[int]) -> None:
+    def _annotate(self, image: str, shot: Shot, moving: set[int], parked: set[int]) -> None:
         tag, instance = shot.planes["tag"], shot.planes["instance"]
         for k, each in enumerate(coco_annotations(tag, instance)):
             x, y, width, height = each["bbox"]
             category = CATEGORIES.get(Tag(each["category_id"]), "vehicle.car")
-            is_moving = each["instance"] in moving
+            attribute = attribute_of(category, each["instance"] in moving, each["instance"] in parked)
             self._add(
                 "object_ann", image, k, sample_data_token=image, category_token=token_of("category", category),
-                attribute_tokens=[token_of("attribute", attribute_of(category, is_moving))],
+                attribute_tokens=[token_of("attribute", attribute)],
                 bbox=[x, y, x + width, y + height], mask=_mask(each["segmentation"]["counts"], tag),
             )  # fmt: skip
         for name, tags in SURFACES.items():

@@ -2,7 +2,7 @@
 
 ``samples/``, ``sweeps/``: JPEG per camera and ``LIDAR_TOP`` (f32 x, y, z, intensity, beam). ``v1.0-neuralsim/``: all
 thirteen tables. ``maps/``: the ground that the cameras saw as road. ``can_bus/``. Each recording is a scene.
-Only objects with a pose in the recording are annotated: vehicles, cyclists and pedestrians that are actors.
+Only objects with a pose in the recording are annotated: vehicles, parked ones too, cyclists and pedestrians.
 (Caesar et al., nuScenes, CVPR 2020.)
 """
 
@@ -46,7 +46,10 @@ CATEGORIES = {
     Tag.MOTORCYCLE: "vehicle.motorcycle", Tag.BICYCLE: "vehicle.bicycle", Tag.PEDESTRIAN: "human.pedestrian.adult",
     Tag.RIDER: "vehicle.bicycle",
 }  # fmt: skip
-ATTRIBUTES = ("vehicle.moving", "vehicle.stopped", "cycle.with_rider", "pedestrian.moving", "pedestrian.standing")
+ATTRIBUTES = (
+    "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider", "cycle.without_rider",
+    "pedestrian.moving", "pedestrian.standing",
+)  # fmt: skip
 _VISIBILITIES = {"1": ("v0-40", 0.4), "2": ("v40-60", 0.6), "3": ("v60-80", 0.8), "4": ("v80-100", 1.01)}
 
 Row = dict[str, Any]
@@ -256,7 +259,7 @@ class _Scene:
         row = self.writer._add(
             "sample_annotation", self.name, box.instance, self.samples[-1]["timestamp"],
             sample_token=self.samples[-1]["token"], instance_token=instance, visibility_token=visibility,
-            attribute_tokens=[token_of("attribute", attribute_of(category, speed > _MOVING))],
+            attribute_tokens=[token_of("attribute", attribute_of(category, speed > _MOVING, box.parked))],
             translation=pose[:3, 3].tolist(), size=[width, length, height], rotation=pose_row(pose)["rotation"],
             prev="", next="", num_lidar_pts=int(inside.all(1).sum()), num_radar_pts=0,
         )  # fmt: skip
@@ -282,10 +285,12 @@ def pose_row(pose: np.ndarray) -> Row:
     return {"translation": pose[:3, 3].tolist(), "rotation": [w, x, y, z]}
 
 
-def attribute_of(category: str, is_moving: bool) -> str:
+def attribute_of(category: str, is_moving: bool, is_parked: bool) -> str:
     """Return the attribute of an object."""
     if category in ("vehicle.motorcycle", "vehicle.bicycle"):
-        return "cycle.with_rider"
+        return "cycle.without_rider" if is_parked else "cycle.with_rider"
+    if is_parked:
+        return "vehicle.parked"
     if category.startswith("human"):
         return "pedestrian.moving" if is_moving else "pedestrian.standing"
     return "vehicle.moving" if is_moving else "vehicle.stopped"

@@ -115,7 +115,7 @@ def _boxes(boxes: list[Box]) -> rr.Boxes3D:
         half_sizes=[np.array(box.size) / 2 for box in boxes],
         quaternions=[rr.Quaternion(xyzw=Rotation.from_matrix(box.pose[:3, :3]).as_quat()) for box in boxes],
         class_ids=[box.tag for box in boxes],
-        labels=[f"{Tag(box.tag).name.lower()} {box.instance}" for box in boxes],
+        labels=[f"{'parked ' * box.parked}{Tag(box.tag).name.lower()} {box.instance}" for box in boxes],
     )
 
 

@@ -208,6 +208,7 @@ class _Bag:
     def _marker(self, frame: Surround, k: int, stamp: Message) -> Message:
         """Return the marker of an object: a cube."""
         box = frame.boxes[k]
+        name = f"{'parked ' * box.parked}{Tag(box.tag).name.lower()}"
         red, green, blue = ((0.0, 0.4, 1.0), (1.0, 0.6, 0.0))[box.tag != Tag.PEDESTRIAN]
         colour = self._new("std_msgs/msg/ColorRGBA", red, green, blue, 0.6)
         lifetime = self._new("builtin_interfaces/msg/Duration", 0, 100_000_000)
@@ -215,7 +216,7 @@ class _Bag:
         texture = self._new("sensor_msgs/msg/CompressedImage", self._header(zero, ""), "", np.zeros(0, np.uint8))
         mesh = self._new("visualization_msgs/msg/MeshFile", "", np.zeros(0, np.uint8))
         return self._new(
-            "visualization_msgs/msg/Marker", self._header(stamp, "map"), Tag(box.tag).name.lower(), box.instance,
+            "visualization_msgs/msg/Marker", self._header(stamp, "map"), name, box.instance,
             _CUBE, 0, self._pose(box.pose), self._vector(*box.size), colour, lifetime, False, [], [], "", texture, [],
             box.blueprint, "", mesh, False,
         )  # fmt: skip

@@ -44,7 +44,7 @@ class Shot:
 
 @dataclass
 class Box:
-    """A moving object at one time."""
+    """A vehicle or person at one time."""
 
     instance: int
     tag: int
@@ -53,6 +53,7 @@ class Box:
     blueprint: str
     visibility: float  # share of it that the cameras see, an estimate: 0 to 1
     pixels: int
+    parked: bool
 
 
 @dataclass
@@ -144,7 +145,7 @@ def _box(moving: MovingObject, shots: dict[str, Shot]) -> Box:
             pixels += area
             best = max(best, area / max(_FILL * _outline(np.linalg.inv(shot.pose) @ corners, shot), 1.0))
     size = (2.0 * length, 2.0 * width, 2.0 * height)
-    return Box(moving.instance, moving.tag, pose, size, moving.blueprint, min(best, 1.0), pixels)
+    return Box(moving.instance, moving.tag, pose, size, moving.blueprint, min(best, 1.0), pixels, moving.parked)
 
 
 def _outline(corners: np.ndarray, shot: Shot) -> float:

@@ -237,7 +237,7 @@ def image_of(recorded: RecordedFrame, name: str) -> np.ndarray:
 
 def _object(values: dict[str, Any]) -> MovingObject:
     x, y, z = values["extent"]
-    look = values.get("blueprint", ""), values.get("color", "")
+    look = values.get("blueprint", ""), values.get("color", ""), values.get("parked", False)
     return MovingObject(values["instance"], values["tag"], np.reshape(values["pose"], (4, 4)), (x, y, z), *look)
 
 

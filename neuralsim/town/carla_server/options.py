@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -16,6 +16,10 @@ DEFAULT = "oldtown"
 
 def _maps(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def _version(value: Any) -> Any:
+    return ("", "0.9.16")[value] if isinstance(value, bool) else value  # as in a file of options
 
 
 class TownOptions(ProcessOptions):
@@ -32,8 +36,10 @@ class TownOptions(ProcessOptions):
         description="Maps that clients can load; the server starts with the first: "
         f"{', '.join(presets.TOWNS)}, OpenDRIVE files, folders of these (default: {DEFAULT}).",
     )
-    as_carla: bool = False
-    """Also accept the names of CARLA's maps, each served by the most similar town."""
+    as_carla: Annotated[
+        Literal["", "0.9.15", "0.9.16"], BeforeValidator(_version), Arg("VERSION", otherwise="0.9.16")
+    ] = ""
+    """Also accept the names of CARLA's maps, each served by the most similar town; serve clients of this version."""
     seed: Count = 0
     """Random seed of the town and of everything that moves in it."""
     vehicles: Crowd = 20

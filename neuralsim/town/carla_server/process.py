@@ -67,7 +67,7 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
         compile_kernels(World("hamlet", 0, 2, 1))
         compiled.set()
     try:
-        available = maps(options.maps, options.as_carla)
+        available = maps(options.maps, bool(options.as_carla))
         first = next(iter(available))
         options.announce_step(f"Building {first}: the first time takes longer", console)
         strict = Strictness(options.loading) if options.strict else None
@@ -77,7 +77,8 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
         address = options.host, options.port, options.streaming_port
         generator = make_generator() if make_generator is not None else None
         rays = not options.with_parent  # the sensors of a drive cast none
-        server = TownServer(make_world, first, available, *address, patience, strict, generator, rays)
+        dialect = structs.DIALECTS[options.as_carla or structs.VERSION]
+        server = TownServer(make_world, first, available, *address, patience, strict, generator, rays, dialect)
     except OSError as error:
         print(f"town: {error.strerror or error}: choose another --host or port", file=sys.stderr)
         return 1

@@ -92,6 +92,7 @@ class Connection:
         self.server = server
         self.sock = sock
         self.calls = 0
+        self.names: set[str] = set()  # of the functions that its client has called
         self.last = time.monotonic()  # when it last called, or connected
         self.pending = 0  # bytes received of an incomplete message
         self._items = 0  # in the message that is being decoded

@@ -77,7 +77,9 @@ class Sensing:
         warn: Callable[[str], None],
         is_strict: bool = False,
         generator: ImageGenerator | None = None,
+        dialect: structs.Dialect = structs.NEWEST,
     ) -> None:
+        self._dialect = dialect
         self.world, self.actor_states, self.streams, self._is_strict = world, actor_states, streams, is_strict
         self.generator = generator
         self.sensors: dict[int, Sensor] = {}
@@ -329,7 +331,7 @@ class Sensing:
 
     def _publish_gbuffers(self, sensor: Sensor, header: bytes, planes: Planes, camera: Camera) -> None:
         size = structs.IMAGE_HEADER.pack(camera.width, camera.height, sensor.fov)
-        header = structs.GBUFFER.to_bytes(8, "little") + header[8:]
+        header = self._dialect.gbuffer.to_bytes(8, "little") + header[8:]
         for texture, stream in list(sensor.gbuffers.items()):
             if self.streams.subscriber_count(stream):
                 pixels = self.streams.borrow(camera.height * camera.width * 4)

@@ -7,8 +7,11 @@ import xml.etree.ElementTree as ET
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bridge.tags import MOVERS
 from neuralsim.town.carla_server.compat import level_objects, navigation_mesh
 from neuralsim.town.carla_server.compat.level_objects import EnvironmentObject
+from neuralsim.town.core.types import Transform
+from neuralsim.town.scenery.town_styles import is_carlas
 
 if TYPE_CHECKING:
     from neuralsim.town.world import World
@@ -31,6 +34,11 @@ class StaticScene:
         """The map in the form that clients receive."""
         return with_road_marks(str(self.world.opendrive))
 
+    @property
+    def spawn_points(self) -> list[Transform]:
+        """Where clients may spawn vehicles: on a map with one of CARLA's names as close as in CARLA's."""
+        return self.world.spawn_points(close=True) if is_carlas(self.world.name) else self.world.spawn_points()
+
     @cached_property
     def navigation_mesh(self) -> bytes:
         """The navigation mesh of CARLA's walkers, empty for a map without pavements."""
@@ -47,8 +55,12 @@ class StaticScene:
     @cached_property
     def objects(self) -> list[EnvironmentObject]:
         """All static objects of the town."""
-        scene, props, _ = self.world.shapes()
-        return level_objects.objects(scene, props, self.world.network.lanes)
+        return level_objects.objects(self.world.shapes()[0], self.world.all_props, self.world.network.lanes)
+
+    def labelled(self, label: int) -> list[EnvironmentObject]:
+        """Return the static objects with one of CARLA's labels. Vehicles are found at once, others in seconds."""
+        found = level_objects.vehicles(self.world.all_props) if label in MOVERS else self.objects
+        return [each for each in found if level_objects.matches(each.tag, label)]
 
     @cached_property
     def lamps(self) -> dict[int, list[Any]]:

@@ -217,6 +217,11 @@ class StreamServer:
                     self._expected.setdefault(stream, []).append((requester, time.monotonic() + SUBSCRIBE_TIMEOUT))
         return TOKEN.pack(stream, self.port, 1, 0, b"")
 
+    @staticmethod
+    def name_of(stream: int) -> bytes:
+        """Return a token without a port: today's clients take the stream's number from it and ask for its token."""
+        return TOKEN.pack(stream, 0, 1, 0, b"")
+
     def await_subscriptions(self, requester: object) -> None:
         """Wait until ``requester`` has subscribed to the streams it got tokens for, at most ``SUBSCRIBE_TIMEOUT`` s.
 

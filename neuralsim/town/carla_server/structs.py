@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,19 @@ from neuralsim.town.core.types import Actor, Blueprint, Transform, VehicleContro
 from neuralsim.town.dynamics.vehicle_dynamics import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
 
 VERSION = "0.9.16"
+
+
+class Dialect(NamedTuple):
+    """What differs on the wire from one version of CARLA to the next (docs/reference/carla_calls.md)."""
+
+    version: str
+    world_observer: int  # the snapshots' index in ``SensorRegistry``; sensors from there on are newer
+    gbuffer: int
+
+
+NEWEST = Dialect(VERSION, 17, 18)
+#: 0.9.15's is from CARLA's sources and was never run against its client, for which no package was at hand.
+DIALECTS = {VERSION: NEWEST, "0.9.15": Dialect("0.9.15", 16, 17)}
 
 #: Fields of ``carla.WeatherParameters`` in wire order.
 WEATHER = (
@@ -53,8 +66,6 @@ SENSOR_TYPES = {
     "sensor.other.v2x": 20,
     "sensor.other.v2x_custom": 21,
 }
-WORLD_OBSERVER = 17
-GBUFFER = 18
 MAP_CHANGED = 1  # bit of the snapshot's state that makes a client reload the map
 LAMPS_CHANGED = 2  # bit of it that makes a client query the street lamps
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from bridge.weather import darkness
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
 from neuralsim.town.carla_server.clock import FIRST_CLIENT_TIMEOUT, RATE, Clock
+from neuralsim.town.carla_server.compat.level_objects import ALL_LAYERS, in_layers
 from neuralsim.town.carla_server.compat.recorder import Recorder
 from neuralsim.town.carla_server.compat.strictness import ASYNCHRONOUS, FRAME_TIMEOUT, Strictness
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
@@ -47,6 +49,7 @@ UPLOADED = "OpenDriveMap"  # CARLA's name for a map sent by a client
 _SPAWNING = ("spawn_actor", "spawn_actor_with_parent")
 TICK_TIMEOUT = 3.0  # s that a call waits at most for a tick of a kind town, less than the client's default time-out
 FIRST_FRAME_MULTIPLE = 60  # of the shifts of ``bridge.jitter`` and of the frames at which a bridge begins
+ANSWER_WITHIN = 2.0  # s that a call which waits for a world takes at most, less than the client's default time-out
 IMAGES_TIMEOUT = 1.0  # s that the answer to a tick waits at most for its images
 RESUBSCRIBE_TIMEOUT = 1.0  # s that a new world waits for the client that requested it to subscribe again
 
@@ -99,6 +102,7 @@ class TownServer:
         patience: Seconds without a call that the first client gets to become synchronous, so that it finds the town in
             its initial state; 0: none, as in a strict town.
         strict: How strict to be, None for a kind town.
+        dialect: The version of CARLA whose clients are served.
         generator: What makes the images of rgb cameras that do not choose the simulator's own.
         prepare_rays: Whether to build the trees for ray casting at once rather than with the first sensor or call that
             needs them. They take as long as all other preparations of a drive, which casts no rays.
@@ -116,7 +120,9 @@ class TownServer:
         strict: Strictness | None = None,
         generator: ImageGenerator | None = None,
         prepare_rays: bool = True,
+        dialect: structs.Dialect = structs.NEWEST,
     ) -> None:
+        self.dialect = dialect
         self.strict, self.generator, self._prepare_rays = strict, generator, prepare_rays
         self.lock = threading.RLock()
         self._ticked = threading.Condition()  # notified after each tick and change of settings
@@ -138,6 +144,7 @@ class TownServer:
         self._was_dark = False
         self.settings = Settings()
         self.uploaded = ""  # OpenDRIVE text for the next load of "OpenDriveMap"
+        self._built = ""  # the last uploaded one of which a world was built
         self.traffic_managers: dict[int, tuple[str, Connection]] = {}  # port -> its host, its client
         self._master: Connection | None = None  # the client that is in synchronous mode
         self._delta = 1.0 / RATE  # s, of a tick without a fixed step
@@ -149,6 +156,9 @@ class TownServer:
         self._warnings: set[str] = set()
         self.episode = 0
         self._pending: PendingWorld | None = None
+        self._pool = ThreadPoolExecutor(1, "loading")  # builds worlds for clients, one after the other
+        self._loads: dict[Connection, Future[None]] = {}  # those under way after the answer, by who asked for them
+        self._subscribed: set[Connection] = set()  # those of them who have subscribed to the snapshots again
         self._loader: Connection | None = None  # the client that may not have noticed yet that its world is there
         self._asked_settings = False  # whether its last call was for the settings
         self.sensing: Sensing
@@ -171,37 +181,74 @@ class TownServer:
         """Drop every client and stop ticking."""
         self._clock.stop()
         self.rpc.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self.sensing.close()
         self.streams.close()
 
-    def load(self, town: str, requester: Connection | None = None) -> None:
-        """Replace the world.
+    def load(self, town: str, requester: Connection | None = None, layers: int = ALL_LAYERS) -> None:
+        """Replace the world by one with these ``layers``, a sum of ``carla.MapLayer``.
 
         ``town``: its name, "" to reload the current one, ``UPLOADED`` for a client's map. The change takes place with
         the next tick if there is a ``requester``, which replaces its episode itself; else at once, and clients are
         notified that the map has changed.
         """
-        name = town.rsplit("/", 1)[-1] or self.world.name
-        if name == UPLOADED and self.uploaded:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"{UPLOADED}.xodr"
-                path.write_text(self.uploaded, encoding="utf-8")
-                world = self.make_world(str(path))
-        elif (match := find(name, self.towns)) is not None:
-            location, name = match
-            world = self.make_world(location)
-            world.name = name
-        else:
-            raise RpcError(f"no town {town!r} here; available: {', '.join(self.towns)}")
+        world = self._make(town)
+        if hidden := ALL_LAYERS & ~layers:
+            world.show_props(in_layers(world.all_props, hidden), False)
         with self.lock:
             if requester is not None:
                 self._pending = PendingWorld(world, requester, time.monotonic() + RESUBSCRIBE_TIMEOUT)
+                if requester in self._subscribed:
+                    self._pending.resubscribed.set()
             else:
                 self._pending = None
                 self._adopt(world, structs.MAP_CHANGED)
 
+    def load_for(self, call: Call, town: str, layers: int) -> None:
+        """Replace the world at a client's request. The answer comes before the client's default time-out of 5 s.
+
+        After the answer, the client subscribes again and asks for the settings, up to a hundred times, until the
+        episode has changed: ``await_loading`` delays the answers. An upload, which may be refused, is waited for.
+        """
+        loading = self._pool.submit(self.load, town, call.connection, layers)
+        if wait([loading], None if town.endswith(UPLOADED) else ANSWER_WITHIN).done:
+            loading.result()  # raises what it raised
+        else:
+            self._loads[call.connection] = loading  # before the client subscribes again
+            loading.add_done_callback(lambda done: done.exception() and self.warn(f"{town!r:.80}: {done.exception()}"))
+
+    def await_loading(self, connection: Connection) -> None:
+        """Wait a while for the world that this client loads."""
+        loading = self._loads.get(connection)
+        if loading is not None and not wait([loading], ANSWER_WITHIN).not_done:
+            self._loads.pop(connection, None)
+            self._subscribed.discard(connection)
+
+    def _make(self, town: str) -> World:
+        name = town.rsplit("/", 1)[-1] or self.world.name
+        if name == UPLOADED and self.uploaded:
+            return self._make_uploaded()
+        if (match := find(name, self.towns)) is None:
+            raise RpcError(f"no town {town!r} here; available: {', '.join(self.towns)}")
+        location, name = match
+        world = self.make_world(location)
+        world.name = name
+        return world
+
+    def _make_uploaded(self) -> World:
+        """Build the map that a client has sent; one that is refused is not that of the next reload."""
+        text, self.uploaded = self.uploaded, self._built
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{UPLOADED}.xodr"
+            path.write_text(text, encoding="utf-8")
+            world = self.make_world(str(path))
+        self.uploaded = self._built = text
+        return world
+
     def note_token(self, connection: Connection, stream: int) -> None:
         """Record that a client got the token of a stream."""
+        if stream == self.snapshots and connection in self._loads:
+            self._subscribed.add(connection)
         pending = self._pending
         if pending is not None and stream == self.snapshots and connection is pending.requester:
             pending.resubscribed.set()
@@ -218,7 +265,9 @@ class TownServer:
         self.world = world
         self.actor_states = ActorStates(world)
         is_strict = self.strict is not None
-        self.sensing = Sensing(world, self.actor_states, self.streams, self.warn, is_strict, self.generator)
+        self.sensing = Sensing(
+            world, self.actor_states, self.streams, self.warn, is_strict, self.generator, self.dialect
+        )
         self.vehicle_commands = VehicleCommands(world)
         self.static_scene = StaticScene(world)
         self.recorder = Recorder(world)
@@ -231,7 +280,7 @@ class TownServer:
         """Compute what takes seconds in a large town ahead of time: the map, for which connecting clients wait, and the
         trees for ray casting."""
         assert scene.opendrive
-        world.spawn_points()
+        assert scene.spawn_points
         if self._prepare_rays:
             world.rays()
 
@@ -328,7 +377,7 @@ class TownServer:
         is_dark = darkness(world.weather) > 0.0
         if is_dark != self._was_dark:
             self._was_dark, state = is_dark, state | structs.LAMPS_CHANGED
-        header = structs.sensor_header(structs.WORLD_OBSERVER, world.frame, world.time, structs.Transform())
+        header = structs.sensor_header(self.dialect.world_observer, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
         episode = (self.episode, time.monotonic(), delta, 0, 0, 0)
         first, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
@@ -344,6 +393,7 @@ class TownServer:
             # Printed here as well: for many functions the client does not wait for the answer.
             self.warn(f"not supported: {call.name[:80]!r}")
             raise RpcError(f"not supported by the town: {call.name}")
+        call.connection.names.add(call.name)
         if call.name not in ("apply_batch", "tick_cue"):
             self.streams.hold.end(call.connection)
         if self.strict is not None and call.name not in ASYNCHRONOUS:

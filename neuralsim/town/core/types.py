@@ -99,6 +99,7 @@ class Actor:
     parent: int = 0
     control: VehicleControl = field(default_factory=VehicleControl)
     light_state: int = 0  # carla.VehicleLightState bits (brake = 8)
+    brake_lamp: bool = False  # switched on by a client, whatever the pedal does
     traffic_light_state: str = ""  # "red" | "yellow" | "green" for traffic lights
     template: int = -1  # index of its mesh template in the scene, -1 = invisible
 

@@ -125,7 +125,7 @@ class DrivenVehicles:
             actor.acceleration[:] = (actor.velocity - before) / max(delta, 1e-6)
             actor.angular_velocity[2] = np.degrees(drive.turn)
             actor.control.gear = drive.gear
-            braking = actor.control.brake > 0.02 or actor.control.hand_brake
+            braking = actor.control.brake > 0.02 or actor.control.hand_brake or actor.brake_lamp
             actor.light_state = actor.light_state & ~BRAKE_LIGHT | (BRAKE_LIGHT if braking else 0)
 
     def patch_at(self, actor: Actor) -> float | None:

@@ -65,10 +65,11 @@ def _plain_road(name: str, rng: np.random.Generator) -> ET.Element:
     return element
 
 
-#: Towns that stand in for CARLA's. CARLA's own tests place vehicles at fixed coordinates of its maps: at those, these
-#: towns have straight streets along the axes, as CARLA's maps have.
+#: Towns that stand in for CARLA's. CARLA's own tests place vehicles at fixed coordinates of its maps: at those, the
+#: last two have straight streets along the axes, as CARLA's maps have.
 STANDINS: dict[str, GridPlan | Callable[[str, np.random.Generator], ET.Element]] = {
     presets.PLAIN: _plain_road,
+    "borough": GridPlan(5, 4, (95.0, 130.0), ((), ()), 0.4, 0.1),
     "crossways": GridPlan(
         4,
         4,

@@ -72,10 +72,10 @@ class Network:
         """Whether traffic keeps left."""
         return self.lanes[0].keeps_left
 
-    def spawn_candidates(self) -> list[Transform]:
+    def spawn_candidates(self, spacing: float) -> list[Transform]:
         """Return poses in driving lanes outside junctions where vehicles might start, always in the same order.
 
-        If all of them are short, it is the middle of the longest one.
+        If all of them are short, it is the middle of the longest one. ``spacing``: least distance along a lane, m.
         """
         points: list[Transform] = []
         longest = max(self.lanes, key=lambda lane: (lane.junction < 0, lane.length))
@@ -84,7 +84,7 @@ class Network:
             at = arc_lengths(lane.centre)
             # a vehicle that starts at a dead end would drive off it
             last = max(at[-1] - (12.0 if lane.next else 40.0), 8.0)
-            places = np.linspace(8.0, last, max(1, int((last - 8.0) // 24.0)) + 1) if usable else at[-1:] / 2.0
+            places = np.linspace(8.0, last, max(1, int((last - 8.0) // spacing)) + 1) if usable else at[-1:] / 2.0
             for s in places.tolist():
                 here, ahead = interpolate(lane.centre, at, np.array([s, s + 0.5]))
                 x, y, z = here.tolist()

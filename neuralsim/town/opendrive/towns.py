@@ -18,11 +18,11 @@ from neuralsim.town.opendrive.probe import read, try_map
 TOWNS = presets.TOWNS
 
 #: Further towns that stand in for CARLA's.
-STANDINS = (presets.PLAIN, "crossways", "squares")
+STANDINS = (presets.PLAIN, "borough", "crossways", "squares")
 
 #: CARLA's towns, and the generated town that stands in for each: the most similar one.
 AS_CARLA = {
-    "Town01": "hamlet",
+    "Town01": "borough",
     "Town02": "hamlet",
     "Town03": "crossways",
     "Town04": "suburb",

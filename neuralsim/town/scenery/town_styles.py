@@ -66,6 +66,7 @@ TOWN_STYLES = {
     ),
     "motorway": TownStyle({"farms": 1.0}, has_church=False, hills=26.0),
     PLAIN: TownStyle({"farms": 1.0}, has_church=False, is_bare=True),
+    "borough": CARLA_STYLE,
     "crossways": CARLA_STYLE,
     "squares": CARLA_STYLE,
 }
@@ -73,4 +74,9 @@ TOWN_STYLES = {
 
 def style_of(town: str) -> TownStyle:
     """Return the style of a town by its name."""
-    return TOWN_STYLES.get(town, CARLA_STYLE if re.match(r"Town\d\d", town) else DEFAULT_STYLE)
+    return TOWN_STYLES.get(town, CARLA_STYLE if is_carlas(town) else DEFAULT_STYLE)
+
+
+def is_carlas(name: str) -> bool:
+    """Return whether one of CARLA's own maps has this name."""
+    return re.match(r"Town\d\d", name) is not None

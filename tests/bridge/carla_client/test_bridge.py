@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import carla
+import cv2
 import numpy as np
 import pytest
 from helpers.bridge_processes import advance, end
@@ -447,9 +448,60 @@ def test_objects_are_where_their_pixels_are(client):
             centre = np.linalg.inv(camera.pose) @ o.pose[:, 3]
             assert np.abs(np.median(frame.planes["depth"][mask]) - centre[0]) < max(o.extent) + 1.0
             count += 1
-        depths = [(np.linalg.inv(camera.pose) @ o.pose[:, 3])[0] for o in frame.objects]
-        assert depths == sorted(depths)
+        for parked in (False, True):  # first those that can move
+            of = [o for o in frame.objects if o.parked == parked]
+            depths = [(np.linalg.inv(camera.pose) @ o.pose[:, 3])[0] for o in of]
+            assert depths == sorted(depths)
+        assert frame.objects == sorted(frame.objects, key=lambda o: o.parked)
     assert count >= 3
+
+
+def test_every_parked_car_in_view_has_a_box_around_its_surface(client):
+    """Each has one, however little of it is visible; where nothing hides it, its surface reaches the box's sides."""
+    vehicles = [Tag.CAR, Tag.TRUCK, Tag.BUS, Tag.MOTORCYCLE, Tag.BICYCLE]
+    count = whole = 0
+    for seed in range(6):
+        with CarlaBridge(client, BridgeSettings((512, 256), seed=seed)) as bridge:
+            frame = advance(bridge, 3)
+            actors = [each.id for each in client.get_world().get_actors()]
+        tag, instance, depth = (frame.planes[name] for name in ("tag", "instance", "depth"))
+        scenery = np.isin(tag, vehicles) & ~np.isin(instance, actors)
+        boxes = {o.instance: o for o in frame.objects if o.parked}
+        assert boxes.keys() == set(np.unique(instance[scenery]).tolist())
+        assert len(boxes) == sum(o.parked for o in frame.objects)
+        points = surface(frame)
+        for value, o in boxes.items():
+            count += 1
+            mask = instance == value
+            assert (tag[mask] == o.tag).mean() > 0.5
+            local = (points[mask] @ np.linalg.inv(o.pose).T)[:, :3]
+            assert (np.abs(local) < np.add(o.extent, 0.05)).all()
+            if mask.sum() > 60 and not is_cut_or_hidden(mask, tag, depth):
+                whole += 1
+                eye = (np.linalg.inv(o.pose) @ frame.camera.pose[:, 3])[:3]
+                for axis in (0, 1, 2):
+                    if abs(eye[axis]) > o.extent[axis]:  # this side faces the camera
+                        reached = (local[:, axis] * np.sign(eye[axis])).max()
+                        assert reached > o.extent[axis] - 0.25 - 2.0 * np.median(depth[mask]) / frame.camera.focal
+    assert count >= 10
+    assert whole
+
+
+def surface(frame: Frame) -> np.ndarray:
+    """f64 (H, W, 4): the surface point of each pixel in the world."""
+    camera, depth = frame.camera, frame.planes["depth"].astype(float)
+    j, i = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+    right, up = (j - camera.width / 2) / camera.focal, (camera.height / 2 - i) / camera.focal
+    return np.stack([depth, depth * right, depth * up, np.ones_like(depth)], -1) @ camera.pose.T
+
+
+def is_cut_or_hidden(mask: np.ndarray, tag: np.ndarray, depth: np.ndarray) -> bool:
+    """Whether an object reaches the image's edge, or something other than the ground is in front of it."""
+    if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
+        return True
+    around = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))).astype(bool) & ~mask
+    around &= ~np.isin(tag, [Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK, Tag.TERRAIN])
+    return bool((depth[around] < np.median(depth[mask])).any())
 
 
 def test_lamps_report_the_states_of_traffic_lights(client):

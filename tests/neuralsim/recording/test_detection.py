@@ -15,20 +15,23 @@ from bridge.messages import Camera, Frame, MovingObject
 from bridge.tags import Tag
 from neuralsim.cli import main
 from neuralsim.recording.detection import KITTI_DEPTH, box3d, projected
+from neuralsim.recording.exporting.nuscenes import VERSION
 from neuralsim.recording.image_folder import DEPTH_STEPS
 from neuralsim.recording.reading.sequential_reader import McapRecording
 from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.renderer.views import tag_image
+from neuralsim.town.carla_server.compat import level_objects
 from neuralsim.town.core.types import Transform
 from neuralsim.town.frames import frame_of
 from neuralsim.town.world import World
 
 LENS = {"image_size_x": "160", "image_size_y": "96", "fov": "80"}
+FORMATS = "coco,kitti,yolo,frames,nuscenes,nuimages"
 PLANES = ("tag", "instance", "depth", "motion", "neural")
 
 
 def street() -> list[Frame]:
-    """Three frames with two cars and a pedestrian ahead, one of the cars half outside of the image."""
+    """Three frames with two cars and a pedestrian ahead, one of the cars half outside of the image; parked cars."""
     world = World("hamlet", vehicles=0, walkers=0)
     place = world.spawn_points()[0]
     heading = np.radians(place.yaw)
@@ -50,6 +53,11 @@ def street() -> list[Frame]:
             pose = actor.transform.matrix()
             pose[:3, 3] = (pose @ (*actor.box_offset, 1.0))[:3]
             frame.objects.append(MovingObject(actor.id, tag, pose, actor.extent))
+        for each in level_objects.vehicles(world.shapes()[1]):
+            if (frame.planes["instance"] == each.ident).any():
+                centre, (x, y, z), (_, yaw, _), _ = each.box
+                pose = Transform(*centre, 0.0, yaw).matrix()
+                frame.objects.append(MovingObject(each.ident, each.tag, pose, (x, y, z), parked=True))
         frames.append(frame)
     return frames
 
@@ -61,7 +69,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Frame], Pat
     for frame in frames:
         assert writer.write(frame, tag_image(frame.planes["tag"]))
     writer.close()
-    arguments = ["export-recording", str(folder / "r.mcap"), "--format", "coco,kitti,yolo", "--out", str(folder)]
+    arguments = ["export-recording", str(folder / "r.mcap"), "--format", FORMATS, "--out", str(folder)]
     assert main(arguments) == 0
     return frames, folder
 
@@ -79,10 +87,10 @@ def test_pycocotools_reads_boxes_and_masks(exported: tuple[list[Frame], Path]) -
         mask = coco.annToMask(each).astype(bool)
         assert (mask == (frames[1].planes["instance"] == each["instance"])).all()
         assert run_lengths.area(run_lengths.encode(np.asfortranarray(mask.astype(np.uint8)))) == each["area"]
-        if "box3d" in each:
-            assert each["box3d"]["location"][2] == pytest.approx(frames[1].planes["depth"][mask].mean(), abs=2.5)
-    moving = {thing.instance for thing in frames[1].objects}
-    assert {each["instance"] for each in annotations if "box3d" in each} == moving  # but not of cars that are scenery
+        assert each["box3d"]["location"][2] == pytest.approx(frames[1].planes["depth"][mask].mean(), abs=2.5)
+    parked = {thing.instance: thing.parked for thing in frames[1].objects}
+    assert {each["parked"] for each in annotations} == {False, True}
+    assert all(each["parked"] == parked[each["instance"]] for each in annotations)
     depth = cv2.imread(str(folder / "coco/depth/000001.png"), -1)
     assert np.abs(depth / DEPTH_STEPS - frames[1].planes["depth"]).max() < 0.02
 
@@ -101,10 +109,15 @@ def test_kitti_labels_project_onto_the_objects(exported: tuple[list[Frame], Path
     frames, folder = exported
     training = folder / "kitti/training"
     lines = (training / "label_2/000002.txt").read_text(encoding="utf-8").splitlines()
-    assert [line.split()[0] for line in lines] == ["Car", "Car", "Pedestrian"]
+    assert [line.split()[0] for line in lines[:3]] == ["Car", "Car", "Pedestrian"]
+    identities = (training / "identity_2/000002.txt").read_text(encoding="utf-8").splitlines()
+    things = {str(thing.instance): thing for thing in frames[2].objects}
+    assert [bool(int(line.split()[1])) for line in identities] == [False] * 3 + [True] * (len(lines) - 3)
+    assert len(lines) > 3
     calibration = dict(line.split(": ") for line in (training / "calib/000002.txt").read_text().splitlines())
     matrix = np.array(calibration["P2"].split(), float).reshape(3, 4)
-    for line, thing in zip(lines, frames[2].objects, strict=True):
+    for line, identity in zip(lines, identities, strict=True):
+        thing = things[identity.split()[0]]
         values = [float(text) for text in line.split()[1:]]
         corners = corners_of(values)
         if corners[2].min() > 0.5:
@@ -124,6 +137,22 @@ def test_kitti_labels_project_onto_the_objects(exported: tuple[list[Frame], Path
     real = frames[2].planes["depth"]
     assert np.abs(depth - real)[real < 255.0].max() < 0.01
     assert (depth[real >= 255.0] == 0.0).all()
+
+
+def test_other_formats_mark_parked_cars(exported: tuple[list[Frame], Path]) -> None:
+    frames, folder = exported
+    parked = {each.instance: each.parked for each in frames[0].objects}
+    annotations = json.loads((folder / "frames/coco.json").read_text(encoding="utf-8"))["annotations"]
+    assert annotations
+    assert all(each["parked"] == parked[each["instance"]] for each in annotations)
+    for name, table in (("nuscenes", "sample_annotation"), ("nuimages", "object_ann")):
+        tables = folder / name / VERSION
+        attributes = {each["token"]: each["name"] for each in json.loads((tables / "attribute.json").read_text())}
+        rows = json.loads((tables / f"{table}.json").read_text())
+        marked = [row for row in rows if attributes[row["attribute_tokens"][0]] == "vehicle.parked"]
+        seen = [each for each in annotations if each["image_id"] == 0]
+        assert len(marked) >= sum(each["parked"] for each in seen) > 0
+        assert len(rows) > len(marked)
 
 
 def test_yolo_labels_match_coco_boxes(exported: tuple[list[Frame], Path]) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntFlag
 from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from bridge.tags import Tag
+from bridge.tags import MOVERS, Tag
 from neuralsim.town.assets.meshes import END
+from neuralsim.town.assets.prop_meshes import LAMP_HEADS
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.opendrive.lane import Lane
 from neuralsim.town.render.scene import Placements, Scene
@@ -27,6 +29,29 @@ PIECE = 50.0  # m, maximum length of a piece along its road
 ROAD_TAGS = (Tag.ROAD, Tag.ROAD_LINE, Tag.SIDEWALK)
 #: Further tags of CARLA's labels. It labels the land between streets as either; here all of it is terrain.
 ALIASES: dict[int, tuple[Tag, ...]] = {Tag.GROUND: (Tag.TERRAIN,)}
+
+
+class MapLayer(IntFlag):
+    """``carla.MapLayer``."""
+
+    BUILDINGS = 0x1
+    DECALS = 0x2
+    FOLIAGE = 0x4
+    GROUND = 0x8
+    PARKED_VEHICLES = 0x10
+    PARTICLES = 0x20
+    PROPS = 0x40
+    STREET_LIGHTS = 0x80
+    WALLS = 0x100
+
+
+ALL_LAYERS = sum(MapLayer)
+PROP_LAYERS = MapLayer.FOLIAGE | MapLayer.PARKED_VEHICLES | MapLayer.PROPS | MapLayer.STREET_LIGHTS | MapLayer.WALLS
+#: By the tag of most of a prop's mesh; street lamps aside, all others are props.
+_LAYERS = {
+    Tag.VEGETATION: MapLayer.FOLIAGE, Tag.TERRAIN: MapLayer.FOLIAGE, Tag.WALL: MapLayer.WALLS,
+    Tag.FENCE: MapLayer.WALLS, **dict.fromkeys(MOVERS, MapLayer.PARKED_VEHICLES),
+}  # fmt: skip
 
 
 @dataclass
@@ -47,30 +72,46 @@ def matches(tag: int, label: int) -> bool:
 
 def objects(scene: Scene, props: Placements, lanes: Sequence[Lane]) -> list[EnvironmentObject]:
     """Return all static objects of a town, each with a unique id; what has no instance is part of a road."""
-    numbered = _buildings(scene) + _props(props.chosen(props.instance > 0))
+    numbered = _buildings(scene) + _props(props)
     first = max((each.ident for each in numbered), default=0) + 1
     return numbered + _pieces(scene, lanes, first)
 
 
-def _props(props: Placements) -> list[EnvironmentObject]:
+def in_layers(props: Placements, layers: int) -> set[int]:
+    """Return the instances of the props in ``layers``, a sum of ``MapLayer``: buildings and ground are no props."""
     catalogue = templates()
-    names = {index: name for name, index in catalogue.index.items()}
+    layer = np.zeros(len(catalogue.meshes), int)
+    for k in np.unique(props.template).tolist():
+        layer[k] = _LAYERS.get(Tag(_main_tag(catalogue.meshes[k].tags)), MapLayer.PROPS)
+    layer[[catalogue.index[kind] for kind in LAMP_HEADS]] = MapLayer.STREET_LIGHTS
+    return set(props.instance[layer[props.template] & layers > 0].tolist()) - {0}
+
+
+def vehicles(props: Placements) -> list[EnvironmentObject]:
+    """Return the parked vehicles of a town, which ``objects`` contains, too."""
+    return _props(props, MOVERS)
+
+
+def _props(props: Placements, only: Sequence[Tag] = tuple(Tag)) -> list[EnvironmentObject]:
+    catalogue = templates()
+    names = {index: name.replace(" ", "_") for name, index in catalogue.index.items()}
     tags = {k: _main_tag(catalogue.meshes[k].tags) for k in np.unique(props.template).tolist()}
-    counts: Counter[str] = Counter()
+    props = props.chosen((props.instance > 0) & np.isin(props.template, [k for k, tag in tags.items() if tag in only]))
+    bounds = {k: np.array(catalogue.meshes[k].bounds, float) for k in np.unique(props.template).tolist()}
+    low, high = np.array([bounds[k] for k in props.template.tolist()]).reshape(-1, 2, 3).swapaxes(0, 1)
+    poses = props.pose.astype(float)
+    places = poses[:, :3, 3]
+    centres = (poses[:, :3, :3] @ ((low + high) / 2.0)[..., None])[..., 0] + places
+    halves = (high - low) / 2.0 * np.linalg.norm(poses[:, :3, 0], axis=1)[:, None]
+    yaws = np.degrees(np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
+    columns = (each.tolist() for each in (props.template, props.instance, places, centres, halves, yaws))
+    counts: Counter[int] = Counter()
     entries = []
-    for template, pose, ident in zip(props.template.tolist(), props.pose, props.instance.tolist(), strict=True):
-        low, high = (np.asarray(bound, float) for bound in catalogue.meshes[template].bounds)
-        scale = float(np.linalg.norm(pose[:3, 0]))
-        yaw = float(np.degrees(np.arctan2(pose[1, 0], pose[0, 0])))
-        centre = pose[:3, :3] @ ((low + high) / 2.0) + pose[:3, 3]
-        half = (high - low) / 2.0 * scale
-        kind = names[template].replace(" ", "_")
-        counts[kind] += 1
-        rotation = [0.0, yaw, 0.0]
-        box = [centre.tolist(), half.tolist(), rotation, 0]
-        entries.append(
-            EnvironmentObject(ident, f"{kind}_{counts[kind]}", tags[template], [pose[:3, 3].tolist(), rotation], box)
-        )
+    for template, ident, place, centre, half, yaw in zip(*columns, strict=True):
+        counts[template] += 1
+        name, rotation = f"{names[template]}_{counts[template]}", [0.0, yaw, 0.0]
+        box = [centre, half, rotation, 0]
+        entries.append(EnvironmentObject(ident, name, tags[template], [place, rotation], box))
     return entries
 
 

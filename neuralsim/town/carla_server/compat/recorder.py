@@ -2,7 +2,7 @@
 
 A file is a zlib stream of msgpack values: a header, then one value per frame: time (s), spawned actors (id, blueprint,
 attributes), ids of destroyed actors, poses (f32 (N, 7), rows in order of spawning: x, y, z, pitch, yaw, roll, speed),
-collisions (actor, other). Clients give names, never paths: all files lie in ``folder()``.
+collisions (actor, other). All files lie in ``folder()``, whatever path a client gives, under that path.
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ def folder() -> Path:
 
 
 def path_of(name: str) -> Path:
-    """Return the file of a recording named by a client. Raise ``ValueError`` for an unsuitable name."""
-    last = re.split(r"[\\/]", name)[-1]
-    if not re.fullmatch(r"[\w.\- ]{1,100}", last) or not last.strip(". "):
+    """Return the file of a recording named by a client. Raise ``ValueError`` for an unsuitable name.
+
+    The path's last folders are kept below ``folder()``: two recordings of one name in two folders are two files.
+    """
+    parts = [part for part in re.split(r"[\\/]", re.sub(r"^[A-Za-z]:", "", name)) if part.strip(". ")]
+    if not parts or not all(re.fullmatch(r"[\w.\- ]{1,100}", part) for part in parts[-8:]):
         raise ValueError(f"{name!r} is not a valid name for a recording: use letters, digits, dots and dashes")
-    return folder() / last
+    return folder().joinpath(*parts[-8:])
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridge.weather import darkness
 from neuralsim.town.carla_server import structs
-from neuralsim.town.carla_server.compat.level_objects import ANY, matches
+from neuralsim.town.carla_server.compat.level_objects import ANY
 from neuralsim.town.carla_server.compat.sensor_interface import GRAVITY
 from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
@@ -26,17 +26,21 @@ def get_gbuffer_token(town: TownServer, call: Call, ident: int, texture: int) ->
 
 @function
 def get_environment_objects(town: TownServer, call: Call, tag: int) -> list[Any]:
-    return [
-        [each.place, each.box, each.ident, each.name, each.tag]
-        for each in town.static_scene.objects
-        if matches(each.tag, tag)
-    ]
+    return [[each.place, each.box, each.ident, each.name, each.tag] for each in town.static_scene.labelled(tag)]
+
+
+@function
+def enable_environment_objects(town: TownServer, call: Call, idents: list[int], enable: bool) -> None:
+    props = set(town.world.all_props.instance.tolist()) - {0}
+    if fixed := len(set(idents) - props):  # a client waits for no answer
+        town.warn(f"{fixed} environment objects always stay: buildings, walls and the ground")
+    town.world.show_props(props & set(idents), bool(enable))
 
 
 @function
 def get_all_level_BBs(town: TownServer, call: Call, tag: int) -> list[Any]:
     """Return the boxes, in the world, of static objects and of the current actors."""
-    boxes = [each.box for each in town.static_scene.objects if matches(each.tag, tag)]
+    boxes = [each.box for each in town.static_scene.labelled(tag)]
     with town.lock:
         actors = list(town.world.actors.values())
     for actor in actors:

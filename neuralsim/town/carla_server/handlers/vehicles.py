@@ -12,6 +12,7 @@ from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.carla_server.vehicle_commands import ACKERMANN, Ackermann
+from neuralsim.town.dynamics.driven_vehicles import BRAKE_LIGHT
 
 # Vehicles in the town have no opening doors, no telemetry overlay and no separately steered wheels.
 accept("open_vehicle_door", "close_vehicle_door", "show_vehicle_debug_telemetry", "set_wheel_steer_direction")
@@ -34,7 +35,11 @@ def get_vehicle_light_state(town: TownServer, call: Call, ident: int) -> list[in
 
 @function
 def set_vehicle_light_state(town: TownServer, call: Call, ident: int, state: list[int]) -> None:
-    find(town, ident, "vehicle").light_state = int(state[0]) & 0xFFFFFFFF
+    vehicle, lamps = find(town, ident, "vehicle"), int(state[0]) & 0xFFFFFFFF
+    # A bit that the client has read while the pedal lit the lamp is no wish of its own.
+    is_wish = vehicle.brake_lamp or not vehicle.light_state & BRAKE_LIGHT
+    vehicle.brake_lamp = is_wish and bool(lamps & BRAKE_LIGHT)
+    vehicle.light_state = lamps
 
 
 @function

@@ -8,27 +8,28 @@ import numpy as np
 
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.compat import strictness
+from neuralsim.town.carla_server.compat.level_objects import ALL_LAYERS, PROP_LAYERS, MapLayer, in_layers
 from neuralsim.town.carla_server.generated_cameras import with_style
 from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.dynamics.traffic_lights import TrafficLight
 
-# Debug shapes are drawn in the spectator's window, which the town does not have. Its scenery is a single layer.
+# Debug shapes are drawn in the spectator's window, which the town does not have.
 accept(
-    "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "load_map_layer", "unload_map_layer",
-    "set_annotations_traverse_translucency", "update_day_night_cycle",
+    "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "set_annotations_traverse_translucency",
+    "update_day_night_cycle",
 )  # fmt: skip
 
 
 @function
 def version(town: TownServer, call: Call) -> str:
-    return structs.VERSION
+    return town.dialect.version
 
 
 @function
 def get_episode_info(town: TownServer, call: Call) -> list[Any]:
-    return [town.episode, [town.streams.token(town.snapshots)]]
+    return [town.episode, [town.streams.name_of(town.snapshots)]]
 
 
 @function
@@ -45,6 +46,12 @@ def tick_cue(town: TownServer, call: Call) -> None:
 
 @function
 def get_episode_settings(town: TownServer, call: Call) -> list[Any]:
+    names = call.connection.names
+    if "get_episode_info" in names and "get_sensor_token" not in names:
+        # So do clients before 0.9.14, which end in a segmentation fault when they read a snapshot of today.
+        town.warn(f"refused a client older than CARLA 0.9.14: this server speaks {town.dialect.version}")
+        raise ValueError(f"this client is older than CARLA 0.9.14: install carla=={town.dialect.version}")
+    town.await_loading(call.connection)
     settings = list(vars(town.settings).values())
     delta = town.settings.fixed_delta_seconds
     settings[2] = [False] if delta is None else [True, delta]
@@ -85,7 +92,7 @@ def get_available_maps(town: TownServer, call: Call) -> list[str]:
 
 @function
 def get_map_info(town: TownServer, call: Call) -> list[Any]:
-    points = [structs.pack_transform(point) for point in town.world.spawn_points()]
+    points = [structs.pack_transform(point) for point in town.static_scene.spawn_points]
     return [f"Carla/Maps/{town.world.name}", points]
 
 
@@ -95,10 +102,28 @@ def get_map_data(town: TownServer, call: Call) -> str:
 
 
 @function
-def load_new_episode(town: TownServer, call: Call, name: str, reset_settings: bool = True, layers: int = 0) -> None:
-    town.load(name, call.connection)
+def load_new_episode(
+    town: TownServer, call: Call, name: str, reset_settings: bool = True, layers: int = ALL_LAYERS
+) -> None:
+    town.load_for(call, name, layers)
     if reset_settings:
         town.reset_settings(call.connection)
+
+
+@function
+def load_map_layer(town: TownServer, call: Call, layers: int) -> None:
+    _show_layers(town, layers, True)
+
+
+@function
+def unload_map_layer(town: TownServer, call: Call, layers: int) -> None:
+    _show_layers(town, layers, False)
+
+
+def _show_layers(town: TownServer, layers: int, shown: bool) -> None:
+    if fixed := MapLayer(layers & ALL_LAYERS) & ~PROP_LAYERS:  # no error: for some of CARLA's own maps that is so, too
+        town.warn(f"these map layers always stay: {', '.join(each.name.lower() for each in MapLayer if each & fixed)}")
+    town.world.show_props(in_layers(town.world.all_props, layers), shown)
 
 
 @function
@@ -121,7 +146,11 @@ def set_weather_parameters(town: TownServer, call: Call, values: list[float]) ->
 
 @function
 def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
-    blueprints = town.world.blueprints()
+    blueprints = [
+        each
+        for each in town.world.blueprints()
+        if structs.SENSOR_TYPES.get(each.id, -1) < town.dialect.world_observer or town.dialect is structs.NEWEST
+    ]
     if town.strict is not None:
         blueprints = [strictness.blueprint(each) for each in blueprints]
     if town.generator is not None:

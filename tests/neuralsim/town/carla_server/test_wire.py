@@ -359,6 +359,8 @@ def test_load_reload_and_uploaded_map(town: TownServer, tmp_path: Path) -> None:
         assert world.get_map().name == "Carla/Maps/OpenDriveMap" and len(world.get_actors()) == 2
         raises(lambda: client.generate_opendrive_world("noise"), "OpenDRIVE")
         assert client.get_world().id == world.id
+        world = client.reload_world()  # of the map that is there, not of the refused one
+        assert world.get_map().name == "Carla/Maps/OpenDriveMap"
         synchronous(world)
         world.tick()
         world = client.load_world("oneroad", False)
@@ -369,6 +371,31 @@ def test_load_reload_and_uploaded_map(town: TownServer, tmp_path: Path) -> None:
         world.wait_for_tick()
         """,
     )
+
+
+def test_a_world_that_takes_long_is_loaded_within_the_default_timeout() -> None:
+    """CARLA's client waits 5 s for an answer, and then asks a hundred times, every 50 ms, for the settings."""
+
+    def make(name: str) -> OneRoad:
+        if name == "longroad":
+            time.sleep(16.0)
+        return OneRoad(name)
+
+    with serving(TownServer(make, "oneroad", ["oneroad", "longroad"], port=0)) as server:
+        run_client(
+            server.port,
+            """
+            patient = carla.Client("127.0.0.1", int(sys.argv[1]))  # with its default time-out
+            started = time.monotonic()
+            world = patient.load_world("longroad")
+            assert time.monotonic() - started > 15.0
+            assert world.get_map().name == "Carla/Maps/longroad"
+            synchronous(world)
+            world = patient.load_world("oneroad", False)
+            assert world.get_map().name == "Carla/Maps/oneroad"
+            world.tick()
+            """,
+        )
 
 
 def test_other_clients_see_the_map_that_one_loads(town: TownServer) -> None:

@@ -311,7 +311,7 @@ hero.set_target_velocity(V(5, 0, 0))
 ticks(3)
 client.stop_recorder()
 there = hero.get_transform()
-report = client.show_recorder_file_info("drive.log", True)
+report = client.show_recorder_file_info("any/where/drive.log", True)
 head, *frames, foot = report.split("Frame")
 assert head.splitlines() == ["Version: 1", "Map: " + world.get_map().name.split("/")[-1], head.splitlines()[2], ""]
 count, duration = foot.splitlines()
