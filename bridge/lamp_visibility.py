@@ -7,7 +7,7 @@ manager). Where a vehicle has them, its components say, where a server has them;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,7 @@ COMPONENTS = {
     for side in "lr"
 }
 _ANY_TAG = -1
+Place: TypeAlias = Sequence[float] | np.ndarray  # three coordinates, m
 _PROTRUDES = 0.35  # of a traffic light's lamp, which is a dome
 _NEAREST = 0.5  # m
 _LONGEST = 10.0  # m, from the centre of a vehicle to its lamps at most
@@ -66,7 +67,7 @@ class _Fitting(NamedTuple):
         kind = "blinker" if self.kind == "indicator" else "light"
         return f"{'front' if self.along > 0.0 else 'back'}-{kind}-{'l' if self.aside < 0.0 else 'r'}-1"
 
-    def place(self, extent: Sequence[float], places: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    def place(self, extent: Sequence[float], places: Mapping[str, Place]) -> tuple[float, float, float]:
         """Return its centre from that of the box, m. ``extent``, ``places``: as for ``vehicle_bulbs``."""
         if self.component not in places:
             return self.along * extent[0], self.aside * extent[1], self.up * extent[2]
@@ -116,7 +117,7 @@ def vehicle_bulbs(
     tag: int,
     lights: int,
     time: float,
-    places: Mapping[str, Sequence[float]] | None = None,
+    places: Mapping[str, Place] | None = None,
 ) -> list[Bulb]:
     """Return the lamps of a vehicle that are on.
 

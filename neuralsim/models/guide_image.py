@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from neuralsim.base.colour import LUMA
 from neuralsim.models.sketch_gain import GAIN, LIMIT
-from neuralsim.models.surfaces import BLOCK, SURFACES
+from neuralsim.models.surfaces import BLOCK, SURFACES, is_surface
 
 
 def with_relief(tint: Tensor, detail: Tensor) -> Tensor:
@@ -42,14 +42,6 @@ def split_image(image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     weights = torch.tensor(LUMA, device=image.device, dtype=image.dtype).reshape(1, 3, 1, 1)
     left_out = F.avg_pool2d(((image - tint) * weights).sum(1, keepdim=True), 2)
     return tint, torch.tanh(GAIN * left_out) * is_surface(label[:, ::2, ::2])[:, None].to(image.dtype)
-
-
-def is_surface(label: Tensor) -> Tensor:
-    """Return bool: where ``label`` is one of ``SURFACES``."""
-    found = label == SURFACES[0]
-    for channel in SURFACES[1:]:
-        found = found | (label == channel)
-    return found
 
 
 def _doubled(planes: Tensor) -> Tensor:

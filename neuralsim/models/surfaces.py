@@ -1,5 +1,9 @@
 """Constants of a graph's inputs that the kernels which compute them share (``neuralsim/models/input_planes.py``)."""
 
+from functools import reduce
+from operator import or_
+from typing import Any
+
 from neuralsim.models.classes import Channel
 
 WALL = 0.42  # mean brightness of façades by day, 0..1
@@ -13,3 +17,8 @@ SURFACES = (
     Channel.SKY,
 )
 BLOCK = 8  # px: side of the means
+
+
+def is_surface(label: Any) -> Any:
+    """Return where surfaces are: bool, an array or tensor like the channels ``label``."""
+    return reduce(or_, (label == channel for channel in SURFACES))

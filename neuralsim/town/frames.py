@@ -83,8 +83,8 @@ def lit_bulbs(world: World, camera: Camera) -> list[Bulb]:
             pose[:3, 3] = (pose @ (*actor.box_offset, 1.0))[:3]
             tag = vehicle_tag(actor.attributes)
             lamps = lamps_of(actor.blueprint.id, actor.box_offset, actor.body)
-            places = {name: np.subtract(each, actor.box_offset) for name, each in lamps.items()}
-            bulbs += vehicle_bulbs(pose, actor.body, tag, actor.light_state, world.time, places)
+            from_box = {name: np.subtract(each, actor.box_offset) for name, each in lamps.items()}
+            bulbs += vehicle_bulbs(pose, actor.body, tag, actor.light_state, world.time, from_box)
     if darkness(world.weather) > 0.0:
         bulbs += street_bulbs(
             np.array([place for _, place in world.static_town.street_lamps.values()]).reshape(-1, 3), here

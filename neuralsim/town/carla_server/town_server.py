@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,7 +216,11 @@ class TownServer:
             loading.result()  # raises what it raised
         else:
             self._loads[call.connection] = loading  # before the client subscribes again
-            loading.add_done_callback(lambda done: done.exception() and self.warn(f"{town!r:.80}: {done.exception()}"))
+            loading.add_done_callback(partial(self._tell_of_failure, town))
+
+    def _tell_of_failure(self, town: str, loading: Future[None]) -> None:
+        if error := loading.exception():
+            self.warn(f"{town!r:.80}: {error}")
 
     def await_loading(self, connection: Connection) -> None:
         """Wait a while for the world that this client loads."""

@@ -46,9 +46,9 @@ class Example:
 
     def window(self, rows: slice, columns: slice) -> Example:
         """Return ``rows`` and ``columns``, which begin and end at even ones."""
-        half = (..., *(slice(each.start // 2, each.stop // 2) for each in (rows, columns)))
         label, tinted, image = (plane[..., rows, columns] for plane in (self.label, self.tint, self.image))
-        return Example(label, tinted, self.detail[half], image)
+        top, left = (slice(each.start // 2, each.stop // 2) for each in (rows, columns))
+        return Example(label, tinted, self.detail[:, top, left], image)
 
 
 def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -> np.ndarray:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
-from neuralsim.models.guide_image import is_surface
+from neuralsim.models.surfaces import is_surface
 
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
 _KEPT, _KEPT_WALLS = 0.5, 0.8  # share of the sketches of photographs that are hints at all

@@ -53,7 +53,7 @@ class Pair:
     def window(self, rows: slice, columns: slice) -> Pair:
         """Return ``rows`` and ``columns``, which begin and end at even ones."""
         at, motion = (..., rows, columns), self.motion[rows, columns]
-        half = (..., *(slice(each.start // 2, each.stop // 2) for each in (rows, columns)))
+        top, left = (slice(each.start // 2, each.stop // 2) for each in (rows, columns))
         height, width = motion.shape[:2]
         x, y = torch.arange(width) + motion[..., 0], torch.arange(height)[:, None] + motion[..., 1]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -61,7 +61,7 @@ class Pair:
             self,
             label=self.label[at],
             tint=self.tint[at],
-            detail=self.detail[half],
+            detail=self.detail[..., top, left],
             motion=motion,
             visible=self.visible[at] * inside,
             colours=None if self.colours is None else self.colours[at],
