@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from neuralsim.base.colour import LUMA
 from neuralsim.models.sketch_gain import GAIN, LIMIT
-from neuralsim.models.surfaces import BLOCK, SURFACES, is_surface
+from neuralsim.models.surfaces import BLOCK, SURFACES, is_sketched
 
 
 def with_relief(tint: Tensor, detail: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def split_image(image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     """Return what a guided generator is given of ``image``: tint f32 (N, 3, H, W) and sketch f32 (N, 1, H/2, W/2).
 
     ``image`` f32 (N, 3, H, W), -0.5..0.5; ``label`` i64 (N, H, W): channels. Height and width are multiples of eight.
-    The sketch is tanh(``GAIN`` x) of what is brighter than the tint by x, on surfaces; elsewhere 0.
+    The sketch is tanh(``GAIN`` x) of what is brighter than the tint by x, on surfaces but the sky; elsewhere 0.
     """
     tint = _doubled(F.avg_pool2d(image, 2))
     for channel in SURFACES:
@@ -41,7 +41,7 @@ def split_image(image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         tint = tint + here * (sums / counts.clamp(min=1e-4) - tint)
     weights = torch.tensor(LUMA, device=image.device, dtype=image.dtype).reshape(1, 3, 1, 1)
     left_out = F.avg_pool2d(((image - tint) * weights).sum(1, keepdim=True), 2)
-    return tint, torch.tanh(GAIN * left_out) * is_surface(label[:, ::2, ::2])[:, None].to(image.dtype)
+    return tint, torch.tanh(GAIN * left_out) * is_sketched(label[:, ::2, ::2])[:, None].to(image.dtype)
 
 
 def _doubled(planes: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numba import njit
 from neuralsim.base import kernels
 from neuralsim.base.colour import LUMA
 from neuralsim.models.sketch_gain import GAIN, LIMIT
-from neuralsim.models.surfaces import BLOCK, SURFACES
+from neuralsim.models.surfaces import BLOCK, SKETCHED, SURFACES
 
 _F = np.float32
 _NO_SKETCH = 128  # in a guide: as bright as its tint
@@ -178,9 +178,9 @@ def split_image(
                     embedded[y, x, j] = tints[x, j]
         if y % 2 == 1:
             for x in range(width // 2):
-                is_surface = place[tag[y - 1, 2 * x]] >= 0
+                k = place[tag[y - 1, 2 * x]]
                 detail[y // 2, x, 0] = 0
-                detail[y // 2, x, 1] = np.tanh(_F(0.25 * GAIN) * left_out[x]) if is_surface else _F(0.0)
+                detail[y // 2, x, 1] = np.tanh(_F(0.25 * GAIN) * left_out[x]) if 0 <= k < SKETCHED else _F(0.0)
 
 
 @njit(**kernels.EXACT)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
-from neuralsim.models.surfaces import is_surface
+from neuralsim.models.surfaces import is_sketched
 
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
 _KEPT, _KEPT_WALLS = 0.5, 0.8  # share of the sketches of photographs that are hints at all
@@ -119,8 +119,8 @@ def worse_sketch(sketch: np.ndarray, label: np.ndarray, rng: np.random.Generator
     strength = (kept * rng.uniform(0.4, 1.5, CHANNELS)).astype(np.float32)
     noise = (rng.random(CHANNELS) * rng.choice([0.0, 0.1, 0.25])).astype(np.float32)
     grain = _texture(label.shape[1], label.shape[0], rng)
-    surface = is_surface(label).astype(np.float32)
-    return np.clip((hint * strength[label] + grain * noise[label]) * surface, -1.0, 1.0).astype(np.float32)
+    at = is_sketched(label).astype(np.float32)
+    return np.clip((hint * strength[label] + grain * noise[label]) * at, -1.0, 1.0).astype(np.float32)
 
 
 def _blurred_within(image: np.ndarray, label: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray:
