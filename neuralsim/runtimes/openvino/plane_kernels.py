@@ -132,15 +132,22 @@ def split_image(
                 cell[3] += _F(1.0)
     tints, left_out = np.empty((width, 3), _F), np.empty(width // 2, _F)
     bits = tints.view(np.uint32)
-    per, half = _F(1.0 / BLOCK), _F(0.5)
+    blurred = np.empty((columns, _SURFACES, 4), _F)  # of this row, by block
+    per, half, one = _F(1.0 / BLOCK), _F(0.5), _F(1.0)
     for y in range(first, last):
         at = max((_F(y) + half) * per - half, _F(0.0))
         above = int(at)
         down = at - _F(above)
         below = min(above + 1, rows - 1) - top
         above -= top
+        for block in range(columns):
+            for k in range(_SURFACES):
+                for j in range(4):
+                    blurred[block, k, j] = (one - down) * sums[above, block, k, j] + down * sums[below, block, k, j]
         if y % 2 == 0:
             left_out[:] = 0
+        near = y // 2
+        far = min(max(near + 2 * (y % 2) - 1, 0), height // 2 - 1)
         for x in range(width):
             k = place[tag[y, x]]
             if k >= 0:
@@ -148,28 +155,22 @@ def split_image(
                 left = int(at)
                 across = at - _F(left)
                 right = min(left + 1, columns - 1)
-                a, b = (_F(1.0) - down) * (_F(1.0) - across), (_F(1.0) - down) * across
-                c, d = down * (_F(1.0) - across), down * across
-                aa, bb, cc, dd = (
-                    sums[above, left, k],
-                    sums[above, right, k],
-                    sums[below, left, k],
-                    sums[below, right, k],
-                )
-                factor = scale / (a * aa[3] + b * bb[3] + c * cc[3] + d * dd[3])
+                weight = (one - across) * blurred[left, k, 3] + across * blurred[right, k, 3]
+                factor = scale / weight
                 for j in range(3):
-                    tints[x, j] = (a * aa[j] + b * bb[j] + c * cc[j] + d * dd[j]) * factor + offset
+                    value = (one - across) * blurred[left, k, j] + across * blurred[right, k, j]
+                    tints[x, j] = value * factor + offset
             else:
                 # means of 2x2 pixels, bilinear at twice the size: three quarters of the nearer one
-                near, beside = y // 2, x // 2
-                far = min(max(near + 2 * (y % 2) - 1, 0), height // 2 - 1)
+                beside = x // 2
                 other = min(max(beside + 2 * (x % 2) - 1, 0), width // 2 - 1)
                 for j in range(3):
                     here = _F(0.75) * _mean(image, near, beside, j) + _F(0.25) * _mean(image, near, other, j)
                     there = _F(0.75) * _mean(image, far, beside, j) + _F(0.25) * _mean(image, far, other, j)
                     tints[x, j] = (_F(0.75) * here + _F(0.25) * there) * scale + offset
-            for j in range(3):
-                left_out[x // 2] += _F(_LUMA[j]) * (_F(image[y, x, j]) * scale + offset - tints[x, j])
+            if 0 <= k < SKETCHED or place[tag[y - y % 2, x - x % 2]] >= 0:
+                for j in range(3):
+                    left_out[x // 2] += _F(_LUMA[j]) * (_F(image[y, x, j]) * scale + offset - tints[x, j])
         for x in range(width):
             for j in range(3):
                 if is_bits:
