@@ -46,12 +46,13 @@ class FrameMaker:
         weather_name: Name of the preset, "" for none.
 
     Attributes:
+        weather: As the argument, for the frames to come.
         sources: Frames by where their motion comes from.
     """
 
     def __init__(self, clip: Clip, fps: float, weather: dict[str, float], weather_name: str = "") -> None:
         self._clip, self._fps = clip, fps
-        self._weather, self._weather_name = weather, weather_name
+        self.weather, self._weather_name = weather, weather_name
         self.sources: Counter[str] = Counter()
         self._begin()
 
@@ -89,7 +90,7 @@ class FrameMaker:
         if planes.rgb is not None:
             everything["rgb"] = planes.rgb
         return Frame(
-            number, number + 1, self._clip.time(number, self._fps), camera, everything, weather=dict(self._weather),
+            number, number + 1, self._clip.time(number, self._fps), camera, everything, weather=dict(self.weather),
             weather_name=self._weather_name, estimated=motion is not None and not motion.is_exact,
         )  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from neuralsim.offline.recorded.finder import FoundClip, find
 from neuralsim.offline.recorded.frames import FrameMaker
 from neuralsim.offline.recorded.output import Output
 from neuralsim.offline.recorded.planes import Notes, PlaneReader, Planes
+from neuralsim.offline.recorded.scene_look import find_bonnet, guess_weather, light_name
 from neuralsim.offline.render_folder import resize_image
 from neuralsim.recording import RecordingError
 from neuralsim.renderer.neural_renderer import RuntimeUnavailable
@@ -161,6 +164,10 @@ class _Rendering:
             weather = preset_values(options.weather)
         self._weather, self._fps = weather, fps
         self._reader = PlaneReader(clip, options.size, notes)
+        self._is_light_known = bool(weather or options.style)
+        self._lights: Counter[str] = Counter()  # guessed from the pictures, scenes by their names
+        self._bonnet: np.ndarray | None = None  # f32 (H, W), 0..1
+        self._bonnets = 0  # scenes with one
 
     def run(self, renderer: ClipRenderer, progress: _Progress) -> int:
         """Render the frames that are not there yet; return how many are there in the end."""
@@ -179,6 +186,8 @@ class _Rendering:
                 if todo[frame]:
                     if frame not in metered:
                         metered = clip.scene(frame)
+                        self._look(metered, renderer)
+                        maker.weather = self._weather
                         renderer.meter(self._metered(metered))
                     begins = self._render(renderer, maker, frame, begins)
                 else:
@@ -189,6 +198,21 @@ class _Rendering:
             clip.close()
         self._report(maker, files)
         return sum(self._output.is_written(stem) for stem in clip.stems)
+
+    def _look(self, scene: range, renderer: ClipRenderer) -> None:
+        """Take from some of a scene's pictures what nothing else tells: the light, and where the own bonnet is."""
+        if "rgb" not in self._clip.sources:
+            return
+        pictures = [planes for _, planes in self._sampled(scene)]
+        self._bonnet = find_bonnet(pictures)
+        self._bonnets += self._bonnet is not None
+        if self._is_light_known:
+            return
+        self._weather = guess_weather(pictures)
+        renderer.set_style(renderer.card.default_style)
+        if self._weather:
+            self._lights[light_name(self._weather)] += 1
+            renderer.follow(self._weather)
 
     def _maker(self) -> FrameMaker:
         return FrameMaker(self._clip, self._fps, self._weather, self._options.weather)
@@ -209,15 +233,17 @@ class _Rendering:
 
     def _metered(self, scene: range) -> Iterator[Frame]:
         """Yield frames that a scene's exposure is taken from; those that cannot be read are left out."""
-        notes, maker = Notes(), self._maker()
-        reader = PlaneReader(self._clip, self._options.size, notes)
-        if "rgb" not in self._clip.sources:
-            return
+        maker = self._maker()
+        if "rgb" in self._clip.sources:
+            for frame, planes in self._sampled(scene):
+                yield maker.make(frame, planes, begins=True)
+
+    def _sampled(self, scene: range) -> Iterator[tuple[int, Planes]]:
+        """Yield some frames of a scene, numbers and planes; those that cannot be read are left out."""
+        reader = PlaneReader(self._clip, self._options.size, Notes())
         for frame in np.unique(np.linspace(scene[0], scene[-1], _METERED).astype(int)).tolist():
-            try:
-                yield maker.make(frame, reader.read(frame), begins=True)
-            except ImageError:
-                continue
+            with contextlib.suppress(ImageError):
+                yield frame, reader.read(frame)
 
     def _render(self, renderer: ClipRenderer, maker: FrameMaker, frame: int, begins: bool) -> bool:
         """Render a frame and write it unless it is there; return whether the next one begins anew."""
@@ -234,6 +260,9 @@ class _Rendering:
         return False
 
     def _write(self, stem: str, image: np.ndarray, planes: Planes) -> None:
+        if self._bonnet is not None and planes.rgb is not None and self._bonnet.shape == image.shape[:2]:
+            kept = self._bonnet[..., None]
+            image = np.rint(image + kept * (planes.rgb - image.astype(np.float32))).astype(np.uint8)
         self._output.write(stem, resize_image(image, planes.full), planes.rgb, planes.tag)
 
     def _report(self, maker: FrameMaker, files: list[Path]) -> None:
@@ -245,6 +274,10 @@ class _Rendering:
             print(
                 f"{name}: {notes.doubtful / notes.frames:.2%} of the tags were doubtful and taken from their neighbours"
             )
+        for light, scenes in self._lights.items():
+            print(f"{name}: the sky in the pictures shows {light} ({scenes} scenes); --weather says another light")
+        if self._bonnets:
+            print(f"{name}: the recording car's own bonnet is left as it is")
         sources = ", ".join(f"{source} ({count})" for source, count in maker.sources.most_common())
         if sources:
             print(f"{name}: motion from {sources}")

@@ -442,8 +442,7 @@ class TownServer:
         if self._clock.is_running and not self.settings.synchronous_mode:
             self.streams.await_subscriptions(connection)
             self._await_tick(TICK_TIMEOUT)
-            with self._ticking:
-                self.sensing.finish()
+            self.sensing.await_sent(TICK_TIMEOUT)  # not for ever: the first ray waits for its trees
 
     def _await_tick(self, timeout: float) -> None:
         """Wait for the end of the current tick, which begins without a client in a town that is asynchronous."""
