@@ -29,6 +29,10 @@ class Positions:
         """Return a point of the file's coordinates, m, in those of the world."""
         return {"x": x - self._frame.x, "y": self.mirror * y + self._frame.y}
 
+    def _road(self, position: Element) -> int:
+        number = self._frame.numbers.get(position.text("roadId"))
+        return _integer(position, "roadId") if number is None else int(number)
+
     def _name_of(self, position: Element) -> str:
         name = position.text("entityRef")
         if name not in self.names:
@@ -102,13 +106,13 @@ class Positions:
             return place | {"yaw": (yaw + 180.0) % 360.0 - 180.0}
         if name == "LanePosition":
             lane = _integer(position, "laneId")
-            place = {"road": _integer(position, "roadId"), "lane": lane, "s": position.number("s")}
+            place = {"road": self._road(position), "lane": lane, "s": position.number("s")}
             across = mirror * position.number("offset", 0.0)  # to the left in the standard, else to the right
             if mirror < 0.0 and self.is_backwards(lane):
                 across = -across  # the standard's offset refers to the reference line, whatever the lane's direction
             return _adjusted(place, across, mirror * h)
         if name == "RoadPosition":
-            place = {"road": _integer(position, "roadId"), "s": position.number("s")}
+            place = {"road": self._road(position), "s": position.number("s")}
             return {**place, "t": -mirror * position.number("t")}
         if name in ("RelativeLanePosition", "RelativeRoadPosition", "RelativeObjectPosition"):
             return self._relative(position, name, others, h)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from xml.sax.saxutils import unescape
 
-from bridge.opendrive import local_origin
+from bridge.opendrive import local_origin, numbers_for
 from bridge.process.presets import PLAIN, TOWNS
 from bridge.untrusted import files, limits
 from bridge.untrusted.xml import decode
 from scenarios.openscenario.elements import Element
 
 _START = re.compile(r"<(?:\w+:)?geometry\b[^>]*")
+_ID = re.compile(r"""<(?:\w+:)?road\b[^>]*?\sid\s*=\s*["']([^"']*)""")
 _LEFT = re.compile(r"""<(?:\w+:)?road\b[^>]*\srule\s*=\s*["']LHT["']""")
 
 
@@ -40,11 +43,13 @@ def town_of(network: Element, folder: Path) -> str:
 
 
 class Frame(NamedTuple):
-    """How a map lies in the world: the world's origin in the map's coordinates, m, and whether traffic keeps left."""
+    """How a map lies in the world: the world's origin in the map's coordinates, m, whether traffic keeps left, and the
+    numbers of roads whose ids are none."""
 
     x: float = 0.0
     y: float = 0.0
     keeps_left: bool = False
+    numbers: Mapping[str, str] = {}
 
 
 def frame_of(folder: Path, town: str) -> Frame:
@@ -57,7 +62,8 @@ def frame_of(folder: Path, town: str) -> Frame:
         return Frame()  # refused when it is loaded
     starts = _START.findall(text)
     places = (tuple(_coordinate(start, axis) for axis in "xy") for start in starts)
-    return Frame(*local_origin((x, y) for x, y in places), _LEFT.search(text) is not None)
+    ids = [unescape(ident, {"&quot;": '"', "&apos;": "'"}) for ident in _ID.findall(text)]
+    return Frame(*local_origin((x, y) for x, y in places), _LEFT.search(text) is not None, numbers_for(ids))
 
 
 def _coordinate(start: str, axis: str) -> float:

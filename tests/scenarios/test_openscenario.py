@@ -276,6 +276,18 @@ def test_world_positions_are_those_of_the_surveyed_map(tmp_path: Path, descripti
     assert (spawn.x, spawn.y) == pytest.approx((at.x, at.y), abs=1e-3)
 
 
+def test_roads_may_have_names(tmp_path: Path):
+    (tmp_path / "ring.xodr").write_text(ring(ids=("Ra", "0", "Rb", "7")), encoding="utf-8")
+    init = placed("hero", '<LanePosition roadId="Rb" laneId="-1" s="30"/>', CONTROLLER) + placed(
+        "adversary", '<RoadPosition roadId="7" s="60" t="1"/>'
+    )
+    scenario = load(lead(tmp_path, init=init, town="ring.xodr")).scenario
+    network = Network(*towns.load(str(tmp_path / "ring.xodr")))
+    (lane,) = (lane for lane in network.lanes if lane.road == scenario.ego.spawn.road and lane.id == -1)
+    assert lane.centre[0, 1] < -100.0, "the third road, opposite the first one"
+    assert scenario.actors[0].spawn.road == 7
+
+
 def test_name_may_look_like_an_invalid_expression(tmp_path: Path):
     path = lead(tmp_path)
     text = path.read_text(encoding="utf-8").replace('<Condition name="c"', '<Condition name="${C + _ + $leading}"')

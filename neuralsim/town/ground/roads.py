@@ -179,9 +179,11 @@ def _lane_markings(network: Network) -> list[Mesh]:
     junction_lanes = _JunctionLanes(network)
     crossings = np.array([polygon[:4, :2].mean(0) for polygon in network.crosswalks]).reshape(-1, 2)
     sections = {(lane.road, lane.section, lane.id) for lane in network.lanes}
+    turning = {(lane.road, lane.section, lane.id) for lane in network.other_lanes if lane.kind == "bidirectional"}
     for lane in network.lanes:
-        beside = lane.id - (1 if lane.id > 0 else -1) or -lane.id  # the lane on its inner edge
-        shared = (lane.road, lane.section, beside) in sections and lane.id != -1  # that lane's own edge
+        beside = lane.id - (1 if lane.id > 0 else -1)  # the lane on its inner edge, 0: the middle of the road
+        is_first = lane.id == -1 or (lane.id == 1 and (lane.road, lane.section, -1) not in sections)
+        shared = not is_first and (lane.road, lane.section, beside) not in turning  # with a lane that draws it
         for marking, line, inward, is_drawn in (
             (lane.left_marking, lane.left, 1.0, lane.keeps_left or not shared),
             (lane.right_marking, lane.right, -1.0, not lane.keeps_left or not shared),

@@ -12,16 +12,14 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from bisect import bisect_right
-from itertools import count
 from operator import itemgetter
 
-from bridge.opendrive import local_origin
+from bridge.opendrive import local_origin, numbers_for
 from neuralsim.town.opendrive.reference import number
 from neuralsim.town.opendrive.transverse_mercator import to_latitude_and_longitude
 
 #: Types of lanes that ``carla.Map`` does not know, and what they are driven as.
 LANE_TYPES = {"slipLane": "driving", "shared": "driving", "connectingRamp": "onRamp", "walking": "sidewalk"}
-_NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 #: Where ids of roads and junctions are: element, attribute and, by the link's ``elementType``, what it names.
 _REFERENCES = (
     ("road", "id", "road"), ("junction", "id", "junction"), ("road", "junction", "junction"),
@@ -83,10 +81,7 @@ def _number_ids(root: ET.Element) -> int:
     """Give roads and junctions whose ids are not small numbers some, and rename references; return how many."""
     changes = 0
     for kind in ("road", "junction"):
-        ids = [element.get("id", "-1") for element in root.findall(kind)]
-        taken = {ident for ident in ids if _NUMBER.fullmatch(ident)}
-        free = (str(k) for k in count() if str(k) not in taken)
-        new = {ident: next(free) for ident in dict.fromkeys(ids) if ident not in taken}
+        new = numbers_for([element.get("id", "-1") for element in root.findall(kind)])
         changes += len(new)
         for tag, attribute, target in _REFERENCES if new else ():
             for element in root.iter(tag):

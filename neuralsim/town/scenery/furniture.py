@@ -204,7 +204,7 @@ def _place_at(
     Nothing is placed where a road ends.
     """
     k %= len(line.points)
-    if post and site.is_on_road(line.points[k : k + 1, :2]):
+    if post and site.is_at_end(line.points[k : k + 1, :2]):
         return
     x, y, z = line.points[k].tolist()
     out = -line.inward[k]

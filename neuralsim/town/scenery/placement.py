@@ -271,12 +271,14 @@ def park_car(site: Site, frame: LotFrame, x: float, y: float, rng: np.random.Gen
 def _barrier(site: Site, frame: LotFrame, start: float, stop: float, y: float, kind: str) -> None:
     """Place a wall, hedge, fence or railing along a stretch of the street side of a plot."""
     length = stop - start
-    corners = _corners(frame, start, stop, y - 0.2, y + 0.2)
-    if kind == "none" or length < 0.6 or site.is_on_road(corners):
+    if kind == "none" or length < 0.6:
         return
+    corners = _corners(frame, start, stop, y - 0.2, y + 0.2)
     if kind in ("wall", "low wall"):
         high = float(site.rng.uniform(1.7, 2.4)) if kind == "wall" else float(site.rng.uniform(0.5, 1.0))
         colour = ((150, 96, 76), (158, 152, 142), (186, 180, 168))[int(site.rng.integers(3))]
+        if site.is_at_end(corners):
+            return
         pieces = 1 if site.ground.flat else max(1, round(length / 3.0))  # on a slope a wall is stepped
         for k in range(pieces):
             x0, x1 = start + k * length / pieces, start + (k + 1) * length / pieces
@@ -285,6 +287,8 @@ def _barrier(site: Site, frame: LotFrame, start: float, stop: float, y: float, k
             box(site.builder, frame, (x0, y - 0.14, low), (x1, y + 0.14, foot + high), Tag.WALL, colour)
             coping = (x0, y - 0.18, foot + high), (x1, y + 0.18, foot + high + 0.08)
             box(site.builder, frame, *coping, Tag.WALL, (172, 168, 160))
+    elif site.is_at_end(corners):
+        return
     else:
         count = max(1, round(length / 2.0))
         yaw = float(np.degrees(np.arctan2(frame.along[1], frame.along[0])))

@@ -82,10 +82,10 @@ class Site:
             np.clip(((self.low[d] + CELL * (np.arange(size[d]) + 0.5) - ground.low[d]) / ground.cell), 0, limit - 1)
             for d, limit in ((0, ground.mask.shape[1]), (1, ground.mask.shape[0]))
         )
-        self.road = ground.mask[np.ix_(i.astype(int), j.astype(int))]  # the asphalt, and what lies beyond its ends
+        self.taken |= ground.mask[np.ix_(i.astype(int), j.astype(int))]  # where a ring's offset turns over
+        self.ends = np.zeros_like(self.taken)
         for zone in _beyond_ends(self.network):
-            self._fill(zone, 1, self.road)
-        self.taken |= self.road
+            self._fill(zone, 1, self.ends)
         for lane, part in ground.bridges:
             self._fill(np.concatenate([lane.left[part, :2], lane.right[part, :2][::-1]]), 1)
 
@@ -93,19 +93,19 @@ class Site:
         cells = np.round((polygon - self.low) / CELL * 16 - 8).astype(np.int32)
         cv2.fillPoly(self.taken if mask is None else mask, [cells], value, cv2.LINE_8, 4)
 
-    def is_on_road(self, corners: np.ndarray) -> bool:
-        """Return whether a parallelogram (4, 2) or a point (1, 2) reaches onto a road, or right beyond its end."""
-        return not _free(self.road, *self.low.tolist(), np.resize(corners, (4, 2)))
+    def is_at_end(self, corners: np.ndarray) -> bool:
+        """Return whether a parallelogram (4, 2) or a point (1, 2) reaches to where a road ends, or out of the grid."""
+        return not _free(self.ends, *self.low.tolist(), np.resize(corners, (4, 2)))
 
     def is_free(self, corners: np.ndarray) -> bool:
         """Return whether a parallelogram (4, 2) is free; a slight overlap at its border is tolerated."""
-        return bool(_free(self.taken, *self.low.tolist(), corners))
+        return bool(_free(self.taken, *self.low.tolist(), corners)) and not self.is_at_end(corners)
 
     def is_occupied(self, x: float, y: float) -> bool:
         """Return whether a point is occupied or outside the town."""
         i, j = int((y - self.low[1]) / CELL), int((x - self.low[0]) / CELL)
         inside_grid = 0 <= i < self.taken.shape[0] and 0 <= j < self.taken.shape[1]
-        return not inside_grid or bool(self.taken[i, j])
+        return not inside_grid or bool(self.taken[i, j] | self.ends[i, j])
 
     def claim(self, corners: np.ndarray, solid: bool = True) -> None:
         """Mark a parallelogram (4, 2) as occupied; ``solid`` also makes it an obstacle."""
