@@ -39,12 +39,12 @@ class TreeKind(NamedTuple):
 
 
 TREES = {
-    "lime": TreeKind(9.5, 3.0, 2.6, 0.2, (72, 98, 56)),
-    "plane": TreeKind(12.5, 4.6, 3.4, 0.3, (90, 112, 70)),
-    "birch": TreeKind(8.5, 1.9, 2.2, 0.12, (108, 130, 80)),
-    "young": TreeKind(4.6, 1.3, 1.9, 0.06, (86, 116, 64)),
-    "poplar": TreeKind(11.5, 2.3, 2.2, 0.22, (64, 92, 54)),
-    "bare": TreeKind(8.5, 2.8, 2.4, 0.18, (96, 80, 60)),
+    "lime": TreeKind(height=9.5, crown_radius=3.0, crown_base=2.6, trunk_radius=0.2, crown_colour=(72, 98, 56)),
+    "plane": TreeKind(height=12.5, crown_radius=4.6, crown_base=3.4, trunk_radius=0.3, crown_colour=(90, 112, 70)),
+    "birch": TreeKind(height=8.5, crown_radius=1.9, crown_base=2.2, trunk_radius=0.12, crown_colour=(108, 130, 80)),
+    "young": TreeKind(height=4.6, crown_radius=1.3, crown_base=1.9, trunk_radius=0.06, crown_colour=(86, 116, 64)),
+    "poplar": TreeKind(height=11.5, crown_radius=2.3, crown_base=2.2, trunk_radius=0.22, crown_colour=(64, 92, 54)),
+    "bare": TreeKind(height=8.5, crown_radius=2.8, crown_base=2.4, trunk_radius=0.18, crown_colour=(96, 80, 60)),
 }
 
 #: Tag of trunks and boughs, which look like thin upright wood: labelled as vegetation, generators render them green.

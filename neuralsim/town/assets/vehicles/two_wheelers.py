@@ -134,9 +134,15 @@ def _ridden(radius: float, base: float, lean: float, seat: float) -> TwoWheeler:
 
 
 MOTORCYCLES = {
-    "vehicle.kawasaki.ninja": MotorcycleShape(0.3, 1.4, 0.8, 30.0, False, HELMETS[0]),
-    "vehicle.yamaha.yzf": MotorcycleShape(0.3, 1.42, 0.82, 34.0, False, HELMETS[1]),
-    "vehicle.harley-davidson.low_rider": MotorcycleShape(0.32, 1.63, 0.68, 4.0, True, HELMETS[2]),
+    "vehicle.kawasaki.ninja": MotorcycleShape(
+        radius=0.3, wheelbase=1.4, seat=0.8, lean=30.0, is_cruiser=False, helmet=HELMETS[0]
+    ),
+    "vehicle.yamaha.yzf": MotorcycleShape(
+        radius=0.3, wheelbase=1.42, seat=0.82, lean=34.0, is_cruiser=False, helmet=HELMETS[1]
+    ),
+    "vehicle.harley-davidson.low_rider": MotorcycleShape(
+        radius=0.32, wheelbase=1.63, seat=0.68, lean=4.0, is_cruiser=True, helmet=HELMETS[2]
+    ),
 }
 
 
@@ -148,8 +154,8 @@ def _motorcycle(shape: MotorcycleShape) -> TwoWheeler:
 def two_wheelers() -> dict[str, TwoWheeler]:
     """Return all two-wheelers with riders by blueprint id; frame, tank and coat have the placement's colour."""
     return {
-        "vehicle.bh.crossbike": _ridden(0.34, 1.06, 24.0, 0.92),
-        "vehicle.diamondback.century": _ridden(0.335, 1.0, 38.0, 0.95),
-        "vehicle.gazelle.omafiets": _ridden(0.355, 1.12, 6.0, 0.88),
+        "vehicle.bh.crossbike": _ridden(radius=0.34, base=1.06, lean=24.0, seat=0.92),
+        "vehicle.diamondback.century": _ridden(radius=0.335, base=1.0, lean=38.0, seat=0.95),
+        "vehicle.gazelle.omafiets": _ridden(radius=0.355, base=1.12, lean=6.0, seat=0.88),
         **{name: _motorcycle(shape) for name, shape in MOTORCYCLES.items()},
     }
