@@ -6,10 +6,13 @@ import re
 from dataclasses import replace
 from math import pi
 from pathlib import Path
+from types import SimpleNamespace
 
 import carla
 import numpy as np
 import pytest
+from helpers.openscenario_text import lead
+from others.maps import ring
 from pydantic import ValidationError
 
 from bridge.carla_client.routing.autopilot import Autopilot
@@ -18,10 +21,11 @@ from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
 from neuralsim.town.opendrive import towns
 from scenarios.engine.assertion_monitor import AssertionMonitor
+from scenarios.engine.lights import Signals
 from scenarios.engine.loader import ScenarioError, check_blueprints, load
 from scenarios.engine.rigs import load_with_rig
 from scenarios.engine.road import LaneInvasionDetector, PlaceFinder, RouteProgress
-from scenarios.engine.routes import Approach
+from scenarios.engine.routes import Approach, RouteResolver
 from scenarios.engine.script import Script
 from scenarios.engine.snapshot import ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
 from scenarios.engine.speed_profiles import (
@@ -380,6 +384,21 @@ def test_time_gap_counts_at_the_speed_of_the_one_behind():
     behind, ahead = (KeepDistance(to="other", seconds=2.0, side=side) for side in ("behind", "ahead"))
     assert distance_excess(behind, me, other, 20.0) == 10.0 - (40.0 + 4.0)
     assert distance_excess(ahead, me, other, 20.0) == 10.0 + (10.0 + 4.0)
+
+
+def test_a_jump_to_a_distance_follows_the_lane_and_keeps_the_place_in_it(tmp_path: Path):
+    town, loaded = carla.Map("ring", ring()), load(lead(tmp_path))
+    world = SimpleNamespace(get_actors=lambda: SimpleNamespace(filter=lambda _: []))
+    resolver = RouteResolver(town, PlaceFinder(town, loaded), Signals(world, town), loaded)
+    me = car(230.0, 1.2)  # 10 m before the bend, half a metre to the left of the middle of lane -1
+    excess = distance_excess(KeepDistance(to="other", metres=56.0, side="ahead"), me, car(200.0), 0.0)
+    assert excess == 30.0
+    there = resolver.moved(me, excess)
+    assert there is not None
+    way = town.get_waypoint(there.location)
+    assert (way.road_id, way.s) == (1, pytest.approx(20.0, abs=1.0))
+    assert there.location.distance(way.transform.location) == pytest.approx(0.5, abs=0.01)
+    assert there.rotation.yaw == pytest.approx(way.transform.rotation.yaw, abs=0.1)
 
 
 def test_path_is_followed_on_schedule():
