@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from bridge.weather import FAIR_WEATHER, darkness
-from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS
+from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
 from neuralsim.models.guide_image import split_image, with_relief
 from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
@@ -31,6 +31,7 @@ _PER_WORLD, _PER_CAR = 16, 4  # pairs of one traffic and weather, and of one car
 _AMONG_PEOPLE = 0.6  # share of the cars with walkers around
 _FARTHEST = 8  # greatest offset between two views of one image, px
 _DARK = 0.2  # ``darkness`` from which there are no photographs to compare with
+_BRIGHTNESS, _DARKEST = 0.36, 0.17  # of what is below the sky, 0..1: of photographs, and of night
 _SOFTENED = 0.4  # share of the pairs whose simulator images are blurred
 _WITHHELD = 0.15  # share of the classes without a sketch
 _STRENGTH = (0.5, 1.4)  # range of factors on the sketches of classes
@@ -58,7 +59,7 @@ def load_guided_pair(file: Path, rng: np.random.Generator) -> Pair:
 def view_pair(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Pair:
     """Return two views of a labelled image of a simulator, some pixels apart, in a random look.
 
-    Their colours are its own.
+    Their colours are its own, exposed as photographs are.
 
     Args:
         picture: A labelled image.
@@ -76,7 +77,24 @@ def view_pair(picture: Picture, width: int, height: int, rng: np.random.Generato
     seen = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     motion = np.broadcast_to(step, (height, width, 2)).copy()
     pair = _pair(label, image, motion, seen[None].astype(np.float32), rng)
-    return replace(pair, colours=_image(image))
+    colours, is_dark = exposed(image, label)
+    return replace(pair, colours=_image(colours), dark=is_dark)
+
+
+def exposed(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return ``image`` u8 (..., H, W, 3) as bright below the sky as photographs are, and whether it is too dark for
+    that: then it is as it was.
+
+    Simulators expose for whatever their engine's defaults are: at noon, roads are white. ``label`` u8 (..., H, W).
+    """
+    below = image[label != Channel.SKY]
+    mean = float(below.mean()) / 255.0 if len(below) else _BRIGHTNESS
+    if mean < _DARKEST:
+        return image, True
+    # a curve that keeps black and white, and brings the mean to where photographs have it
+    gamma = np.log(_BRIGHTNESS) / np.log(min(mean, 0.95))
+    curve = (np.linspace(0.0, 1.0, 256) ** np.clip(gamma, 0.6, 2.2) * 255.0).astype(np.uint8)
+    return curve[image], False
 
 
 def _pair(

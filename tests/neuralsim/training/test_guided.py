@@ -119,9 +119,24 @@ def test_two_views_of_one_image_are_equal_along_their_motion() -> None:
     x, y = columns + motion[rows, columns, 0], rows + motion[rows, columns, 1]
     assert (pair.label[1].numpy()[rows, columns] == pair.label[0].numpy()[y, x]).all()
     assert pair.colours is not None
-    assert np.allclose(pair.colours[1][:, rows, columns], pair.colours[0][:, y, x])
+    assert (pair.colours[1][:, rows, columns] - pair.colours[0][:, y, x]).abs().max() < 0.02
     assert not pair.taught
     assert not pair.still
+
+
+def test_a_simulators_colours_are_exposed_as_photographs_are_but_by_night() -> None:
+    rng = np.random.default_rng(8)
+    label = np.full((32, 64), int(Channel.ROAD), np.uint8)
+    label[:8] = int(Channel.SKY)
+    for low, high in ((110, 230), (60, 110)):
+        image = rng.integers(low, high, (32, 64, 3), np.uint8)
+        colours, is_dark = guided_pairs.exposed(image, label)
+        assert not is_dark
+        assert colours[8:].mean() / 255.0 == pytest.approx(0.36, abs=0.06)
+    night = rng.integers(0, 50, (32, 64, 3), np.uint8)
+    colours, is_dark = guided_pairs.exposed(night, label)
+    assert is_dark
+    assert (colours == night).all()
 
 
 @pytest.mark.slow
