@@ -122,7 +122,9 @@ def unload_map_layer(town: TownServer, call: Call, layers: int) -> None:
 
 def _show_layers(town: TownServer, layers: int, shown: bool) -> None:
     if fixed := MapLayer(layers & ALL_LAYERS) & ~PROP_LAYERS:  # no error: for some of CARLA's own maps that is so, too
-        town.warn(f"these map layers always stay: {', '.join(each.name.lower() for each in MapLayer if each & fixed)}")
+        town.warn(
+            f"these map layers always stay: {', '.join(str(each.name).lower() for each in MapLayer if each & fixed)}"
+        )
     town.world.show_props(in_layers(town.world.all_props, layers), shown)
 
 
