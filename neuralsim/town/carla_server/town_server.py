@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,7 @@ _SPAWNING = ("spawn_actor", "spawn_actor_with_parent")
 TICK_TIMEOUT = 3.0  # s that a call waits at most for a tick of a kind town, less than the client's default time-out
 FIRST_FRAME_MULTIPLE = 60  # of the shifts of ``bridge.jitter`` and of the frames at which a bridge begins
 ANSWER_WITHIN = 2.0  # s that a call which waits for a world takes at most, less than the client's default time-out
+UPLOAD_WITHIN = 4.0  # s likewise, of a map that a client has sent
 IMAGES_TIMEOUT = 1.0  # s that the answer to a tick waits at most for its images
 RESUBSCRIBE_TIMEOUT = 1.0  # s that a new world waits for the client that requested it to subscribe again
 
@@ -209,18 +209,18 @@ class TownServer:
         """Replace the world at a client's request. The answer comes before the client's default time-out of 5 s.
 
         After the answer, the client subscribes again and asks for the settings, up to a hundred times, until the
-        episode has changed: ``await_loading`` delays the answers. An upload, which may be refused, is waited for.
+        episode has changed: ``await_loading`` delays the answers. An upload may be refused: it is waited for longer.
         """
         loading = self._pool.submit(self.load, town, call.connection, layers)
-        if wait([loading], None if town.endswith(UPLOADED) else ANSWER_WITHIN).done:
+        if wait([loading], UPLOAD_WITHIN if town.endswith(UPLOADED) else ANSWER_WITHIN).done:
             loading.result()  # raises what it raised
         else:
             self._loads[call.connection] = loading  # before the client subscribes again
-            loading.add_done_callback(partial(self._tell_of_failure, town))
+            loading.add_done_callback(lambda done: self._warn_of_failure(town, done.exception()))
 
-    def _tell_of_failure(self, town: str, loading: Future[None]) -> None:
-        if error := loading.exception():
-            self.warn(f"{town!r:.80}: {error}")
+    def _warn_of_failure(self, town: str, failure: BaseException | None) -> None:
+        if failure is not None:
+            self.warn(f"{town!r:.80} cannot be loaded: {failure}")
 
     def await_loading(self, connection: Connection) -> None:
         """Wait a while for the world that this client loads."""
