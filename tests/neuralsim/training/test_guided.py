@@ -128,7 +128,7 @@ def test_a_simulators_colours_are_exposed_as_photographs_are_but_by_night() -> N
     rng = np.random.default_rng(8)
     label = np.full((32, 64), int(Channel.ROAD), np.uint8)
     label[:8] = int(Channel.SKY)
-    for low, high in ((110, 230), (60, 110)):
+    for low, high in ((110, 200), (60, 110)):
         image = rng.integers(low, high, (32, 64, 3), np.uint8)
         colours, is_dark = guided_pairs.exposed(image, label)
         assert not is_dark
