@@ -15,7 +15,10 @@ from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 from neuralsim.models.surfaces import is_sketched
 
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
-_KEPT, _KEPT_WALLS = 0.5, 0.8  # share of the sketches of photographs that are hints at all
+#: Share of the sketches of photographs that are hints at all; of plants, whose leaves no simulator draws as they are,
+#: the fewest.
+_KEPT = {Channel.BUILDING: 0.8, Channel.VEGETATION: 0.25, Channel.TERRAIN: 0.25}
+_KEPT_ELSE = 0.45
 
 
 def random_look(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
@@ -115,7 +118,7 @@ def worse_sketch(sketch: np.ndarray, label: np.ndarray, rng: np.random.Generator
     says nothing of real ones. ``label`` u8 (H, W): channels.
     """
     hint = cv2.GaussianBlur(sketch, (0, 0), float(rng.uniform(0.3, 1.3)))
-    kept = rng.random(CHANNELS) < np.where(np.arange(CHANNELS) == Channel.BUILDING, _KEPT_WALLS, _KEPT)
+    kept = rng.random(CHANNELS) < [_KEPT.get(Channel(each), _KEPT_ELSE) for each in range(CHANNELS)]
     strength = (kept * rng.uniform(0.4, 1.5, CHANNELS)).astype(np.float32)
     noise = (rng.random(CHANNELS) * rng.choice([0.0, 0.1, 0.25])).astype(np.float32)
     grain = _texture(label.shape[1], label.shape[0], rng)
