@@ -54,6 +54,16 @@ class SizeChoice:
         return f"size {self.size}, model {self.model}: {why} ({self.milliseconds:.3g} ms a step; --size changes it)"
 
 
+def rounded(options: DriveOptions) -> DriveOptions:
+    """Return the options with sizes whose sides are even, as videos need them; what is rounded up is said in a line."""
+    sizes = {name: size for name in ("size", "show") if (size := getattr(options, name)) is not None}
+    odd = {name: size for name, size in sizes.items() if size.width % 2 or size.height % 2}
+    even = {name: Size(size.width + size.width % 2, size.height + size.height % 2) for name, size in odd.items()}
+    for name, size in odd.items():
+        logger().warning(f"--{name} {size} is rounded to {even[name]}: both sides have to be even")
+    return options.model_copy(update=even) if even else options
+
+
 def resolve(options: DriveOptions) -> tuple[DriveOptions, str]:
     """Return the options with a size and model in place of "auto", and a line about them, "" where nothing was auto.
 
