@@ -22,7 +22,7 @@ from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_vehicle import EgoVehicle, spawn_ego
 from bridge.carla_client.routing.autopilot import Autopilot
 from bridge.carla_client.routing.navigation import ChartSender, Navigator, nearby_traffic
-from bridge.carla_client.routing.spawn_points import SpawnPoints, is_clear
+from bridge.carla_client.routing.spawn_points import SpawnPoints, first_free, is_clear
 from bridge.carla_client.routing.unstuck import RANGE, Unstuck
 from bridge.carla_client.scenario_hooks import ScenarioHooks
 from bridge.carla_client.sensor_rigs import Images, SensorRigs
@@ -51,7 +51,6 @@ GROUND = (
     carla.CityObjectLabel.Terrain,
     carla.CityObjectLabel.Ground,
 )
-SPAWN_CLEARANCE = 10.0  # m, Manhattan distance to other road users at a respawn
 
 _HEADLAMPS = Lights.POSITION | Lights.LOW_BEAM | Lights.HIGH_BEAM
 _ALL_LIGHTS = (1 << 32) - 1
@@ -272,14 +271,7 @@ class CarlaBridge:
 
         Returns whether there was a free one; else it stays.
         """
-        bodies, place = self._surroundings.bodies(), None
-        for point in self._spawn_points:
-            x, y = point.location.x, point.location.y
-            if all(abs(body.x - x) + abs(body.y - y) > SPAWN_CLEARANCE for body in bodies):
-                place = place or point
-                if is_clear(point, bodies):
-                    place = point
-                    break
+        place = first_free(self._spawn_points, self._surroundings.bodies())
         if place is None:
             return False
         self._ego.move_to(place)

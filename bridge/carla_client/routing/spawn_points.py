@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import carla
 import numpy as np
 
+from bridge.carla_client.routing.lane_following import ROAD_AHEAD
+
 if TYPE_CHECKING:
     from bridge.carla_client.routing.autopilot import RoadUser
 
-ROAD_AHEAD = (150.0, 80.0, 40.0, 20.0)  # m of road ahead of a spawn point, in order of preference
 #: m of straight lane ahead, likewise; at full throttle, a car covers 122 m in eight seconds
 STRAIGHT = (125.0, 105.0, 85.0, 65.0, 45.0, 25.0)
+CLEARANCE = 10.0  # m, Manhattan distance of a free place to road users
 _STEP = 5.0  # m between places of a lane that are looked at
 _ASIDE = 0.4  # m that a straight lane may deviate
-_LANE = 2.2  # m to either side of the line ahead that nobody may be in
+_LANE = 1.2  # m to either side of the line ahead that nobody may be in
 _GONE = 5.0  # s for which what drives away ahead is taken to do so
 
 
@@ -49,7 +51,7 @@ def is_clear(place: carla.Transform, bodies: Iterable[RoadUser]) -> bool:
         x, y = body.x - place.location.x, body.y - place.location.y
         size = max(body.half_length, body.half_width)
         along, away = c * x + s * y, max(c * body.vx + s * body.vy, 0.0)
-        if -size < along < STRAIGHT[0] + size - _GONE * away and abs(c * y - s * x) < _LANE:
+        if -size < along < STRAIGHT[0] + size - _GONE * away and abs(c * y - s * x) < _LANE + body.half_width:
             return False
     return True
 
@@ -79,3 +81,15 @@ class SpawnPoints:
             self._order.remove(index)
             self._order.append(index)
             yield self.points[index]
+
+
+def first_free(points: SpawnPoints, bodies: Sequence[RoadUser]) -> carla.Transform | None:
+    """Return the first place away from road users, if possible with a free lane ahead; None if all are taken."""
+    place = None
+    for point in points:
+        x, y = point.location.x, point.location.y
+        if all(abs(body.x - x) + abs(body.y - y) > CLEARANCE for body in bodies):
+            place = place or point
+            if is_clear(point, bodies):
+                return point
+    return place
