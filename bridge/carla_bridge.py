@@ -92,6 +92,8 @@ def serve(options: BridgeOptions, make_director: MakeDirector | None = None) -> 
             hurried, lifetime.grace = lifetime.grace, CLOSE_SECONDS  # nothing leaves a server synchronous, not even ^C
             with CarlaBridge(client, _settings(options, director), director, lambda: lifetime.over) as bridge:
                 lifetime.grace = hurried
+                if options.at_rest:
+                    bridge.stop_ego()
                 addresses = {"carla": options.carla, "frames": frames.endpoint, "controls": controls.endpoint}
                 text = "bridge ready: CARLA {0} at {carla}, frames on {frames}, controls on {controls}"
                 options.announce("ready", addresses, text.format(client.get_server_version(), **addresses))

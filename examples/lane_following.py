@@ -5,11 +5,14 @@ python examples/lane_following.py tags      # then: picture; needs neuralsim[gym
 
 import sys
 
-import numpy as np
-import torch
-from torch import nn
+try:
+    import numpy as np
+    import torch
+    from torch import nn
 
-from neuralsim.gym import DRIVE, gymnasium  # says how to install it where it is missing
+    from neuralsim.gym import DRIVE, gymnasium
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "neuralsim[gym,train]"')
 
 EMPTY = {"vehicles": 0, "walkers": 0, "size": (128, 64), "fps": 10, "route_length": 80, "duration": 25}
 

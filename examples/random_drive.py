@@ -3,7 +3,12 @@
 python examples/random_drive.py      # needs neuralsim[gym]
 """
 
-from neuralsim.gym import DRIVE, gymnasium  # says how to install it where it is missing
+import sys
+
+try:
+    from neuralsim.gym import DRIVE, gymnasium
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "neuralsim[gym]"')
 
 
 def main(steps: int = 200, scenario: str | None = "cut_in", **options: object) -> float:

@@ -5,12 +5,15 @@ python examples/render_town.py town.png     # needs neuralsim[drive]
 
 import sys
 
-import cv2
+try:
+    import cv2
 
-from neuralsim.renderer import NeuralRenderer
-from neuralsim.town.core.types import Transform
-from neuralsim.town.frames import frame_of
-from neuralsim.town.world import World
+    from neuralsim.renderer import NeuralRenderer
+    from neuralsim.town.core.types import Transform
+    from neuralsim.town.frames import frame_of
+    from neuralsim.town.world import World
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "neuralsim[drive]"')
 
 
 def main(out: str, town: str = "oldtown", size: tuple[int, int] = (512, 256), ticks: int = 30, **options: str) -> None:

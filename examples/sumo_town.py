@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scenarios.sumo.sumo_network import program
+try:
+    from scenarios.sumo.sumo_network import SumoError, program
+except ModuleNotFoundError as error:
+    sys.exit(f'{error.name} is missing: pip install "neuralsim[sumo]"')
 
 GRID = {
     "grid.number": "4", "grid.length": "110", "grid.attach-length": "90", "default.lanewidth": "3.4",
@@ -39,4 +42,7 @@ def main(folder: str) -> Path:
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:2] or ["sumo-town"]))
+    try:
+        main(*(sys.argv[1:2] or ["sumo-town"]))
+    except SumoError as error:
+        sys.exit(str(error))

@@ -22,8 +22,8 @@ from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_vehicle import EgoVehicle, spawn_ego
 from bridge.carla_client.routing.autopilot import Autopilot
 from bridge.carla_client.routing.navigation import ChartSender, Navigator, nearby_traffic
-from bridge.carla_client.routing.spawn_points import SpawnPoints
-from bridge.carla_client.routing.unstuck import ATTEMPTS, Unstuck
+from bridge.carla_client.routing.spawn_points import SpawnPoints, first_free, is_clear
+from bridge.carla_client.routing.unstuck import RANGE, Unstuck
 from bridge.carla_client.scenario_hooks import ScenarioHooks
 from bridge.carla_client.sensor_rigs import Images, SensorRigs
 from bridge.carla_client.surroundings import Surroundings
@@ -37,8 +37,20 @@ from bridge.weather import needs_headlamps
 NOTICE_SECONDS = 2.0  # s for which frames repeat a notice: some frames may be skipped
 CAMERA_NOTICE = "Another program removed a camera of this drive; it is back"
 CLOSE_TIMEOUT = 10.0  # s per call while closing: a server left synchronous seems to hang
+ARRIVAL_BRAKE = 0.5  # of the pedal, at a destination
+STANDING = 0.3  # m/s
 BRAKE_LIGHT_FROM = 0.02  # position of the brake pedal that turns the brake lights on
-SPAWN_CLEARANCE = 10.0  # m, Manhattan distance to other road users at a respawn
+STARTS = 12  # places that are tried at the beginning for one with a free lane ahead: traffic comes near at each
+ASKING = 20.0  # s for which a stuck autopilot asks for a respawn before it goes elsewhere by itself
+RAYS = 60  # around the ego, to see what stands there
+RAY_HEIGHT = 0.5  # m
+GROUND = (
+    carla.CityObjectLabel.Roads,
+    carla.CityObjectLabel.RoadLines,
+    carla.CityObjectLabel.Sidewalks,
+    carla.CityObjectLabel.Terrain,
+    carla.CityObjectLabel.Ground,
+)
 
 _HEADLAMPS = Lights.POSITION | Lights.LOW_BEAM | Lights.HIGH_BEAM
 _ALL_LIGHTS = (1 << 32) - 1
@@ -110,6 +122,7 @@ class CarlaBridge:
         self.extra_frames: list[Frame] = []
         self._director = director
         self._is_directed = director is not None and director.drives_ego
+        self._is_handed_over = False
         self._weather_interval = max(1, round(settings.fps))  # frames between two looks at the server's
         self._notice = ("", 0)  # and the sequence number at which it expires
         self._parts: list[_Part] = []
@@ -141,12 +154,16 @@ class CarlaBridge:
             self._update_actors()
             physics = read_physics(vehicle)
             self._collisions.set_mass(physics)
-            self._autopilot = Autopilot(self.map, VehicleGeometry.of(vehicle, physics), settings.seed)
-            self._unstuck = Unstuck()
+            geometry = VehicleGeometry.of(vehicle, physics)
+            self._autopilot = Autopilot(self.map, geometry, settings.seed)
+            self._unstuck = Unstuck(geometry)
+            self._helpless = 0.0  # s that the autopilot has been out of ideas
             self._navigator = Navigator(self.map, None if self._is_directed else self._autopilot)
             self._charts = ChartSender(self.map)
             if director is not None:
                 director.begin(self._snapshot)
+            else:
+                self._find_start()
         except BaseException:
             self.close()
             raise
@@ -154,6 +171,16 @@ class CarlaBridge:
     def _add(self, part: _P) -> _P:
         self._parts.append(part)
         return part
+
+    def _find_start(self) -> None:
+        """Put the ego elsewhere as long as somebody is in its lane ahead."""
+        for _ in range(STARTS):
+            if is_clear(self._ego.transform, self._surroundings.bodies()):
+                return
+            self.respawn()
+            self._clock.tick(CALL_TIMEOUT)
+            self._snapshot = self._clock.snapshot()
+            self._update_actors()
 
     # Called by the loop
 
@@ -175,8 +202,11 @@ class CarlaBridge:
     def apply_control(self, control: Control) -> None:
         """Apply the driver's input: pedals with the next ``drive``, everything else at once."""
         old, self.control = self.control, control
-        if control.respawn > old.respawn and not self._is_directed:
-            self.respawn()
+        if control.respawn > old.respawn:
+            self._respawn_for_driver()
+        if control.autopilot and not old.autopilot:
+            self._navigator.has_arrived = False  # it was switched on to drive on
+            self._unstuck.reset()
         self._weather.apply(control, old)
         if control.camera != old.camera:
             self._sensors.look_through(control.camera, control, self._clock)
@@ -230,18 +260,31 @@ class CarlaBridge:
         self.extra_frames = [self._frame(view, images, ego, dict(stamps), traffic, play) for view in images if view]
         return self._frame("", images, ego, stamps, traffic, play)
 
-    def respawn(self) -> None:
-        """Put the ego, at rest, on the next free spawn point."""
-        bodies = self._surroundings.bodies()
-        for point in self._spawn_points:
-            x, y = point.location.x, point.location.y
-            if all(abs(body.x - x) + abs(body.y - y) > SPAWN_CLEARANCE for body in bodies):
-                break
-        self._ego.move_to(point)
+    def _respawn_for_driver(self) -> None:
+        if self._is_directed and not self._is_handed_over:
+            self.notify("The scenario drives this car: it cannot respawn")
+        else:
+            self.notify("Respawned" if self.respawn() else "No other place is free")
+
+    def respawn(self) -> bool:
+        """Put the ego, at rest, on the next free spawn point, with a free lane ahead if possible.
+
+        Returns whether there was a free one; else it stays.
+        """
+        place = first_free(self._spawn_points, self._surroundings.bodies())
+        if place is None:
+            return False
+        self._ego.move_to(place)
         self._collisions.reset()
         self._autopilot.reset()
         self._unstuck.reset()
+        self._navigator.has_arrived = False
         self._navigator.update_autopilot()
+        return True
+
+    def stop_ego(self) -> None:
+        """Bring the ego to rest where it is."""
+        self._ego.move_to(self._ego.transform)
 
     def close(self) -> None:
         """Destroy everything that was spawned and restore the server's settings, as far as it still responds."""
@@ -281,6 +324,7 @@ class CarlaBridge:
         """Hand a scenario's ego over to the driver; the scenario then continues without an end."""
         if self._director is not None:
             self._director.hand_over()
+            self._is_handed_over = True
 
     def result(self) -> dict[str, Any]:
         """Return the scenario's result, ready for JSON."""
@@ -324,16 +368,40 @@ class CarlaBridge:
         position = pose.location
         pedals = self._autopilot.drive(
             position.x, position.y, position.z, radians(pose.rotation.yaw), self._ego.speed,
-            self._surroundings.bodies(), self._surroundings.halts(), self._snapshot.timestamp.delta_seconds,
+            self._surroundings.bodies(), [*self._surroundings.halts(), *self._navigator.halts],
+            self._snapshot.timestamp.delta_seconds,
         )  # fmt: skip
+        if self._navigator.has_arrived:  # it stands there until it is told to go on
+            return carla.VehicleControl(0.0, pedals.steer, ARRIVAL_BRAKE, abs(self._ego.speed) < STANDING)
         if self._autopilot.has_arrived and not self._navigator.is_active and not self._is_directed:
             self.respawn()
             self.notify("The road ends here: continuing from another place")
-        pedals, is_reverse = self._unstuck.drive(pedals, self._ego.speed, self._snapshot.timestamp.delta_seconds)
-        if self._unstuck.attempts > ATTEMPTS and not self._is_directed:
+        delta = self._snapshot.timestamp.delta_seconds
+        pedals, is_reverse = self._unstuck.drive(
+            pedals, (position.x, position.y, radians(pose.rotation.yaw)), self._ego.speed, delta,
+            self._surroundings.bodies(), self._look_around,
+        )  # fmt: skip
+        self._helpless = self._helpless + delta if self._unstuck.is_helpless else 0.0
+        if self._helpless > ASKING and not self._is_directed:
             self.respawn()
             self.notify("The autopilot was stuck: continuing from another place")
+        elif self._helpless > 0.0:
+            self.notify("The autopilot is stuck and out of ideas: press Backspace to go on from another place")
         return carla.VehicleControl(pedals.throttle, pedals.steer, pedals.brake, False, is_reverse)
+
+    def _look_around(self) -> np.ndarray:
+        """Return where level rays from the ego hit what stands around it, f64 (N, 2), m; none on old servers."""
+        pose, (length, width) = self._ego.transform, self._ego.half
+        origin, world = pose.location + carla.Location(z=RAY_HEIGHT), self._ego.actor.get_world()
+        points = []
+        for angle in np.linspace(0.0, 2.0 * np.pi, RAYS, endpoint=False) + radians(pose.rotation.yaw):
+            end = origin + carla.Location(RANGE * float(np.cos(angle)), RANGE * float(np.sin(angle)), 0.0)
+            for hit in world.cast_ray(origin, end):
+                local = pose.inverse_transform(carla.Location(hit.location))
+                if (abs(local.x) > length or abs(local.y) > width) and hit.label not in GROUND:
+                    points.append((hit.location.x, hit.location.y))
+                    break
+        return np.array(points, np.float64).reshape(-1, 2)
 
     # Frames
 

@@ -121,6 +121,8 @@ def spawn_ego(world: carla.World, spawn_points: SpawnPoints, vehicle: str) -> An
     blueprint = next((by_id[name] for name in (vehicle, *VERSIONS.values()) if name in by_id), cars[0])
     if blueprint.has_attribute("role_name"):
         blueprint.set_attribute("role_name", "hero")
+    if blueprint.has_attribute("clears_lane"):  # the embedded town's: traffic keeps out of the way of a start
+        blueprint.set_attribute("clears_lane", "true")
     for point in spawn_points:
         if (ego := world.try_spawn_actor(blueprint, point)) is not None:
             return ego

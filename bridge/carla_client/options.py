@@ -55,6 +55,8 @@ class BridgeOptions(ProcessOptions):
     """With a scenario: cameras in place of its own."""
     hand_over_at: Count | None = None
     """Play the scenario's first N frames without publishing them; from the next frame on, controls drive the ego."""
+    at_rest: Annotated[bool, Arg(internal=True)] = False
+    """Stop the scenario's ego before the first frame."""
     autopilot: bool = False
     """Follow the lane until a control turns the autopilot off."""
     lockstep: bool = False

@@ -54,11 +54,11 @@ class ServedDrive(MeasuredDrive, BrowserDrive):
         )
         self._opened = time.monotonic()
 
-    def act(self, command: str) -> None:
+    def carry_out(self, command: str) -> None:
         """Let the pressed key go out with the next control, although the autopilot chooses its gears itself."""
         if command == "reverse":
             self.inputs.requested = replace(self.inputs.requested, reverse=not self.inputs.requested.reverse)
-        super().act(command)
+        super().carry_out(command)
 
     def measured(self, page: str, message: page_messages.Measured) -> None:
         if self.trail.rows:

@@ -89,11 +89,11 @@ def _window_drive(job: Job) -> DriveLoop:
             for name in ("flip", "update"):
                 wrap(pygame.display, name, self.flipped, after=True)
 
-        def act(self, command: str) -> None:
+        def carry_out(self, command: str) -> None:
             """Let the injected key go out with the next control, although the autopilot chooses its gears itself."""
             if command == "reverse":
                 self.inputs.requested = replace(self.inputs.requested, reverse=not self.inputs.requested.reverse)
-            super().act(command)
+            super().carry_out(command)
 
         def flipped(self, *_: object) -> None:
             """Record that the screen has changed: a new image, or the last one moved."""

@@ -68,7 +68,7 @@ LESSONS: dict[str, Lesson] = {
 
 
 def options_of(lesson: Lesson, options: DriveOptions) -> DriveOptions:
-    """Return ``options`` for a drive in which the learner takes over the scenario's ego at its first frame.
+    """Return ``options`` for a drive in which the learner takes over the scenario's ego at its first frame, at rest.
 
     Raises ``scenarios.engine.loader.ScenarioError``.
     """
@@ -79,6 +79,7 @@ def options_of(lesson: Lesson, options: DriveOptions) -> DriveOptions:
         "scenario": path,
         "hand_over_at": 0,
         "hand_over_place": None,
+        "at_rest": True,
         "town": loaded.town,
         "seed": scenario.seed,
         "vehicles": scenario.traffic.vehicles,

@@ -39,6 +39,7 @@ class Task:
     name = SMOOTH  # also of its records
     title = "Smooth driving"
     timed = False  # whether the least time counts
+    begins_moving = False  # whether time begins when the car does
 
     def __init__(self) -> None:
         self.driving = SmoothDriving()
@@ -50,8 +51,8 @@ class Task:
         """Take the next frame."""
         if self.outcome is not None:
             return
-        if self._begin is None and (abs(frame.ego.speed) > _MOVING or not self.timed):
-            self._begin = frame.sim_time  # time begins when the car does
+        if self._begin is None and (abs(frame.ego.speed) > _MOVING or not self.begins_moving):
+            self._begin = frame.sim_time
         self.seconds = 0.0 if self._begin is None else frame.sim_time - self._begin
         self.driving.update(frame, chart)
         self._judge(frame, chart)
@@ -80,7 +81,7 @@ class DriveToPlace(Task):
     """Reach a marked place. ``goal`` is (x, y) in m once the chart is known, the same for each start."""
 
     title = "To the marked place"
-    timed = True
+    timed = begins_moving = True
 
     def __init__(self, town: str) -> None:
         super().__init__()
@@ -117,9 +118,16 @@ class Goal:
 class LessonTask(Task):
     """A lesson: all goals have to be met within ``limit`` seconds, none of those that must hold may be broken."""
 
+    timed = True
+
     def __init__(self, name: str, title: str, goals: tuple[Goal, ...], limit: float) -> None:
         super().__init__()
         self.name, self.title, self._goals, self._limit = name, title, goals, limit
+
+    @property
+    def goals(self) -> list[str]:
+        """What has to be done, a sentence each."""
+        return [goal.text for goal in self._goals]
 
     def _judge(self, frame: Frame, chart: Chart | None) -> None:
         met = [goal.met(self.driving) for goal in self._goals]

@@ -25,9 +25,10 @@ def drive(options: DriveOptions) -> int:
         from neuralsim.replay.run import play_or_drive_on
 
         return play_or_drive_on(options.replay, options.from_frame, options)
+    from neuralsim.session.size_choice import rounded
     from neuralsim.window.run import run
 
-    return run(options)
+    return run(rounded(options))
 
 
 class KeysOptions(Options):

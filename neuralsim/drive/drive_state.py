@@ -12,6 +12,8 @@ from neuralsim.session.options import AutoSize, DriveOptions
 #: The options that a setting determines, where their names differ.
 _OPTIONS = {"traffic": ("vehicles", "walkers"), "quality": ("size",), "upscaling": ("show",)}
 _SAME_NAME = ("town", "vehicle", "weather", "model", "guide", "late_warp", "dashcam")
+#: Settings that a scenario or somebody else's simulator determines, with the value that leaves them to it.
+_OF_THE_SCENE: dict[str, Any] = {"weather": None, "minutes": 0}
 #: Called with the names of the settings that have changed.
 Observer = Callable[[frozenset[str]], None]
 
@@ -28,6 +30,11 @@ class DriveState:
         self.command_line = command_line
         self._observers: list[Observer] = []
         self._chosen: set[str] = set()  # in this drive
+
+    def begin(self, command_line: DriveOptions) -> None:
+        """Begin another drive with these options: what was chosen in the one before no longer overrides them."""
+        self.command_line = command_line
+        self._chosen.clear()
 
     def observe(self, observer: Observer) -> None:
         """Call ``observer`` after each change."""
@@ -69,8 +76,8 @@ class DriveState:
             return next((quality for quality, size in QUALITIES.items() if size == line.size), None)
         if name == "upscaling" and "show" in given:
             return line.show not in (None, line.size)
-        if name == "weather" and name not in self._chosen and (line.connect or line.scenario):
-            return None  # somebody else's simulator: the settings do not apply
+        if name in _OF_THE_SCENE and name not in self._chosen and (line.connect or line.scenario):
+            return _OF_THE_SCENE[name]  # somebody else's simulator, or a scenario: the settings do not apply
         if name in _SAME_NAME and (name in given or (value is None and name != "weather")):
             return getattr(line, name)
         return value

@@ -186,7 +186,7 @@ class DriverInput:
 
     def restart(self) -> None:
         """Forget what was counted for the previous bridge: to another one it would be new."""
-        self.requested = replace(self.requested, respawn=0, going=0, goal=False, reverse=False)
+        self.requested = replace(self.requested, respawn=0, going=0, goal=False, reverse=False, paused=False)
 
     def pause(self, paused: bool) -> None:
         """Pause the simulation, or resume it."""

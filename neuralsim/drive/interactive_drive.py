@@ -9,6 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class HudState:
     skipped: int = 0
     paused: bool = False
     time_ratio: float = 1.0  # simulated over real time
+    real_time: bool = True  # whether real speed is chosen, as far as this machine reaches it
     recording: float | None = None  # seconds recorded so far
     recorded_to: str = ""  # file or folder
     reverse: bool = False
@@ -100,6 +102,7 @@ class InteractiveDrive(DriveLoop):
         options = self.resolved(self.chosen.options())
         super().__init__(options, wake)
         self.chosen.observe(self._settings_changed)
+        self.commands = self._commands()
         self.state = HudState(model=options.model)
         self.begun = time.monotonic()
         self._record_path = options.record  # where to start a recording; None: nowhere
@@ -308,7 +311,8 @@ class InteractiveDrive(DriveLoop):
             state.latency_p95, state.input_latency, state.late_warp = meter.recent_tail()
             state.frames, state.skipped = meter.frames, meter.dropped
         state.warping = self._warping
-        state.time_ratio = self._time_ratio.value
+        state.time_ratio, state.real_time = self._time_ratio.value, self.settings.real_time
+        self.tasks.count_down(time.monotonic())
         state.paused, state.reverse = requested.paused, requested.reverse
         recorder = self._recording or self.recorder
         state.recording = self.recorded_seconds if recorder is not None else None
@@ -318,7 +322,7 @@ class InteractiveDrive(DriveLoop):
 
     def _weather(self) -> str:
         """Return the weather of the last frame, with the time of day that the driver has set."""
-        name, minutes = self.weather_name, self.settings.minutes
+        name, minutes = self.weather_name, self.chosen.current("minutes")
         return f"{name or 'Weather'} at {minutes // 60 % 24:02d}:{minutes % 60:02d}" if minutes else name
 
     @property
@@ -375,61 +379,82 @@ class InteractiveDrive(DriveLoop):
     # Commands
 
     def act(self, command: str) -> None:
-        """Carry out a command (``DriverInput`` has already changed the request to the bridge)."""
+        """Give a command: the one way for keys, pads, menus and pages. Raises ``KeyError`` for an unknown one."""
+        self.inputs.command(command)
+
+    def carry_out(self, command: str) -> None:
+        """Do the drive's part of a command, after ``DriverInput`` has changed the request to the bridge."""
+        said = self.commands[command]()
+        if isinstance(said, str) and said:
+            self.notify(said)
+
+    def _commands(self) -> dict[str, Callable[[], object]]:
+        """Return what the drive does for each command; a text that it returns is shown.
+
+        Some change only the request to the bridge. A respawn is announced by the bridge once it has happened.
+        """
+        tasks, missing = self.tasks, "The {} only available in a window"
+        return {
+            "quit": self._quit,
+            "camera": lambda: self.inputs.next_camera(),
+            "headlamps": lambda: f"Headlamps: {self.inputs.next_headlamps()}",
+            "weather": lambda: self._next_weather(1),
+            "weather_back": lambda: self._next_weather(-1),
+            "guide": self._next_guide,
+            "late_warp": self._toggle_late_warp,
+            "style": lambda: self.session.next_style(),
+            "edit": self._next_edit,
+            "record": self._toggle_recording,
+            "autopilot": lambda: f"Autopilot {'on' if self.inputs.requested.autopilot else 'off: you are driving'}",
+            "take_over": lambda: "You are driving: autopilot off",
+            "reverse": self._say_gear,
+            "respawn": lambda: tasks.again() if tasks.in_lesson else None,
+            **{name: partial(tasks.start, name) for name in TASKS},
+            "again": tasks.again,
+            "next_lesson": tasks.next_lesson,
+            "end_task": tasks.stop,
+            "leave_lesson": tasks.leave,
+            "close_card": tasks.close_card,
+            "mirror": lambda: missing.format("mirrors are"),
+            "dashboard": lambda: missing.format("dashboard is"),
+            **dict.fromkeys(("pause", "indicate_left", "indicate_right", "hazard"), lambda: None),
+        }
+
+    def _quit(self) -> None:
+        self.interrupted = True
+
+    def _next_weather(self, step: int) -> str:
+        had_time = self.chosen.current("minutes")
+        self.choose("weather", self.chosen.next_weather(self.weather_name, step))
+        return "Time of day: set by the weather again" if had_time else ""
+
+    def _next_guide(self) -> str:
+        if not self.session.has_guide:
+            return "This model has no guide input"
+        guides = list(GUIDES)
+        self.choose("guide", guides[(guides.index(self.chosen.current("guide")) + 1) % len(guides)])
+        return f"Guide: {self.session.guide}"
+
+    def _toggle_late_warp(self) -> str:
+        self.choose("late_warp", not self.chosen.current("late_warp"))
+        return "Late warp on" if self._warping else "Late warp off"
+
+    def _next_edit(self) -> str:
+        session = self.session
+        session.remap = next_remap(session.remap, Remap.parse(self.options.remap or ""))
+        return f"Edit: {session.remap.label or 'none'}"
+
+    def _toggle_recording(self) -> str:
+        if self.recorder is not None or self._recording is not None:
+            return self._stop_recording()
+        self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S")
+        return ""
+
+    def _say_gear(self) -> str:
         requested = self.inputs.requested
-        if command == "quit":
-            self.interrupted = True
-        elif command == "camera":
-            self.notify(self.inputs.next_camera())
-        elif command == "headlamps":
-            self.notify(f"Headlamps: {self.inputs.next_headlamps()}")
-        elif command in ("weather", "weather_back"):
-            had_time = self.settings.minutes
-            self.choose("weather", self.chosen.next_weather(self.weather_name, 1 if command == "weather" else -1))
-            if had_time:
-                self.notify("Time of day: set by the weather again")
-        elif command == "guide":
-            if self.session.has_guide:
-                guides = list(GUIDES)
-                at = guides.index(self.chosen.current("guide"))
-                self.choose("guide", guides[(at + 1) % len(guides)])
-                self.notify(f"Guide: {self.session.guide}")
-            else:
-                self.notify("This model has no guide input")
-        elif command == "late_warp":
-            self.choose("late_warp", not self.chosen.current("late_warp"))
-            self.notify("Late warp on" if self._warping else "Late warp off")
-        elif command == "style":
-            self.notify(self.session.next_style())
-        elif command == "edit":
-            session = self.session
-            session.remap = next_remap(session.remap, Remap.parse(self.options.remap or ""))
-            self.notify(f"Edit: {session.remap.label or 'none'}")
-        elif command == "record":
-            if self.recorder is None and self._recording is None:
-                self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S")
-            else:
-                self.notify(self._stop_recording())
-        elif command == "autopilot":
-            self.notify("Autopilot on" if requested.autopilot else "Autopilot off: you are driving")
-        elif command in TASKS:
-            self.tasks.start(command)
-        elif command == "end_task":
-            self.tasks.stop()
-        elif command == "leave_lesson":
-            self.tasks.leave()
-        elif command == "close_card":
-            self.tasks.card = None
-        elif command in ("mirror", "dashboard"):
-            name = "mirrors are" if command == "mirror" else "dashboard is"
-            self.notify(f"The {name} only available in a window")
-        elif command == "take_over":
-            self.notify("You are driving: autopilot off")
-        elif command == "respawn":
-            self.notify("Respawned")
-        elif command == "reverse":
-            gear = "Reverse" if requested.reverse else "Forward"
-            self.notify("The autopilot is driving: press P to take over" if requested.autopilot else gear)
+        if requested.autopilot:
+            return "The autopilot is driving: press P to take over"
+        return "Reverse" if requested.reverse else "Forward"
 
     def navigate_to(self, place: tuple[float, float] | None) -> None:
         """Set the destination (x, y in m), or None to end navigation."""
@@ -459,7 +484,8 @@ class InteractiveDrive(DriveLoop):
         chosen, inputs = self.settings, self.inputs
         inputs.sensitivity = chosen.steering
         weather = self.chosen.current("weather") or ""
-        inputs.requested = replace(inputs.requested, preset=weather, minutes=chosen.minutes, real_time=chosen.real_time)
+        minutes = self.chosen.current("minutes")
+        inputs.requested = replace(inputs.requested, preset=weather, minutes=minutes, real_time=chosen.real_time)
 
     def apply_choices(self) -> None:
         """Restart the simulator if a choice requires it; the window or page stays."""
@@ -494,4 +520,5 @@ class InteractiveDrive(DriveLoop):
         self._time_ratio.restart()
         self._town_chart = None
         self.inputs.restart()
+        self.follow_settings()
         self.session.start()

@@ -11,6 +11,7 @@ from bridge.process import presets
 from neuralsim import zoo
 from neuralsim.drive.drive_state import DriveState
 from neuralsim.drive.settings import CROWDS, QUALITIES
+from neuralsim.drive.time_ratio import speed_of_time
 from neuralsim.guide import GUIDES
 from neuralsim.session.options import AUTO
 
@@ -72,11 +73,13 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
                 "Sets the time of day, too. At once. Also: C, Shift+C.",
             )
         )
-        times = sorted({*range(0, 1440 + 1, _MINUTES), drive.settings.minutes})
+        times = sorted({*range(0, 1440 + 1, _MINUTES), drive.chosen.current("minutes")})
         shown = [f"{at // 60 % 24:02d}:{at % 60:02d}" if at else "set by the weather" for at in times]
         choices.append(Choice("Time of day", "minutes", times, shown, "Position of the sun. Effective immediately."))
+    now = drive.state
+    shown = [speed_of_time(real, now.time_ratio if real == now.real_time else 1.0) for real in (True, False)]
     hint = "Where frames are slow: longer steps at real speed, or slow motion. Effective immediately."
-    choices.append(Choice("Time", "real_time", (True, False), ("real speed", "slow motion"), hint))
+    choices.append(Choice("Time", "real_time", (True, False), shown, hint))
     if drive.has_own_town:
         crowds: list[Any] = [*CROWDS]
         shown = [f"{crowd}: {vehicles} vehicles, {walkers} people" for crowd, (vehicles, walkers) in CROWDS.items()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +22,8 @@ from neuralsim.session.options import DriveOptions
 from scenarios.engine.loader import ScenarioError
 
 #: Commands of tasks besides their names.
-COMMANDS = ("end_task", "leave_lesson", "close_card")
+COMMANDS = ("again", "next_lesson", "end_task", "leave_lesson", "close_card")
+_COUNT_DOWN = 3.0  # s, real, before a lesson begins
 #: What can be done, with a title and a sentence each.
 TASKS: dict[str, tuple[str, str]] = {
     PLACE: ("Drive to a marked place", "A destination appears on the map; time and smooth driving count. At once."),
@@ -70,15 +73,19 @@ class TaskDrive(Protocol):
 
 @dataclass
 class Card:
-    """The result of a task, to be shown until it is closed."""
+    """What a lesson is about, or the result of a task, to be shown until it is closed."""
 
     title: str
     lines: list[str]
     achieved: bool
+    keys: str = "Enter closes this; Esc, Something to do: once more"
 
 
 class TaskControl:
-    """The task of a drive, if any. ``card`` is the result of the last one; ``ghost`` the run that is raced."""
+    """The task of a drive, if any. ``card`` is what is said about it; ``ghost`` the run that is raced.
+
+    The simulation stands while a lesson's card is shown, and until the count-down after the first one is over.
+    """
 
     def __init__(self, drive: TaskDrive, folder: Path | None) -> None:
         self._drive = drive
@@ -89,6 +96,11 @@ class TaskControl:
         self._recorder = RunRecorder()
         self._free: DriveOptions | None = None  # of the drive before the lessons
         self._sent: tuple[float, float] | None = None  # the destination
+        self._name = SMOOTH  # of the newest task
+        self._is_new = False  # whether the lesson is still to be introduced
+        self._holds = False  # whether the simulation stands for a lesson's card
+        self._go_at: float | None = None  # end of the count-down, s, real
+        self._left = 0  # s of it
 
     @property
     def town(self) -> str:
@@ -103,7 +115,8 @@ class TaskControl:
     def start(self, name: str) -> None:
         """Begin a task of ``TASKS``."""
         self.stop()
-        self.card = None
+        self._release()
+        self._name = name
         if name not in LESSONS:
             self._begin(DriveToPlace(self.town) if name == PLACE else Task())
             return
@@ -115,20 +128,34 @@ class TaskControl:
             drive.notify(str(error))
             return
         self._free = self._free or drive.chosen.command_line
-        drive.chosen.command_line = options
+        drive.chosen.begin(options)
+        drive.inputs.requested = replace(drive.inputs.requested, autopilot=False)
         drive.restart(options)
         self._begin(lesson.task(name))
-        drive.notify(f"{lesson.title}: {lesson.about}")
 
     def adopt(self, name: str) -> None:
         """Begin with a task before there is anything to restart: change the command line to what it needs."""
-        chosen = self._drive.chosen
+        chosen, self._name = self._drive.chosen, name
         if name in LESSONS:
             self._free = chosen.command_line.model_copy(update={"task": None})
-            chosen.command_line = options_of(LESSONS[name], chosen.command_line)
-            self.task = LESSONS[name].task(name)
+            chosen.begin(options_of(LESSONS[name], chosen.command_line))
+            self.task, self._is_new = LESSONS[name].task(name), True
         else:
             self.task = DriveToPlace(Path(chosen.options().town).stem) if name == PLACE else Task()
+
+    def again(self) -> None:
+        """Begin the newest task once more."""
+        self.start(self._name)
+
+    @property
+    def next_name(self) -> str:
+        """Name of the lesson after this one; the first one follows the last."""
+        names = list(LESSONS)
+        return names[(names.index(self._name) + 1) % len(names) if self._name in names else 0]
+
+    def next_lesson(self) -> None:
+        """Begin the lesson after this one."""
+        self.start(self.next_name)
 
     def stop(self) -> None:
         """End the task, if any, and show its result."""
@@ -139,12 +166,46 @@ class TaskControl:
     def leave(self) -> None:
         """Return from the lessons to the drive before them."""
         self.stop()
+        self._release()
         if self._free is not None:
-            self._drive.chosen.command_line, self._free = self._free, None
+            free, self._free = self._free, None
+            self._drive.chosen.begin(free)
             self._drive.restart(self._drive.resolved(self._drive.chosen.options()))
+
+    def close_card(self) -> None:
+        """Close the card: a lesson then begins in three seconds, and after its end the next one, or the same again."""
+        card, self.card = self.card, None
+        if card is None or not self._holds:
+            return
+        if self.task is not None:
+            self._go_at = time.monotonic() + _COUNT_DOWN
+        elif card.achieved:
+            self.next_lesson()
+        else:
+            self.again()
+
+    def count_down(self, now: float) -> None:
+        """Let the lesson begin once the count-down is over at ``now`` (s, real), or as soon as the driver resumes."""
+        if not self._holds:
+            return
+        self._left = 0 if self._go_at is None else ceil(self._go_at - now)
+        if not self._drive.inputs.requested.paused or (self._go_at is not None and self._left <= 0):
+            self._release()
+
+    def _hold(self, card: Card) -> None:
+        """Show a lesson's card over the simulation at a standstill."""
+        self.card, self._holds = card, True
+        self._drive.inputs.pause(True)
+
+    def _release(self) -> None:
+        """Close the card, and let the simulation go on if it stands for one."""
+        if self._holds:
+            self._drive.inputs.pause(False)
+        self.card, self._holds, self._go_at, self._left = None, False, None, 0
 
     def _begin(self, task: Task) -> None:
         self.task, self._recorder, self._sent = task, RunRecorder(), None
+        self._is_new = isinstance(task, LessonTask)
         self.ghost = None  # found with the first frame
 
     def _last(self, name: str) -> Run | None:
@@ -155,6 +216,12 @@ class TaskControl:
         task = self.task
         if task is None:
             return
+        if self._is_new and isinstance(task, LessonTask):
+            self._is_new = False
+            best = self.records.of(self.town).best_times.get(task.name)
+            lines = [LESSONS[task.name].about, *task.goals]
+            lines += [] if best is None else [f"time to beat: {clock(best)}"]
+            self._hold(Card(task.title, lines, True, "Enter begins, in three seconds"))
         if isinstance(task, LessonTask) and self.ghost is None and task.seconds == 0.0:
             self.ghost = self._last(task.name)
         task.update(frame, chart)
@@ -170,6 +237,8 @@ class TaskControl:
         elif task.outcome is not None:
             self._finish(task.outcome)
             self.task = None
+            if isinstance(task, LessonTask) and self.card is not None:
+                self._hold(self.card)
 
     def _finish(self, outcome: Outcome) -> None:
         """Keep the result and show it."""
@@ -196,6 +265,9 @@ class TaskControl:
         lines += [f"New: {text}" for text in news]
         title = f"{outcome.title}: {'done' if outcome.achieved else 'not done'}"
         self.card = Card(title, lines, outcome.achieved)
+        if lesson:
+            following = LESSONS[self.next_name].title if outcome.achieved else "again"
+            self.card.keys = f"Enter: {following}; Backspace: again; F: drive on here; Esc: something else"
         self._drive.notify(f"{title}, {outcome.score}")
         if isinstance(task, DriveToPlace):
             self._drive.inputs.navigate_to(None)
@@ -204,6 +276,8 @@ class TaskControl:
 
     def status(self) -> str:
         """Return how the task stands, "" without one."""
+        if self._left:
+            return f"{self._left} ..."
         return "" if self.task is None else self.task.status()
 
     def ghost_place(self) -> np.ndarray | None:
@@ -230,5 +304,8 @@ def task_items(drive: TaskDrive) -> list[tuple[str, str, str]]:
     if tasks.task is not None:
         items.insert(0, ("end_task", "End the task", "Shows how well you did."))
     if tasks.in_lesson:
+        title = LESSONS[tasks.next_name].title
+        items.insert(0, ("next_lesson", f"Next lesson: {title.lower()}", "Restarts the town."))
+        items.insert(0, ("again", "Once more", "From the beginning. Restarts the town. Also: Backspace."))
         items.append(("leave_lesson", "Leave the lessons", "Restarts the town."))
     return items

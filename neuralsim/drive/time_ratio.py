@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
-#: Below this ratio the HUD says that time runs slowly.
-SLOW = 0.95
+_SLOW = 0.95  # ratio from which on time runs as fast as it should
 _WINDOW = 2.5  # s of real time that are averaged over
 _SETTLING_TIME = 1.5  # s of real time after which there is a value
+
+
+def speed_of_time(is_real_time: bool, ratio: float = 1.0) -> str:
+    """Return what is chosen, real speed or slow motion, and the ``ratio`` where time runs slower."""
+    name = "real speed" if is_real_time else "slow motion"
+    return name if ratio >= _SLOW else f"{name}{', but only' if is_real_time else ','} {ratio:.1f}x"
 
 
 class TimeRatio:

@@ -139,7 +139,7 @@ class ReplayHud(Hud):
         line, pen = self.timeline, self.pen
         px, view = pen.px, pen.view
         now, total = pen.text(_clock(line.seconds), SMALL, WHITE), pen.text(_clock(line.length), SMALL, SOFT)
-        height = now.get_height() + px(30)
+        height = 2 * now.get_height() + px(36)
         instruments = self.instruments
         right, bottom = instruments.left - px(MARGIN), view.bottom - px(MARGIN)
         if right - view.left < px(_NARROW):
@@ -148,6 +148,9 @@ class ReplayHud(Hud):
         box = pygame.Rect(left, bottom - height, right - left, height)
         pen.plate(target, box)
         y = box.top + px(8)
+        hint = self._hint(box.width - px(22))
+        target.blit(hint, hint.get_rect(midtop=(box.centerx, y)))
+        y += hint.get_height() + px(6)
         target.blit(now, (box.left + px(11), y))
         target.blit(total, (box.right - px(11) - total.get_width(), y))
         label = "playing" if line.playing else "paused"
@@ -166,6 +169,13 @@ class ReplayHud(Hud):
             self.graphs.draw(target, pen, box, line.track, share)
         knob = pen.surfaces.disc(px(6), WHITE)
         target.blit(knob, knob.get_rect(center=(self.track.left + round(self.track.width * share), self.track.centery)))
+
+    def _hint(self, width: int) -> pygame.Surface:
+        """Return the first keys to know, as many as fit into ``width`` px; the last ones lead to all others."""
+        texts = [f"{', '.join(keys)}: {meaning}" for keys, meaning in FIRST_KEYS]
+        while len(texts) > 1 and self.pen.text("   ".join(texts), SMALL, SOFT).get_width() > width:
+            texts.pop(0)
+        return self.pen.text("   ".join(texts), SMALL, SOFT)
 
 
 def _clock(seconds: float) -> str:

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from base64 import b64encode
+from dataclasses import asdict
 from typing import Any
 
 from bridge.messages import Frame
@@ -47,7 +48,7 @@ class BrowserDrive(InteractiveDrive):
     def __init__(self, options: ServeOptions, tokens: Tokens) -> None:
         self._woken = threading.Event()
         super().__init__(options, CockpitSettings(), self._woken.set)
-        self.inputs = PageInput(self.act, autopilot=options.autopilot)
+        self.inputs = PageInput(self.carry_out, autopilot=options.autopilot)
         self.driver_lock, self._tracker = PageDriverLock(self.inputs), ControlTracker()
         self.canvas = Canvas()
         self.server = PageServer(options, tokens, self._woken.set)
@@ -251,7 +252,7 @@ class BrowserDrive(InteractiveDrive):
                 "recorded_to": state.recorded_to,
                 "units": state.units,
                 "task": state.task,
-                "card": None if state.card is None else {"title": state.card.title, "lines": state.card.lines},
+                "card": None if state.card is None else asdict(state.card),
             }
         )
 

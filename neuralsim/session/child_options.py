@@ -69,6 +69,7 @@ def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: floa
         fps=fps,
         seed=options.seed,
         hand_over_at=options.hand_over_at,
+        at_rest=options.at_rest,
         autopilot=options.autopilot,
         vehicle=options.vehicle,
         lockstep=lockstep,

@@ -129,6 +129,8 @@ class DriveOptions(Options):
     """File with cameras in place of the scenario's."""
     hand_over_at: Annotated[int | None, Arg(internal=True)] = None
     """Frame of the scenario at which the driver takes over the ego; None: never."""
+    at_rest: Annotated[bool, Arg(internal=True)] = False
+    """Stop the scenario's ego before its first frame, so that the driver begins at rest."""
     hand_over_place: Annotated[tuple[float, float, float] | None, Arg(internal=True)] = None
     """Expected camera position at that frame: world x, y, z, m."""
     planes: Annotated[Planes | None, Arg(internal=True)] = None

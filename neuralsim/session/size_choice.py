@@ -12,6 +12,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from bridge.process.user_cache import cache_folder
 from bridge.size import Size
@@ -26,6 +27,7 @@ SIZES = (Size(512, 256), Size(1024, 512), Size(2048, 1024))
 SMALLER = (Size(448, 224), Size(384, 192))
 PERIOD = 1.0 / 30.0  # s a frame may take
 _SHARED = 0.8  # of the time for a step: on few cores the town, the window and a recording make it half as long again
+_O = TypeVar("_O", bound=DriveOptions)
 _HOPELESS = 2.0  # times too slow by the size below: not even measured
 
 
@@ -52,6 +54,16 @@ class SizeChoice:
             "the most that holds 30 frames a second here" if is_in_time else "30 frames a second are out of reach here"
         )
         return f"size {self.size}, model {self.model}: {why} ({self.milliseconds:.3g} ms a step; --size changes it)"
+
+
+def rounded(options: _O) -> _O:
+    """Return the options with sizes whose sides are even, as videos need them; what is rounded up is said in a line."""
+    sizes = {name: size for name in ("size", "show") if (size := getattr(options, name)) is not None}
+    odd = {name: size for name, size in sizes.items() if size.width % 2 or size.height % 2}
+    even = {name: Size(size.width + size.width % 2, size.height + size.height % 2) for name, size in odd.items()}
+    for name, size in odd.items():
+        logger().warning(f"--{name} {size} is rounded to {even[name]}: both sides have to be even")
+    return options.model_copy(update=even) if even else options
 
 
 def resolve(options: DriveOptions) -> tuple[DriveOptions, str]:

@@ -12,7 +12,7 @@ from bridge.jitter import Jitter
 from bridge.weather import FAIR_WEATHER, needs_headlamps
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core import blueprint_library
-from neuralsim.town.core.blueprint_library import CLEARS_PLACE
+from neuralsim.town.core.blueprint_library import CLEARS_LANE, CLEARS_PLACE
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.core.types import Actor, Blueprint, Transform
 from neuralsim.town.dynamics.actor_registry import ActorRegistry
@@ -193,6 +193,9 @@ class World:
         arrival = (actor.transform.x, actor.transform.y, actor.extent[0])
         if self._arrivals is None:
             self._make_way([arrival])
+            if actor.attributes.get(CLEARS_LANE.id) == "true":
+                self.background_actors.clear_lane(self._drives[actor.id])
+                self._refresh()
         else:
             self._arrivals.append(arrival)
 

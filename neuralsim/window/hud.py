@@ -14,7 +14,7 @@ import pygame
 from bridge.messages import Frame, Lights
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.key_bindings import HELP
-from neuralsim.drive.time_ratio import SLOW
+from neuralsim.drive.time_ratio import speed_of_time
 from neuralsim.window import hud_details
 from neuralsim.window.cockpit import task_overlay
 from neuralsim.window.cockpit.dashboard import Dashboard
@@ -54,6 +54,7 @@ class Hud:
 
     def __init__(self) -> None:
         self.visible = True
+        self.covered = False  # whether a menu is over it, so that notices and cards wait
         self.full = False  # whether to show all details
         self.graph = False  # whether to show the frame graph
         self.minimap = Minimap()
@@ -102,14 +103,16 @@ class Hud:
                 self.minimap.draw(target, pen, frame, self.dashboard.screen(view) if has_dashboard else None)
                 if frame.mount != "reversing":
                     self.mirrors.draw(target, pen, in_car=has_dashboard)
-        if state.card is not None:
-            task_overlay.draw_card(target, pen, state.card)
-        elif not self.minimap.large:
-            task_overlay.draw_status(target, pen, state)
+        if self.covered:
+            return
         if self.graph:
             self._graph.draw(target, pen, state.graph)
         if frame is not None and self.minimap.large:
             self.minimap.draw(target, pen, frame)
+        elif state.card is not None:
+            task_overlay.draw_card(target, pen, state.card)
+        elif state.task:
+            task_overlay.draw_status(target, pen, state)
         else:
             self.tutorial.draw(target, pen)
         self.draw_notices(target)
@@ -180,8 +183,9 @@ class Hud:
         if state.recording is not None:
             minutes, seconds = divmod(int(state.recording), 60)
             badges.append((f"REC {minutes:02d}:{seconds:02d}", RED, True))
-        if state.time_ratio < SLOW and not state.paused:
-            badges.append((f"SLOW MOTION {state.time_ratio:.1f}x", AMBER, False))
+        speed = speed_of_time(state.real_time, state.time_ratio)
+        if speed != speed_of_time(state.real_time) and not state.paused:
+            badges.append((speed.upper(), AMBER, False))
         if state.paused:
             badges.append(("PAUSED", AMBER, False))
         if state.ego.autopilot and self.visible:
@@ -232,8 +236,10 @@ class Hud:
             width = max(line.get_width() for line in lines) + px(28)
             box = pygame.Rect(0, 0, width, sum(line.get_height() for line in lines) + px(14))
             columns, lowest = (view.centerx - width // 2, view.left + px(MARGIN)), view.bottom - px(MARGIN) - box.height
-            rows = range(lowest, view.top + view.height // 4, -px(4))
-            pen.place(box, [*((x, y) for y in rows for x in columns), (columns[0], lowest)])
+            rows = range(lowest, view.top, -px(4))
+            pen.place(box, ((x, y) for y in rows for x in columns))
+            if box.collidelist(pen.occupied) >= 0:
+                continue  # no room beside what is there
             plate = pen.surfaces.plate(box.size, px(15), DARK, 205, EDGE)
             y = box.top + px(7)
             _blit_faded(target, plate, box.topleft, alpha)

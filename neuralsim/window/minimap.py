@@ -143,11 +143,10 @@ class Minimap:
             self._roads(card, list(zip(chart.lines, chart.widths[:, 0].tolist(), strict=True)), shifted)
             self._drawn = key, card
         target.blit(self._drawn[1], view)
-        pen.occupied.append(view.copy())
         self._movers(target, pen, frame, heading)
         self._north(target, pen, box, -pi / 2.0)
         text = pen.text("Click to set a destination  |  Right click to clear it  |  M to close", BODY, SOFT)
-        target.blit(text, (box.left + px(14), box.bottom - text.get_height() - px(8)))
+        pen.occupied.append(target.blit(text, (box.left + px(14), box.bottom - text.get_height() - px(8))))
 
     @staticmethod
     def _roads(target: pygame.Surface, lines: list[tuple[np.ndarray, float]], at: _Projection) -> None:

@@ -174,6 +174,7 @@ class Window(ViewChoice):
         self._draw(warp)
         state.view = self.title_of_view
         self.hud.minimap.large = self.hud.minimap.large and not self.menu.shown
+        self.hud.covered = self.menu.shown
         self.hud.draw(self._surface, self._box(), state, frame)
         self.menu.draw(self._surface, self.hud.pen)
         pygame.display.flip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from neuralsim.base.log import logger
@@ -60,7 +61,7 @@ class WindowDrive(InteractiveDrive):
         self.menu = self.window.menu
         self.menu.changed = self._menu_changed
         self._was_paused = False  # before the menu was opened
-        self.inputs = Inputs(self.act, self.window.choose, autopilot=options.autopilot)
+        self.inputs = Inputs(self.carry_out, self.window.choose, autopilot=options.autopilot)
         self.inputs.axes = dict(chosen.axes)
         self._pads = Pads()
         self.feedback = Feedback(chosen, self.window.jolt)
@@ -166,48 +167,44 @@ class WindowDrive(InteractiveDrive):
             self._graphed = self.meter.frames
             self.state.graph = self.meter.stages(_GRAPH)
 
-    def act(self, command: str) -> None:
-        hud = self.hud
-        if command == "menu":
-            self._open_menu()
-        elif command == "help":
-            hud.help.turn()
-        elif command == "hud":
-            hud.visible = not hud.visible
-        elif command == "full_hud":
-            self.choose("full_hud", not self.settings.full_hud)
-        elif command == "skip":
-            self.tasks.card = None
-            if hud.tutorial.active:
-                hud.tutorial.skip()
-                self.choose("tutorial", False)
-        elif command == "map":
-            hud.minimap.large = not hud.minimap.large
-        elif command == "mirror":
-            self._next_mirrors()
-        elif command == "dashboard":
-            self.choose("dashboard", not self.settings.dashboard)
-            hud.notify("Dashboard on" if self.settings.dashboard else "Dashboard off")
-        elif command == "fullscreen":
-            self.choose("fullscreen", not self.settings.fullscreen)
-        elif command == "graph":
-            hud.graph = not hud.graph
-        elif command in ("screenshot", "screenshot_with_hud"):
-            self._screenshot(with_hud=command == "screenshot_with_hud")
-        elif command == "plugged_in":
-            hud.notify(f"{self.inputs.device_name} connected")
-        elif command == "unplugged":
-            hud.notify("Controller disconnected")
-        else:
-            super().act(command)
+    def _commands(self) -> dict[str, Callable[[], object]]:
+        return super()._commands() | {
+            "menu": self._open_menu,
+            "help": lambda: self.hud.help.turn(),
+            "hud": lambda: _flip(self.hud, "visible"),
+            "full_hud": lambda: self._toggle("full_hud"),
+            "skip": self._skip,
+            "map": lambda: _flip(self.hud.minimap, "large"),
+            "mirror": self._next_mirrors,
+            "dashboard": lambda: f"Dashboard {'on' if self._toggle('dashboard') else 'off'}",
+            "fullscreen": lambda: self._toggle("fullscreen"),
+            "graph": lambda: _flip(self.hud, "graph"),
+            "screenshot": lambda: self._screenshot(with_hud=False),
+            "screenshot_with_hud": lambda: self._screenshot(with_hud=True),
+            "plugged_in": lambda: f"{self.inputs.device_name} connected",
+            "unplugged": lambda: "Controller disconnected",
+        }
 
-    def _next_mirrors(self) -> None:
+    def _toggle(self, name: str) -> bool:
+        """Switch a setting on or off; return which."""
+        self.choose(name, not getattr(self.settings, name))
+        return bool(getattr(self.settings, name))
+
+    def _skip(self) -> None:
+        """Close the card, or else end the tutorial."""
+        if self.tasks.card is not None:
+            self.tasks.close_card()
+        elif self.hud.tutorial.active:
+            self.hud.tutorial.skip()
+            self.choose("tutorial", False)
+
+    def _next_mirrors(self) -> str:
         """Switch from no mirror to the rear mirror, to all three, and back."""
         rear, wings = self.settings.mirror, self.settings.wing_mirrors
         self.choose("mirror", not (rear and wings))
         self.choose("wing_mirrors", rear and not wings)
         on = "All mirrors" if self.settings.wing_mirrors else "Rear mirror"
-        self.hud.notify(f"{on} on" if self.settings.mirror else "Mirrors off")
+        return f"{on} on" if self.settings.mirror else "Mirrors off"
 
     def _open_menu(self) -> None:
         """Close an overlay, or else open the menu; before the first frame, ask whether to quit."""
@@ -268,13 +265,18 @@ class WindowDrive(InteractiveDrive):
         if self.window.windowed != self._opened:
             self.choose("window", Size(*self.window.windowed))
 
-    def _screenshot(self, with_hud: bool) -> None:
+    def _screenshot(self, with_hud: bool) -> str:
         if self._last is None:
-            return
+            return ""
         try:
-            self.hud.notify(f"Saved {self.window.screenshot(self.options.recordings, with_hud=with_hud)}")
+            return f"Saved {self.window.screenshot(self.options.recordings, with_hud=with_hud)}"
         except OSError as error:
-            self.hud.notify(f"No screenshot: {error}")
+            return f"No screenshot: {error}"
+
+
+def _flip(owner: object, name: str) -> None:
+    """Switch an attribute on or off."""
+    setattr(owner, name, not getattr(owner, name))
 
 
 def _wake() -> None:

@@ -95,5 +95,5 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatc
     for name in [name for name in sys.modules if name.startswith(("neuralsim.gym", "gymnasium"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "neuralsim\[gym\]"'):
+    with pytest.raises(SystemExit, match=r'^gymnasium is missing: pip install "neuralsim\[gym\]"$'):
         runpy.run_path(str(FOLDER / "random_drive.py"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 MAX_WAYPOINTS = 10_000  # of one lane
+ROAD_AHEAD = (150.0, 80.0, 40.0, 20.0)  # m of road ahead of a spawn point, in order of preference
 
 
 def until_lane_end(way: Any, step: float) -> list[Any]:

@@ -12,8 +12,7 @@ from typing import Any
 import carla
 import numpy as np
 
-from bridge.carla_client.routing.lane_following import until_lane_end
-from bridge.carla_client.routing.spawn_points import ROAD_AHEAD
+from bridge.carla_client.routing.lane_following import ROAD_AHEAD, until_lane_end
 
 STEP = 1.0  # m between points of the path
 PATH_POINTS = 55  # length of the path in points

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import hypot
+from math import hypot, radians
 
 import carla
 import numpy as np
 
-from bridge.carla_client.routing.autopilot import Autopilot, RoadUser
+from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
 from bridge.carla_client.routing.lane_following import until_lane_end
 from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePlanner, RoutePoint
@@ -64,12 +64,14 @@ def nearby_traffic(bodies: list[RoadUser], x: float, y: float) -> np.ndarray:
 class Navigator:
     """Plans and tracks the route from the ego to the driver's destination.
 
-    ``autopilot``: follows that route; None while something else drives.
+    ``autopilot``: follows that route; None while something else drives. ``has_arrived``: whether the ego has reached a
+    destination that nothing has replaced.
     """
 
     def __init__(self, town: carla.Map, autopilot: Autopilot | None = None) -> None:
         self._map, self._autopilot = town, autopilot
         self._planner = RoutePlanner(town)
+        self.has_arrived = False
         self._end: carla.Waypoint | None = None
         self._points: list[RoutePoint] = []
         self._passed = 0
@@ -83,6 +85,12 @@ class Navigator:
     def remaining(self) -> float:
         """Length of the rest of the route, m."""
         return max(len(self._points) - 1 - self._passed, 0) * STEP
+
+    @property
+    def halts(self) -> list[Halt]:
+        """The end of the route, where the autopilot stops."""
+        ends = self._points[-1:]
+        return [Halt(end.x, end.y, radians(end.way.transform.rotation.yaw)) for end in ends]
 
     def set_destination(self, control: Control, here: carla.Location) -> str:
         """Plan the route from ``here`` to the destination in ``control``, if any; return a notice, or ""."""
@@ -102,6 +110,7 @@ class Navigator:
     def stop(self) -> None:
         """Forget the route."""
         self._end, self._points, self._passed = None, [], 0
+        self.has_arrived = False
 
     def follow(self, here: carla.Location) -> str:
         """Update to the ego's position, and plan again if it is off the route; return a notice, or ""."""
@@ -136,6 +145,7 @@ class Navigator:
             last = self._points[-1]
             if hypot(last.x - here.x, last.y - here.y) < _ARRIVED and self.remaining < 3.0 * _ARRIVED:
                 self.stop()
+                self.has_arrived = True
                 return "You have arrived"
             return ""
         if self._plan(here):

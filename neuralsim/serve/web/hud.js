@@ -111,7 +111,7 @@ export class Hud {
     if (!card) return;
     const heading = document.createElement("h2");
     heading.textContent = card.title;
-    byId("card").replaceChildren(heading, ...[...card.lines, "Enter or a tap closes this."].map((text) => {
+    byId("card").replaceChildren(heading, ...[...card.lines, card.keys].map((text) => {
       const line = document.createElement("p");
       line.textContent = text;
       return line;

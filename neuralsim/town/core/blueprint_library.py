@@ -94,6 +94,8 @@ FRICTION = "static.trigger.friction"
 SPECTATOR = Blueprint("spectator", "spectator")
 #: Whether the parked cars and the furniture at its place go when it is spawned. CARLA's blueprints do not have it.
 CLEARS_PLACE = Attribute("clears_place", "bool", "false")
+#: Whether traffic leaves the lane ahead of it when it is spawned or teleported. CARLA's blueprints do not have it.
+CLEARS_LANE = Attribute("clears_lane", "bool", "false")
 TRAFFIC_LIGHT = Blueprint("traffic.traffic_light", "traffic,traffic_light")
 EMPTY = Blueprint("util.actor.empty", "util,actor,empty", (Attribute("role_name", "string", "front"),))
 WALKER_CONTROLLER = Blueprint("controller.ai.walker", "controller,ai,walker", (Attribute("role_name", "string", ""),))
@@ -155,6 +157,7 @@ def _vehicle(name: str) -> Blueprint:
             Attribute("sticky_control", "bool", "true"),
             Attribute("terramechanics", "bool", "false"),
             CLEARS_PLACE,
+            CLEARS_LANE,
         ),
     )
 

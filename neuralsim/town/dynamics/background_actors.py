@@ -25,6 +25,8 @@ from neuralsim.town.opendrive.network import Network
 LOW_BEAM = 1 | 2  # carla.VehicleLightState.Position and LowBeam
 BLINKERS = {-1: 32, 0: 0, 1: 16}  # LeftBlinker, RightBlinker
 _NEAREST_WALKER = 8.0  # m, of those who are moved to a driver all at once
+CLEAR_AHEAD = 130.0  # m ahead of an arriving vehicle
+CLEAR_ASIDE = 2.5  # m to either side of its line
 JAM = 25.0  # s of waiting behind a driven vehicle after which a background vehicle is moved elsewhere
 
 
@@ -129,6 +131,15 @@ class BackgroundActors:
         away = np.hypot(*(self.traffic.poses[:, None, :2] - here[None, :, :2]).transpose(2, 0, 1))
         for k in np.flatnonzero((away < 16.0 + here[:, 2]).any(axis=1)):
             self.traffic.replace(int(k), self._rng, keep_off)
+
+    def clear_lane(self, drive: VehicleState) -> None:
+        """Move vehicles out of the lane straight ahead of ``drive``, which has just arrived."""
+        forward = np.array([np.cos(drive.yaw), np.sin(drive.yaw)])
+        ahead = np.array([drive.x, drive.y]) + np.arange(0.0, CLEAR_AHEAD + 1.0, 10.0)[:, None] * forward
+        away = np.hypot(*(self.traffic.poses[:, None, :2] - ahead[None]).transpose(2, 0, 1)).min(axis=1)
+        in_lane = Focus(ahead[0], forward, 0.0, is_hidden=False).is_ahead(self.traffic.poses, CLEAR_ASIDE)
+        for k in np.flatnonzero(in_lane & (away < 10.0)):
+            self.traffic.replace(int(k), self._rng, ahead)
 
     def gather(self, drives: Sequence[VehicleState], turn: int, at_once: bool = False) -> None:
         """Keep traffic near the driven vehicles: actors left far behind reappear ahead.

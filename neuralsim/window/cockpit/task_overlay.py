@@ -40,7 +40,7 @@ def draw_card(target: pygame.Surface, pen: Pen, card: Card) -> None:
     pad = px(18)
     title = pen.wrapped(card.title, TITLE, GREEN if card.achieved else AMBER, width - 2 * pad)
     rows = [row for line in card.lines for row in pen.wrapped(line, BODY, WHITE, width - 2 * pad)]
-    rows.append(pen.text("Enter closes this; Esc, Something to do: once more", SMALL, SOFT))
+    rows += pen.wrapped(card.keys, SMALL, SOFT, width - 2 * pad)
     height = sum(row.get_height() + px(5) for row in (*title, *rows)) + 2 * pad
     box = pygame.Rect(0, 0, width, min(height, view.height - 2 * px(MARGIN)))
     box.center = view.center

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import carla
 import numpy as np
 import pytest
@@ -11,18 +13,24 @@ from bridge.carla_client.connection import connect
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import VehicleGeometry
+from bridge.messages import Control
+
+
+def straight_road(path: Path, length: int) -> tuple[str, str]:
+    """Write a straight road with one lane along x; return the options of a town with it."""
+    lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
+    path.write_text(
+        '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" id="1" junction="-1"'
+        f' length="{length}"><link/><planView><geometry s="0" x="0" y="0" hdg="0" length="{length}"><line/></geometry>'
+        "</planView><elevationProfile/><lateralProfile/><lanes><laneSection s='0'><center>"
+        f"<lane id='0' type='none' level='false'/></center><right>{lane}</right></laneSection></lanes></road>"
+        "</OpenDRIVE>"
+    )
+    return "--town", str(path)
 
 
 def test_autopilot_respawns_at_the_end_of_the_road(tmp_path):
-    lane = '<lane id="-1" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/></lane>'
-    path = tmp_path / "road.xodr"
-    path.write_text(
-        '<OpenDRIVE><header revMajor="1" revMinor="4"/><road name="r" length="90" id="1" junction="-1"><link/>'
-        '<planView><geometry s="0" x="0" y="0" hdg="0" length="90"><line/></geometry></planView><elevationProfile/>'
-        "<lateralProfile/><lanes><laneSection s='0'><center><lane id='0' type='none' level='false'/></center>"
-        f"<right>{lane}</right></laneSection></lanes></road></OpenDRIVE>"
-    )
-    town, address = start_town(vehicles=0, walkers=0, more=("--town", str(path)))
+    town, address = start_town(vehicles=0, walkers=0, more=straight_road(tmp_path / "road.xodr", 90))
     try:
         with CarlaBridge(connect(address), BridgeSettings((64, 32), fps=10.0, autopilot=True)) as bridge:
             places = [0.0]
@@ -32,6 +40,28 @@ def test_autopilot_respawns_at_the_end_of_the_road(tmp_path):
             assert places[-1] < 75.0
             assert "The road ends here" in advance(bridge).notice
             assert advance(bridge, 30).notice == ""
+    finally:
+        end(town)
+
+
+def test_autopilot_stops_at_its_destination_until_it_is_switched_on_again(tmp_path):
+    town, address = start_town(vehicles=0, walkers=0, more=straight_road(tmp_path / "road.xodr", 300))
+    try:
+        with CarlaBridge(connect(address), BridgeSettings((64, 32), fps=10.0)) as bridge:
+            goal = float(advance(bridge).ego.pose[0, 3]) + 120.0
+            bridge.apply_control(Control(1, autopilot=True, going=1, goal=True, goal_x=goal, goal_y=0.0))
+            notices, speeds = set(), []
+            for _ in range(400):
+                frame = advance(bridge)
+                notices.add(frame.notice)
+                speeds.append(frame.ego.speed)
+            assert "You have arrived" in notices
+            assert max(speeds) > 8.0
+            assert max(np.abs(speeds[-50:])) < 0.1
+            assert abs(frame.ego.pose[0, 3] - goal) < 6.0
+            bridge.apply_control(Control(2, autopilot=False, going=1))
+            bridge.apply_control(Control(3, autopilot=True, going=1))
+            assert advance(bridge, 40).ego.speed > 2.0
     finally:
         end(town)
 

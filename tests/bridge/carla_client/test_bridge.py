@@ -149,8 +149,10 @@ class TestDriving:
     def test_respawn(self, bridge):
         before = advance(bridge).ego.pose[:2, 3]
         bridge.apply_control(Control(1, respawn=1))
-        ego = advance(bridge, 3).ego
+        frame = advance(bridge, 3)
+        ego = frame.ego
         assert np.hypot(*(ego.pose[:2, 3] - before)) > 5.0
+        assert frame.notice == "Respawned"
         assert abs(ego.speed) < 0.5
         assert ego.collisions == 0
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import radians
+
 import numpy as np
 import pytest
 
-from bridge.carla_client.routing.autopilot import Pedals
-from bridge.carla_client.routing.unstuck import ATTEMPTS, Unstuck
+from bridge.carla_client.routing.autopilot import Pedals, RoadUser
+from bridge.carla_client.routing.unstuck import Unstuck, _outline
+from bridge.carla_client.vehicle_geometry import VehicleGeometry
 from bridge.messages import Ego
 from neuralsim.drive.stuck import Stuck
 from neuralsim.town.core.types import VehicleControl
@@ -15,24 +18,87 @@ from neuralsim.town.world import World
 STEP = 0.1
 
 
-def test_it_backs_off_and_goes_round_on_alternating_sides():
-    unstuck, sides = Unstuck(), []
-    for _ in range(ATTEMPTS):
-        reversed_for = 0.0
-        for _ in range(70):
-            pedals, is_reverse = unstuck.drive(Pedals(1.0, 0.0, 0.0), 0.0, STEP)
-            reversed_for += STEP * is_reverse
-            side = np.sign(pedals.steer) if is_reverse else 0.0
-            sides += [side] if side and sides[-1:] != [side] else []
-        assert 1.5 < reversed_for < 5.0
-    assert unstuck.attempts >= ATTEMPTS
-    assert len(sides) >= 3  # left, right, left ...
+CAR = VehicleGeometry(2.4, 0.95, 2.87, radians(40.0))
+AHEAD = Pedals(0.5, 0.0, 0.0)
+
+
+def wall(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    """Points of a wall between two places, f64 (N, 2), m."""
+    count = int(np.hypot(x1 - x0, y1 - y0) / 0.3) + 2
+    return np.linspace((x0, y0), (x1, y1), count)
+
+
+def parked(x: float, y: float) -> np.ndarray:
+    """Points on the outline of a car that stands along x."""
+    return _outline(RoadUser(x, y, 0.0, 2.2, 0.9, 0.0, 0.0))
+
+
+class Street:
+    """A car with an autopilot that wants straight on, among things that stop it, on a road of friction only."""
+
+    def __init__(self, *things: np.ndarray) -> None:
+        self.things = np.concatenate(things)
+        self.x = self.y = self.yaw = self.speed = 0.0
+        self.unstuck = Unstuck(CAR)
+        self.touched: list[float] = []  # s, when a moving car was stopped
+
+    def drive(self, seconds: float) -> None:
+        for k in range(int(seconds / STEP)):
+            pilot = Pedals(0.5, float(np.clip(-0.3 * self.y - self.yaw, -1.0, 1.0)), 0.0)
+            place = self.x, self.y, self.yaw
+            pedals, is_reverse = self.unstuck.drive(pilot, place, self.speed, STEP, [], lambda: self.things)
+            push = 3.0 * pedals.throttle * (-1.0 if is_reverse else 1.0)
+            slow = np.sign(self.speed) * min(abs(self.speed) / STEP, 8.0 * pedals.brake + 0.3)
+            self.speed += STEP * (push - slow)
+            turn = self.speed * np.tan(pedals.steer * CAR.steering_lock) / CAR.wheelbase
+            before = self.x, self.y, self.yaw
+            self.yaw += STEP * turn
+            self.x += STEP * self.speed * np.cos(self.yaw)
+            self.y += STEP * self.speed * np.sin(self.yaw)
+            if self.inside():
+                self.x, self.y, self.yaw = before
+                if abs(self.speed) > 0.5:
+                    self.touched.append(STEP * k)
+                self.speed = 0.0
+
+    def inside(self) -> bool:
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        local = (self.things - (self.x, self.y)) @ np.array([(c, -s), (s, c)])
+        return bool((np.abs(local) < (CAR.half_length, CAR.half_width)).all(axis=1).any())
+
+
+@pytest.mark.parametrize("across", [-1.4, -0.7, 0.0, 0.7, 1.4])
+@pytest.mark.parametrize("behind", [4.2, 6.0, 30.0])
+def test_it_gets_round_what_it_ran_into_without_touching_what_is_behind(across: float, behind: float):
+    street = Street(parked(4.65, across), wall(-behind, -9.0, -behind, 9.0), wall(-40.0, 9.0, 60.0, 9.0))
+    street.drive(45.0)
+    assert street.x > 9.0 or (street.unstuck.is_helpless and behind < 5.0)  # no room to get past
+    assert not street.touched
+
+
+def test_without_room_it_stands_and_says_so():
+    street = Street(wall(2.5, -2.0, 2.5, 2.0), wall(-2.5, -2.0, -2.5, 2.0), *(wall(-3, y, 3, y) for y in (-1.2, 1.2)))
+    street.drive(20.0)
+    assert street.unstuck.is_helpless
+    assert max(street.touched) < 1.0  # by the autopilot, before it was stuck
+    assert street.unstuck.drive(AHEAD, (0.0, 0.0, 0.0), 0.0, STEP, [], lambda: street.things)[0].brake == 1.0
+    street.unstuck.reset()
+    assert not street.unstuck.is_helpless
+
+
+def test_it_waits_for_a_car_that_comes_from_behind():
+    unstuck, reversed_for = Unstuck(CAR), 0.0
+    comes = RoadUser(-5.0, 0.0, 0.0, 2.2, 0.9, 3.0, 0.0)  # 0.4 m behind
+    for _ in range(100):
+        _, is_reverse = unstuck.drive(AHEAD, (0.0, 0.0, 0.0), 0.0, STEP, [comes], lambda: wall(2.5, -3.0, 2.5, 3.0))
+        reversed_for += STEP * is_reverse
+    assert reversed_for == 0.0
 
 
 def test_waiting_at_a_light_is_not_being_stuck():
-    unstuck = Unstuck()
+    unstuck, waiting = Unstuck(CAR), Pedals(0.0, 0.0, 1.0)
     for _ in range(600):
-        assert unstuck.drive(Pedals(0.0, 0.0, 1.0), 0.0, STEP) == (Pedals(0.0, 0.0, 1.0), False)
+        assert unstuck.drive(waiting, (0.0, 0.0, 0.0), 0.0, STEP, [], lambda: parked(4.65, 0.0)) == (waiting, False)
 
 
 def test_a_respawn_is_offered_to_a_driver_who_presses_the_throttle_in_vain():

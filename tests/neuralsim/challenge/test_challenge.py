@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bridge.messages import Camera, Chart, Ego, Frame, Lights
+from bridge.messages import Camera, Chart, Control, Ego, Frame, Lights
 from neuralsim.challenge import ghost, lessons
 from neuralsim.challenge.ghost import Run, RunRecorder
 from neuralsim.challenge.lane_keeping import LaneFinder
 from neuralsim.challenge.records import Records
 from neuralsim.challenge.smoothness import SmoothDriving
 from neuralsim.challenge.tasks import destination
+from neuralsim.drive.drive_state import DriveState
 from neuralsim.drive.settings import CockpitSettings
 from neuralsim.drive.task_control import TASKS, TaskControl
 from neuralsim.session.options import DriveOptions
@@ -134,10 +135,12 @@ class FakeDrive:
 
     def __init__(self, options: DriveOptions | None = None) -> None:
         self.options = options or DriveOptions(model="tags")
-        self.chosen = SimpleNamespace(command_line=self.options, options=lambda: self.chosen.command_line)
+        self.chosen = DriveState(CockpitSettings(), self.options)
         self.settings = CockpitSettings()
         self.town, self.notices, self.restarted, self.goals = "road", [], [], []
-        self.inputs = SimpleNamespace(navigate_to=self.goals.append)
+        self.inputs = SimpleNamespace(
+            navigate_to=self.goals.append, requested=Control(0), pause=lambda paused: None
+        )  # fmt: skip
         self.notify = self.notices.append
         self.resolved = lambda options: options
 

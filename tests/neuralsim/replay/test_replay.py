@@ -18,6 +18,7 @@ from helpers.command import neuralsim
 from bridge.messages import Camera, Frame, Lamp
 from neuralsim import zoo
 from neuralsim.cli import main
+from neuralsim.drive.interactive_drive import HudState
 from neuralsim.recording import RecordingError
 from neuralsim.recording.reading.random_access_reader import RecordingReader, frame_of, image_of
 from neuralsim.recording.writing.mcap_writer import CHUNK, McapWriter
@@ -27,9 +28,11 @@ from neuralsim.replay.drive_on import continue_from, model_to_drive
 from neuralsim.replay.options import RECORDED, ReplayOptions
 from neuralsim.replay.player import Player
 from neuralsim.replay.recording_renderer import RecordingRenderer
+from neuralsim.replay.replay_hud import ReplayHud
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import TAGS, DriveOptions
 from neuralsim.session.tag_renderer import TagRenderer
+from neuralsim.window.drawing import SurfaceCache
 from neuralsim.zoo import ModelError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -410,6 +413,19 @@ def test_another_recording_is_a_ghost_at_the_same_second(recording: Path, tmp_pa
 
 
 @pytest.mark.usefixtures("no_screen")
+def test_the_window_names_its_first_keys(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    shown: set[str] = set()
+    text = SurfaceCache.text
+    monkeypatch.setattr(SurfaceCache, "text", lambda self, *rest: shown.add(rest[0]) or text(self, *rest))
+    for size in ((320, 160), (1024, 512)):
+        shown.clear()
+        target = pygame.Surface(size, 0, 32)
+        ReplayHud().draw(target, target.get_rect(), HudState())
+        assert any("H: all keys" in line for line in shown)
+        assert any("Space: play / pause" in line for line in shown) or size[0] < 1024
+
+
 def test_player_says_why_nobody_can_drive_on_and_stays(recording: Path):
     with RecordingReader(recording) as reader:
         player = Player(reader, ReplayOptions(file=recording, model=TAGS))

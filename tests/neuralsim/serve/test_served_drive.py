@@ -15,6 +15,7 @@ from neuralsim.renderer.views import View
 from neuralsim.serve import picture_stamp
 from neuralsim.serve import served_drive as module
 from neuralsim.serve.access import Role, Tokens
+from neuralsim.serve.driver_lock import COMMANDS
 from neuralsim.serve.encoding import PageImage
 from neuralsim.serve.options import ServeOptions
 from neuralsim.serve.page_messages import Apply, Choose, Divide, Driving, Go, MenuOpen, ViewOf
@@ -151,3 +152,7 @@ def test_pages_receive_the_map_and_impacts(drive: Drive):
     before = len(drive.sent)
     drive.hear("late", Arrived(Role.WATCH))
     assert {"chart", "choices", "status"} <= {message["t"] for message in drive.sent[before:]}
+
+
+def test_every_command_of_a_page_is_one_of_the_drive(drive: Drive):
+    assert drive.commands.keys() >= COMMANDS

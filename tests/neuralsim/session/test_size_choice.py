@@ -167,3 +167,13 @@ def test_a_child_process_is_given_a_size_in_pixels() -> None:
     assert str(DriveOptions().size) == "auto"
     assert str(DriveOptions().shown) == "512x256"
     assert type(DriveOptions().shown) is Size
+
+
+def test_odd_sides_are_rounded_up_and_that_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]):
+    options = size_choice.rounded(DriveOptions(size="511x255", show="1024x511"))
+    assert (options.size, options.show) == ((512, 256), (1024, 512))
+    said = caplog.text + capfd.readouterr().err
+    assert "--size 511x255 is rounded to 512x256" in said
+    assert "--show 1024x511 is rounded to 1024x512" in said
+    even = DriveOptions()
+    assert size_choice.rounded(even) is even

@@ -22,6 +22,7 @@ from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.key_bindings import HELP
 from neuralsim.drive.menu_choices import PREVIEWS
 from neuralsim.drive.settings import CockpitSettings
+from neuralsim.drive.task_control import Card
 from neuralsim.session.options import DriveOptions
 from neuralsim.town.assets.prop_meshes import traffic_light_bulbs
 from neuralsim.town.assets.templates import ARM
@@ -234,6 +235,35 @@ def test_the_tutorial_does_not_overlap_the_hud(size: tuple[int, int]):
             assert boxes[-1].collidelist(before) < 0
     hud.tutorial.skip()
     assert len(drawn(hud, size)[1]) == len(before)
+
+
+def test_a_toast_does_not_cover_the_maps_help_line():
+    for size in SIZES:
+        hud, target = Hud(), pygame.Surface(size, 0, 32)
+        hud.minimap.large = True
+        hud.minimap.chart = Chart("road", [np.float32([[0, 0], [90, 0]])], np.full((1, 1), 3.5, np.float32))
+        frame = Frame(1, 1, 0.0, Camera(64, 32, 70.0, np.eye(4)), {})
+        hud.notify("Collision 3: a car")
+        hud.draw(target, target.get_rect(), state(), frame)
+        *before, notice = hud.pen.occupied
+        assert notice.collidelist(before) < 0
+        assert any(box.width > 0.2 * size[0] and box.top > 0.6 * size[1] for box in before)  # the line
+
+
+def test_cards_wait_under_a_menu_and_for_each_other():
+    hud = Hud()
+    alone = len(drawn(hud, (1024, 512))[1])
+    hud.tutorial = Tutorial(active=True)
+    hud.notify("Collision 3: a car")
+    assert len(drawn(hud, (1024, 512))[1]) == alone + 2
+    hud.covered = True
+    assert len(drawn(hud, (1024, 512))[1]) == alone
+    hud.covered = False
+    shown = state()
+    shown.card = Card("Night in rain: done", ["90 points"], True)
+    _, boxes = drawn(hud, (1024, 512), shown)
+    assert len(boxes) == alone + 2  # the card instead of the tutorial
+    assert not any(a.colliderect(b) for a, b in itertools.combinations(boxes, 2))
 
 
 # The menu

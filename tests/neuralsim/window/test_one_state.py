@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,11 +29,15 @@ from hypothesis.stateful import (
 from bridge.carla_client.sun import sun_at
 from bridge.carla_client.weather import WeatherControl
 from bridge.messages import Camera, Control, Frame
+from neuralsim.drive import key_bindings
 from neuralsim.drive import settings as files
+from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.menu_choices import picture_choices
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import AutoSize, DriveOptions, Size
 from neuralsim.session.render_loop import RenderedFrame
+from neuralsim.window import inputs
+from neuralsim.window.inputs import Device
 from neuralsim.window.windowed_drive import WindowDrive
 
 #: Steps in all; NEURALSIM_STATE_STEPS=10000 for the long run.
@@ -63,16 +68,18 @@ class Simulator:
         world = SimpleNamespace(get_weather=lambda: self._now, set_weather=lambda new: setattr(self, "_now", new))
         self.weather = WeatherControl(world, options.weather or "")
         self.control = Control(0)
-        self.frames = 0
+        self.frames, self.x = 0, 0.0  # x: place of the car, m
 
     def tick(self, control: Control) -> Frame:
         self.weather.apply(control, self.control)
+        self.x += 50.0 * (control.respawn - self.control.respawn)
         self.control = control
         self.frames += not control.paused
         planes = {"tag": np.ones((32, 64), np.uint8), "depth": np.full((32, 64), 9.0, np.float32)}
         frame = Frame(self.frames, self.frames, self.frames / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
         frame.weather, frame.weather_name = self.weather.values, self.weather.name
         frame.mount = control.camera
+        frame.ego.pose[0, 3] = self.x
         frame.stamps = {"capture": time.monotonic_ns()}
         return frame
 
@@ -226,6 +233,68 @@ def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
     monkeypatch.setenv("NEURALSIM_CONFIG", os.environ.get("NEURALSIM_CONFIG", ""))
+
+
+@pytest.fixture
+def drive(no_display: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drive]:
+    monkeypatch.setenv("NEURALSIM_CONFIG", str(tmp_path))
+    drive = Drive(DriveOptions(model="street-rt"))
+    drive.feedback.sound.start = lambda: None  # type: ignore[method-assign]
+    drive.hud.tutorial.skip()
+    drive.tick()
+    yield drive
+    drive.window.close()
+
+
+def by_menu(drive: Drive, label: str) -> None:
+    drive.press("escape")
+    for _ in range([item.label for item in drive.menu._items].index(label)):
+        drive.press("down")
+    drive.press("return")
+
+
+def by_pad(drive: Drive, button: int) -> None:
+    device = SimpleNamespace(get_instance_id=lambda: 7)
+    drive.inputs.device = Device(device, Axes(0, 5, 2))  # type: ignore[arg-type]
+    pygame.event.post(pygame.event.Event(pygame.JOYBUTTONDOWN, instance_id=7, button=button))
+    drive.events(0.001)
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda drive: drive.press("backspace"),
+        lambda drive: by_menu(drive, "Respawn"),
+        lambda drive: by_pad(drive, 6),
+        lambda drive: drive.act("respawn"),
+    ],
+    ids=["key", "menu", "pad", "program"],
+)
+def test_a_respawn_moves_the_car_whoever_asks_for_it(drive: Drive, give: Callable[[Drive], None]):
+    give(drive)
+    assert "Respawned" not in [text for text, _ in drive.hud._notices]  # nothing has happened yet
+    drive.tick()
+    assert drive._last.frame.ego.pose[0, 3] == 50.0
+
+
+def test_every_key_and_button_has_a_command(drive: Drive):
+    bound = {
+        *key_bindings.KEYS.values(),
+        *inputs._BUTTONS.values(),
+        *inputs._WITH_CTRL.values(),
+        *inputs._WITH_SHIFT.values(),
+    }
+    assert bound - key_bindings.PEDALS - key_bindings.HELD <= drive.commands.keys()
+
+
+def test_menu_and_hud_say_the_same_of_time(drive: Drive):
+    for real_time in (True, False):
+        drive.choose("real_time", real_time)
+        drive.fill_state()
+        drive.state.time_ratio = 0.6
+        (badge,) = [label for label, _, _ in drive.hud.badges(drive.state) if "0.6" in label]
+        time_choice = next(choice for choice in picture_choices(drive) if choice.name == "real_time")
+        assert badge == time_choice.shown[time_choice.at(drive.chosen)].upper()
 
 
 @pytest.mark.timeout(7200)

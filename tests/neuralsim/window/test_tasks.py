@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from bridge.messages import Camera, Chart, Control, Ego, Frame, Lights
 from neuralsim.challenge.ghost import Run
+from neuralsim.challenge.lessons import LESSONS
 from neuralsim.drive.interactive_drive import HudState
 from neuralsim.drive.task_control import TASKS
 from neuralsim.renderer.dashcam.bonnet_surface import Car
@@ -114,6 +116,63 @@ def test_a_lesson_of_the_command_line_takes_over_its_scenario():
         assert drive.session.options.town == "oldtown"
     finally:
         drive.window.close()
+
+
+def test_a_lesson_owns_its_conditions_and_begins_at_rest(drive: Drive):
+    drive.show_at(0.0, 0.0, 0.0)
+    drive.choose("minutes", 720)
+    drive.press("c", "p")
+    assert drive.inputs.requested.preset
+    assert drive.inputs.requested.autopilot
+    drive.act("night")
+    requested, options = drive.inputs.requested, drive.session.options
+    assert (requested.preset, requested.minutes, requested.autopilot) == ("", 0, False)
+    assert (options.weather, options.at_rest, options.vehicles) == (None, True, 10)
+    drive.show_at(0.0, 0.0, 0.0)
+    card = drive.state.card
+    assert card is not None
+    assert any("keep below 45" in line for line in card.lines)
+    assert drive.inputs.requested.paused  # the road under a card stands
+    drive.press("return")
+    drive.fill_state()
+    assert (drive.state.card, drive.state.task) == (None, "3 ...")
+    assert drive.inputs.requested.paused
+    drive.tasks.count_down(time.monotonic() + 3.1)
+    assert not drive.inputs.requested.paused
+    drive.press("c")  # of one's own will it may be another one
+    assert drive.inputs.requested.preset
+    drive.act("leave_lesson")
+    assert drive.inputs.requested.preset == drive.settings.weather  # as it was chosen
+
+
+@pytest.mark.parametrize(("speed", "key", "lesson"), [(20.0, "return", "night"), (9.0, "return", "merge")])
+def test_a_lesson_ends_with_again_and_next(drive: Drive, speed: float, key: str, lesson: str):
+    """Too fast is failed: Enter begins again; slow enough is passed: Enter goes on; Backspace always begins again."""
+    drive.act("night" if speed == 20.0 else "junction")
+    drive.show_at(0.0, 0.0, 0.0)
+    drive.press("f")
+    drive.fill_state()
+    assert drive.state.card is None
+    x = t = 0.0
+    for pace in (speed, 0.0, speed):
+        for _ in range(100):
+            if drive.state.card is None:
+                x, t = x + pace * 0.1, t + 0.1
+                drive.show_at(x, t, pace)
+    card = drive.state.card
+    assert card is not None
+    assert card.achieved == (speed == 9.0)
+    assert drive.inputs.requested.paused
+    before = drive.session
+    drive.press(key)
+    assert drive.session is not before
+    assert not drive.inputs.requested.paused
+    assert drive.session.options.scenario.stem == LESSONS[lesson].scenario
+    drive.show_at(0.0, 0.0, 0.0)
+    before = drive.session
+    drive.press("backspace")
+    assert drive.session is not before
+    assert drive.session.options.scenario.stem == LESSONS[lesson].scenario
 
 
 def test_every_entry_of_the_menu_explains_itself(drive: Drive):
