@@ -426,6 +426,7 @@ def test_the_window_names_its_first_keys(monkeypatch: pytest.MonkeyPatch):
         assert any("Space: play / pause" in line for line in shown) or size[0] < 1024
 
 
+@pytest.mark.usefixtures("no_screen")
 def test_player_says_why_nobody_can_drive_on_and_stays(recording: Path):
     with RecordingReader(recording) as reader:
         player = Player(reader, ReplayOptions(file=recording, model=TAGS))
