@@ -14,10 +14,11 @@ import numpy as np
 from neuralsim.classmaps import ClassMap
 from neuralsim.imaging.image_files import ImageError, read_coded, read_image
 
-_SURE = 28.0  # of 255, distance from the nearest colour, up to which a pixel is not doubtful
-_CLEARER = 1.6  # times as far the nearest colour of another class must be, up to that
-_FOREIGN = 0.35  # share of doubtful pixels from which the colours are not the class map's
-_MOST_IN_RED = 64  # ids in the red channel alone are below
+DOUBT_LIMIT = 0.35  # share of doubtful pixels from which the colours are another tool's
+_DISTANCE = 28.0  # of 255, from the nearest colour, up to which a pixel is not doubtful
+_EXACTNESS = 2.0  # of 255, distance up to which it is that colour, whatever else is near
+_MARGIN = 1.6  # times as far the nearest colour of another class must be, up to that
+_RED_END = 64  # ids in the red channel alone are below
 
 
 def read_labels(path: Path, classes: ClassMap) -> tuple[np.ndarray, float]:
@@ -34,7 +35,7 @@ def read_labels(path: Path, classes: ClassMap) -> tuple[np.ndarray, float]:
     image = image[..., :3]
     if (image == image[..., :1]).all():
         return _without_instances(_of_ids(path, image[..., 0]), classes), 0.0  # one channel written as three
-    if not image[..., :2].any() and image.max() < _MOST_IN_RED:
+    if not image[..., :2].any() and image.max() < _RED_END:
         return np.ascontiguousarray(image[..., 2]), 0.0  # as CARLA's cameras have it
     if image.dtype != np.uint8:
         raise ImageError(f"{path}: colours of {image.dtype}; those of a label map have 8 bits per channel")
@@ -77,29 +78,45 @@ def _colours_of_palette(path: Path, ids: np.ndarray, classes: ClassMap) -> np.nd
 
 
 def _of_colours(path: Path, image: np.ndarray, classes: ClassMap) -> tuple[np.ndarray, float]:
-    words = image.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
-    found, inverse = np.unique(words, return_inverse=True)
-    distinct = (found[:, None] >> np.array([16, 8, 0], np.uint32) & np.uint32(255)).astype(np.uint8)  # RGB
+    distinct, inverse = distinct_colours(image)
     near, away, other = nearest(distinct, classes.colours, classes.tags[classes.coloured])
-    labels = classes.coloured[near][inverse].reshape(words.shape)
-    unsure = (away > _SURE) | ((away > 2.0) & (other < _CLEARER * away))
-    doubtful: np.ndarray = unsure[inverse].reshape(words.shape)
+    doubtful = is_doubtful(away, other)[inverse]
     share = float(doubtful.mean())
-    if share > _FOREIGN:
+    if share > DOUBT_LIMIT:
         counts = np.bincount(inverse.ravel(), weights=doubtful.ravel())
         colour = tuple(distinct[counts.argmax()].tolist())
         raise ImageError(
             f"{path}: {share:.0%} of its pixels have other colours than those of the class map {classes.name}, such as "
             f"{colour}: give its own with --classes"
         )
-    if share:
-        _, parts = cv2.distanceTransformWithLabels(
-            doubtful.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        of_part = np.zeros(int(parts.max()) + 1, labels.dtype)
-        of_part[parts[~doubtful]] = labels[~doubtful]
-        labels = of_part[parts]
-    return labels, share
+    return filled(classes.coloured[near][inverse], doubtful), share
+
+
+def distinct_colours(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the colours of ``image`` u8 (H, W, 3) BGR, u8 (N, 3) RGB, and which of them each pixel has, i64 (H, W)."""
+    words = image.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
+    found, inverse = np.unique(words, return_inverse=True)
+    colours = (found[:, None] >> np.array([16, 8, 0], np.uint32) & np.uint32(255)).astype(np.uint8)
+    return colours, inverse.reshape(words.shape)
+
+
+def is_doubtful(away: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return where a pixel is between two colours or far from all: bool like ``away``, its distance from the nearest
+    colour, and ``other``, that from the nearest one of another class, both of 255."""
+    return (away > _DISTANCE) | ((away > _EXACTNESS) & (other < _MARGIN * away))
+
+
+def filled(labels: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+    """Return ``labels`` (H, W) where pixels that are ``doubtful``, bool (H, W), have the label of the nearest one that
+    is not."""
+    if not doubtful.any() or doubtful.all():
+        return labels
+    _, parts = cv2.distanceTransformWithLabels(
+        doubtful.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_part = np.zeros(int(parts.max()) + 1, labels.dtype)
+    of_part[parts[~doubtful]] = labels[~doubtful]
+    return of_part[parts]
 
 
 def nearest(pixels: np.ndarray, colours: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

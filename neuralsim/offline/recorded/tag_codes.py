@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from bridge.tags import COLOURS, COUNT, Tag
+from neuralsim.imaging import label_maps
 from neuralsim.imaging.image_files import ImageError
 
 #: Whose ids: those of CARLA 0.9.13 and before, or of 0.9.14 on.
@@ -59,9 +60,6 @@ _PALETTES: dict[Edition, tuple[np.ndarray, np.ndarray]] = {
     "0.9.14": (COLOURS, np.arange(COUNT, dtype=np.uint8)),
 }
 _EXACT = 0.98  # share of pixels with a colour of the palette, from which the picture is coded without loss
-_SURE = 28.0  # of 255, distance from the nearest colour, up to which a pixel is not doubtful
-_CLEARER = 1.6  # times as far the second nearest colour must be, up to that
-_FOREIGN = 0.35  # share of doubtful pixels from which the palette is another tool's
 _KIN = 4  # pixels of 3x3, itself among them, that must have a pixel's tag where colours are not exact
 _STEP = 8  # px between those that samples are judged by
 
@@ -148,7 +146,7 @@ def find_code(samples: Sequence[tuple[np.ndarray, str]], edition: Edition | None
     ranked: list[Edition] = sorted(_PALETTES, key=lambda name: (round(shares[name][1], 3), -shares[name][0], name))
     best = edition or ranked[-1]
     doubt, exact = shares[best]
-    if doubt > _FOREIGN:
+    if doubt > label_maps.DOUBT_LIMIT:
         colours, counts = np.unique(pixels[_is_doubtful(pixels, best)], axis=0, return_counts=True)
         red, green, blue = colours[counts.argmax()][::-1].tolist()
         raise ImageError(
@@ -183,26 +181,16 @@ def decode(image: np.ndarray, code: TagCode, label: str) -> tuple[np.ndarray, fl
         if not has_ids(image):
             raise ImageError(f"{label}: colours, where the clip's other tags are ids")
         return TABLES[code.edition][ids_of(image)], 0.0
-    colours = np.ascontiguousarray(_colours(image))
-    words = colours.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
-    found, inverse = np.unique(words, return_inverse=True)
-    distinct = (found[:, None] >> np.array([0, 8, 16], np.uint32) & np.uint32(255)).astype(np.uint8)
-    near, _, _ = _nearest(distinct, code.edition)
-    tags: np.ndarray = near[inverse].reshape(words.shape)
-    doubtful = _is_doubtful(distinct, code.edition)[inverse].reshape(words.shape)
-    if doubtful.mean() > _FOREIGN:
+    distinct, inverse = label_maps.distinct_colours(_colours(image))
+    colours, of_colour = _PALETTES[code.edition]
+    near, away, other = label_maps.nearest(distinct, colours, of_colour)
+    tags: np.ndarray = of_colour[near][inverse]
+    doubtful = label_maps.is_doubtful(away, other)[inverse]
+    if doubtful.mean() > label_maps.DOUBT_LIMIT:
         raise ImageError(f"{label}: not CARLA's palette: {doubtful.mean():.0%} of its pixels have other colours")
     if not code.is_exact:
         doubtful |= _is_alone(tags)
-    share = float(doubtful.mean())
-    if 0.0 < share < 1.0:
-        _, labels = cv2.distanceTransformWithLabels(
-            doubtful.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        of_label = np.zeros(int(labels.max()) + 1, np.uint8)
-        of_label[labels[~doubtful]] = tags[~doubtful]
-        tags = of_label[labels]
-    return tags, share
+    return label_maps.filled(tags, doubtful), float(doubtful.mean())
 
 
 def fill_sky(tags: np.ndarray, depth: np.ndarray | None) -> None:
@@ -226,25 +214,10 @@ def _colours(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
-def _nearest(pixels: np.ndarray, edition: Edition) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the tag of the nearest colour of pixels u8 (N, 3) BGR, its distance, and that of the nearest other tag."""
-    colours, tags = _PALETTES[edition]
-    near = np.zeros(len(pixels), np.uint8)
-    first: np.ndarray = np.full(len(pixels), np.inf, np.float32)
-    second: np.ndarray = first.copy()
-    values = pixels[:, ::-1].astype(np.float32)
-    for colour, tag in zip(colours.astype(np.float32), tags, strict=True):
-        away = np.sqrt(np.square(values - colour).sum(1))
-        closer = away < first
-        same = near == tag
-        second = np.where(closer & ~same, first, np.where(same, second, np.minimum(second, away)))
-        near[closer], first[closer] = tag, away[closer]
-    return near, first, second
-
-
 def _is_doubtful(pixels: np.ndarray, edition: Edition) -> np.ndarray:
-    _, first, second = _nearest(pixels, edition)
-    return (first > _SURE) | ((first > 2.0) & (second < _CLEARER * first))
+    """Return bool (N,) of pixels u8 (N, 3), BGR."""
+    _, away, other = label_maps.nearest(pixels[:, ::-1], *_PALETTES[edition])
+    return label_maps.is_doubtful(away, other)
 
 
 def _is_alone(tags: np.ndarray) -> np.ndarray:
@@ -262,5 +235,5 @@ def _doubt(pixels: np.ndarray, edition: Edition) -> float:
 
 def _exactness(pixels: np.ndarray, edition: Edition) -> float:
     """Return the share of pixels whose colour is the palette's."""
-    _, first, _ = _nearest(pixels, edition)
-    return float((first == 0.0).mean())
+    _, away, _ = label_maps.nearest(pixels[:, ::-1], *_PALETTES[edition])
+    return float((away == 0.0).mean())
