@@ -12,7 +12,7 @@ from bridge.jitter import NONE, Jitter
 from bridge.lamp_visibility import Bulb, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.messages import Camera, Frame
 from bridge.weather import darkness
-from neuralsim.town.assets.vehicle_lamps import lamps_of
+from neuralsim.town.assets.vehicles.lamps import lamps_of
 from neuralsim.town.core.blueprint_library import vehicle_tag
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.core.types import Actor

@@ -10,7 +10,7 @@ from neuralsim.town.assets.car_shapes import CARS
 from neuralsim.town.assets.looks import PLATE
 from neuralsim.town.assets.meshes import Mesh
 from neuralsim.town.assets.people_meshes import KINDS, TOPS
-from neuralsim.town.assets.vehicle_lamps import rear_lamp
+from neuralsim.town.assets.vehicles.lamps import rear_lamp
 
 #: Columns of a body's row: half length, half width, height; x of the edges of bonnet and boot lid at the glass and of
 #: the axles; wheel radius; heights of the windows' lower edge (0: not a car), of the bonnet's front edge and of the

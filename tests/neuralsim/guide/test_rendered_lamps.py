@@ -17,7 +17,7 @@ from neuralsim.town.assets.lit_bodies import BRAKE, LEFT, LOW_BEAM, RIGHT
 from neuralsim.town.assets.meshes import flat, merge, quad
 from neuralsim.town.assets.prop_meshes import traffic_light_bulbs
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.assets.vehicle_lamps import lamps_of
+from neuralsim.town.assets.vehicles.lamps import lamps_of
 from neuralsim.town.render.raster import Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
 

@@ -13,8 +13,8 @@ from bridge.tags import Tag
 from neuralsim.town.assets.car_shapes import CARS, LORRY_CAB, CarShape
 from neuralsim.town.assets.looks import HEADLAMP, PLATE, TAILLAMP
 from neuralsim.town.assets.meshes import DISTANT, MIDDLE, NEAR, RGB, Mesh, box, merge
-from neuralsim.town.assets.vehicle_lamps import TRUCK_HEADLAMP, TRUCK_ID, TRUCK_LAMP, TRUCK_LENGTH
 from neuralsim.town.assets.vehicles.car_bodies import BLACK, cabin, lower_body, mirrors, wheel
+from neuralsim.town.assets.vehicles.lamps import TRUCK_HEADLAMP, TRUCK_ID, TRUCK_LAMP, TRUCK_LENGTH
 from neuralsim.town.assets.vehicles.two_wheelers import two_wheelers
 
 LORRY_BOX: RGB = (214, 214, 210)

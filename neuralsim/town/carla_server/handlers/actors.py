@@ -12,7 +12,7 @@ from bridge.size import MOST
 from neuralsim.town.assets.people_meshes import PHASES
 from neuralsim.town.assets.skeleton import bones
 from neuralsim.town.assets.templates import templates
-from neuralsim.town.assets.vehicle_lamps import lamps_of
+from neuralsim.town.assets.vehicles.lamps import lamps_of
 from neuralsim.town.carla_server import generated_cameras, structs
 from neuralsim.town.carla_server.compat import strictness
 from neuralsim.town.carla_server.compat.v2x import CustomMessages

@@ -29,7 +29,7 @@ from neuralsim.town.assets.lit_bodies import (
     TAIL,
 )
 from neuralsim.town.assets.looks import PLATE
-from neuralsim.town.assets.vehicle_lamps import HEADLAMP_BELOW_NOSE
+from neuralsim.town.assets.vehicles.lamps import HEADLAMP_BELOW_NOSE
 from neuralsim.town.render.raster_arrays import BODY, CLOTH, TRIM, WINDOW
 from neuralsim.town.render.raster_arrays import lean_options as options
 from neuralsim.town.render.shading.edge_kernels import inside

@@ -25,7 +25,7 @@ from neuralsim.town.assets.meshes import (
 )
 from neuralsim.town.assets.pavement_meshes import pavement_templates
 from neuralsim.town.assets.people_meshes import PHASES, walker_templates
-from neuralsim.town.assets.vehicle_lamps import rear_lamp
+from neuralsim.town.assets.vehicles.lamps import rear_lamp
 from neuralsim.town.assets.vehicles.vehicle_meshes import vehicle_templates
 from neuralsim.town.core.types import Transform
 from neuralsim.town.render import raster

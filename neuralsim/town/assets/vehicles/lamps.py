@@ -5,11 +5,13 @@ A car's lamps follow from its shape, a lorry's are boxes of its mesh; of other v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
+from typing import TypeAlias
 
 from bridge.lamp_visibility import COMPONENTS
 from neuralsim.town.assets.car_shapes import CARS, CarShape
 
+Place: TypeAlias = tuple[float, float, float]  # ahead, right and up, m
 #: Heights of a car's headlamp and of the indicator at its foot, m below the front edge of the bonnet; the place of
 #: each, of the half width of the car.
 HEADLAMP_BELOW_NOSE, INDICATOR_BELOW_NOSE = 0.16, 0.21
@@ -19,12 +21,13 @@ TRUCK_ID = "vehicle.carlamotors.european_hgv"
 TRUCK_LENGTH, TRUCK_LAMP, TRUCK_HEADLAMP = 8.2, (-4.03, 0.95, 0.84), (4.11, 0.9, 0.95)
 
 
-def rear_lamp(car: CarShape) -> tuple[float, float, float]:
+def rear_lamp(car: CarShape) -> Place:
     """Return the centre of the face of the right rear lamp, metres."""
     return -car.length / 2.0 - 0.01, car.width * 0.385, min(car.tail_z, car.belt_z + 0.1) - 0.2
 
 
-def lamps_of(name: str, middle: Sequence[float], half: Sequence[float]) -> dict[str, tuple[float, float, float]]:
+@cache  # asked for in every frame, of the vehicles that are lit
+def lamps_of(name: str, middle: Place, half: Place) -> dict[str, Place]:
     """Return the centres of a vehicle's lamps in its own axes, metres, by CARLA's names of its components.
 
     Args:
@@ -45,7 +48,7 @@ def lamps_of(name: str, middle: Sequence[float], half: Sequence[float]) -> dict[
     return places
 
 
-def _right_lamps(name: str) -> dict[str, tuple[float, float, float]]:
+def _right_lamps(name: str) -> dict[str, Place]:
     """Return the lamps on the right, by the components' names without side and number; empty for a vehicle whose shape
     does not say."""
     if name == TRUCK_ID:
