@@ -69,6 +69,8 @@ def pose(place: carla.Transform) -> Transform:
 TOWNS = "oldtown", "suburb", "village", "motorway"
 #: The longest straight lane of this village is 85 m; a car that does not steer leaves the road at its end.
 SHORT = pytest.mark.xfail(strict=True, reason="85 m of straight lane are not enough for eight seconds")
+#: Somebody crosses after 7.7 s, for whom a driver would brake.
+CROSSED = pytest.mark.xfail(strict=True, reason="a pedestrian crosses the lane")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,7 @@ SHORT = pytest.mark.xfail(strict=True, reason="85 m of straight lane are not eno
             for seed in (1, 2)
             for town in TOWNS
         ),
+        pytest.param("suburb", 3, marks=[pytest.mark.slow, CROSSED]),
     ],
 )
 def test_full_throttle_from_the_start_hits_nothing(town: str, seed: int):
