@@ -378,9 +378,13 @@ class CarlaBridge:
             self.notify("The road ends here: continuing from another place")
         delta = self._snapshot.timestamp.delta_seconds
         pedals, is_reverse = self._unstuck.drive(
-            pedals, (position.x, position.y, radians(pose.rotation.yaw)), self._ego.speed, delta,
-            self._surroundings.bodies(), self._look_around,
-        )  # fmt: skip
+            pedals,
+            (position.x, position.y, radians(pose.rotation.yaw)),
+            self._ego.speed,
+            delta,
+            self._surroundings.bodies(),
+            self._look_around,
+        )
         self._helpless = self._helpless + delta if self._unstuck.is_helpless else 0.0
         if self._helpless > ASKING and not self._is_directed:
             self.respawn()

@@ -64,7 +64,7 @@ def load(name: str) -> ClassMap:
     colours = np.array(list(coloured.values()), np.uint8).reshape(-1, 3)
     return ClassMap(
         Path(name).stem, tags, known, rest["style"], np.array(list(coloured), np.uint16), colours, rest["instances"]
-    )  # fmt: skip
+    )
 
 
 def _labels(name: str, above: tuple[Path, ...]) -> tuple[dict[int, Tag], dict[str, Any]]:

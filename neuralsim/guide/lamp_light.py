@@ -20,7 +20,7 @@ from neuralsim.base import kernels
 X, Y, HALF_X, HALF_Y, DEPTH, RED, GREEN, BLUE, OPACITY, WHITE, REACH, GLOW, IS_VEHICLE, BEAM, COLUMNS = range(15)
 _SMALLEST = 0.9  # px at 512 columns, least half size: smaller lamps would fall between pixels
 _TOLERANCE, _TOLERANCE_SHARE = 0.6, 0.03  # m, and of the depth, by which what occludes a lamp is nearer
-_LARGE = 2.0  # px, half size above which a vehicle's outline ends its lamp
+_OUTLINE_SIZE = 2.0  # px, half size above which a vehicle's outline ends its lamp
 _CARRIED = 1.5  # m from such a lamp within which the vehicle's surface is
 _REFLECTOR = 0.65  # width of the reflector that is seen of a headlamp by night, of the lamp's
 _OF_VEHICLES = {"brake", "tail", "indicator", "reverse", "head"}
@@ -106,7 +106,7 @@ def is_clear(row: np.ndarray, depth: float) -> bool:
     What is nearer occludes it. A vehicle's lamp, where it is large, also ends where something far behind is seen: that
     is beyond the vehicle's outline.
     """
-    is_outlined = row[IS_VEHICLE] and min(row[HALF_X], row[HALF_Y]) > np.float32(_LARGE)
+    is_outlined = row[IS_VEHICLE] and min(row[HALF_X], row[HALF_Y]) > np.float32(_OUTLINE_SIZE)
     if is_outlined and depth > row[DEPTH] + np.float32(_CARRIED):
         return False
     return depth > row[DEPTH] * np.float32(1.0 - _TOLERANCE_SHARE) - np.float32(_TOLERANCE)  # type: ignore[no-any-return]

@@ -37,9 +37,7 @@ class GeneratorConfig:
     embed: int = 8  # channels of the embedded map at full resolution
     head: int = 16  # channels of the last layer but one
     head_layers: int = 1  # 3x3 convolutions at full resolution
-    guided: bool = (
-        False  # whether tint and sketch are those of an image, of any simulator's look; then it sees no edges
-    )
+    guided: bool = False  # whether tint and sketch are those of a simulator's image; then it sees no edges
     past_frames: int = 0  # L: warped images of the past that it sees; 0: it sees the map alone
     past: tuple[int, ...] = ()  # channels of the past's pyramid
     foreground: tuple[int, ...] = ()  # channels of the decoder of movers; empty: movers are generated with the rest

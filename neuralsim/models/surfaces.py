@@ -16,10 +16,10 @@ SURFACES = (
     Channel.TERRAIN,
     Channel.SKY,
 )
-SKETCHED = len(SURFACES) - 1  # of them, of which there is a sketch: no strokes in the sky, which is the last one
+SKETCH_END = len(SURFACES) - 1  # of them, of which there is a sketch: no strokes in the sky, which is the last one
 BLOCK = 8  # px: side of the means
 
 
 def is_sketched(label: Any) -> Any:
     """Return where a sketch says what their means leave out: bool, an array or tensor like the channels ``label``."""
-    return reduce(or_, (label == channel for channel in SURFACES[:SKETCHED]))
+    return reduce(or_, (label == channel for channel in SURFACES[:SKETCH_END]))

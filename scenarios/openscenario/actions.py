@@ -26,8 +26,10 @@ LAMPS = {
 }  # fmt: skip
 #: The standard's displacements -> sides of ``keep_distance``.
 SIDES: dict[str, dict[str, str]] = {
-    "trailingReferencedEntity": {}, "leadingReferencedEntity": {"side": "ahead"}, "any": {"side": "nearest"},
-}  # fmt: skip
+    "trailingReferencedEntity": {},
+    "leadingReferencedEntity": {"side": "ahead"},
+    "any": {"side": "nearest"},
+}
 LATERAL = 1.0  # m/s^2 of a lane offset without given acceleration
 
 

@@ -22,8 +22,11 @@ def test_every_file_of_the_folders_is_run_and_its_end_and_last_image_are_listed(
     folders = {kind: tmp_path / kind for kind in ("maps", "scenarios", "labels")}
     jobs = compat.jobs_of(argparse.Namespace(**folders))
     assert [(file.name, words[0]) for file, words in jobs] == [
-        ("b.xodr", "drive"), ("a.xodr", "drive"), ("c.xosc", "record"), ("kitti", "render")
-    ]  # fmt: skip
+        ("b.xodr", "drive"),
+        ("a.xodr", "drive"),
+        ("c.xosc", "record"),
+        ("kitti", "render"),
+    ]
 
     def fake(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         out = Path(command[command.index("--out") + 1])

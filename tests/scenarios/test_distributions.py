@@ -65,18 +65,32 @@ def test_of_more_combinations_the_same_ones_are_always_drawn(tmp_path: Path) -> 
     ("distribution", "within"),
     [
         ('<UniformDistribution><Range lowerLimit="2" upperLimit="4"/></UniformDistribution>', (2.0, 4.0)),
-        ('<NormalDistribution expectedValue="9" variance="4"><Range lowerLimit="8" upperLimit="9"/>'
-         "</NormalDistribution>", (8.0, 9.0)),
-        ('<LogNormalDistribution expectedValue="1" variance="0.1"><Range lowerLimit="1" upperLimit="9"/>'
-         "</LogNormalDistribution>", (1.0, 9.0)),
-        ('<PoissonDistribution expectedValue="5"><Range lowerLimit="1" upperLimit="9"/></PoissonDistribution>',
-         (1.0, 9.0)),
-        ('<Histogram><Bin weight="0"><Range lowerLimit="1" upperLimit="2"/></Bin><Bin weight="3"><Range lowerLimit="5" '
-         'upperLimit="6"/></Bin></Histogram>', (5.0, 6.0)),
-        ('<ProbabilityDistributionSet><Element value="3" weight="1"/><Element value="1" weight="0"/>'
-         "</ProbabilityDistributionSet>", (3.0, 3.0)),
+        (
+            '<NormalDistribution expectedValue="9" variance="4"><Range lowerLimit="8" upperLimit="9"/>'
+            "</NormalDistribution>",
+            (8.0, 9.0),
+        ),
+        (
+            '<LogNormalDistribution expectedValue="1" variance="0.1"><Range lowerLimit="1" upperLimit="9"/>'
+            "</LogNormalDistribution>",
+            (1.0, 9.0),
+        ),
+        (
+            '<PoissonDistribution expectedValue="5"><Range lowerLimit="1" upperLimit="9"/></PoissonDistribution>',
+            (1.0, 9.0),
+        ),
+        (
+            '<Histogram><Bin weight="0"><Range lowerLimit="1" upperLimit="2"/></Bin>'
+            '<Bin weight="3"><Range lowerLimit="5" upperLimit="6"/></Bin></Histogram>',
+            (5.0, 6.0),
+        ),
+        (
+            '<ProbabilityDistributionSet><Element value="3" weight="1"/><Element value="1" weight="0"/>'
+            "</ProbabilityDistributionSet>",
+            (3.0, 3.0),
+        ),
     ],
-)  # fmt: skip
+)
 def test_stochastic_values_are_drawn_by_their_seed(
     distribution: str, within: tuple[float, float], tmp_path: Path
 ) -> None:

@@ -20,8 +20,8 @@ _FREE = 12.0  # s of driving after which the attempts are forgotten
 _STEERS = (0.0, 0.35, -0.35, 0.8, -0.8)
 _ALONG = np.arange(1, 25) * 0.25  # m along an arc
 _MARGIN = 0.2  # m around the vehicle that has to be free
-_DEEPER = 0.02  # m by which what is within the margin already may come nearer
-_LEAST = 0.5  # m of free way that are worth driving
+_APPROACH = 0.02  # m by which what is within the margin already may come nearer
+_WAY_FLOOR = 0.5  # m of free way that are worth driving
 _BACK = (0.5, 1.0, 1.5, 2.0, 3.0, 4.5)  # m, ways back to choose from
 _TURNING = 0.3  # m of free way that a metre back at full lock is worth, as it turns the nose
 RANGE = 9.0  # m within which obstacles matter
@@ -99,12 +99,12 @@ class Unstuck:
                 worth = way + _TURNING * abs(steer) * metres
                 if worth > best + 0.2:
                     ahead, best, self._back, self._steer = way, worth, metres, steer
-        self.is_helpless = ahead < _LEAST or self.attempts > ATTEMPTS
+        self.is_helpless = ahead < _WAY_FLOOR or self.attempts > ATTEMPTS
         self._round, self._left = _ROUND, _MANOEUVRE
 
     def _go_back(self, points: np.ndarray, speed: float, moved: float) -> tuple[Pedals, bool]:
         self._back -= moved if speed < 0.0 else 0.0
-        if self._free_way(points, self._steer, -1.0) < _LEAST or self._back <= 0.0:
+        if self._free_way(points, self._steer, -1.0) < _WAY_FLOOR or self._back <= 0.0:
             self._back, self._steer = 0.0, -self._steer  # turns on in the same sense
             return Pedals(0.0, self._steer, 1.0), speed < 0.0
         return Pedals(0.35 if speed > -_SPEED else 0.0, self._steer, 0.0), True
@@ -121,7 +121,7 @@ class Unstuck:
         else:
             steer = max(ways, key=lambda at: ways[at] - abs(at - last))
         self._steer = steer
-        if ways[steer] < _LEAST:
+        if ways[steer] < _WAY_FLOOR:
             if abs(speed) < _STANDING:
                 self._plan(points)
             return Pedals(0.0, steer, 1.0)
@@ -145,7 +145,7 @@ class Unstuck:
         if not len(points):
             return float(_ALONG[-1])
         depths = [self._depth(self._seen_from(points, steer, sign * way)) for way in _ALONG]
-        most = np.maximum(self._depth(points), 0.0) + _DEEPER
+        most = np.maximum(self._depth(points), 0.0) + _APPROACH
         blocked = np.flatnonzero((np.array(depths) > most).any(axis=1))
         return float(_ALONG[-1]) if not len(blocked) else float(_ALONG[blocked[0]] - _ALONG[0])
 

@@ -11,7 +11,7 @@ from bridge.tags import Tag
 from bridge.weather import FAIR_WEATHER
 from neuralsim.offline.recorded.planes import Planes
 
-_LEAST_SKY = 0.005  # share of a picture: less of it tells no light
+_SKY_FLOOR = 0.005  # share of a picture: less of it tells no light
 #: The sky's median luma, of 255, and the sun's altitude, degrees. CARLA's day has 125 to 190 and its dusk 60 to 80; the
 #: town's has 108 at 4 degrees, 65 at 0 and 21 at -4.
 _LUMA = (12.0, 30.0, 55.0, 75.0, 110.0, 125.0)
@@ -19,9 +19,9 @@ _ALTITUDE = (-20.0, -8.0, -1.0, 2.0, 6.0, 45.0)
 _DAY = 110.0  # luma from which the sky's blue, (blue - red) / blue, tells the clouds' cover, %
 _BLUE, _COVER = (0.02, 0.10), (90.0, 20.0)
 _WARM, _LOW = (-0.15, -0.02), 7.0  # a sky less blue than that is lit by a sun as low as that, degrees
-_ALWAYS = 0.95  # share of a clip's pictures in which the bonnet is at the same pixels
+_BONNET_SHARE = 0.95  # share of a clip's pictures in which the bonnet is at the same pixels
 _WIDTH = 0.3  # of the picture's lower edge, the least that a bonnet takes
-_FEWEST = 3  # pictures in which it must be seen
+_BONNET_PICTURES = 3  # pictures in which it must be seen
 
 
 def guess_weather(pictures: Sequence[Planes]) -> dict[str, float]:
@@ -33,7 +33,7 @@ def guess_weather(pictures: Sequence[Planes]) -> dict[str, float]:
     skies = [
         np.median(each.rgb[sky], axis=0)
         for each in pictures
-        if each.rgb is not None and (sky := each.tag == Tag.SKY).mean() >= _LEAST_SKY
+        if each.rgb is not None and (sky := each.tag == Tag.SKY).mean() >= _SKY_FLOOR
     ]
     if not skies:
         return {}
@@ -66,10 +66,10 @@ def find_bonnet(pictures: Sequence[Planes]) -> np.ndarray | None:
     It is what is tagged as a vehicle at the same pixels all the time, from the lower edge on, of which it takes the
     middle.
     """
-    if len(pictures) < _FEWEST or len({each.tag.shape for each in pictures}) != 1:
+    if len(pictures) < _BONNET_PICTURES or len({each.tag.shape for each in pictures}) != 1:
         return None
     share = np.mean([np.isin(each.tag, (Tag.CAR, Tag.TRUCK, Tag.BUS)) for each in pictures], axis=0)
-    _, parts = cv2.connectedComponents((share >= _ALWAYS).astype(np.uint8))
+    _, parts = cv2.connectedComponents((share >= _BONNET_SHARE).astype(np.uint8))
     middle = int(parts[-1, parts.shape[1] // 2])
     mask = parts == middle
     if middle == 0 or mask[-1].mean() < _WIDTH:

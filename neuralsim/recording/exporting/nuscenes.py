@@ -47,9 +47,14 @@ CATEGORIES = {
     Tag.RIDER: "vehicle.bicycle",
 }  # fmt: skip
 ATTRIBUTES = (
-    "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider", "cycle.without_rider",
-    "pedestrian.moving", "pedestrian.standing",
-)  # fmt: skip
+    "vehicle.moving",
+    "vehicle.stopped",
+    "vehicle.parked",
+    "cycle.with_rider",
+    "cycle.without_rider",
+    "pedestrian.moving",
+    "pedestrian.standing",
+)
 _VISIBILITIES = {"1": ("v0-40", 0.4), "2": ("v40-60", 0.6), "3": ("v60-80", 0.8), "4": ("v80-100", 1.01)}
 
 Row = dict[str, Any]

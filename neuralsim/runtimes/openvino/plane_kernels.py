@@ -12,7 +12,7 @@ from numba import njit
 from neuralsim.base import kernels
 from neuralsim.base.colour import LUMA
 from neuralsim.models.sketch_gain import GAIN, LIMIT
-from neuralsim.models.surfaces import BLOCK, SKETCHED, SURFACES
+from neuralsim.models.surfaces import BLOCK, SKETCH_END, SURFACES
 
 _F = np.float32
 _NO_SKETCH = 128  # in a guide: as bright as its tint
@@ -97,9 +97,17 @@ def add_relief(first, last, detail, embedded):  # type: ignore[no-untyped-def]
 
 @njit(**kernels.EXACT)
 def split_image(
-    first, last, image, scale, offset, tag, place,
-    is_bits, embedded, detail,
-):  # fmt: skip
+    first,
+    last,
+    image,
+    scale,
+    offset,
+    tag,
+    place,
+    is_bits,
+    embedded,
+    detail,
+):
     """Write tints of ``embedded`` and sketches of ``detail``, rows from ``first`` to before ``last``: of an image.
 
     The same as ``neuralsim/models/guide_image.py``.
@@ -168,7 +176,7 @@ def split_image(
                     here = _F(0.75) * _mean(image, near, beside, j) + _F(0.25) * _mean(image, near, other, j)
                     there = _F(0.75) * _mean(image, far, beside, j) + _F(0.25) * _mean(image, far, other, j)
                     tints[x, j] = (_F(0.75) * here + _F(0.25) * there) * scale + offset
-            if 0 <= k < SKETCHED or place[tag[y - y % 2, x - x % 2]] >= 0:
+            if 0 <= k < SKETCH_END or place[tag[y - y % 2, x - x % 2]] >= 0:
                 for j in range(3):
                     left_out[x // 2] += _F(_LUMA[j]) * (_F(image[y, x, j]) * scale + offset - tints[x, j])
         for x in range(width):
@@ -181,7 +189,7 @@ def split_image(
             for x in range(width // 2):
                 k = place[tag[y - 1, 2 * x]]
                 detail[y // 2, x, 0] = 0
-                detail[y // 2, x, 1] = np.tanh(_F(0.25 * GAIN) * left_out[x]) if 0 <= k < SKETCHED else _F(0.0)
+                detail[y // 2, x, 1] = np.tanh(_F(0.25 * GAIN) * left_out[x]) if 0 <= k < SKETCH_END else _F(0.0)
 
 
 @njit(**kernels.EXACT)

@@ -22,11 +22,16 @@ from neuralsim.town.opendrive.transverse_mercator import to_latitude_and_longitu
 LANE_TYPES = {"slipLane": "driving", "shared": "driving", "connectingRamp": "onRamp", "walking": "sidewalk"}
 #: Where ids of roads and junctions are: element, attribute and, by the link's ``elementType``, what it names.
 _REFERENCES = (
-    ("road", "id", "road"), ("junction", "id", "junction"), ("road", "junction", "junction"),
-    ("predecessor", "elementId", ""), ("successor", "elementId", ""), ("connection", "incomingRoad", "road"),
-    ("connection", "connectingRoad", "road"), ("connection", "linkedRoad", "road"),
+    ("road", "id", "road"),
+    ("junction", "id", "junction"),
+    ("road", "junction", "junction"),
+    ("predecessor", "elementId", ""),
+    ("successor", "elementId", ""),
+    ("connection", "incomingRoad", "road"),
+    ("connection", "connectingRoad", "road"),
+    ("connection", "linkedRoad", "road"),
     ("junctionReference", "junction", "junction"),
-)  # fmt: skip
+)
 _Cubic = tuple[float, float, float, float]
 _Pieces = list[tuple[float, _Cubic]]  # begin of each piece, m, and its polynomial from there
 

@@ -31,9 +31,9 @@ _PER_WORLD, _PER_CAR = 16, 4  # pairs of one traffic and weather, and of one car
 _AMONG_PEOPLE = 0.6  # share of the cars with walkers around
 _FARTHEST = 8  # greatest offset between two views of one image, px
 _DARK = 0.2  # ``darkness`` from which there are no photographs to compare with
-_BRIGHTNESS, _DARKEST = 0.36, 0.17  # of what is below the sky, 0..1: of photographs, and of night
-_SOFTENED = 0.4  # share of the pairs whose simulator images are blurred
-_WITHHELD = 0.15  # share of the classes without a sketch
+_BRIGHTNESS, _NIGHT = 0.36, 0.17  # of what is below the sky, 0..1: of photographs, and of night
+_BLUR_SHARE = 0.4  # share of the pairs whose simulator images are blurred
+_WITHHOLDING = 0.15  # share of the classes without a sketch
 _STRENGTH = (0.5, 1.4)  # range of factors on the sketches of classes
 
 
@@ -89,7 +89,7 @@ def exposed(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, bool]:
     """
     below = image[label != Channel.SKY]
     mean = float(below.mean()) / 255.0 if len(below) else _BRIGHTNESS
-    if mean < _DARKEST:
+    if mean < _NIGHT:
         return image, True
     # a curve that keeps black and white, and brings the mean to where photographs have it
     gamma = np.log(_BRIGHTNESS) / np.log(min(mean, 0.95))
@@ -104,12 +104,12 @@ def _pair(
     curves = looks.random_look(rng, 1.0 if rng.random() < 0.5 else 0.3)
     saturation = float(np.exp(rng.normal(0.0, 0.25)))
     seen = [looks.apply_look(each, curves, saturation) for each in guide]
-    if rng.random() < _SOFTENED:
+    if rng.random() < _BLUR_SHARE:
         sigma = float(rng.uniform(0.4, 1.2))
         seen = [cv2.GaussianBlur(each, (0, 0), sigma) for each in seen]
     channels = torch.from_numpy(label.astype(np.int64))
     tint, sketch = split_image(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2) - 0.5, channels)
-    strength = np.where(rng.random(CHANNELS) < _WITHHELD, 0.0, rng.uniform(*_STRENGTH, CHANNELS)).astype(np.float32)
+    strength = np.where(rng.random(CHANNELS) < _WITHHOLDING, 0.0, rng.uniform(*_STRENGTH, CHANNELS)).astype(np.float32)
     sketch = (sketch * torch.from_numpy(strength)[channels[:, None, ::2, ::2]]).clamp(-1.0, 1.0)
     return Pair(
         label=channels,

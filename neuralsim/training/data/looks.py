@@ -17,8 +17,8 @@ from neuralsim.models.surfaces import is_sketched
 _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
 #: Share of the sketches of photographs that are hints at all; of plants, whose leaves no simulator draws as they are,
 #: the fewest.
-_KEPT = {Channel.BUILDING: 0.8, Channel.VEGETATION: 0.25, Channel.TERRAIN: 0.25}
-_KEPT_ELSE = 0.45
+_HINT_SHARES = {Channel.BUILDING: 0.8, Channel.VEGETATION: 0.25, Channel.TERRAIN: 0.25}
+_HINT_SHARE = 0.45
 
 
 def random_look(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
@@ -118,7 +118,7 @@ def worse_sketch(sketch: np.ndarray, label: np.ndarray, rng: np.random.Generator
     says nothing of real ones. ``label`` u8 (H, W): channels.
     """
     hint = cv2.GaussianBlur(sketch, (0, 0), float(rng.uniform(0.3, 1.3)))
-    kept = rng.random(CHANNELS) < [_KEPT.get(Channel(each), _KEPT_ELSE) for each in range(CHANNELS)]
+    kept = rng.random(CHANNELS) < [_HINT_SHARES.get(Channel(each), _HINT_SHARE) for each in range(CHANNELS)]
     strength = (kept * rng.uniform(0.4, 1.5, CHANNELS)).astype(np.float32)
     noise = (rng.random(CHANNELS) * rng.choice([0.0, 0.1, 0.25])).astype(np.float32)
     grain = _texture(label.shape[1], label.shape[0], rng)

@@ -138,9 +138,7 @@ class FakeDrive:
         self.chosen = DriveState(CockpitSettings(), self.options)
         self.settings = CockpitSettings()
         self.town, self.notices, self.restarted, self.goals = "road", [], [], []
-        self.inputs = SimpleNamespace(
-            navigate_to=self.goals.append, requested=Control(0), pause=lambda paused: None
-        )  # fmt: skip
+        self.inputs = SimpleNamespace(navigate_to=self.goals.append, requested=Control(0), pause=lambda paused: None)
         self.notify = self.notices.append
         self.resolved = lambda options: options
 

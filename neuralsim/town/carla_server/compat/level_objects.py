@@ -49,9 +49,12 @@ ALL_LAYERS = sum(MapLayer)
 PROP_LAYERS = MapLayer.FOLIAGE | MapLayer.PARKED_VEHICLES | MapLayer.PROPS | MapLayer.STREET_LIGHTS | MapLayer.WALLS
 #: By the tag of most of a prop's mesh; street lamps aside, all others are props.
 _LAYERS = {
-    Tag.VEGETATION: MapLayer.FOLIAGE, Tag.TERRAIN: MapLayer.FOLIAGE, Tag.WALL: MapLayer.WALLS,
-    Tag.FENCE: MapLayer.WALLS, **dict.fromkeys(MOVERS, MapLayer.PARKED_VEHICLES),
-}  # fmt: skip
+    Tag.VEGETATION: MapLayer.FOLIAGE,
+    Tag.TERRAIN: MapLayer.FOLIAGE,
+    Tag.WALL: MapLayer.WALLS,
+    Tag.FENCE: MapLayer.WALLS,
+    **dict.fromkeys(MOVERS, MapLayer.PARKED_VEHICLES),
+}
 
 
 @dataclass

@@ -25,8 +25,10 @@ def network(folder: Path, text: str | bytes) -> Network:
 
 WAYS = {
     "namespace": ring(attributes=NAMESPACE),
-    "prefix": ring(attributes=NAMESPACE.replace("xmlns", "xmlns:od")).replace("<", "<od:").replace(
-        "<od:/", "</od:").replace("<od:?xml", "<?xml"),
+    "prefix": ring(attributes=NAMESPACE.replace("xmlns", "xmlns:od"))
+    .replace("<", "<od:")
+    .replace("<od:/", "</od:")
+    .replace("<od:?xml", "<?xml"),
     "ids of letters": ring(ids=("Ra", "Rb", "7", "Straße")),
     "large ids": ring(ids=("4000000000", "007", "-5", "12")),
     "borders": ring(borders=True),
@@ -34,7 +36,7 @@ WAYS = {
     "UTF-16": ring().replace("UTF-8", "UTF-16").encode("utf-16"),
     "UTF-16 without a mark": ring().replace("UTF-8", "UTF-16LE").encode("utf-16-le"),
     "comment before the declaration": "<!-- by a converter -->\n" + ring(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
