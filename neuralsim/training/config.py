@@ -140,6 +140,9 @@ class LossConfig(_Section):
     """Perceptual distance from the real image."""
     taught: float = Field(default=0.0, ge=0)
     """Perceptual distance of town frames from the images of `model.teacher`."""
+    taught_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps on town frames in which discriminators and Fréchet distances compare them with those images
+    instead of photographs."""
     pixels: float = Field(default=6.0, ge=0)
     """L1 distance of means of 4x4 pixels, and of simulator frames from the colours of their tints."""
     flow: float = Field(default=0.0, ge=0)

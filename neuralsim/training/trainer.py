@@ -7,6 +7,7 @@ computed. Steps on consecutive frames are in ``neuralsim/training/rollout.py``.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,14 +258,16 @@ class Trainer:
             terms["tone"] = losses.tone_distance(generated, tint, label, detail)
         return terms
 
-    def update_real_statistics(self, real: DiscriminatorInput) -> None:
-        """Add real images to the statistics of the Fréchet distances."""
-        for still in (True, False):
+    def update_real_statistics(self, real: DiscriminatorInput, kinds: Sequence[bool] = (True, False)) -> None:
+        """Add real images to the statistics of the Fréchet distances of ``kinds`` of frames: maps of real streets
+        (True), drives."""
+        for still in kinds:
             for name, features in frechet_samples(real, [still] * len(real.image)).items():
                 if name in self.statistics:
                     self.statistics[name].update_real(features)
-        for statistics in self.class_statistics.values():
-            statistics.update_real(real.features, real.classes)
+        for name, statistics in self.class_statistics.items():
+            if OF_CLASSES[name] in kinds:
+                statistics.update_real(real.features, real.classes)
 
     def frechet_losses(self, fake: DiscriminatorInput, still: list[bool]) -> dict[str, Tensor]:
         """Return the Fréchet distances of simulator frames from real images.
@@ -363,11 +366,11 @@ class Trainer:
             planes = [plane[len(batch) :] for plane in (sim_label, tint, detail)]
             if of_lit:
                 with torch.no_grad():
-                    real = self.discriminator_input(image, blurred(one_hot(label)), label)
+                    real, kinds = self._reference(of_lit, label, image)
                 shown = blurred(one_hot(second[lit]))
                 fake = self.discriminator_input(generated[lit], shown, second[lit])
                 terms = self.adversarial_terms(fake)
-                self.update_real_statistics(real)
+                self.update_real_statistics(real, kinds)
                 terms |= self.frechet_losses(fake, [pair.still for pair in of_lit])
                 if self.config.losses.taught and any(pair.taught for pair in of_lit):
                     terms |= self._teacher_distances(fake, of_lit)
@@ -386,6 +389,19 @@ class Trainer:
         if "adv" in terms:
             terms["sim_adv"] = terms.pop("adv")
         return self._learn(loss, terms, real, fake)
+
+    def _reference(self, batch: list[Pair], label: Tensor, image: Tensor) -> tuple[DiscriminatorInput, Sequence[bool]]:
+        """Return what the frames of ``batch`` should look like, and the kinds of frames for which that holds, as in
+        ``update_real_statistics``: photographs, or, at ``losses.taught_share`` of the steps, a teacher's images of
+        these very frames, which differ from them in nothing but textures and light."""
+        taught = [pair for pair in batch if pair.taught]
+        kinds: Sequence[bool] = (True, False)
+        drawn = np.random.default_rng([self.config.seed, self.step, 2]).random()
+        if taught and drawn < self.config.losses.taught_share:
+            image = torch.cat([pair.colours[1:] for pair in taught])  # type: ignore[index]
+            image = image.contiguous(memory_format=torch.channels_last)
+            label, kinds = torch.cat([pair.label[1:] for pair in taught]), (False,)
+        return self.discriminator_input(image, blurred(one_hot(label)), label), kinds
 
     def _teacher_distances(self, fake: DiscriminatorInput, batch: list[Pair]) -> dict[str, Tensor]:
         """Return how far a batch's taught pairs are from the teacher's images: in features and in pixels."""
