@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +17,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from neuralsim.models.surfaces import BLOCK
 from neuralsim.training.checkpoint import last_good
 from neuralsim.training.config import TrainConfig
 from neuralsim.training.data import clips
 from neuralsim.training.data.clips import Clip
-from neuralsim.training.data.conditioning import Example, Picture, example
+from neuralsim.training.data.conditioning import Example, Picture, example, random_window
 from neuralsim.training.data.guided_pairs import load_guided_pair, view_pair
 from neuralsim.training.data.simulated_pairs import Pair, is_map, load_clip, load_pair, pair_files
 from neuralsim.training.distributed import Ranks
@@ -83,6 +82,7 @@ class Examples:
         maps, town = (config.rollouts.frames and share for share in (config.rollouts.maps, config.rollouts.town))
         self._files = pair_files(Path(config.data.simulated)) if config.data.simulated_every or maps else []
         self._maps = [file for file in self._files if is_map(file)]
+        self._window = config.data.window_width, config.data.window_height
         self._is_guided, self._simulators = config.generator().guided, simulators
         if maps and not self._maps:
             raise FileNotFoundError(f"{config.data.simulated} has no map pairs for `rollouts.maps`: see `map_pairs`")
@@ -129,32 +129,20 @@ class Examples:
         size = self._config.size_at(number // self._per_step)
         # by day where they stand for what simulator frames should look like
         dark = 0.0 if self._config.is_simulated(number // self._per_step) else _DARK
-        whole = example(self._pictures.draw(rng), *size, rng, self._config.data.zoom, self._is_guided, dark)
-        return whole.window(*self._window(whole.label.shape, rng))
+        picture = self._pictures.draw(rng)
+        return example(picture, *size, rng, self._config.data.zoom, self._is_guided, dark, self._window)
 
     def _pair(self, number: int) -> Pair:
         rng = self._rng(1, number)
-        whole = self._whole_pair(rng)
-        return whole.window(*self._window(whole.label.shape[1:], rng))
-
-    def _window(self, size: Sequence[int], rng: np.random.Generator) -> tuple[slice, slice]:
-        """Return the rows and columns that a step sees of an example of ``size``, height and width."""
-        data, parts = self._config.data, []
-        for whole, asked in zip(size, (data.window_height, data.window_width), strict=True):
-            length = min(asked or whole, whole)
-            start = BLOCK * int(rng.integers(0, (whole - length) // BLOCK + 1))  # means are those of the whole
-            parts.append(slice(start, start + length))
-        return parts[0], parts[1]
-
-    def _whole_pair(self, rng: np.random.Generator) -> Pair:
         data = self._config.data
         if not self._is_guided:
-            return load_pair(self._files[int(rng.integers(len(self._files)))])
+            pair = load_pair(self._files[int(rng.integers(len(self._files)))])
+            return pair.window(*random_window(pair.label.shape[1:], self._window, rng))
         kind = rng.random()
         if self._simulators is not None and kind < data.simulator_share:
-            return view_pair(self._simulators.draw(rng), data.width, data.height, rng)
+            return view_pair(self._simulators.draw(rng), data.width, data.height, rng, self._window)
         files = self._maps if self._maps and kind > 1.0 - data.map_pairs else self._drives or self._maps
-        return load_guided_pair(files[int(rng.integers(len(files)))], rng)
+        return load_guided_pair(files[int(rng.integers(len(files)))], rng, self._window)
 
     def _clip(self, number: int) -> tuple[Clip, Clip | None, bool]:
         c, rng = self._config, self._rng(2, number)

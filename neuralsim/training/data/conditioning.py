@@ -8,6 +8,7 @@ from the surface itself (``neuralsim/models/input_planes.py``): then the output 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +18,7 @@ import torch
 from neuralsim.base.colour import LUMA as LUMA_WEIGHTS
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 from neuralsim.models.guide_image import split_image
+from neuralsim.models.surfaces import BLOCK
 from neuralsim.training.data import looks
 
 MAX_ZOOM = 1.45  # largest scale of an example, over that at which the image just fills it
@@ -33,6 +35,12 @@ class Picture:
     instance: np.ndarray | None
     source: str = ""
 
+    def window(self, rows: slice, columns: slice) -> Picture:
+        """Return ``rows`` and ``columns``."""
+        at = rows, columns
+        instance = None if self.instance is None else self.instance[at]
+        return Picture(self.name, self.image[at], self.label[at], instance, self.source)
+
 
 @dataclass
 class Example:
@@ -43,12 +51,6 @@ class Example:
     tint: np.ndarray
     detail: np.ndarray
     image: np.ndarray
-
-    def window(self, rows: slice, columns: slice) -> Example:
-        """Return ``rows`` and ``columns``, which begin and end at even ones."""
-        label, tinted, image = (plane[..., rows, columns] for plane in (self.label, self.tint, self.image))
-        top, left = (slice(each.start // 2, each.stop // 2) for each in (rows, columns))
-        return Example(label, tinted, self.detail[:, top, left], image)
 
 
 def mark_road_lines(image: np.ndarray, label: np.ndarray, threshold: int = 28) -> np.ndarray:
@@ -165,6 +167,7 @@ def example(
     zoom: float = MAX_ZOOM,
     guided: bool = False,
     dark: float = 0.0,
+    window: tuple[int, int] = (0, 0),
 ) -> Example:
     """Return a random crop of ``picture`` at ``width`` x ``height``, as an example for the generator.
 
@@ -176,9 +179,25 @@ def example(
         zoom: As for ``crop``.
         guided: Whether it is for a guided generator, see ``guided_example``.
         dark: As for ``guided_example``.
+        window: As for ``random_window``: the part of the crop that the example shows.
     """
     part = crop(picture, width, height, rng, zoom)
+    part = part.window(*random_window(part.label.shape, window, rng))
     return guided_example(part, rng, dark) if guided else make_example(part, rng)
+
+
+def random_window(size: Sequence[int], window: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
+    """Return rows and columns of a window somewhere in an image of ``size``, height and width, px.
+
+    ``window``: its width and height, px; 0 or more than the image has: all. It begins at a multiple of ``BLOCK``, so
+    that means over blocks are those of the image.
+    """
+    parts = []
+    for whole, asked in zip(size, reversed(window), strict=True):
+        length = min(asked or whole, whole)
+        start = BLOCK * int(rng.integers(0, (whole - length) // BLOCK + 1))
+        parts.append(slice(start, start + length))
+    return parts[0], parts[1]
 
 
 def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zoom: float = MAX_ZOOM) -> Picture:

@@ -25,7 +25,7 @@ from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
 from neuralsim.training.data import conditioning, looks
 from neuralsim.training.data.conditioning import Picture
-from neuralsim.training.data.simulated_pairs import Pair, is_map, load_pair
+from neuralsim.training.data.simulated_pairs import Pair, inside, is_map, load_pair
 
 _PER_WORLD, _PER_CAR = 16, 4  # pairs of one traffic and weather, and of one car
 _AMONG_PEOPLE = 0.6  # share of the cars with walkers around
@@ -37,13 +37,14 @@ _WITHHOLDING = 0.15  # share of the classes without a sketch
 _STRENGTH = (0.5, 1.4)  # range of factors on the sketches of classes
 
 
-def load_guided_pair(file: Path, rng: np.random.Generator) -> Pair:
+def load_guided_pair(file: Path, rng: np.random.Generator, window: tuple[int, int] = (0, 0)) -> Pair:
     """Return a pair of ``make_guided_pairs`` in a random look, or a pair of a label map with the image of its surfaces.
 
-    Raises ValueError for a damaged file.
+    ``window``: as for ``conditioning.random_window``. Raises ValueError for a damaged file.
     """
     if is_map(file):
         pair = load_pair(file)
+        pair = pair.window(*conditioning.random_window(pair.label.shape[1:], window, rng))
         tint, sketch = split_image(with_relief(pair.tint, pair.detail), pair.label)
         return replace(pair, tint=tint, detail=F.pad(sketch, (0, 0, 0, 0, 1, 0)))
     try:
@@ -51,32 +52,40 @@ def load_guided_pair(file: Path, rng: np.random.Generator) -> Pair:
             planes = {name: stored[name] for name in ("label", "guide", "reference", "motion", "visible", "dark")}
     except (BadZipFile, KeyError, ValueError, EOFError):
         raise ValueError(f"{file}: damaged; delete it, or the whole folder to record it again") from None
-    motion, visible = (planes[name][0].astype(np.float32) for name in ("motion", "visible"))
-    pair = _pair(planes["label"], planes["guide"], motion, visible.reshape(1, *visible.shape[-2:]), rng)
+    rows, columns = conditioning.random_window(planes["label"].shape[1:], window, rng)
+    for name in ("label", "guide", "reference", "motion"):
+        planes[name] = planes[name][:, rows, columns]
+    visible = planes["visible"].reshape(-1, *planes["visible"].shape[-2:])[:1, rows, columns]
+    motion, visible = planes["motion"][0].astype(np.float32), visible.astype(np.float32)
+    pair = _pair(planes["label"], planes["guide"], motion, visible * inside(motion), rng)
     return replace(pair, colours=_image(planes["reference"]), taught=True, dark=float(planes["dark"]) > _DARK)
 
 
-def view_pair(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Pair:
+def view_pair(
+    picture: Picture, width: int, height: int, rng: np.random.Generator, window: tuple[int, int] = (0, 0)
+) -> Pair:
     """Return two views of a labelled image of a simulator, some pixels apart, in a random look.
 
     Their colours are its own, exposed as photographs are.
 
     Args:
         picture: A labelled image.
-        width: Width of the views, px.
-        height: Height of the views, px.
+        width: Width of the image that the views are of, px.
+        height: Height of that image, px.
         rng: Generator for everything random.
+        window: As for ``conditioning.random_window``: the part of the image that the views show.
     """
     larger = conditioning.crop(picture, width + _FARTHEST, height + _FARTHEST, rng)
+    rows, columns = conditioning.random_window((height, width), window, rng)
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    larger = larger.window(slice(rows.start, rows.stop + _FARTHEST), slice(columns.start, columns.stop + _FARTHEST))
     at = rng.integers(0, _FARTHEST + 1, (2, 2))
     label, image = (
         np.stack([plane[y : y + height, x : x + width] for x, y in at]) for plane in (larger.label, larger.image)
     )
     step = (at[1] - at[0]).astype(np.float32)
-    columns, rows = np.arange(width) + step[0], np.arange(height) + step[1]
-    seen = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     motion = np.broadcast_to(step, (height, width, 2)).copy()
-    pair = _pair(label, image, motion, seen[None].astype(np.float32), rng)
+    pair = _pair(label, image, motion, inside(motion)[None].astype(np.float32), rng)
     colours, is_dark = exposed(image, label)
     return replace(pair, colours=_image(colours), dark=is_dark)
 

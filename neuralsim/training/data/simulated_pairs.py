@@ -35,6 +35,13 @@ _PLANES = ("label", "tint", "detail", "motion", "visible")
 _ALL = ("label", "tint", "detail")  # planes of every frame
 
 
+def inside(motion: np.ndarray) -> np.ndarray:
+    """Return bool (H, W): where a ``motion`` (H, W, 2), px, comes from within the image."""
+    height, width = motion.shape[:2]
+    x, y = np.arange(width) + motion[..., 0], np.arange(height)[:, None] + motion[..., 1]
+    return np.asarray((x >= 0) & (x < width) & (y >= 0) & (y < height))
+
+
 @dataclass
 class Pair:
     """Two neighbouring frames: label i64 (2, H, W), tint f32 (2, 3, H, W), detail f32 (2, 2, H/2, W/2); from the second
@@ -54,16 +61,13 @@ class Pair:
         """Return ``rows`` and ``columns``, which begin and end at even ones."""
         at, motion = (..., rows, columns), self.motion[rows, columns]
         top, left = (slice(each.start // 2, each.stop // 2) for each in (rows, columns))
-        height, width = motion.shape[:2]
-        x, y = torch.arange(width) + motion[..., 0], torch.arange(height)[:, None] + motion[..., 1]
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         return replace(
             self,
             label=self.label[at],
             tint=self.tint[at],
             detail=self.detail[..., top, left],
             motion=motion,
-            visible=self.visible[at] * inside,
+            visible=self.visible[at] * torch.from_numpy(inside(motion.numpy())),
             colours=None if self.colours is None else self.colours[at],
         )
 

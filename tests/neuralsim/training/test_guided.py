@@ -17,8 +17,9 @@ from bridge.weather import darkness  # noqa: E402
 from neuralsim.models.classes import MOVERS, Channel  # noqa: E402
 from neuralsim.models.generator import SIZES, GeneratorConfig  # noqa: E402
 from neuralsim.models.guide_image import split_image, with_relief  # noqa: E402
+from neuralsim.models.surfaces import BLOCK  # noqa: E402
 from neuralsim.training import checkpoint  # noqa: E402
-from neuralsim.training.data import guided_pairs, looks  # noqa: E402
+from neuralsim.training.data import conditioning, guided_pairs, looks  # noqa: E402
 from neuralsim.training.data.conditioning import example, objects, tint  # noqa: E402
 from neuralsim.training.data.guided_pairs import load_guided_pair, make_guided_pairs, view_pair  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
@@ -217,6 +218,38 @@ def test_steps_on_simulator_images_learn_colours_by_night_and_more_by_day(tmp_pa
     assert {"colour", "steady"} <= by_night.keys()
     assert not {"taught", "sim_adv", "discriminator"} & by_night.keys()
     assert trainer.step == 2
+
+
+def test_a_share_of_the_steps_compares_drives_with_a_teachers_images_of_them(tmp_path: Path) -> None:
+    losses = {"taught_share": 1.0, "adversarial_from": 0, "adversarial_ramp": 1, "frechet": 1.0, "frechet_town": 1.0}
+    trainer = Trainer(tiny(tmp_path, size="drive", **losses, frechet_classes=1.0), SMALL)
+    label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
+    pair = view_pair(picture(), 64, 32, np.random.default_rng(0))
+    taught = replace(pair, taught=True)
+    reference, kinds = trainer._reference([taught, pair], label, image)
+    assert pair.colours is not None
+    assert torch.equal(reference.image, pair.colours[1:][trainer._window(pair.colours)])
+    assert torch.equal(reference.classes, pair.label[1:][trainer._window(pair.label)][:, ::2, ::2])
+    photographs, every_kind = trainer._reference([pair, pair], label, image)
+    assert torch.equal(photographs.image, image[trainer._window(image)])
+    trainer.update_real_statistics(reference, kinds)
+    seen = {name: float(each.real[0].count) for name, each in trainer.statistics.items()}
+    assert (seen["frechet"], seen["frechet_town"]) == (0.0, 1.0), "label maps are of real streets"
+    trainer.update_real_statistics(photographs, every_kind)
+    assert trainer.statistics["frechet"].real[0].count == 1.0
+    assert {"sim_adv", "discriminator"} <= trainer.simulated_step([taught, pair], label, image).keys()
+
+
+def test_an_example_shows_a_window_that_begins_with_a_block_of_means() -> None:
+    whole = picture()
+    rng = np.random.default_rng(1)
+    made = [example(whole, 96, 48, rng, guided=True, window=(64, 32)) for _ in range(4)]
+    assert {each.label.shape for each in made} == {(32, 64)}
+    assert {each.detail.shape for each in made} == {(2, 16, 32)}
+    windows = [conditioning.random_window((48, 96), (64, 32), rng) for _ in range(20)]
+    assert all(not (rows.start % BLOCK or columns.start % BLOCK) for rows, columns in windows)
+    assert max(rows.stop for rows, _ in windows) <= 48
+    assert conditioning.random_window((48, 96), (0, 0), rng) == (slice(0, 48), slice(0, 96))
 
 
 def test_images_of_other_simulators_are_a_share_of_the_pairs(tmp_path: Path) -> None:
