@@ -143,6 +143,8 @@ class LossConfig(_Section):
     taught_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the steps on town frames in which discriminators and Fréchet distances compare them with those images
     instead of photographs."""
+    contrast: float = Field(default=0.0, ge=0)
+    """How far the contrast of textures is from that of the real image, or of a teacher's, by class and octave."""
     pixels: float = Field(default=6.0, ge=0)
     """L1 distance of means of 4x4 pixels, and of simulator frames from the colours of their tints."""
     flow: float = Field(default=0.0, ge=0)

@@ -19,6 +19,10 @@ _HUE_FREEDOM = 0.08  # chroma that a texture may add to its tint, of a range of 
 _HUE_OF_VEHICLES = 0.15  # additional chroma of a vehicle, for its lamps and number plates
 _TONE_FREEDOM = 0.4  # luminance that a texture may add to its sketch, of a range of 2
 _TONE_OF_VEHICLES = 0.3  # additional luminance of a vehicle, which reflects the sky
+_OCTAVES = 4
+_COARSEST = 16  # px: side of the coarsest means that octaves are differences of
+_LEAST_ENERGY = (0.5 / 127.5) ** 2  # variance below which a texture cannot be seen
+_FEWEST_PIXELS = 500  # of a class, at half the size
 _MAX_WEIGHT = 8.0  # of a pixel of a rare class, over that of a class of mean frequency
 
 
@@ -79,6 +83,41 @@ def pixel_distance(generated: Tensor, image: Tensor) -> Tensor:
     """Return the L1 distance between means of 4x4 pixels: compared pixel by pixel, details that no map determines would
     be generated as their mean, a blur."""
     return (F.avg_pool2d(generated.float(), 4) - F.avg_pool2d(image, 4)).abs().mean()
+
+
+def contrast_distance(generated: Tensor, reference: Tensor, label: Tensor) -> Tensor:
+    """Return how far the contrast of textures is from that of a reference of the same map, class by class and octave by
+    octave: the mean of the absolute logarithm of the ratio of their standard deviations.
+
+    A perceptual distance is least for the mean of all textures that might be there, which has less contrast than any of
+    them. Octaves are those of a Laplacian pyramid (Burt & Adelson 1983), compared as Heeger & Bergen (1995) compare
+    those of textures.
+
+    Args:
+        generated: f32 (N, 3, H, W) in [-1, 1]; sides are multiples of 16, or the rest is left out.
+        reference: The same.
+        label: i64 (N, H/2, W/2): the map at half the size.
+    """
+    height, width = (side // _COARSEST * _COARSEST for side in generated.shape[-2:])
+    images = [_luma(image.float()[..., :height, :width]) for image in (generated, reference)]
+    places = F.one_hot(label[:, : height // 2, : width // 2], CHANNELS).permute(0, 3, 1, 2).float()
+    terms = []
+    for octave in range(_OCTAVES):
+        smaller = [F.avg_pool2d(image, 2) for image in images]
+        bands = [
+            image - F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+            for image, small in zip(images, smaller, strict=True)
+        ]
+        energies = [band.square() if octave else F.avg_pool2d(band.square(), 2) for band in bands]
+        counts = places.sum((0, 2, 3))
+        mine, real = ((energy * places).sum((0, 2, 3)) / counts.clamp(min=1.0) for energy in energies)
+        ratio = 0.5 * torch.log((mine + _LEAST_ENERGY) / (real + _LEAST_ENERGY)).abs()
+        seen = counts * 4.0 ** max(0, octave - 1) >= _FEWEST_PIXELS
+        terms.append((ratio * seen).sum() / seen.sum().clamp(min=1))
+        images = smaller
+        if octave:
+            places = F.avg_pool2d(places, 2)
+    return torch.stack(terms).mean()
 
 
 def steadiness(generated: Tensor, before: Tensor, motion: Tensor, visible: Tensor) -> Tensor:

@@ -159,6 +159,7 @@ class Trainer:
         weights = {name: ramp * weight for name, weight in (adversarial | frechet_weights(self.config)).items()}
         weights |= {"object_feat": c.objects, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {
+            "contrast": c.contrast,
             "taught": c.taught,
             "hue": c.hue,
             "tone": c.tone,
@@ -231,6 +232,8 @@ class Trainer:
             terms["feat"] = losses.feature_distance(fake.features, real.features)
         if real is not None and c.pixels:
             terms["pix"] = losses.pixel_distance(fake.image, real.image)
+        if real is not None and c.contrast:
+            terms["contrast"] = losses.contrast_distance(fake.image, real.image, fake.classes)
         return terms
 
     def conditioning_losses(
@@ -404,14 +407,17 @@ class Trainer:
         return self.discriminator_input(image, blurred(one_hot(label)), label), kinds
 
     def _teacher_distances(self, fake: DiscriminatorInput, batch: list[Pair]) -> dict[str, Tensor]:
-        """Return how far a batch's taught pairs are from the teacher's images: in features and in pixels."""
+        """Return how far a batch's taught pairs are from the teacher's images: in features, contrasts and pixels."""
         taught = [pair.taught for pair in batch]
         with torch.no_grad():
             images = torch.cat([pair.colours[1:] for pair in batch if pair.taught])  # type: ignore[index]
             images = images[self._window(images)].contiguous(memory_format=torch.channels_last)
             features = [each for network in self.features for each in network(images)]
-        generated = fake.image[torch.tensor(taught, device=images.device)]
-        return {
+        chosen = torch.tensor(taught, device=images.device)
+        generated, terms = fake.image[chosen], {}
+        if self.config.losses.contrast:
+            terms["contrast"] = losses.contrast_distance(generated, images, fake.classes[chosen])
+        return terms | {
             "taught": losses.feature_distance(select(fake.features, taught), features),
             "pix": losses.pixel_distance(generated, images),
         }

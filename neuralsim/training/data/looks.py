@@ -19,6 +19,8 @@ _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
 #: the fewest.
 _HINT_SHARES = {Channel.BUILDING: 0.8, Channel.VEGETATION: 0.25, Channel.TERRAIN: 0.25}
 _HINT_SHARE = 0.45
+_PLANTS = (Channel.VEGETATION, Channel.TERRAIN)
+_MOST_SATURATED = 1.9  # times the saturation of a photograph: plants of a simulator
 
 
 def random_look(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
@@ -34,8 +36,9 @@ def random_look(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
     return np.clip(lift + (1.0 - lift) * curve[None] * cast[:, None], 0.0, 1.0).astype(np.float32)
 
 
-def apply_look(image: np.ndarray, curves: np.ndarray, saturation: float) -> np.ndarray:
-    """Return ``image`` u8 (H, W, 3) through ``random_look``'s curves at another ``saturation``, f32 0..1."""
+def apply_look(image: np.ndarray, curves: np.ndarray, saturation: float | np.ndarray) -> np.ndarray:
+    """Return ``image`` u8 (H, W, 3) through ``random_look``'s curves at another ``saturation``, of all pixels or
+    (H, W, 1): f32 0..1."""
     out = np.stack([curves[c][image[..., c]] for c in range(3)], -1)
     grey = out @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.clip(grey[..., None] + saturation * (out - grey[..., None]), 0.0, 1.0)
@@ -108,7 +111,10 @@ def engine_image(
     if rng.random() < 0.3:
         out = out + np.float32(rng.uniform(0.005, 0.02)) * rng.standard_normal(out.shape, np.float32)
     byte = np.clip(out * 255.0, 0.0, 255.0).astype(np.uint8)
-    return apply_look(byte, random_look(rng, 0.4 if dark else 1.0), float(np.exp(rng.normal(0.05, 0.28))))
+    saturation = np.full(CHANNELS, np.exp(rng.normal(0.05, 0.28)), np.float32)
+    for channel in _PLANTS:
+        saturation[channel] *= rng.uniform(1.0, _MOST_SATURATED)
+    return apply_look(byte, random_look(rng, 0.4 if dark else 1.0), saturation[label][..., None])
 
 
 def worse_sketch(sketch: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:

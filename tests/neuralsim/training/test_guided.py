@@ -22,6 +22,7 @@ from neuralsim.training import checkpoint  # noqa: E402
 from neuralsim.training.data import conditioning, guided_pairs, looks  # noqa: E402
 from neuralsim.training.data.conditioning import example, objects, tint  # noqa: E402
 from neuralsim.training.data.guided_pairs import load_guided_pair, make_guided_pairs, view_pair  # noqa: E402
+from neuralsim.training.losses import contrast_distance  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 from neuralsim.training.training_loop import Examples  # noqa: E402
 
@@ -307,3 +308,36 @@ def _one():  # type: ignore[no-untyped-def]
     from neuralsim.training.distributed import Ranks
 
     return Ranks()
+
+
+def test_contrasts_of_textures_are_compared_class_by_class_and_octave_by_octave() -> None:
+    torch.manual_seed(0)
+    label = torch.full((1, 32, 64), int(Channel.ROAD))
+    label[:, :16] = int(Channel.BUILDING)
+    real = 0.2 * torch.randn(1, 3, 64, 128)
+    assert contrast_distance(real, real.flip(3), label) < 0.1, "another texture of the same contrast"
+    weaker = contrast_distance(0.5 * real, real, label)
+    assert weaker == pytest.approx(np.log(2.0), abs=0.05)
+    assert contrast_distance(real, 0.5 * real, label) == pytest.approx(float(weaker), abs=1e-4)
+    of_walls = real.clone()
+    of_walls[:, :, :32] *= 0.5
+    assert 0.3 < contrast_distance(of_walls, real, label) < 0.4, "one of two classes"
+    coarse = torch.nn.functional.interpolate(0.2 * torch.randn(1, 3, 16, 32), scale_factor=4.0)
+    assert contrast_distance(coarse, real, label) > 0.3, "other octaves"
+    flat = torch.zeros(1, 3, 64, 128, requires_grad=True)
+    contrast_distance(flat, real, label).backward()
+    assert torch.isfinite(flat.grad).all()
+
+
+def test_plants_of_an_engine_are_more_colourful_than_those_of_photographs() -> None:
+    image, label, _, _ = planes()
+    label = label.copy()
+    half = label.shape[1] // 2
+    label[:, :half], label[:, half:] = int(Channel.VEGETATION), int(Channel.ROAD)
+    image = np.full_like(image, (90, 110, 80))
+    rng = np.random.default_rng(2)
+    spread = np.zeros(2)
+    for _ in range(40):
+        seen = looks.engine_image(image, label, image / 255.0 - 0.5, rng)
+        spread += [np.ptp(seen[:, part].mean((0, 1))) for part in (slice(half), slice(half, None))]
+    assert spread[0] > 1.1 * spread[1]
