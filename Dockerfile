@@ -7,7 +7,7 @@
 #   docker run -d --rm --gpus all --network host -e NVIDIA_DRIVER_CAPABILITIES=all carlasim/carla:0.9.16 \
 #       bash CarlaUE4.sh -RenderOffScreen -nosound                                                   # it needs Vulkan
 #   docker run --rm --gpus all -v neuralsim-cache:/cache neuralsim                                   # doctor
-#   docker run --rm --gpus all -v neuralsim-cache:/cache neuralsim build-engine --size 1024x512
+#   docker run --rm --gpus all -v neuralsim-cache:/cache neuralsim model build-engine --size 1024x512
 #   docker run --rm --gpus all --network host -v neuralsim-cache:/cache -v "$PWD":/out neuralsim drive \
 #       --carla 127.0.0.1:2000 --headless --autopilot --frames 300 --size 1024x512 --record /out/drive.mp4
 #   docker run --rm --gpus all --entrypoint python neuralsim -m neuralsim.bench.gpu                  # measure

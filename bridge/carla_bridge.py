@@ -49,7 +49,7 @@ def _director(options: BridgeOptions, make_director: MakeDirector | None) -> Sce
     if options.scenario is None:
         return None
     if make_director is None:
-        raise BridgeError("this bridge plays no scenarios: start it with `neuralsim bridge`")
+        raise BridgeError("this bridge plays no scenarios: start it with `neuralsim link bridge`")
     return make_director(options.scenario)
 
 

@@ -87,7 +87,7 @@ def detection() -> np.ndarray:
         record = [sys.executable, "-m", "neuralsim", "record", SCENARIO, "--out", folder, "--format", "mcap"]
         subprocess.run([*record, "--planes", "tag,instance,depth,motion,rgb,neural"], cwd=ROOT, check=True)
         mcap = next(Path(folder).rglob("*.mcap"))
-        export = [sys.executable, "-m", "neuralsim", "export-recording", str(mcap), "--format", "coco"]
+        export = [sys.executable, "-m", "neuralsim", "recording", "export", str(mcap), "--format", "coco"]
         subprocess.run([*export, "--out", folder], cwd=ROOT, check=True)
         found = json.loads((Path(folder) / "coco" / "annotations.json").read_text(encoding="utf-8"))["annotations"]
         with RecordingReader(mcap) as recording:

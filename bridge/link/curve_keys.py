@@ -89,7 +89,7 @@ def load_keys(folder: str | Path) -> Keys:
             files = sorted((folder / _OBSERVERS).iterdir())[:_MAX_OBSERVERS]
             observers = frozenset(file.read_bytes().strip() for file in files)
     except OSError:
-        raise LinkError(f"no keys in {folder}; create them with `neuralsim keys new`") from None
+        raise LinkError(f"no keys in {folder}; create them with `neuralsim link keys new`") from None
     except (zmq.ZMQError, ValueError):
         is_valid = False
     if not is_valid:

@@ -43,7 +43,7 @@ class KeysOptions(Options):
 
     def check(self) -> None:
         if (self.link is not None) != (self.action == "observer"):
-            raise ValueError("an observer's keys belong to a link: neuralsim keys observer FOLDER --link KEYS")
+            raise ValueError("an observer's keys belong to a link: neuralsim link keys observer FOLDER --link KEYS")
 
 
 def keys(options: KeysOptions) -> int:

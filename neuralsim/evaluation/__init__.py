@@ -1,1 +1,1 @@
-"""Evaluation of models: measures, metric networks, and the report of ``neuralsim evaluate``."""
+"""Evaluation of models: measures, metric networks, and the report of ``neuralsim model evaluate``."""

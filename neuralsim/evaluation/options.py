@@ -1,4 +1,4 @@
-"""The options of ``neuralsim evaluate`` and ``neuralsim quantise``."""
+"""The options of ``neuralsim model evaluate`` and ``neuralsim model quantise``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class EvaluateOptions(Options):
     real: Folder | None = None
     """The clip's images (default: image/ next to label/)."""
     motion: Folder | None = None
-    """The clip's motion by `neuralsim flow` (default: made)."""
+    """The clip's motion by `neuralsim images flow` (default: made)."""
     parts: Annotated[tuple[str, ...], subset_of(PARTS), Arg("LIST", flag="only")] = Field(
         default=PARTS,
         description=f"Measure only these of {','.join(PARTS)}; the first six need --data (classes: or --classes-real), "

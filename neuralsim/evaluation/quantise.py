@@ -1,4 +1,4 @@
-"""``neuralsim quantise``: measure a model's activations on town frames, so that it can run in int8."""
+"""``neuralsim model quantise``: measure a model's activations on town frames, so that it can run in int8."""
 
 from __future__ import annotations
 

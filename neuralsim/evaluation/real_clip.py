@@ -70,8 +70,8 @@ def camvid_label(tag: np.ndarray, instance: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """The folders of a real clip: ``labels`` and ``images`` with the same names, ``motion`` by `neuralsim flow` or
-    None; and the class map ``classes``."""
+    """The folders of a real clip: ``labels`` and ``images`` with the same names, ``motion`` by `neuralsim images
+    flow` or None; and the class map ``classes``."""
 
     classes: str
     labels: Path

@@ -1,4 +1,4 @@
-"""``neuralsim evaluate``: all measures of a model, as JSON and as a page with videos."""
+"""``neuralsim model evaluate``: all measures of a model, as JSON and as a page with videos."""
 
 from __future__ import annotations
 

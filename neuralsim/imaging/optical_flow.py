@@ -46,6 +46,6 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read motion f32 (H, W, 2), px, and its validity, bool (H, W), from KITTI's flow PNG. Raises ImageError."""
     coded = read_image(path, cv2.IMREAD_UNCHANGED)
     if coded.dtype != np.uint16 or coded.ndim != 3 or coded.shape[2] != 3:
-        raise ImageError(f"{path}: not a KITTI flow PNG (16 bit, three channels); `neuralsim flow` writes them")
+        raise ImageError(f"{path}: not a KITTI flow PNG (16 bit, three channels); `neuralsim images flow` writes them")
     motion = (coded[..., :0:-1].astype(np.float32) - 32768.0) / MOTION_STEPS
     return motion, coded[..., 0] > 0

@@ -1,1 +1,1 @@
-"""``neuralsim render``, ``flow`` and ``label``: folders of label maps and of images, without a simulator."""
+"""``neuralsim render`` and ``neuralsim images``: folders of label maps and of images, without a simulator."""

@@ -1,4 +1,4 @@
-"""``neuralsim flow IMAGES --out MOTION``: the optical flow of a folder of images.
+"""``neuralsim images flow IMAGES --out MOTION``: the optical flow of a folder of images.
 
 The flow itself is computed in ``neuralsim/imaging/optical_flow.py``.
 """

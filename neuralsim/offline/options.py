@@ -1,4 +1,4 @@
-"""The options of ``neuralsim render``, ``flow`` and ``label``."""
+"""The options of ``neuralsim render`` and ``neuralsim images``."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RenderOptions(Options):
     sequence: bool = False
     """The maps are one clip: render it temporally stable, and write a video. A recording always is one."""
     motion: Annotated[Folder | None, Arg(group="both")] = None
-    """Motion of the clip, from `neuralsim flow`; of label maps with --sequence."""
+    """Motion of the clip, from `neuralsim images flow`; of label maps with --sequence."""
     model: Model = DEFAULT_MODEL
     quality: Quality = "fast"
     runtime: Runtime = "auto"

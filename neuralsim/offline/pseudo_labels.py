@@ -1,4 +1,4 @@
-"""Pseudo-labels: ``neuralsim label IMAGES --segmenter MODEL.onnx --classes MAP --out LABELS``.
+"""Pseudo-labels: ``neuralsim images label IMAGES --segmenter MODEL.onnx --classes MAP --out LABELS``.
 
 Any semantic segmentation network in ONNX labels images that have no labels, so that they can be trained on and
 rendered. Its input tells the expected format: pixels first or channels first, bytes or floats, a fixed size or a free

@@ -55,7 +55,7 @@ def continue_from(reader: RecordingReader, number: int, folder: Path, options: D
 def obstacle(reader: RecordingReader, number: int) -> str:
     """Return why nobody can drive on from frame ``number``, in one line; "" if one can."""
     if not reader.about.get("scenario_yaml", ""):
-        return "Cannot drive on: this is no scenario. neuralsim scenario-from makes one of it"
+        return "Cannot drive on: this is no scenario. neuralsim recording to-scenario makes one of it"
     try:
         with tempfile.TemporaryDirectory(prefix="neuralsim-replay-") as folder:
             continue_from(reader, number, Path(folder), DriveOptions())

@@ -1,6 +1,6 @@
 """Ranges of a model's activations, which int8 needs: one small JSON file.
 
-It is measured by ``neuralsim quantise`` on this machine, or comes with the model as ``int8.json`` next to its graph.
+``neuralsim model quantise`` measures it on this machine, or it comes with the model as ``int8.json`` next to its graph.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def load_ranges(graph: Path) -> Ranges:
                 return Ranges(digest, int(stored["frames"]), str(stored["source"]), values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-    raise NotCalibrated("int8 is not calibrated for this model yet: run neuralsim quantise")
+    raise NotCalibrated("int8 is not calibrated for this model yet: run neuralsim model quantise")
 
 
 def save_ranges(graph: Path, ranges: Ranges, path: Path | None = None) -> Path:

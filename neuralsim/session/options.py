@@ -71,7 +71,7 @@ class DriveOptions(Options):
     sumo: SumoFile | None = None
     """A SUMO configuration: use its network as the town and its traffic (needs the sumo extra)."""
     keys: Keys | None = None
-    """CURVE keys for --connect (`neuralsim keys new`)."""
+    """CURVE keys for --connect (`neuralsim link keys new`)."""
     weather: Annotated[str, Arg("PRESET")] | None = None
     """CARLA's weather preset, such as WetSunset (default: the town's)."""
     seed: Count = 0

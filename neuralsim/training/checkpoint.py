@@ -142,7 +142,7 @@ def pack(folder: Path, out: Path) -> Path:
     ValueError where there is no state, OSError.
     """
     if not (folder / STATE).is_file():
-        raise ValueError(f"{folder}: no trained state in it; `neuralsim train` first")
+        raise ValueError(f"{folder}: no trained state in it; `neuralsim model train` first")
     kept = {}
     for name, tensor in load_file(folder / STATE).items():
         network = name.partition(".")[0]

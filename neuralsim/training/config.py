@@ -1,4 +1,4 @@
-"""Settings of a training run: ``neuralsim train CONFIG.yaml``.
+"""Settings of a training run: ``neuralsim model train CONFIG.yaml``.
 
 A file has one mapping per section below. With ``stages``, a list of mappings, a run has several parts, one after the
 other: each stage says its ``steps`` and overrides what it changes, and begins with the averaged weights of the stage
@@ -97,7 +97,7 @@ class ModelConfig(_Section):
     """Settings of neuralsim.models.generator.GeneratorConfig that differ from those of the size."""
     start: str = ""
     """Model whose weights the first stage begins with: the name of a shipped one, or a folder, with new discriminators;
-    or a state by `neuralsim export --state`, with its own."""
+    or a state by `neuralsim model export --state`, with its own."""
     teacher: str = ""
     """Model whose images of the towns a guided generator learns from, recorded with them: the name of a shipped one, or
     a folder."""

@@ -1,4 +1,4 @@
-"""Several processes that train one model: ``torchrun --nproc-per-node 2 -m neuralsim train CONFIG.yaml``.
+"""Several processes that train one model: ``torchrun --nproc-per-node 2 -m neuralsim model train CONFIG.yaml``.
 
 Each process makes its own examples, and before an update the gradients are averaged over all processes. That is what
 DistributedDataParallel computes; it is done by hand because the discriminator is trained in one half of a step and

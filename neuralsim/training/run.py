@@ -1,4 +1,4 @@
-"""``neuralsim train`` and ``neuralsim export``: train a run from its config, and export a model from a run."""
+"""``neuralsim model train`` and ``export``: train a run from its config, and export a model from a run."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def load_generator(run: Path) -> Generator:
     """Return the averaged generator of a run. Raises ValueError for none, or one that this code cannot build."""
     prefix = "average."
     if not (run / STATE).is_file():
-        raise ValueError(f"{run}: no trained state in it; `neuralsim train` first")
+        raise ValueError(f"{run}: no trained state in it; `neuralsim model train` first")
     try:
         settings = json.loads(about(run)["generator"])
     except (KeyError, ValueError):

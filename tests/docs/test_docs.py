@@ -16,6 +16,7 @@ import pytest
 
 from docs import site_hooks
 from neuralsim.cli import main
+from neuralsim.cli.app import GROUPS
 from neuralsim.evaluation.step_ablation import MEASURED
 from neuralsim.renderer.postprocessing.pipeline import STEPS
 
@@ -121,8 +122,8 @@ def wrong(words: list[str]) -> str:
     name = words[0] if words else ""
     if not re.fullmatch(r"[a-z][a-z-]*", name):  # an option of neuralsim itself, or dots that stand for a command
         name = ""
-    if name == "keys" and len(words) > 1:
-        name = f"keys {words[1]}"
+    if name in GROUPS and len(words) > 1 and not words[1].startswith("-"):
+        name = " ".join(words[: 3 if words[:2] == ["link", "keys"] else 2])
     text = help_of(name)
     if text is None:
         return f"no command {name!r}"

@@ -347,7 +347,7 @@ def _class_maps() -> Iterator[Attack]:
 
 
 def _pictures() -> Iterator[Attack]:
-    commands = ("render {file} --classes camvid --size 64x64 --out {out}", "flow {file} --out {out}")
+    commands = ("render {file} --classes camvid --size 64x64 --out {out}", "images flow {file} --out {out}")
     whole = png(96, 64)
     bombs = {
         "bomb": partial(png, 30_000, 30_000),

@@ -22,11 +22,11 @@ Message = tuple[str, bytes]
 _READ = (
     "doctor {file}",
     "doctor {file} --recover {out}/whole.mcap",
-    "export-recording {file} --format mp4,frames --out {out}",
-    "evaluate-recording {file} --json {out}/report.json",
+    "recording export {file} --format mp4,frames --out {out}",
+    "recording evaluate {file} --json {out}/report.json",
     "replay {file} --headless --record {out}/again.mp4",
     "replay {file} --headless --model tags --record {out}/tags.mp4",
-    "quantise --recording {file} --out {out}/ranges.json",
+    "model quantise --recording {file} --out {out}/ranges.json",
 )
 
 

@@ -53,7 +53,7 @@ class Clip:
         poses: The camera's poses, None without any.
         pose_places: The place of each frame in ``poses``, None where it lacks.
         fov: Horizontal field of view, degrees.
-        is_motion_estimated: Whether the motion files were computed from pictures, as by ``neuralsim flow``.
+        is_motion_estimated: Whether the motion files were computed from pictures, as by ``neuralsim images flow``.
         problems: What is missing, one line each.
     """
 

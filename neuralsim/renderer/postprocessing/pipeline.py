@@ -1,7 +1,7 @@
 """What follows the network: one step after the other, each with its name, what it needs, and why it is there.
 
-A step changes an image in place and never reaches the graph's state. ``neuralsim evaluate --only steps`` measures what
-each of them gains and costs (docs/guide/generator.md has the table).
+A step changes an image in place and never reaches the graph's state. ``neuralsim model evaluate --only steps`` measures
+what each of them gains and costs (docs/guide/generator.md has the table).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``neuralsim build-engine``: builds TensorRT's engine for this GPU, for all further drives."""
+"""``neuralsim model build-engine``: builds TensorRT's engine for this GPU, for all further drives."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from neuralsim.runtimes import cache, cuda_driver
 from neuralsim.runtimes.interface import RuntimeUnavailable
 
 _MAGIC = b"NeuralSim TensorRT engine 1\n"
-_AGAIN = "run neuralsim build-engine"
+_AGAIN = "run neuralsim model build-engine"
 LEVELS = range(6)
 _DISTRIBUTIONS = ("tensorrt-cu13", "tensorrt", "tensorrt-cu12")
 

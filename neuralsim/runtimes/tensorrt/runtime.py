@@ -61,7 +61,7 @@ class _Engine:
         self._runtime = trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise EngineError(f"TensorRT refuses the engine ({self._log.last}): run neuralsim build-engine again")
+            raise EngineError(f"TensorRT refuses the engine ({self._log.last}): run neuralsim model build-engine again")
         self._buffers = cuda_runtime.Buffers()
         self._streams: list[Any] = []
         self._graphs: list[Any] = []
@@ -97,7 +97,7 @@ class _Engine:
         for name in (engine.get_tensor_name(n) for n in range(engine.num_io_tensors)):
             shape, dtype = tuple(engine.get_tensor_shape(name)), np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
             if min(shape, default=1) < 0:
-                raise EngineError(f"the engine leaves the size of {name} open: run neuralsim build-engine again")
+                raise EngineError(f"the engine leaves the size of {name} open: run neuralsim model build-engine again")
             if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT:
                 self.outputs.append(name)
                 if name in produced:
@@ -121,7 +121,7 @@ class _Engine:
         addresses |= {output: following[key] for key, output in STATE_OUTPUTS.items() if key in following}
         for name, address in addresses.items():
             if not context.set_tensor_address(name, address):
-                raise EngineError(f"the engine is for another graph (tensor {name}): run neuralsim build-engine again")
+                raise EngineError(f"the engine is for another graph ({name}): run neuralsim model build-engine again")
         return context
 
     def _capture(self) -> None:

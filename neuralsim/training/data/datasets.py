@@ -106,7 +106,7 @@ DATASETS = {
             ),
         ),
     ),
-    # frames written by `neuralsim export-recording`, with simulator images
+    # frames written by `neuralsim recording export`, with simulator images
     "neuralsim": Dataset("NeuralSim recordings", (Layout("rgb/{name}", "tag/{name}", "instance/{name}", "carla"),)),
 }
 

@@ -390,7 +390,7 @@ class TestKeys:
         keys = generate_keys(tmp_path / "keys")
         with pytest.raises(LinkError, match="keys already"):
             generate_keys(keys)
-        with pytest.raises(LinkError, match="neuralsim keys new"):
+        with pytest.raises(LinkError, match="neuralsim link keys new"):
             FramePublisher(LOOPBACK, tmp_path / "none")
         Path(keys / "secret").write_text("x" * 40, encoding="utf-8")
         with pytest.raises(LinkError, match="damaged"):

@@ -16,6 +16,7 @@ from bridge.messages import MIRROR_PLANES, PLANES
 from bridge.process import presets
 from neuralsim.base import extras
 from neuralsim.cli import main
+from neuralsim.cli.app import COMMANDS, GROUPS, RENAMED
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.town.opendrive.towns import TOWNS
 
@@ -38,7 +39,7 @@ def test_help_is_fast_and_names_every_command():
     # CPU time, independent of other load: 0.06 s.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
     assert done.returncode == 0
-    assert all(f"    {name} " in done.stdout for name in ("drive", "town", "bridge", "keys", "doctor"))
+    assert all(f"    {name} " in done.stdout for name in ("drive", "town", "link", "doctor"))
 
 
 @pytest.mark.parametrize("kind", ["daemon", "thread", "model"])
@@ -84,7 +85,7 @@ def test_help_of_every_command_imports_nothing_heavy():
     code = """
 import contextlib, io, sys
 from neuralsim.cli.app import COMMANDS, main
-for command in ((name,) for name in COMMANDS):
+for command in (name.split() for name in COMMANDS):
     with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.suppress(SystemExit):
         main([*command, "--help"])
     assert output.getvalue().startswith(f"usage: neuralsim {' '.join(command)} "), command
@@ -92,6 +93,33 @@ for command in ((name,) for name in COMMANDS):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_commands_of_one_subject_are_a_group_with_a_help_of_its_own(capsys) -> None:
+    for name, summary in GROUPS.items():
+        members = [each.partition(" ")[2] for each in COMMANDS if each.startswith(f"{name} ")]
+        assert main([name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert members
+        assert all(f"\n    {each} " in shown or f"\n    {each}\n" in shown for each in members)
+        assert main(["--help"]) == 0
+        assert summary in " ".join(capsys.readouterr().out.split())
+        assert main([name, "none-such"]) == 2
+        assert "none-such" in capsys.readouterr().err
+    assert main(["recording"]) == 2
+    assert {name.partition(" ")[0] for name in COMMANDS if " " in name} == GROUPS.keys()
+    assert len([name for name in COMMANDS if " " not in name]) == 10
+
+
+def test_names_of_the_last_release_work_and_say_their_new_one(capsys) -> None:
+    assert set(RENAMED.values()) <= COMMANDS.keys()
+    assert not RENAMED.keys() & COMMANDS.keys()
+    assert main(["keys", "--none-such"]) == 2
+    first, second = capsys.readouterr().err.splitlines()[:2]
+    assert first == "neuralsim: `keys` is `link keys` now; the old name works for one more release"
+    assert "none-such" in second
+    assert main(["link", "keys", "--none-such"]) == 2
+    assert "is now" not in capsys.readouterr().err
 
 
 def test_choices_match_what_exists():
@@ -137,11 +165,11 @@ def test_help_of_drive_shows_defaults():
         (("drive", "--vehicles", "100000"), "at most 1000"),
         (("drive", "--keys", "keys"), "--connect"),
         (("drive", "--nonsense"), "neuralsim drive --help"),
-        (("keys",), "ACTION"),
+        (("link", "keys"), "ACTION"),
         (("town", "--seed", "-1"), "whole number"),
         (("town", "--port", "99999"), "0 to 65535"),
-        (("bridge", "--seed", "-1"), "whole number"),
-        (("bridge", "--size", "5x"), "WIDTHxHEIGHT"),
+        (("link", "bridge", "--seed", "-1"), "whole number"),
+        (("link", "bridge", "--size", "5x"), "WIDTHxHEIGHT"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], word: str, capsys):
@@ -216,10 +244,10 @@ def test_unknown_name_is_reported_before_anything_starts(option: str, monkeypatc
 
 
 def test_keys_are_not_overwritten(tmp_path: Path):
-    first = neuralsim("keys", "new", str(tmp_path / "k"))
+    first = neuralsim("link", "keys", "new", str(tmp_path / "k"))
     assert first.returncode == 0
     assert (tmp_path / "k" / "secret").stat().st_mode & 0o777 == 0o600
-    again = neuralsim("keys", "new", str(tmp_path / "k"))
+    again = neuralsim("link", "keys", "new", str(tmp_path / "k"))
     assert again.returncode == 1
     assert len(again.stderr.splitlines()) == 1
 

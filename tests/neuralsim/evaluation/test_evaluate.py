@@ -236,8 +236,8 @@ def test_labelled_images_lie_in_a_folder_or_below_it(tmp_path: Path) -> None:
 def test_drives_are_compared_class_by_class_and_the_simulator_image_for_reference(tmp_path: Path) -> None:
     write_clip(tmp_path / "data", frames=2)
     real = ",".join(f"{classes}:{tmp_path / 'data'}" for classes in ("camvid", "cityscapes", "camvid"))
-    arguments = ["evaluate", "--only", "classes", "--classes-real", real, "--classes-frames", "4", "--threads", "1"]
-    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    arguments = ["--only", "classes", "--classes-real", real, "--classes-frames", "4", "--threads", "1"]
+    assert cli.main(["model", "evaluate", *arguments, "--out", str(tmp_path / "out")]) == 0
     classes = json.loads((tmp_path / "out/figures.json").read_text(encoding="utf-8"))["classes"]
     assert classes["frames"] == 4
     assert [each["images"] for each in classes["real"]] == [2, 2, 2]
@@ -289,7 +289,7 @@ def test_windows_are_squares_within_the_frame() -> None:
         assert 0 <= columns.start < columns.stop <= 160
 
 
-# neuralsim evaluate ---------------------------------------------------------------------------------------------------
+# neuralsim model evaluate ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -300,7 +300,7 @@ def test_a_clip_is_rendered_in_three_variants_and_every_row_is_on_the_page(
     write_clip(tmp_path / "data", frames=4, size=(128, 96))
     out = tmp_path / "out"
     only = "label_fidelity,realism,flicker,sharpness,classes,town"
-    arguments = ["evaluate", "--data", f"camvid:{tmp_path / 'data'}", "--only", only, "--town-frames", "3"]
+    arguments = ["model", "evaluate", "--data", f"camvid:{tmp_path / 'data'}", "--only", only, "--town-frames", "3"]
     assert cli.main([*arguments, "--size", "128x96", "--threads", "1", "--out", str(out)]) == 0
     assert "flicker, town" in capsys.readouterr().out
     figures = json.loads((out / "figures.json").read_text(encoding="utf-8"))
@@ -325,7 +325,7 @@ def test_a_clip_is_rendered_in_three_variants_and_every_row_is_on_the_page(
 
 def test_impossible_options_are_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def complaint(code: int, *arguments: str) -> str:
-        assert cli.main(["evaluate", "--out", str(tmp_path / "out"), *arguments]) == code
+        assert cli.main(["model", "evaluate", "--out", str(tmp_path / "out"), *arguments]) == code
         lines = [line for line in capsys.readouterr().err.splitlines() if "neuralsim" in line]
         assert len(lines) == 1
         return lines[0]

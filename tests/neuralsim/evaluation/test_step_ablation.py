@@ -89,7 +89,7 @@ def test_the_command_writes_a_row_for_each_step(tmp_path: Path, capsys: pytest.C
     real = f"camvid:{tmp_path / 'data'},camvid:{tmp_path / 'data'}"
     out = tmp_path / "out"
     arguments = ["--only", "steps", "--classes-real", real, "--classes-frames", "4", "--seeds", "3", "--threads", "1"]
-    assert cli.main(["evaluate", *arguments, "--runtime", "onnxruntime", "--out", str(out)]) == 0
+    assert cli.main(["model", "evaluate", *arguments, "--runtime", "onnxruntime", "--out", str(out)]) == 0
     rows = json.loads((out / "figures.json").read_text())["steps"]["gains"]
     assert [row["step"] for row in rows] == [*step_ablation.MEASURED, "none"]
     assert "| sharpen |" in capsys.readouterr().out
@@ -97,7 +97,7 @@ def test_the_command_writes_a_row_for_each_step(tmp_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize("text", ["1,x", "-1", "4,4", ""])
 def test_seeds_are_different_numbers(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["evaluate", "--seeds", text, "--only", "town", "--out", str(tmp_path)]) == 2
+    assert cli.main(["model", "evaluate", "--seeds", text, "--only", "town", "--out", str(tmp_path)]) == 2
     assert "101,102,103" in capsys.readouterr().err
 
 

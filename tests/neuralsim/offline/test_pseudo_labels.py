@@ -67,7 +67,8 @@ def test_labels_are_the_networks_classes_at_the_images_size_and_can_be_trained_o
     tmp_path: Path, images: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph, out = network(tmp_path / "net.onnx", kind), tmp_path / "labels"
-    command = ["label", str(images), "--segmenter", str(graph), "--classes", classes(tmp_path), "--out", str(out)]
+    command = ["images", "label", str(images), "--segmenter", str(graph), "--out", str(out)]
+    command += ["--classes", classes(tmp_path)]
     assert cli.main(command) == 0
     assert capsys.readouterr().out == f"{out}: 2 label maps\n"
     for name, width, height in (("a", 96, 64), ("b", 130, 70)):
@@ -88,7 +89,7 @@ def test_a_video_becomes_images_and_labels_to_train_on(tmp_path: Path) -> None:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(halves(), format="rgb24")))
         file.mux(stream.encode(None))
     graph = network(tmp_path / "net.onnx", "scores")
-    command = ["label", str(tmp_path / "clip.mp4"), "--segmenter", str(graph), "--classes", classes(tmp_path)]
+    command = ["images", "label", str(tmp_path / "clip.mp4"), "--segmenter", str(graph), "--classes", classes(tmp_path)]
     assert cli.main([*command, "--out", str(tmp_path / "set"), "--every", "2"]) == 0
     items = find(Source(root=str(tmp_path / "set"), classes=classes(tmp_path))).items
     assert [item.image.stem for item in items] == ["clip_000000", "clip_000002", "clip_000004"]
@@ -101,7 +102,7 @@ def test_unknown_classes_and_damaged_images_are_counted(
     (images / "b.jpg").write_bytes(b"no picture")
     (tmp_path / "my.yaml").write_text("labels: {2: sky}")
     graph = network(tmp_path / "net.onnx", "classes")
-    command = ["label", str(images), "--segmenter", str(graph), "--classes", str(tmp_path / "my.yaml")]
+    command = ["images", "label", str(images), "--segmenter", str(graph), "--classes", str(tmp_path / "my.yaml")]
     assert cli.main([*command, "--out", str(tmp_path / "labels")]) == 1
     said = capsys.readouterr()
     assert f"label {RED} is not in the class map: {48 * 64} pixels" in said.out
@@ -128,7 +129,8 @@ def test_unusable_input_is_one_line(
     elif what != "none":
         network(graph, "grey" if what == "grey" else "scores")
     odd = classes(tmp_path) if what == "odd" else str(images)
-    command = ["label", odd, "--segmenter", str(graph), "--classes", classes(tmp_path), "--out", str(tmp_path / "out")]
+    command = ["images", "label", odd, "--segmenter", str(graph), "--out", str(tmp_path / "out")]
+    command += ["--classes", classes(tmp_path)]
     assert cli.main([*command, *(["--output", "depth"] if what == "output" else [])]) == 1
     said = capfd.readouterr()
     assert complaint in said.err

@@ -68,7 +68,7 @@ def test_a_bad_class_map_is_one_line(
 
 def test_flow_leads_back_to_the_last_place_and_survives_the_file(tmp_path: Path) -> None:
     _, images = write_clip(tmp_path, frames=2, size=(160, 120))
-    assert cli.main(["flow", str(images), "--out", str(tmp_path / "motion")]) == 0
+    assert cli.main(["images", "flow", str(images), "--out", str(tmp_path / "motion")]) == 0
     motion, valid = optical_flow.load(tmp_path / "motion" / "f01.png")
     inner = motion[20:-20, 20:-20]
     assert np.abs(inner - [-1.0, 0.0]).mean() < 0.1  # the image moved right: its past lies to the left
@@ -262,7 +262,7 @@ def test_supersampled_images_are_sharpened_where_they_follow_the_one_before() ->
 def test_a_sequence_becomes_images_and_a_video_and_uses_its_past(tmp_path: Path) -> None:
     labels, images = write_clip(tmp_path)
     motion, kept, alone = tmp_path / "motion", tmp_path / "kept", tmp_path / "alone"
-    assert cli.main(["flow", str(images), "--out", str(motion)]) == 0
+    assert cli.main(["images", "flow", str(images), "--out", str(motion)]) == 0
     common = ["render", str(labels), "--classes", "camvid", "--size", "128x96", "--sequence", "--motion", str(motion)]
     assert cli.main([*common, "--out", str(kept)]) == 0
     assert cli.main([*common, "--out", str(alone), "--frame-by-frame"]) == 0

@@ -113,7 +113,7 @@ def test_exports_report_what_is_missing(intact: bytes, tmp_path: Path) -> None:
     location = _chunks(intact)[1]
     path = tmp_path / "flipped.mcap"
     path.write_bytes(_flipped(intact, location.offset + location.length // 2))
-    exported = run(f"export-recording {path} --out {tmp_path / 'out'}")
+    exported = run(f"recording export {path} --out {tmp_path / 'out'}")
     assert exported.code == 0
     assert "are missing; all readable frames were written" in exported.lines[-1]
     replayed = run(f"replay {path} --headless --record {tmp_path / 'again.mp4'}")

@@ -69,7 +69,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Frame], Pat
     for frame in frames:
         assert writer.write(frame, tag_image(frame.planes["tag"]))
     writer.close()
-    arguments = ["export-recording", str(folder / "r.mcap"), "--format", FORMATS, "--out", str(folder)]
+    arguments = ["recording", "export", str(folder / "r.mcap"), "--format", FORMATS, "--out", str(folder)]
     assert main(arguments) == 0
     return frames, folder
 
@@ -185,5 +185,5 @@ def test_missing_images_are_reported(tmp_path: Path, capsys: pytest.CaptureFixtu
     writer.write(frame, None)
     writer.close()
     assert len(list(McapRecording(tmp_path / "r.mcap").frames())) == 1
-    assert main(["export-recording", str(tmp_path / "r.mcap"), "--format", "coco", "--out", str(tmp_path)]) == 1
+    assert main(["recording", "export", str(tmp_path / "r.mcap"), "--format", "coco", "--out", str(tmp_path)]) == 1
     assert "lacks neural (or rgb), instance" in capsys.readouterr().err

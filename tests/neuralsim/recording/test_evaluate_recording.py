@@ -114,7 +114,7 @@ def test_command_writes_junit_xml_and_json(tmp_path: Path):
     good, bad = drive(tmp_path / "good.mcap", 3.0), drive(tmp_path / "bad.mcap", 3.0, hits=True)
     bad.write_bytes(bad.read_bytes()[:-200])
     xml, report = tmp_path / "r/junit.xml", tmp_path / "r/report.json"
-    command = [sys.executable, "-m", "neuralsim", "evaluate-recording", good, bad, "--junit", xml, "--json", report]
+    command = [sys.executable, "-m", "neuralsim", "recording", "evaluate", good, bad, "--junit", xml, "--json", report]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "pass  good" in done.stdout

@@ -90,7 +90,7 @@ def _sees(frame: Frame, ident: int) -> bool:
 def exported(recording: Path) -> Path:
     folder = recording.parent / "out"
     formats = "nuscenes,nuimages,lerobot,rosbag2,kitti-odometry"
-    assert main(["export-recording", str(recording), "--format", formats, "--out", str(folder)]) == 0
+    assert main(["recording", "export", str(recording), "--format", formats, "--out", str(folder)]) == 0
     return folder
 
 
@@ -200,7 +200,7 @@ def _rerun_columns(path: Path, blueprint: bool = False) -> dict[str, list[Any]]:
 
 def test_rerun_reads_its_file(recording: Path, tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason='pip install "neuralsim[rerun]" first')
-    assert main(["export-recording", str(recording), "--format", "rerun", "--out", str(tmp_path)]) == 0
+    assert main(["recording", "export", str(recording), "--format", "rerun", "--out", str(tmp_path)]) == 0
     table = _rerun_columns(tmp_path / "rerun" / "recording.rrd")
     assert table["/speed:scalars"] == [[5.0]] * FRAMES
     frame = next(surround_frames(recording)[1])
@@ -216,7 +216,7 @@ def test_reruns_layout_shows_what_the_replay_shows(tmp_path: Path) -> None:
         frame.ego.speed, frame.ego.collisions = float(k), int(k >= 35)
         assert writer.write(frame, image)
     writer.close()
-    assert main(["export-recording", str(tmp_path / "r.mcap"), "--format", "rerun", "--out", str(tmp_path)]) == 0
+    assert main(["recording", "export", str(tmp_path / "r.mcap"), "--format", "rerun", "--out", str(tmp_path)]) == 0
     table = _rerun_columns(tmp_path / "rerun/recording.rrd")
     assert table["/events/hole:text"] == [["20 frames missing: 0:00.5 to 0:01.5"]]
     assert table["/events/collision:text"] == [["Collision 1"]]
@@ -293,5 +293,5 @@ def test_kitti_odometry_projects_its_points_into_its_images(exported: Path) -> N
 
 
 def test_a_bag_does_not_replace_another(exported: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export-recording", str(recording), "--format", "rosbag2", "--out", str(exported)]) == 1
+    assert main(["recording", "export", str(recording), "--format", "rosbag2", "--out", str(exported)]) == 1
     assert "exists already" in capsys.readouterr().err

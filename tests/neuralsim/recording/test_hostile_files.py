@@ -18,11 +18,12 @@ _PROGRESS = re.compile(r"\[|waiting for:|\d+ frames ")
 ESCAPED = Path(tempfile.gettempdir()) / "neuralsim-hostile"  # where attacks with absolute paths want to write
 ATTACKS = list(attacks())
 #: Of recordings, one command for each way into a file is enough for every day.
-OFTEN = ("record", "export-recording", "drive", "render", "flow")
+OFTEN = ("record", "recording export", "drive", "render", "images flow")
 
 
 def _commands(attack: Attack, often: bool) -> list[str]:
-    return [line for line in attack.commands if line.split()[0] in OFTEN] if often else list(attack.commands)
+    first = tuple(f"{each} " for each in OFTEN)
+    return [line for line in attack.commands if not often or line.startswith(first)]
 
 
 def _try(attack: Attack, folder: Path, often: bool) -> None:

@@ -63,7 +63,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ego_and_others_are_where_they_were_recorded(drive: Path, tmp_path: Path):
-    assert main(["scenario-from", str(drive), "--out", str(tmp_path / "new")]) == 0
+    assert main(["recording", "to-scenario", str(drive), "--out", str(tmp_path / "new")]) == 0
     loaded = load(tmp_path / "new" / "drive-1.yaml")
     scenario = loaded.scenario
     assert (scenario.town, scenario.seed, scenario.fps, scenario.weather.preset) == ("hamlet", 3, 20.0, "ClearNoon")
@@ -87,7 +87,7 @@ def test_ego_and_others_are_where_they_were_recorded(drive: Path, tmp_path: Path
 
 def test_the_ego_drives_across_a_hole_and_the_hole_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = recorded(tmp_path / "hole.mcap", [frame(k) for k in range(110) if not 10 < k < 77], ABOUT)
-    assert main(["scenario-from", str(file), "--out", str(tmp_path / "mine.yaml")]) == 0
+    assert main(["recording", "to-scenario", str(file), "--out", str(tmp_path / "mine.yaml")]) == 0
     assert "66 frames missing: 0:00.5 to 0:03.9" in capsys.readouterr().err
     scenario = load(tmp_path / "mine.yaml").scenario
     assert [each.chosen()[0] for each in scenario.ego.do] == ["follow_trajectory"]  # it neither vanishes nor leaps
@@ -127,7 +127,7 @@ def test_invalid_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     empty = tmp_path / "empty.mcap"
     with empty.open("wb") as file:
         McapFile(file).start()
-    assert main(["scenario-from", str(empty), "--out", str(tmp_path)]) == 1
+    assert main(["recording", "to-scenario", str(empty), "--out", str(tmp_path)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 

@@ -436,7 +436,7 @@ def test_player_says_why_nobody_can_drive_on_and_stays(recording: Path):
         rounds = iter(range(20))
         player.run(lambda: next(rounds, None) is None)
         assert player.drive_from is None
-        assert any("scenario-from" in notice for notice in notices)
+        assert any("to-scenario" in notice for notice in notices)
 
 
 @pytest.mark.usefixtures("no_screen")

@@ -59,9 +59,9 @@ def recording(frames: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def measured(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that `neuralsim quantise` writes."""
+    """The file that `neuralsim model quantise` writes."""
     path = tmp_path_factory.mktemp("ranges") / "int8.json"
-    assert main(["quantise", "--recording", str(recording), "--frames", "12", "--out", str(path)]) == 0
+    assert main(["model", "quantise", "--recording", str(recording), "--frames", "12", "--out", str(path)]) == 0
     return path
 
 
@@ -153,10 +153,10 @@ def test_the_tensorrt_check_reports_unsupported_quantisation() -> None:
 
 def test_without_ranges_there_is_one_line_and_auto_skips_int8(own_cache: Path) -> None:
     for runtime in ("openvino:int8", "onnxruntime:int8"):
-        with pytest.raises(RuntimeUnavailable, match="run neuralsim quantise") as caught:
+        with pytest.raises(RuntimeUnavailable, match="run neuralsim model quantise") as caught:
             runtimes.create(runtime, GRAPH, HEIGHT, WIDTH)
         assert "\n" not in str(caught.value)
-    assert "neuralsim quantise" in candidates(GRAPH, HEIGHT, WIDTH)["openvino:int8"]
+    assert "neuralsim model quantise" in candidates(GRAPH, HEIGHT, WIDTH)["openvino:int8"]
     assert "int8" not in NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note
 
 
@@ -174,10 +174,10 @@ def test_auto_measures_int8_with_ranges_and_again_with_others(prepared: Ranges) 
 
 
 def test_an_int8_engine_is_rebuilt_with_other_ranges(gpu: object, measured: Path) -> None:
-    assert main(["build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 1
+    assert main(["model", "build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 1
     known = Ranges(**json.loads(measured.read_text(encoding="utf-8")))
     activation_ranges.save_ranges(GRAPH, known)
-    assert main(["build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 0
+    assert main(["model", "build-engine", "--size", f"{WIDTH}x{HEIGHT}", "--precision", "int8"]) == 0
     facts = tensorrt_engines.EngineFacts.here(GRAPH, HEIGHT, WIDTH, "int8")
     assert tensorrt_engines.is_current(facts)
     assert "tensorrt:int8" not in candidates(GRAPH, HEIGHT, WIDTH), "there is no engine in fp16 to compare with"
@@ -218,7 +218,7 @@ def test_quantise_drives_through_the_town_and_refuses_visible_errors(
 ) -> None:
     monkeypatch.setattr(quantise, "_SIZE", (WIDTH, HEIGHT))
     monkeypatch.setattr(quantise, "LEAST", 200.0)
-    assert main(["quantise", "--frames", "6"]) == 1
+    assert main(["model", "quantise", "--frames", "6"]) == 1
     (error,) = [line for line in capsys.readouterr().err.splitlines() if "%" not in line]
     assert "6 frames of the embedded town" in error
     assert "less than 200" in error
@@ -237,12 +237,12 @@ def test_errors_of_quantise_are_one_line(
         (noise, "is no recording"),
         (tmp_path / "none.mcap", "cannot read"),
     ):
-        assert main(["quantise", "--recording", str(path)]) == 1
+        assert main(["model", "quantise", "--recording", str(path)]) == 1
         error = capsys.readouterr().err
         assert message in error
         assert len(error.splitlines()) == 1
-    assert main(["quantise", "--model", "none-such"]) == 1
-    assert main(["quantise", "--recording", "film.mp4"]) == 2
+    assert main(["model", "quantise", "--model", "none-such"]) == 1
+    assert main(["model", "quantise", "--recording", "film.mp4"]) == 2
 
 
 def test_a_graph_without_coarse_convolutions_is_refused(tmp_path: Path) -> None:

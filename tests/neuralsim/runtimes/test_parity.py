@@ -80,7 +80,7 @@ def elsewhere() -> list[Frame]:
 
 @pytest.fixture(scope="module", autouse=True)
 def calibrated(elsewhere: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Iterator[activation_ranges.Ranges]:
-    """int8 as `neuralsim quantise` prepares it, from frames of the other drive."""
+    """int8 as `neuralsim model quantise` prepares it, from frames of the other drive."""
     renderer = NeuralRenderer(runtime="onnxruntime:fp32", size=(192, 96), threads=1, postprocess=False)
     sequences = [
         [renderer.encode(frame).tensors for frame in elsewhere[first : first + 2]] for first in range(0, 300, 30)

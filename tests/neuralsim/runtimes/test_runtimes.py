@@ -143,7 +143,7 @@ def test_a_spoilt_engine_is_one_line_and_auto_falls_back(gpu: cuda_driver.Gpu, s
     with pytest.raises(tensorrt_engines.EngineError, match=message) as caught:
         tensorrt_engines.read(facts)
     assert "\n" not in str(caught.value)
-    assert "neuralsim build-engine" in str(caught.value)
+    assert "neuralsim model build-engine" in str(caught.value)
     assert message in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
 
 
@@ -197,14 +197,14 @@ def test_too_little_memory_to_run_is_one_line(gpu: cuda_driver.Gpu, monkeypatch:
 def test_build_engine_stores_the_engine_and_auto_considers_it(
     gpu: cuda_driver.Gpu, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "neuralsim build-engine" in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
+    assert "neuralsim model build-engine" in candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"]
     size = f"{WIDTH}x{HEIGHT}"
-    assert main(["build-engine", "--size", size]) == 0
+    assert main(["model", "build-engine", "--size", size]) == 0
     assert f"for {gpu.name}" in capsys.readouterr().out
     assert candidates(GRAPH, HEIGHT, WIDTH)["tensorrt"] == ""
-    assert main(["build-engine", "--size", size]) == 0
+    assert main(["model", "build-engine", "--size", size]) == 0
     assert "exists already" in capsys.readouterr().out
-    assert main(["build-engine", "--size", size, "--model", "none-such"]) == 1
+    assert main(["model", "build-engine", "--size", size, "--model", "none-such"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -230,7 +230,7 @@ def test_without_a_driver_tensorrt_is_never_imported(own_cache: Path, tmp_path: 
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[3]}"}
     for arguments, code, message in (
         (("doctor",), 0, "no NVIDIA driver"),
-        (("build-engine",), 1, "no NVIDIA driver"),
+        (("model", "build-engine"), 1, "no NVIDIA driver"),
         (("drive", "--headless", "--frames", "1", "--runtime", "tensorrt"), 1, "no NVIDIA driver"),
     ):
         done = subprocess.run(

@@ -302,10 +302,12 @@ def started(*arguments: str) -> tuple[subprocess.Popen[str], str]:
 @pytest.mark.slow
 def test_processes_can_run_separately_as_on_several_machines(tmp_path: Path):
     keys, port = str(tmp_path / "keys"), free_port()
-    subprocess.run([sys.executable, "-m", "neuralsim", "keys", "new", keys], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "neuralsim", "link", "keys", "new", keys], cwd=ROOT, check=True, capture_output=True
+    )
     town, line = started("town", "--port", "0", "--vehicles", "2", "--walkers", "1")
     bridge, _ = started(
-        *("bridge", "--carla", line.split()[-1], "--publish", f"tcp://0.0.0.0:{port}", "--keys", keys),
+        *("link", "bridge", "--carla", line.split()[-1], "--publish", f"tcp://0.0.0.0:{port}", "--keys", keys),
         *("--size", "128x64", "--lockstep"),
     )
     try:

@@ -120,7 +120,7 @@ def test_what_was_exported_is_what_a_run_begins_with(tmp_path: Path) -> None:
     }  # fmt: skip
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
     torch.set_num_threads(1)
-    assert cli.main(["train", str(tmp_path / "run.yaml")]) == 0
+    assert cli.main(["model", "train", str(tmp_path / "run.yaml")]) == 0
     shipped = Generator(SIZES["street-rt"])
     load_weights(shipped, "street-rt")
     label, tint, detail = torch.zeros(1, 32, 64).long() + 3, torch.zeros(1, 3, 32, 64), torch.zeros(1, 2, 16, 32)

@@ -75,7 +75,7 @@ def test_markings_are_found_inside_the_road_only() -> None:
 
 
 def steps_of(config: TrainConfig) -> Trainer:
-    """Train as ``neuralsim train`` does, going on if there is something to go on from."""
+    """Train as ``neuralsim model train`` does, going on if there is something to go on from."""
     torch.set_num_threads(1)
     trainer = Trainer(config, SMALL)
     if (Path(config.output.folder) / "last.safetensors").exists():

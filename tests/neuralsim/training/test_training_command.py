@@ -1,4 +1,4 @@
-"""``neuralsim train``: what it says, how it goes on, and how it is interrupted."""
+"""``neuralsim model train``: what it says, how it goes on, and how it is interrupted."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_train_says_nothing_on_stdout_and_goes_on_where_it_stopped(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     torch.set_num_threads(1)
-    assert cli.main(["train", str(write_run(tmp_path, steps=1))]) == 0
+    assert cli.main(["model", "train", str(write_run(tmp_path, steps=1))]) == 0
     (tmp_path / "own/images/p1.png").write_bytes(b"gone")
-    assert cli.main(["train", str(write_run(tmp_path, batch=8))]) == 0
+    assert cli.main(["model", "train", str(write_run(tmp_path, batch=8))]) == 0
     assert capfd.readouterr().out == ""
     with safe_open(tmp_path / "run/last.safetensors", "pt") as file:
         assert file.metadata()["step"] == "2"
@@ -65,7 +65,7 @@ def test_stages_run_one_after_another_and_resume_in_the_middle_of_any(tmp_path: 
         for first, second in (*zip(parts[::2], parts[1::2], strict=True), (2, 2)):
             steps = [stage | {"steps": count} for stage, count in zip(stages, (first, second), strict=True)]
             config.write_text(yaml.safe_dump(whole | {"stages": [each for each in steps if each["steps"]]}))
-            assert cli.main(["train", str(config)]) == 0
+            assert cli.main(["model", "train", str(config)]) == 0
         return load_file(tmp_path / name / "last.safetensors")
 
     whole, parted = run("whole"), run("parted", 1, 0, 2, 1)
@@ -75,7 +75,7 @@ def test_stages_run_one_after_another_and_resume_in_the_middle_of_any(tmp_path: 
         assert (file.metadata()["stage"], file.metadata()["step"]) == ("1", "2")
     first = load_stages(config)[0]
     config.write_text(yaml.safe_dump(common | {"output": {"folder": str(tmp_path / "whole")}}))
-    assert cli.main(["train", str(config)]) == 1, "the state is of a second stage, which this config lacks"
+    assert cli.main(["model", "train", str(config)]) == 1, "the state is of a second stage, which this config lacks"
     assert first.name == "a"
 
 
@@ -140,7 +140,7 @@ from neuralsim.training import training_board
 
 torch.set_num_threads(1)
 training_board.Board.report = lambda self, step, losses: step > 1 and print(step, flush=True)
-sys.exit(cli.main(["train", sys.argv[1]]))
+sys.exit(cli.main(["model", "train", sys.argv[1]]))
 """
 
 
@@ -148,10 +148,10 @@ def test_check_reads_every_picture_and_fails_when_one_is_bad(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_run(tmp_path)
-    assert cli.main(["train", str(config), "--check"]) == 0
+    assert cli.main(["model", "train", str(config), "--check"]) == 0
     assert capsys.readouterr().out == "own: 3 labelled images\n"
     (tmp_path / "own/images/p1.png").write_bytes(b"gone")
-    assert cli.main(["train", str(config), "--check"]) == 1
+    assert cli.main(["model", "train", str(config), "--check"]) == 1
     done = capsys.readouterr()
     assert done.out.endswith("1 of 3 images left out\n")
     assert f"{tmp_path}/own/images/p1.png: damaged" in done.err
@@ -159,9 +159,10 @@ def test_check_reads_every_picture_and_fails_when_one_is_bad(
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config = write_run(tmp_path)
-    export = ["export", str(config), "--out", str(tmp_path / "model"), "--licence", "none"]
+    export = ["model", "export", str(config), "--out", str(tmp_path / "model"), "--licence", "none"]
     assert cli.main(export) == 1
-    assert capfd.readouterr().err == f"neuralsim: {tmp_path}/run: no trained state in it; `neuralsim train` first\n"
+    said = f"neuralsim: {tmp_path}/run: no trained state in it; `neuralsim model train` first\n"
+    assert capfd.readouterr().err == said
     Trainer(load_stages(config)[0]).save(tmp_path / "run")
     for path in (tmp_path / "own/labels").iterdir():
         cv2.imwrite(str(path), np.ones((96, 160), np.uint8))  # road alone
