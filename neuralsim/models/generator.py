@@ -82,7 +82,7 @@ class GeneratorConfig:
 #: One architecture at three sizes: two for two processor cores, of which one starts from a simulator's image, and one
 #: for a desktop GPU.
 SIZES = {
-    "drive": GeneratorConfig(
+    "street-guided": GeneratorConfig(
         encoder=(16, 48, 96, 128, 128),
         decoder=(32, 64, 128, 160, 160),
         blocks=((1,), (1,), (2,), (2,), (2,)),

@@ -91,7 +91,7 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The generator that is trained."""
 
-    size: Literal["drive", "street-rt", "street"] = "street-rt"
+    size: Literal["street-guided", "street-rt", "street"] = "street-rt"
     """One of neuralsim.models.generator.SIZES."""
     settings: dict[str, Any] = {}
     """Settings of neuralsim.models.generator.GeneratorConfig that differ from those of the size."""
@@ -255,7 +255,9 @@ class TrainConfig(_Section):
         if data.simulated_every and not data.simulated:
             raise ValueError("`data.simulated_every` needs `data.simulated`, the folder for frames of the town")
         if (losses.taught or data.simulators) and not self.generator().guided:
-            raise ValueError("`losses.taught` and `data.simulators` are for a guided generator, such as `size: drive`")
+            raise ValueError(
+                "`losses.taught` and `data.simulators` are for a guided generator, such as `size: street-guided`"
+            )
         if losses.frechet_objects and not losses.objects:
             raise ValueError("`losses.frechet_objects` needs `losses.objects`, which cuts them out")
         if data.half_until and (data.width % 64 or data.height % 64):

@@ -192,7 +192,7 @@ def test_harmless_codec_warnings_are_silent_and_damage_is_reported(
         ("out: here\n\nsped: 3", r"3: sped: unknown key; did you mean seed\?$"),
         ("judge_rate: 0.1", "1: judge_rate: unknown key; it is optimiser.discriminator_rate now$"),
         ("width: 500", "1: data.width: input should be a multiple of 32, not 500"),
-        ("size: huge", "1: model.size: unknown value 'huge'; expected one of drive, street-rt, street$"),
+        ("size: huge", "1: model.size: unknown value 'huge'; expected one of street-guided, street-rt, street$"),
         ("size: street-hq", "1: model.size: unknown value 'street-hq'"),
         ("data: [{root: there}]", r"1: data.sources\[0\]: needs `name` of a known data set, or `classes`"),
         (
@@ -225,7 +225,7 @@ def test_shipped_configs_have_a_stage_for_each_part_of_their_run() -> None:
     assert (third.steps, third.losses.frechet_classes, third.optimiser.decay) == (5310, 6.0, 0.6)
     images, rollouts = load_stages(configs.find("street"))
     assert (images.rollouts.frames, rollouts.rollouts.frames, rollouts.optimiser.rate) == (0, 5, 0.0002)
-    assert configs.names() == ["drive", "street", "street-rt"]
+    assert configs.names() == ["street", "street-guided", "street-rt"]
 
 
 def test_a_config_without_sections_is_read_with_one_notice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

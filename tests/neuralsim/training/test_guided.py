@@ -209,7 +209,7 @@ def test_a_window_of_a_pair_does_not_see_what_moved_in_from_outside() -> None:
 
 def test_steps_on_simulator_images_learn_colours_by_night_and_more_by_day(tmp_path: Path) -> None:
     losses = {"taught": 1.0, "adversarial_from": 0, "adversarial_ramp": 1, "equivariance": 1.0}
-    trainer = Trainer(tiny(tmp_path, size="drive", **losses), SMALL)
+    trainer = Trainer(tiny(tmp_path, size="street-guided", **losses), SMALL)
     label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
     pair = view_pair(picture(), 64, 32, np.random.default_rng(0))
     night = replace(pair, dark=True)
@@ -223,7 +223,7 @@ def test_steps_on_simulator_images_learn_colours_by_night_and_more_by_day(tmp_pa
 
 def test_a_share_of_the_steps_compares_drives_with_a_teachers_images_of_them(tmp_path: Path) -> None:
     losses = {"taught_share": 1.0, "adversarial_from": 0, "adversarial_ramp": 1, "frechet": 1.0, "frechet_town": 1.0}
-    trainer = Trainer(tiny(tmp_path, size="drive", **losses, frechet_classes=1.0), SMALL)
+    trainer = Trainer(tiny(tmp_path, size="street-guided", **losses, frechet_classes=1.0), SMALL)
     label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
     pair = view_pair(picture(), 64, 32, np.random.default_rng(0))
     taught = replace(pair, taught=True)
@@ -261,7 +261,7 @@ def test_images_of_other_simulators_are_a_share_of_the_pairs(tmp_path: Path) -> 
     guide = np.zeros((2, 32, 64, 3), np.uint8)
     arrays |= {"guide": guide, "reference": guide, "visible": np.ones((1, 32, 64), bool), "dark": np.float32(0.0)}
     np.savez_compressed(pairs / "oldtown_000_00000.npz", **arrays)
-    settings = {"size": "drive", "simulated": str(pairs), "simulated_every": 1}
+    settings = {"size": "street-guided", "simulated": str(pairs), "simulated_every": 1}
     sources = [{"name": "camvid", "root": "nowhere"}]
     config = tiny(tmp_path, **settings, simulators=sources, simulator_share=0.4)
     examples = Examples(config, SyntheticSource(), ranks=_one(), step=0, simulators=SyntheticSource())
@@ -274,14 +274,14 @@ def test_images_of_other_simulators_are_a_share_of_the_pairs(tmp_path: Path) -> 
 
 def test_a_packed_state_goes_on_with_its_discriminators(tmp_path: Path) -> None:
     losses = {"adversarial_from": 0, "adversarial_ramp": 1, "frechet_town": 1.0}
-    trainer = Trainer(tiny(tmp_path / "run", size="drive", **losses), SMALL)
+    trainer = Trainer(tiny(tmp_path / "run", size="street-guided", **losses), SMALL)
     label, image = torch.ones(2, 32, 64).long(), torch.zeros(2, 3, 32, 64)
     pair = view_pair(picture(), 64, 32, np.random.default_rng(0))
     trainer.simulated_step([pair, pair], label, image)
     trainer.save(tmp_path / "run")
     file = checkpoint.pack(tmp_path / "run", tmp_path / "packed" / "state.safetensors")
     assert file.stat().st_size < 0.4 * (tmp_path / "run" / checkpoint.STATE).stat().st_size
-    other = Trainer(tiny(tmp_path / "other", size="drive", seed=5, **losses), SMALL)
+    other = Trainer(tiny(tmp_path / "other", size="street-guided", seed=5, **losses), SMALL)
     checkpoint.start(other, file)
     pairs = [(trainer.average, other.generator), (trainer.average, other.average)]
     pairs += [(trainer.discriminator, other.discriminator)]
@@ -292,7 +292,7 @@ def test_a_packed_state_goes_on_with_its_discriminators(tmp_path: Path) -> None:
     assert len({float(each.count) for each in moments}) == 1
     assert other.step == 0
     with pytest.raises(ValueError, match="another architecture"):
-        checkpoint.start(Trainer(tiny(tmp_path / "third", size="drive", **losses)), file)
+        checkpoint.start(Trainer(tiny(tmp_path / "third", size="street-guided", **losses)), file)
     file.write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="not a packed state"):
         checkpoint.start(other, file)
@@ -301,7 +301,7 @@ def test_a_packed_state_goes_on_with_its_discriminators(tmp_path: Path) -> None:
 def test_losses_of_a_guided_generator_are_refused_for_another(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="for a guided generator"):
         tiny(tmp_path, taught=1.0)
-    assert SIZES["drive"].guided
+    assert SIZES["street-guided"].guided
 
 
 def _one():  # type: ignore[no-untyped-def]
