@@ -85,49 +85,33 @@ class Scene:
         ``normals`` i8 (T, 9) of each template, or (0, 9): see ``assets.meshes.corner_normals``. Without them, all
         triangles look flat.
         """
-        blocks = [_Block(static, group) for group in _chunks(static)]
-        self.chunks = len(blocks)
-        blocks += [_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates]
-        self.templates = len(templates)
-        vertex = triangle = 0
-        vertex_spans, triangle_spans = [], []
-        for block in blocks:
-            vertex_spans.append([vertex + v for v in block.vertex_levels])
-            triangle_spans.append([triangle + t for t in block.triangle_levels])
-            block.triangles += vertex
-            vertex += len(block.vertices)
-            triangle += len(block.triangles)
-        none = _Block(Mesh.empty(), np.arange(0))
-        stacked = blocks or [none]
-        self.vertex_spans, self.triangle_spans = (
-            np.array(spans, np.int32).reshape(-1, END + 1) for spans in (vertex_spans, triangle_spans)
+        fixed = _Stack([_Block(static, group) for group in _chunks(static)])
+        moved = _template_stack(templates)
+        self.chunks, self.templates = len(fixed.blocks), len(moved.blocks)
+        vertices, self.static_triangles = len(fixed.vertices), len(fixed.triangles)  # these come first
+        self.vertex_spans, self.triangle_spans, self.boxes, self.detail = (
+            np.concatenate(parts)
+            for parts in (
+                (fixed.vertex_spans, moved.vertex_spans + np.int32(vertices)),
+                (fixed.triangle_spans, moved.triangle_spans + np.int32(self.static_triangles)),
+                (fixed.boxes, moved.boxes),
+                (fixed.detail, moved.detail),
+            )
         )
-        self.boxes = np.array([block.box for block in blocks], np.float64).reshape(-1, 6)
-        self.vertices = np.ascontiguousarray(np.concatenate([block.vertices for block in stacked]).T)  # (3, V)
-        self.triangles = np.concatenate([block.triangles for block in stacked])
-        self.tags = np.concatenate([block.tags for block in stacked])
-        self.instances = np.concatenate([block.instances for block in stacked])
-        self.solid = np.concatenate([block.solid for block in stacked])
-        self.colours = np.concatenate([block.colours for block in stacked])
-        self.glow = np.zeros(len(self.colours), np.uint8)
-        for kind, shining in enumerate((SIGNALS, LAMPS, TAIL_LAMPS, HEADLAMPS), 1):
-            for colour in shining:
-                self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
-        self.finish = finishes(self.vertices.T, self.triangles, self.tags, self.colours)
+        self.vertices = np.ascontiguousarray(np.concatenate([fixed.vertices, moved.vertices]).T)  # (3, V)
+        self.triangles = np.concatenate([fixed.triangles, moved.triangles + np.int32(vertices)])
+        self.tags, self.instances, self.solid, self.colours, self.glow, self.finish, self.paint = (
+            np.concatenate([getattr(fixed, name), getattr(moved, name)])
+            for name in ("tags", "instances", "solid", "colours", "glow", "finish", "paint")
+        )
         self.bodies = np.zeros((len(templates), COLUMNS), np.float32) if bodies is None else bodies
-        self.paint = np.zeros(len(self.colours), np.uint8)
-        for k, colour in enumerate(PALETTE):
-            self.paint[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = k + 1
-        self.static_triangles = int(self.triangle_spans[: self.chunks, END].max(initial=0))  # these come first
-        self.detail = np.array([block.detail for block in blocks], np.float64)
-        self.normals = np.zeros((len(self.triangles) - self.static_triangles, 9), np.int8)
-        for block, span, mine in zip(
-            blocks[self.chunks :], self.triangle_spans[self.chunks :, [NEAR, END]], normals or (), strict=False
+        self.normals = np.zeros((len(moved.triangles), 9), np.int8)
+        for block, (first, end), mine in zip(
+            moved.blocks, moved.triangle_spans[:, [NEAR, END]], normals or (), strict=False
         ):
             if len(mine):
-                first, end = span - self.static_triangles
                 self.normals[first:end] = mine[block.source]
-        self.sizes = np.diff(self.triangle_spans[self.chunks :, [NEAR, END]])[:, 0]  # triangles per template
+        self.sizes = np.diff(moved.triangle_spans[:, [NEAR, END]])[:, 0]  # triangles per template
         self.most_vertices = int(np.diff(self.vertex_spans[:, [NEAR, END]]).max(initial=1))
         self.arrays = SceneArrays(*(getattr(self, name) for name in SceneArrays._fields))
 
@@ -173,6 +157,51 @@ class _Block:
         self.triangle_levels = _level_bounds(levels)
         low, high = (self.vertices.min(0), self.vertices.max(0)) if len(used) else (np.zeros(3), np.zeros(3))
         self.box = np.concatenate([(low + high) / 2.0, (high - low) / 2.0 + 1e-4]).astype(np.float64)
+
+
+class _Stack:
+    """Parts of the scene one after the other; triangles and spans count from the first vertex and triangle of these."""
+
+    def __init__(self, blocks: list[_Block]) -> None:
+        self.blocks = blocks
+        vertices, triangles = (
+            np.cumsum([0, *(len(getattr(block, name)) for block in blocks)]) for name in ("vertices", "triangles")
+        )
+        self.vertex_spans = _spans(vertices, [block.vertex_levels for block in blocks])
+        self.triangle_spans = _spans(triangles, [block.triangle_levels for block in blocks])
+        self.boxes = np.array([block.box for block in blocks], np.float64).reshape(-1, 6)
+        self.detail = np.array([block.detail for block in blocks], np.float64)
+        stacked = blocks or [_Block(Mesh.empty(), np.arange(0))]
+        self.vertices, self.tags, self.instances, self.solid, self.colours = (
+            np.concatenate([getattr(block, name) for block in stacked])
+            for name in ("vertices", "tags", "instances", "solid", "colours")
+        )
+        self.triangles = np.concatenate(
+            [block.triangles + np.int32(first) for first, block in zip(vertices, stacked, strict=False)]
+        )
+        self.glow, self.paint = (np.zeros(len(self.colours), np.uint8) for _ in range(2))
+        for kind, shining in enumerate((SIGNALS, LAMPS, TAIL_LAMPS, HEADLAMPS), 1):
+            for colour in shining:
+                self.glow[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = kind
+        for k, colour in enumerate(PALETTE):
+            self.paint[(self.colours == np.array(colour, np.uint8)).all(axis=1)] = k + 1
+        self.finish = finishes(self.vertices, self.triangles, self.tags, self.colours)
+
+
+def _spans(begins: np.ndarray, levels: list[list[int]]) -> np.ndarray:
+    """Return where the levels of each part begin and end in the stack, i32 (N, END + 1)."""
+    return np.array(levels, np.int32).reshape(-1, END + 1) + begins[: len(levels), None].astype(np.int32)
+
+
+_last: list[tuple[list[Mesh], _Stack]] = []
+
+
+def _template_stack(templates: Sequence[Mesh]) -> _Stack:
+    """Return the stack of these templates. All towns of a process have the same: the last one is kept."""
+    if not _last or [*map(id, _last[0][0])] != [*map(id, templates)]:
+        stack = _Stack([_Block(mesh, np.arange(len(mesh.triangles))) for mesh in templates])
+        _last[:] = [(list(templates), stack)]
+    return _last[0][1]
 
 
 def _level_bounds(levels: np.ndarray) -> list[int]:
