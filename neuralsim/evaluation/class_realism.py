@@ -95,16 +95,8 @@ def realism(
     The result has ``compare``'s figures of the model and, for reference, of the simulator image of the same frames;
     with ``recordings``, also of their ``neural`` images, and with further real sets, of each of them: ``photographs``.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        real: Two sets of labelled images, and any others to compare with them: class map and folder.
-        frames: Frames to compare, in all towns together.
-        seed: Seed of the towns' traffic.
-        threads: CPU threads of the metric network; None: all.
-        guide: One of ``neuralsim.guide.GUIDES``.
-        recordings: MCAP files with tags and generated images; ``frames`` are taken from all of them together.
-        progress: Called with the number of finished frames and of all frames.
+    ``real``: two sets of labelled images, and any others to compare with them: class map and folder. ``recordings``:
+    MCAP files with tags and generated images; ``frames`` are taken from all of them together.
 
     Raises:
         ImageError: A folder has no labelled images, or a damaged one.

@@ -133,14 +133,7 @@ def content(
 ) -> dict[str, Any]:
     """Return the figures of ``Compared`` by class and of ``Signals``, over an equal number of frames in each town.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        frames: Frames to compare, in all towns together; the same number looks at traffic lights.
-        seed: Seed of the towns' traffic.
-        guide: One of ``neuralsim.guide.GUIDES``.
-        towns: Names of maps.
-        progress: Called with the number of finished frames and of all frames.
+    ``frames``: frames to compare, in all towns together; the same number looks at traffic lights.
     """
     objects, signals = {channel: Compared() for channel in LEAST}, Signals()
     renderer = NeuralRenderer(model, runtime, guide=guide)

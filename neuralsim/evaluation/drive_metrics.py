@@ -42,13 +42,7 @@ def flicker(
 
     ``flicker`` is the warping error over that of the same weights frame by frame.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        frames: Frames of the drive.
-        out: Folder for the video.
-        seed: Seed of the town's traffic.
-        progress: Called with the number of finished frames and of all frames.
+    ``out``: folder for the video.
     """
     town = TownDrive(seed=seed)
     town.ride()
@@ -88,15 +82,7 @@ def flicker(
 
 
 def shift(model: str, runtime: str, frames: int, seed: int = 0, progress: OnProgress = _quiet) -> dict[str, Any]:
-    """Run the shift test on every fifteenth frame of a drive; return the mean error, of 255.
-
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        frames: Frames of the drive.
-        seed: Seed of the town's traffic.
-        progress: Called with the number of finished frames and of all frames.
-    """
+    """Run the shift test on every fifteenth frame of a drive; return the mean error, of 255."""
     town = TownDrive(seed=seed)
     town.ride()
     renderer = NeuralRenderer(model, runtime)
@@ -116,14 +102,6 @@ def drift(
 
     They are measured with the state of the whole drive, and with one that starts 100 frames before the end; ``worst``
     is the greatest relative difference.
-
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        frames: Frames of the drive.
-        seed: Seed of the town's traffic.
-        threads: CPU threads of the segmenter; None: all.
-        progress: Called with the number of finished frames and of all frames.
     """
     town = TownDrive(seed=seed)
     town.ride()
@@ -164,12 +142,8 @@ def comes_back(
     """Drive a loop twice, the second time 0.2 m to the side and between the frames of the first; return the PSNR, dB,
     of houses in the second lap against the first lap's image warped to it, with and without state.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        seed: Seed of the town.
-        most: Frames of a lap; None: all.
-        progress: Called with the number of finished frames and of all frames of both laps.
+    ``most``: frames of a lap; None: all. ``progress``: called with the number of finished frames and of all frames of
+    both laps.
     """
     town = TownLoop(seed=seed)
     lap = min(town.lap, most or town.lap)

@@ -119,17 +119,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Render ``clip`` in three variants and measure ``parts``; write ``out/clip.mp4``, real and rendered side by side.
 
-    Args:
-        clip: Labels and real images.
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        parts: Parts of ``CLIP_PARTS`` to measure.
-        out: Folder for the video and estimated motion.
-        size: Width and height to render at; None: as ``neuralsim render`` does.
-        style: Style of the model; None: that of the class map.
-        most: Number of frames; None: all.
-        threads: CPU threads of the metric networks; None: all.
-        progress: Called with the number of finished frames and of all frames.
+    ``clip``: labels and real images. ``parts``: parts of ``CLIP_PARTS`` to measure. ``out``: folder for the video and
+    estimated motion. ``size``: width and height to render at; None: as ``neuralsim render`` does. ``style``: style of
+    the model; None: that of the class map.
 
     Raises:
         ImageError, ClassMapError, ModelError, RuntimeUnavailable, RecordingError: One line each.

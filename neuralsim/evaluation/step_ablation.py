@@ -115,15 +115,7 @@ def classes(
     """Return the realism class by class (``class_realism``) of each variant on one seed's drives through the towns, and
     the steps' CPU times, ms.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        real: Two sets of labelled images: class map and folder.
-        frames: Frames to compare, in all towns together.
-        seed: Seed of the towns' traffic.
-        threads: CPU threads of the metric network; None: all.
-        steps: Steps to leave out one by one.
-        progress: Called with the number of finished frames and of all frames.
+    ``real``: two sets of labelled images: class map and folder.
 
     Raises:
         ImageError, ClassMapError: As ``class_realism.realism``.
@@ -177,13 +169,7 @@ def fidelity(
     """Return the label fidelity of each variant on label maps of real images, rendered one by one as ``neuralsim
     render`` does, for each of ``HALVES``: every other map.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        real: Class map and folder of labelled images.
-        threads: CPU threads of the metric network; None: all.
-        steps: Steps to leave out one by one.
-        progress: Called with the number of finished maps and of all maps.
+    ``real``: class map and folder of labelled images.
 
     Raises:
         ImageError, ClassMapError: One line.
@@ -230,14 +216,7 @@ def flicker(
 ) -> dict[str, Any]:
     """Return the flicker of each variant on a real clip, over that of the real one, for each half of it.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        clip: Labels, images and perhaps motion.
-        out: Folder for estimated motion.
-        frames: Number of frames; None: all.
-        steps: Steps to leave out one by one.
-        progress: Called with the number of finished frames and of all frames.
+    ``clip``: labels, images and perhaps motion. ``out``: folder for estimated motion.
 
     Raises:
         ImageError, ClassMapError: One line.
@@ -272,10 +251,8 @@ def flicker(
 def gains(results: Mapping[str, Any], steps: Sequence[str] = MEASURED) -> list[dict[str, Any]]:
     """Return a row for each step, and one for all of them together, with what it gains; positive is better.
 
-    Args:
-        results: ``classes``: what ``classes`` returned, one for each seed; ``fidelity``: by set, what ``fidelity``
-            returned; ``flicker``: what ``flicker`` returned. Any of them may be missing.
-        steps: That were left out one by one.
+    ``results``: ``classes``: what ``classes`` returned, one for each seed; ``fidelity``: by set, what ``fidelity``
+    returned; ``flicker``: what ``flicker`` returned. Any of them may be missing.
     """
     reasons = {step.name: step.reason for step in pipeline.STEPS}
     by_seed = [each["classes"] for each in results.get("classes", ())]

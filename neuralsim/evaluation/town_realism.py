@@ -58,16 +58,8 @@ def realism(
 
     The drives have the default weather.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        runtime: As for ``neuralsim.runtimes.create``.
-        real: Folders of images.
-        frames: Frames to compare, in all towns together; at most the same number of real images.
-        seed: Seed of the towns' traffic.
-        threads: CPU threads of the metric network; None: all.
-        guide: One of ``neuralsim.guide.GUIDES``.
-        towns: Names of maps.
-        progress: Called with the number of finished frames and of all frames.
+    ``real``: folders of images. ``frames``: frames to compare, in all towns together; at most the same number of real
+    images.
 
     Raises:
         ImageError: One of the folders has no image, or a damaged one.
