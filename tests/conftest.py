@@ -21,8 +21,9 @@ GPU = cuda_driver.Gpu("NVIDIA Stand-in", 8 << 30, "580.65.06", (13, 0))
 #: Parts of the paths of the files that take longest: they begin first, so that both workers end at the same time. Those
 #: of the lens come later: its clients wait for images, and in a fresh clone the kernels are compiled by then.
 LONGEST = (
-    "replay/test_replay", "datagen/test_record", "session/test_drive", "carla_client/test_bridge",
-    "compat/", "carla_server/test_wire", "examples/", "packaging/test_wheel", "test_properties", "training/", "gym/",
+    "replay/test_replay", "datagen/test_record", "scenarios/test_library", "session/test_drive",
+    "carla_client/test_bridge", "compat/", "carla_server/test_wire", "examples/", "packaging/test_wheel",
+    "test_properties", "training/", "gym/",
 )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -38,14 +37,14 @@ SHORT = """\
 title: Short
 town: hamlet
 seed: 4
-duration: 3
+duration: 2
 camera: {size: 128x64, fov: 80}
 traffic: {vehicles: 3, walkers: 2}
 ego:
   spawn: {point: 1, speed: 6}
   do:
     - follow_lane: {speed: 8}
-    - when: {time: 1.5}
+    - when: {time: 0.6}
       stop: {deceleration: 8}
 actors:
   - name: lead
@@ -56,7 +55,7 @@ actors:
 assert:
   - no_collision: ego
   - stands: {least: 0.2}
-  - travels: {least: 8, most: 25}
+  - travels: {least: 5, most: 15}
 """
 
 
@@ -68,7 +67,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     """Two scenarios recorded side by side, one of which fails an assertion."""
     folder = tmp_path_factory.mktemp("scenarios")
     (folder / "short.yaml").write_text(SHORT, encoding="utf-8")
-    (folder / "wrong.yaml").write_text(SHORT.replace("least: 8, most: 25", "least: 90"), encoding="utf-8")
+    (folder / "wrong.yaml").write_text(SHORT.replace("least: 5, most: 15", "least: 90"), encoding="utf-8")
     done = neuralsim(
         "record", folder / "short.yaml", folder / "wrong.yaml", "--out", folder / "out", "--jobs", "2",
         "--planes", "tag,instance,depth,motion", "--format", "mcap,mp4,frames",
@@ -89,14 +88,14 @@ def test_every_frame_is_recorded_once_and_assertions_are_evaluated(recorded):
     good, wrong = result(folder, "short"), result(folder, "wrong")
     assert good["passed"]
     assert not wrong["passed"]
-    assert good["frames"] == 60
-    assert good["sim_seconds"] == pytest.approx(3.0)
+    assert good["frames"] == 40
+    assert good["sim_seconds"] == pytest.approx(2.0)
     assert [each["passed"] for each in wrong["assertions"]] == [True, True, False]
-    assert 8.0 < good["distance"] < 25.0
+    assert 5.0 < good["distance"] < 15.0
     assert good["collisions"] == []
     assert good["tag_sha256"] == wrong["tag_sha256"]  # the same drive, in two towns
     video = [frame.pts for frame in av.open(str(folder / "out/short/video.mp4")).decode(video=0)]
-    assert len(video) == 60
+    assert len(video) == 40
 
 
 def test_indexed_reader_reads_every_message_with_its_schema(recorded):
@@ -104,9 +103,9 @@ def test_indexed_reader_reads_every_message_with_its_schema(recorded):
         reader = make_reader(file, validate_crcs=True)
         summary = reader.get_summary()
         counts = {summary.channels[k].topic: n for k, n in summary.statistics.channel_message_counts.items()}
-        assert counts.pop("/tf") == 120
+        assert counts.pop("/tf") == 80
         assert counts.pop("/scene/lanes") == 1
-        assert set(counts.values()) == {60}
+        assert set(counts.values()) == {40}
         assert {"/camera/tag", "/camera/motion", "/camera/calibration", "/ego", "/ego/pose"} <= counts.keys()
         assert "/camera/neural" not in counts
         for schema, _, message in reader.iter_messages():
@@ -131,7 +130,7 @@ def test_indexed_reader_reads_every_message_with_its_schema(recorded):
 def test_exported_frames_match_the_mcap(recorded):
     folder = recorded[0] / "out/short"
     lines = [json.loads(line) for line in (folder / "frames/index.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [line["frame"] for line in lines] == list(range(60))
+    assert [line["frame"] for line in lines] == list(range(40))
     frame = list(McapRecording(folder / "recording.mcap").frames())[30]
     files = {name: cv2.imread(str(folder / "frames" / path), -1) for name, path in lines[30]["files"].items()}
     assert (files["tag"] == frame.planes["tag"]).all()
@@ -148,7 +147,7 @@ def test_cityscapes_loaders_find_images_and_labels(recorded):
     """By the rule of torchvision's: each of leftImg8bit has its ..._gtFine_labelIds.png, instanceIds.png next to it."""
     frames = recorded[0] / "out/short/frames"
     labels = sorted((frames / "cityscapes/gtFine/train/short").glob("*_gtFine_labelIds.png"))
-    assert len(labels) == 60
+    assert len(labels) == 40
     for path in labels[::20]:
         label, train, instance = (
             cv2.imread(str(path).replace("labelIds", kind), -1) for kind in ("labelIds", "labelTrainIds", "instanceIds")
@@ -162,8 +161,8 @@ def test_cityscapes_loaders_find_images_and_labels(recorded):
 def test_coco_boxes_and_masks_match_the_planes(recorded):
     frames = recorded[0] / "out/short/frames"
     coco = json.loads((frames / "coco.json").read_text(encoding="utf-8"))
-    assert [image["id"] for image in coco["images"]] == list(range(60))
-    assert {one["image_id"] for one in coco["annotations"]} == set(range(60))  # the lead is always in view
+    assert [image["id"] for image in coco["images"]] == list(range(40))
+    assert {one["image_id"] for one in coco["annotations"]} == set(range(40))  # the lead is always in view
     assert len({one["id"] for one in coco["annotations"]}) == len(coco["annotations"])
     image = coco["images"][30]
     tag, instance = (cv2.imread(str(frames / f"{name}/000030.png"), -1) for name in ("tag", "instance"))
@@ -196,13 +195,13 @@ def decoded(text: str, shape: tuple[int, int]) -> np.ndarray:
 def test_index_is_a_table_and_poses_are_in_kittis_format(recorded):
     frames = recorded[0] / "out/short/frames"
     table = pq.read_table(frames / "index.parquet")
-    assert table.num_rows == 60
+    assert table.num_rows == 40
     row = table.slice(30, 1).to_pylist()[0]
     line = json.loads((frames / "index.jsonl").read_text(encoding="utf-8").splitlines()[30])
     assert (row["frame"], row["speed"], row["camera"]) == (30, line["ego"]["speed"], line["camera"])
     assert (frames / row["depth_file"]).is_file()
     poses = np.loadtxt(frames / "poses.txt")
-    assert poses.shape == (60, 12)
+    assert poses.shape == (40, 12)
     assert np.allclose(poses[30], line["camera"][:12], atol=1e-5)
     calibration = json.loads((frames / "calibration.json").read_text(encoding="utf-8"))
     assert (calibration["camera"]["width"], len(calibration["camera"]["K"])) == (128, 9)
@@ -266,39 +265,9 @@ def test_recorded_scenarios_are_skipped_and_again_reproduces_them(recorded):
     assert after["seconds"] != before["seconds"]
 
 
-def test_all_shipped_scenarios_record(tmp_path: Path):
-    """Towns change: a parked car may stand where a scenario has placed one. The first frames of each, with images."""
-    names = sorted(path.name for path in (ROOT / "scenarios" / "library").glob("*.yaml"))
-    for name in names:
-        text = (ROOT / "scenarios" / "library" / name).read_text(encoding="utf-8")
-        (tmp_path / name).write_text(re.sub(r"(?m)^duration: .*$", "duration: 0.15", text))
-    files = [tmp_path / name for name in names]
-    done = neuralsim(
-        "record",
-        *files,
-        "--out",
-        tmp_path / "out",
-        "--model",
-        "tags",
-        "--size",
-        "64x32",
-        "--planes",
-        "tag,rgb",
-        "--jobs",
-        "2",
-        timeout=600,
-    )
-    assert "neuralsim:" not in done.stderr, done.stderr
-    results = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted((tmp_path / "out").glob("*/result.json"))
-    ]
-    assert [result["scenario"] + ".yaml" for result in results] == names
-    assert all(result["frames"] >= 3 for result in results)
-
-
 @pytest.mark.slow
 def test_killed_recorder_ends_its_processes_and_leaves_a_readable_file(tmp_path: Path):
-    (tmp_path / "long.yaml").write_text(SHORT.replace("duration: 3", "duration: 600"), encoding="utf-8")
+    (tmp_path / "long.yaml").write_text(SHORT.replace("duration: 2", "duration: 600"), encoding="utf-8")
     command = [sys.executable, "-m", "neuralsim", "record", "long.yaml", "--out", "out", "--planes", "tag,instance"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
