@@ -28,15 +28,13 @@ def test_no_obstacle_is_on_a_lane(world: World) -> None:
     boxes = world.static_town.solid.boxes
     cos, sin = np.cos(boxes[:, 2]), np.sin(boxes[:, 2])
     for lane in world.network.lanes:
-        for x, y, _ in lane.centre:
-            dx, dy = x - boxes[:, 0], y - boxes[:, 1]
-            away = np.hypot(
-                np.maximum(np.abs(dx * cos + dy * sin) - boxes[:, 3], 0),
-                np.maximum(np.abs(dy * cos - dx * sin) - boxes[:, 4], 0),
-            )
-            assert away.min() > 1.25, (
-                f"an obstacle {away.min():.2f} m from the middle of road {lane.road} lane {lane.id}"
-            )
+        x, y, _ = lane.centre.T[..., None]  # each (N, 1)
+        dx, dy = x - boxes[:, 0], y - boxes[:, 1]
+        away = np.hypot(
+            np.maximum(np.abs(dx * cos + dy * sin) - boxes[:, 3], 0),
+            np.maximum(np.abs(dy * cos - dx * sin) - boxes[:, 4], 0),
+        ).min()
+        assert away > 1.25, f"an obstacle {away:.2f} m from the middle of road {lane.road} lane {lane.id}"
 
 
 def test_street_looks_like_a_street(world: World) -> None:
@@ -302,7 +300,7 @@ def test_lights_cycle_by_group_and_are_visible() -> None:
 
 def test_same_seed_and_controls_give_the_same_bytes() -> None:
     def run() -> tuple[list[bytes], list[tuple[float, ...]]]:
-        world = World("oldtown", seed=9)
+        world = World("oldtown", seed=1)
         ego, camera = with_camera(world, 2)
         images, states = [], []
         for tick in range(60):

@@ -244,21 +244,24 @@ def test_reference_lines_agree_with_carla() -> None:
         assert abs((ours.yaw - theirs.rotation.yaw + 180.0) % 360.0 - 180.0) < 0.5
 
 
-@pytest.mark.parametrize(
-    ("kind", "tag", "size"),
-    [
-        ("building", Tag.BUILDING, 'length="12" width="8" height="6"'),
-        ("soundBarrier", Tag.WALL, 'length="9" width="0.3" height="3"'),
-        ("obstacle", Tag.STATIC, 'length="6" width="6" height="3"'), ("gantry", Tag.POLE, 'length="2" width="6"'),
-        ("pole", Tag.POLE, 'radius="1" height="5"'), ("railing", Tag.FENCE, 'length="9" width="0.2" height="2"'),
-    ],
-)  # fmt: skip
-def test_objects_of_a_file_are_at_their_places(tmp_path: Path, kind: str, tag: Tag, size: str) -> None:
-    text = f'<object id="1" type="{kind}" name="x" s="100" t="20" zOffset="0" hdg="0" orientation="none" {size}/>'
-    tags, depth = look(world_with(tmp_path, text), 100.0, 8.0, 90.0)
-    assert (tags == tag).all()
-    wide = {"building": 8.0, "obstacle": 6.0, "gantry": 6.0, "pole": 2.0}.get(kind, 0.25)
-    assert np.median(depth) == pytest.approx(12.0 - wide / 2, abs=0.15)
+def test_objects_of_a_file_are_at_their_places(tmp_path: Path) -> None:
+    objects = [
+        ("building", Tag.BUILDING, 8.0, 'length="12" width="8" height="6"'),
+        ("soundBarrier", Tag.WALL, 0.25, 'length="9" width="0.3" height="3"'),
+        ("obstacle", Tag.STATIC, 6.0, 'length="6" width="6" height="3"'),
+        ("gantry", Tag.POLE, 6.0, 'length="2" width="6"'),
+        ("pole", Tag.POLE, 2.0, 'radius="1" height="5"'),
+        ("railing", Tag.FENCE, 0.25, 'length="9" width="0.2" height="2"'),
+    ]
+    text = "".join(
+        f'<object id="{k}" type="{kind}" name="x" s="{25 * k + 30}" t="20" zOffset="0" hdg="0" {size}/>'
+        for k, (kind, _, _, size) in enumerate(objects)
+    )
+    world = world_with(tmp_path, text)
+    for k, (kind, tag, wide, _) in enumerate(objects):
+        tags, depth = look(world, 25.0 * k + 30.0, 8.0, 90.0)
+        assert (tags == tag).all(), kind
+        assert np.median(depth) == pytest.approx(12.0 - wide / 2, abs=0.15), kind
 
 
 def test_rows_outlines_and_signs_of_a_file(tmp_path: Path) -> None:
