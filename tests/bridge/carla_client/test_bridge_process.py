@@ -17,6 +17,8 @@ from bridge.carla_client.options import BridgeOptions
 from bridge.link.transport import ControlReceiver, ControlSender, FrameSubscriber, LinkError, control_endpoint
 from bridge.messages import Control
 
+TOWN = {"vehicles": 2, "walkers": 1, "more": ("--town", "hamlet")}
+
 
 @pytest.fixture
 def town(towns) -> str:
