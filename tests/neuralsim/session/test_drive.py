@@ -205,31 +205,31 @@ def test_same_seed_gives_the_same_video_to_the_byte(tmp_path: Path):
 @pytest.mark.parametrize("options", [(), pytest.param(("--strict",), marks=pytest.mark.slow)])
 def test_headless_drive_follows_the_road_and_writes_everything(tmp_path: Path, options: tuple[str, ...]):
     files = "--record", "d.mp4", "--report", "new/r.json"
-    driven = Driven(tmp_path, "--frames", "80", "--size", "256x128", *files, *options)
+    driven = Driven(tmp_path, "--frames", "60", "--size", "256x128", *files, *options)
     output, errors = driven.process.communicate(timeout=120)
     assert driven.process.returncode == 0, errors
     created, summary = output.splitlines()
     assert created == "created the folder new"
     assert re.fullmatch(
-        r"80 frames, \d+\.\d per second, latency \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary
+        r"60 frames, \d+\.\d per second, latency \d+ ms \(p95 \d+\); wrote d.mp4, new/r.json, .*", summary
     ), summary
     written = json.loads((tmp_path / "new" / "r.json").read_text(encoding="utf-8"))
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "input_to_photon_ms", "stage_ms"} <= written.keys()
     assert {"runtime", "model", "size", "host", "bound_by", "memory_mb"} <= written.keys()
-    assert (written["frames"], written["dropped"], written["size"]) == (80, 0, "256x128")
+    assert (written["frames"], written["dropped"], written["size"]) == (60, 0, "256x128")
     assert set(written["stage_ms"]) == {"simulate", "pack", "transport", "render", "display"}
     assert all(set(times) == {"p50", "p95", "p99"} for times in (written["latency_ms"], *written["stage_ms"].values()))
     assert written["fps"] == pytest.approx(written["frames"] / written["seconds"], rel=0.01)
     assert 0.0 < written["latency_ms"]["p50"] < 2000.0
     assert written["memory_mb"] < 2000.0
     lines = driven.telemetry()
-    assert len(lines) == 80
-    assert [line["sequence"] for line in lines] == list(range(lines[0]["sequence"], lines[0]["sequence"] + 80))
+    assert len(lines) == 60
+    assert [line["sequence"] for line in lines] == list(range(lines[0]["sequence"], lines[0]["sequence"] + 60))
     assert lines[-1]["speed"] > 1.0
     assert math.dist((lines[0]["x"], lines[0]["y"]), (lines[-1]["x"], lines[-1]["y"])) > 1.0
     assert lines[-1]["collisions"] == 0
     frames = decoded(tmp_path / "d.mp4")
-    assert len(frames) == 80
+    assert len(frames) == 60
     assert float(frames[-1].time or 0) == pytest.approx(lines[-1]["sim_time"] - lines[0]["sim_time"], abs=0.01)
     assert frames[-1].to_ndarray(format="rgb24").std() > 12.0  # a street, not a blank
     assert not list(Path(tempfile.gettempdir()).glob(f"neuralsim-{driven.process.pid}-*"))
