@@ -21,7 +21,6 @@ from neuralsim.datagen.options import PLANES, RecordOptions
 from neuralsim.datagen.report.track import Track
 from neuralsim.drive.drive_loop import EXPECTED as DRIVE_EXPECTED
 from neuralsim.recording import RecordingError
-from neuralsim.recording.image_folder import export_frames
 from neuralsim.recording.writing.mcap_writer import McapWriter
 from neuralsim.recording.writing.mp4 import Mp4Writer
 from neuralsim.renderer.remap import Remap
@@ -136,6 +135,8 @@ class ScenarioRecorder:
         self._check_writers()
         files = [name for name, writer in (("recording.mcap", self._mcap), ("video.mp4", self._mp4)) if writer]
         if "frames" in self.options.formats:
+            from neuralsim.recording.image_folder import export_frames  # what it imports is not needed to record
+
             self.phase = "exporting images"
             export_frames(self.folder / "recording.mcap", self.folder / "frames")
             files.append("frames/index.jsonl")

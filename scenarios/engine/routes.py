@@ -9,7 +9,6 @@ from math import ceil, cos, hypot, sin
 import carla
 import numpy as np
 from pydantic import BaseModel
-from scipy.interpolate import BSpline
 
 from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePoint
@@ -194,6 +193,8 @@ def nurbs(
         weights: K values.
         at: Where to evaluate it, f64 (N,), from 0 at the beginning of the parameter range to 1 at its end.
     """
+    from scipy.interpolate import BSpline  # its import takes a quarter of a second, which every bridge would spend
+
     homogeneous = np.column_stack([points, np.ones(len(points))]) * np.asarray(weights)[:, None]
     spline = BSpline(np.asarray(knots, float), homogeneous, order - 1)
     low, high = spline.t[order - 1], spline.t[len(points)]
