@@ -128,15 +128,9 @@ def measure_fastest(
 ) -> ModelSession:
     """Load the fastest of ``usable`` and remember which it is. Raises RuntimeUnavailable where none can be loaded.
 
-    Args:
-        usable: Runtimes, "name" or "name:precision".
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: CPU threads, None = all.
-        example: Inputs without the state to measure with.
-        failed: Receives the reasons of runtimes that cannot be loaded, one line each, by name.
-        before: The measurement remembered until now.
+    ``usable``: runtimes, "name" or "name:precision". ``example``: inputs without the state to measure with. ``failed``:
+    receives the reasons of runtimes that cannot be loaded, one line each, by name. ``before``: the measurement
+    remembered until now.
     """
     load_before = disturbance()
     sessions: dict[str, ModelSession] = {}

@@ -26,13 +26,8 @@ def load_fastest(
 ) -> ModelSession:
     """Load the remembered runtime, or the fastest by measurement. Raises RuntimeUnavailable.
 
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: CPU threads, None = all.
-        example: Inputs without the state to measure with; None: nothing is measured.
-        without: Runtimes that must not be used, in any precision.
+    ``example``: inputs without the state to measure with; None: nothing is measured. ``without``: runtimes that must
+    not be used, in any precision.
     """
     reasons = candidates(graph, height, width)
     usable = [name for name, reason in reasons.items() if not reason and name.partition(":")[0] not in without]
@@ -71,14 +66,8 @@ def load_successor(
 ) -> ModelSession:
     """Load another runtime in the state of one that failed while rendering; its ``warning`` says so.
 
-    Args:
-        failed: The session that failed.
-        error: The exception that it raised.
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        threads: CPU threads, None = all.
-        without: Runtimes that have failed, this one included.
+    ``failed``: the session that failed. ``error``: the exception that it raised. ``without``: runtimes that have
+    failed, this one included.
 
     Raises:
         RuntimeUnavailable: There is no other one.

@@ -49,11 +49,8 @@ def path(graph: Path, precision: str) -> Path:
 def sized(graph: Path, target: str, precision: str, size: tuple[int, int]) -> Path:
     """Return the file of ``graph`` for frames of ``size`` (height, width), written on the first call.
 
-    Args:
-        graph: The model's ONNX file.
-        target: "cuda" or "tensorrt", whose restrictions it keeps.
-        precision: "fp16" or "fp32".
-        size: Ignored where the graph has fixed sizes.
+    ``target``: "cuda" or "tensorrt", whose restrictions it keeps. ``precision``: "fp16" or "fp32". ``size``: ignored
+    where the graph has fixed sizes.
 
     Raises:
         RuntimeUnavailable: It cannot be written.

@@ -33,12 +33,7 @@ def available() -> list[str]:
 def load(runtime: str, graph: Path, height: int, width: int, threads: int | None = None) -> ModelSession:
     """Load a graph with one runtime.
 
-    Args:
-        runtime: A name, or "name:precision".
-        graph: The model's ONNX file.
-        height: Of the frames, a multiple of 32, px.
-        width: Of the frames, a multiple of 32, px.
-        threads: CPU threads, None = all.
+    ``runtime``: A name, or "name:precision".
 
     Raises:
         RuntimeUnavailable: One line.

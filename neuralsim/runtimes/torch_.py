@@ -164,8 +164,6 @@ class TorchSession:
         module: From the model's inputs to its outputs.
         model: The graph it was read from: names, types and shapes.
         name: Runtime and precision.
-        height: Of the frames, px.
-        width: Of the frames, px.
     """
 
     warning = note = ""

@@ -63,19 +63,12 @@ def _preload() -> str:
 
 
 def load(graph: Path, height: int, width: int, precision: str | None = None) -> DeviceSession:
-    """Open ``graph`` on the GPU for one frame size. Raises RuntimeUnavailable, also where the processor would run it.
-
-    Args:
-        graph: The model's ONNX file.
-        height: Of the frames, px.
-        width: Of the frames, px.
-        precision: One of ``PRECISIONS``; None: the first.
-    """
+    """Open ``graph`` on the GPU for one frame size. Raises RuntimeUnavailable, also if the processor would run it."""
     return _first_accepted(graph, (height, width), precision, lambda opened: DeviceSession(opened, height, width))
 
 
 def load_stateless(graph: Path, precision: str | None = None) -> DeviceStateless:
-    """Open a graph of fixed sizes on the GPU. Raises RuntimeUnavailable, also where the processor would run it."""
+    """Open a graph of fixed sizes on the GPU. Raises RuntimeUnavailable, also if the processor would run it."""
 
     def warmed_up(opened: DeviceStateless) -> DeviceStateless:
         opened.execute()

@@ -64,8 +64,6 @@ class DeviceSession:
 
     Args:
         graph: The model's graph, of fixed sizes.
-        height: Of the frames, px.
-        width: Of the frames, px.
 
     Raises:
         Exception: What ONNX Runtime raises in the first three runs, in which it may capture a CUDA graph.
