@@ -22,7 +22,7 @@ from bridge.process.user_cache import cache_folder
 from bridge.size import Size
 from neuralsim import __version__
 from neuralsim.base.extras import PYTHONS, remedy
-from neuralsim.base.failure import FAILED, fail, log_line
+from neuralsim.base.failure import FAILED, fail
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 from neuralsim.base.shared_options import GpuNumber
 
@@ -59,8 +59,6 @@ class DoctorOptions(Options):
     measure: bool = False
     """Measure again which runtime is the fastest here, for --runtime auto."""
     gpu: GpuNumber = None
-    licences: bool = False
-    """Removed: `make sbom` lists packages with their licences."""
 
     def check(self) -> None:
         """Raise ``ValueError`` where options contradict each other."""
@@ -72,9 +70,6 @@ class DoctorOptions(Options):
 
 def doctor(options: DoctorOptions) -> int:
     """Examine the machine or a recording; the exit code is 0 if all is well."""
-    if options.licences:
-        log_line("doctor --licences has been replaced by `make sbom` in a checkout")
-        return 0
     if options.file is not None:
         return _examine_recording(options.file, options.recover)
     return 0 if examine_machine(print, options.measure) else FAILED

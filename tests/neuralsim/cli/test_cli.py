@@ -257,10 +257,3 @@ def test_doctor_examines_everything():
     assert done.returncode == 0, done.stdout
     for word in ("Python", "carla", "street-rt", "openvino", "xvfb", "A drive is possible"):
         assert word in done.stdout
-
-
-def test_removed_licences_option_names_its_replacement(capsys):
-    assert main(["doctor", "--licences"]) == 0
-    captured = capsys.readouterr()
-    assert (captured.out, len(captured.err.splitlines())) == ("", 1)
-    assert "make sbom" in captured.err
