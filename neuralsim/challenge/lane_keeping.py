@@ -23,13 +23,7 @@ class LaneFinder:
         self._ways = ways / self._lengths[:, None]
 
     def offset(self, x: float, y: float, yaw: float) -> float | None:
-        """Return how far (m) it is from that lane's middle, None off the road or against the traffic.
-
-        Args:
-            x: m.
-            y: m.
-            yaw: Radians.
-        """
+        """Return how far it is from that lane's middle, None off the road or against the traffic. Metres, radians."""
         away = np.array([x, y]) - self._begins
         along = (away * self._ways).sum(axis=1)
         aside = away[:, 1] * self._ways[:, 0] - away[:, 0] * self._ways[:, 1]

@@ -44,12 +44,7 @@ def town_options(options: DriveOptions) -> TownOptions:
 def bridge_options(options: DriveOptions, server: str, frames: str, *, fps: float, lockstep: bool) -> BridgeOptions:
     """Return the options of a drive's bridge. What is not set is left to its scenario or its defaults.
 
-    Args:
-        options: The drive's options.
-        server: The simulator's address, HOST:PORT.
-        frames: The endpoint to publish frames on.
-        fps: Simulated ticks per second.
-        lockstep: Whether each frame is acknowledged.
+    ``server``: the simulator's address, HOST:PORT. ``frames``: the endpoint to publish frames on.
     """
     planes = options.planes
     if planes is None and lockstep and follows_simulator_image(options.model, options.guide):

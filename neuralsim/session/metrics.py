@@ -155,12 +155,8 @@ class Meter:
     ) -> dict[str, object]:
         """Return everything, ready for JSON: counts, frames per second, milliseconds, megabytes.
 
-        Args:
-            runtime: Name of the runtime.
-            model: Name of the model.
-            size: Width and height of the frames, px.
-            target_fps: The tick rate that was set; None: as fast as possible.
-            memory_mb: Peak memory of all processes together.
+        ``target_fps``: the tick rate that was set; None: as fast as possible. ``memory_mb``: the peak of all
+        processes together.
         """
         seconds = self.seconds
         return {

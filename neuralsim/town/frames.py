@@ -25,11 +25,7 @@ _CONVERTS_TO_HALF = int(cv2.__version__.split(".")[0]) >= 5  # OpenCV, in a sixt
 def frame_of(world: World, camera: int, colour: ColourPlane = "", shift: Jitter = NONE) -> Frame:
     """Return what a camera sees at this tick; the planes are copies.
 
-    Args:
-        world: The world of the camera.
-        camera: Actor id of a ``sensor.camera.*``.
-        colour: Name of the plane with the simulator image, "" for none.
-        shift: Subpixel shift of the image.
+    ``colour``: name of the plane with the simulator image, "" for none.
     """
     view, captured = camera_of(world, camera, shift), world.capture(camera, colour, shift)
     return as_frame(captured, view, world.frame, world.time, world.weather, colour, lit_bulbs(world, view))

@@ -105,17 +105,9 @@ class Autopilot(LanePath):
         halts: Sequence[Halt],
         delta: float,
     ) -> Pedals:
-        """Return pedals and steering.
+        """Return pedals and steering at a place (m) and heading (radians), ``delta`` seconds after the last call.
 
-        Args:
-            x: Position of the vehicle, m.
-            y: Position of the vehicle, m.
-            z: Position of the vehicle, m.
-            yaw: Heading, radians.
-            speed: m/s.
-            bodies: The other road users.
-            halts: Closed stop lines.
-            delta: Seconds since the last call.
+        ``halts`` are closed stop lines.
         """
         self._plan(x, y, z)
         self._learn_steering(yaw, speed, delta)

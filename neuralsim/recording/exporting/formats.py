@@ -30,15 +30,8 @@ SEVERAL = ("nuscenes", "nuimages", "lerobot")  # formats of data sets with any n
 def export(source: Path, folder: Path, kind: str, progress: Progress = ignore, report_problem: Report = ignore) -> int:
     """Write ``source`` (.mcap) as ``kind``, one of ``FORMATS``; return the number of frames.
 
-    Args:
-        source: The recording.
-        folder: Where to write; for "mp4" the file.
-        kind: The format.
-        progress: Called with the frames so far.
-        report_problem: Called with a line if not all could be read.
-
-    Raises:
-        RecordingError: One line, also if a package is missing.
+    ``folder`` is the file for "mp4"; ``report_problem`` is called with a line if not all could be read. Raises
+    RecordingError, also if a package is missing.
     """
     function = function_of(kind)
     if FORMATS[kind].endswith(":export_detection"):

@@ -13,15 +13,9 @@ from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
 
 def run(model: str, size: tuple[int, int], precision: str, level: int, workspace: int, again: bool) -> int:
-    """Build the engine of ``model`` for ``size`` (width, height); returns the exit code.
+    """Build the engine of ``model`` for ``size`` (width, height), even if there is one ``again``; return the exit code.
 
-    Args:
-        model: Name of a shipped model or a folder.
-        size: Width and height, px.
-        precision: One of ``tensorrt_.PRECISIONS``.
-        level: TensorRT's optimisation level, 0 to 5.
-        workspace: Memory that TensorRT may use while building, MiB.
-        again: Build even if there is one already.
+    ``level``: TensorRT's optimisation level, 0 to 5. ``workspace``: memory that it may use while building, MiB.
     """
     try:
         card = zoo.load(model)

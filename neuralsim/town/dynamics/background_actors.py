@@ -46,17 +46,7 @@ class BackgroundActors:
         vehicles: int,
         walkers: int,
     ) -> None:
-        """Create the actors.
-
-        Args:
-            network: The lanes.
-            ground: The pavements.
-            blueprints: By id.
-            registry: Where the actors are added.
-            rng: Draws kinds, colours and positions.
-            vehicles: Number of vehicles.
-            walkers: Number of pedestrians.
-        """
+        """Create the actors; ``rng`` draws kinds, colours and positions."""
         self._actors, self._registry, self._rng = registry.actors, registry, rng
         self._blueprints = blueprints
         self.vehicles: list[int] = []

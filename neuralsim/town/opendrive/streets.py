@@ -72,14 +72,7 @@ def compose(
     """Return OpenDRIVE of streets that meet in junctions of three arms or more.
 
     Street k is road k; junction 1000 + n joins the streets at node n. Junctions of two wide streets and arms of
-    junctions with lights always have lights and crosswalks.
-
-    Args:
-        name: Name of the town.
-        streets: All streets.
-        rng: Draws lights and crosswalks.
-        signal_share: Share of the other four-arm junctions that have traffic lights.
-        crosswalk_share: Share of the other arms that have a crosswalk.
+    junctions with lights always have lights and crosswalks, of the others the given shares.
     """
     arms: dict[int, list[Arm]] = {}
     for street in streets:

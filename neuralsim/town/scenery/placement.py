@@ -45,15 +45,7 @@ class Scenery:
 def place_scenery(
     network: Network, ground: Ground, rng: np.random.Generator, first_instance: int, style: TownStyle = DEFAULT_STYLE
 ) -> Scenery:
-    """Return the scenery of a map.
-
-    Args:
-        network: The lanes.
-        ground: The kerbs and the land.
-        rng: Source of all random choices: equal generators give equal scenery.
-        first_instance: First instance number of the buildings.
-        style: Style of the town.
-    """
+    """Return the scenery of a map, with buildings from ``first_instance`` on. Equal generators give equal scenery."""
     site = Site(network, ground, rng, first_instance, style)
     furniture.reserve(site)
     fixtures.place(site, ET.fromstring(network.map.to_opendrive()))
