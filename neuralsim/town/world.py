@@ -28,6 +28,7 @@ from neuralsim.town.render.cameras import Cameras
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.view_cache import Instant, ViewCache
+from neuralsim.town.render.wide_angle import Face
 from neuralsim.town.scenery.site import Prop
 from neuralsim.town.static_town import load_static_town
 
@@ -317,13 +318,19 @@ class World:
         return self.exposure(camera_id, picture, shift)()
 
     def exposure(
-        self, camera_id: int, picture: ColourPlane = "", shift: Jitter | None = None, since: Instant | None = None
+        self,
+        camera_id: int,
+        picture: ColourPlane = "",
+        shift: Jitter | None = None,
+        since: Instant | None = None,
+        face: Face | None = None,
     ) -> Callable[[], Planes]:
         """Return a deferred ``capture`` of this moment, with the motion since another one (None: the previous tick).
 
-        It may be called in any thread, one image at a time, until the next tick.
+        It may be called in any thread, one image at a time, until the next tick. ``face``: the view of a wide-angle
+        camera, which has several.
         """
-        return self._cameras.exposure(self._get(camera_id), picture, shift, self.frame, since)
+        return self._cameras.exposure(self._get(camera_id), picture, shift, self.frame, since, face)
 
     def instant(self) -> Instant:
         """Return this moment, for ``exposure`` in a later tick."""

@@ -12,8 +12,10 @@ import numpy as np
 from bridge.messages import Camera, Frame
 from neuralsim.town.core.sensor_blueprints import colour_plane_of
 from neuralsim.town.core.types import Actor, Attribute, Blueprint
+from neuralsim.town.render.wide_angle import SUFFIX
 
-CAMERA = "sensor.camera.rgb"  # the blueprint whose images are generated
+CAMERA = "sensor.camera.rgb"
+CAMERAS = (CAMERA, CAMERA + SUFFIX)  # the blueprints whose images are generated
 STYLE = "neuralsim_style"  # its attribute
 AUTO, OFF = "auto", "off"  # values of that attribute besides the styles: that of the weather; the simulator's image
 
@@ -66,7 +68,7 @@ def is_generated(actor: Actor) -> bool:
 
 def with_style(blueprint: Blueprint, styles: Collection[str]) -> Blueprint:
     """Return the blueprint of a camera with the attribute ``STYLE``; any other blueprint is returned unchanged."""
-    if blueprint.id != CAMERA:
+    if blueprint.id not in CAMERAS:
         return blueprint
     style = Attribute(STYLE, "string", AUTO, (AUTO, OFF, *styles))
     return replace(blueprint, attributes=(*blueprint.attributes, style))
@@ -74,5 +76,5 @@ def with_style(blueprint: Blueprint, styles: Collection[str]) -> Blueprint:
 
 def chosen(kind: str, attributes: Mapping[str, str], generator: ImageGenerator | None) -> dict[str, str]:
     """Return the attributes of an actor of blueprint ``kind``, with the default style where there is a generator."""
-    default = {STYLE: AUTO} if kind == CAMERA and generator is not None else {}
+    default = {STYLE: AUTO} if kind in CAMERAS and generator is not None else {}
     return default | dict(attributes)

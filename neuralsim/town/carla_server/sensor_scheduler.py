@@ -17,7 +17,7 @@ from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.base.machine import cores
 from neuralsim.town import frames
-from neuralsim.town.carla_server import camera_images, structs
+from neuralsim.town.carla_server import camera_images, structs, wide_angle_cameras
 from neuralsim.town.carla_server.actor_states import ActorStates
 from neuralsim.town.carla_server.compat import gbuffers, strictness
 from neuralsim.town.carla_server.compat.event_camera import EventCamera
@@ -32,11 +32,13 @@ from neuralsim.town.carla_server.generated_cameras import (
     is_generated,
 )
 from neuralsim.town.carla_server.streams import StreamServer
-from neuralsim.town.core.sensor_blueprints import colour_plane_of
+from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle, View
+from neuralsim.town.core.sensor_blueprints import ColourPlane, colour_plane_of
 from neuralsim.town.core.types import Actor
 from neuralsim.town.raycasting.rays import Hits
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.view_cache import Instant
+from neuralsim.town.render.wide_angle import SUFFIX, Face, WideAngle
 
 if TYPE_CHECKING:
     from neuralsim.town.world import World
@@ -57,8 +59,9 @@ class Sensor:
     instrument: Instrument | None = None
     event_camera: EventCamera | None = None
     gbuffers: dict[int, int] = field(default_factory=dict)  # requested streams of a camera's G-buffer, by texture
-    generated: GeneratedCamera | None = None  # what makes the images of a camera that are not the simulator's own
+    generated: GeneratedCamera | GeneratedWideAngle | None = None  # what makes its images, None: the simulator
     since: Instant | None = None  # when it took its last frame
+    wide: WideAngle | None = None  # its lens, unless it is a pinhole camera
 
     @property
     def streams(self) -> list[int]:
@@ -106,13 +109,26 @@ class Sensing:
         if instrument is not None and instrument.casts:
             self._ray_worker.submit(self.world.rays)  # what it casts at is built before its first measurement is due
         event_camera = EventCamera(attributes) if kind == "sensor.camera.dvs" else None
-        generated = None
+        wide = WideAngle.of(attributes) if kind.endswith(SUFFIX) else None
+        generated: GeneratedCamera | GeneratedWideAngle | None = None
         if self.generator is not None and is_generated(actor):
             width, height = int(attributes["image_size_x"]), int(attributes["image_size_y"])
-            generated = self.generator.open(width, height, attributes.get(STYLE, AUTO))
+            style = attributes.get(STYLE, AUTO)
+            if wide is None:
+                generated = self.generator.open(width, height, style)
+            else:
+                generated = GeneratedWideAngle(self.generator, wide, style)
         stream, now = self.streams.open(), self.world.time
         self.sensors[actor.id] = Sensor(
-            kind, stream, period, fov, last=now, instrument=instrument, event_camera=event_camera, generated=generated
+            kind,
+            stream,
+            period,
+            fov,
+            last=now,
+            instrument=instrument,
+            event_camera=event_camera,
+            generated=generated,
+            wide=wide,
         )
 
     def close(self) -> None:
@@ -141,7 +157,7 @@ class Sensing:
         ``requester``: the client that is about to subscribe, for which the next tick waits.
         """
         sensor = self.sensors.get(actor)
-        if sensor is None or colour_plane_of(self.world.actors[actor]) != "rgb":
+        if sensor is None or sensor.wide is not None or colour_plane_of(self.world.actors[actor]) != "rgb":
             raise ValueError(f"actor {actor} has no G-buffer: use a sensor.camera.rgb of full size")
         if not 0 <= texture < gbuffers.COUNT:
             raise ValueError(f"a G-buffer has no texture {texture}: choose 0 to {gbuffers.COUNT - 1}")
@@ -258,41 +274,65 @@ class Sensing:
         for ident, sensor in self._due("sensor.camera.", complete=complete):
             with self._isolated(f"camera {ident}"):
                 if sensor.generated is not None:
-                    lens, capture, publish = self._generation(ident, sensor)
-                    if complete and sensor.generated.is_idle():  # the shortest way to the image: one thread does it all
+                    of_faces, publish = self._generation(ident, sensor)
+                    lens, capture = of_faces[0]
+                    # While it is idle, one thread does it all: the shortest way to the image.
+                    if isinstance(sensor.generated, GeneratedWideAngle):
+                        begin = partial(sensor.generated.capture, self.world.frame, of_faces, publish)
+                        if complete and sensor.generated.is_idle():
+                            self._pending.extend(begin())
+                        else:
+                            later.append(partial(self._await_frames, begin))
+                    elif complete and sensor.generated.is_idle():
                         self._pending.append(sensor.generated.capture(self.world.frame, lens, capture, publish))
                     else:
                         later.append(partial(self._submit, sensor.generated, capture, publish))
                     continue
-                actor, exposure = (
-                    self.world.actors[ident],
-                    self.world.exposure(ident, "rgb" if sensor.event_camera else ""),
-                )
+                actor = self.world.actors[ident]
+                picture: ColourPlane = "rgb" if sensor.event_camera else ""
+                if sensor.wide is None:
+                    exposures = [self.world.exposure(ident, picture)]
+                else:
+                    exposures = [self.world.exposure(ident, face=face) for face in sensor.wide.cube().faces]
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
                 views.add(pose.tobytes())
-                jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposure))
+                jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposures))
         if self._is_strict:
             jobs = strictness.any_order(jobs, self.world.frame)
         remaining = iter(jobs + later)  # the simulator's own images do not wait for the generator
         for _ in range(min(self._image_threads, len(views) + len(later))):
             self._pending.append(self._image_workers.submit(self._run_all, remaining))
 
-    def _generation(
-        self, ident: int, sensor: Sensor
-    ) -> tuple[Camera, Callable[[], Frame], Callable[[np.ndarray], None]]:
-        """Return a camera's lens, what renders its frame of now in any thread, and what sends the generated image."""
+    def _generation(self, ident: int, sensor: Sensor) -> tuple[list[View], Callable[[np.ndarray], None]]:
+        """Return a camera's view, of a wide-angle one those of its faces, and what sends the generated image.
+
+        A view is its lens, and what renders its frame of now in any thread.
+        """
         world, actor = self.world, self.world.actors[ident]
-        exposure, sensor.since = world.exposure(ident, "rgb", since=sensor.since), world.instant()
+        since, sensor.since = sensor.since, world.instant()
         lens, tick, now, weather = frames.camera_of(world, ident), world.frame, world.time, dict(world.weather)
         header, bulbs = self._header(sensor, actor), frames.lit_bulbs(world, lens)
+        faces = sensor.generated.faces if isinstance(sensor.generated, GeneratedWideAngle) else (None,)
 
-        def capture() -> Frame:
-            planes = exposure()
-            with self._isolated(sensor.kind):
-                self._publish_gbuffers(sensor, header, planes, lens)
-            return frames.as_frame(planes, lens, tick, now, weather, "rgb", bulbs)
+        def view(face: Face | None) -> View:
+            exposure = world.exposure(ident, "rgb", since=since, face=face)
+            seen = lens if face is None else Camera(face.side, face.side, face.fov, lens.pose @ face.turn)
 
-        return lens, capture, partial(self._publish_generated, sensor, header)
+            def capture() -> Frame:
+                planes = exposure()
+                if face is None:
+                    with self._isolated(sensor.kind):
+                        self._publish_gbuffers(sensor, header, planes, lens)
+                return frames.as_frame(planes, seen, tick, now, weather, "rgb", bulbs)
+
+            return seen, capture
+
+        return [view(face) for face in faces], partial(self._publish_generated, sensor, header)
+
+    def _await_frames(self, begin: Callable[[], list[Future[Frame]]]) -> None:
+        """Wait until the frames of a wide-angle camera are captured, which needs the world of this tick."""
+        with self._isolated("a generated image"):
+            wait(begin())
 
     def _submit(
         self, generated: GeneratedCamera, capture: Callable[[], Frame], publish: Callable[[np.ndarray], None]
@@ -309,11 +349,20 @@ class Sensing:
             self.streams.publish(sensor.stream, (header, structs.IMAGE_HEADER.pack(width, height, sensor.fov)), pixels)
 
     def _publish_image(
-        self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposure: Callable[[], Planes]
+        self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposures: list[Callable[[], Planes]]
     ) -> None:
-        """Render and send one image. ``pose`` (camera, f64 (4, 4)) and ``now`` (s) are those of its exposure."""
+        """Render and send one image. ``pose`` (camera, f64 (4, 4)) and ``now`` (s) are those of its exposure.
+
+        A wide-angle camera has an exposure for each face.
+        """
         with self._isolated(sensor.kind):
-            planes = exposure()
+            if (lens := sensor.wide) is not None:
+                pixels = self.streams.borrow(lens.width * lens.height * 4)
+                wide_angle_cameras.encode(sensor.kind, lens, exposures, pixels, pose, self._is_strict)
+                size = structs.IMAGE_HEADER.pack(lens.width, lens.height, sensor.fov)
+                self.streams.publish(sensor.stream, (header, size), pixels)
+                return
+            planes = exposures[0]()
             height, width = (planes.tag if planes.rgb is None else planes.rgb).shape[:2]
             size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
             if sensor.event_camera is not None:

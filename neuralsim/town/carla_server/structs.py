@@ -17,6 +17,7 @@ from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.blueprint_library import vehicle_tag
 from neuralsim.town.core.types import Actor, Blueprint, Transform, VehicleControl
 from neuralsim.town.dynamics.vehicle_dynamics import GRAVITY, GRIP, TYRE, VehicleSpec, VehicleState
+from neuralsim.town.render.wide_angle import SUFFIX
 
 VERSION = "0.9.16"
 
@@ -65,6 +66,11 @@ SENSOR_TYPES = {
     "sensor.camera.cosmos_visualization": 16,
     "sensor.other.v2x": 20,
     "sensor.other.v2x_custom": 21,
+}
+# The registry of the 0.9.16 client has no wide-angle cameras: it reads their images as those of ordinary cameras.
+SENSOR_TYPES |= {
+    f"sensor.camera.{kind}{SUFFIX}": SENSOR_TYPES[f"sensor.camera.{kind}"]
+    for kind in ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals")
 }
 MAP_CHANGED = 1  # bit of the snapshot's state that makes a client reload the map
 LAMPS_CHANGED = 2  # bit of it that makes a client query the street lamps

@@ -1,6 +1,6 @@
 """The sensors that can be spawned, with CARLA's attributes and defaults.
 
-Attributes of the lens and the exposure are accepted without effect: the shaded view has no optics.
+Attributes of the exposure, and of a lens that distorts, are accepted without effect: the shaded view has no optics.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ _AWARENESS = "gen_cam_min=0.1 gen_cam_max=1.0 fixed_rate:bool=false " + " ".join
     + [f"noise_accel_stddev_{axis}=0.0" for axis in "xyz"]
     + ["noise_vel_stddev_x=0.0"]
 )
+#: Of cameras with a wide-angle lens (carla PR 9229, ``AddCommonWideAngleLensCameraParameters``). ``fov`` is vertical.
+_WIDE_ANGLE = (
+    "camera_model:string=perspective k0=0.083092 k1=0.011121 k2=0.008587 k3=0.000854 focal_length=0.0 "
+    "equirectangular:bool=false fov_mask:bool=false fov_fade_size=0.0 longitude_offset=0.0 perspective:bool=false"
+)
 _CHOICES = {
     "exposure_mode": ("histogram", "manual"),
     "scenario": ("highway", "rural", "urban"),
@@ -73,6 +78,11 @@ SENSORS = {
     "sensor.camera.normals": f"{_IMAGE} {_LENS}",
     "sensor.camera.cosmos_visualization": f"{_IMAGE} {_LENS}",
     "sensor.camera.dvs": f"{_IMAGE} {_LENS} {_EXPOSURE} {_EVENTS}",
+    "sensor.camera.rgb.wide_angle_lens": f"{_IMAGE} {_LENS} {_WIDE_ANGLE} {_EXPOSURE}",
+    "sensor.camera.depth.wide_angle_lens": f"{_IMAGE} {_LENS} {_WIDE_ANGLE}",
+    "sensor.camera.semantic_segmentation.wide_angle_lens": f"{_IMAGE} {_LENS} {_WIDE_ANGLE}",
+    "sensor.camera.instance_segmentation.wide_angle_lens": f"{_IMAGE} {_LENS} {_WIDE_ANGLE}",
+    "sensor.camera.normals.wide_angle_lens": f"{_IMAGE} {_LENS} {_WIDE_ANGLE}",
     "sensor.lidar.ray_cast": f"{_LIDAR} {_LOSSES}",
     "sensor.lidar.ray_cast_semantic": _LIDAR,
     "sensor.other.collision": "",
@@ -102,7 +112,7 @@ def blueprints() -> list[Blueprint]:
 
 def colour_plane_of(actor: Actor) -> ColourPlane:
     """Return the plane with the simulator image that an actor captures."""
-    if actor.blueprint.id != "sensor.camera.rgb":
+    if actor.blueprint.id not in ("sensor.camera.rgb", "sensor.camera.rgb.wide_angle_lens"):
         return ""
     return "rgb_half" if actor.attributes.get("half_size") == "true" else "rgb"
 

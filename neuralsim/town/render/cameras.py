@@ -15,6 +15,7 @@ from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.shading.daylight import Atmosphere
 from neuralsim.town.render.view_cache import Instant, ViewCache, ViewKey
+from neuralsim.town.render.wide_angle import SUFFIX, Face
 
 
 class Cameras:
@@ -49,19 +50,26 @@ class Cameras:
         shift: Jitter | None,
         frame: int,
         since: Instant | None = None,
+        face: Face | None = None,
     ) -> Callable[[], Planes]:
         """Return what renders a camera's planes: see ``World.exposure``. Raises ValueError for other actors."""
         view = self._view(camera, frame)
         if view is None:
             raise ValueError(f"actor {camera.id} is not a camera")
+        if (face is not None) != camera.blueprint.id.endswith(SUFFIX):
+            raise ValueError(f"actor {camera.id}: a wide-angle camera is captured by faces, no other one is")
         if shift is not None:
             view = (*view[:4], shift)
+        turn = None
+        if face is not None:
+            turn = face.turn
+            view = face.side, face.side, face.fov, (self._mounts.pose(camera) @ turn).tobytes(), view[4]
         lit = any(colour_plane_of(other) and self._view(other, frame) == view for other in self._actors.values())
         # a vehicle is not seen from its own seat or bonnet, but from outside
         hide = 0 if not camera.parent or self._mounts.sees_parent(camera) else camera.parent
         colour_plane = colour_plane or colour_plane_of(camera)
         light = Atmosphere.of(self._weather())
-        return self._views.exposure(self.poses(), camera.id, view, light, hide, lit, colour_plane, since)
+        return self._views.exposure(self.poses(), camera.id, view, light, hide, lit, colour_plane, since, turn)
 
     def instant(self) -> Instant:
         """Return what ``exposure`` takes as ``since`` in a later tick."""

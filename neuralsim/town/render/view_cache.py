@@ -44,6 +44,7 @@ class _Exposure(NamedTuple):
     lit: bool
     picture: ColourPlane
     since: Instant | None
+    turn: np.ndarray | None
 
 
 @dataclass
@@ -141,6 +142,7 @@ class ViewCache:
         lit: bool,
         picture: ColourPlane,
         since: Instant | None = None,
+        turn: np.ndarray | None = None,
     ) -> Callable[[], Planes]:
         """Return what renders the planes of a view, once per moment: cameras with the same view share them.
 
@@ -155,10 +157,11 @@ class ViewCache:
             lit: Whether a camera with the same view may ask for an image.
             picture: The image that this camera gets.
             since: When the motion began, None: the previous tick.
+            turn: Pose of the view in the axes of the camera, f64 (4, 4), None: as the camera looks.
         """
         if since is not None and self._last is not None and since.poses is self._last:
             since = None
-        exposure = _Exposure(poses, camera, view, sun, hide, lit, picture, since)
+        exposure = _Exposure(poses, camera, view, sun, hide, lit, picture, since, turn)
         return partial(self._planes, self._moment, exposure)
 
     def _planes(self, moment: _Moment, exposure: _Exposure) -> Planes:
@@ -192,6 +195,8 @@ class ViewCache:
         pose = poses.matrix[poses.row[camera]]
         last = since.poses if since else self._last or poses
         before = last.matrix[last.row[camera]] if camera in last.row else pose
+        if exposure.turn is not None:
+            pose, before = pose @ exposure.turn, before @ exposure.turn
         placed = self._placements(poses, pose, slots[used], since)
         planes = slots[used].draw(
             self.scene, placed, pose, before, sun=exposure.sun, hide=exposure.hide, lit=lit, jitter=exposure.view[4]

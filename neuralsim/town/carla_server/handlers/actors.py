@@ -20,9 +20,11 @@ from neuralsim.town.carla_server.handlers.lookup import find
 from neuralsim.town.carla_server.registry import function
 from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
-from neuralsim.town.core.types import Actor, Transform
+from neuralsim.town.core.types import Actor, Blueprint, Transform
+from neuralsim.town.render.wide_angle import SUFFIX, WideAngle
 
 MAX_IDS = 10_000  # in one call
+_DISTORTION = "lens_circle_", "lens_k", "lens_x_size", "lens_y_size"  # beginnings of attributes
 
 
 def spawn(
@@ -39,7 +41,9 @@ def spawn(
         find(town, parent)
     attributes = generated_cameras.chosen(kind, structs.attributes(values), town.generator)
     if kind.startswith("sensor.camera."):
-        _check_camera(attributes)
+        _check_camera(kind, attributes)
+        if ignored := _undistorted(town.world.blueprints(), kind, attributes):
+            town.warn(f"{kind}: no lens distorts here, without effect: {ignored}")
     arm = {"arm": True} if attachment != structs.RIGID else {}
     actor: Actor = town.world.spawn(kind, attributes, structs.transform(transform), parent, **arm)
     try:
@@ -50,13 +54,25 @@ def spawn(
     return actor
 
 
-def _check_camera(attributes: dict[str, str]) -> None:
+def _check_camera(kind: str, attributes: dict[str, str]) -> None:
     width, height = int(attributes.get("image_size_x", "800")), int(attributes.get("image_size_y", "600"))
     if not (1 <= width <= MOST and 1 <= height <= MOST):
         raise ValueError(f"image_size is {width}x{height}: choose 1 to {MOST} pixels each way")
-    if not 1.0 <= structs.finite(attributes.get("fov", "90")) <= 170.0:
+    if kind.endswith(SUFFIX):
+        WideAngle.of(attributes)
+    elif not 1.0 <= structs.finite(attributes.get("fov", "90")) <= 170.0:
         raise ValueError(f"fov is {attributes['fov']}: choose 1 to 170 degrees")
     structs.finite(attributes.get("sensor_tick", "0") or 0)
+
+
+def _undistorted(library: list[Blueprint], kind: str, attributes: dict[str, str]) -> str:
+    """Return the attributes for lens distortion that differ from their defaults: CARLA's material is a binary asset."""
+    defined = next((each.attributes for each in library if each.id == kind), ())
+    return ", ".join(
+        f"{each.id}={attributes[each.id]}"
+        for each in defined
+        if each.id.startswith(_DISTORTION) and structs.finite(attributes.get(each.id, each.value)) != float(each.value)
+    )
 
 
 @function

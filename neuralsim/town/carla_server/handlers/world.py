@@ -14,6 +14,7 @@ from neuralsim.town.carla_server.registry import accept, function
 from neuralsim.town.carla_server.rpc import Call
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.dynamics.traffic_lights import TrafficLight
+from neuralsim.town.render.wide_angle import SUFFIX
 
 # Debug shapes are drawn in the spectator's window, which the town does not have.
 accept(
@@ -151,7 +152,8 @@ def get_actor_definitions(town: TownServer, call: Call) -> list[Any]:
     blueprints = [
         each
         for each in town.world.blueprints()
-        if structs.SENSOR_TYPES.get(each.id, -1) < town.dialect.world_observer or town.dialect is structs.NEWEST
+        if town.dialect is structs.NEWEST
+        or (structs.SENSOR_TYPES.get(each.id, -1) < town.dialect.world_observer and not each.id.endswith(SUFFIX))
     ]
     if town.strict is not None:
         blueprints = [strictness.blueprint(each) for each in blueprints]
