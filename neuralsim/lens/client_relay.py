@@ -20,9 +20,11 @@ from neuralsim.lens.leftovers import is_companion
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.lens_camera import Mount
 from neuralsim.lens.relay_kernels import name_table, pass_answers, pass_requests
-from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERA, OFF, STYLE, GeneratedCamera
+from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERAS, OFF, STYLE, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError, wrap_error
 from neuralsim.town.carla_server.structs import RIGID
+from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
+from neuralsim.town.render.wide_angle import SUFFIX, WideAngle
 
 _CHUNK = 1 << 18  # bytes
 _SPAWN, _DESTROY = 0, 1  # index in the variant of ``rpc::Command``
@@ -167,7 +169,7 @@ class ClientRelay:
 
     def spawn_actor(self, ident: int, arguments: list[Any]) -> list[Any] | None:
         description, transform, *attachment = arguments
-        if description[1] != CAMERA:
+        if description[1] not in CAMERAS:
             return None
         given, generated = self._open(description)
         arguments[0] = _without_style(description)
@@ -175,7 +177,7 @@ class ClientRelay:
         self._note(ident, _Spawned(self.lens, given, mount, generated))
         return arguments
 
-    def _open(self, description: list[Any]) -> tuple[dict[str, str], GeneratedCamera | None]:
+    def _open(self, description: list[Any]) -> tuple[dict[str, str], GeneratedCamera | GeneratedWideAngle | None]:
         """Return the attributes that a client gives an rgb camera, and what generates its images, None for "off"."""
         given = {str(name): str(value) for name, _, value in description[2]}
         style = given.setdefault(STYLE, AUTO)
@@ -183,6 +185,8 @@ class ClientRelay:
             return given, None
         size = int(given.get("image_size_x", 800)), int(given.get("image_size_y", 600))
         try:
+            if description[1].endswith(SUFFIX):
+                return given, GeneratedWideAngle(self.lens.generator, WideAngle.of(given), style)
             return given, self.lens.generator.open(*size, style)
         except ValueError as error:
             raise RpcError(str(error)) from None
@@ -204,7 +208,7 @@ class ClientRelay:
     def _change_commands(self, commands: list[Any], changes: dict[int, Change]) -> None:
         """Change the commands of a batch that spawn cameras; write what happens to their results to ``changes``."""
         for place, ((index, command),) in enumerate(commands):
-            if index == _SPAWN and command[0][1] == CAMERA:
+            if index == _SPAWN and command[0][1] in CAMERAS:
                 try:
                     given, generated = self._open(command[0])
                 except RpcError as error:  # the other commands are executed
@@ -259,7 +263,7 @@ class ClientRelay:
 
     def _with_styles(self, result: Any) -> Any:
         for definition in result[0][1]:
-            if definition[1] == CAMERA and all(each[0] != STYLE for each in definition[3]):
+            if definition[1] in CAMERAS and all(each[0] != STYLE for each in definition[3]):
                 choices = [AUTO, OFF, *self.lens.generator.styles]
                 definition[3].append([STYLE, 4, AUTO, choices, True, False])
         return result
@@ -304,7 +308,13 @@ class ClientRelay:
 class _Spawned:
     """A camera whose spawning is under way."""
 
-    def __init__(self, lens: Lens, given: dict[str, str], mount: Mount, generated: GeneratedCamera | None) -> None:
+    def __init__(
+        self,
+        lens: Lens,
+        given: dict[str, str],
+        mount: Mount,
+        generated: GeneratedCamera | GeneratedWideAngle | None,
+    ) -> None:
         self.lens, self.given, self.mount, self.generated = lens, given, mount, generated
 
     def __call__(self, result: Any) -> Any:

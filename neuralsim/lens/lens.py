@@ -27,6 +27,7 @@ from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import GeneratedCamera, ImageGenerator
 from neuralsim.town.carla_server.rpc import RpcError, listen
 from neuralsim.town.carla_server.streams import LENGTH, SUBSCRIBE_TIMEOUT, StreamSubscriber
+from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
 
 _WEATHER_AGE = 0.5  # s after which the weather is asked for again
 _UNUSED = 5.0  # s that companions stand without a subscriber
@@ -100,7 +101,13 @@ class Lens:
 
     # Cameras -----------------------------------------------------------------------------------------------------
 
-    def add(self, actor: list[Any], attributes: dict[str, str], mount: Mount, generated: GeneratedCamera) -> None:
+    def add(
+        self,
+        actor: list[Any],
+        attributes: dict[str, str],
+        mount: Mount,
+        generated: GeneratedCamera | GeneratedWideAngle,
+    ) -> None:
         """Add a camera that a client has spawned: an ``rpc::Actor``, with the attributes that the client gave."""
         values = {name: str(value) for name, _, value in actor[2][2]} | attributes
         stream = stream_of(actor)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from math import cos, radians, sin
+from itertools import product
+from math import atan2, cos, degrees, hypot, radians, sin
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from neuralsim.base.log import logger
 from neuralsim.lens.carla_wire import RpcClient, StreamReader
 from neuralsim.lens.moving_actors import Bodies, Instances
 from neuralsim.town.carla_server import camera_images, structs
-from neuralsim.town.carla_server.generated_cameras import CAMERA, GeneratedCamera
+from neuralsim.town.carla_server.generated_cameras import CAMERA, OFF, STYLE, GeneratedCamera
 from neuralsim.town.carla_server.rpc import RpcError
 from neuralsim.town.carla_server.streams import Message, StreamSubscriber
+from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
+from neuralsim.town.render.wide_angle import Face
 
 #: What is spawned next to an rgb camera.
 COMPANIONS = ("sensor.camera.instance_segmentation", "sensor.camera.depth")
@@ -32,6 +35,9 @@ _COPIED = (
     "image_size_x", "image_size_y", "fov", "sensor_tick", "lens_circle_falloff", "lens_circle_multiplier", "lens_k",
     "lens_kcube", "lens_x_size", "lens_y_size",
 )  # fmt: skip
+#: What the rgb cameras of faces do without: it would differ from face to face.
+_PLAIN = {"bloom_intensity": "0", "lens_flare_intensity": "0", "motion_blur_intensity": "0", STYLE: OFF}
+_VERTICAL = 1e-6  # cosine of the pitch below which a view looks straight up or down
 _HEADER = structs.SENSOR_HEADER.size
 _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
@@ -60,7 +66,7 @@ class LensCamera:
         stream: int,
         attributes: Mapping[str, str],
         mount: Mount,
-        generated: GeneratedCamera,
+        generated: GeneratedCamera | GeneratedWideAngle,
         waits: Callable[[], bool],
         weather: Callable[[], dict[str, float]],
         bodies: Callable[[int, np.ndarray], Bodies],
@@ -76,6 +82,9 @@ class LensCamera:
         self._waits, self._weather, self._bodies_at = waits, weather, bodies
         self._readers: list[StreamReader] = []
         self._thread: threading.Thread | None = None
+        #: The views of a wide-angle camera, each with an rgb camera of its own; None: as the camera itself looks.
+        self._faces = generated.faces if isinstance(generated, GeneratedWideAngle) else (None,)
+        self._kinds = COMPANIONS if self._faces == (None,) else (CAMERA, *COMPANIONS)
         self._warned: set[str] = set()
 
     @property
@@ -90,8 +99,8 @@ class LensCamera:
         """
         try:
             actors = []
-            for kind in COMPANIONS:
-                actor = self._spawn(server, kind, role)
+            for face, kind in product(self._faces, self._kinds):
+                actor = self._spawn(server, kind, role, face)
                 self.companions.append(actor[0])
                 known(actor[0])
                 actors.append(actor)
@@ -115,21 +124,26 @@ class LensCamera:
 
     def follow(self, server: RpcClient, name: str, arguments: Sequence[Any]) -> None:
         """Do to the companions what a client did to the camera with ``set_actor_transform`` or the like."""
-        for ident in self.companions:
+        for (face, _), ident in zip(product(self._faces, self._kinds), self.companions, strict=False):
+            turned = [_turned(arguments[0], face), *arguments[1:]] if name == "set_actor_transform" else arguments
             with suppress(RpcError):
-                server.call(name, ident, *arguments)
+                server.call(name, ident, *turned)
 
-    def _spawn(self, server: RpcClient, kind: str, role: str) -> list[Any]:
+    def _spawn(self, server: RpcClient, kind: str, role: str, face: Face | None) -> list[Any]:
         values = {name: self.attributes[name] for name in _COPIED if name in self.attributes}
+        if face is not None:
+            side = str(face.side)
+            tick = self.attributes.get("sensor_tick", "0")
+            values = {"image_size_x": side, "image_size_y": side, "fov": str(face.fov), "sensor_tick": tick} | _PLAIN
         description = server.definition(kind).describe(kind, values | {"role_name": role})
         name = "spawn_actor_with_parent" if self.mount.attachment else "spawn_actor"
-        actor: list[Any] = server.call(name, description, self.mount.transform, *self.mount.attachment)
+        actor: list[Any] = server.call(name, description, _turned(self.mount.transform, face), *self.mount.attachment)
         return actor
 
     def _run(self, readers: list[StreamReader]) -> None:
         *companions, camera = readers
         held: list[bytearray | None] = [None] * len(companions)
-        frames = _Frames(self._bodies_at)
+        frames = [_Frames(self._bodies_at) for _ in self._faces]
         gone: OSError | None = None
         with suppress(OSError):  # the camera's stream was closed, by the server or by `stop`
             while True:
@@ -154,12 +168,21 @@ class LensCamera:
                         self._warn(error)
                     self._offer(Message([bytes(rgb)]))
 
-    def _generate(self, frames: _Frames, of_tick: list[bytearray], rgb: bytearray) -> None:
+    def _generate(self, frames: list[_Frames], of_tick: list[bytearray], rgb: bytearray) -> None:
         """Have the image of a tick generated from the messages of the companions and that of the camera itself."""
-        if self._waits() or self.generated.is_ready():
+        if not (self._waits() or self.generated.is_ready()):
+            return
+        weather, deliver = self._weather(), partial(self._deliver, rgb)
+        if isinstance(self.generated, GeneratedWideAngle):
+            messages = iter(of_tick)
+            views = []
+            for each, own, instance, depth in zip(frames, messages, messages, messages, strict=True):
+                frame = each.next(instance, depth, own, weather)
+                views.append((frame.camera, partial(_same, frame)))
+            self.generated.capture(_tick(rgb), views, deliver)
+        else:
             instance, depth = of_tick
-            frame = frames.next(instance, depth, rgb, self._weather())
-            self.generated.submit(frame, partial(self._deliver, rgb))
+            self.generated.submit(frames[0].next(instance, depth, rgb, weather), deliver)
 
     def _warn(self, why: Exception) -> None:
         """Log why images are the simulator's own, once for each reason."""
@@ -217,6 +240,22 @@ class _Frames:
         self._move(planes, camera, before[0].pose, movers, planes["motion"])
         self._last = camera, bodies
         return Frame(tick, tick, now, camera, planes, weather=weather)
+
+
+def _same(frame: Frame) -> Frame:
+    return frame
+
+
+def _turned(transform: list[Any], face: Face | None) -> list[Any]:
+    """Return a ``carla.Transform`` on the wire, turned to look at a face; None: unchanged."""
+    if face is None:
+        return transform
+    turned = structs.transform(transform).matrix() @ face.turn
+    level = hypot(turned[0, 0], turned[1, 0])
+    pitch, yaw, roll = atan2(turned[2, 0], level), atan2(turned[1, 0], turned[0, 0]), atan2(-turned[2, 1], turned[2, 2])
+    if level < _VERTICAL:  # yaw and roll turn about the same axis
+        yaw, roll = atan2(-turned[0, 1], turned[1, 1]), 0.0
+    return [transform[0], [degrees(angle) for angle in (pitch, yaw, roll)]]
 
 
 def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> bytearray | None:
