@@ -293,7 +293,8 @@ class Sensing:
                 if sensor.wide is None:
                     exposures = [self.world.exposure(ident, picture)]
                 else:
-                    exposures = [self.world.exposure(ident, face=face) for face in sensor.wide.cube().faces]
+                    faces = wide_angle_cameras.cube_of(sensor.kind, sensor.wide).faces
+                    exposures = [self.world.exposure(ident, face=face) for face in faces]
                 header, pose = self._header(sensor, actor), actor.transform.matrix()
                 views.add(pose.tobytes())
                 jobs.append(partial(self._publish_image, sensor, header, pose, self.world.time, exposures))

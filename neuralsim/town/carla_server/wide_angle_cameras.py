@@ -13,11 +13,16 @@ from bridge.geometry import focal_length
 from bridge.messages import Camera, Frame
 from neuralsim.town.carla_server import camera_images
 from neuralsim.town.carla_server.compat import strictness
-from neuralsim.town.carla_server.generated_cameras import ImageGenerator
+from neuralsim.town.carla_server.generated_cameras import CAMERA, ImageGenerator
 from neuralsim.town.render.raster import Planes
-from neuralsim.town.render.wide_angle import SUFFIX, WideAngle
+from neuralsim.town.render.wide_angle import SUFFIX, Cube, WideAngle
 
 View = tuple[Camera, Callable[[], Frame]]  # a face of the cube at one tick, and what captures its frame
+
+
+def cube_of(kind: str, lens: WideAngle) -> Cube:
+    """Return the cube of the images of a camera: to shade the many pixels of an exact one takes a second."""
+    return lens.cube(generated=kind == CAMERA + SUFFIX)
 
 
 def encode(
@@ -36,13 +41,13 @@ def encode(
     Args:
         kind: The id of the camera's blueprint.
         lens: Its lens.
-        views: What renders each of ``lens.cube().faces``.
+        views: What renders each of ``cube_of(kind, lens).faces``.
         out: The buffer, u8 (height * width * 4).
         pose: World <- camera, f64 (4, 4).
         is_strict: Whether it is as coarse as CARLA's (``strictness.degrade``).
     """
-    cube, plain = lens.cube(), kind.removesuffix(SUFFIX)
-    if plain == "sensor.camera.rgb":
+    cube, plain = cube_of(kind, lens), kind.removesuffix(SUFFIX)
+    if plain == CAMERA:
         image = np.empty((lens.height, lens.width, 3), np.uint8)
         cube.blend(np.stack([np.asarray(view().rgb) for view in views]), image.reshape(-1, 3))
         camera_images.encode_rgb(image, out)
