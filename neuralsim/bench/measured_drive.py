@@ -21,9 +21,10 @@ from typing import Any
 from bridge.messages import Control
 from bridge.process.lifetime import end, parent_pid
 from neuralsim.bench.fault_injection import delayed_renderer, delayed_stage, pause, wrap
+from neuralsim.bench.ledger import STAGES, Ledger
 from neuralsim.bench.measurement import Job, MeasuredDrive
 from neuralsim.bench.options import NO_DISPLAY
-from neuralsim.drive.drive_loop import EXPECTED, DriveLoop
+from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive
 from neuralsim.session.render_loop import RenderedFrame
 
 _PRESS_INTERVAL = (0.06, 0.14)  # s between two changes of the control, at any phase of the loop
@@ -64,6 +65,21 @@ class WindowlessDrive(MeasuredDrive, DriveLoop):
         delay = self._job.faults.delay_ms
         if delay and delayed_stage(rendered.frame.sequence) == "display":
             pause(delay / 1e3)
+        super().shown(rendered)
+        self.count()
+
+
+class RecordedDrive(MeasuredDrive, HeadlessDrive):
+    """A drive without a window, which records, with the ledger of its frames."""
+
+    def __init__(self, job: Job) -> None:
+        HeadlessDrive.__init__(self, job.drive_options())
+        self.prepare(job, self)
+        self.ledger = Ledger()
+        self.ledger.install(STAGES["renderer"])
+
+    def shown(self, rendered: RenderedFrame) -> None:
+        """Count a recorded image."""
         super().shown(rendered)
         self.count()
 
@@ -110,7 +126,9 @@ def _window_drive(job: Job) -> DriveLoop:
 
 
 def _drive(job: Job) -> DriveLoop:
-    """Return the loop that the cell names."""
+    """Return the loop that the cell names, or that of the ledger."""
+    if job.ledger is not None:
+        return RecordedDrive(job)
     if job.cell.loop == "window":
         return _window_drive(job)
     if job.cell.loop == "browser":
@@ -134,6 +152,7 @@ def measure(job: Job) -> dict[str, Any]:
         "runtime": session.runtime,
         "frames": trail.table(),
         "resources": drive.taken,
+        "ledger": drive.spent,
         "clock": trail.clock.report(),
         "drive": trail.report(
             runtime=session.runtime, model=session.model, size=size, target_fps=target_fps, memory_mb=drive._memory

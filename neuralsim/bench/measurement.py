@@ -14,6 +14,7 @@ from bridge.process.options import Options
 from neuralsim.base.resources import Resources
 from neuralsim.bench.cells import Cell
 from neuralsim.bench.fault_injection import FaultInjection
+from neuralsim.bench.ledger import Account, Ledger, ask
 from neuralsim.drive.drive_loop import DriveLoop
 from neuralsim.session import metrics
 from neuralsim.session.drive_session import DriveSession
@@ -34,6 +35,7 @@ class Job(Options):
     connect: str | None = None
     keys: Path | None = None
     faults: FaultInjection = FaultInjection()
+    ledger: Path | None = None  # keep the ledger of a frame, in a drive that records to this file
 
     def drive_options(self) -> DriveOptions:
         """Return the options of the drive to measure."""
@@ -53,6 +55,7 @@ class Job(Options):
             autopilot=True,
             headless=cell.loop == "lockstep",
             frames=self.warm_up + self.frames,
+            record=self.ledger,
         )
 
 
@@ -112,7 +115,9 @@ class BenchProcesses(Processes):
     def start(
         self, name: str, module: str, *arguments: str, deferred: bool = False, restartable: bool = False
     ) -> Child:
-        """Start a process as the drive does; the bridge with injected faults, if any."""
+        """Start a process as the drive does; the bridge with injected faults, if any, and all with a ledger."""
+        if self._job.ledger is not None:
+            return super().start(name, "neuralsim.bench.ledger", name, module, *arguments, deferred=deferred)
         if name == "bridge" and self._job.faults:
             faults = self._job.faults.to_json()
             return super().start(name, "neuralsim.bench.fault_injection", faults, module, *arguments, deferred=deferred)
@@ -140,6 +145,8 @@ class MeasuredDrive:
     resources: Resources
     taken: dict[str, Any]
     flips: list[float]  # s, when the screen changed
+    ledger: Ledger | None = None  # of this process
+    spent: dict[str, dict[str, list[float]]]  # by process and stage: a ``Row``, of a frame
 
     def prepare(self, job: Job, drive: DriveLoop) -> None:
         """Replace the loop's meter by the trail, and its processes by measured ones."""
@@ -147,7 +154,8 @@ class MeasuredDrive:
         drive.meter = self.trail
         drive.controls = type(drive.controls)(self.trail, drive.options.keys)
         self.session.processes = BenchProcesses(job)
-        self.resources, self.taken, self.flips = Resources(), {}, []
+        self.resources, self.taken, self.flips, self.spent = Resources(), {}, [], {}
+        self._before: dict[str, Account] = {}
         self._job = job
 
     def count(self) -> None:
@@ -160,7 +168,18 @@ class MeasuredDrive:
         if frames == max(warm_up, 1):
             children = self.session.processes.children
             self.resources.begin({"renderer": os.getpid(), **{child.name: child.pid for child in children}})
+            self._before = self._accounts()
         if frames == warm_up + self._job.frames:
+            for name, account in self._accounts().items():
+                rows = account.since(self._before[name])
+                self.spent[name] = {stage: [value / self._job.frames for value in row] for stage, row in rows.items()}
             self.taken = self.resources.end()
         if frames % 10 == 0:
             send("done", frames)
+
+    def _accounts(self) -> dict[str, Account]:
+        """Return what each process has spent so far, if there is a ledger. Raises ``LedgerError``."""
+        if self.ledger is None:
+            return {}
+        children = {child.name: ask(child) for child in self.session.processes.children}
+        return {**children, "renderer": self.ledger.account()}

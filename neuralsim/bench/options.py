@@ -30,6 +30,7 @@ from bridge.size import Size
 from neuralsim.base.failure import log_line
 from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber
 from neuralsim.bench.cells import DEFAULT_SIZE, LOOPS, Cell, Link
+from neuralsim.bench.ledger import GROUPS
 from neuralsim.guide import GUIDES, Guide
 
 PARTS = ("drive", "link", "machine", "check")
@@ -87,6 +88,9 @@ class BenchOptions(Options):
     parts: Annotated[tuple[str, ...], BeforeValidator(_parts), Arg("LIST", group="measurement")] = Field(
         default=("drive", "link", "machine"), description=f"Of {','.join(PARTS)}."
     )
+    ledger: Annotated[tuple[str, ...], subset_of(GROUPS), Arg("LIST", otherwise=",".join(GROUPS))] = ()
+    """Instead, print what a frame costs, by stage: processor time, waiting and bytes moved, in drives without a window
+    that record. Of which stages: all, or of simulator, bridge, link, renderer, postprocessing, recording, display."""
     frames: Positive = 300
     """Frames to measure in each drive."""
     warm_up: Count = 60
@@ -125,6 +129,8 @@ class BenchOptions(Options):
             raise ValueError("--keys is for --connect; links within one machine need none")
         if self.show is not None and self.connect is not None:
             raise ValueError("--show is for frames of our own bridge; with --connect they come from another")
+        if self.ledger and (self.carla is not None or self.connect is not None or self.matrix):
+            raise ValueError("--ledger is for drives in towns of our own: not with --carla, --connect or --matrix")
         if self.budget and "drive" not in self.parts:
             raise ValueError("--budget is for drives: include drive in --parts")
 

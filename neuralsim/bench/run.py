@@ -19,7 +19,7 @@ from neuralsim.base.failure import fail, log_line
 from neuralsim.base.machine import host
 from neuralsim.base.progress import ProgressLine
 from neuralsim.bench import link, machine_state, self_test
-from neuralsim.bench.cells import Cell
+from neuralsim.bench.cells import Cell, Link
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import (
     NO_BROWSER,
@@ -31,7 +31,7 @@ from neuralsim.bench.options import (
 )
 from neuralsim.bench.report import budget, compare, docs_tables, tables, trace
 from neuralsim.bench.report.html_page import busy_warnings, render_page
-from neuralsim.bench.report.latency_figures import summarise
+from neuralsim.bench.report.latency_figures import ledger_of, summarise
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child, ProcessError, Processes, ended_by_signals
 
@@ -82,6 +82,7 @@ class Bench:
                 drives = self._drives() if "drive" in parts else []
                 report |= self._headline(drives)
                 report["drives"] = drives
+                report["ledger"] = ledger_of(drives, options.ledger)
                 report["auto"] = [
                     {"model": model, "size": str(size), **choice} for (model, size), choice in self._auto.items()
                 ]
@@ -160,6 +161,7 @@ class Bench:
             carla=options.carla,
             connect=options.connect,
             keys=options.keys,
+            ledger=self._folder / "drive.mp4" if options.ledger else None,
         )
 
     def _drive(self, job: Job, label: str) -> dict[str, Any]:
@@ -257,6 +259,8 @@ def run(options: BenchOptions) -> int:
     """Measure, write and compare; return the exit code, 1 also for an exceeded budget. Errors are one line each."""
     try:
         options = whole_matrix(options) if options.matrix else options
+        if options.ledger:
+            options = options.model_copy(update={"parts": ("drive",), "loops": ("lockstep",), "links": (Link(),)})
         budgets = [budget.Budget.parse(text) for text in options.budget]
         old = compare.load(options.against) if options.against is not None else None
         _check_outputs(options)

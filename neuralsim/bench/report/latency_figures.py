@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.bench.ledger import Row
 from neuralsim.bench.report.statistics import Runs, draw, interval, summary
 from neuralsim.session.metrics import STAGES
 
@@ -14,6 +15,8 @@ from neuralsim.session.metrics import STAGES
 LATENCY = "latency"
 PHOTON = "input_to_photon"
 FRAME = "frame"
+#: The row of a whole process in the ledger.
+TOTAL = "all"
 
 
 def columns(run: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -75,6 +78,21 @@ def summarise(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         rates = ("shown_fps", "painted_fps")
         figures["page"] = pages[0] | {name: round(float(np.mean([page[name] for page in pages])), 2) for name in rates}
     return figures
+
+
+def ledger_of(drives: Sequence[dict[str, Any]], groups: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """Return what a frame of the first drive costs, the median of its runs: by process a ``ledger.Row`` for each stage
+    of ``groups``, and for ``TOTAL`` of all its stages and threads."""
+    runs = [run["ledger"] for run in drives[0].get("runs", [])] if drives and groups else []
+    entries: dict[str, dict[str, list[float]]] = {}
+    for process in runs[0] if runs else ():
+        own = [run[process] for run in runs]
+        stages = {TOTAL: [np.sum([*rows.values()], 0) for rows in own]}
+        for stage in dict.fromkeys(stage for rows in own for stage in rows):
+            if ": " not in stage or stage.partition(": ")[0] in groups:
+                stages[stage] = [np.array(rows.get(stage, np.zeros(len(Row())))) for rows in own]
+        entries[process] = {stage: np.median(rows, 0).round(7).tolist() for stage, rows in stages.items()}
+    return entries
 
 
 def rate(frames: Runs) -> dict[str, Any]:

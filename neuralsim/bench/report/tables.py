@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuralsim.bench.cells import format_guide, format_sizes
+from neuralsim.bench.ledger import Row
+from neuralsim.bench.report.latency_figures import TOTAL
 from neuralsim.session.metrics import STAGES
+
+_NEGLIGIBLE = 5e-5  # s of a frame, below which a stage of the ledger has no row
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,37 @@ def self_test(report: dict[str, Any]) -> Table | None:
     return Table("Self-test", ("delayed in", "frames", "in the stage", "in the total", "elsewhere"), rows, note)
 
 
+def ledger(report: dict[str, Any]) -> Table | None:
+    """Return what a frame costs: a row for each process, and for each of its stages that is not negligible."""
+    entries = report.get("ledger")
+    if not entries:
+        return None
+    rows, whole = [], Row()
+    for process in sorted(entries, key=_order):
+        stages = {stage: Row(*row) for stage, row in entries[process].items()}
+        total = stages.pop(TOTAL)
+        whole = whole.plus(*total)
+        rows.append((process, *_spent(total), "", "", ""))
+        by_time = sorted(stages.items(), key=lambda item: -item[1].processor)
+        for stage, row in by_time:
+            waiting = max(row.elapsed - row.processor, 0.0)
+            if row.processor >= _NEGLIGIBLE or waiting >= _NEGLIGIBLE:
+                known = (f"{1e3 * waiting:.2f}", f"{row.calls:.1f}", f"{row.moved / 1e3:.0f}" if row.moved else "")
+                rows.append((f"- {stage}", *_spent(row), *(known if row.calls else ("", "", ""))))
+    head = ("a frame", "processor, ms", "user", "system", "waiting, ms", "calls", "moved, kB")
+    note = (
+        "Processor time by the kernel, of all threads; medians of the repeats. waiting: for locks, queues, other "
+        f"threads and a free core. Stages under {1e3 * _NEGLIGIBLE:g} ms are only in the sums. (native): threads of "
+        "libraries; in the renderer, those of the network."
+    )
+    return Table("Ledger", head, [("all processes", *_spent(whole), "", "", ""), *rows], note)
+
+
+def _spent(row: Row) -> tuple[str, str, str]:
+    system = min(max(row.system, 0.0), row.processor)
+    return f"{1e3 * row.processor:.2f}", f"{1e3 * (row.processor - system):.2f}", f"{1e3 * system:.2f}"
+
+
 def comparison(report: dict[str, Any]) -> Table | None:
     """Return what has changed since another report."""
     changes = report.get("comparison")
@@ -219,6 +254,7 @@ ALL: dict[str, Callable[[dict[str, Any]], Table | None]] = {
     "pages": pages,
     "link": link,
     "peaks": peaks,
+    "ledger": ledger,
     "check": self_test,
     "comparison": comparison,
 }

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pygame
 import pytest
+from helpers.bench_runs import drive
 
 from bridge.size import Size
 from neuralsim.bench import self_test
@@ -29,20 +27,6 @@ from neuralsim.session.options import TAGS
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = Cell(model=TAGS, size=Size(128, 64))
-
-
-def drive(folder: Path, job: Job, *before: str) -> dict[str, Any]:
-    """Return the result of one run of a cell, in a process of its own."""
-    path = folder / "job.json"
-    path.write_text(job.to_json())
-    command = [*before, sys.executable, "-m", "neuralsim.bench.measured_drive", str(path)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(path.with_suffix(".result").read_text(encoding="utf-8"))
-    return result
 
 
 def test_job_round_trips_through_json():

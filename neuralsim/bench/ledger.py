@@ -1,0 +1,327 @@
+"""The ledger of a frame: processor time, waiting and bytes of every stage, in all threads of a drive's processes.
+
+    python -m neuralsim.bench.ledger PROCESS MODULE ARGUMENTS...
+
+The measured code has none of this: the functions of ``STAGES`` are wrapped here, from outside. Times are the kernel's
+(that in the kernel is sampled by its ticks). What a stage calls in another stage counts there; what it gives to a
+thread pool counts for it. The rest of each thread is a row of its own, so that the rows of a process add up to what the
+kernel says it has spent.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import resource
+import runpy
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neuralsim.session.processes import Child, ProcessError
+
+GROUPS = ("simulator", "bridge", "link", "renderer", "postprocessing", "recording", "display")
+_ANSWER = 10.0  # s within which a process tells its account
+_TICK = 1.0 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # s
+_Moved = Callable[[tuple[Any, ...], Any], int]  # arguments and result of a call -> bytes
+
+
+class LedgerError(ProcessError):
+    """A process did not tell its account; the message is one line."""
+
+
+def _bytes_of(*values: Any) -> int:
+    """Return the bytes of all arrays and buffers in ``values``, also within collections."""
+    size = 0
+    for value in values:
+        if isinstance(value, (np.ndarray, memoryview)):
+            size += value.nbytes
+        elif isinstance(value, (bytes, bytearray)):
+            size += len(value)
+        elif isinstance(value, dict):
+            size += _bytes_of(*value.values())
+        elif isinstance(value, (list, tuple)):
+            size += _bytes_of(*value)
+    return size
+
+
+class Stage(NamedTuple):
+    """A stage: its group of ``GROUPS``, its name, the functions that it consists of ("module:name"), and the bytes that
+    a call of them moves."""
+
+    group: str
+    name: str
+    functions: tuple[str, ...]
+    moved: _Moved | None = None
+
+
+_POST = "neuralsim.renderer.postprocessing"
+_WEATHER = "neuralsim.renderer.weather"
+_RIG = "bridge.carla_client"
+#: The stages of each process. A function is named where it is looked up when it is called.
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "town server": (
+        Stage("simulator", "physics, traffic", ("neuralsim.town.world:World.tick",)),
+        Stage("simulator", "calls", ("neuralsim.town.carla_server.rpc:Connection._execute",)),
+        Stage("simulator", "snapshot", ("neuralsim.town.carla_server.town_server:TownServer._publish_snapshot",)),
+        Stage("simulator", "placing", ("neuralsim.town.render.view_cache:ViewCache._placements",)),
+        Stage("simulator", "rasteriser", ("neuralsim.town.render.raster:Rasteriser.draw",)),
+        Stage("simulator", "visibility to planes", ("neuralsim.town.render.raster:resolve",)),
+        Stage("simulator", "shadows", ("neuralsim.town.render.raster:cast_shadows",)),
+        Stage("simulator", "shading", ("neuralsim.town.render.raster:Rasteriser.shade",)),
+        Stage("link", "planes to images", ("neuralsim.town.carla_server.camera_images:encode",),
+              lambda arguments, _: _bytes_of(arguments[2])),
+        Stage("link", "publishing images", ("neuralsim.town.carla_server.streams:StreamServer.publish",),
+              lambda arguments, _: _bytes_of(arguments[2:])),
+    ),
+    "bridge": (
+        Stage("bridge", "autopilot, controls", (f"{_RIG}.ego_bridge:CarlaBridge.drive",)),
+        Stage("bridge", "tick", (f"{_RIG}.world_clock:WorldClock.tick", f"{_RIG}.world_clock:WorldClock.snapshot")),
+        Stage("bridge", "actors", (f"{_RIG}.surroundings:Surroundings.update", f"{_RIG}.ego_vehicle:EgoVehicle.update",
+              f"{_RIG}.ego_vehicle:EgoVehicle.describe", f"{_RIG}.ego_bridge:nearby_traffic")),
+        Stage("link", "images of the tick", (f"{_RIG}.camera_rig:CameraRig.gather",),
+              lambda _, images: sum(image.width * image.height * 4 for image in images.values())),
+        Stage("link", "images to planes", (f"{_RIG}.camera_rig:CameraRig.decode",),
+              lambda _, result: _bytes_of(result[1])),
+        Stage("bridge", "objects in view", (f"{_RIG}.surroundings:Surroundings.objects",
+              f"{_RIG}.surroundings:Surroundings.parked")),
+        Stage("bridge", "lamps in view", (f"{_RIG}.surroundings:Surroundings.lamps",)),
+        Stage("bridge", "route", (f"{_RIG}.routing.navigation:Navigator.follow",
+              f"{_RIG}.routing.navigation:Navigator.visible_route")),
+        Stage("bridge", "rest of the frame", (f"{_RIG}.ego_bridge:CarlaBridge.tick",)),
+        Stage("link", "header", ("bridge.link.transport:pack",), lambda _, parts: len(parts[1])),
+        Stage("link", "planes to shared memory", ("bridge.link.shared_memory:ShmRing.put",),
+              lambda arguments, _: _bytes_of(arguments[2])),
+        Stage("link", "sending", ("bridge.link.transport:FramePublisher.send",)),
+        Stage("link", "waiting for the renderer", ("bridge.link.transport:FramePublisher.wait",)),
+    ),
+    "renderer": (
+        Stage("link", "receiving", ("bridge.link.transport:FrameSubscriber.recv",)),
+        Stage("renderer", "guide", ("neuralsim.renderer.neural_renderer:NeuralRenderer._guide",),
+              lambda _, guide: _bytes_of(guide)),
+        Stage("renderer", "light, camera", ("neuralsim.renderer.neural_renderer:NeuralRenderer.encode",)),
+        Stage("renderer", "past", ("neuralsim.renderer.trails:Trails.hide",
+              "neuralsim.renderer.neural_renderer:stillness")),
+        Stage("renderer", "input planes", ("neuralsim.runtimes.openvino.split:Tables.embed",)),
+        Stage("renderer", "blending", ("neuralsim.runtimes.openvino.split:Tables.blend",)),
+        Stage("renderer", "network", ("neuralsim.renderer.neural_renderer:NeuralRenderer.run_graph",)),
+        Stage("renderer", "image of the network", ("neuralsim.renderer.neural_renderer:NeuralRenderer.run",),
+              lambda _, generated: _bytes_of(generated.rgb)),
+        Stage("postprocessing", "shading", (f"{_POST}.ground_shading:follow_shading",)),
+        Stage("postprocessing", "detail", (f"{_POST}.detail:transfer_detail", f"{_POST}.sharpening:sharpen",
+              f"{_POST}.sharpening:raise_contrast_of_people")),
+        Stage("postprocessing", "leaves", (f"{_POST}.leaves:draw_leaves",)),
+        Stage("postprocessing", "sky, fog, rain", (f"{_WEATHER}.glow:add_veil", f"{_WEATHER}.sky:draw_sky",
+              f"{_WEATHER}.night:dim_rims", f"{_WEATHER}.fog:apply_fog", f"{_WEATHER}.rain:draw_rain")),
+        Stage("postprocessing", "edges", (f"{_POST}.antialiasing:antialias_edges",)),
+        Stage("postprocessing", "lamps", (f"{_WEATHER}.glow:draw_lamps", f"{_WEATHER}.glow:add_glare",
+              f"{_WEATHER}.glow:add_glow")),
+        Stage("postprocessing", "motion blur", (f"{_POST}.motion_blur:blur_by_motion",)),
+        Stage("postprocessing", "camera", (f"{_WEATHER}.camera_response:mute_colours",
+              f"{_WEATHER}.camera_response:expose", f"{_WEATHER}.camera_response:blur_by_lens",
+              f"{_WEATHER}.night:add_noise")),
+        Stage("postprocessing", "rest", ("neuralsim.renderer.neural_renderer:NeuralRenderer.postprocess",)),
+        Stage("recording", "image to the encoder's format", ("neuralsim.base.video_frames:for_encoder",),
+              lambda arguments, _: _bytes_of(arguments[0])),
+        Stage("recording", "encoder", ("neuralsim.recording.writing.mp4:Mp4Writer._add",)),
+        Stage("display", "image shown", ("neuralsim.drive.drive_loop:DriveLoop.shown",
+              "neuralsim.base.progress:ProgressLine.update")),
+        Stage("display", "controls", ("neuralsim.drive.drive_loop:Controls.send",)),
+        Stage("display", "waiting for an image", ("neuralsim.session.render_loop:RenderLoop.take",)),
+    ),
+}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """What a stage has spent: calls; processor time, the kernel's part of it, and elapsed time, s; bytes moved."""
+
+    calls: float = 0.0
+    processor: float = 0.0
+    system: float = 0.0
+    elapsed: float = 0.0
+    moved: float = 0.0
+
+    def plus(self, *more: float) -> Row:
+        """Return the sum with a row's values."""
+        return Row(*(a + b for a, b in zip(self, more, strict=True)))
+
+
+class Account(NamedTuple):
+    """What a process has spent so far.
+
+    Attributes:
+        total: Processor time and the kernel's part of it, s.
+        threads: The same of each thread, after its name, by id.
+        stages: The values of a ``Row`` by thread and stage.
+    """
+
+    total: tuple[float, float]
+    threads: dict[str, tuple[str, float, float]]
+    stages: dict[str, dict[str, tuple[float, ...]]]
+
+    def since(self, before: Account) -> dict[str, Row]:
+        """Return what was spent since ``before``, by stage, then by thread what is not of a stage."""
+        rows: dict[str, Row] = {}
+        known = Row()
+
+        def add(name: str, row: Row) -> None:
+            rows[name] = rows.get(name, Row()).plus(*row)
+
+        for ident in {*self.threads, *self.stages}:
+            in_stages = Row()
+            for stage, values in self.stages.get(ident, {}).items():
+                row = Row(*values).plus(*(-value for value in before.stages.get(ident, {}).get(stage, Row())))
+                in_stages = in_stages.plus(*row)
+                add(stage, row)
+            if ident in self.threads:
+                name, processor, system = self.threads[ident]
+                _, *begun = before.threads.get(ident, (name, 0.0, 0.0))
+                rest = Row(0.0, processor - begun[0] - in_stages.processor, system - begun[1] - in_stages.system)
+                add(f"thread {name}", rest)
+                known = known.plus(*rest)
+            known = known.plus(*in_stages)
+        ended = [now - then for now, then in zip(self.total, before.total, strict=True)]
+        add("threads that ended", Row(0.0, ended[0] - known.processor, ended[1] - known.system))
+        return rows
+
+
+class Ledger:
+    """Accounts for the stages of this process, from :meth:`install` on."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._books: dict[int, dict[str, list[float]]] = {}  # by thread, then stage: the values of a ``Row``
+
+    def install(self, stages: Iterable[Stage]) -> None:
+        """Wrap the functions of ``stages``, but for those of packages that are not installed.
+
+        Raises ``LedgerError`` for one that does not exist.
+        """
+        for stage in stages:
+            for path in stage.functions:
+                module, _, name = path.partition(":")
+                *owners, last = name.split(".")
+                try:
+                    owner = functools.reduce(getattr, owners, import_module(module))
+                    function = getattr(owner, last)
+                except ImportError:
+                    continue
+                except AttributeError:
+                    raise LedgerError(f"the stage {stage.name!r} of the ledger has no function {path}") from None
+                setattr(owner, last, self._timed(f"{stage.group}: {stage.name}", function, stage.moved, 1))
+        submit = ThreadPoolExecutor.submit
+
+        def submit_for_stage(
+            pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **named: Any
+        ) -> Any:
+            stage = self._stage
+            return submit(pool, function if stage is None else self._timed(stage, function), *args, **named)
+
+        ThreadPoolExecutor.submit = submit_for_stage  # type: ignore[assignment, method-assign]
+
+    def account(self) -> Account:
+        """Return what this process has spent so far."""
+        names = {thread.native_id: thread.name for thread in threading.enumerate()}
+        threads = {}
+        for folder in Path("/proc/self/task").iterdir():
+            try:
+                own, fields = (folder / "stat").read_text(errors="replace").rsplit(")", 1)
+                processor = int((folder / "schedstat").read_text().split()[0]) / 1e9
+            except OSError:  # ended meanwhile
+                continue
+            name = names.get(int(folder.name), f"{own.partition('(')[2]} (native)")
+            threads[folder.name] = re.sub(r"[-_ ]*\d+$", "", name), processor, int(fields.split()[12]) * _TICK
+        total = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_stime
+        stages = {str(ident): {name: tuple(row) for name, row in book.items()} for ident, book in self._books.items()}
+        return Account(total, threads, stages)
+
+    @property
+    def _stage(self) -> str | None:
+        """The stage that this thread is in."""
+        return getattr(self._local, "stage", None)
+
+    def _switch(self, stage: str | None) -> str | None:
+        """Charge the time since the last switch to the stage that this thread is in, and begin ``stage``; return the
+        former one."""
+        local, before = self._local, self._stage
+        system = resource.getrusage(resource.RUSAGE_THREAD).ru_stime
+        now = time.thread_time(), system, time.perf_counter()
+        if before is not None:
+            row = self._row(before)
+            for column, (value, begun) in enumerate(zip(now, local.mark, strict=True), 1):
+                row[column] += value - begun
+        local.stage, local.mark = stage, now
+        return before
+
+    def _row(self, stage: str) -> list[float]:
+        book = self._books.setdefault(threading.get_native_id(), {})
+        return book.setdefault(stage, [0.0] * len(Row()))
+
+    def _timed(
+        self, stage: str, function: Callable[..., Any], moved: _Moved | None = None, calls: int = 0
+    ) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            outer = self._switch(stage)
+            try:
+                result = function(*arguments, **named)
+            finally:
+                self._switch(outer)
+            row = self._row(stage)
+            row[0] += calls
+            if moved is not None:
+                row[4] += moved(arguments, result)
+            return result
+
+        return timed
+
+
+def answer(ledger: Ledger) -> None:
+    """Tell this process's account to its parent whenever that asks for it."""
+    listener = Listener(_address(os.getpid()), "AF_UNIX")
+
+    def serve() -> None:
+        while True:
+            with listener.accept() as connection:
+                connection.send_bytes(json.dumps(ledger.account()).encode())
+
+    threading.Thread(target=serve, name="ledger", daemon=True).start()
+
+
+def ask(child: Child) -> Account:
+    """Return the account of a child process that runs this module. Raises ``LedgerError`` if it does not answer."""
+    try:
+        with Client(_address(child.pid), "AF_UNIX") as connection:
+            if connection.poll(_ANSWER):
+                return Account(*json.loads(connection.recv_bytes()))
+    except (OSError, EOFError):
+        pass
+    raise LedgerError(f"the {child.name} has ended or hangs: it does not tell what it has spent")
+
+
+def _address(process: int) -> str:
+    return f"\0neuralsim-ledger-{process}"
+
+
+def main(arguments: list[str]) -> None:
+    """Run a module as the program of a process, with its arguments, and account for its stages."""
+    process, module, *rest = arguments
+    ledger = Ledger()
+    answer(ledger)
+    ledger.install(STAGES[process])
+    sys.argv = [module, *rest]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
