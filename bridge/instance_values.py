@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from bridge.messages import Camera
 
@@ -26,6 +27,18 @@ def boxes_on_screen(poses: np.ndarray, halves: np.ndarray, camera: Camera) -> tu
     boxes[x.min(1) < 0.2] = 0.0, 0.0, camera.width, camera.height
     boxes[x.max(1) < 0.2] = 0.0
     return np.clip(boxes, 0.0, (camera.width, camera.height, camera.width, camera.height)), local[:, 0, 3]
+
+
+@njit(cache=True, nogil=True)
+def mark_values(tag: np.ndarray, instance: np.ndarray, counts: np.ndarray, present: np.ndarray) -> None:
+    """Set ``present`` bool (65536,) where a pixel of ``instance`` u16 (N,) has that value and a ``tag`` u8 (N,) that
+    ``counts`` bool (256,)."""
+    last = np.uint32(1 << 16)  # no value
+    for k in range(tag.size):
+        value = np.uint32(instance[k])
+        if value != last and counts[tag[k]]:
+            present[value] = True
+            last = value
 
 
 def values_inside(

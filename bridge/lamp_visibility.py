@@ -104,11 +104,11 @@ _TALL_FROM = 1.2  # m, half height of a van, lorry or bus
 _NARROW_TO = 0.5  # m, half width of a two-wheeler
 
 
-def is_near(place: Sequence[float] | np.ndarray, camera: np.ndarray) -> bool:
-    """Return whether the lamps of what stands at ``place``, m, may be in view of a camera at a pose f64 (4, 4): a quick
-    test before the others."""
-    x, y = place[0] - camera[0, 3], place[1] - camera[1, 3]
-    return bool(abs(x) + abs(y) < 1.5 * LAMP_RANGE and x * camera[0, 0] + y * camera[1, 0] > -_LONGEST)
+def are_near(places: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """Return bool (N,): whether the lamps of what stands at ``places``, f64 (N, 2) or (N, 3), m, may be in view of a
+    camera at a pose f64 (4, 4): a quick test before the others."""
+    x, y = places[:, 0] - camera[0, 3], places[:, 1] - camera[1, 3]
+    return (np.abs(x) + np.abs(y) < 1.5 * LAMP_RANGE) & (x * camera[0, 0] + y * camera[1, 0] > -_LONGEST)
 
 
 def vehicle_bulbs(
@@ -162,9 +162,8 @@ def street_bulbs(places: np.ndarray, camera: np.ndarray) -> list[Bulb]:
 
     Servers differ in which surface carries them.
     """
-    away = places[:, :2] - camera[:2, 3]
-    near = (np.abs(away).sum(1) < 1.5 * LAMP_RANGE) & (away @ camera[:2, 0] > -_LONGEST)
-    return [Bulb("street", "on", (x, y, z), STREET_LAMP, slack=1.2) for x, y, z in places[near].tolist()]
+    near = places[are_near(places, camera)]
+    return [Bulb("street", "on", (x, y, z), STREET_LAMP, slack=1.2) for x, y, z in near.tolist()]
 
 
 def visible_lamps(bulbs: Sequence[Bulb], camera: Camera, planes: Mapping[str, np.ndarray]) -> list[Lamp]:

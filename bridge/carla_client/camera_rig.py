@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import cos, radians, sin
 from typing import Any, NamedTuple
 
@@ -51,11 +51,18 @@ class RigSpec(NamedTuple):
 
 def matrix(transform: carla.Transform) -> np.ndarray:
     """Return world <- local, f64 (4, 4): ``carla.Transform.get_matrix`` in double precision."""
-    position, rotation = transform.location, transform.rotation
-    pitch, yaw, roll = radians(rotation.pitch), radians(rotation.yaw), radians(rotation.roll)
-    return pose_matrix(
-        (position.x, position.y, position.z), (cos(pitch), cos(yaw), cos(roll)), (sin(pitch), sin(yaw), sin(roll))
-    )
+    return matrices([transform])[0]
+
+
+def matrices(transforms: Sequence[carla.Transform]) -> np.ndarray:
+    """Return the same of N transforms, f64 (N, 4, 4)."""
+    rows = []
+    for each in transforms:
+        place, turn = each.location, each.rotation
+        angles = radians(turn.pitch), radians(turn.yaw), radians(turn.roll)
+        rows.append((place.x, place.y, place.z, *map(cos, angles), *map(sin, angles)))
+    columns = np.array(rows).reshape(-1, 9).T
+    return pose_matrix(columns[:3], columns[3:6], columns[6:])
 
 
 def flow_is_exact(world: carla.World) -> bool:

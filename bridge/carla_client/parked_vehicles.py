@@ -5,7 +5,8 @@ from __future__ import annotations
 import carla
 import numpy as np
 
-from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.camera_rig import matrices
+from bridge.instance_values import mark_values
 from bridge.messages import Camera, MovingObject
 from bridge.tags import Tag
 
@@ -29,7 +30,7 @@ class ParkedVehicles:
         found = [(tag, each) for label, tag in _LABELS.items() for each in _listed(world, label)]
         boxes = [each.bounding_box for _, each in found]  # in the world
         self._tags = [int(tag) for tag, _ in found]
-        self._poses = np.array([matrix(carla.Transform(box.location, box.rotation)) for box in boxes]).reshape(-1, 4, 4)
+        self._poses = matrices([carla.Transform(box.location, box.rotation) for box in boxes])
         self._halves = np.array([(box.extent.x, box.extent.y, box.extent.z) for box in boxes]).reshape(-1, 3)
         self._to_boxes = np.linalg.inv(self._poses)
         self._rows: dict[int, int] = {}  # by instance value
@@ -47,11 +48,14 @@ class ParkedVehicles:
         """
         if not self._tags or not {"tag", "instance", "depth"} <= planes.keys():
             return []
-        pixels = np.flatnonzero(_VEHICLE[planes["tag"]])
-        instance = planes["instance"].reshape(-1)[pixels]
-        present = set(np.flatnonzero(np.bincount(instance)).tolist()) - movers - {0}
+        tag, instance = planes["tag"].reshape(-1), planes["instance"].reshape(-1)
+        tag.flags.writeable = instance.flags.writeable = False  # as in shared memory: else it would be compiled twice
+        found = np.zeros(1 << 16, bool)
+        mark_values(tag, instance, _VEHICLE, found)
+        present = set(np.flatnonzero(found).tolist()) - movers - {0}
         for value in present - self._rows.keys():
-            row = self._at(pixels[instance == value], camera, planes["depth"])
+            pixels = np.flatnonzero((instance == value) & _VEHICLE[tag])
+            row = self._at(pixels, camera, planes["depth"])
             if row >= 0:
                 self._rows[value] = row
         seen = [(value, self._rows[value]) for value in present & self._rows.keys()]

@@ -9,7 +9,7 @@ from math import atan2, cos, sin
 import carla
 import numpy as np
 
-from bridge.carla_client.camera_rig import matrix
+from bridge.carla_client.camera_rig import matrices, matrix
 from bridge.carla_client.parked_vehicles import ParkedVehicles
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
@@ -17,7 +17,7 @@ from bridge.instance_values import boxes_on_screen, values_inside
 from bridge.lamp_visibility import (
     ALL_AROUND,
     COMPONENTS,
-    is_near,
+    are_near,
     street_bulbs,
     traffic_bulb,
     vehicle_bulbs,
@@ -60,11 +60,9 @@ class _Mover:
     wheels: np.ndarray | None = None  # f64 (4, 4), see ``Movers``; None = not asked for yet
     lamps: dict[str, np.ndarray] | None = None  # as ``vehicle_bulbs`` takes them; None = not asked for yet
 
-    def move_to(self, transform: carla.Transform) -> np.ndarray:
-        """Take a transform of the actor as that of this tick; return the pose of its box."""
-        pose = matrix(transform) @ self.offset
+    def move_to(self, pose: np.ndarray) -> None:
+        """Take a pose of its box as that of this tick."""
         self.previous, self.pose = self.pose, pose
-        return pose
 
 
 @dataclass
@@ -88,10 +86,12 @@ class Surroundings:
         lights = list(world.get_actors().filter("traffic.traffic_light*"))
         self._stops = [(light, *line) for light in lights for line in stop_lines(light)]
         self._heads = [head for light in lights for head in _heads(light, self._stops)]
+        self._bulbs = np.array([bulb for head in self._heads for bulb in head.bulbs.values()]).reshape(-1, 3)  # m
         self._light_states: dict[int, int] = {}
         self._tells_braking = False  # whether the server's light states have brake lights
         self._street_lamps = np.zeros((0, 3))  # f64 (N, 3), m, those that are on
         self._time = 0.0  # s, simulated
+        self._bodies: dict[int, RoadUser] | None = None  # of this tick, by actor; None: not asked for yet
 
     def update(self, snapshot: carla.WorldSnapshot) -> None:
         """Update to the tick of ``snapshot``."""
@@ -101,34 +101,35 @@ class Surroundings:
         if self._ticks % LIGHTS_EVERY == 0:
             self._light_states = {key: int(bits) for key, bits in self._world.get_vehicles_light_states().items()}
             self._tells_braking |= any(bits & Lights.BRAKE for bits in self._light_states.values())
-        self._time = snapshot.timestamp.elapsed_seconds
+        self._time, self._bodies = snapshot.timestamp.elapsed_seconds, None
         self._ticks, self._actors = self._ticks + 1, len(snapshot)
-        own = snapshot.find(self._ego.id)
-        if own is not None:
-            self._own.move_to(own.get_transform())
-        for ident, mover in list(self._movers.items()):
-            state = snapshot.find(ident)
-            if state is None:
-                del self._movers[ident]
+        states = {ident: snapshot.find(ident) for ident in (*self._movers, self._ego.id)}
+        self._movers = {ident: mover for ident, mover in self._movers.items() if states[ident] is not None}
+        present = [(self._movers.get(ident, self._own), state) for ident, state in states.items() if state is not None]
+        offsets = np.array([mover.offset for mover, _ in present]).reshape(-1, 4, 4)
+        for (mover, state), pose in zip(
+            present, matrices([state.get_transform() for _, state in present]) @ offsets, strict=True
+        ):
+            mover.move_to(pose)
+            if mover is self._own:
                 continue
-            pose = mover.move_to(state.get_transform())
-            velocity, acceleration = state.get_velocity(), state.get_acceleration()
+            velocity = state.get_velocity()
             mover.velocity = velocity.x, velocity.y
             if not (mover.walks or self._tells_braking):
-                forward = pose[:2, 0]
+                acceleration, forward = state.get_acceleration(), pose[:2, 0]
                 slowing = forward[0] * acceleration.x + forward[1] * acceleration.y < -0.8
                 standing = abs(velocity.x) + abs(velocity.y) < 0.1
                 mover.braking = bool(mover.actor.get_control().brake > 0.02 or slowing or standing)
 
     def bodies(self, but: int = 0) -> list[RoadUser]:
         """Return all vehicles and pedestrians except the ego and the actor ``but``, seen from above."""
-        bodies = []
-        for ident, mover in self._movers.items():
-            if mover.pose is not None and ident != but:
-                pose, (length, width, _) = mover.pose, mover.extent
-                yaw = atan2(pose[1, 0], pose[0, 0])
-                bodies.append(RoadUser(pose[0, 3], pose[1, 3], yaw, length, width, *mover.velocity, mover.walks))
-        return bodies
+        if self._bodies is None:
+            self._bodies = {}
+            for ident, mover in self._movers.items():
+                if mover.pose is not None:
+                    (c, *_, x), (s, *_, y) = mover.pose[:2].tolist()
+                    self._bodies[ident] = RoadUser(x, y, atan2(s, c), *mover.extent[:2], *mover.velocity, mover.walks)
+        return [body for ident, body in self._bodies.items() if ident != but]
 
     def halts(self) -> list[Halt]:
         """Return the stop lines whose light is red or yellow."""
@@ -213,13 +214,15 @@ class Surroundings:
         from how vehicles move.
         """
         bulbs = street_bulbs(self._street_lamps, camera.pose)
-        for head in self._heads:
-            if any(is_near(bulb, camera.pose) for bulb in head.bulbs.values()):
-                state = _TRAFFIC.get(head.light.get_state())
-                if state in head.bulbs:
-                    bulbs.append(traffic_bulb(state, head.bulbs[state], head.facing))
-        for ident, mover in (*self._movers.items(), (self._ego.id, self._own)):
-            if mover.walks or mover.pose is None or not is_near(mover.pose[:3, 3], camera.pose):
+        for k in np.flatnonzero(are_near(self._bulbs, camera.pose).reshape(-1, 3).any(1)):
+            head = self._heads[k]
+            state = _TRAFFIC.get(head.light.get_state())
+            if state is not None and state in head.bulbs:
+                bulbs.append(traffic_bulb(state, head.bulbs[state], head.facing))
+        movers = [*self._movers.items(), (self._ego.id, self._own)]
+        places = np.array([(0.0, 0.0) if mover.pose is None else mover.pose[:2, 3] for _, mover in movers])
+        for (ident, mover), near in zip(movers, are_near(places, camera.pose), strict=True):
+            if mover.walks or mover.pose is None or not near:
                 continue
             lights = self._light_states.get(ident, 0)
             if mover.braking and not self._tells_braking and mover.tag != Tag.BICYCLE:

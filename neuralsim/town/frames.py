@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from bridge.jitter import NONE, Jitter
-from bridge.lamp_visibility import Bulb, is_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
+from bridge.lamp_visibility import Bulb, are_near, street_bulbs, traffic_bulb, vehicle_bulbs, visible_lamps
 from bridge.messages import Camera, Frame
 from bridge.weather import darkness
 from neuralsim.town.assets.vehicles.lamps import lamps_of
@@ -69,12 +69,14 @@ def lit_bulbs(world: World, camera: Camera) -> list[Bulb]:
     bulbs, here = [], camera.pose
     for light in world.lights.all:
         places = light.bulbs.get(light.state, ())
-        if any(is_near(place, here) for place in places):
+        if len(places) and are_near(np.asarray(places), here).any():
             facing = _heading(world.actors[light.actor])
             bulbs += [traffic_bulb(light.state, place, facing) for place in places]
     for actor in world.actors.values():
         place = actor.transform
-        if actor.light_state and is_near((place.x, place.y), here) and actor.blueprint.id.startswith("vehicle."):
+        if not (actor.light_state and actor.blueprint.id.startswith("vehicle.")):
+            continue
+        if are_near(np.array([(place.x, place.y)]), here)[0]:
             pose = place.matrix()
             pose[:3, 3] = (pose @ (*actor.box_offset, 1.0))[:3]
             tag = vehicle_tag(actor.attributes)

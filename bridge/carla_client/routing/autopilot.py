@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atan, atan2, cos, hypot, inf, pi, sin, sqrt
+from typing import NamedTuple
 
 import carla
 import numpy as np
@@ -24,6 +25,7 @@ HEADWAY = 1.3  # s behind a leader
 GAP = 3.0  # m behind a leader
 MARGIN = 0.35  # m, lateral clearance when passing
 ROAD_END = 6.0  # m from the bumper to the end of a road: a vehicle that stands there has arrived
+AHEAD = 0.0, 0.7, 1.4  # s, at which positions are predicted
 STANDOFF_TIMEOUT = 6.0  # s behind a stationary road user before squeezing past: resolves mutual yielding
 
 _BOX_POINTS = np.array(
@@ -31,8 +33,7 @@ _BOX_POINTS = np.array(
 )  # of a vehicle's box, in units of its half sizes
 
 
-@dataclass(frozen=True)
-class RoadUser:
+class RoadUser(NamedTuple):
     """Another vehicle or pedestrian, seen from above. Metres, radians, m/s."""
 
     x: float
@@ -150,8 +151,8 @@ class Autopilot(LanePath):
         if len(self._xy) < PATH_POINTS:  # a dead end
             best = min(best, self._follow(speed, 0.0, float(along[-1]) - self._half_length, 2.0))
         crossing = any(way.is_junction for way in self._waypoints[: int(12.0 + 1.5 * speed)])
-        for body in bodies:
-            gap, leading = self._gap(body, x, y, along, MARGIN if body.walks else margin, crossing)
+        for body in self._close(bodies, x, y):
+            gap, leading = self._gap(body, along, MARGIN if body.walks else margin, crossing)
             if gap < inf:
                 best = min(best, self._follow(speed, leading, gap, 2.0 if body.walks else rest))
         heading = np.arctan2(*np.gradient(self._xy, axis=0).T[::-1])
@@ -176,20 +177,27 @@ class Autopilot(LanePath):
         allowed = LATERAL / np.maximum(curvature, 1e-3) + 2.0 * BRAKING * 0.7 * np.arange(len(curvature)) * STEP
         return max(min(self.cruise, sqrt(float(allowed.min()))), 2.0)
 
-    def _gap(
-        self, body: RoadUser, x: float, y: float, along: np.ndarray, margin: float, crossing: bool
-    ) -> tuple[float, float]:
+    def _close(self, bodies: Sequence[RoadUser], x: float, y: float) -> list[RoadUser]:
+        """Return the road users that may be in the way, of those near ``x``, ``y``: a quick test of all at once."""
+        table = np.array([(each.x, each.y, each.half_length, each.half_width, each.vx, each.vy) for each in bodies])
+        if not len(table):
+            return []
+        places, (long, wide, vx, vy) = table[:, :2], table[:, 2:].T
+        apart = np.hypot(*(places[:, None] - self._xy).transpose(2, 0, 1)).min(axis=1)
+        reach = np.hypot(long, wide) + AHEAD[-1] * np.hypot(vx, vy) + self._half_width + MARGIN + STEP
+        are_close = (apart <= reach) & (((places - (x, y)) ** 2).sum(axis=1) <= (PATH_POINTS * STEP) ** 2)
+        return [bodies[k] for k in np.flatnonzero(are_close)]
+
+    def _gap(self, body: RoadUser, along: np.ndarray, margin: float, crossing: bool) -> tuple[float, float]:
         """Return the free distance to a road user, m (inf if it is not in the way), and its speed along the path, m/s.
 
         For pedestrians, and for all road users at a junction, predicted positions are included.
         """
-        if (body.x - x) ** 2 + (body.y - y) ** 2 > (PATH_POINTS * STEP) ** 2:
-            return inf, 0.0
         c, s = cos(body.yaw), sin(body.yaw)
         local = _BOX_POINTS * (body.half_length, body.half_width)
         points = local @ np.array([(c, s), (-s, c)]) + (body.x, body.y)
         if body.walks or (crossing and hypot(body.vx, body.vy) > 1.0):
-            steps = np.outer((0.0, 0.7, 1.4), (body.vx, body.vy))
+            steps = np.outer(AHEAD, (body.vx, body.vy))
             points = (steps[:, None] + points).reshape(-1, 2)
         apart = np.hypot(points[:, None, 0] - self._xy[None, :, 0], points[:, None, 1] - self._xy[None, :, 1])
         nearest = apart.argmin(axis=1)

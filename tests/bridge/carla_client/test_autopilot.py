@@ -128,6 +128,29 @@ class TestAutopilot:
         walker = RoadUser(ahead.x, ahead.y * 2.3, 0.0, 0.3, 0.3, 0.0, -np.sign(ahead.y) * 1.3, walks=True)
         assert self.drive(road, 8.0, [walker])[-1][0] < ahead.x - 2.4
 
+    def test_the_quick_test_leaves_out_nobody_who_is_in_the_way(self, road):
+        pilot = Autopilot(road, VehicleGeometry(2.4, 0.95, 2.87, np.radians(40.0)))
+        begin = road.get_waypoint_xodr(1, -1, 90.0).transform
+        x, y = begin.location.x, begin.location.y
+        pilot.drive(x, y, 0.0, np.radians(begin.rotation.yaw), 8.0, (), (), 0.1)
+        rng, along = np.random.default_rng(0), np.arange(len(pilot._xy), dtype=float)
+        bodies = [
+            RoadUser(x + dx, y + dy, yaw, long, wide, vx, vy, bool(walks))
+            for dx, dy, yaw, long, wide, vx, vy, walks in zip(
+                *rng.uniform(-70.0, 70.0, (2, 2000)),
+                rng.uniform(-3.0, 3.0, 2000),
+                *rng.uniform(0.2, 6.0, (2, 2000)),
+                *rng.normal(0.0, 8.0, (2, 2000)),
+                rng.integers(0, 2, 2000),
+                strict=True,
+            )
+        ]
+        close = pilot._close(bodies, x, y)
+        assert 20 < len(close) < 1500
+        left_out = [body for body in bodies if body not in close and np.hypot(body.x - x, body.y - y) < 50.0]
+        assert len(left_out) > 100
+        assert all(np.isinf(pilot._gap(body, along, 0.35, True)[0]) for body in left_out)
+
     @pytest.mark.parametrize(
         ("distance", "yellow", "stops"), [(75.0, False, True), (75.0, True, True), (12.0, True, False)]
     )
