@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from bridge.instance_values import mark_values
 from bridge.link.motion import Movers, PoseMotion, from_flow
 from bridge.messages import Camera
 from bridge.tags import COUNT, Tag
@@ -16,7 +17,7 @@ _LAST, _OTHER = np.uint8(COUNT - 1), np.uint8(Tag.OTHER)
 _NEWER = {29: Tag.TERRAIN}
 _KNOWN[list(_NEWER)] = list(_NEWER.values())
 #: Bit by tag: surfaces that are no things; a server's pieces of road have ids, too.
-_UNCOUNTED = np.uint32(
+UNCOUNTED = np.uint32(
     sum(
         1 << tag
         for tag in (
@@ -39,7 +40,7 @@ def split_instance(words: np.ndarray, tag: np.ndarray, instance: np.ndarray) -> 
         largest = max(largest, raw)
         tag[k] = np.uint8(raw)
         ident = ((word >> np.uint32(8)) & np.uint32(0xFF)) | ((word & np.uint32(0xFF)) << np.uint32(8))
-        counts = ((_UNCOUNTED >> min(raw, np.uint32(31))) & np.uint32(1)) ^ np.uint32(1)
+        counts = ((UNCOUNTED >> min(raw, np.uint32(31))) & np.uint32(1)) ^ np.uint32(1)
         instance[k] = np.uint16(ident * counts)
     return _name_newer(tag, instance) if largest > _LAST else 0
 
@@ -54,7 +55,7 @@ def _name_newer(tag: np.ndarray, instance: np.ndarray) -> int:
             tag[k] = _KNOWN[raw]
             if tag[k] == _OTHER:
                 unknown = max(unknown, int(raw))
-            if (_UNCOUNTED >> np.uint32(tag[k])) & np.uint32(1):
+            if (UNCOUNTED >> np.uint32(tag[k])) & np.uint32(1):
                 instance[k] = 0
     return unknown
 
@@ -99,6 +100,8 @@ def compile_kernels() -> None:
     decode_depth(words, depth.reshape(-1))
     name_sky(np.zeros(64, np.uint8), depth.reshape(-1))
     decode_colours(words, np.zeros((64, 3), np.uint8))
+    tag, instance = np.frombuffer(bytes(64), np.uint8), np.frombuffer(bytes(128), np.uint16)
+    mark_values(tag, instance, np.zeros(256, bool), np.zeros(1 << 16, bool))
     camera, motion = Camera(8, 8, 70.0, pose), np.zeros((8, 8, 2), np.float16)
     from_flow(flow, depth, camera, pose, motion)
     planes: dict[str, np.ndarray] = {"tag": np.zeros((8, 8), np.uint8), "instance": np.zeros((8, 8), np.uint16)}

@@ -19,7 +19,9 @@ from bridge.geometry import pose_matrix
 from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.jitter import NONE, frame_jitter
 from bridge.link.motion import Movers, PoseMotion, from_flow
+from bridge.link.shared_memory import FrameExpired, ShmReader, host_id
 from bridge.messages import Camera, plane_shape
+from bridge.process.lifetime import BridgeError
 
 #: The sensors from which each plane is computed.
 SENSORS: dict[str, tuple[str, ...]] = {
@@ -30,6 +32,8 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "rgb": ("rgb",),
     "rgb_half": ("rgb_half",),
 }
+#: Of a camera whose server puts planes into memory: whatever of them it is asked for.
+_SHARING = ("instance_segmentation",)
 _FLOW_SENSORS = ("optical_flow", "depth")  # for the plane "motion" from a flow camera; the sky's needs the depth
 _HALF = "rgb_half"  # an rgb camera of half the size
 CAR_HALF_HEIGHT = 0.75  # m, of a car; mounts on other vehicles are scaled by their height
@@ -114,7 +118,8 @@ class CameraRig:
 
     ``jitter``: shift each frame's image by a fraction of a pixel, if the server's cameras support it (the embedded
     town's do). ``spring_arm``: mount on a spring arm, which follows the vehicle's turns with a delay. ``uses_flow``:
-    take motion from a flow camera. ``interval``: simulated seconds between two images, 0: one per tick.
+    take motion from a flow camera; a server on this machine that can, the embedded town, then puts the planes into
+    memory that this process maps. ``interval``: simulated seconds between two images, 0: one per tick.
     ``select_planes`` selects the planes; sensors exist only while they are needed:
     servers may go on rendering for one that nobody listens to.
     """
@@ -134,7 +139,10 @@ class CameraRig:
         self._fov = spec.fov
         self._interval = interval
         self._jitter, self._spring_arm = jitter, spring_arm
-        self._sources = SENSORS | ({"motion": _FLOW_SENSORS} if uses_flow else {})
+        self._uses_flow = uses_flow
+        self._sources = self._senders = SENSORS | ({"motion": _FLOW_SENSORS} if uses_flow else {})
+        self._memory = ShmReader() if uses_flow and not interval and self._height > 1 else None
+        self._shared: dict[str, tuple[str, ...]] = {}  # by sensor, the planes that it puts into memory
         self._sensors: dict[str, _Sensor] = {}
         self._spawned: dict[str, carla.Sensor] = {}
         self._planes: tuple[str, ...] = ()
@@ -160,10 +168,19 @@ class CameraRig:
     def select_planes(self, planes: Iterable[str]) -> None:
         """Listen to exactly the sensors that these planes are computed from."""
         self._planes = tuple(planes)
+        if self._memory is not None and not self._sensors and self._planes:
+            library = self._world.get_blueprint_library()
+            if not (host_id() and library.find(f"sensor.camera.{_SHARING[0]}").has_attribute("memory")):
+                self._memory = None
+        if self._memory is not None and not self._sensors:
+            colours = [name for name in self._planes if name in ("rgb", _HALF)]
+            of_one = {name for name in self._planes if name not in colours[1:]}
+            self._sources = self._senders | dict.fromkeys(of_one, _SHARING)
         needed = {kind for plane in self._planes for kind in self._sources[plane]}
         for kind in self._sensors.keys() - needed:
             self._sensors.pop(kind).actor.stop()
             self._spawned.pop(kind).destroy()
+            self._shared.pop(kind, None)
         for kind in sorted(needed - self._sensors.keys()):
             self._spawned[kind] = self._spawn(kind)
             self._sensors[kind] = _Sensor(self._spawned[kind])
@@ -208,6 +225,9 @@ class CameraRig:
             if image is None and sensor.is_delivering and not is_hopeless():
                 image = sensor.receive(frame, until)
             if image is not None:
+                if kind in self._shared and not self._map(kind, image):
+                    self._stop_sharing()
+                    return {}
                 sensor.is_delivering = True
                 images[kind] = image
             elif sensor.is_delivering:
@@ -236,7 +256,8 @@ class CameraRig:
         shift = frame_jitter(any_image.frame) if self._jitter else NONE
         camera = Camera(self._width, self._height, self._fov, matrix(any_image.transform), shift)
         self._previous_pose, self._pose = camera.pose if self._pose is None else self._pose, camera.pose
-        buffers = self._buffers
+        buffers, whole = self._buffers, images
+        images = {kind: image for kind, image in images.items() if kind not in self._shared}
         if "instance_segmentation" in images:
             words = np.frombuffer(images["instance_segmentation"].raw_data, "<u4")
             self.unknown_tag = split_instance(words, buffers["tag"].reshape(-1), buffers["instance"].reshape(-1))
@@ -250,11 +271,11 @@ class CameraRig:
         for kind in ("rgb", _HALF):
             if kind in images:
                 decode_colours(np.frombuffer(images[kind].raw_data, "<u4"), buffers[kind].reshape(-1, 3))
-        return camera, {name: buffers[name] for name in self._planes if set(self._sources[name]) <= images.keys()}
+        return camera, {name: buffers[name] for name in self._planes if set(self._sources[name]) <= whole.keys()}
 
     def add_motion(self, camera: Camera, planes: dict[str, np.ndarray], movers: Callable[[], Movers]) -> None:
         """Compute the motion of decoded planes from depth and poses, unless they have that of a flow camera."""
-        if "motion" in planes and self._sources["motion"] is not _FLOW_SENSORS:
+        if "motion" in planes and not self._uses_flow:
             assert self._previous_pose is not None
             self._move(self._buffers, camera, self._previous_pose, movers(), planes["motion"])
 
@@ -268,6 +289,28 @@ class CameraRig:
         """Stop listening and destroy the sensors; the next ``select_planes`` spawns them again."""
         self.select_planes(())
         self._pose = None
+
+    def _map(self, kind: str, image: Any) -> bool:
+        """Take the planes from memory that ``image`` refers to; return False where they cannot be mapped."""
+        assert self._memory is not None
+        data = np.frombuffer(image.raw_data, np.uint8).reshape(-1, 4)[:, :3].tobytes()  # alpha is the client's
+        try:
+            planes = self._memory.map(data[3 : 3 + int.from_bytes(data[:3], "little")])
+        except FrameExpired:  # or an image: the server is on another machine, or has no memory for them
+            return False
+        for name, plane in zip(self._shared[kind], planes, strict=True):
+            own = self._buffers[name]
+            self._buffers[name] = np.frombuffer(plane, own.dtype).reshape(own.shape)
+        return True
+
+    def _stop_sharing(self) -> None:
+        """Spawn sensors that send images instead. Raises ``BridgeError`` in the midst of a drive."""
+        if any(sensor.is_delivering for sensor in self._sensors.values()):
+            raise BridgeError("the simulator's memory cannot be read any more: start again")
+        self._memory, self._sources, planes = None, self._senders, self._planes
+        self._buffers = {name: np.zeros_like(plane) for name, plane in self._buffers.items()}
+        self.select_planes(())
+        self.select_planes(planes)
 
     def _spawn(self, kind: str) -> carla.Sensor:
         blueprint = self._world.get_blueprint_library().find(f"sensor.camera.{kind.removesuffix('_half')}")
@@ -288,6 +331,9 @@ class CameraRig:
             settings["half_size"] = "true"
         if self._jitter:
             settings["jitter"] = "true"
+        if self._memory is not None:
+            self._shared[kind] = tuple(name for name in self._planes if self._sources[name] == (kind,))
+            settings |= {"memory": host_id(), "planes": ",".join(self._shared[kind])}
         for name, value in settings.items():
             if blueprint.has_attribute(name):
                 blueprint.set_attribute(name, str(value))

@@ -56,7 +56,7 @@ class _MoverMaps(NamedTuple):
 
 
 @njit(inline="always")
-def _to_half(value: float) -> np.uint16:
+def to_half(value: float) -> np.uint16:
     """Return the bits of the f16 nearest to an f32 (ties to even)."""
     bits = np.float32(value).view(np.uint32)
     sign = (bits >> np.uint32(16)) & np.uint32(0x8000)
@@ -153,11 +153,11 @@ def _from_poses(
                         x, z = _roll_back(x, y, z, row, movers)
                         x, y, z = _apply(movers.old, row, x, y, z, 1.0)
                         scale = focal / max(1e-4, x)
-                        out[i, j, 0], out[i, j, 1] = _to_half(cx + y * scale - j), _to_half(cy - z * scale - i)
+                        out[i, j, 0], out[i, j, 1] = to_half(cx + y * scale - j), to_half(cy - z * scale - i)
                         continue
                 instance[i, j] |= np.uint16(SCENERY_BIT)
             dx, dy = static_motion(i, j, depth[i, j], to_old, focal, cx, cy)
-            out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
+            out[i, j, 0], out[i, j, 1] = to_half(dx), to_half(dy)
 
 
 class PoseMotion:
@@ -212,14 +212,14 @@ def _from_flow(flow: np.ndarray, depth: np.ndarray, to_old: np.ndarray, focal: f
     for i in range(height):
         unmoved = 0
         for k in range(2 * width):  # without branches, so that it is vectorised
-            out[i, k] = _to_half(flow[i, k] * scale[k])
+            out[i, k] = to_half(flow[i, k] * scale[k])
             unmoved += int(flow[i, k] == 0.0)
         if unmoved < 2:
             continue
         for j in range(width):
             if flow[i, 2 * j] == 0.0 and flow[i, 2 * j + 1] == 0.0 and depth[i, j] >= FAR:
                 dx, dy = static_motion(i, j, 1000.0, to_old, focal, cx, cy)
-                out[i, 2 * j], out[i, 2 * j + 1] = _to_half(dx), _to_half(dy)
+                out[i, 2 * j], out[i, 2 * j + 1] = to_half(dx), to_half(dy)
 
 
 def from_flow(flow: np.ndarray, depth: np.ndarray, camera: Camera, old_pose: np.ndarray, out: np.ndarray) -> None:
@@ -243,7 +243,7 @@ def _reproject(depth: np.ndarray, to_old: np.ndarray, focal: float, out: np.ndar
     for i in range(height):
         for j in range(width):
             dx, dy = static_motion(i, j, depth[i, j], to_old, focal, cx, cy)
-            out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
+            out[i, j, 0], out[i, j, 1] = to_half(dx), to_half(dy)
 
 
 def reproject(depth: np.ndarray, camera: Camera, old_pose: np.ndarray) -> np.ndarray:
@@ -305,7 +305,7 @@ def _narrow(total: np.ndarray, depth: np.ndarray, to_old: np.ndarray, focal: flo
             if np.isnan(dx):
                 px, py = static_motion(i, j, depth[i, j], to_old, focal, cx, cy)
                 dx, dy = np.float32(px), np.float32(py)
-            out[i, j, 0], out[i, j, 1] = _to_half(dx), _to_half(dy)
+            out[i, j, 0], out[i, j, 1] = to_half(dx), to_half(dy)
 
 
 def compile_kernels() -> None:

@@ -23,6 +23,7 @@ from neuralsim.town.carla_server.compat.strictness import Strictness
 from neuralsim.town.carla_server.compile_stamp import CompiledStamp
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.options import TownOptions
+from neuralsim.town.carla_server.plane_memory import PlaneMemory
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.ground.blocks import points_in_polygon
 from neuralsim.town.opendrive.towns import STANDINS, TOWNS, maps
@@ -40,7 +41,7 @@ def compile_kernels(world: World) -> None:
     lens = {"image_size_x": "64", "image_size_y": "32"}
     camera = world.spawn("sensor.camera.rgb", lens, structs.Transform(z=1.5), car.id)
     world.tick(1.0 / RATE)
-    world.capture(camera.id)
+    PlaneMemory(("tag",)).put(world.capture(camera.id))
     world.rays().cast(np.zeros(3), np.eye(3)[:1], 1.0, world.shapes()[2])
 
 

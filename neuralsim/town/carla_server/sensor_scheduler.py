@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridge.geometry import focal_length
+from bridge.link.shared_memory import host_id
 from bridge.messages import Camera, Frame
 from bridge.tags import Tag
 from neuralsim.base.machine import cores
@@ -31,6 +32,7 @@ from neuralsim.town.carla_server.generated_cameras import (
     ImageGenerator,
     is_generated,
 )
+from neuralsim.town.carla_server.plane_memory import PlaneMemory
 from neuralsim.town.carla_server.streams import StreamServer
 from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle, View
 from neuralsim.town.core.sensor_blueprints import ColourPlane, colour_plane_of
@@ -62,6 +64,7 @@ class Sensor:
     generated: GeneratedCamera | GeneratedWideAngle | None = None  # what makes its images, None: the simulator
     since: Instant | None = None  # when it took its last frame
     wide: WideAngle | None = None  # its lens, unless it is a pinhole camera
+    memory: PlaneMemory | None = None  # that its client maps instead of receiving images
 
     @property
     def streams(self) -> list[int]:
@@ -118,6 +121,9 @@ class Sensing:
                 generated = self.generator.open(width, height, style)
             else:
                 generated = GeneratedWideAngle(self.generator, wide, style)
+        memory = None
+        if attributes.get("memory") and attributes["memory"] == host_id():
+            memory = PlaneMemory(attributes["planes"].split(","))
         stream, now = self.streams.open(), self.world.time
         self.sensors[actor.id] = Sensor(
             kind,
@@ -129,6 +135,7 @@ class Sensing:
             event_camera=event_camera,
             generated=generated,
             wide=wide,
+            memory=memory,
         )
 
     def close(self) -> None:
@@ -146,6 +153,8 @@ class Sensing:
             self._drop(self.sensors.pop(ident))
 
     def _drop(self, sensor: Sensor) -> None:
+        if sensor.memory is not None:
+            sensor.memory.close()
         if sensor.generated is not None:
             sensor.generated.close()
         for stream in sensor.streams:
@@ -289,7 +298,7 @@ class Sensing:
                         later.append(partial(self._submit, sensor.generated, capture, publish))
                     continue
                 actor = self.world.actors[ident]
-                picture: ColourPlane = "rgb" if sensor.event_camera else ""
+                picture: ColourPlane = "rgb" if sensor.event_camera else sensor.memory.picture if sensor.memory else ""
                 if sensor.wide is None:
                     exposures = [self.world.exposure(ident, picture)]
                 else:
@@ -364,6 +373,11 @@ class Sensing:
                 self.streams.publish(sensor.stream, (header, size), pixels)
                 return
             planes = exposures[0]()
+            if sensor.memory is not None and (place := sensor.memory.put(planes)) is not None:
+                self.streams.publish(
+                    sensor.stream, (header, structs.IMAGE_HEADER.pack(len(place) // 4, 1, sensor.fov), place)
+                )
+                return
             height, width = (planes.tag if planes.rgb is None else planes.rgb).shape[:2]
             size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
             if sensor.event_camera is not None:

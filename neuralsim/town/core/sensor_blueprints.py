@@ -25,9 +25,12 @@ _EXPOSURE = (
 )
 #: Attributes that CARLA's sensors do not have: ``jitter`` shifts each frame by a fraction of a pixel as given by
 #: ``bridge.jitter``; ``half_size`` sends every second pixel of every second row, which is cheap next to other cameras
-#: of that size there; ``exact`` says that optical flow is not rounded.
-NOT_CARLAS = ("jitter", "half_size", "exact")
+#: of that size there; ``exact`` says that optical flow is not rounded; ``memory``, the ``host_id`` of a client on this
+#: machine, puts the ``planes`` of a frame with these names, separated by commas, into memory that both see, and sends
+#: where they are instead of an image.
+NOT_CARLAS = ("jitter", "half_size", "exact", "memory", "planes")
 _IMAGE = "image_size_x:int=800 image_size_y:int=600 fov=90.0 sensor_tick=0.0 jitter:bool=false"
+_SHARED = "memory:string= planes:string="
 _EVENTS = (
     "positive_threshold=0.3 negative_threshold=0.3 sigma_positive_threshold=0.0 sigma_negative_threshold=0.0 "
     "refractory_period_ns:int=0 use_log:bool=true log_eps=0.001"
@@ -70,10 +73,10 @@ _CHOICES = {
 
 #: Blueprint -> its attributes: ``name[:type]=default``, float where no type is named.
 SENSORS = {
-    "sensor.camera.rgb": f"{_IMAGE} half_size:bool=false {_LENS} {_EXPOSURE}",
+    "sensor.camera.rgb": f"{_IMAGE} half_size:bool=false {_SHARED} {_LENS} {_EXPOSURE}",
     "sensor.camera.depth": f"{_IMAGE} {_LENS}",
     "sensor.camera.semantic_segmentation": f"{_IMAGE} {_LENS}",
-    "sensor.camera.instance_segmentation": f"{_IMAGE} {_LENS}",
+    "sensor.camera.instance_segmentation": f"{_IMAGE} {_SHARED} {_LENS}",
     "sensor.camera.optical_flow": f"{_IMAGE} exact:bool=true {_LENS}",
     "sensor.camera.normals": f"{_IMAGE} {_LENS}",
     "sensor.camera.cosmos_visualization": f"{_IMAGE} {_LENS}",

@@ -112,7 +112,7 @@ def test_images_are_as_coarse_as_carlas(town: TownServer) -> None:
         """
         world = client.get_world()
         library = world.get_blueprint_library()
-        for own in ("jitter", "half_size", "exact"):
+        for own in ("jitter", "half_size", "exact", "memory", "planes"):
             assert not any(kind.has_attribute(own) for kind in library)
         synchronous(world)
         car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
