@@ -79,6 +79,8 @@ STAGES: dict[str, tuple[Stage, ...]] = {
         Stage("simulator", "visibility to planes", ("neuralsim.town.render.raster:resolve",)),
         Stage("simulator", "shadows", ("neuralsim.town.render.raster:cast_shadows",)),
         Stage("simulator", "shading", ("neuralsim.town.render.raster:Rasteriser.shade",)),
+        Stage("link", "planes to memory", ("neuralsim.town.carla_server.plane_memory:PlaneMemory.put",),
+              lambda arguments, _: _bytes_of(*(plane for plane in arguments[1] if plane is not None))),
         Stage("link", "planes to images", ("neuralsim.town.carla_server.camera_images:encode",),
               lambda arguments, _: _bytes_of(arguments[2])),
         Stage("link", "publishing images", ("neuralsim.town.carla_server.streams:StreamServer.publish",),
