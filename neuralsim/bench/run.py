@@ -276,7 +276,7 @@ def _publish(
 ) -> int:
     code = 0
     if old is not None:
-        report["comparison"] = compare.compare(old, report)
+        report["comparison"], report["ledger_before"] = compare.compare(old, report), old.get("ledger")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "report.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
     (options.out / "report.html").write_text(render_page(report), encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralsim.bench.report import tables
 from neuralsim.bench.report.latency_figures import FRAME, LATENCY, PHOTON, columns, gathered
 from neuralsim.bench.report.statistics import Difference, difference, paired_difference, quantile
 from neuralsim.session.metrics import STAGES
@@ -33,6 +34,7 @@ def load(path: Path) -> dict[str, Any]:
         raise ReportError(_NOT_A_REPORT.format(path))
     try:
         compare(report, report)  # finds missing fields now rather than after the measurement
+        tables.ledger(report)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         raise ReportError(_NOT_A_REPORT.format(path)) from None
     return report

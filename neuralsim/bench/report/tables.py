@@ -183,25 +183,54 @@ def ledger(report: dict[str, Any]) -> Table | None:
     entries = report.get("ledger")
     if not entries:
         return None
-    rows, whole = [], Row()
-    for process in sorted(entries, key=_order):
-        stages = {stage: Row(*row) for stage, row in entries[process].items()}
-        total = stages.pop(TOTAL)
-        whole = whole.plus(*total)
-        rows.append((process, *_spent(total), "", "", ""))
-        by_time = sorted(stages.items(), key=lambda item: -item[1].processor)
-        for stage, row in by_time:
+    before = report.get("ledger_before") or {}
+    rows: list[tuple[str, ...]] = []
+    for process in ("all processes", *sorted(entries, key=_order)):
+        stages, old = ({name: Row(*row) for name, row in each.get(process, {}).items()} for each in (entries, before))
+        if process not in entries:
+            stages, old = ({TOTAL: _sum_of(each)} for each in (entries, before))
+        total, *rest = sorted(stages.items(), key=lambda item: (item[0] != TOTAL, -item[1].processor))
+        rows.append((process, *_spent(total[1]), "", "", "", _before(old, TOTAL)))
+        for stage, row in rest:
             waiting = max(row.elapsed - row.processor, 0.0)
             if row.processor >= _NEGLIGIBLE or waiting >= _NEGLIGIBLE:
                 known = (f"{1e3 * waiting:.2f}", f"{row.calls:.1f}", f"{row.moved / 1e3:.0f}" if row.moved else "")
-                rows.append((f"- {stage}", *_spent(row), *(known if row.calls else ("", "", ""))))
-    head = ("a frame", "processor, ms", "user", "system", "waiting, ms", "calls", "moved, kB")
+                more = known if row.calls else ("", "", "")
+                rows.append((f"- {stage}", *_spent(row), *more, _before(old, stage)))
+        groups = {stage.partition(":")[0] for stage in stages if ":" in stage}
+        for stage in old.keys() - stages.keys():
+            if stage.partition(":")[0] in groups and old[stage].processor >= _NEGLIGIBLE:
+                rows.append((f"- {stage}", *[""] * 6, _before(old, stage)))
+    head: tuple[str, ...] = (
+        "a frame",
+        "processor, ms",
+        "user",
+        "system",
+        "waiting, ms",
+        "calls",
+        "moved, kB",
+        "before, ms",
+    )
+    if not before:
+        head, rows = head[:-1], [row[:-1] for row in rows]
     note = (
         "Processor time by the kernel, of all threads; medians of the repeats. waiting: for locks, queues, other "
         f"threads and a free core. Stages under {1e3 * _NEGLIGIBLE:g} ms are only in the sums. (native): threads of "
         "libraries; in the renderer, those of the network."
     )
-    return Table("Ledger", head, [("all processes", *_spent(whole), "", "", ""), *rows], note)
+    return Table("Ledger", head, rows, note)
+
+
+def _sum_of(entries: dict[str, Any]) -> Row:
+    """Return the sum of all processes of a ledger."""
+    whole = Row()
+    for stages in entries.values():
+        whole = whole.plus(*stages[TOTAL])
+    return whole
+
+
+def _before(stages: dict[str, Row], stage: str) -> str:
+    return f"{1e3 * stages[stage].processor:.2f}" if stage in stages else ""
 
 
 def _spent(row: Row) -> tuple[str, str, str]:

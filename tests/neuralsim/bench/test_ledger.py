@@ -138,6 +138,17 @@ def test_the_table_has_medians_of_repeats_and_sums_of_all_stages() -> None:
     assert rows["- thread stream"][:3] == ("2.00", "1.00", "1.00")
     assert not any("shading" in name for name in rows), "a stage that was not asked for"
     assert tables.ledger({"ledger": {}}) is None
+    earlier = {
+        "town server": {TOTAL: [0, 0.02, 0, 0, 0], "link: header": [1, 0.0051, 0, 0, 0], "link: gone": [1, 0.001]}
+    }
+    table = tables.ledger({"ledger": entries, "ledger_before": earlier})
+    assert table is not None
+    rows = {row[0]: (row[1], row[-1]) for row in table.rows}
+    assert table.head[-1] == "before, ms"
+    assert rows["all processes"] == ("16.00", "20.00")
+    assert rows["- link: header"] == ("4.00", "5.10")
+    assert rows["- thread stream"] == ("2.00", "")
+    assert rows["- link: gone"] == ("", "1.00")
     assert ledger_of([{"error": "no drive"}], ("link",)) == {}
 
 
