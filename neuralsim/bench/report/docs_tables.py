@@ -2,7 +2,7 @@
 
 A table stands between ``<!-- bench: NAME -->`` and ``<!-- /bench -->``; what is between is replaced, the text around
 it stays. A table that the report has no figures for is left unchanged. A run of the whole matrix fills in ``matrix``
-and nothing else.
+and nothing else, one with ``--ledger`` nothing but ``ledger``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ def check(path: Path) -> None:
 
 def fill(path: Path, report: dict[str, Any]) -> None:
     """Write the report's tables into the page at ``path``."""
-    matrix = report["options"]["matrix"]
+    only = "matrix" if report["options"]["matrix"] else "ledger" if report.get("ledger") else ""
 
     def block(match: re.Match[str]) -> str:
-        table = _TABLES[match[2]](report) if matrix == (match[2] == "matrix") else None
+        name = match[2] if match[2] in ("matrix", "ledger") else ""
+        table = _TABLES[match[2]](report) if name == only else None
         return match[0] if table is None else f"{match[1]}{table.markdown()}\n{stamp(report)}\n{match[4]}"
 
     path.write_text(_BLOCK.sub(block, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,7 +11,7 @@ from neuralsim.bench.ledger import Row
 from neuralsim.bench.report.latency_figures import TOTAL
 from neuralsim.session.metrics import STAGES
 
-_NEGLIGIBLE = 5e-5  # s of a frame, below which a stage of the ledger has no row
+_NEGLIGIBLE = 1e-4  # s of a frame, below which a stage of the ledger has no row
 
 
 @dataclass(frozen=True)

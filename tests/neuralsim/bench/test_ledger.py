@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.bench_reports import report
 from helpers.bench_runs import drive
 
 from bridge.size import Size
@@ -21,7 +22,7 @@ from neuralsim.bench.cells import Cell
 from neuralsim.bench.ledger import STAGES, Ledger, LedgerError, Row, Stage, ask
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import BenchOptions
-from neuralsim.bench.report import tables
+from neuralsim.bench.report import docs_tables, tables
 from neuralsim.bench.report.latency_figures import TOTAL, ledger_of
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child
@@ -150,6 +151,15 @@ def test_the_table_has_medians_of_repeats_and_sums_of_all_stages() -> None:
     assert rows["- thread stream"] == ("2.00", "")
     assert rows["- link: gone"] == ("", "1.00")
     assert ledger_of([{"error": "no drive"}], ("link",)) == {}
+
+
+def test_a_page_gets_the_ledger_and_keeps_its_other_tables(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("<!-- bench: drives -->\nold\n<!-- /bench -->\n<!-- bench: ledger -->\n<!-- /bench -->\n")
+    docs_tables.fill(path, report() | {"ledger": {"bridge": {TOTAL: [0.0, 0.004, 0.001, 0.0, 0.0]}}})
+    text = path.read_text(encoding="utf-8")
+    assert "old" in text
+    assert "| bridge | 4.00 | 3.00 | 1.00 |" in text
 
 
 @pytest.mark.alone
