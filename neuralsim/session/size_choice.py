@@ -69,8 +69,11 @@ def rounded(options: _O) -> _O:
 def resolve(options: DriveOptions) -> tuple[DriveOptions, str]:
     """Return the options with a size and model in place of "auto", and a line about them, "" where nothing was auto.
 
-    With a bridge elsewhere, a recording or a scenario, whose sizes are given, it is the first of ``SIZES``.
+    With a bridge elsewhere, a recording or a scenario, whose sizes are given, it is the first of ``SIZES``. Of a CARLA
+    server, "auto" is the model for any simulator's picture.
     """
+    if options.model == AUTO and options.carla is not None and zoo.GUIDED in zoo.names():
+        options = options.model_copy(update={"model": zoo.GUIDED})
     if not isinstance(options.size, AutoSize):
         return options, ""
     given = options.connect is not None or options.replay is not None or options.scenario is not None

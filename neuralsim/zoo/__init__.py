@@ -18,6 +18,7 @@ from bridge.untrusted import yaml as untrusted_yaml
 HERE = Path(__file__).parent
 DEFAULT = "street-rt"
 BEST = "street"  # the better image, for GPUs, many cores and offline use
+GUIDED = "street-guided"  # of any simulator's picture, whose colours it keeps; the others know the embedded towns'
 
 MOTIONS = ("exact", "estimated")  # from a simulator, or from images
 

@@ -59,9 +59,7 @@ def _run(options: RenderOptions) -> int:
     if not clips:
         return 1
     output.begin(options.out, options.model_dump(mode="json", exclude=_FREE, exclude_unset=True))
-    renderer = ClipRenderer(
-        model_of(options.model, options.quality), options.runtime, pixels=options.paint and options.paint.pixels
-    )
+    renderer = ClipRenderer(_model(options, clips), options.runtime, pixels=options.paint and options.paint.pixels)
     renderer.set_remap(Remap.parse(options.remap or ""))
     total = sum(len(clip) for clip in clips)
     progress = _Progress(total)
@@ -108,6 +106,15 @@ def _open_clips(options: RenderOptions, problems: list[str]) -> list[Clip]:
         clip.is_motion_estimated = options.motion is not None
         clips.append(clip)
     return clips
+
+
+def _model(options: RenderOptions, clips: list[Clip]) -> str:
+    """Return the model to render with: unless one is chosen, that for any simulator's picture where all clips have
+    pictures. The embedded town's, whose export tells the weather, are for the model that knows the town."""
+    has_pictures = all("rgb" in clip.sources and (clip.poses is None or not clip.poses.weather) for clip in clips)
+    if options.model_fields_set.isdisjoint({"model", "quality"}) and has_pictures and zoo.GUIDED in zoo.names():
+        return zoo.GUIDED
+    return model_of(options.model, options.quality)
 
 
 def _replace(found: dict[str, FoundClip], kind: str, given: list[FoundClip], place: Path) -> None:

@@ -13,8 +13,11 @@ from helpers.carla_recordings import RATE, depth_16bit, drive, palette, write_po
 
 from bridge.carla_client.weather import preset_values
 from bridge.messages import HIDDEN_MOTION, Frame
+from bridge.process.options import parse
 from bridge.tags import MOVERS
-from neuralsim import cli
+from neuralsim import cli, zoo
+from neuralsim.offline.options import RenderOptions
+from neuralsim.offline.recorded import render_recording
 from neuralsim.offline.recorded.clip import ClipSettings, open_clip
 from neuralsim.offline.recorded.clip_renderer import ClipRenderer
 from neuralsim.offline.recorded.finder import find
@@ -68,8 +71,29 @@ def made(folder: Path) -> list[Frame]:
 def test_a_recording_in_carlas_encodings_is_rendered_as_by_record(tmp_path: Path, coded: dict[str, str]) -> None:
     write_recording(tmp_path / "in", frames(), **coded)  # type: ignore[arg-type]
     arguments = ["render", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--weather", "ClearNoon", *RUNTIME]
-    assert cli.main(arguments) == 0
+    assert cli.main([*arguments, "--model", zoo.DEFAULT]) == 0
     assert psnr(rendered(tmp_path / "out"), recorded_images()) > 40.0
+
+
+def test_pictures_of_other_simulators_are_rendered_by_the_model_for_any_of_them(tmp_path: Path) -> None:
+    def model(*given: str, weather: bool = False, rgb: bool = True) -> str:
+        folder = tmp_path / f"{rgb}"
+        if not folder.exists():
+            write_recording(folder, frames()[:2])
+            if not rgb:
+                shutil.rmtree(folder / "rgb")
+        options = parse(RenderOptions, [str(folder), "--out", str(tmp_path / "out"), *given], "x", "y")
+        clips = [open_clip(each, ClipSettings()) for each in find(folder)]
+        for clip in clips:
+            assert clip.poses is not None
+            clip.poses.weather = frames()[0].weather if weather else {}
+        return render_recording._model(options, clips)
+
+    assert model() == zoo.GUIDED
+    assert model(weather=True) == zoo.DEFAULT, "of the embedded town"
+    assert model(rgb=False) == zoo.DEFAULT
+    assert model("--model", "street-rt") == "street-rt"
+    assert model("--quality", "best") == zoo.BEST
 
 
 @pytest.mark.parametrize("coded", [{"flow": "npy"}, {"flow": "npy", "poses": "", "depth": "24bit"}, {"flow": "png"}])

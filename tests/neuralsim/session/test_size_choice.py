@@ -101,8 +101,8 @@ def test_a_better_model_by_name_keeps_the_usual_size(own_cache: Path, monkeypatc
         (8, False, {"street_rt": 0.04}, False, (384, 192), zoo.DEFAULT),
         (32, False, {"street_rt": 0.003, "street": 0.02}, False, (1024, 512), zoo.DEFAULT),
         (16, True, {"street_rt": 0.001, "street": 0.005}, False, (1024, 512), zoo.BEST),
-        (16, True, {"street_rt": 0.001, "street": 0.005}, True, (2048, 1024), zoo.DEFAULT),
-        (16, True, {"street_rt": 0.001, "street": 0.0015}, True, (2048, 1024), zoo.BEST),
+        (16, True, {"street_guided": 0.001}, True, (2048, 1024), zoo.GUIDED),
+        (16, True, {"street_guided": 0.005}, True, (1024, 512), zoo.GUIDED),
         (2, True, {"street_rt": 0.001, "street": 0.002}, False, (1024, 512), zoo.BEST),
     ],
 )
