@@ -43,8 +43,11 @@ Deliver = Callable[[np.ndarray], None]
 class RigCamera:
     """A camera of a ``RigRenderer``; a ``GeneratedCamera``."""
 
-    def __init__(self, rig: RigRenderer, number: int, template: Future[NeuralRenderer], style: str) -> None:
+    def __init__(
+        self, rig: RigRenderer, number: int, template: Future[NeuralRenderer], style: str, is_face: bool = False
+    ) -> None:
         self.number, self.template, self.style = number, template, style  # numbered in the order of opening
+        self.is_face = is_face  # of a wide-angle camera
         self.renderer: NeuralRenderer | None = None
         self.waiting: _Job | None = None
         self.job: _Job | None = None  # that is being rendered
@@ -140,7 +143,7 @@ class RigRenderer:
         for number in range(self.threads * 3 // 2):
             threading.Thread(target=self._work, name=f"rig-{number}", daemon=True).start()
 
-    def open(self, width: int, height: int, style: str) -> RigCamera:
+    def open(self, width: int, height: int, style: str, *, is_face: bool = False) -> RigCamera:
         """Return a new camera, whose graph is loaded in the background. Raises ValueError, in one line."""
         advice = f"neuralsim_style={OFF} sends the simulator's image"
         if min(width, height) < LEAST or width * height > MAX_PIXELS:
@@ -157,7 +160,7 @@ class RigRenderer:
                 raise ValueError(f"no image of {width}x{height} can be generated: {line(reason(error))}; {advice}")
             style = self._default_style if style == AUTO else style
             self._opened += 1
-            camera = RigCamera(self, self._opened, template, style)
+            camera = RigCamera(self, self._opened, template, style, is_face)
             self._cameras.add(camera)
         return camera
 
@@ -269,6 +272,8 @@ class RigRenderer:
 
     def _neighbours(self, camera: RigCamera, lens: Camera) -> list[RigCamera]:
         """Return the cameras, opened before this one, whose pixels it may take over."""
+        if camera.is_face:
+            return []
         return [
             other
             for other in self._cameras

@@ -54,10 +54,11 @@ class ImageGenerator(Protocol):
 
     styles: Collection[str]
 
-    def open(self, width: int, height: int, style: str) -> GeneratedCamera:
+    def open(self, width: int, height: int, style: str, *, is_face: bool = False) -> GeneratedCamera:
         """Return a new camera of ``width`` x ``height`` px.
 
-        ``style``: ``AUTO`` or one of ``styles``. Raises ValueError, in one line, for what cannot be generated.
+        ``style``: ``AUTO`` or one of ``styles``. ``is_face``: whether it is one of several views that are blended, and
+        takes nothing over from other cameras. Raises ValueError, in one line, for what cannot be generated.
         """
 
 

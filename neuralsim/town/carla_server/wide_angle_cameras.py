@@ -13,9 +13,11 @@ from bridge.geometry import focal_length
 from bridge.messages import Camera, Frame
 from neuralsim.town.carla_server import camera_images
 from neuralsim.town.carla_server.compat import strictness
-from neuralsim.town.carla_server.generated_cameras import CAMERA, ImageGenerator
+from neuralsim.town.carla_server.generated_cameras import CAMERA, GeneratedCamera, ImageGenerator
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.wide_angle import SUFFIX, Cube, WideAngle
+
+_FOLLOW = np.float32(0.2)  # share by which the faces' gains follow those of a tick, so that they do not flicker
 
 View = tuple[Camera, Callable[[], Frame]]  # a face of the cube at one tick, and what captures its frame
 
@@ -72,10 +74,11 @@ class GeneratedWideAngle:
     def __init__(self, generator: ImageGenerator, lens: WideAngle, style: str) -> None:
         self.lens, self._cube = lens, lens.cube(generated=True)
         self.faces = self._cube.faces
-        self._cameras = []
+        self._cameras: list[GeneratedCamera] = []
+        self._gains: np.ndarray | None = None
         try:
             for face in self.faces:
-                self._cameras.append(generator.open(face.side, face.side, style))
+                self._cameras.append(generator.open(face.side, face.side, style, is_face=True))
         except ValueError:
             self.close()
             raise
@@ -102,8 +105,12 @@ class GeneratedWideAngle:
                 left.discard(place)
                 if left:
                     return
+            gains = self._cube.gains(images)
+            if self._gains is not None:
+                gains = self._gains + _FOLLOW * (gains - self._gains)
+            self._gains = gains
             whole = np.empty((self.lens.height, self.lens.width, 3), np.uint8)
-            self._cube.blend(images, whole.reshape(-1, 3))
+            self._cube.blend(images, whole.reshape(-1, 3), gains)
             deliver(whole)
 
         return [

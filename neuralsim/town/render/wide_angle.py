@@ -25,6 +25,7 @@ OVERLAP = 0.1  # of half a face, by which the faces of generated views are large
 DENSITY = 0.75  # pixels of a generated face per pixel of the lens, where both look ahead
 _STEP = 16  # px, of which the side of a generated face is a multiple
 _FINE = 2048  # px, up to which faces of exact images have twice the image's longer side: no label is half a pixel off
+_DARK, _STRONGEST = 8.0, 1.5  # grey value that steadies the gain of dark faces; the strongest gain
 _NARROWEST = 0.01  # of half a face: a little more than a degree
 _NEWTON_STEPS = 32  # CARLA's
 _BLENDED = 3  # faces that meet at a corner of the cube
@@ -84,10 +85,22 @@ class Cube(NamedTuple):
     place: np.ndarray  # f32 (K, N, 2), column and row in each of the faces to be blended
     face: np.ndarray  # u8 (K, N), its index in ``faces``
     weight: np.ndarray  # f32 (K, N), their sum is the brightness that ``fov_mask`` leaves
+    #: i64 (2, n) for each face: pixels of the first face, and those of this one that show the same.
+    shared: tuple[np.ndarray, ...]
 
-    def blend(self, views: np.ndarray, out: np.ndarray) -> None:
-        """Write the image u8 (N, 3) of ``views`` u8 (F, S, S, 3), bilinear."""
-        _blend(views, self.place, self.face, self.weight, out)
+    def blend(self, views: np.ndarray, out: np.ndarray, gains: np.ndarray | None = None) -> None:
+        """Write the image u8 (N, 3) of ``views`` u8 (F, S, S, 3), bilinear; ``gains`` f32 (F, 3) brighten them."""
+        gains = np.ones((len(views), 3), np.float32) if gains is None else gains
+        _blend(views, self.place, self.face, self.weight, gains, out)
+
+    def gains(self, views: np.ndarray) -> np.ndarray:
+        """Return f32 (F, 3), RGB, by which ``views`` u8 (F, S, S, 3) become like the first one where they meet it."""
+        pixels, gains = views.reshape(len(views), -1, 3), np.ones((len(views), 3), np.float32)
+        for face, (ahead, here) in enumerate(self.shared):
+            if len(here):
+                mean = [each.mean(0) + _DARK for each in (pixels[0, ahead], pixels[face, here])]
+                gains[face] = np.clip(mean[0] / mean[1], 1.0 / _STRONGEST, _STRONGEST)
+        return gains
 
 
 @dataclass(frozen=True)
@@ -255,6 +268,10 @@ def _cube(lens: WideAngle, generated: bool) -> Cube:
         targets.append(seen[inside].astype(np.int32))
         sources.append(row * side + column)
     weight = weight[numbers]
+    at = np.clip((np.nan_to_num(np.stack([x, y])[:, numbers]).clip(-1.0, 1.0) + 1.0) / 2.0 * side, 0, side - 1)
+    flat = at[1].astype(np.int64) * side + at[0].astype(np.int64)
+    meets = [(weight[0] > 0.0) & (each > 0.0) & (k > 0) for k, each in enumerate(weight)]
+    shared = tuple(np.stack([flat[0, both], flat[k, both]]) for k, both in enumerate(meets))
     order = np.argsort(-weight, axis=0)[: _BLENDED if is_blended else 1]
     chosen = np.take_along_axis(weight, order, 0)
     chosen *= light[seen] / np.maximum(chosen.sum(0), 1e-9)
@@ -267,6 +284,7 @@ def _cube(lens: WideAngle, generated: bool) -> Cube:
         place=np.zeros((*shape, 2), np.float32),
         face=np.zeros(shape, np.uint8),
         weight=np.zeros(shape, np.float32),
+        shared=shared,
     )
     whole.face[:, seen], whole.weight[:, seen] = order, chosen
     whole.place[:, seen] = np.clip((np.clip(np.nan_to_num(place), -1.0, 1.0) + 1.0) / 2.0 * side - 0.5, 0.0, side - 1.0)
@@ -274,7 +292,9 @@ def _cube(lens: WideAngle, generated: bool) -> Cube:
 
 
 @njit(**kernels.EXACT)
-def _blend(views: np.ndarray, place: np.ndarray, face: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
+def _blend(
+    views: np.ndarray, place: np.ndarray, face: np.ndarray, weight: np.ndarray, gains: np.ndarray, out: np.ndarray
+) -> None:
     last = views.shape[1] - 1
     for pixel in range(out.shape[0]):
         red = green = blue = np.float32(0.5)
@@ -282,13 +302,16 @@ def _blend(views: np.ndarray, place: np.ndarray, face: np.ndarray, weight: np.nd
             share = weight[k, pixel]
             if share <= 0:
                 continue
-            view, x, y = views[face[k, pixel]], place[k, pixel, 0], place[k, pixel, 1]
+            view, gain, x, y = views[face[k, pixel]], gains[face[k, pixel]], place[k, pixel, 0], place[k, pixel, 1]
             left, top = int(x), int(y)
             right, bottom = min(left + 1, last), min(top + 1, last)
             a, b = x - np.float32(left), y - np.float32(top)
             for row, part in ((top, np.float32(1.0) - b), (bottom, b)):
                 near, far = share * part * (np.float32(1.0) - a), share * part * a
-                red += near * np.float32(view[row, left, 0]) + far * np.float32(view[row, right, 0])
-                green += near * np.float32(view[row, left, 1]) + far * np.float32(view[row, right, 1])
-                blue += near * np.float32(view[row, left, 2]) + far * np.float32(view[row, right, 2])
-        out[pixel, 0], out[pixel, 1], out[pixel, 2] = np.uint8(red), np.uint8(green), np.uint8(blue)
+                red += gain[0] * (near * np.float32(view[row, left, 0]) + far * np.float32(view[row, right, 0]))
+                green += gain[1] * (near * np.float32(view[row, left, 1]) + far * np.float32(view[row, right, 1]))
+                blue += gain[2] * (near * np.float32(view[row, left, 2]) + far * np.float32(view[row, right, 2]))
+        white = np.float32(255.0)
+        out[pixel, 0] = np.uint8(min(red, white))
+        out[pixel, 1] = np.uint8(min(green, white))
+        out[pixel, 2] = np.uint8(min(blue, white))

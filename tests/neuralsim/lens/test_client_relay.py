@@ -25,7 +25,7 @@ class Generator:
         self.most, self.open_now = most, 0
         self.styles = ("day",)
 
-    def open(self, width: int, height: int, style: str) -> SimpleNamespace:
+    def open(self, width: int, height: int, style: str, *, is_face: bool = False) -> SimpleNamespace:
         if self.open_now == self.most:
             raise ValueError("no more cameras")
         self.open_now += 1

@@ -56,7 +56,7 @@ class Keeper:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
 
-    def open(self, width: int, height: int, style: str) -> Keeper:
+    def open(self, width: int, height: int, style: str, *, is_face: bool = False) -> Keeper:
         return self
 
     def is_ready(self) -> bool:

@@ -110,7 +110,7 @@ class _Stuck:
         self.taken: list[Frame] = []
         self.closed = threading.Event()
 
-    def open(self, width: int, height: int, style: str) -> _Stuck:
+    def open(self, width: int, height: int, style: str, *, is_face: bool = False) -> _Stuck:
         return self
 
     def is_ready(self) -> bool:

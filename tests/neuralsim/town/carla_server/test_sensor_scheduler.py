@@ -54,7 +54,7 @@ class Generator:
         self.submitted: list[Frame] = []
         self.queued: list[tuple[int, Callable[[], Frame], Deliver, Future[Frame]]] = []
 
-    def open(self, width: int, height: int, style: str) -> Generator:
+    def open(self, width: int, height: int, style: str, *, is_face: bool = False) -> Generator:
         return self
 
     def is_ready(self) -> bool:

@@ -124,6 +124,9 @@ def test_generated_faces_blend_without_a_seam() -> None:
     error = np.abs(image[inside].astype(int) - paint(rays).reshape(-1, 3)[inside])
     assert error.max() <= 3
     assert image[~inside].max() == 0
+    np.testing.assert_allclose(cube.gains(views), 1.0, atol=0.02)
+    views[-1] = views[-1] * 0.8  # a face that the generator makes darker is as bright as the one ahead
+    np.testing.assert_allclose(cube.gains(views)[-1], 1.23, atol=0.03)
 
 
 def test_a_narrow_lens_has_one_view_of_what_it_sees() -> None:
