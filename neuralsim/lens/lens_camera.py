@@ -174,6 +174,9 @@ class LensCamera:
             return
         weather, deliver = self._weather(), partial(self._deliver, rgb)
         if isinstance(self.generated, GeneratedWideAngle):
+            lens, (width, height, fov) = self.generated.lens, structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
+            if (width, height, len(rgb) - _PIXELS) != (lens.width, lens.height, 4 * lens.width * lens.height):
+                raise ValueError(f"it has {_text(width, height, fov)}, not {lens.width}x{lens.height} px")
             messages = iter(of_tick)
             views = []
             for each, own, instance, depth in zip(frames, messages, messages, messages, strict=True):

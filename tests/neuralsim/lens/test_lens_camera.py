@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.camera_images import pixel_bytes
 from neuralsim.town.carla_server.generated_cameras import CAMERA
 from neuralsim.town.carla_server.rpc import RpcError
+from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
+from neuralsim.town.render.wide_angle import WideAngle
 
 
 class Reader:
@@ -42,7 +45,7 @@ def companions(*ticks: int, size: tuple[int, int] = (4, 2)) -> list[Reader]:
     return [Reader(*ticks, size=size, kind=kind) for kind in COMPANIONS]
 
 
-def ticks_sent(camera: Reader, *companions: Reader) -> list[int]:
+def ticks_sent(camera: Reader, *companions: Reader, generated: Any = None) -> list[int]:
     """Return the ticks of the simulator's own images that are sent."""
     sent: list[int] = []
 
@@ -50,8 +53,7 @@ def ticks_sent(camera: Reader, *companions: Reader) -> list[int]:
         def offer(self, message: Any) -> None:
             sent.append(structs.SENSOR_HEADER.unpack_from(message.parts[1])[1])
 
-    generated: Any = Nothing()
-    each = LensCamera(1, 2, {}, Mount([]), generated, lambda: True, dict, lambda tick, pose: NOBODY)
+    each = LensCamera(1, 2, {}, Mount([]), generated or Nothing(), lambda: True, dict, lambda tick, pose: NOBODY)
     subscriber: Any = Subscriber()
     each.subscribers = (subscriber,)
     readers: Any = [*companions, camera]
@@ -80,6 +82,15 @@ def test_a_message_of_another_length_than_its_image_is_not_decoded(capsys: pytes
     longer.messages[0] += bytes(4)
     assert ticks_sent(Reader(7), longer, *others) == [7]
     assert f"{COMPANIONS[0]} of 4x2 px and 90 degrees sends 36 bytes" in capsys.readouterr().err
+
+
+def test_a_wide_angle_image_of_another_size_is_sent_as_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    generator: Any = SimpleNamespace(open=lambda *size, **options: Nothing())
+    generated = GeneratedWideAngle(generator, WideAngle(8, 6, "equidistant", 20.0), "auto")
+    (face,) = generated.faces
+    views = [Reader(7, size=(face.side, face.side), kind=kind) for kind in (CAMERA, *COMPANIONS)]
+    assert ticks_sent(Reader(7), *views, generated=generated) == [7]
+    assert "it has 4x2 px and 90 degrees, not 8x6 px" in capsys.readouterr().err
 
 
 def test_a_companion_that_is_gone_is_reported_and_images_go_on(
