@@ -1,0 +1,28 @@
+"""Which instance a box shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.instance_values import boxes_on_screen, values_inside
+from bridge.messages import Camera
+from bridge.tags import Tag
+
+
+def test_a_bench_beside_a_pedestrian_is_not_taken_for_that_one() -> None:
+    camera = Camera(64, 32, 90.0, np.eye(4))
+    pose = np.eye(4)
+    pose[0, 3] = 5.0
+    halves = np.array([[0.6, 0.6, 0.9]])
+    planes = {
+        "depth": np.full((32, 64), 5.0, np.float32),
+        "tag": np.full((32, 64), int(Tag.STATIC), np.uint8),
+        "instance": np.full((32, 64), 700, np.uint16),
+    }
+    planes["tag"][:, 32:34], planes["instance"][:, 32:34] = int(Tag.PEDESTRIAN), 9
+    boxes, _ = boxes_on_screen(pose[None], halves, camera)
+    (values,) = values_inside(boxes, pose[None], halves, camera, planes)
+    assert set(values.tolist()) == {9}
+    del planes["tag"]
+    (values,) = values_inside(boxes, pose[None], halves, camera, planes)
+    assert np.median(values) == 700, "without tags, whatever is inside counts"
