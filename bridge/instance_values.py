@@ -6,9 +6,10 @@ import numpy as np
 from numba import njit
 
 from bridge.messages import Camera
-from bridge.tags import MOVERS
+from bridge.tags import MOVERS, Tag
 
 _GRID = np.linspace(0.1, 0.9, 6)  # sample positions in an object's bounding box in the image
+_VEHICLES = tuple(tag for tag in MOVERS if tag != Tag.PEDESTRIAN)  # and their riders
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T
 
 
@@ -43,11 +44,17 @@ def mark_values(tag: np.ndarray, instance: np.ndarray, counts: np.ndarray, prese
 
 
 def values_inside(
-    boxes: np.ndarray, poses: np.ndarray, halves: np.ndarray, camera: Camera, planes: dict[str, np.ndarray]
+    boxes: np.ndarray,
+    poses: np.ndarray,
+    halves: np.ndarray,
+    camera: Camera,
+    planes: dict[str, np.ndarray],
+    walking: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return, for each of N boxes, the instance values at those grid points whose surface is inside the object.
 
-    Where there are tags, scenery is left out: a bench beside a pedestrian can be inside that one's box.
+    With ``walking`` bool (N,), whether it is a pedestrian, and with tags, what is neither a pedestrian nor a vehicle
+    like the object itself is left out: a bench or a parked car beside a pedestrian can be inside that one's box.
     """
     size = boxes[:, 2:] - boxes[:, :2]
     j = np.repeat(boxes[:, :1] + _GRID * size[:, :1], len(_GRID), 0).reshape(-1, len(_GRID) ** 2).astype(int)
@@ -59,6 +66,7 @@ def values_inside(
     inside = (np.abs(local) <= 1.1 * halves[:, :, None] + 0.1).all(1)
     inside &= local[:, 2] > 0.05 - halves[:, 2:]  # not the road beneath
     values = planes["instance"][i, j]
-    if "tag" in planes:
-        values = np.where(np.isin(planes["tag"][i, j], MOVERS), values, 0)
+    if walking is not None and "tag" in planes:
+        tags = planes["tag"][i, j]
+        values = np.where(np.where(walking[:, None], tags == Tag.PEDESTRIAN, np.isin(tags, _VEHICLES)), values, 0)
     return [row[mask & (row > 0)] for row, mask in zip(values, inside, strict=True)]

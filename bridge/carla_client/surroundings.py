@@ -185,9 +185,9 @@ class Surroundings:
         order = np.argsort(depths, kind="stable")
         order = order[in_view[order]][: 2 * MAX_OBJECTS]
         visible = []
-        for index, values in zip(
-            order, values_inside(boxes[order], poses[order], halves[order], camera, planes), strict=True
-        ):
+        walking = np.array([movers[index].walks for index in order], bool)
+        found = values_inside(boxes[order], poses[order], halves[order], camera, planes, walking)
+        for index, values in zip(order, found, strict=True):
             mover = movers[index]
             votes = Counter(values.tolist())
             if votes:
