@@ -10,6 +10,8 @@ from bridge.size import Size
 from neuralsim.base.shared_options import DEFAULT_MODEL
 from neuralsim.guide import GUIDES, Guide
 
+#: Groups of stages of a frame (``ledger.py``).
+GROUPS = ("simulator", "bridge", "link", "renderer", "postprocessing", "recording", "display")
 LOOPS = ("live", "lockstep", "window", "browser")
 DEFAULT_SIZE = Size(512, 256)
 _LINK = re.compile(r"(ipc|tcp)(?:\+([1-9]\d?))?")

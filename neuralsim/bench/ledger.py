@@ -30,7 +30,6 @@ import numpy as np
 
 from neuralsim.session.processes import Child, ProcessError
 
-GROUPS = ("simulator", "bridge", "link", "renderer", "postprocessing", "recording", "display")
 _ANSWER = 10.0  # s within which a process tells its account
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # s
 _Moved = Callable[[tuple[Any, ...], Any], int]  # arguments and result of a call -> bytes
@@ -56,8 +55,8 @@ def _bytes_of(*values: Any) -> int:
 
 
 class Stage(NamedTuple):
-    """A stage: its group of ``GROUPS``, its name, the functions that it consists of ("module:name"), and the bytes that
-    a call of them moves."""
+    """A stage: its group of ``cells.GROUPS``, its name, the functions that it consists of ("module:name"), and the
+    bytes that a call of them moves."""
 
     group: str
     name: str

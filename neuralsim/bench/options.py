@@ -29,8 +29,7 @@ from bridge.process.options import Arg, Options
 from bridge.size import Size
 from neuralsim.base.failure import log_line
 from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber
-from neuralsim.bench.cells import DEFAULT_SIZE, LOOPS, Cell, Link
-from neuralsim.bench.ledger import GROUPS
+from neuralsim.bench.cells import DEFAULT_SIZE, GROUPS, LOOPS, Cell, Link
 from neuralsim.guide import GUIDES, Guide
 
 PARTS = ("drive", "link", "machine", "check")

@@ -17,8 +17,7 @@ from helpers.bench_reports import report
 from helpers.bench_runs import drive
 
 from bridge.size import Size
-from neuralsim.bench import ledger as ledger_module
-from neuralsim.bench.cells import Cell
+from neuralsim.bench.cells import GROUPS, Cell
 from neuralsim.bench.ledger import STAGES, Ledger, LedgerError, Row, Stage, ask
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import BenchOptions
@@ -93,7 +92,7 @@ def test_the_rows_of_a_process_add_up_to_what_the_kernel_says(ledger: Ledger) ->
 @pytest.mark.parametrize("process", STAGES)
 def test_every_function_of_the_ledger_exists(process: str) -> None:
     for stage in STAGES[process]:
-        assert stage.group in ledger_module.GROUPS
+        assert stage.group in GROUPS
         for path in stage.functions:
             module, _, name = path.partition(":")
             found = import_module(module)

@@ -298,7 +298,7 @@ def test_window_scrubs_steps_and_compares(recording: Path):
             click,
             note(lambda: line.frame),
             post(press(pygame.K_UP)),
-            post(*[press(pygame.K_m)] * 3),  # past the shipped models to the tags
+            post(*[press(pygame.K_m)] * (len(zoo.names()) + 1)),  # past the shipped models to the tags
             post(press(pygame.K_n)),
             note(lambda: (line.speed, player.window.view, player.window.title_of_view)),
             post(press(pygame.K_v)),
