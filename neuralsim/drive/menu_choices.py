@@ -113,7 +113,8 @@ def _model_choice(drive: InteractiveDrive) -> Choice:
     models = list(dict.fromkeys([drive.options.model, *zoo.names()]))
     share = cost / _COST[running] if running in _COST else 0.0
     shown = [f"{name}{_about(share * _COST.get(running if name == AUTO else name, 0.0))}" for name in models]
-    hint = f"{zoo.DEFAULT} is the fast one; {zoo.BEST} looks better, four times as slow. {_RESTARTS}"
+    hint = f"{zoo.DEFAULT} is the fast one; {zoo.BEST} looks better, four times as slow; {zoo.GUIDED} is for CARLA's"
+    hint += f" pictures. {_RESTARTS}"
     return Choice("Model", "model", models, shown, hint)
 
 

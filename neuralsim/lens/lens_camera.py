@@ -36,8 +36,8 @@ _COPIED = (
     "lens_kcube", "lens_x_size", "lens_y_size",
 )  # fmt: skip
 #: What the rgb cameras of faces do without: it would differ from face to face.
-_PLAIN = {"bloom_intensity": "0", "lens_flare_intensity": "0", "motion_blur_intensity": "0", STYLE: OFF}
-_VERTICAL = 1e-6  # cosine of the pitch below which a view looks straight up or down
+_NO_EFFECTS = {"bloom_intensity": "0", "lens_flare_intensity": "0", "motion_blur_intensity": "0", STYLE: OFF}
+_LEVEL_FLOOR = 1e-6  # cosine of the pitch below which a view looks straight up or down
 _HEADER = structs.SENSOR_HEADER.size
 _PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
@@ -134,7 +134,12 @@ class LensCamera:
         if face is not None:
             side = str(face.side)
             tick = self.attributes.get("sensor_tick", "0")
-            values = {"image_size_x": side, "image_size_y": side, "fov": str(face.fov), "sensor_tick": tick} | _PLAIN
+            values = {
+                "image_size_x": side,
+                "image_size_y": side,
+                "fov": str(face.fov),
+                "sensor_tick": tick,
+            } | _NO_EFFECTS
         description = server.definition(kind).describe(kind, values | {"role_name": role})
         name = "spawn_actor_with_parent" if self.mount.attachment else "spawn_actor"
         actor: list[Any] = server.call(name, description, _turned(self.mount.transform, face), *self.mount.attachment)
@@ -256,7 +261,7 @@ def _turned(transform: list[Any], face: Face | None) -> list[Any]:
     turned = structs.transform(transform).matrix() @ face.turn
     level = hypot(turned[0, 0], turned[1, 0])
     pitch, yaw, roll = atan2(turned[2, 0], level), atan2(turned[1, 0], turned[0, 0]), atan2(-turned[2, 1], turned[2, 2])
-    if level < _VERTICAL:  # yaw and roll turn about the same axis
+    if level < _LEVEL_FLOOR:  # yaw and roll turn about the same axis
         yaw, roll = atan2(-turned[0, 1], turned[1, 1]), 0.0
     return [transform[0], [degrees(angle) for angle in (pitch, yaw, roll)]]
 

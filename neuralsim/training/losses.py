@@ -20,9 +20,9 @@ _HUE_OF_VEHICLES = 0.15  # additional chroma of a vehicle, for its lamps and num
 _TONE_FREEDOM = 0.4  # luminance that a texture may add to its sketch, of a range of 2
 _TONE_OF_VEHICLES = 0.3  # additional luminance of a vehicle, which reflects the sky
 _OCTAVES = 4
-_COARSEST = 16  # px: side of the coarsest means that octaves are differences of
-_LEAST_ENERGY = (0.5 / 127.5) ** 2  # variance below which a texture cannot be seen
-_FEWEST_PIXELS = 500  # of a class, at half the size
+_BLOCK_SIDE = 16  # px: side of the coarsest means that octaves are differences of
+_ENERGY_FLOOR = (0.5 / 127.5) ** 2  # variance below which a texture cannot be seen
+_PIXEL_FLOOR = 500  # of a class, at half the size
 _MAX_WEIGHT = 8.0  # of a pixel of a rare class, over that of a class of mean frequency
 
 
@@ -98,7 +98,7 @@ def contrast_distance(generated: Tensor, reference: Tensor, label: Tensor) -> Te
         reference: The same.
         label: i64 (N, H/2, W/2): the map at half the size.
     """
-    height, width = (side // _COARSEST * _COARSEST for side in generated.shape[-2:])
+    height, width = (side // _BLOCK_SIDE * _BLOCK_SIDE for side in generated.shape[-2:])
     images = [_luma(image.float()[..., :height, :width]) for image in (generated, reference)]
     places = F.one_hot(label[:, : height // 2, : width // 2], CHANNELS).permute(0, 3, 1, 2).float()
     terms = []
@@ -111,8 +111,8 @@ def contrast_distance(generated: Tensor, reference: Tensor, label: Tensor) -> Te
         energies = [band.square() if octave else F.avg_pool2d(band.square(), 2) for band in bands]
         counts = places.sum((0, 2, 3))
         mine, real = ((energy * places).sum((0, 2, 3)) / counts.clamp(min=1.0) for energy in energies)
-        ratio = 0.5 * torch.log((mine + _LEAST_ENERGY) / (real + _LEAST_ENERGY)).abs()
-        seen = counts * 4.0 ** max(0, octave - 1) >= _FEWEST_PIXELS
+        ratio = 0.5 * torch.log((mine + _ENERGY_FLOOR) / (real + _ENERGY_FLOOR)).abs()
+        seen = counts * 4.0 ** max(0, octave - 1) >= _PIXEL_FLOOR
         terms.append((ratio * seen).sum() / seen.sum().clamp(min=1))
         images = smaller
         if octave:

@@ -11,7 +11,7 @@ from neuralsim.bench.ledger import Row
 from neuralsim.bench.report.latency_figures import TOTAL
 from neuralsim.session.metrics import STAGES
 
-_NEGLIGIBLE = 1e-4  # s of a frame, below which a stage of the ledger has no row
+_TIME_FLOOR = 1e-4  # s of a frame, below which a stage of the ledger has no row
 
 
 @dataclass(frozen=True)
@@ -193,13 +193,13 @@ def ledger(report: dict[str, Any]) -> Table | None:
         rows.append((process, *_spent(total[1]), "", "", "", _before(old, TOTAL)))
         for stage, row in rest:
             waiting = max(row.elapsed - row.processor, 0.0)
-            if row.processor >= _NEGLIGIBLE or waiting >= _NEGLIGIBLE:
+            if row.processor >= _TIME_FLOOR or waiting >= _TIME_FLOOR:
                 known = (f"{1e3 * waiting:.2f}", f"{row.calls:.1f}", f"{row.moved / 1e3:.0f}" if row.moved else "")
                 more = known if row.calls else ("", "", "")
                 rows.append((f"- {stage}", *_spent(row), *more, _before(old, stage)))
         groups = {stage.partition(":")[0] for stage in stages if ":" in stage}
         for stage in old.keys() - stages.keys():
-            if stage.partition(":")[0] in groups and old[stage].processor >= _NEGLIGIBLE:
+            if stage.partition(":")[0] in groups and old[stage].processor >= _TIME_FLOOR:
                 rows.append((f"- {stage}", *[""] * 6, _before(old, stage)))
     head: tuple[str, ...] = (
         "a frame",
@@ -215,7 +215,7 @@ def ledger(report: dict[str, Any]) -> Table | None:
         head, rows = head[:-1], [row[:-1] for row in rows]
     note = (
         "Processor time by the kernel, of all threads; medians of the repeats. waiting: for locks, queues, other "
-        f"threads and a free core. Stages under {1e3 * _NEGLIGIBLE:g} ms are only in the sums. (native): threads of "
+        f"threads and a free core. Stages under {1e3 * _TIME_FLOOR:g} ms are only in the sums. (native): threads of "
         "libraries; in the renderer, those of the network."
     )
     return Table("Ledger", head, rows, note)

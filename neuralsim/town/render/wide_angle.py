@@ -24,9 +24,12 @@ COEFFICIENTS = {"k0": 0.083092216, "k1": 0.011121266, "k2": 0.008587261, "k3": 0
 OVERLAP = 0.1  # of half a face, by which the faces of generated views are larger, to be blended with their neighbours
 DENSITY = 0.75  # pixels of a generated face per pixel of the lens, where both look ahead
 _STEP = 16  # px, of which the side of a generated face is a multiple
-_FINE = 2048  # px, up to which faces of exact images have twice the image's longer side: no label is half a pixel off
-_DARK, _STRONGEST = 8.0, 1.5  # grey value that steadies the gain of dark faces; the strongest gain
-_NARROWEST = 0.01  # of half a face: a little more than a degree
+_DOUBLING_LIMIT = (
+    2048  # px, up to which faces of exact images have twice the image's longer side: no label is half a pixel off
+)
+_GAIN_FLOOR = 8.0  # grey value that steadies the gain of dark faces
+_GAIN_LIMIT = 1.5  # of a face
+_FACE_FLOOR = 0.01  # of half a face: a little more than a degree
 _NEWTON_STEPS = 32  # CARLA's
 _BLENDED = 3  # faces that meet at a corner of the cube
 
@@ -98,8 +101,8 @@ class Cube(NamedTuple):
         pixels, gains = views.reshape(len(views), -1, 3), np.ones((len(views), 3), np.float32)
         for face, (ahead, here) in enumerate(self.shared):
             if len(here):
-                mean = [each.mean(0) + _DARK for each in (pixels[0, ahead], pixels[face, here])]
-                gains[face] = np.clip(mean[0] / mean[1], 1.0 / _STRONGEST, _STRONGEST)
+                mean = [each.mean(0) + _GAIN_FLOOR for each in (pixels[0, ahead], pixels[face, here])]
+                gains[face] = np.clip(mean[0] / mean[1], 1.0 / _GAIN_LIMIT, _GAIN_LIMIT)
         return gains
 
 
@@ -253,9 +256,9 @@ def _cube(lens: WideAngle, generated: bool) -> Cube:
         extent += OVERLAP
         weight = np.where(ahead > 0.0, np.clip((extent - reach) / (2.0 * OVERLAP), 0.0, 1.0), 0.0)
     elif len(numbers) == 1:  # a narrow lens: no more than it sees
-        extent = min(extent, max(1.01 * float(reach[0].max()), _NARROWEST))
+        extent = min(extent, max(1.01 * float(reach[0].max()), _FACE_FLOOR))
     side = max(lens.width, lens.height)
-    side = max(side, min(2 * side, _FINE))
+    side = max(side, min(2 * side, _DOUBLING_LIMIT))
     if generated:
         side = max(_STEP * ceil(2.0 * extent * DENSITY * lens.focal / _STEP), 2 * _STEP)
     x, y = x / extent, y / extent

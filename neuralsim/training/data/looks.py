@@ -20,7 +20,7 @@ _GROUND = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN)
 _HINT_SHARES = {Channel.BUILDING: 0.8, Channel.VEGETATION: 0.25, Channel.TERRAIN: 0.25}
 _HINT_SHARE = 0.45
 _PLANTS = (Channel.VEGETATION, Channel.TERRAIN)
-_MOST_SATURATED = 1.9  # times the saturation of a photograph: plants of a simulator
+_SATURATION_LIMIT = 1.9  # times the saturation of a photograph: plants of a simulator
 
 
 def random_look(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
@@ -113,7 +113,7 @@ def engine_image(
     byte = np.clip(out * 255.0, 0.0, 255.0).astype(np.uint8)
     saturation = np.full(CHANNELS, np.exp(rng.normal(0.05, 0.28)), np.float32)
     for channel in _PLANTS:
-        saturation[channel] *= rng.uniform(1.0, _MOST_SATURATED)
+        saturation[channel] *= rng.uniform(1.0, _SATURATION_LIMIT)
     return apply_look(byte, random_look(rng, 0.4 if dark else 1.0), saturation[label][..., None])
 
 
