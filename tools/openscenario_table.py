@@ -143,7 +143,9 @@ def _global_actions() -> Iterator[Row]:
     controller = '<TrafficSignalControllerAction trafficSignalControllerRef="a" phase="go"/>'
     yield Row("TrafficSignalControllerAction", begin + controller + end)
     for kind in ("Source", "Sink", "Swarm", "Area", "Stop"):
-        yield Row(f"Traffic{kind}Action", f"<TrafficAction><Traffic{kind}Action/></TrafficAction>")
+        swarm = 'numberOfVehicles="9"' if kind == "Swarm" else ""
+        note = "the town's own traffic around the ego, from the beginning" if swarm else ""
+        yield Row(f"Traffic{kind}Action", f"<TrafficAction><Traffic{kind}Action {swarm}/></TrafficAction>", note)
     yield Row("SetMonitorAction", '<SetMonitorAction monitorRef="m" value="true"/>')
     yield Row("UserDefinedAction", "<UserDefinedAction><CustomCommandAction type='a'/></UserDefinedAction>")
 

@@ -24,7 +24,6 @@ from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.surroundings import Surroundings
 from bridge.carla_client.weather import preset_weather
 from scenarios.engine.assertion_monitor import AssertionMonitor
-from scenarios.engine.instant_steps import StaticProp
 from scenarios.engine.lights import LightSwitch, Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError
 from scenarios.engine.rigs import load_with_rig
@@ -33,7 +32,7 @@ from scenarios.engine.routes import RouteResolver
 from scenarios.engine.script import Script
 from scenarios.engine.snapshot import STANDING, ActorState, CollisionRecord, Invasion, Snapshot, gap, holds
 from scenarios.engine.vehicle_driver import VehicleDriver, road_user
-from scenarios.engine.walker_driver import WalkerDriver
+from scenarios.engine.walker_driver import PropDriver, WalkerDriver
 from scenarios.language.conditions import EGO, Astray, At
 from scenarios.language.schema import ActorSpec, CameraSpec, Change, EgoSpec, Spawn, WeatherSpec
 
@@ -57,7 +56,7 @@ class Director:
         self.over = False
         self._drivers: dict[str, VehicleDriver] = {}
         self._walkers: dict[str, WalkerDriver] = {}
-        self._props: list[StaticProp] = []
+        self._props: list[PropDriver] = []
         self._changes: list[Change] = list(self.scenario.changes)  # of the weather, still to come
         self._monitors = [AssertionMonitor(assertion) for assertion in self.scenario.asserts]
         self._sensors: list[Any] = []
@@ -132,7 +131,7 @@ class Director:
                 across_road = radians(way.transform.rotation.yaw + side)
                 self._walkers[actor.name] = WalkerDriver(spawned, script, across_road, resolver, actor.rails)
             elif actor.stands:
-                self._props.append(StaticProp(spawned, script, resolver))
+                self._props.append(PropDriver(spawned, script, 0.0, resolver))
             else:
                 self._drivers[actor.name] = VehicleDriver(
                     spawned, town, script, actor, way, scenario.seed + 7919 * (k + 1), resolver
@@ -178,7 +177,7 @@ class Director:
         for walker in self._walkers.values():
             walker.actor.apply_control(walker.control(now, delta))
         for prop in self._props:
-            prop.update(now)
+            prop.move(now, delta)
         for change in [change for change in self._changes if holds(change.when, now)]:
             self._changes.remove(change)
             self._set_weather(self._world, change.weather)

@@ -1,4 +1,4 @@
-"""Steps that take no time, such as a teleport or lamps, and static props, which execute no others."""
+"""Steps that take no time, such as a teleport or lamps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import carla
 
 from scenarios.engine.routes import RouteResolver
-from scenarios.engine.script import INSTANT, Script
-from scenarios.engine.snapshot import Snapshot
+from scenarios.engine.script import INSTANT
 from scenarios.language.schema import Step
 
 #: Lamps by CARLA's names.
@@ -18,19 +17,6 @@ LAMPS = {
     "interior": "Interior",
 }  # fmt: skip
 NOWHERE = -500.0  # m, height of an actor that has vanished
-
-
-class StaticProp:
-    """A static prop: only steps that take no time apply to it."""
-
-    def __init__(self, actor: Any, script: Script, resolver: RouteResolver) -> None:
-        self.actor, self.script, self._resolver = actor, script, resolver
-
-    def update(self, now: Snapshot) -> None:
-        """Perform the steps that are due; to be called before a tick."""
-        while self.script.advance(now):
-            assert self.script.step is not None
-            perform_instant(self.script.step, self.actor, self._resolver)
 
 
 def perform_instant(step: Step, actor: Any, resolver: RouteResolver) -> bool:

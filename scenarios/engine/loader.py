@@ -25,21 +25,19 @@ RESERVED = ("tag", "instance", "depth", "motion", "rgb", "neural", "calibration"
 #: Keys whose value is an actor's name.
 _NAME_KEYS = ("of", "to", "by", "other", "beside", "frame", "no_collision")
 #: Steps that walkers, props and vehicles can execute.
-_WALKER_STEPS = (
-    "cross",
+_PROP_STEPS = (
     "stop",
     "set_speed",
     "speeds",
     "meet",
     "keep_distance",
     "follow_path",
-    "follow_trajectory",
     "teleport",
     "vanish",
     "set_light",
     "mark",
 )
-_PROP_STEPS = ("teleport", "vanish", "set_light", "mark")
+_WALKER_STEPS = ("cross", "follow_trajectory", *_PROP_STEPS)
 _VEHICLE_STEPS = tuple(name for name in Step.model_fields if name != "cross")
 
 

@@ -1,8 +1,8 @@
-"""Walkers that execute their scripts."""
+"""Walkers and static props that execute their scripts."""
 
 from __future__ import annotations
 
-from math import atan2, cos, hypot, radians, sin
+from math import atan2, cos, degrees, hypot, radians, sin
 from typing import Any
 
 import carla
@@ -85,6 +85,18 @@ class WalkerDriver:
             script.progress = RouteProgress(self._resolver.points(corners))
         if step.follow_path is not None or sets_speed(step):
             self._profile = speed_profile(step, script.name, now, self._profile, self._resolver) or self._profile
+
+
+class PropDriver(WalkerDriver):
+    """Moves one static prop by its script, at the height at which it stands."""
+
+    def move(self, now: Snapshot, delta: float) -> None:
+        """Put it where it is after this tick."""
+        control = self.control(now, delta)
+        if control.speed:
+            way, metres = control.direction, control.speed * delta
+            at = self.actor.get_location() + carla.Location(way.x * metres, way.y * metres, 0.0)
+            self.actor.set_transform(carla.Transform(at, carla.Rotation(yaw=degrees(atan2(way.y, way.x)))))
 
 
 def _direction(yaw: float) -> carla.Vector3D:

@@ -332,9 +332,9 @@ class Actions:
                 if timing.text("domainAbsoluteRelative") == "absolute":
                     path["absolute"] = True
             path["points"].append(point)
-        if holder.text("closed", "false").lower() == "true":
-            if timing is not None or shape.name == "Nurbs":
-                raise holder.error("closed trajectories with times or curves are not supported")
+        if holder.text("closed", "false").lower() == "true" and timing is None:  # else it ends at its last time
+            if shape.name == "Nurbs":
+                raise holder.error("closed curves without times are not supported")
             path["points"].append(dict(path["points"][0]))
         if shape.name == "Nurbs":
             order = int(shape.number("order"))

@@ -12,6 +12,7 @@ from scenarios.openscenario.traffic_signals import signal_state
 
 _MORE = ("greaterThan", "greaterOrEqual")
 _LESS = ("lessThan", "lessOrEqual")
+MAX_DURATION = 3600.0  # s, of a scenario
 EQUAL = 0.1  # tolerance within which values are equal
 CRITERIA = "criteria_"  # prefix of ScenarioRunner's conditions that are assertions, not triggers
 
@@ -103,7 +104,8 @@ class Triggers:
         if asked.name == "SimulationTimeCondition":
             if (asked.text("rule") in _LESS) != (edge == "falling"):
                 raise asked.error(f"rule {asked.text('rule')} is not supported")
-            return {"time": max(asked.number("value"), 0.0)}  # also for the falling edge of "less than"
+            # Also for the falling edge of "less than".
+            return {"time": min(max(asked.number("value"), 0.0), MAX_DURATION)}
         if edge == "falling":
             raise asked.error("conditionEdge falling is not supported")
         if asked.name == "StoryboardElementStateCondition":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import atan2, degrees
 from typing import Any
 
 from scenarios.openscenario.actions import CRUISE, WALK
@@ -16,6 +17,7 @@ class EntityDraft:
     def __init__(self, element: Element, name: str, blueprint: str, color: str | None) -> None:
         self.element, self.name, self.blueprint, self.color = element, name, blueprint, color
         self.spawn: dict[str, Any] | None = None
+        self.is_absent = False  # deleted in Init
         self.speed = 0.0
         self.initial: dict[str, Any] = {}  # the initial speed as a ``set_speed``
         self.events: list[dict[str, Any]] = []
@@ -34,8 +36,29 @@ class EntityDraft:
         """Whether it is a static prop."""
         return self.blueprint.startswith("static.")
 
+    @property
+    def is_never_there(self) -> bool:
+        """Whether it is deleted in Init and nothing brings it back."""
+        return self.is_absent and not any("teleport" in step for step in self.events)
+
+    def place_on_path(self) -> None:
+        """Give it the start of its first path as its place, unless it has one."""
+        path = next((step["follow_path"] for step in self.events if "follow_path" in step), None)
+        if self.spawn is not None or path is None or path.get("frame") is not None:
+            return
+        first, then = path["points"][:2]
+        self.spawn = {key: value for key, value in first.items() if key != "at"}
+        if "x" in first and "x" in then:
+            self.spawn["yaw"] = degrees(atan2(then["y"] - first["y"], then["x"] - first["x"]))
+
     def as_data(self, ego: bool, rails: bool) -> dict[str, Any]:
         """Return the entity in the scenario language; ``rails``: vehicles follow their paths exactly."""
+        added = next((step["teleport"] for step in self.events if "teleport" in step), None)
+        if self.spawn is None and added is not None and not ego:
+            self.spawn, self.is_absent = added, True
+        self.place_on_path()
+        if self.is_absent:
+            self.events.insert(0, {"when": {"time": 0}, "vanish": True})
         if self.spawn is None:
             raise self.element.error(f"{self.name} has no TeleportAction in Init, hence no position")
         do: list[dict[str, Any]] = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import atan2, degrees
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from bridge.process.settings import Key
 from scenarios.language.conditions import EGO
 from scenarios.openscenario.actions import Actions
 from scenarios.openscenario.catalogs import Catalogs
-from scenarios.openscenario.conditions import Trigger, Triggers
+from scenarios.openscenario.conditions import MAX_DURATION, Trigger, Triggers
 from scenarios.openscenario.elements import Element, parameters, parse
 from scenarios.openscenario.entity_draft import EntityDraft
 from scenarios.openscenario.places import Positions
@@ -32,6 +31,8 @@ from scenarios.openscenario.traffic_signals import commanded_state
 MAX_REPEATS = 100_000  # of an event
 DURATION = 60.0  # s, without a stop trigger
 LONGEST = 300.0  # s, with a stop trigger that does not depend on time
+MAX_TRAFFIC = 200  # vehicles
+SUMO_TRAFFIC = 20  # vehicles of the town where SUMO would add its own
 
 _CRITERIA: dict[str, dict[str, Any]] = {
     "CollisionTest": {"no_collision": EGO},
@@ -77,6 +78,7 @@ class _Translation:
         self._changes: list[dict[str, Any]] = []  # of the weather
         self._lights: list[dict[str, Any]] = []  # initial states of signals
         self._event_lines: dict[tuple[str, int], int] = {}  # (actor, number of the event) -> line
+        self._traffic = 0  # vehicles of the town's own
         self._catalogs = Catalogs(path, root.find("CatalogLocations"))
         self._town_name = town_of(root.get("RoadNetwork"), path.parent)
         self._positions = Positions(self._catalogs, self._mirror, frame_of(path.parent, self._town_name))
@@ -101,13 +103,13 @@ class _Translation:
         stop = self._triggers.read(board.find("StopTrigger"))
         duration = DURATION
         if stop.when is not None and stop.when.keys() == {"time"}:
-            duration = min(max(stop.when["time"] + stop.delay, 0.5), 3600.0)
+            duration = min(max(stop.when["time"] + stop.delay, 0.5), MAX_DURATION)
         elif stop.when is not None:
             times = [condition["time"] for condition in stop.when.get("any_of", ()) if condition.keys() == {"time"}]
-            duration = min([*(max(time + stop.delay, 0.5) for time in times), 3600.0]) if times else LONGEST
+            duration = min([*(max(time + stop.delay, 0.5) for time in times), MAX_DURATION]) if times else LONGEST
             ends.append(_end(stop))
         asserts, unjudged = self._asserts(stop)
-        others = [actor for actor in self._actors.values() if actor is not self._ego]
+        others = [actor for actor in self._actors.values() if actor is not self._ego and not actor.is_never_there]
         data: dict[str, Any] = {
             "title": self._title[:80],
             "description": f"From {self._path.name}.{unjudged}",
@@ -124,10 +126,13 @@ class _Translation:
             data["changes"] = self._changes
         if self._lights:
             data["lights"] = self._lights
+        if self._traffic:
+            data["traffic"] = {"vehicles": self._traffic}
         keys: dict[str, Key] = {actor.name: ("actors", k) for k, actor in enumerate(others)}
         keys[EGO] = ("ego",)
         for actor in self._actors.values():
-            self._lines[keys[actor.name]] = actor.element.line
+            if actor.name in keys:
+                self._lines[keys[actor.name]] = actor.element.line
         for (name, n), line in self._event_lines.items():
             key: Key = (*keys[name], "events", n)
             self._lines[key] = line
@@ -143,6 +148,9 @@ class _Translation:
             each.only("Vehicle", "Pedestrian", "MiscObject", "CatalogReference", "ObjectController")
             kind, color = each.one("ObjectController"), None
             name = each.text("name")
+            if self._is_sumo(each):  # stands for all its vehicles
+                self._traffic = SUMO_TRAFFIC
+                continue
             if name in drafts:
                 raise each.error(f"there is another {name!r}")
             if kind.name == "CatalogReference":
@@ -161,6 +169,12 @@ class _Translation:
             raise entities.error("is empty")
         return drafts
 
+    def _is_sumo(self, entity: Element) -> bool:
+        """Return whether an entity's controller is SUMO."""
+        controllers = [kind for each in entity.all("ObjectController") for kind in each]
+        found = [self._catalogs.find(kind) if kind.name == "CatalogReference" else kind for kind in controllers]
+        return any(kind is not None and property_of(kind, "esminiController") == "SumoController" for kind in found)
+
     def _find_ego(self) -> EntityDraft:
         vehicles = [actor for actor in self._actors.values() if not actor.walks and not actor.stands]
         if not vehicles:
@@ -175,10 +189,14 @@ class _Translation:
         actions = init.get("Actions")
         actions.only("GlobalAction", "Private")
         weather: dict[str, Any] = {}
+        existence: list[Element] = []  # actions that add or delete an entity
         for action in actions.all("GlobalAction"):
             kind = action.one()
             if kind.name == "EntityAction":
-                self._add_or_delete(kind)
+                existence.append(kind)
+                continue
+            if kind.name == "TrafficAction":
+                self._swarm(kind)
                 continue
             if kind.name in ("ParameterAction", "VariableAction"):
                 continue  # the declared value applies until something in the story sets it
@@ -190,13 +208,23 @@ class _Translation:
             weather |= weather_of(self._environment(kind))
         private = actions.all("Private")
         # The ego first, since places may be relative to it.
-        for each in sorted(private, key=lambda element: self._entity(element) is not self._ego):
+        for each in sorted([*existence, *private], key=lambda element: self._entity(element) is not self._ego):
             actor = self._entity(each)
+            if each.name == "EntityAction":
+                self._begin(actor, each.one())
+                continue
             each.only("PrivateAction")
             for action in each:
                 for kind in action:
                     self._begin(actor, kind)
         return weather
+
+    def _swarm(self, action: Element) -> None:
+        """Read a TrafficAction: the town's own traffic from the beginning, wherever the standard's is."""
+        kind = action.one()
+        if kind.name != "TrafficSwarmAction":
+            raise kind.refuse()
+        self._traffic = min(max(int(kind.number("numberOfVehicles")), 0), MAX_TRAFFIC)
 
     def _environment(self, action: Element) -> Element:
         environment = action.one()
@@ -212,7 +240,9 @@ class _Translation:
         return {"vanish": True}
 
     def _begin(self, actor: EntityDraft, kind: Element) -> None:
-        if kind.name == "TeleportAction":
+        if kind.name == "DeleteEntityAction":
+            actor.is_absent = True
+        elif kind.name in ("TeleportAction", "AddEntityAction"):
             places = {name: (each.spawn or {}, each is self._ego) for name, each in self._actors.items()}
             actor.spawn = self._positions.spawn(kind.get("Position").one(), places)
         elif kind.name == "LongitudinalAction" and kind.one().name == "SpeedAction":
@@ -225,13 +255,9 @@ class _Translation:
         else:
             follows = kind.name == "RoutingAction" and kind.one().name == "FollowTrajectoryAction"
             actor.paths = actor.paths or follows
-            step = self._actions.step(actor, kind)
-            actor.events.append({"when": {"time": 0}, **step})
-            if follows and actor.spawn is None and step["follow_path"].get("frame") is None:
-                first, then = step["follow_path"]["points"][:2]
-                actor.spawn = {key: value for key, value in first.items() if key != "at"}
-                if "x" in first and "x" in then:
-                    actor.spawn["yaw"] = degrees(atan2(then["y"] - first["y"], then["x"] - first["x"]))
+            actor.events.append({"when": {"time": 0}, **self._actions.step(actor, kind)})
+            if follows:
+                actor.place_on_path()
 
     def _entity(self, reference: Element) -> EntityDraft:
         name = reference.text("entityRef")
@@ -283,6 +309,10 @@ class _Translation:
         if repeats > 1:
             step["repeats"] = repeats
         for action in event.all("Action"):
+            what = next(iter(action), None)
+            if what is None:  # only waits for its trigger
+                self._add(self._ego, {"name": self._names.next_name(), **step, "mark": True}, action.line)
+                continue
             what = action.one()
             if what.name == "GlobalAction":
                 self._global(what.one(), {"name": self._names.next_name(), **step}, action.line)
@@ -295,7 +325,10 @@ class _Translation:
 
     def _global(self, action: Element, step: dict[str, Any], line: int) -> None:
         """Add a global action as a step of the entity that it concerns, or of the ego."""
-        if action.name == "EnvironmentAction":
+        if action.name == "TrafficAction":
+            self._swarm(action)
+            self._add(self._ego, {**step, "mark": True}, line)
+        elif action.name == "EnvironmentAction":
             self._changes.append({"when": step["when"], "weather": weather_of(self._environment(action))})
             self._add(self._ego, {**step, "mark": True}, line)
         elif action.name in ("ParameterAction", "VariableAction"):

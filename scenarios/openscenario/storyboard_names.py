@@ -49,7 +49,7 @@ class StoryboardNames:
                         event_steps: list[str] = []
                         for action in event.all("Action"):
                             action_steps = []
-                            for _ in range(1 if action.find("GlobalAction") is not None else count):
+                            for _ in range(count if action.find("PrivateAction") is not None else 1):
                                 name = identifier(action.text("name", "step"))[:30]
                                 action_steps.append(f"{name}_{len(self._unused_names)}")
                                 self._unused_names.append(action_steps[-1])
