@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import hypot, radians
 from pathlib import Path
 from typing import Any
@@ -147,15 +148,17 @@ class Director:
         with self._event_lock:
             self._collision_events.clear()
         spawns = {EGO: self.scenario.ego.spawn, **{actor.name: actor.spawn for actor in self.scenario.actors}}
+        self._update(snapshot)
+        assert self._now is not None
+        states = dict(self._now.states)
         for name, driver in self._drivers.items():
             speed = spawns[name].speed
             if speed > 0.0:
-                state = snapshot.find(driver.actor.id)
-                forward = state.get_transform().get_forward_vector()
-                driver.actor.set_target_velocity(
-                    carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z)
-                )
-        self._update(snapshot)
+                forward = snapshot.find(driver.actor.id).get_transform().get_forward_vector()
+                velocity = carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z)
+                driver.actor.set_target_velocity(velocity)
+                states[name] = replace(states[name], vx=velocity.x, vy=velocity.y)
+        self._now = replace(self._now, states=states)  # the snapshot is from before; steps may ask for these speeds
 
     def drive(self, surroundings: Surroundings, delta: float) -> carla.VehicleControl | None:
         """Control all actors before a tick; return the ego's pedals for the bridge, None after hand-over."""

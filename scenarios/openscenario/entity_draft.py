@@ -44,7 +44,7 @@ class EntityDraft:
     def place_on_path(self) -> None:
         """Give it the start of its first path as its place, unless it has one."""
         path = next((step["follow_path"] for step in self.events if "follow_path" in step), None)
-        if self.spawn is not None or path is None or path.get("frame") is not None:
+        if self.spawn is not None or path is None or path.get("frame") is not None or len(path["points"]) < 2:
             return
         first, then = path["points"][:2]
         self.spawn = {key: value for key, value in first.items() if key != "at"}

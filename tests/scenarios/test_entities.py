@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import carla
 import pytest
 from helpers.openscenario_text import absolute, by_value, event, file, placed, speed, story, vehicle
 from others.maps import ring
 
+from scenarios.engine.director import Director
 from scenarios.engine.lights import Signals
 from scenarios.engine.loader import load, parse
 from scenarios.engine.road import PlaceFinder
@@ -84,6 +86,27 @@ def test_a_closed_trajectory_with_times_ends_at_its_last_time(tmp_path: Path) ->
     assert path is not None
     assert [point.at for point in path.points] == [0.0, 2.0, 4.0]
     assert (other.spawn.road, other.spawn.s) == (1, 20.0), "it has no other place, so it waits at its path"
+
+
+def test_steps_that_begin_at_once_know_the_speeds_at_which_actors_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "title: Start\ntown: hamlet\nduration: 9\nego: {spawn: {point: 0, speed: 15}, do: [stop: {}]}\nassert: []\n"
+    (tmp_path / "start.yaml").write_text(text, encoding="utf-8")
+    director = Director(tmp_path / "start.yaml", None)
+    before = Snapshot(0.0, {"ego": ActorState(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 1.0)}, (), lambda name: 0)
+    monkeypatch.setattr(director, "_update", lambda snapshot: setattr(director, "_now", before))
+    given: list[carla.Vector3D] = []
+    director._drivers["ego"] = cast(Any, SimpleNamespace(actor=SimpleNamespace(id=1, set_target_velocity=given.append)))
+    looks_down_y = carla.Transform(carla.Location(), carla.Rotation(yaw=90.0))
+    snapshot = SimpleNamespace(
+        timestamp=SimpleNamespace(elapsed_seconds=3.0),
+        find=lambda ident: SimpleNamespace(get_transform=lambda: looks_down_y),
+    )
+    director.begin(cast(carla.WorldSnapshot, snapshot))
+    assert director._now is not None
+    assert director._now.states["ego"].speed == pytest.approx(15.0)
+    assert director._now.states["ego"].vy == given[0].y == pytest.approx(15.0)
 
 
 def test_an_object_moves_along_its_path(tmp_path: Path) -> None:
