@@ -262,6 +262,7 @@ class Control:
     driver: Name = ""  # id of the sender, the same in all controls of a window
     leaving: bool = False  # the last control of this driver: another one may drive
     camera: Name = ""  # which of the ego's cameras to look through
+    size: tuple[Side, Side] | None = None  # width and height of its images, at most the bridge's own (None), px
     chart: str = ""  # name of the map whose chart has arrived; "?" for none yet, "" if no chart is requested
     going: Count = 0  # counts destinations
     goal: bool = False  # whether there is a destination

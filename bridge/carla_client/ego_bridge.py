@@ -208,8 +208,8 @@ class CarlaBridge:
             self._navigator.has_arrived = False  # it was switched on to drive on
             self._unstuck.reset()
         self._weather.apply(control, old)
-        if control.camera != old.camera:
-            self._sensors.look_through(control.camera, control, self._clock)
+        if (control.camera, control.size) != (old.camera, old.size):
+            self._sensors.look_through(control, self._clock)
             self._snapshot = self._clock.snapshot()
             self._update_actors()  # motion is relative to the last tick, and there were some
         elif (control.rgb, control.rgb_half) != (old.rgb, old.rgb_half):

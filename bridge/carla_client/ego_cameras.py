@@ -26,7 +26,8 @@ _ON_SPRING_ARM = "chase"  # follows the car's turns with a delay
 class EgoCameras:
     """Camera rigs on ``vehicle``, one of which is active; at first ``spec``'s, whose name is "".
 
-    The others have its size, field of view, jitter and source of motion, at mounts of their own.
+    The others have its field of view, jitter and source of motion, at mounts of their own. All have one size, that of
+    ``spec`` unless the driver wants a smaller one.
     """
 
     def __init__(
@@ -34,20 +35,28 @@ class EgoCameras:
     ) -> None:
         self._world, self._vehicle, self._spec = world, vehicle, spec
         self._jitter, self._uses_flow = jitter, uses_flow
-        self.name = ""
+        self.name, self._size = "", spec.size
         self.rig = CameraRig(world, vehicle, spec, jitter, uses_flow=uses_flow)
         self._rigs = {"": self.rig}
 
-    def choose(self, name: str, planes: Iterable[str]) -> bool:
-        """Make the camera ``name`` active from the next tick on; False if it is unknown or active already."""
-        if name == self.name or name not in CAMERAS:
+    def choose(self, name: str, size: tuple[int, int] | None, planes: Iterable[str]) -> bool:
+        """Make the camera ``name`` active from the next tick on, with images of ``size`` (width, height) px.
+
+        None, or more than that: the size of ``spec``. Returns False if ``name`` is unknown or all is so already.
+        """
+        width, height = self._spec.size
+        size = (width, height) if size is None else (min(size[0], width), min(size[1], height))
+        if name not in CAMERAS or (name, size) == (self.name, self._size):
             return False
+        self.rig.remove()
+        if size != self._size:
+            self._rigs.clear()
         if name not in self._rigs:
-            spec = self._spec._replace(mount=self._mount(name))
+            mount = self._mount(name) if name else self._spec.mount
+            spec = self._spec._replace(mount=mount, size=size)
             arm = name == _ON_SPRING_ARM
             self._rigs[name] = CameraRig(self._world, self._vehicle, spec, self._jitter, arm, self._uses_flow)
-        self.rig.remove()
-        self.name, self.rig = name, self._rigs[name]
+        self.name, self.rig, self._size = name, self._rigs[name], size
         self.rig.select_planes(planes)
         return True
 

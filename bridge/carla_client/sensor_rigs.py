@@ -127,9 +127,9 @@ class SensorRigs:
         """Select the planes of the driver's camera that ``control`` requests."""
         self._cameras.rig.select_planes(self._requested(control))
 
-    def look_through(self, camera: str, control: Control, clock: WorldClock) -> None:
-        """Change the driver's camera, ticking until it delivers."""
-        if not self._cameras.choose(camera, self._requested(control)):
+    def look_through(self, control: Control, clock: WorldClock) -> None:
+        """Change the driver's camera, or its size, ticking until it delivers."""
+        if not self._cameras.choose(control.camera, control.size, self._requested(control)):
             return
         rig = self._cameras.rig
         for _ in range(MAX_WARM_UP_TICKS):

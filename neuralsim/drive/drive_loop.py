@@ -98,7 +98,7 @@ class DriveLoop(ABC):
         self.recorder: Mp4Writer | None = None
         self._recorded_since = self._sim_time = 0.0  # s, simulated; of the newest frame
         self.interrupted = False
-        self._size = options.shown  # of the frames; an external bridge decides it itself
+        self.size = options.shown  # of the frames; an external bridge decides it itself
         self._telemetry: Telemetry | None = None
         self._memory: float | None = None
         self._memory_sampled = time.monotonic()
@@ -140,7 +140,7 @@ class DriveLoop(ABC):
         frame = rendered.frame
         frame.stamps["displayed"] = time.monotonic_ns()
         self._sim_time = frame.sim_time
-        self._size = Size(frame.camera.width, frame.camera.height)
+        self.size = Size(frame.camera.width, frame.camera.height)
         if not self.meter.frames:
             self.meter.start(self.session.rendering_since)
         self.meter.shown(frame)
@@ -184,7 +184,7 @@ class DriveLoop(ABC):
                 self.meter.report(
                     runtime=self.session.runtime,
                     model=self.session.model,
-                    size=self._size,
+                    size=self.size,
                     target_fps=None if self.options.headless else self.session.fps,
                     memory_mb=self._memory,
                 ),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bridge.messages import Chart, Control, Ego, Frame
+from bridge.size import Size
 from neuralsim.base.log import logger
 from neuralsim.drive.drive_loop import Controls, DriveLoop
 from neuralsim.drive.drive_state import DriveState
@@ -31,6 +32,7 @@ from neuralsim.renderer.remap import Remap, next_remap
 from neuralsim.session import size_choice
 from neuralsim.session.drive_recording import DriveRecording
 from neuralsim.session.options import DriveOptions
+from neuralsim.session.rate_watch import RateWatch
 from neuralsim.session.render_loop import RenderedFrame
 
 _BUSY = 0.010  # seconds between two polls of the keys while pedals or steering move
@@ -44,6 +46,7 @@ _METRICS_INTERVAL = 0.25  # seconds between two updates of the metrics shown: fl
 Warp = Callable[[np.ndarray, np.ndarray], bool]
 #: Options that can only be changed by restarting the drive.
 _RESTART_OPTIONS = ("town", "vehicles", "walkers", "vehicle", "model", "size", "show", "dashcam")
+_SIZE_OPTIONS = ("model", "runtime", "size", "show", "scenario")  # those on which the size of "auto" depends
 _SMOOTHING = 0.2  # weight of the newest frame in the averages of frame interval, speed of time and warp cost
 
 
@@ -97,6 +100,7 @@ class InteractiveDrive(DriveLoop):
         self._wake_up = wake
         self.chosen = DriveState(chosen, options)
         self.tasks = TaskControl(self, self.records_folder)
+        self._resolved: tuple[list[object], DriveOptions] | None = None
         if options.task is not None:
             self.tasks.adopt(options.task)
         options = self.resolved(self.chosen.options())
@@ -115,6 +119,7 @@ class InteractiveDrive(DriveLoop):
         self._speed = 1.0  # simulated seconds per second
         self._time_ratio = TimeRatio()
         self._stuck = Stuck()
+        self._rate_watch: RateWatch | None = None  # where the size is chosen for the driver
         self._interval = 0.05  # s between frames
         self._cost = 0.0  # s per late warp
 
@@ -217,6 +222,8 @@ class InteractiveDrive(DriveLoop):
         control.rgb, control.rgb_half = self.needs_rgb or guide == "rgb", guide == "rgb_half"
         control.camera = inputs.camera(control.reverse and self.settings.reversing_view)
         control.chart = self.chart
+        if not self._is_recording:  # recordings keep the size that they began with
+            control.size = session.size
         session.paused = control.paused
         self.before_send(control)
         self._was_paused_since = self._was_paused_since or control.paused
@@ -238,6 +245,9 @@ class InteractiveDrive(DriveLoop):
         if self._was_paused_since and self.meter.frames:
             self.meter.exclude_pause(time.monotonic_ns() - self.meter.last)
             self._time_ratio.restart()
+            if self._rate_watch is not None:
+                self._rate_watch.restart()
+        self._watch_rate(rendered.frame)
         self._time_ratio.add(rendered.frame.sim_time, time.monotonic())
         self._was_paused_since = False
         self.tasks.update(rendered.frame, self._town_chart)
@@ -250,8 +260,33 @@ class InteractiveDrive(DriveLoop):
     def first_frame(self) -> None:
         """Show the messages about the start, just before the first frame."""
         self.log_runtime_messages()
+        self._begin_rate_watch()
         if self.session.note:
             self.notify(self.session.note.partition(" (")[0])  # the rest is in the terminal
+
+    def _begin_rate_watch(self) -> None:
+        self._rate_watch = RateWatch(self.options.shown, self.session.fps) if self.size_line else None
+
+    def _watch_rate(self, frame: Frame) -> None:
+        """Change to a smaller size where the rate is not held, and back; say so when a frame has it."""
+        watch, size = self._rate_watch, Size(frame.camera.width, frame.camera.height)
+        if watch is None:
+            return
+        if size != self.size and watch.line:
+            self.notify(watch.line)
+            logger().info(watch.line)
+        if size != watch.size or self._is_recording:
+            watch.restart()
+            return
+        stages = self.meter.recent()[1]
+        busiest = max(stages["render"], stages["simulate"] + stages["pack"])  # at the same time, in two processes
+        if watch.add(time.monotonic(), busiest / 1e3):
+            self.session.resize(watch.size)
+
+    @property
+    def why_size(self) -> str:
+        """Why the size is what it is, in one line; "" where it was given."""
+        return (self._rate_watch.line if self._rate_watch is not None else "") or self.size_line
 
     def _next_display(self, drawn: float) -> float:
         """Return the time (s) of the next late warp, given that of the last redraw; infinity for none.
@@ -341,10 +376,14 @@ class InteractiveDrive(DriveLoop):
 
     # Recording
 
+    @property
+    def _is_recording(self) -> bool:
+        return self.recorder is not None or self._recording is not None
+
     def _record(self, rendered: RenderedFrame) -> None:
         """Pass the frame to the recorder, opening it first if one was requested."""
         try:
-            if self._record_path is not None:
+            if self._record_path is not None and self.session.size in (None, self.size):
                 path, self._record_path = self._record_path, None
                 if path.suffix:
                     self.start_recording(path, rendered)
@@ -445,7 +484,7 @@ class InteractiveDrive(DriveLoop):
         return f"Edit: {session.remap.label or 'none'}"
 
     def _toggle_recording(self) -> str:
-        if self.recorder is not None or self._recording is not None:
+        if self._is_recording:
             return self._stop_recording()
         self._record_path = self.options.recordings / time.strftime("drive-%Y%m%d-%H%M%S")
         return ""
@@ -493,11 +532,18 @@ class InteractiveDrive(DriveLoop):
         if any(getattr(options, name) != getattr(self.options, name) for name in _RESTART_OPTIONS):
             self.tasks.stop()
             self.restart(options)
+        elif bool(self.size_line) != (self._rate_watch is not None):  # the same size, but chosen by somebody else
+            self._begin_rate_watch()
+            self.session.resize(options.shown)
 
     def resolved(self, options: DriveOptions) -> DriveOptions:
-        """Return ``options`` with the size that "auto" stands for here; ``size_line`` says which."""
-        options, self.size_line = size_choice.resolve(options)
-        return options
+        """Return ``options`` with the size that "auto" stands for in this drive; ``size_line`` says which."""
+        asked = [type(options.size), *(getattr(options, name) for name in _SIZE_OPTIONS)]
+        if self._resolved is None or self._resolved[0] != asked:
+            resolved, self.size_line = size_choice.resolve(options)
+            self._resolved = asked, resolved
+        chosen = self._resolved[1]
+        return options.model_copy(update={"size": chosen.size, "model": chosen.model})
 
     def log_runtime_messages(self) -> None:
         if self.size_line:

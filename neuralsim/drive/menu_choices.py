@@ -90,12 +90,12 @@ def picture_choices(drive: InteractiveDrive) -> list[Choice]:
     if local:
         qualities: list[Any] = [*QUALITIES]
         cost = _milliseconds(drive)
-        here = drive.options.size.pixels
+        here = drive.size.pixels
         shown = [f"{name}, {size}{_about(cost * size.pixels / here)}" for name, size in QUALITIES.items()]
         if drive.chosen.current("quality") is None:
-            started = f"automatic, {drive.options.size}" if drive.size_line else f"as on the command line, {line.size}"
+            started = f"automatic, {drive.size}" if drive.size_line else f"as on the command line, {line.size}"
             qualities, shown = [None, *qualities], [started, *shown]
-        hint = f"{drive.size_line or 'Resolution to render at'}. {_RESTARTS}"
+        hint = f"{drive.why_size or 'Resolution to render at'}. {_RESTARTS}"
         choices.append(Choice("Quality", "quality", qualities, shown, hint))
         if drive.chosen.current("model") != zoo.BEST:  # its windows leave seams
             hint = f"Doubles the width and height, a part per frame; not with {zoo.BEST}. {_RESTARTS}"

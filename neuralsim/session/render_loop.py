@@ -15,10 +15,12 @@ import numpy as np
 from bridge.link.transport import FrameSubscriber
 from bridge.messages import Frame, MirrorName
 from bridge.size import Size
+from neuralsim.base.log import logger
 from neuralsim.guide import GUIDES
 from neuralsim.renderer.frame_renderer import ForkableRenderer, FrameRenderer, GeneratedImage
 from neuralsim.renderer.overlap import Neighbour, match_overlap
 from neuralsim.renderer.remap import NO_REMAP, Remap
+from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.session.child_options import follows_simulator_image
 from neuralsim.session.mirror_images import MirrorImages
 from neuralsim.session.options import AUTO, DriveOptions
@@ -71,8 +73,11 @@ class RenderLoop(threading.Thread, ABC):
         self.follows_simulator_image = False  # the renderer's; final once there are frames
         self.trouble = ""  # why there are no frames at the moment, one line
         self.paused = False  # may be set at any time: silence is then no failure
+        self.size: Size | None = None  # to ask the bridge for; None: its own
+        self._next_size: Size | None = None  # likewise, once the model is loaded for it
         self._threads = threads
         self._renderers: dict[str, FrameRenderer] = {}  # of the additional cameras
+        self._resized: dict[Size, FrameRenderer] = {}  # of the first one at other sizes
         self._neighbours: list[Neighbour] = []  # what the additional cameras show at this tick
         self._mirrors = MirrorImages(self._another)
         self._wake = wake
@@ -106,6 +111,31 @@ class RenderLoop(threading.Thread, ABC):
         self.style = styles[(styles.index(self.style) + 1) % len(styles)]
         return f"Style: {self.style or 'automatic'}"
 
+    def resize(self, size: Size) -> None:
+        """Have frames of ``size``, at most that of the options, from the moment when the model is loaded for it."""
+        self._next_size = size
+        if size == self.options.shown or size in self._resized:
+            self.size = size
+        else:
+            threading.Thread(target=self._load_for, args=(size,), name="model", daemon=True).start()
+
+    def _load_for(self, size: Size) -> None:
+        runtime = ":".join(self.runtime.split()[:2])  # the one in use: nothing is measured while driving
+        try:
+            self._resized[size] = make_renderer(
+                self._model_name, runtime, size, self._threads, dashcam=self.options.dashcam
+            )
+        except RuntimeUnavailable as error:
+            logger().warning(f"the size stays: {error}")
+            return
+        if self._next_size == size:
+            self.size = size
+
+    @property
+    def _model_name(self) -> str:
+        """The model's name or folder; that of a folder's card may be any."""
+        return self.model if self.options.model == AUTO else self.options.model
+
     @property
     def is_rendering(self) -> bool:
         """Whether the thread has neither failed nor been asked to end."""
@@ -120,7 +150,7 @@ class RenderLoop(threading.Thread, ABC):
     ) -> None:
         pending: Future[None] | None = None
         received = worked = time.monotonic()
-        warm, mount, unguided = False, "", 0
+        warm, mount, unguided, first = False, "", 0, renderer
         while not self._ending.is_set():
             frame = subscriber.recv(0.1)
             if frame is None:
@@ -142,7 +172,13 @@ class RenderLoop(threading.Thread, ABC):
                 self._check_place(frame, self.options.hand_over_place)
             if "tag" not in frame.planes:
                 raise DriveError("the bridge sends frames without tags: update the bridge")
-            active = renderer if not frame.view else self._renderer_for(frame.view, frame, renderer)
+            if frame.view:
+                active = self._renderer_for(frame.view, frame, renderer)
+            else:
+                active = self._resized.get(Size(frame.camera.width, frame.camera.height), renderer)
+                if active is not first:
+                    active.reset()
+                    first = active
             remap = self.remap
             apply_style(active, frame, self.style, remap, self.guide)
             self.follows_simulator_image = active.follows_simulator_image
@@ -207,9 +243,7 @@ class RenderLoop(threading.Thread, ABC):
         """Return a renderer of images of ``size`` in the light of ``first``, with a past of its own."""
         if isinstance(first, ForkableRenderer):
             return first.fork(size)
-        options = self.options
-        model = self.model if options.model == AUTO else options.model  # a folder's card may have any name
-        return make_renderer(model, options.runtime, size, self._threads, options.pixels)
+        return make_renderer(self._model_name, self.options.runtime, size, self._threads, self.options.pixels)
 
     def _hand_over(self, rendered: RenderedFrame) -> None:
         with self._changed:

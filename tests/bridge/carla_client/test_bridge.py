@@ -207,6 +207,25 @@ class TestDriving:
         bridge.apply_control(Control(20, camera="moon"))
         assert advance(bridge).mount == ""
 
+    def test_a_smaller_size_changes_nothing_but_the_images(self, bridge):
+        bridge.apply_control(Control(1, throttle=1.0))
+        before = advance(bridge, 30)
+        world = bridge._ego.actor.get_world()
+        cameras = len(world.get_actors().filter("sensor.camera.*"))
+        chosen = [("", (192, 96)), ("chase", (192, 96)), ("", None), ("", (512, 256))]
+        for count, (camera, size) in enumerate(chosen, 2):
+            bridge.apply_control(Control(count, throttle=1.0, camera=camera, size=size))
+            frame = advance(bridge, 2)
+            width, height = size if size == (192, 96) else SIZE  # never more than the bridge's own
+            assert (frame.camera.width, frame.camera.height, frame.mount) == (width, height, camera)
+            assert {plane.shape[:2] for plane in frame.planes.values()} == {(height, width)}
+            seconds = frame.sim_time - before.sim_time
+            moved = np.linalg.norm((frame.ego.pose - before.ego.pose)[:2, 3])
+            assert before.ego.speed * seconds < moved < frame.ego.speed * seconds + 0.1, "no place or speed is lost"
+            assert seconds < 0.5
+            before = frame
+        assert len(world.get_actors().filter("sensor.camera.*")) == cameras
+
     def test_the_rear_mirror_has_a_frame_of_its_own_while_it_is_on(self, bridge):
         assert not any(advance(bridge).mirror for _ in range(2))
         bridge.apply_control(Control(1, mirror=True, preset="ClearNoon", throttle=1.0))

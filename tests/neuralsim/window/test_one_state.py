@@ -29,10 +29,11 @@ from hypothesis.stateful import (
 from bridge.carla_client.sun import sun_at
 from bridge.carla_client.weather import WeatherControl
 from bridge.messages import Camera, Control, Frame
-from neuralsim.drive import key_bindings
+from neuralsim.drive import interactive_drive, key_bindings
 from neuralsim.drive import settings as files
 from neuralsim.drive.driver_input import Axes
 from neuralsim.drive.menu_choices import picture_choices
+from neuralsim.session import render_loop
 from neuralsim.session.drive_session import DriveSession
 from neuralsim.session.options import AutoSize, DriveOptions, Size
 from neuralsim.session.render_loop import RenderedFrame
@@ -69,14 +70,16 @@ class Simulator:
         self.weather = WeatherControl(world, options.weather or "")
         self.control = Control(0)
         self.frames, self.x = 0, 0.0  # x: place of the car, m
+        self.size = 64, 32
 
     def tick(self, control: Control) -> Frame:
         self.weather.apply(control, self.control)
         self.x += 50.0 * (control.respawn - self.control.respawn)
         self.control = control
         self.frames += not control.paused
-        planes = {"tag": np.ones((32, 64), np.uint8), "depth": np.full((32, 64), 9.0, np.float32)}
-        frame = Frame(self.frames, self.frames, self.frames / 30.0, Camera(64, 32, 70.0, np.eye(4)), planes)
+        width, height = control.size or self.size
+        planes = {"tag": np.ones((height, width), np.uint8), "depth": np.full((height, width), 9.0, np.float32)}
+        frame = Frame(self.frames, self.frames, self.frames / 30.0, Camera(width, height, 70.0, np.eye(4)), planes)
         frame.weather, frame.weather_name = self.weather.values, self.weather.name
         frame.mount = control.camera
         frame.ego.pose[0, 3] = self.x
@@ -100,7 +103,8 @@ class Drive(WindowDrive):
         self._send(0.01)
         frame = self.simulator.tick(self.inputs.requested)
         frame.mount = self.inputs.camera(False)
-        self._show(RenderedFrame(frame, np.full((32, 64, 3), 90, np.uint8), self.session.remap))
+        image = np.full((*frame.planes["tag"].shape, 3), 90, np.uint8)
+        self._show(RenderedFrame(frame, image, self.session.remap))
 
     def press(self, key: str, modifier: int = 0) -> None:
         number = pygame.key.key_code(key)
@@ -295,6 +299,50 @@ def test_menu_and_hud_say_the_same_of_time(drive: Drive):
         (badge,) = [label for label, _, _ in drive.hud.badges(drive.state) if "0.6" in label]
         time_choice = next(choice for choice in picture_choices(drive) if choice.name == "real_time")
         assert badge == time_choice.shown[time_choice.at(drive.chosen)].upper()
+
+
+def test_a_size_that_is_too_slow_gives_way_and_menu_toast_and_frames_say_so(
+    no_display: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEURALSIM_CONFIG", str(tmp_path))
+    monkeypatch.setattr(render_loop, "make_renderer", lambda *_, **__: "a renderer")
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now, monotonic_ns=time.monotonic_ns)
+    monkeypatch.setattr(interactive_drive, "time", clock)
+    drive = Drive(DriveOptions(model="street-rt", size="512x256"))
+    drive.feedback.sound.start = lambda: None  # type: ignore[method-assign]
+    drive.hud.tutorial.skip()
+    said: list[str] = []
+    monkeypatch.setattr(drive.hud, "notify", said.append)
+    drive.simulator.size = drive.options.shown
+    drive.size_line = "size 512x256: the most that holds 30 frames a second here"
+
+    def run(seconds: float) -> None:
+        for _ in range(round(seconds / 0.05)):
+            clock.now += 0.05
+            drive.tick()
+
+    def shown() -> tuple[str, str]:
+        (quality,) = (choice for choice in picture_choices(drive) if choice.name == "quality")
+        return f"{drive.size}", quality.hint
+
+    run(5.0)
+    drive.recorder = SimpleNamespace(write=lambda *_: True, error=None, path=tmp_path, close=lambda: None)
+    run(30.0)
+    assert (drive.session.size, shown()[0]) == (None, "512x256"), "a recording keeps its size"
+    drive.press("r")
+    run(12.0)
+    while drive.session.size is None:
+        time.sleep(0.01)
+    run(0.1)
+    line = "512x256 held 20 of 30 frames a second: now 448x224"
+    assert line in said
+    assert shown()[0] == "448x224"
+    assert line in shown()[1]
+    drive.choose("quality", "balanced")
+    drive.apply_choices()
+    run(60.0)
+    assert shown() == ("512x256", "Resolution to render at. Restarts the town when you leave this page.")
+    drive.window.close()
 
 
 @pytest.mark.timeout(7200)
