@@ -3,8 +3,6 @@
 python -m bridge.carla_bridge --carla 127.0.0.1:2000 --publish ipc:///tmp/frames --control ipc:///tmp/controls
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Sequence

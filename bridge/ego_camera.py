@@ -1,7 +1,5 @@
 """Where the ego's default camera is; importable without numpy, because command lines show it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -1,7 +1,5 @@
 """Geometry shared by the simulator and its client: poses in CARLA's convention, focal lengths, the ego's camera."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

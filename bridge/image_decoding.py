@@ -1,7 +1,5 @@
 """Decoding of CARLA's camera images, BGRA read as little-endian u32 words, into the planes of a frame."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -1,7 +1,5 @@
 """Which values the instance plane has where it shows a box: a server's need not be its actors' ids."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

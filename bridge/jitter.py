@@ -5,8 +5,6 @@ the middle of the pixel. Pixels that are sampled only in every second or fourth 
 since neither base has a factor in common with 2 or 4.
 """
 
-from __future__ import annotations
-
 LENGTH = 15
 Jitter = tuple[float, float]  # pixels by which the whole image is shifted: right, down
 NONE: Jitter = (0.0, 0.0)

@@ -4,8 +4,6 @@ A simulator tells which lamps are on (``carla.VehicleLightState``, the state of 
 manager). Where a vehicle has them, its components say, where a server has them; else that follows from its box.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 

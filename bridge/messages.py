@@ -4,8 +4,6 @@ Every received message is checked against the types below, bounds included, befo
 ``ProtocolError`` with a one-line message.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias

@@ -1,7 +1,5 @@
 """What several packages know of OpenDRIVE files: the origin of a map's world, and the numbers of its roads."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from itertools import count

@@ -1,7 +1,5 @@
 """What ``carla.WeatherParameters`` mean, for everybody who draws them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 #: A fair day: the weather of a town until another one is set, and what CARLA's ``Default`` stands for.

@@ -4,8 +4,6 @@ One instance camera provides both tag and instance. Images are CARLA's BGRA, rea
 plane is one pass of a kernel into a buffer that is reused for each frame.
 """
 
-from __future__ import annotations
-
 import queue
 import time
 from collections.abc import Callable, Iterable, Sequence

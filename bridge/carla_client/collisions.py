@@ -1,7 +1,5 @@
 """The ego's collisions from CARLA's collision sensor: their number, and partner and severity of the newest."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import carla

@@ -1,7 +1,5 @@
 """Connecting to a CARLA server with the official client, and detecting the loss of the connection."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

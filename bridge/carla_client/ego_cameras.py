@@ -1,7 +1,5 @@
 """The ego's cameras that a driver can choose from: their mounts, and the rig of the active one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

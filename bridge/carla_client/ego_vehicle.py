@@ -1,7 +1,5 @@
 """The ego vehicle: spawning, its state at the last tick, and its pedals."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import carla

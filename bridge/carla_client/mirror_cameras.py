@@ -4,8 +4,6 @@ To the simulator each view costs as much as its geometry, however small it is. S
 a second, which nobody waits for: they come with a later frame, one with each.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Set
 from functools import partial

@@ -1,7 +1,5 @@
 """The bridge's options; importing this module loads nothing heavy."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

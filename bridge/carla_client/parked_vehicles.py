@@ -1,7 +1,5 @@
 """Parked vehicles: objects of the level rather than actors, with their boxes and their values in the instance plane."""
 
-from __future__ import annotations
-
 import carla
 import numpy as np
 

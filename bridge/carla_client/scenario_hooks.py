@@ -1,7 +1,5 @@
 """The interface between the bridge and the director of a scenario."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import carla

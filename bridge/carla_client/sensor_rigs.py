@@ -1,7 +1,5 @@
 """All sensors of the ego that produce images: the cameras a driver chooses from, the further ones, the mirrors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

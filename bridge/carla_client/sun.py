@@ -1,7 +1,5 @@
 """The position of the sun at a time of day."""
 
-from __future__ import annotations
-
 from math import acos, asin, cos, degrees, radians, sin
 
 LATITUDE = 50.0  # degrees north, as in the model's training footage

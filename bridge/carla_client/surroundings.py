@@ -1,7 +1,5 @@
 """Actors around the ego: road users for the autopilot, objects in view by instance value, lit lamps in the image."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from math import atan2, cos, sin

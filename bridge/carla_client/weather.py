@@ -1,7 +1,5 @@
 """CARLA's weather: as numbers by name, as in frames and the embedded town, and its control by a driver."""
 
-from __future__ import annotations
-
 import carla
 
 from bridge.carla_client.sun import sun_at

@@ -1,7 +1,5 @@
 """The server's clock and settings: synchronous mode while a bridge is connected."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterator

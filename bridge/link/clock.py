@@ -10,8 +10,6 @@ These are the two legs of NTP's exchange (RFC 5905, section 8); as there, the me
 tightest bounds. Unlike NTP's estimate, the bounds hold even if the delays of the two directions differ.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import MutableMapping
 from typing import NamedTuple

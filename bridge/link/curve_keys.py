@@ -4,8 +4,6 @@ Addresses other than loopback and ``ipc://`` require keys: one pair created by `
 to both machines. Its holders may watch and drive; holders of a pair created by ``generate_observer`` may only watch.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ ten controls per second); then the next sender does. Requests are counted per dr
 never compared with another's. Late and duplicate controls are ignored.
 """
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A running estimate of the duration of a repeated operation."""
 
-from __future__ import annotations
-
 from collections import deque
 
 _WINDOW = 24  # most recent durations that are used

@@ -8,8 +8,6 @@ raw C-order little-endian planes that follow, in the same order. A control is a 
 ``unpack`` copies no plane: the arrays are views of the received buffers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -5,8 +5,6 @@ frame; f16 (H, W, 2). numba has no f16 on the CPU, so the kernels get the plane'
 below 2^-14 pixels become 0, values beyond +-32768 are clipped.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

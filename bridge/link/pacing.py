@@ -1,7 +1,5 @@
 """Frame pacing: a fixed tick rate, and within it the moment when the renderer can use the frame."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

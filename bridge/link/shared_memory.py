@@ -8,8 +8,6 @@ the frame in it, so a receiver that comes too late for a frame finds another fra
 shrinking, and only their user can open them.
 """
 
-from __future__ import annotations
-
 import fcntl
 import mmap
 import os

@@ -14,8 +14,6 @@ Subscribers on the same machine get the planes through shared memory (``shared_m
 message; others get them as message parts. Controls are sent over PUSH/PULL, latest wins.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import secrets

@@ -4,8 +4,6 @@ Importing what the town or the bridge needs takes a second of CPU time. A replac
 one that has the modules loaded: it starts at once, shares its memory, and costs a running drive nothing until then.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

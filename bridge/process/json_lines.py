@@ -4,8 +4,6 @@
 ``{"verdict": {...}}`` when a scenario has ended. Started by hand, a process prints the last two as lines of text.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any, TextIO

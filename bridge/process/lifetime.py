@@ -1,7 +1,5 @@
 """Prompt process shutdown on Ctrl-C, SIGTERM or the parent's death, even while a call into C++ hangs."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Types of options: each validates a value from any source and defines its notation. Nothing heavy is imported."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import re

@@ -12,8 +12,6 @@ passes its child all options that were set as a single JSON argument, ``{"vehicl
 precedence over the file. Every boolean option has a ``--no-`` form, so that a file's ``true`` can be overridden.
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import json

@@ -1,7 +1,5 @@
 """An argument parser with one-line errors."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import sys

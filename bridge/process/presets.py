@@ -1,7 +1,5 @@
 """Names of weather presets, planes and towns, importable without loading a simulator."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 from bridge.process.parser import unknown

@@ -1,7 +1,5 @@
 """The folder that caches this user's builds, engines and benchmark-based choices between runs."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

@@ -1,7 +1,5 @@
 """A limit on the CPU time that a thread may spend on untrusted input."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import threading

@@ -1,7 +1,5 @@
 """Reading whole files up to a size limit: regular files only, never pipes or devices, which may not end."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

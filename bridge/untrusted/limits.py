@@ -4,8 +4,6 @@ Legitimate files stay below all of them by a wide margin; an input that exceeds 
 the limit. Sizes are in bytes.
 """
 
-from __future__ import annotations
-
 KIB, MIB = 1 << 10, 1 << 20
 
 # Text. PyYAML's nodes cost some 500 bytes each, lxml's and expat's elements up to as much.

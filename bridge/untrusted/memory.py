@@ -1,7 +1,5 @@
 """A limit on the memory that a process may allocate while it handles untrusted input."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Names read from untrusted files: which may become part of a path, and the one way to build that path."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

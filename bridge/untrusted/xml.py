@@ -1,7 +1,5 @@
 """Untrusted XML as a tree: no document types, hence no entities, and a limited depth and number of elements."""
 
-from __future__ import annotations
-
 import codecs
 import re
 import xml.etree.ElementTree as ET

@@ -1,7 +1,5 @@
 """Untrusted YAML: plain data of limited size, depth and number of nodes, with aliases counted as expanded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

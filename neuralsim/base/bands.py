@@ -1,7 +1,5 @@
 """Run compiled work that releases the GIL over bands of image rows, on two threads."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Luma of RGB images (ITU-R BT.601)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue

@@ -1,7 +1,5 @@
 """The extra of pyproject.toml that installs a missing package, for messages."""
 
-from __future__ import annotations
-
 import sys
 
 #: Versions of Python, first and last, for which PyPI has wheels of carla 0.9.16.

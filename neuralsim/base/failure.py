@@ -1,7 +1,5 @@
 """Reports failures of commands: one line on stderr and the exit code 1."""
 
-from __future__ import annotations
-
 import errno
 import os
 

@@ -1,7 +1,5 @@
 """Renders HTML reports from jinja2 templates, which lie next to the modules that fill them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -4,8 +4,6 @@ All are cached on disk, leave Python's lock to others while they run, and divide
 has made stale in that cache is deleted when this module is imported.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from neuralsim.base.stale_kernels import forget_stale_once

@@ -1,7 +1,5 @@
 """Log lines of processes, apart from their results: "neuralsim: ..." on stderr, through ``logging``."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from typing import TextIO

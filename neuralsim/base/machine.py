@@ -1,7 +1,5 @@
 """Facts about the host: processor, memory, NVIDIA GPUs, and how much of them processes use."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterable

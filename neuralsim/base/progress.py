@@ -1,7 +1,5 @@
 """A progress line on stderr for anything that takes longer than two seconds."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ On import it sends an event to a web service and keeps an id in the user's home,
 be imported: then its own stub takes the place.
 """
 
-from __future__ import annotations
-
 import sys
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

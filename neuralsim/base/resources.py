@@ -1,7 +1,5 @@
 """Measures the resources of a drive: processor time and memory of each process, and of a GPU if there is one."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """Option types that several commands share; importing them is cheap."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -5,8 +5,6 @@ with those of before, so what imports something that has changed is deleted from
 process that still runs the code of before can put its kernels back there: end it before an update.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

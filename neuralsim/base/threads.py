@@ -1,7 +1,5 @@
 """Threads of one interpreter."""
 
-from __future__ import annotations
-
 import sys
 
 _INTERVAL = 0.0005  # s, a tenth of Python's own

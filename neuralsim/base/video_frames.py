@@ -1,7 +1,5 @@
 """Images as frames for a video encoder."""
 
-from __future__ import annotations
-
 import av
 import numpy as np
 

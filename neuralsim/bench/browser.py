@@ -1,7 +1,5 @@
 """A measured drive in a real browser: headless Chromium opens the page, which presses keys and reports what it saw."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -9,8 +9,6 @@ Every sixth of these delays lies before the frame, in no stage: what it changes 
 have cooled in the meantime.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Inject key presses at random moments, from which input latency is measured."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

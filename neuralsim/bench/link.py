@@ -1,7 +1,5 @@
 """Measure the link alone: a publisher in this process, subscribers in processes of their own, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Describe the measuring machine: its hardware, its load, and the highest rates that it reaches."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import subprocess

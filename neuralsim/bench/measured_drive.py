@@ -5,8 +5,6 @@ pressed and stamps recorded. Each run has a fresh process, since the remains of 
 threads, memory) would be measured as well.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

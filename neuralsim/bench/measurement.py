@@ -1,7 +1,5 @@
 """Measure a drive: its job, every frame's time stamps, every key press, and the resources of its processes."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections import deque

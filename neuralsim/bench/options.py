@@ -1,7 +1,5 @@
 """The options of ``neuralsim bench``."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator

@@ -6,8 +6,6 @@ Prints ``{"ready": true}`` with its first frame, and when it is asked to end one
 and per frame the milliseconds since it was sent and its time of arrival (both clocks are this machine's).
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -6,8 +6,6 @@ Prints one JSON object: the runtime as ``--runtime`` takes it, and why the machi
 not. It runs in a process of its own, because what measuring leaves behind would be measured with the drives.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 

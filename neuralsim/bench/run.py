@@ -1,7 +1,5 @@
 """``neuralsim bench``: run the matrix, assemble the report, and check it against the budgets."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

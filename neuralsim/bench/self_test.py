@@ -5,8 +5,6 @@ total, and nowhere else. A delay before the frame must not be measured itself; w
 machine's doing, which may be slower after a pause.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The ghost: where the car was at each moment of an earlier run."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass, field
 from math import atan2

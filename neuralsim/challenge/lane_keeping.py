@@ -1,7 +1,5 @@
 """Where a vehicle is within the lanes of a chart."""
 
-from __future__ import annotations
-
 from math import cos, sin
 
 import numpy as np

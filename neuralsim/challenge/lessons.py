@@ -1,7 +1,5 @@
 """The lessons: scenarios of the library in which the learner drives the ego."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from neuralsim.challenge.tasks import Goal, LessonTask

@@ -1,7 +1,5 @@
 """What was achieved, by town: kept in a YAML file next to the cockpit's settings, with the last run of each task."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated

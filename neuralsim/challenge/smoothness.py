@@ -1,7 +1,5 @@
 """A score for driving smoothly and correctly, 0 to 100, with an explanation of each part."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from math import atan2, hypot
 

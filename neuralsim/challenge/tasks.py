@@ -1,7 +1,5 @@
 """The tasks of a drive: reach a marked place, drive smoothly, pass a lesson."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ green, blue] in coloured maps, and ``instances`` is what ids are multiplied by w
 id that is not listed is unknown: it is counted and rendered as ``unlabeled``.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 A command's options are imported when it is called, its implementation once they have been parsed.
 """
 
-from __future__ import annotations
-
 import atexit
 import gc
 import importlib

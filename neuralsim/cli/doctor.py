@@ -3,8 +3,6 @@
 For a recording: whether it is complete.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import importlib.util
 import os

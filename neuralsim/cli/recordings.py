@@ -1,7 +1,5 @@
 """Commands on existing recordings: convert them, make a scenario of them, evaluate them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -4,8 +4,6 @@ Every node needs this project under the same interpreter, and the shared folder 
 not recorded again, so a command that was interrupted, or has lost a node, is simply repeated.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The data card: what a data set contains, how it was made, under which terms, with histograms and a sample sheet."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -6,8 +6,6 @@ was interrupted, killed, or stopped by a full disk is continued by the same comm
 drive that fails is reported, and the others go on.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """``neuralsim record``: run the recorders and report their results."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

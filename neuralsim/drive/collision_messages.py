@@ -1,7 +1,5 @@
 """Messages about collisions."""
 
-from __future__ import annotations
-
 from bridge.messages import Frame
 
 #: What the message calls an obstacle, by ``bridge.messages.Impact.what``.

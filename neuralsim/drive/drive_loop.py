@@ -1,7 +1,5 @@
 """The loop of ``neuralsim drive``: what is common to all of them, and the one without a window."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

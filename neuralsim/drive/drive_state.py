@@ -1,7 +1,5 @@
 """The one state behind keys, menu, HUD, page and settings file: what the driver has chosen, validated and observed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

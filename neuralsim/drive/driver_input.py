@@ -4,8 +4,6 @@ With keys, pedals and steering move at rates per second, not per event, so that 
 rate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from math import atan

@@ -1,7 +1,5 @@
 """The interactive drive: shows the newest frame and handles keys immediately, in a window or on a web page."""
 
-from __future__ import annotations
-
 import logging
 import math
 import threading

@@ -3,8 +3,6 @@
 They match CARLA's ``manual_control.py`` where that has them.
 """
 
-from __future__ import annotations
-
 #: The keys of the single views, in a drive and in a replay.
 VIEW_KEYS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("1",), "neural"),

@@ -3,8 +3,6 @@
 The file is ``cockpit.yaml`` in ``$NEURALSIM_CONFIG``, or else in ``neuralsim`` in the user's configuration folder.
 """
 
-from __future__ import annotations
-
 import os
 import textwrap
 from pathlib import Path

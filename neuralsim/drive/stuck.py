@@ -1,7 +1,5 @@
 """Notices that the driver is stuck, to offer a respawn."""
 
-from __future__ import annotations
-
 from bridge.messages import Ego
 
 _SECONDS = 3.0  # s of throttle without moving

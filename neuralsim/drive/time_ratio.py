@@ -1,7 +1,5 @@
 """The ratio of simulated to real time, as the driver sees it."""
 
-from __future__ import annotations
-
 from collections import deque
 
 _SLOW = 0.95  # ratio from which on time runs as fast as it should

@@ -1,7 +1,5 @@
 """The choice of what is displayed: one view, or two side by side."""
 
-from __future__ import annotations
-
 from neuralsim.renderer.remap import NO_REMAP, Remap
 from neuralsim.renderer.views import NAMES, View
 

@@ -1,7 +1,5 @@
 """Compiled kernels of late warp that survey a frame by blocks of 8 x 8 pixels: smooth surfaces, outlines, motion."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -5,8 +5,6 @@ interpolated linearly. With or near an outline, each pixel of the frame is moved
 nearest one that arrives at a pixel gives its source position; where none arrives, the background is mirrored.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Three variants of a model: as shipped, frame by frame, and frame by frame with smoothed output."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bridge.messages import Frame

@@ -4,8 +4,6 @@ Features of a class cut out alone would depend on its outlines. So the images st
 reduction of the distance when it alone is real.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Walls are compared with walls and crowns with crowns, whatever share of a frame 
 between two sets of real images: a class at 1 is as far from both together as they are from each other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any

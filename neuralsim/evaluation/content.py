@@ -5,8 +5,6 @@ For perception trained on rendered frames, the blue car of the labels has to be 
 which exposure and light do not change (Spearman 1904). And a traffic light has to show the same colour.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

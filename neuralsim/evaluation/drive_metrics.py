@@ -1,7 +1,5 @@
 """Measurements on drives through the embedded town: flicker, the shift test, drift, and return to a place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

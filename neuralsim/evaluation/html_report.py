@@ -1,7 +1,5 @@
 """The figures of an evaluation as one self-contained HTML page: table, details, videos."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Any

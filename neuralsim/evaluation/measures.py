@@ -1,7 +1,5 @@
 """Measures of images and their features, each a plain function of arrays."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from scipy import linalg

@@ -3,8 +3,6 @@
 Objects that matter to a driver cover a few per cent of a frame, and hardly affect a distance between whole frames.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

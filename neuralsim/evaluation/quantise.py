@@ -1,7 +1,5 @@
 """``neuralsim model quantise``: measure a model's activations on town frames, so that it can run in int8."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice

@@ -1,7 +1,5 @@
 """A real labelled clip: rendered from its labels alone and compared with the real frames."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Videos of several images side by side, each with its name on it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

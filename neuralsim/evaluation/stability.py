@@ -7,8 +7,6 @@ screen, rendered without state, moved back: differences come from the network's 
 Laplacian) is reported with them, because blur wins the first two.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ A step that gains nothing on material that it was not tuned on is better left ou
 real label maps two halves: one to choose by, and the other to publish.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

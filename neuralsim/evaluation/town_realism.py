@@ -1,7 +1,5 @@
 """Distance of recorded drives through the towns from real images, by a network that no loss has seen."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ and the output of ``TemporalUpscaler`` from the same number of rendered pixels. 
 sharpened as they are shown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lists, reads and writes image files, with errors of one line."""
 
-from __future__ import annotations
-
 import io
 import struct
 from pathlib import Path

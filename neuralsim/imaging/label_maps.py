@@ -4,8 +4,6 @@ Colours are those of the class map that is nearest; pixels between two of them o
 map was scaled or saved as a JPEG, and get the label of the nearest pixel that is not.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Tracks objects in label maps without instances: connected components of movers, split where they form rows."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import cv2

@@ -5,8 +5,6 @@ OpenCV's dense inverse search (Kroeger et al., ECCV 2016). One file per image, w
 a pixel of this image to where its surface was in the last image; the first image has none.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -11,8 +11,6 @@ height over the feet of objects. Parallax then measures each stixel, and a Kalma
 the result from frame to frame. Points of the assumed world keep their place, as far as the flow allows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

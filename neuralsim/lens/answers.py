@@ -1,7 +1,5 @@
 """Takes those answers of a server that are to be changed out of what comes over a connection."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator
 
 import numpy as np

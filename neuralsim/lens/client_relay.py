@@ -3,8 +3,6 @@
 Everything else is passed on byte by byte.
 """
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Callable, Iterator

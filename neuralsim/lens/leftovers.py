@@ -8,8 +8,6 @@ A synchronous world that nobody ticks sends no snapshot, and CARLA lists actors 
 watchdog the ids of its cameras, and a new lens waits in the background for the first tick.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """What all clients of a lens share: its cameras on the server, its streams and what is to be hidden."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

@@ -1,7 +1,5 @@
 """Options of ``neuralsim town`` with generated images and of ``neuralsim lens``; nothing heavy is imported."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from bridge.process.json_lines import ProcessOptions

@@ -4,8 +4,6 @@ Each kernel runs until something comes that Python has to look at. Descriptors a
 ``shutdown`` of the connection ends a kernel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

@@ -1,7 +1,5 @@
 """``neuralsim lens``: CARLA's wire on both sides, with generated images in between."""
 
-from __future__ import annotations
-
 import signal
 import threading
 

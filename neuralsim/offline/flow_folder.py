@@ -3,8 +3,6 @@
 The flow itself is computed in ``neuralsim/imaging/optical_flow.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

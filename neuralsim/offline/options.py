@@ -1,7 +1,5 @@
 """The options of ``neuralsim render`` and ``neuralsim images``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

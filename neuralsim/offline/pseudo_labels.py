@@ -5,8 +5,6 @@ rendered. Its input tells the expected format: pixels first or channels first, b
 one.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import Counter

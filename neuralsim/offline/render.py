@@ -1,7 +1,5 @@
 """``neuralsim render``: recordings of CARLA's cameras, or with ``--classes`` a data set's label maps."""
 
-from __future__ import annotations
-
 from neuralsim.offline import render_folder
 from neuralsim.offline.options import RenderOptions
 from neuralsim.offline.recorded import render_recording

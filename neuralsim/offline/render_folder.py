@@ -1,7 +1,5 @@
 """``neuralsim render --classes``: renders a folder of label maps as images, and with ``--sequence`` as a video."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterator

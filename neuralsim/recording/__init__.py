@@ -1,7 +1,5 @@
 """Recordings: writers for drives, readers for files that anybody may have written, exports and evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 Progress = Callable[[int], None]  # called with the number of frames so far

@@ -7,8 +7,6 @@
 the rendered ones, else the simulator's.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Generator
 from math import atan2

@@ -1,7 +1,5 @@
 """The course of a recorded drive: speed, pedals, steering and events over time."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Everything is computed from the recording alone, so that it can be evaluated wit
 with, and a truncated one as far as it goes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Check, recover and export recordings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

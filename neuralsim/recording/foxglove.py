@@ -4,8 +4,6 @@ CARLA's axes are left-handed (x forward, y right, z up), Foxglove's right-handed
 on the way out.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 Foxglove's ``SceneUpdate`` and ``ImageAnnotations``; axes as in ``foxglove.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 from typing import Any

@@ -1,7 +1,5 @@
 """Holes in a recording: where frames are missing, and how many."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Write evaluations as JUnit XML for continuous integration: a suite per recording, a case per check."""
 
-from __future__ import annotations
-
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Convert labels to the formats of public data sets: Cityscapes' ids, COCO's boxes and masks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ they vanish while they are out of sight for long. The ego never does: across a h
 that interpolation reproduces are left out.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

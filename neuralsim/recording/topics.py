@@ -3,8 +3,6 @@
 Log times are simulated nanoseconds. Poses in Foxglove's messages are right-handed, those in JSON are CARLA's.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 import zlib

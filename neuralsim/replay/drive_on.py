@@ -4,8 +4,6 @@ The same file with the same seed plays the same, tick for tick, so every actor i
 checked for that.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Graphs of a drive over the timeline: speed, pedals and steering, with its collisions and holes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pygame
 

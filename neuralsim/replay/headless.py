@@ -1,7 +1,5 @@
 """Replay without a window: render a recording again, into a video."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from neuralsim.base.progress import ProgressLine

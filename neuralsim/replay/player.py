@@ -1,7 +1,5 @@
 """The replay's window: scrub, step, change speed, render again, compare two models, drive on."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Images of recorded frames: as recorded, or rendered again with any model and style."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The renderers of a replay: models are loaded in the background while its event loop goes on."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator, Sequence

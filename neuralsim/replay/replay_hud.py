@@ -1,7 +1,5 @@
 """The HUD of a replay: the timeline, the position on it, the speed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import pygame

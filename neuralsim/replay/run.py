@@ -1,7 +1,5 @@
 """``neuralsim replay`` and ``neuralsim drive --replay``."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Readers of what a recording says of the whole drive, in the background."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runtimes: libraries that run a model's graph, behind one small interface; each module is imported only when used."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

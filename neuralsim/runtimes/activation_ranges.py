@@ -3,8 +3,6 @@
 ``neuralsim model quantise`` measures it on this machine, or it comes with the model as ``int8.json`` next to its graph.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

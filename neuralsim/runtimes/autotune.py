@@ -4,8 +4,6 @@ They are measured again on request (``neuralsim doctor --measure``), and on a ma
 busy the first time, else when a week has passed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

@@ -1,7 +1,5 @@
 """Cache folder of engines, graphs in other precisions and measurements."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

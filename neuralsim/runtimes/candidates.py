@@ -1,7 +1,5 @@
 """Runtimes that ``auto`` may use on this machine, and why it skips the others."""
 
-from __future__ import annotations
-
 import re
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec

@@ -4,8 +4,6 @@ NVML (:func:`neuralsim.base.machine.gpu`) lists what is installed; only the CUDA
 (``CUDA_VISIBLE_DEVICES``, a container without compute rights).
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """``auto``: the fastest runtime on this machine, and the next one if it cannot be loaded or fails during a drive."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path

@@ -7,8 +7,6 @@ origin world points on quarters of a metre. So do sampling coordinates that conv
 and the squares, means and roots of a normalisation, which could overflow.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import count
 from pathlib import Path

@@ -9,8 +9,6 @@ Scales are rounded to half precision, so that the graph can be halved as well (T
 The scales come from :mod:`ranges <neuralsim.runtimes.activation_ranges>` measured on frames of the town.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

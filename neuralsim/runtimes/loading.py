@@ -1,7 +1,5 @@
 """Loads a graph with one runtime by name, and tells whether it can be used on this machine."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path

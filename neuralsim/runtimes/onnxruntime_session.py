@@ -1,7 +1,5 @@
 """Opens ONNX Runtime for every user of it: quietly, and without spinning threads."""
 
-from __future__ import annotations
-
 import onnxruntime as ort
 
 

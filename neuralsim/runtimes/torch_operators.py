@@ -7,8 +7,6 @@ No converter from PyPI replaces this: onnx2torch 1.5.15 has no GridSample and no
 0.6.0 fails on these graphs' convolutions, and both require torchvision.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Composes the image for the pages: the chosen view, warped, with a strip for the stamp on top."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

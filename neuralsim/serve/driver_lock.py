@@ -1,7 +1,5 @@
 """The driver lock of the pages: one page drives at a time, by the same rules as for windows."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable, Hashable

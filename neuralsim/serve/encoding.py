@@ -1,7 +1,5 @@
 """Encodes images as video or JPEG, once for all pages."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """The options of ``neuralsim serve``: those of a drive, and those of the web server."""
 
-from __future__ import annotations
-
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """The connection to one open page: what is sent to it, over WebRTC or the WebSocket."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import struct

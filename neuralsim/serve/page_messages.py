@@ -1,7 +1,5 @@
 """The JSON messages from pages, validated before use."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec

@@ -4,8 +4,6 @@ The page thereby knows exactly what it displays, despite codec, losses and buffe
 every browser exposes them, and they start at a random number.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

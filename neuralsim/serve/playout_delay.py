@@ -4,8 +4,6 @@ http://www.webrtc.org/experiments/rtp-hdrext/playout-delay: the minimum and maxi
 12 bits each in units of 10 ms. Both 0 means "render as soon as possible", for remote control and games.
 """
 
-from __future__ import annotations
-
 from aiortc import codecs, rtp
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 

@@ -1,7 +1,5 @@
 """``neuralsim serve``."""
 
-from __future__ import annotations
-
 from neuralsim.base.failure import fail
 from neuralsim.drive import settings
 from neuralsim.drive.drive_loop import EXPECTED

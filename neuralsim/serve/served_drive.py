@@ -1,7 +1,5 @@
 """The interactive drive on web pages: all of them display it, and one of them drives."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -3,8 +3,6 @@
 It runs in its own thread. The drive takes the pages' messages from ``next_event`` and passes images to ``show``.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """The WebRTC connection of one page: video, and a data channel for HUD and controls."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import re

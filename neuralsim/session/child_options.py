@@ -1,7 +1,5 @@
 """The options that a drive passes to the processes it starts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from bridge.carla_client.options import BridgeOptions

@@ -1,7 +1,5 @@
 """Recording of a drive on request: the rendered frames as MP4 and all simulator data as MCAP next to it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

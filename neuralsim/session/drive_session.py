@@ -4,8 +4,6 @@ The start takes seconds (a town is built, a model compiled). It therefore runs i
 already responds.
 """
 
-from __future__ import annotations
-
 import socket
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Metrics of a drive: frame rate, latency by stage, input latency, and the bottleneck."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import deque

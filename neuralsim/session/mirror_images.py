@@ -1,7 +1,5 @@
 """The images of the car's mirrors: each mirror has a renderer with a past of its own."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future

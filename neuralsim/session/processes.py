@@ -1,7 +1,5 @@
 """Town and bridge as child processes: started, monitored, and ended together, however this process ends."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import queue

@@ -1,7 +1,5 @@
 """The render loop of a drive: takes the newest frame and hands over its rendered image, in its own thread."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

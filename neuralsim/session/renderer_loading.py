@@ -1,7 +1,5 @@
 """Loads a drive's renderer while the processes start, on as many cores as the simulation can spare."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from contextlib import suppress

@@ -6,8 +6,6 @@ which the town needs a core of its own, and older ones less. Less than that is m
 keeps the larger size: virtual machines are slow for minutes at a time, and nothing on them shows it.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """A stand-in for the network when realism is not needed: every pixel in the colour of its class."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Telemetry of a drive: one JSON line per displayed frame."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Calibration of a wheel or gamepad: finds each axis and its range by having the driver move it once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pygame

@@ -1,7 +1,5 @@
 """Anti-aliased, cached text and shapes for the HUD, and their placement on the picture."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 

@@ -1,7 +1,5 @@
 """Feedback to the driver: collision messages, sound, camera shake and gamepad rumble."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from math import atan2, pi

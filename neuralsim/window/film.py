@@ -5,8 +5,6 @@ what photographs have at their finest scale (Newson et al., "A Stochastic Film G
 Rendering", Computer Graphics Forum 2017); here it is noise of one amplitude, other in each frame.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

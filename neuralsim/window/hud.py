@@ -5,8 +5,6 @@ frame rate and latency at the top right, instruments at the bottom right, notice
 HUD (F3, or a click on it) adds the view, model and place, and all metrics.
 """
 
-from __future__ import annotations
-
 import time
 
 import pygame

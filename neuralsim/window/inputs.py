@@ -1,7 +1,5 @@
 """Driver input from pygame's keyboard, gamepad and wheel events."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The menu over a paused drive: pages of items, operated by keys, mouse or gamepad."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The map in the corner or over the whole view: lanes, route, traffic and north; a click sets the destination."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from math import atan2, cos, pi, sin
 

@@ -1,7 +1,5 @@
 """Gamepads of any make, as if each had the layout of an Xbox one: SDL knows the places of their axes and buttons."""
 
-from __future__ import annotations
-
 import pygame
 
 try:

@@ -1,7 +1,5 @@
 """The pages of the pause menu: resume, settings, key bindings, wheel calibration, quit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import pygame

@@ -1,7 +1,5 @@
 """``neuralsim drive``: with a window or without one."""
 
-from __future__ import annotations
-
 from neuralsim.base.failure import fail
 from neuralsim.drive.drive_loop import EXPECTED, DriveLoop, HeadlessDrive
 from neuralsim.session.options import DriveOptions

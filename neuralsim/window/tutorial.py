@@ -1,7 +1,5 @@
 """The tutorial: one step after the other, each until it is done; Enter skips the rest."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pygame

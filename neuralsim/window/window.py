@@ -1,7 +1,5 @@
 """The window: shows the scaled picture with the HUD on top, and saves screenshots."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import math

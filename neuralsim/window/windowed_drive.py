@@ -1,7 +1,5 @@
 """The drive in a window: events, display, and the features that only a window has."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable

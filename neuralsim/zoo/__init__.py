@@ -1,7 +1,5 @@
 """Shipped models: one folder each with ``model.onnx``, its weights in fp16, and ``card.yaml``, which describes it."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Monitors of assertions (``scenarios/language/assertions.py``): updated at every tick, judged at the end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import inf
 from typing import Any

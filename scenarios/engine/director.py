@@ -5,8 +5,6 @@ scenario time begins with the first frame. Decisions depend on the snapshot of t
 generators only: the same file on the same server always plays the same.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Steps that take no time, such as a teleport or lamps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import carla

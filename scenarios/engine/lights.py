@@ -1,7 +1,5 @@
 """Traffic lights held in a state by a scenario, overriding their own cycles."""
 
-from __future__ import annotations
-
 import re
 from math import cos, hypot, radians
 

@@ -1,7 +1,5 @@
 """Loading of scenario files; every mistake is reported with file, line and key."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Rig files: the cameras of a vehicle, to be used with any scenario."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Map queries of the scenario engine: places, shortest routes along lanes, crossed lane markings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import cos, hypot, radians
 

@@ -1,7 +1,5 @@
 """An actor's script: which of its steps it executes, when each begins, and when it is done."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Speed profiles: ramps, another actor's speed, timed paths, rendezvous, kept distances."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise

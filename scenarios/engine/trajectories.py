@@ -1,7 +1,5 @@
 """Interpolation of scenario trajectories."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from math import radians
 

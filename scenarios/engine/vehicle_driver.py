@@ -1,7 +1,5 @@
 """Vehicles that execute their scripts: with the autopilot, at exactly set speeds, or on rails."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import atan2, cos, degrees, hypot, pi, sin, sqrt
 from typing import Any

@@ -1,7 +1,5 @@
 """Walkers and static props that execute their scripts."""
 
-from __future__ import annotations
-
 from math import atan2, cos, degrees, hypot, radians, sin
 from typing import Any
 

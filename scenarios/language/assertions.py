@@ -3,8 +3,6 @@
 ``scenarios/engine/assertion_monitor.py`` judges them.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from scenarios.language.conditions import EGO, Distance, Model, Name, OneOf, Seconds, Share, Speed

@@ -1,7 +1,5 @@
 """Mistakes in scenario files: each with file, line and key."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

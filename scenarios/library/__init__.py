@@ -1,7 +1,5 @@
 """The shipped scenarios, by name."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 

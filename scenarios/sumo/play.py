@@ -3,8 +3,6 @@
 python -m scenarios.sumo.play --carla 127.0.0.1:2000 --scenario city.sumocfg
 """
 
-from __future__ import annotations
-
 from bridge.carla_bridge import serve
 from bridge.carla_client.options import BridgeOptions
 from bridge.process.lifetime import end

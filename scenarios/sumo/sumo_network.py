@@ -1,7 +1,5 @@
 """Conversion of SUMO networks to OpenDRIVE maps, by SUMO's netconvert."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess

@@ -4,8 +4,6 @@ In each tick SUMO moves first, with the ego's pose of the previous tick. Then it
 without physics, and its traffic lights are applied. Vehicles further than ``RANGE`` from the ego exist only in SUMO.
 """
 
-from __future__ import annotations
-
 import subprocess
 import zlib
 from collections.abc import Iterable

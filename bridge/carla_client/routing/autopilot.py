@@ -5,8 +5,6 @@ with respect to road users on the path ahead; in bends, lateral acceleration lim
 map, the snapshot and a seeded generator: the same seed gives the same drive.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atan, atan2, cos, hypot, inf, pi, sin, sqrt

@@ -1,7 +1,5 @@
 """Following a lane along CARLA's waypoints."""
 
-from __future__ import annotations
-
 from typing import Any
 
 MAX_WAYPOINTS = 10_000  # of one lane

@@ -1,7 +1,5 @@
 """A path along lanes, laid out by waypoints: it follows a route or chooses, changes lanes and shifts to the side."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass

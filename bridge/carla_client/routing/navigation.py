@@ -1,7 +1,5 @@
 """Navigation to a destination that the driver has chosen on the map, and the chart that shows that map."""
 
-from __future__ import annotations
-
 from math import hypot, radians
 
 import carla

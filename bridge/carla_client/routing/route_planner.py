@@ -1,7 +1,5 @@
 """The shortest route along lanes from one place of a map to another, for any CARLA map."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Getting an autopilot's vehicle free: it backs off where there is room, and steers round what it has run into."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from math import cos, hypot, sin
 

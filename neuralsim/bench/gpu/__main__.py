@@ -1,7 +1,5 @@
 """The command: packs the data, or runs the checks and writes ``report.json`` and ``report.html`` after each of them."""
 
-from __future__ import annotations
-
 import argparse
 import html
 import json

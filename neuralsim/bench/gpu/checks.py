@@ -1,7 +1,5 @@
 """The checks: each returns what it saw, as JSON, or raises; :class:`Skip` where something that it needs is missing."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib.metadata

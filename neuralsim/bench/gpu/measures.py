@@ -1,7 +1,5 @@
 """What several checks measure: differences of images in dB, and milliseconds."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

@@ -3,8 +3,6 @@
 Weights are not in it but in the checkout: the pack knows where in each ``model.onnx`` their bytes are.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ one for a phone, since text that shrinks with its drawing cannot be read on the 
 as CSS variables of the page's style sheet, so that one drawing suits the light and the dark theme.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Sequence

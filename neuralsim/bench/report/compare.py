@@ -1,7 +1,5 @@
 """Compare two reports: what has changed, and what is noise."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ it stays. A table that the report has no figures for is left unchanged. A run of
 and nothing else, one with ``--ledger`` nothing but ``ledger``.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``report.html``: one file that opens from disk, without scripts and without network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Compute the figures of a report from the time stamps of every frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ are drawn first and blocks within them second (Davison and Hinkley 1997, section
 than the frames within one do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Format the figures of a report as tables, for the terminal and for Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

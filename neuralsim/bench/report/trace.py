@@ -5,8 +5,6 @@ display on the window's. The input latency, and each frame's whole life with its
 are asynchronous events.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from neuralsim.session.metrics import STAGES

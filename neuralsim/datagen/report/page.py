@@ -1,8 +1,6 @@
 """Write ``report.html`` of a recorded scenario and ``index.html`` of all scenarios of a run, without other files but
 the video and the poster next to them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a report shows of a recording besides its images, gathered frame by frame while it is recorded."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from math import degrees

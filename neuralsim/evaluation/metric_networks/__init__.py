@@ -4,8 +4,6 @@
 EfficientNet-Lite2 with ImageNet's weights. ``card.yaml`` has their scores. They run on ONNX Runtime in fp32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

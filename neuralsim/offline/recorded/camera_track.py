@@ -1,7 +1,5 @@
 """The camera's movement from depths and motion, for recordings without poses."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """A clip: the planes of one camera, paired frame by frame, and how each of them is coded."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

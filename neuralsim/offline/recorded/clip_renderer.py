@@ -1,7 +1,5 @@
 """A renderer whose exposure is that of a whole clip: measured before its first frame, and held."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

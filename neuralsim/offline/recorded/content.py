@@ -1,7 +1,5 @@
 """Which plane a picture holds, told from its pixels, where no name says it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from neuralsim.imaging.image_files import ImageError

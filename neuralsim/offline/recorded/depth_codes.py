@@ -1,7 +1,5 @@
 """CARLA's depths as its clients save them: 24 bit in R, G and B, a logarithmic grey, 16 bit, or .npy in metres."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

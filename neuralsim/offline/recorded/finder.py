@@ -1,7 +1,5 @@
 """Finds the planes of a recording by itself: a folder, or a tree of towns, cameras and planes."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator

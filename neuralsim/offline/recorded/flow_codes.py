@@ -5,8 +5,6 @@ are a hue for the direction and a brightness for the length, ln(length + 0.999) 
 tenth of the image, and at its limit above.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Makes frames of what was recorded: the motion from depths and poses, else from the flow, else estimated."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What is written of a clip: an image per frame, side-by-side images, videos; and what is there already."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reads the pictures of one plane, from files or from a video, as they are coded."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from pathlib import Path

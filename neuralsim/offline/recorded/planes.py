@@ -1,7 +1,5 @@
 """Decodes the planes of one frame of a clip, at the size that it is rendered at."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 All become CARLA's: x forward, y right, z up, left-handed, metres; degrees.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

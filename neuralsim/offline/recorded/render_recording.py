@@ -1,7 +1,5 @@
 """``neuralsim render FOLDER``: renders the recordings of CARLA's cameras in a folder, and goes on where it stopped."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """What a clip's pictures tell of it where nothing else does: the light, and which pixels show the recording car."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -4,8 +4,6 @@ The ids and colours of 0.9.14 and later are those of ``bridge/tags.py``; before,
 (``ObjectLabel.h``, ``CityScapesPalette.h`` of 0.9.5 to 0.9.13). All become today's tags.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The files of nuScenes' CAN bus expansion for one scene: pose, pedals, steering, IMU, route."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

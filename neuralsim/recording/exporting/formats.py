@@ -1,7 +1,5 @@
 """All formats that recordings can be exported to, by name."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from pathlib import Path

@@ -4,8 +4,6 @@
 ``poses/00.txt``: the first camera's, relative to its first one (Geiger et al., CVPR 2012).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -5,8 +5,6 @@ indices. ``videos/observation.images.X/``: one MP4 per camera X and recording. `
 episodes. Each recording is an episode; its task is the scenario's title.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ object with its box and mask, whether an actor or parked; ``surface_ann`` the re
 nuScenes-lidarseg, of which nuImages itself has ``flat.driveable_surface`` alone. (Caesar et al., nuScenes, 2020.)
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Sequence

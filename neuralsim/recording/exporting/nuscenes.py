@@ -6,8 +6,6 @@ Only objects with a pose in the recording are annotated: vehicles, parked ones t
 (Caesar et al., nuScenes, CVPR 2020.)
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -6,8 +6,6 @@ curve of the speed for each collision, lane left, change of the weather and hole
 file has a layout with all that the replay shows (``rerun_layout.py``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 

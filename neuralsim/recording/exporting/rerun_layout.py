@@ -4,8 +4,6 @@ Pictures of the cameras on the left; the scene, curves of speed, pedals and stee
 events on the right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import rerun.blueprint as rrb

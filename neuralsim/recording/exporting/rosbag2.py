@@ -5,8 +5,6 @@ Per camera, with its name X: ``/carla/ego_vehicle/rgb_X/image``, ``.../image/com
 ``/clock``, ``/tf``, ``/carla/ego_vehicle/{odometry,speedometer,vehicle_status,lidar}`` and ``/carla/markers``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Everything is right-handed: world and ego x forward, y left, z up; cameras x right, y down, z forward; metres.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

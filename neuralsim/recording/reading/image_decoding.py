@@ -1,7 +1,5 @@
 """Decode images: the only place that passes untrusted bytes to OpenCV's codecs."""
 
-from __future__ import annotations
-
 import os
 import re
 import threading

@@ -3,8 +3,6 @@
 Messages are dictionaries with the keys listed here and any others in the file. Numbers are finite.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config

@@ -1,7 +1,5 @@
 """Read a recording front to back: complete, truncated or damaged."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 

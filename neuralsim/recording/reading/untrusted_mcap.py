@@ -5,8 +5,6 @@ may, is skipped by its length and reported as :class:`Lost`. Where a length itse
 the next chunk in the index at the end of the file. Foxglove's ``mcap recover`` does the same.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

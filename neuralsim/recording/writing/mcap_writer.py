@@ -4,8 +4,6 @@ Log times are simulated nanoseconds. A chunk is compressed with zstd and carries
 was killed can be read up to its last chunk, and one with a damaged chunk beyond it.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import time

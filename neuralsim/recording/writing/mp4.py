@@ -4,8 +4,6 @@
 without anything written at its end.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """The base of all writers of recordings: a queue, a thread, and one line when something fails."""
 
-from __future__ import annotations
-
 import contextlib
 import queue
 import threading

@@ -4,8 +4,6 @@
 Runtime uses the processor without a word; here that is an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product

@@ -1,7 +1,5 @@
 """A session of ONNX Runtime whose inputs, state and image stay at fixed places on one device."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ The same arithmetic as ``neuralsim/models/warp.py`` and ``blending.py`` for one 
 needs stays in the processor's nearest cache, where a graph reads and writes whole planes in each of its operations.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

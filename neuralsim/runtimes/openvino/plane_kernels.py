@@ -4,8 +4,6 @@ The same as ``neuralsim/models/input_planes.py`` returns, written once, in the o
 read: a graph computes each of them in several passes and then reorders them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

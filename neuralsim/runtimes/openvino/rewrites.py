@@ -4,8 +4,6 @@ Its convolutions are compiled for the processor, but what stands around them is 
 another: looking up, slicing, transposing. All sizes of a graph are fixed when it is rewritten.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ The same arithmetic as ``neuralsim/models/input_planes.py`` and ``facade_sketch.
 the guide, and only the others are computed; a graph computes all of them.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """``neuralsim model build-engine``: builds TensorRT's engine for this GPU, for all further drives."""
 
-from __future__ import annotations
-
 import time
 
 from neuralsim import zoo

@@ -4,8 +4,6 @@ Written for TensorRT 11 (networks are strongly typed: precision is in the graph)
 built by :mod:`neuralsim.runtimes.tensorrt.engines`. Not run by its authors: no GPU with TensorRT's builder was at hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec

@@ -7,8 +7,6 @@ has moved since the previous frame, in normalised device coordinates, x right an
 x * width / 2, y * -height / 2).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -4,8 +4,6 @@ A drive or a recording must find the town in the same state however busy the mac
 first client has had time to become synchronous; if it waits for a tick meanwhile, it gets one in which nothing moves.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ numba keeps compiled kernels in ``NUMBA_CACHE_DIR`` if set, else next to their s
 an installed package may be) in the user's cache folder. The stamp lies in the same folder, so deleting it deletes both.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import inspect

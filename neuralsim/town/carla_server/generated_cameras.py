@@ -1,7 +1,5 @@
 """What the server needs from an image generator, passed in by the program that starts it: the town knows none."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import replace

@@ -5,8 +5,6 @@ for its snapshot. Each image of an earlier tick that arrives meanwhile blocks on
 has as many as the machine has cores. With as many images as threads, nothing reads the snapshot and the call times out.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

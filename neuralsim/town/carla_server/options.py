@@ -1,7 +1,5 @@
 """Command-line options of the embedded simulator, in a module that imports nothing heavy."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field

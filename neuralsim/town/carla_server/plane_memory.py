@@ -1,7 +1,5 @@
 """The planes of a camera's frames in memory that a client on this machine maps: no image is sent, decoded or copied."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 python -m neuralsim.town.carla_server --port 2000 --town oldtown --seed 0
 """
 
-from __future__ import annotations
-
 import math
 import os
 import sys

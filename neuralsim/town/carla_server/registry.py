@@ -1,7 +1,5 @@
 """The registry of CARLA's server functions by the name that clients call."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ drop their oldest message, so that a slow or stalled subscriber does not affect 
 borrowed from a pool and returned once they have been sent to the last subscriber.
 """
 
-from __future__ import annotations
-
 import selectors
 import socket
 import struct

@@ -3,8 +3,6 @@
 Order and sizes are those of the official client (``LibCarla``'s ``rpc/*.h``, ``sensor/s11n/*.h``) and tested with it.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Images of cameras with a wide-angle lens: encoded from views of a cube's faces, or generated, face by face."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future

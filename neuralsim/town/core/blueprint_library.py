@@ -1,7 +1,5 @@
 """The blueprints that can be spawned, with the attributes that CARLA's clients expect."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from bridge.tags import Tag

@@ -1,7 +1,5 @@
 """Arc lengths of polylines, interpolation along them, and bands between two of them with fewer points."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -3,8 +3,6 @@
 Attributes of the exposure, and of a lens that distorts, are accepted without effect: the shaded view has no optics.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from neuralsim.town.core.types import Actor, Attribute, Blueprint

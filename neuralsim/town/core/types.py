@@ -3,8 +3,6 @@
 Axes are those of Unreal Engine, as in CARLA: x forward, y right, z up, left-handed; metres and degrees.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The actors of a world by id."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

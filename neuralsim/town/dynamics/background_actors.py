@@ -1,7 +1,5 @@
 """Background actors: vehicles and pedestrians moved by the town, kept near the driven vehicles."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Walkers moved by clients, and how they and props fall."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import numpy as np

@@ -3,8 +3,6 @@
 Kernels take the lane graph as ``LaneArrays`` and the vehicles as a ``Fleet``.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

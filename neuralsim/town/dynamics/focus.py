@@ -1,7 +1,5 @@
 """The driver around whom background actors are kept: where they may reappear."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

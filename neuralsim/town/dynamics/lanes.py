@@ -1,7 +1,5 @@
 """The lane graph as flat arrays, and the compiled queries of the traffic on it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sensor mounts: rigidly attached to an actor, on a spring arm, or free-standing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

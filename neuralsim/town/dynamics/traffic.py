@@ -5,8 +5,6 @@ granted to one vehicle after the other: none enters while a crossing lane is occ
 way approaches, or while there is no room beyond. Lanes are changed where that pays.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from neuralsim.town.dynamics.driving_kernels import Fleet, drive, lane_changes

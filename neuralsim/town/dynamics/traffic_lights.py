@@ -1,7 +1,5 @@
 """Traffic lights: phases, timing, trigger volumes and lamp positions. Signs as actors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ along the road; steering with a rate limit and understeer across it (Gillespie, 
 chapters 2, 4 and 6). Boxes seen from above stand for bodies; two of them collide when no axis separates them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

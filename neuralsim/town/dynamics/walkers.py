@@ -1,7 +1,5 @@
 """The pedestrians of the background traffic: they follow pavements and use crosswalks."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

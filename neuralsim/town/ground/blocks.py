@@ -4,8 +4,6 @@ All lanes are rasterised into a fine mask, whose contours are then snapped to th
 map and any shape of junction, where lane-by-lane reasoning about corners would not.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Bridges of roads over other roads: decks, parapets and piers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bridge.tags import Tag

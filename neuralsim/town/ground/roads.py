@@ -1,7 +1,5 @@
 """The ground of a town as a mesh: asphalt, markings, kerbs, pavements and the land between the streets."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import NamedTuple
 

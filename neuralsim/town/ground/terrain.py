@@ -1,7 +1,5 @@
 """The terrain between and around the roads of a map that is not flat."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -6,8 +6,6 @@ items: 0 for an inner node; otherwise it is a leaf, and the index is that of its
 as they only cull: the items decide what a ray hits.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

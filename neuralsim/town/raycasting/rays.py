@@ -4,8 +4,6 @@ Each mesh has a bounding volume hierarchy over its triangles (``bvh``), and ther
 actors, which move, is rebuilt for each cast.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -5,8 +5,6 @@ car: where each pixel's line of sight meets the metal, how the paint is shaded t
 mirrors. Per frame, a small copy of the picture is laid out along these mirrored lines.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from dataclasses import dataclass

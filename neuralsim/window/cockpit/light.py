@@ -1,7 +1,5 @@
 """The light of the scene on the cockpit, estimated from the picture."""
 
-from __future__ import annotations
-
 import pygame
 
 _BAND = (0.05, 0.62)  # rows of the picture whose light falls in, shares of its height

@@ -1,7 +1,5 @@
 """The mirrors: the rear one at the bottom, clear of traffic lights, the wing mirrors at the sides of the view."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

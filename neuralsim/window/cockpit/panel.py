@@ -4,8 +4,6 @@ All shapes are computed as distances to their edges with oversampling, so that t
 those of an overcast noon; ``light.py`` adapts them to the scene.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The steering wheel: drawn once for a radius, turned copies are kept by angle."""
 
-from __future__ import annotations
-
 import numpy as np
 import pygame
 

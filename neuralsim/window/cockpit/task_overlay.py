@@ -1,7 +1,5 @@
 """What a task shows: how it stands, its result, and the ghost of the last run on the road."""
 
-from __future__ import annotations
-
 import numpy as np
 import pygame
 

@@ -4,8 +4,6 @@ Model: ESIM (Rebecq, Gehrig, Scaramuzza 2018). The logarithm of the grey value i
 two images; each time it differs by the threshold from its value at the pixel's last event, a new event is sent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -6,8 +6,6 @@ Textures that do not exist here (metallic, roughness, base colour, ambient occlu
 CARLA.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from neuralsim.town.render.raster import Planes

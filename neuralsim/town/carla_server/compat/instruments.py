@@ -5,8 +5,6 @@ measurement returns the body of its message, packed as by CARLA's serialisers (`
 instrument has its own noise generator, seeded by its attribute ``noise_seed``, so that a drive can be repeated.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -4,8 +4,6 @@ In CARLA, roads, pavements and markings are meshes per road. Here they are divid
 `PIECE` metres, and the land between them by the chunks that it is rendered in.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A measurement returns the body of its message, packed as by CARLA's serialisers (``LibCarla``'s ``sensor/s11n``).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

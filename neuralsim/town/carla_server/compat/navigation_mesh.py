@@ -5,8 +5,6 @@ client reads (``LibCarla``'s ``nav/Navigation.cpp``). Recast's axes are x, heigh
 terms. Areas and flags are those of ``nav/Navigation.h``.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

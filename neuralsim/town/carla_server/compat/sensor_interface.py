@@ -1,7 +1,5 @@
 """The common base of all sensors other than cameras, and the interface to the world that they measure."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping

@@ -43,8 +43,6 @@ In ``town_server`` and ``sensor_scheduler``:
   ``ASensor::Tick``; 0.9.16's returns early).
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -7,8 +7,6 @@ are received follows from the path loss of ETSI TR 103 257-1 (V1.1.1): WINNER+ B
 byte by byte.
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """CARLA's server functions for single actors."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """CARLA's batches: many commands in one message, each with its own answer."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress

@@ -1,7 +1,5 @@
 """Actor lookup for server functions."""
 
-from __future__ import annotations
-
 from neuralsim.town.carla_server.town_server import TownServer
 from neuralsim.town.core.types import Actor
 

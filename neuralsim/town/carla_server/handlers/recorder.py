@@ -1,7 +1,5 @@
 """CARLA's server functions for recording and replay, and text reports about a recording."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """CARLA's server functions that ask about the scene: objects, boxes, rays, lamps, files."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """CARLA's server functions for the Traffic Manager, which runs in a client: its port and its vehicles."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from neuralsim.town.carla_server.handlers.lookup import find

@@ -1,7 +1,5 @@
 """CARLA's server functions for vehicles, and for forces on any actor."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

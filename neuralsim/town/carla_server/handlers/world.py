@@ -1,7 +1,5 @@
 """CARLA's server functions for the whole world: episode, map, settings, weather, traffic lights."""
 
-from __future__ import annotations
-
 from typing import Any, get_type_hints
 
 import numpy as np
