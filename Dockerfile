@@ -10,7 +10,7 @@
 #   docker run --rm --gpus all -v neuralsim-cache:/cache neuralsim model build-engine --size 1024x512
 #   docker run --rm --gpus all --network host -v neuralsim-cache:/cache -v "$PWD":/out neuralsim drive \
 #       --carla 127.0.0.1:2000 --headless --autopilot --frames 300 --size 1024x512 --record /out/drive.mp4
-#   docker run --rm --gpus all --entrypoint python neuralsim -m neuralsim.bench.gpu                  # measure
+#   docker run --rm --gpus all --entrypoint python neuralsim -m benchmarks.gpu                  # measure
 #
 # For the window leave out --headless and add: -e DISPLAY -v /tmp/.X11-unix:/tmp/.X11-unix
 FROM ubuntu:24.04

@@ -46,7 +46,7 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """What is needed of an ONNX model, without onnx: a machine with PyTorch alone can run it (``bench/gpu``)."""
+    """What is needed of an ONNX model, without onnx: a machine with PyTorch alone can run it (``benchmarks/gpu``)."""
 
     inputs: list[Port]
     outputs: list[str]

@@ -91,7 +91,7 @@ class Copies(TorchFunctionMode):
 
 
 def test_peers_are_fed_from_pinned_memory_as_ours(events: list[Any], tmp_path: Path) -> None:
-    """Of ``bench.gpu``'s peers: bytes travel to and from the device by pinned places that stay the same."""
+    """Of ``benchmarks.gpu``'s peers: bytes travel to and from the device by pinned places that stay the same."""
     from benchmarks import peer_graphs
 
     graph = peer_graphs.write("hypergan", tmp_path, 32, 64)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from neuralsim.bench.gpu import packed
+from benchmarks.gpu import packed
 
 _SIZES = {"cuda": "512x256,1024x512,2048x1024", "cpu": "128x64"}
 _STEPS = {"cuda": 200, "cpu": 3}
@@ -40,7 +40,7 @@ def failures(value: Any, place: str = "") -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the checks; returns 0 if nothing failed."""
-    from neuralsim.bench.gpu import checks  # PyTorch
+    from benchmarks.gpu import checks  # PyTorch
 
     torch = checks.torch
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and run; needs no package but PyTorch and numpy."""
-    parser = argparse.ArgumentParser("python -m neuralsim.bench.gpu", description="Check and measure an NVIDIA GPU.")
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu", description="Check and measure an NVIDIA GPU.")
     parser.add_argument("--out", type=Path, default=Path("gpu"), help="folder for report.json and report.html")
     parser.add_argument("--data", type=Path, help="the packed data (default: OUT/pack.npz, made if it can be)")
     parser.add_argument("--pack", type=Path, help="only write the packed data to this file, for another machine")

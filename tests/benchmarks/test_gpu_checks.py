@@ -14,10 +14,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the checks need PyTorch")
 
-from neuralsim.bench.gpu import __main__ as command
-from neuralsim.bench.gpu import checks, packed
+from benchmarks.gpu import __main__ as command
+from benchmarks.gpu import checks, packed
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 #: Hides every package but PyTorch, numpy and what PyTorch itself needs, as in a bare image.
 BARE = """
 import sys
@@ -31,7 +31,7 @@ class Bare(PathFinder):
 KEPT = {"torch", "numpy", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec", "filelock",
         "typing_extensions", "torchgen", "functorch"}
 sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
-from neuralsim.bench.gpu.__main__ import main
+from benchmarks.gpu.__main__ import main
 raise SystemExit(main(sys.argv[1:]))
 """
 SMALL = ("--size", "64x64", "--steps", "1")

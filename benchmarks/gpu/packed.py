@@ -15,7 +15,7 @@ MODELS = ("street-rt", "street")
 WIDTH, HEIGHT, FRAMES = 256, 128, 24
 MOST = 24 << 20  # bytes that a pack may take
 _SMALL = 256  # bytes up to which an array is stored inside
-_ZOO = Path(__file__).resolve().parents[2] / "zoo"
+_ZOO = Path(__file__).resolve().parents[2] / "neuralsim/zoo"
 
 Inputs = dict[str, np.ndarray]
 
