@@ -1,6 +1,7 @@
 """Measurements on drives through the embedded town: flicker, the shift test, drift, and return to a place."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from neuralsim.evaluation.ablations import ALONE, SHIPPED, WAYS, Variants
 from neuralsim.evaluation.metric_networks import CAMVID_CLASSES, HERE, MetricNetwork, confusion, iou
 from neuralsim.evaluation.real_clip import camvid_label
 from neuralsim.evaluation.side_by_side import Video
-from neuralsim.evaluation.stability import shift_error, warp
 from neuralsim.models.visibility import still_visible, warp_source
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive, TownLoop
 
 _SHIFT_EVERY = 15  # frames
+_SHIFTS = (2, 4, 6)  # px
 _RESTART = 100  # frames before the end, where the fresh state starts
 _COMPARISON = 50  # frames before the end, where the comparison starts
 _RETURN_EVERY = 12  # frames
@@ -91,6 +92,25 @@ def shift(model: str, runtime: str, frames: int, seed: int = 0, progress: OnProg
             errors.append(shift_error(renderer, frame))
         progress(index + 1, frames)
     return {"frames": len(errors), "error": float(np.mean(errors))}
+
+
+def shift_error(renderer: NeuralRenderer, wide: Frame) -> float:
+    """Return the mean error, of 255, between images of ``wide`` cut out at different columns and moved back onto each
+    other."""
+    width = wide.camera.width - 32
+    renderer.prepare((width, wide.camera.height))
+
+    def render(offset: int) -> np.ndarray:
+        planes = {key: np.ascontiguousarray(value[:, offset : offset + width]) for key, value in wide.planes.items()}
+        tensors = renderer.encode(replace(wide, planes=planes)).tensors
+        tensors["camera"][18] -= offset  # the principal point stays where it was in the world
+        renderer.reset()
+        return renderer.run_graph(tensors).astype(np.float32)
+
+    still = render(0)
+    moved = {shift: render(shift) for shift in _SHIFTS}
+    errors = [np.abs(m[:, 32 : -32 - s] - still[:, 32 + s : -32]).mean() for s, m in moved.items()]
+    return float(np.mean(errors))
 
 
 def drift(
@@ -183,4 +203,4 @@ def _compare(
     if visible.sum() < _LEAST_WALL:
         return
     for name, values in ratios.items():
-        values.append(measures.psnr(warp(rendered[name], motion.astype(np.float32)), images[name], visible))
+        values.append(measures.psnr(measures.warp(rendered[name], motion.astype(np.float32)), images[name], visible))

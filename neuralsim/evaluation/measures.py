@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from scipy import linalg
 
-from neuralsim.evaluation import stability
+from neuralsim.base.colour import luma
 
 _PATCH = 64  # side of the patches whose mean features are compared, px
 _KID_SUBSETS = 10
@@ -13,7 +13,23 @@ _KID_SIZE = 500  # features in each
 
 def sharpness(picture: np.ndarray) -> float:
     """Return the variance of the Laplacian of the luminance of u8 (H, W, 3) after a Gaussian of 1 px against noise."""
-    return stability.sharpness(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0))
+    grey = luma(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0))
+    inner = grey[1:-1, 1:-1]
+    return float(np.var(grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner))
+
+
+def warp(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """Return f32 (H, W, C): ``image`` of the frame before seen from this one, bilinear, backward ``motion`` (H, W, 2)
+    px."""
+    height, width = motion.shape[:2]
+    x = np.clip(np.arange(width, dtype=np.float32)[None, :] + motion[..., 0], 0, width - 1.001)
+    y = np.clip(np.arange(height, dtype=np.float32)[:, None] + motion[..., 1], 0, height - 1.001)
+    column, row = x.astype(np.int64), y.astype(np.int64)
+    u, v = (x - column)[..., None], (y - row)[..., None]
+    image = image.astype(np.float32)
+    top = image[row, column] * (1 - u) + image[row, column + 1] * u
+    bottom = image[row + 1, column] * (1 - u) + image[row + 1, column + 1] * u
+    return np.asarray(top * (1 - v) + bottom * v)
 
 
 def warping_error(before: np.ndarray, after: np.ndarray, motion: np.ndarray, seen: np.ndarray) -> float:
@@ -22,7 +38,7 @@ def warping_error(before: np.ndarray, after: np.ndarray, motion: np.ndarray, see
 
     Images (H, W, 3); motion f32 (H, W, 2), pixels back; seen bool (H, W).
     """
-    return float(np.abs(after.astype(np.float32) - stability.warp(before, motion))[seen].mean())
+    return float(np.abs(after.astype(np.float32) - warp(before, motion))[seen].mean())
 
 
 def patches(feature: np.ndarray, stride: int) -> np.ndarray:

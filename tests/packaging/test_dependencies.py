@@ -54,7 +54,6 @@ EXCEPTIONS = {
     "neuralsim/recording/exporting/rosbag2.py": "export",
     "neuralsim/recording/exporting/rerun_.py": "rerun",
     "neuralsim/recording/exporting/rerun_layout.py": "rerun",
-    "neuralsim/evaluation/stability.py": "train",
     "research/train_segmenter.py": "train",
     "research/transfer/__main__.py": "train",
     "research/transfer/detector.py": "train",

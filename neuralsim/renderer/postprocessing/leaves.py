@@ -2,8 +2,7 @@
 
 The generator paints crowns with strokes, whatever the simulator image has in them, and nearby they are seen. There some
 of their finest band of luminance is exchanged for that of a texture, a mosaic of crowns in photographs
-(``neuralsim/training/build_leaves.py``), and the band amplified, since two that know nothing of each other partly
-cancel: in narrow images it keeps its contrast, in wide ones it gains some. The texture is mapped along the axes of the
+(``tools/leaves.py``), and the band amplified, since two that know nothing of each other partly cancel: in narrow images it keeps its contrast, in wide ones it gains some. The texture is mapped along the axes of the
 world, by the direction of view, so that it stays where the leaves are, and in octaves of its size, as foliage is alike
 at all distances ("infinite zoom"; Bénard, Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent
 Stylization", I3D 2009). The graph's state is not changed.

@@ -11,8 +11,8 @@ import pytest
 from bridge.tags import Tag
 from neuralsim.guide.exemplar_guide import CELL, SIZES, Atlas, AtlasError, ExemplarGuide
 from neuralsim.models.classes import CHANNELS, Channel
-from neuralsim.training.build_exemplars import atlas, exemplars, sheet
 from neuralsim.training.data.conditioning import Picture
+from tools.exemplars import atlas, exemplars, sheet
 
 STYLE = np.full((CHANNELS, 3), 64.0 / 255.0 - 0.5, np.float32)
 

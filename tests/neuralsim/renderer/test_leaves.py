@@ -11,7 +11,7 @@ import pytest
 from bridge.messages import Camera
 from bridge.tags import Tag
 from neuralsim.renderer.postprocessing.leaves import FLOOR, SIDE, SIGMA, draw_leaves
-from neuralsim.training.build_leaves import mosaic, pieces
+from tools.leaves import mosaic, pieces
 
 WIDTH, HEIGHT, GREY = 256, 128, 100
 

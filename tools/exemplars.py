@@ -1,6 +1,6 @@
 """Build an atlas of sketches and tints from labelled images.
 
-``python -m neuralsim.training.build_exemplars RUN.yaml --out FILE``
+``python -m tools.exemplars RUN.yaml --out FILE``
 
 It takes whole objects: inside the image, standing on the ground, with nothing in front, of the shape of their class.
 The automatic choice is inspected by eye (``--sheet``), and wrong objects are excluded by ``--without``.

@@ -1,6 +1,6 @@
 """Build the texture of leaves that crowns nearby are drawn with, from photographs with labels.
 
-``python -m neuralsim.training.build_leaves FOLDER --out FILE``; this package's texture is from LabelMeFacade. It is a
+``python -m tools.leaves FOLDER --out FILE``; this package's texture is from LabelMeFacade. It is a
 mosaic of pieces of crowns, of which it keeps the finest band alone: its ratio to its own blur.
 """
 
