@@ -43,7 +43,6 @@ def _settings(options: BridgeOptions, director: ScenarioHooks | None) -> BridgeS
 
 
 def _director(options: BridgeOptions, make_director: MakeDirector | None) -> ScenarioHooks | None:
-    """Return the director of the scenario in the options, if there is one. Raises ``BridgeError``."""
     if options.scenario is None:
         return None
     if make_director is None:

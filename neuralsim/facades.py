@@ -112,7 +112,6 @@ class _Front(NamedTuple):
 
 
 def _wall(rng: np.random.Generator) -> _Front:
-    """Draw plaster or brick, smooth or rough."""
     grain = cv2.GaussianBlur(rng.normal(0.0, 1.0, (HEIGHT, WIDTH)), (0, 0), 0.7)
     tone = 0.2 + rng.uniform(*_ROUGHNESS) * (grain / grain.std()).clip(-2.5, 2.5)  # never as dark as a pane
     return _Front(tone, np.zeros(tone.shape, np.uint8), np.zeros(tone.shape, np.uint8))

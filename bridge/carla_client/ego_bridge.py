@@ -331,7 +331,6 @@ class CarlaBridge:
         return {} if self._director is None else self._director.result()
 
     def _observe(self) -> str:
-        """Let the director judge this tick; return its report."""
         if self._director is None:
             return ""
         self._director.observe(self._snapshot)

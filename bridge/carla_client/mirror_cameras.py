@@ -18,8 +18,6 @@ from bridge.messages import MIRROR_PLANES, MIRRORS, Camera, MirrorName
 
 
 class _Mount(NamedTuple):
-    """Where a mirror's camera is, and what it sees."""
-
     along: float  # of half the ego's length, from its centre
     across: float  # likewise of half its width
     up: float  # m, for a car of the usual height

@@ -239,7 +239,6 @@ class Surroundings:
 
 
 def _mover(actor: carla.Actor) -> _Mover:
-    """Return an actor's constant properties."""
     box, kind = actor.bounding_box, actor.type_id
     offset = matrix(carla.Transform(box.location, box.rotation))
     extent = (box.extent.x, box.extent.y, box.extent.z)

@@ -59,7 +59,6 @@ def generate_observer(folder: str | Path, link: str | Path) -> Path:
 
 
 def _write_pair(folder: Path, others: dict[str, bytes]) -> Path:
-    """Write a new pair, and ``others`` by file name."""
     public, secret = zmq.curve_keypair()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,8 +19,6 @@ DRIVER_WAITS = "Another window wants to drive: it can when this one has left"
 
 @dataclass
 class _Counters:
-    """The counters in a driver's newest control."""
-
     sequence: int
     respawn: int
     weather: int

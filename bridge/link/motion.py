@@ -43,8 +43,6 @@ class _Lens(NamedTuple):
 
 
 class _MoverMaps(NamedTuple):
-    """What the kernel knows of N movers."""
-
     row: np.ndarray  # i16 (65536,), of a mover by its instance, -1 for none
     box: np.ndarray  # f64 (N, 4, 4), its box <- this camera
     reach: np.ndarray  # f64 (N, 3), half sizes of the enlarged box, m

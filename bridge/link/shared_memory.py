@@ -29,8 +29,6 @@ _Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Reference(msgspec.Struct, array_like=True):
-    """The location of a frame's planes."""
-
     owner: _Natural  # process id
     file: _Natural  # descriptor in that process
     slot: _Natural

@@ -24,8 +24,6 @@ class YamlError(FileRefused):
 
 
 class _LimitedComposer(Composer):
-    """PyYAML's composer with limits on depth and number of nodes."""
-
     def __init__(self) -> None:
         super().__init__()
         self._depth = self._nodes = 0

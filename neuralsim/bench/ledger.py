@@ -327,7 +327,6 @@ class Ledger:
 
     @property
     def _stage(self) -> str | None:
-        """The stage that this thread is in."""
         return getattr(self._local, "stage", None)
 
     def _switch(self, stage: str | None) -> str | None:

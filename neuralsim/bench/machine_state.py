@@ -84,7 +84,6 @@ def peaks(seconds: float = 1.0) -> dict[str, float]:
 
 
 def _best(work: Callable[[], object], seconds: float) -> float:
-    """Return the seconds of the fastest of many calls."""
     work()
     best, until = float("inf"), time.perf_counter() + seconds
     while (begun := time.perf_counter()) < until:

@@ -83,7 +83,6 @@ class RecordedDrive(MeasuredDrive, HeadlessDrive):
 
 
 def _window_drive(job: Job) -> DriveLoop:
-    """Return the drive's window with injected key presses."""
     from neuralsim.window.windowed_drive import WindowDrive  # isort: skip (before pygame: it prepares SDL)
 
     import pygame
@@ -124,7 +123,6 @@ def _window_drive(job: Job) -> DriveLoop:
 
 
 def _drive(job: Job) -> DriveLoop:
-    """Return the loop that the cell names, or that of the ledger."""
     if job.ledger is not None:
         return RecordedDrive(job)
     if job.cell.loop == "window":

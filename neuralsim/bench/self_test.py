@@ -102,7 +102,6 @@ def _measured(stage: str, changes: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _interval(changes: np.ndarray) -> list[float]:
-    """Return the interval of the median of ``changes``, ms."""
     drawn = draw([changes], np.random.default_rng(0), _DRAWS)
     return [round(edge, 3) for edge in interval(quantile(50.0)(drawn), _LEVEL)]
 

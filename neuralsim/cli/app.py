@@ -281,7 +281,6 @@ def _overview(arguments: Sequence[str], group: str = "") -> NoReturn:
 
 
 def _import(path: str) -> Any:
-    """Import the module of ``module:name`` and return the named object."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
 

@@ -222,7 +222,6 @@ def _measure(write: Print) -> None:
 
 
 def _runtimes(findings: _Findings) -> None:
-    """List which runtimes can be used here, which one ``auto`` takes and why, and how to get the others."""
     from neuralsim import runtimes, zoo
     from neuralsim.runtimes import autotune
     from neuralsim.runtimes.candidates import candidates

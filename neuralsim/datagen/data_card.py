@@ -163,7 +163,6 @@ def _values(value: Any) -> str:
 
 
 def _sheet(files: Sequence[Path], target: Path) -> None:
-    """Write thumbnails in rows of six."""
     images = [image for image in (cv2.imread(str(file)) for file in files) if image is not None]
     if not images:
         return

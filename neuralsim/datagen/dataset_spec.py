@@ -151,8 +151,6 @@ def _split_of(spec: DatasetSpec, number: int) -> str:
 
 
 def _scenario(spec: DatasetSpec, name: str, town: str, seed: int, drawn: np.random.Generator, folder: Path) -> str:
-    """Return the scenario of a drive as YAML."""
-
     def whole(ends: Range) -> int:
         return int(drawn.integers(round(ends[0]), round(ends[1]) + 1))
 

@@ -109,7 +109,6 @@ def _record_all(recorders: Sequence[ScenarioRecorder], shared: Shared, jobs: int
 
 
 def _record_on_cluster(recorders: Sequence[ScenarioRecorder], shared: Shared, options: RecordOptions) -> int:
-    """Record on a cluster; return the number of failures."""
     failed = 0
     try:
         with ended_by_signals(shared.end):
@@ -138,7 +137,6 @@ def _index(recorders: Sequence[ScenarioRecorder], folder: Path) -> int:
 
 
 def _evaluate(recorders: Sequence[ScenarioRecorder], target: Path) -> bool:
-    """Evaluate all recordings and write JUnit XML; return whether that succeeded."""
     files = [recorder.folder / "recording.mcap" for recorder in recorders]
     try:
         print("evaluating the recordings", flush=True)

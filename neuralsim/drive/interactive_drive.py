@@ -302,7 +302,6 @@ class InteractiveDrive(DriveLoop):
         return expected + soon if abs(due - expected) < soon else due
 
     def _show_warped(self, rendered: RenderedFrame) -> None:
-        """Show the last frame as the camera would see it by now."""
         begun = time.monotonic_ns()
         if self.session.newest is not None:
             self._late_warp.set_next_frame(self.session.newest)
@@ -315,7 +314,6 @@ class InteractiveDrive(DriveLoop):
         self.meter.warped(done, done - begun)
 
     def _update_pace(self, previous: Frame, current: Frame) -> None:
-        """Update the frame interval and the speed of simulated time, as displayed."""
         real = (time.monotonic_ns() - previous.stamps["displayed"]) / 1e9
         simulated = current.sim_time - previous.sim_time
         if 0.0 < simulated < 1.0 and 0.0 < real < 1.0:
@@ -402,7 +400,6 @@ class InteractiveDrive(DriveLoop):
             self._stop_recording()
 
     def _stop_recording(self) -> str:
-        """Finish the recording, if any; return a message about it."""
         recorder = self._recording or self.recorder
         if recorder is None:
             return ""
@@ -511,7 +508,6 @@ class InteractiveDrive(DriveLoop):
         self.chosen.choose(name, value)
 
     def _settings_changed(self, changed: frozenset[str]) -> None:
-        """Follow a change of ``chosen``."""
         if "guide" in changed:
             self.session.guide = self.chosen.current("guide")
         self.follow_settings()

@@ -241,7 +241,6 @@ class TaskControl:
                 self._hold(self.card)
 
     def _finish(self, outcome: Outcome) -> None:
-        """Keep the result and show it."""
         task = self.task
         assert task is not None
         name, lesson = task.name, isinstance(task, LessonTask)

@@ -246,7 +246,6 @@ def _add(
 
 
 def _summary(tallies: dict[str, _Tally], parts: set[str]) -> dict[str, Any]:
-    """Return the figures of each variant and of the real clip."""
     real = tallies[REAL]
     out: dict[str, Any] = {name: {} for name in tallies}
     for name, tally in tallies.items():

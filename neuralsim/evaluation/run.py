@@ -217,7 +217,6 @@ def over_seeds(results: list[Any]) -> tuple[Any, Any]:
 
 
 def _steps(options: EvaluateOptions) -> dict[str, Any]:
-    """Return what the steps after the network gain and cost."""
     model, runtime, threads, results = options.model, options.runtime, options.threads, dict[str, Any]()
     results["classes"] = []
     for seed in options.seeds:
@@ -270,8 +269,6 @@ def _at(tree: Any, path: list[str]) -> Any:
 
 
 class _Shown:
-    """Progress of a part on stderr, and its time."""
-
     def __init__(self, name: str) -> None:
         self._name, self._begun = name, time.monotonic()
         self._progress: ProgressLine | None = None

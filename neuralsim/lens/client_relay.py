@@ -75,7 +75,6 @@ class ClientRelay:
         return False
 
     def _pass_requests(self, server: socket.socket) -> None:
-        """Pass requests on until the client is gone."""
         requests, buffer = _Messages(), np.empty(_CHUNK, np.uint8)
         view = buffer.data
         with _duplicates(self.sock, server) as (source, sink):

@@ -86,7 +86,6 @@ def _destroy(client: RpcClient, ids: Collection[int], role: str) -> int:
 
 
 def _all_ids(client: RpcClient, patience: float | None) -> list[int]:
-    """Return the id of every actor."""
     reader = client.snapshots()
     reader.sock.settimeout(patience)
     try:

@@ -144,7 +144,6 @@ class Lens:
         return NOBODY if moving is None else moving.at(tick, viewpoint)
 
     def _forget_actors(self) -> None:
-        """Stop reading where actors are."""
         moving, self._moving = self._moving, None
         if moving is not None:
             moving.close()

@@ -170,7 +170,6 @@ class MovingActors:
         return Bodies(np.array([present[row] for row in rows]), poses, halves, wheels)
 
     def _meet(self, ids: list[int]) -> None:
-        """Ask for actors that are seen for the first time."""
         for start in range(0, len(ids), _MOST_ASKED):
             asked = ids[start : start + _MOST_ASKED]
             self._bodies |= dict.fromkeys(asked)

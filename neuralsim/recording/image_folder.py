@@ -200,7 +200,6 @@ def encode_motion(motion: np.ndarray) -> np.ndarray:
 
 
 def _write(frame: RecordedFrame, folder: Path, scenario: str) -> _Written:
-    """Write the images of one frame."""
     for view in (frame, *frame.views.values()):
         view.check_planes()
     annotations: list[dict[str, Any]] = []

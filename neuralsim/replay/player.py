@@ -274,7 +274,6 @@ class Player:
         return guess
 
     def _note_events(self) -> None:
-        """Put the known events on the timeline."""
         self.window.hud.timeline.marks = [(s, kind) for s, kind, _ in self._events if kind != "hole"]
 
     def _take_track(self) -> None:
@@ -406,7 +405,6 @@ class Player:
 
     @property
     def _newest(self) -> Selection:
-        """The selection that is shown, or will be once it is loaded."""
         return self._candidates[0] if self._candidates else self._selection
 
     def _next_style(self) -> None:

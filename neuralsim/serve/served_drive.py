@@ -123,7 +123,6 @@ class BrowserDrive(InteractiveDrive):
         return True
 
     def _obey(self, message: page_messages.Message) -> None:
-        """Carry out a request of the driver's page other than driving."""
         if isinstance(message, page_messages.ViewOf):
             self.canvas.choose(View(message.view))
         elif isinstance(message, page_messages.Divide):

@@ -309,7 +309,6 @@ class PageServer:
 
 
 def _welcome(name: str, role: Role) -> dict[str, Any]:
-    """Return the welcome message of a page."""
     rows = [(title, [row for row in group if row[1] not in _NOT_IN_BROWSER]) for title, group in HELP[:-1]]
     rows.append(("Page", [*(row for row in HELP[-1][1] if row[1] not in _NOT_IN_BROWSER), _SCREENSHOT]))
     return {"t": "welcome", "page": name, "role": role.value, "keys": KEYS, "help": rows}

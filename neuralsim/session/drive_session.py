@@ -164,7 +164,6 @@ class DriveSession(RenderLoop):
 
     @property
     def _bridge_process(self) -> tuple[str, str]:
-        """The bridge's name and module."""
         options = self.options
         module = "bridge.carla_bridge" if options.scenario is None else "scenarios.play"
         return "bridge", module if options.sumo is None else "scenarios.sumo.play"

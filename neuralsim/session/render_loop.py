@@ -213,7 +213,6 @@ class RenderLoop(threading.Thread, ABC):
         apply_style(renderer, frame, self.style, self.remap, self.guide)
 
     def _complete(self, generated: GeneratedImage, renderer: FrameRenderer, remap: Remap) -> None:
-        """Postprocess an image and hand it over."""
         frame = generated.inputs.frame
         if self._renderers and isinstance(renderer, ForkableRenderer):  # what several cameras see looks alike
             if any(each.frame.sim_frame != frame.sim_frame for each in self._neighbours):

@@ -134,7 +134,6 @@ def _folder() -> Path:
 
 
 def _facts(models: list[str], options: DriveOptions) -> dict[str, object]:
-    """Return everything that the choice depends on."""
     from neuralsim.runtimes import autotune, cache, cuda_driver
     from neuralsim.runtimes.candidates import installed
 

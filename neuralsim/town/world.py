@@ -285,7 +285,6 @@ class World:
         self.delta = delta
 
     def _step(self, delta: float) -> None:
-        """Advance everything by one part of a tick."""
         self.lights.step(delta)
         self._driven.step(delta)
         self.background_actors.gather(list(self._drives.values()), self._steps)
@@ -427,6 +426,5 @@ class World:
         self._place_sensors()
 
     def _place_sensors(self) -> None:
-        """Update the transforms of mounted actors."""
         self._mounts.place()
         self._views.changed()

@@ -25,7 +25,6 @@ _NAMES = {
 
 
 def _key(name: str) -> int:
-    """Return pygame's number of a key of ``KEYS``."""
     name = _NAMES.get(name, name if len(name) == 1 else name.upper())
     number: int = getattr(pygame, f"K_{name}")
     return number

@@ -41,8 +41,6 @@ class _Projection:
 
 
 class _NearbyLines:
-    """The lines of a chart near a position."""
-
     def __init__(self, chart: Chart, x: float, y: float) -> None:
         self._chart, self._x, self._y = chart, x, y
         reach = _SMALL_METRES + _REUSE

@@ -184,7 +184,6 @@ class WindowDrive(InteractiveDrive):
         }
 
     def _toggle(self, name: str) -> bool:
-        """Switch a setting on or off; return which."""
         self.choose(name, not getattr(self.settings, name))
         return bool(getattr(self.settings, name))
 
@@ -259,7 +258,6 @@ class WindowDrive(InteractiveDrive):
         self.inputs.pause((shown and self._last is not None) or self._was_paused)
 
     def _save_window(self) -> None:
-        """Save the size that the driver gave the window."""
         if self.window.windowed != self._opened:
             self.choose("window", Size(*self.window.windowed))
 
@@ -273,11 +271,9 @@ class WindowDrive(InteractiveDrive):
 
 
 def _flip(owner: object, name: str) -> None:
-    """Switch an attribute on or off."""
     setattr(owner, name, not getattr(owner, name))
 
 
 def _wake() -> None:
-    """Wake up the loop; called by the render thread."""
     with contextlib.suppress(pygame.error):  # the queue is full or the window is closing: harmless
         pygame.event.post(pygame.event.Event(pygame.USEREVENT))

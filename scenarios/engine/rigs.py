@@ -19,7 +19,6 @@ def read_rig(path: Path) -> Rig:
 
 
 def _read(path: Path) -> tuple[Rig, dict[str, Any]]:
-    """Return a rig, and the plain data of its file."""
     try:
         text = files.read_text(path, limits.YAML_SIZE)
     except OSError as error:

@@ -178,7 +178,6 @@ class SumoTraffic:
         self.max_actors = max(self.max_actors, len(self._visible))
 
     def _subscribe(self, names: Iterable[str]) -> None:
-        """Subscribe to the states of these vehicles."""
         from traci import constants as c
 
         for name in names:

@@ -230,7 +230,6 @@ def _neighbour(way: Any, lanes: int) -> Any:
 
 
 def _keeps_left(way: Any) -> bool:
-    """Return whether traffic keeps left there."""
     return is_along(way) != (way.lane_id < 0)
 
 

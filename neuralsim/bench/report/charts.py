@@ -101,7 +101,6 @@ def ranges(rows: Sequence[tuple[str, dict[str, Any]]], width: float) -> str:
 
 
 def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of ``width`` x ``height`` px and its axes, one above the other."""
     figure = Figure((width / 72.0, height / 72.0), layout="constrained")  # 72 SVG units to the inch
     return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 

@@ -86,7 +86,6 @@ def _skew(clock: dict[str, Any]) -> str:
 
 
 def _drive(drive: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of one cell's waterfall, timeline and distribution."""
     runs = [values(run) for run in drive["runs"]]
     latency = np.concatenate([run[LATENCY] for run in runs])
     by_stage = {stage: np.concatenate([run[stage] for run in runs]) for stage in STAGES}

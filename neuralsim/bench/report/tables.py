@@ -220,7 +220,6 @@ def ledger(report: dict[str, Any]) -> Table | None:
 
 
 def _sum_of(entries: dict[str, Any]) -> Row:
-    """Return the sum of all processes of a ledger."""
     whole = Row()
     for stages in entries.values():
         whole = whole.plus(*stages[TOTAL])

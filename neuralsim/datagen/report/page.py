@@ -88,7 +88,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _at(time: float, end: float) -> float:
-    """Return the place of a time on a time line."""
     return round(_WIDE * min(max(time / end, 0.0), 1.0), 1)
 
 

@@ -26,8 +26,6 @@ _FAR = 1000.0  # m, the sky
 
 @dataclass
 class _Motion:
-    """The motion of a frame."""
-
     back: np.ndarray  # f32 (H, W, 2), px back to the last frame
     valid: np.ndarray  # bool (H, W), where it is known
     source: str  # "depth and poses", "flow", "motion files", "the pictures"
@@ -55,7 +53,6 @@ class FrameMaker:
         self._begin()
 
     def _begin(self) -> None:
-        """Forget the past."""
         self._before: Planes | None = None
         self._camera: Camera | None = None
         self._had_pose = False

@@ -74,8 +74,6 @@ def read_npy(file: Path) -> np.ndarray:
 
 
 class _Video:
-    """A video, read forwards."""
-
     def __init__(self, file: Path) -> None:
         self._file = file
         self._frames: Iterator[np.ndarray] | None = None

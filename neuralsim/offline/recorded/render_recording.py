@@ -155,8 +155,6 @@ class _Progress:
 
 
 class _Rendering:
-    """One clip being rendered."""
-
     def __init__(self, options: RenderOptions, clip: Clip, notes: Notes) -> None:
         self._options, self._clip, self._notes = options, clip, notes
         fps = options.fps if "fps" in options.model_fields_set else _rate_of(clip)
@@ -271,7 +269,6 @@ class _Rendering:
         self._output.write(stem, resize_image(image, planes.full), planes.rgb, planes.tag)
 
     def _report(self, maker: FrameMaker, files: list[Path]) -> None:
-        """Print what the clip was, and how its motion was found."""
         clip, notes = self._clip, self._notes
         name = clip.key or str(self._options.labels)
         print(f"{name}: {len(clip)} frames; {clip.describe()}")

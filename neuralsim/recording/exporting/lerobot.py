@@ -47,8 +47,6 @@ def export_lerobot(
 
 
 class _Writer:
-    """Writes episode after episode."""
-
     def __init__(self, folder: Path) -> None:
         self.folder, self.frames = folder, 0
         self._episodes: list[dict[str, Any]] = []
@@ -92,7 +90,6 @@ class _Writer:
         self._finish(number, _task(recording.about, recording.scenario), states, actions, values)
 
     def _open(self, frame: Surround, fps: float, number: int, source: Path) -> dict[str, Mp4Writer]:
-        """Open the videos of an episode."""
         cameras = {f"observation.images.{name}": shot.size for name, shot in frame.shots.items()}
         if number and (cameras != self._cameras or fps != self._fps):
             raise RecordingError(f"{source} has other cameras, sizes or another rate than the recordings before it")
@@ -126,7 +123,6 @@ class _Writer:
     def _finish(
         self, number: int, task: str, states: list[Any], actions: list[Any], values: dict[str, list[np.ndarray]]
     ) -> None:
-        """Write the table of an episode."""
         count, first = len(states), self.frames - len(states)
         if task not in self._tasks:
             self._tasks.append(task)

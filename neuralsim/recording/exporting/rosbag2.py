@@ -128,7 +128,6 @@ class _Bag:
         yield "/carla/markers", kind, self._new(kind, [self._marker(frame, k, stamp) for k in range(len(frame.boxes))])
 
     def _vehicle(self, frame: Surround, stamp: Message) -> Iterator[tuple[str, str, Message]]:
-        """Yield odometry, speed and status."""
         state, pedals = (frame.recorded.json.get(name, {}) for name in ("ego", "control"))
         speed = float(state.get("speed", 0.0))
         velocity = np.array([speed, 0.0, 0.0])

@@ -2,13 +2,12 @@
 
 The generator paints crowns with strokes, whatever the simulator image has in them, and nearby they are seen. There some
 of their finest band of luminance is exchanged for that of a texture, a mosaic of crowns in photographs
-(``tools/leaves.py``), and the band amplified, since two that know nothing of each other partly cancel: in narrow images it keeps its contrast, in wide ones it gains some. The texture is mapped along the axes of the
-world, by the direction of view, so that it stays where the leaves are, and in octaves of its size, as foliage is alike
-at all distances ("infinite zoom"; Bénard, Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent
-Stylization", I3D 2009). The graph's state is not changed.
-
-In wide images, strokes have colours of their own as well, purple beside a glaring green: leaves take theirs from around
-them, and it is never less green than grey.
+(``tools/leaves.py``), and the band amplified, since two that know nothing of each other partly cancel: in narrow images
+it keeps its contrast, in wide ones it gains some. The texture is mapped along the axes of the world, by the direction
+of view, so that it stays where the leaves are, and in octaves of its size, as foliage is alike at all distances
+("infinite zoom"; Bénard, Bousseau, Thollot, "Dynamic Solid Textures for Real-Time Coherent Stylization", I3D 2009). The
+graph's state is not changed. In wide images, strokes have colours of their own as well, purple beside a glaring green:
+leaves take theirs from around them, and it is never less green than grey.
 """
 
 from __future__ import annotations

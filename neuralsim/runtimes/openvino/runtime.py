@@ -80,7 +80,6 @@ class OpenVinoSession:
         return self._rgb
 
     def _infer(self, request: ov.InferRequest, inputs: dict[str, np.ndarray]) -> None:
-        """Write image and following state."""
         for key, value in inputs.items():
             request.set_tensor(key, _input(self._in_planes(key, value)))
         past, following = self._states

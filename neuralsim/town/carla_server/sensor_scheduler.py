@@ -351,7 +351,6 @@ class Sensing:
             generated.submit(capture(), publish)
 
     def _publish_generated(self, sensor: Sensor, header: bytes, image: np.ndarray) -> None:
-        """Send the image u8 (H, W, 3) that was generated for a camera."""
         with self._isolated(sensor.kind):
             height, width = image.shape[:2]
             pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))

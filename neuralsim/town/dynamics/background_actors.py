@@ -53,7 +53,6 @@ class BackgroundActors:
         self.walkers = self._populate_pavements(ground, network, walkers)
 
     def _add(self, name: str, colour: str, mesh: str) -> Actor:
-        """Create an actor with the blueprint ``name``."""
         blueprint = self._blueprints[name]
         values = {attribute.id: attribute.value for attribute in blueprint.attributes}
         return self._registry.add(blueprint, values | {"color": colour}, Transform(), mesh=mesh)

@@ -189,7 +189,6 @@ class Traffic:
         self._place()
 
     def _fleet(self) -> Fleet:
-        """Return the arrays for kernels."""
         return Fleet(
             self.routes, self.s, self.speed, self.half, self.wide, self._speed_factor, self.fastest, self.braking,
             self.blinker, self.waited, self._granted, self._refused, self._changed,
@@ -241,11 +240,9 @@ class Traffic:
         return float((aside[1] * way[0] - aside[0] * way[1]) / max(float(np.hypot(way[0], way[1])), 1e-6))
 
     def _straighten(self, i: int) -> None:
-        """End a lane change of vehicle ``i``."""
         self._changed[i], self._from[i], self._aside[i], self._drift[i] = 99.0, 0.0, 0.0, 0.0
 
     def _place(self, only: int | None = None) -> None:
-        """Update the poses of all vehicles, or of one."""
         part = slice(None) if only is None else slice(only, only + 1)
         place(
             self.routes[part], self.s[part], self._half_base[part], self._aside[part], self._drift[part],

@@ -176,8 +176,6 @@ class _Motion(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """A control clipped to its ranges."""
-
     throttle: float  # 0 .. 1
     brake: float  # 0 .. 1
     wheel: float  # steering wheel, -1 .. 1

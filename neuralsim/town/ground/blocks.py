@@ -368,7 +368,6 @@ def _runs(chosen: np.ndarray) -> list[slice]:
 
 
 def _lane_slice(lane: Lane, part: slice) -> Lane:
-    """Return a slice of a lane."""
     if part.start == 0 and part.stop >= len(lane.centre):
         return lane
     return replace(lane, centre=lane.centre[part], left=lane.left[part], right=lane.right[part], width=lane.width[part])

@@ -150,5 +150,4 @@ def _metal(layout: Layout, car: Car) -> _Metal | None:
 
 
 def _small(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return ``image`` without its oversampling."""
     return cv2.resize(np.ascontiguousarray(image, np.float32), size, interpolation=cv2.INTER_AREA)

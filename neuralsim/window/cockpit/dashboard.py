@@ -108,7 +108,6 @@ class Dashboard:
             target.blit(needle, needle.get_rect(center=(view.left + x, view.top + y)))
 
     def _draw_display(self, target: pygame.Surface, pen: Pen, layout: Layout, state: HudState) -> None:
-        """Draw speed, gear and tell-tales between the dials."""
         ego, surfaces, r = state.ego, pen.surfaces, layout.radius
         x, y = pen.view.left + layout.display[0], pen.view.top + layout.display[1]
         speed = surfaces.text(f"{abs(ego.speed) * SCALES[state.units][0]:.0f}", round(1.0 * r), WHITE)

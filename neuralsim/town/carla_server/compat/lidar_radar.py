@@ -65,7 +65,6 @@ class Lidar(Instrument):
         return np.concatenate([first, np.array([self.channels], np.uint32), counts]).tobytes()
 
     def _body(self, directions: np.ndarray, hits: Hits, channel: np.ndarray, angle: float, pose: np.ndarray) -> bytes:
-        """Return the body of a message."""
         intensity = np.exp(-self._number("atmosphere_attenuation_rate", 0.004) * hits.distance)
         random = self.rng.random((2, len(channel)))
         keep = np.isfinite(hits.distance) & (random[0] >= self._number("dropoff_general_rate", 0.45))
