@@ -2,10 +2,10 @@
 
     python -m neuralsim.bench.ledger PROCESS MODULE ARGUMENTS...
 
-The measured code has none of this: the functions of ``STAGES`` are wrapped here, from outside. Times are the kernel's
-(that in the kernel is sampled by its ticks). What a stage calls in another stage counts there; what it gives to a
-thread pool counts for it. The rest of each thread is a row of its own, so that the rows of a process add up to what the
-kernel says it has spent.
+The measured code has none of this: the functions of ``ledger.yaml`` are wrapped here, from outside. Times are the
+kernel's (that in the kernel is sampled by its ticks). What a stage calls in another stage counts there; what it gives
+to a thread pool counts for it. The rest of each thread is a row of its own, so that the rows of a process add up to
+what the kernel says it has spent.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 
 from neuralsim.session.processes import Child, ProcessError
 
 _ANSWER = 10.0  # s within which a process tells its account
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # s
-_Moved = Callable[[tuple[Any, ...], Any], int]  # arguments and result of a call -> bytes
 
 
 class LedgerError(ProcessError):
@@ -51,174 +51,25 @@ def _bytes_of(*values: Any) -> int:
             size += _bytes_of(*value.values())
         elif isinstance(value, (list, tuple)):
             size += _bytes_of(*value)
+        elif hasattr(value, "raw_data"):  # an image of CARLA's client
+            size += 4 * value.width * value.height
     return size
 
 
 class Stage(NamedTuple):
-    """A stage: its group of ``cells.GROUPS``, its name, the functions that it consists of ("module:name"), and the
-    bytes that a call of them moves."""
+    """A stage: its group of ``cells.GROUPS``, its name, the functions that it consists of ("module:name"), and of what
+    the bytes are counted that a call of them moves: "arguments" or "result", or a part, as in "arguments.1"."""
 
     group: str
     name: str
     functions: tuple[str, ...]
-    moved: _Moved | None = None
+    moved: str = ""
 
 
-_POST = "neuralsim.renderer.postprocessing"
-_WEATHER = "neuralsim.renderer.weather"
-_RIG = "bridge.carla_client"
-#: The stages of each process. A function is named where it is looked up when it is called.
-STAGES: dict[str, tuple[Stage, ...]] = {
-    "town server": (
-        Stage("simulator", "physics, traffic", ("neuralsim.town.world:World.tick",)),
-        Stage("simulator", "calls", ("neuralsim.town.carla_server.rpc:Connection._execute",)),
-        Stage("simulator", "snapshot", ("neuralsim.town.carla_server.town_server:TownServer._publish_snapshot",)),
-        Stage("simulator", "placing", ("neuralsim.town.render.view_cache:ViewCache._placements",)),
-        Stage("simulator", "rasteriser", ("neuralsim.town.render.raster:Rasteriser.draw",)),
-        Stage("simulator", "visibility to planes", ("neuralsim.town.render.raster:resolve",)),
-        Stage("simulator", "shadows", ("neuralsim.town.render.raster:cast_shadows",)),
-        Stage("simulator", "shading", ("neuralsim.town.render.raster:Rasteriser.shade",)),
-        Stage(
-            "link",
-            "planes to memory",
-            ("neuralsim.town.carla_server.plane_memory:PlaneMemory.put",),
-            lambda arguments, _: _bytes_of(*(plane for plane in arguments[1] if plane is not None)),
-        ),
-        Stage(
-            "link",
-            "planes to images",
-            ("neuralsim.town.carla_server.camera_images:encode",),
-            lambda arguments, _: _bytes_of(arguments[2]),
-        ),
-        Stage(
-            "link",
-            "publishing images",
-            ("neuralsim.town.carla_server.streams:StreamServer.publish",),
-            lambda arguments, _: _bytes_of(arguments[2:]),
-        ),
-    ),
-    "bridge": (
-        Stage("bridge", "autopilot, controls", (f"{_RIG}.ego_bridge:CarlaBridge.drive",)),
-        Stage("bridge", "tick", (f"{_RIG}.world_clock:WorldClock.tick", f"{_RIG}.world_clock:WorldClock.snapshot")),
-        Stage(
-            "bridge",
-            "actors",
-            (
-                f"{_RIG}.surroundings:Surroundings.update",
-                f"{_RIG}.ego_vehicle:EgoVehicle.update",
-                f"{_RIG}.ego_vehicle:EgoVehicle.describe",
-                f"{_RIG}.ego_bridge:nearby_traffic",
-            ),
-        ),
-        Stage(
-            "link",
-            "images of the tick",
-            (f"{_RIG}.camera_rig:CameraRig.gather",),
-            lambda _, images: sum(image.width * image.height * 4 for image in images.values()),
-        ),
-        Stage(
-            "link", "images to planes", (f"{_RIG}.camera_rig:CameraRig.decode",), lambda _, result: _bytes_of(result[1])
-        ),
-        Stage(
-            "bridge",
-            "objects in view",
-            (f"{_RIG}.surroundings:Surroundings.objects", f"{_RIG}.surroundings:Surroundings.parked"),
-        ),
-        Stage("bridge", "lamps in view", (f"{_RIG}.surroundings:Surroundings.lamps",)),
-        Stage(
-            "bridge",
-            "route",
-            (f"{_RIG}.routing.navigation:Navigator.follow", f"{_RIG}.routing.navigation:Navigator.visible_route"),
-        ),
-        Stage("bridge", "rest of the frame", (f"{_RIG}.ego_bridge:CarlaBridge.tick",)),
-        Stage("link", "header", ("bridge.link.transport:pack",), lambda _, parts: len(parts[1])),
-        Stage(
-            "link",
-            "planes to shared memory",
-            ("bridge.link.shared_memory:ShmRing.put",),
-            lambda arguments, _: _bytes_of(arguments[2]),
-        ),
-        Stage("link", "sending", ("bridge.link.transport:FramePublisher.send",)),
-        Stage("link", "waiting for the renderer", ("bridge.link.transport:FramePublisher.wait",)),
-    ),
-    "renderer": (
-        Stage("link", "receiving", ("bridge.link.transport:FrameSubscriber.recv",)),
-        Stage(
-            "renderer",
-            "guide",
-            ("neuralsim.renderer.neural_renderer:NeuralRenderer._guide",),
-            lambda _, guide: _bytes_of(guide),
-        ),
-        Stage("renderer", "light, camera", ("neuralsim.renderer.neural_renderer:NeuralRenderer.encode",)),
-        Stage(
-            "renderer",
-            "past",
-            ("neuralsim.renderer.trails:Trails.hide", "neuralsim.renderer.neural_renderer:stillness"),
-        ),
-        Stage("renderer", "input planes", ("neuralsim.runtimes.openvino.split:Tables.embed",)),
-        Stage("renderer", "blending", ("neuralsim.runtimes.openvino.split:Tables.blend",)),
-        Stage("renderer", "network", ("neuralsim.renderer.neural_renderer:NeuralRenderer.run_graph",)),
-        Stage(
-            "renderer",
-            "image of the network",
-            ("neuralsim.renderer.neural_renderer:NeuralRenderer.run",),
-            lambda _, generated: _bytes_of(generated.rgb),
-        ),
-        Stage("postprocessing", "shading", (f"{_POST}.ground_shading:follow_shading",)),
-        Stage(
-            "postprocessing",
-            "detail",
-            (
-                f"{_POST}.detail:transfer_detail",
-                f"{_POST}.sharpening:sharpen",
-                f"{_POST}.sharpening:raise_contrast_of_people",
-            ),
-        ),
-        Stage("postprocessing", "leaves", (f"{_POST}.leaves:draw_leaves",)),
-        Stage(
-            "postprocessing",
-            "sky, fog, rain",
-            (
-                f"{_WEATHER}.glow:add_veil",
-                f"{_WEATHER}.sky:draw_sky",
-                f"{_WEATHER}.night:dim_rims",
-                f"{_WEATHER}.fog:apply_fog",
-                f"{_WEATHER}.rain:draw_rain",
-            ),
-        ),
-        Stage("postprocessing", "edges", (f"{_POST}.antialiasing:antialias_edges",)),
-        Stage(
-            "postprocessing",
-            "lamps",
-            (f"{_WEATHER}.glow:draw_lamps", f"{_WEATHER}.glow:add_glare", f"{_WEATHER}.glow:add_glow"),
-        ),
-        Stage("postprocessing", "motion blur", (f"{_POST}.motion_blur:blur_by_motion",)),
-        Stage(
-            "postprocessing",
-            "camera",
-            (
-                f"{_WEATHER}.camera_response:mute_colours",
-                f"{_WEATHER}.camera_response:expose",
-                f"{_WEATHER}.camera_response:blur_by_lens",
-                f"{_WEATHER}.night:add_noise",
-            ),
-        ),
-        Stage("postprocessing", "rest", ("neuralsim.renderer.neural_renderer:NeuralRenderer.postprocess",)),
-        Stage(
-            "recording",
-            "image to the encoder's format",
-            ("neuralsim.base.video_frames:for_encoder",),
-            lambda arguments, _: _bytes_of(arguments[0]),
-        ),
-        Stage("recording", "encoder", ("neuralsim.recording.writing.mp4:Mp4Writer._add",)),
-        Stage(
-            "display",
-            "image shown",
-            ("neuralsim.drive.drive_loop:DriveLoop.shown", "neuralsim.base.progress:ProgressLine.update"),
-        ),
-        Stage("display", "controls", ("neuralsim.drive.drive_loop:Controls.send",)),
-        Stage("display", "waiting for an image", ("neuralsim.session.render_loop:RenderLoop.take",)),
-    ),
+#: The stages of each process.
+STAGES = {
+    process: tuple(Stage(**stage | {"functions": tuple(stage["functions"])}) for stage in stages)
+    for process, stages in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")).items()
 }
 
 
@@ -346,9 +197,7 @@ class Ledger:
         book = self._books.setdefault(threading.get_native_id(), {})
         return book.setdefault(stage, [0.0] * len(Row()))
 
-    def _timed(
-        self, stage: str, function: Callable[..., Any], moved: _Moved | None = None, calls: int = 0
-    ) -> Callable[..., Any]:
+    def _timed(self, stage: str, function: Callable[..., Any], moved: str = "", calls: int = 0) -> Callable[..., Any]:
         @functools.wraps(function)
         def timed(*arguments: Any, **named: Any) -> Any:
             outer = self._switch(stage)
@@ -358,8 +207,12 @@ class Ledger:
                 self._switch(outer)
             row = self._row(stage)
             row[0] += calls
-            if moved is not None:
-                row[4] += moved(arguments, result)
+            if moved:
+                value, *parts = moved.split(".")
+                moving: Any = arguments if value == "arguments" else result
+                for part in parts:
+                    moving = moving[int(part)] if part.isdigit() else getattr(moving, part)
+                row[4] += _bytes_of(moving)
             return result
 
         return timed

@@ -56,7 +56,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger.install(
         [
             Stage("bridge", "outer", (f"{__name__}:outer",)),
-            Stage("link", "inner", (f"{__name__}:inner",), lambda _, result: result.nbytes),
+            Stage("link", "inner", (f"{__name__}:inner",), "result"),
             Stage("link", "not installed", ("neuralsim_of_nobody:call",)),
         ]
     )
