@@ -26,14 +26,13 @@ LEAST = {"fp32": 45.0, "fp16": 36.0, "bf16": 36.0, "fp16-compiled": 36.0}  # dB
 GPU_RUNTIMES = {
     "torch:fp32": (), "torch:bf16": (), "torch:fp16": (), "torch:fp16-compiled": (),
     "onnxruntime:cuda-fp32": ("onnx", "onnxruntime"), "onnxruntime:cuda": ("onnx", "onnxruntime"),
-    "rtx:fp32": ("onnx", "onnxruntime"), "rtx:fp16": ("onnx", "onnxruntime"),
     "tensorrt:fp32": ("onnx", "tensorrt"), "tensorrt:fp16": ("onnx", "tensorrt"),
 }  # fmt: skip
 CPU_RUNTIMES: dict[str, tuple[str, ...]] = {
     "torch:fp32": (), "torch:bf16": (), "onnxruntime:fp32": ("onnx", "onnxruntime"), "openvino:fp32": ("openvino",),
 }  # fmt: skip
 _PACKAGES = (
-    "numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13", "openvino",
+    "numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
     "tensorrt-cu13", "cuda-python", "av", "pydantic", "numba", "opencv-python-headless",
 )  # fmt: skip
 

@@ -11,7 +11,6 @@ _ONLY = {
     "export": ("rosbags",),
     "gym": ("gymnasium",),
     "rerun": ("rerun",),
-    "rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),

@@ -19,7 +19,7 @@ Quality = Annotated[
 Runtime = Annotated[
     str,
     Arg("NAME"),
-    Field(description="Runtime of the model: openvino, onnxruntime, tensorrt, rtx, torch; auto selects the fastest."),
+    Field(description="Runtime of the model: openvino, onnxruntime, tensorrt, torch; auto selects the fastest."),
 ]
 GpuNumber = Annotated[
     Count | None,

@@ -36,10 +36,7 @@ _PACKAGES = {  # import name -> (distribution, purpose)
     "cv2": ("opencv-python-headless", "the embedded town"),
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
 }
-_DISTRIBUTION = {
-    "tensorrt": "tensorrt-cu13",
-    "rtx": "onnxruntime-ep-nv-tensorrt-rtx-cu13",
-}  # where its name differs from the runtime's
+_DISTRIBUTION = {"tensorrt": "tensorrt-cu13"}  # where its name differs from the runtime's
 _SIZE = Size(512, 256)  # that `drive` renders by default
 _CARLA = "0.9.16"
 _ENOUGH_GB = 3.0  # all processes of a drive take less than 2

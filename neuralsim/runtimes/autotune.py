@@ -31,9 +31,7 @@ _SPREAD = 0.25  # of a candidate's quartiles, over its median: if larger, someth
 _VALID_FOR = 7 * 86400.0  # s
 Step = Callable[[], object]
 
-DISTRIBUTIONS = (
-    "openvino", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-nv-tensorrt-rtx-cu13", "tensorrt-cu13", "torch",
-)  # fmt: skip
+DISTRIBUTIONS = ("openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt-cu13", "torch")
 
 
 @dataclass

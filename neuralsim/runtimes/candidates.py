@@ -43,7 +43,7 @@ def candidates(graph: Path, height: int, width: int) -> dict[str, str]:
 def on_gpu(graph: Path, height: int, width: int) -> bool:
     """Return whether one of the runtimes that ``auto`` measures renders on a GPU."""
     reasons = candidates(graph, height, width)
-    return any(not reasons.get(name, "no") for name in ("tensorrt", "rtx", "torch", "onnxruntime:cuda"))
+    return any(not reasons.get(name, "no") for name in ("tensorrt", "torch", "onnxruntime:cuda"))
 
 
 def _no_gpu() -> str:

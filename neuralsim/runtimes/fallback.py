@@ -36,9 +36,8 @@ def load_fastest(
     remembered = load_measurement(graph, height, width, threads)
     may_measure = example is not None and not without and len(usable) > 1
     failed: dict[str, str] = {}
-    for name in ("tensorrt", "rtx"):
-        if reasons[name] and find_spec(RUNTIMES[name].package):  # installed, so meant to be used
-            failed[name] = f"{name}: {reasons[name]}"
+    if reasons["tensorrt"] and find_spec(RUNTIMES["tensorrt"].package):  # installed, so meant to be used
+        failed["tensorrt"] = f"tensorrt: {reasons['tensorrt']}"
     if reasons.get("onnxruntime:cuda"):
         failed["onnxruntime:cuda"] = f"onnxruntime:cuda: {reasons['onnxruntime:cuda']}"
     if remembered is not None:

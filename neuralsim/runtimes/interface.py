@@ -26,7 +26,6 @@ RUNTIMES = {
     "openvino": BackendSpec("neuralsim.runtimes.openvino.runtime", "openvino", remedy("drive")),
     "onnxruntime": BackendSpec("neuralsim.runtimes.onnxruntime_", "onnxruntime", remedy("drive")),
     "tensorrt": BackendSpec("neuralsim.runtimes.tensorrt.runtime", "tensorrt", remedy("tensorrt")),
-    "rtx": BackendSpec("neuralsim.runtimes.onnxruntime_gpu.rtx", "onnxruntime_ep_nv_tensorrt_rtx", remedy("rtx")),
     "torch": BackendSpec("neuralsim.runtimes.torch_", "torch", remedy("train")),
 }
 

@@ -16,10 +16,6 @@ def unavailable_reason(runtime: str) -> str:
         from neuralsim.runtimes.tensorrt import runtime as tensorrt_
 
         return tensorrt_.unavailable_reason()
-    if runtime == "rtx":
-        from neuralsim.runtimes.onnxruntime_gpu import rtx
-
-        return rtx.unavailable_reason()
     return ""
 
 

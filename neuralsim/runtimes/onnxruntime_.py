@@ -128,9 +128,7 @@ def _split(precision: str | None) -> tuple[bool | None, str | None]:
     if precision is None:
         return None, None
     if precision == "tensorrt":
-        raise RuntimeUnavailable(
-            "onnxruntime:tensorrt was removed, it needs TensorRT 10, we use 11: take --runtime rtx or tensorrt"
-        )
+        raise RuntimeUnavailable("onnxruntime:tensorrt was removed, it needs TensorRT 10, we use 11: take tensorrt")
     if precision not in _KNOWN:
         raise RuntimeUnavailable(f"onnxruntime has no precision {precision!r}; it has {', '.join(_KNOWN)}")
     if precision.startswith(CUDA):

@@ -110,7 +110,7 @@ def test_frames_of_other_sizes_are_the_nearest_pixels() -> None:
     assert larger["camera"].shape == (20,)
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime:cuda", "onnxruntime:cuda-fp32", "rtx:fp16", "tensorrt:fp16"])
+@pytest.mark.parametrize("runtime", ["onnxruntime:cuda", "onnxruntime:cuda-fp32", "tensorrt:fp16"])
 def test_what_is_not_installed_is_skipped_and_no_failure(pack: Path, runtime: str) -> None:
     """As on the H200 of 26 November 2026, which had ONNX Runtime for processors."""
     machine = checks.Machine(packed.Pack(pack), "cuda", [(64, 64)], 1)

@@ -47,7 +47,6 @@ EXCEPTIONS = {
     "neuralsim/runtimes/tensorrt/runtime.py": "tensorrt",
     "benchmarks/gpu/checks.py": "train",
     "benchmarks/gpu/measures.py": "train",
-    "neuralsim/runtimes/onnxruntime_gpu/rtx.py": "rtx",
     "neuralsim/runtimes/torch_.py": "train",
     "neuralsim/runtimes/torch_operators.py": "train",
     "neuralsim/datagen/cluster.py": "cluster",
@@ -66,7 +65,6 @@ EXCEPTIONS = {
 #: Distributions, by import name, of packages that may not be installed where the tests run.
 DISTRIBUTIONS = {
     "cuda": "cuda-python",
-    "onnxruntime_ep_nv_tensorrt_rtx": "onnxruntime-ep-nv-tensorrt-rtx-cu13",
     "ray": "ray",
     "rerun": "rerun-sdk",
     "sumo": "eclipse-sumo",
@@ -152,7 +150,7 @@ def test_every_import_is_declared_by_the_extra_of_its_package() -> None:
 
 def test_everything_declared_is_imported() -> None:
     imported = set().union(*(distribution(package) for path in sources() for package in imports(path)))
-    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "rtx", "cluster", "export", "bench")
+    extras = ("bridge", "drive", "serve", "train", "gym", "sumo", "tensorrt", "cluster", "export", "bench")
     assert set().union(*map(declared, extras)) - imported - UNIMPORTED == set()
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on an NVIDIA GPU: its CUDA provider, and TensorRT-RTX as a plugin of it.
+"""ONNX Runtime on an NVIDIA GPU by its CUDA provider.
 
 Not run by its authors on a GPU: what needs none is tested on the real packages.
 """

@@ -12,8 +12,7 @@ from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
 _TYPES = {
     "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(uint16)": np.uint16,
 }  # fmt: skip
-#: A device's type and number and, for those of plugins, which ONNX Runtime knows from 1.23 on, its PCI vendor.
-Device = tuple[str, int] | tuple[str, int, int]
+Device = tuple[str, int]  # type and number
 
 
 class DeviceStateless:

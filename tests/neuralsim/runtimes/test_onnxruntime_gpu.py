@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module, util
@@ -16,15 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from helpers.command import ROOT
 from onnx import numpy_helper
 
 from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.cli import app
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, candidates, cuda_driver, fallback, graph_variants, loading
-from neuralsim.runtimes.onnxruntime_gpu import cuda, rtx
+from neuralsim.runtimes import RuntimeUnavailable, candidates, cuda_driver, fallback, graph_variants
+from neuralsim.runtimes.onnxruntime_gpu import cuda
 from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceSession, DeviceStateless
 from neuralsim.runtimes.onnxruntime_session import quiet_session
 from neuralsim.runtimes.tensorrt import engines as tensorrt_engines
@@ -162,52 +158,6 @@ def test_the_provider_that_could_not_work_is_gone_and_unknown_ones_are_named() -
             runtimes.create(f"onnxruntime:{precision}", GRAPH, HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize(
-    ("capability", "reason"),
-    [((8, 6), ""), ((8, 9), ""), ((12, 0), ""), ((12, 1), ""), ((9, 0), "9.0"), ((8, 0), "8.0"), ((7, 5), "7.5")],
-)
-def test_rtx_is_a_candidate_on_the_cards_that_it_supports(
-    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], reason: str
-) -> None:
-    monkeypatch.setattr(rtx, "find_spec", lambda name: object())
-    monkeypatch.setattr(cuda_driver, "gpu", lambda: replace(RTX_40, capability=capability))
-    assert rtx.unavailable_reason().startswith(reason and f"{RTX_40.name} has capability {reason}")
-    monkeypatch.setattr(cuda_driver, "gpu", lambda: replace(RTX_40, cuda=(12, 9)))
-    assert "install driver 580" in rtx.unavailable_reason()
-
-
-def test_rtx_asks_for_the_memory_of_its_plugin(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX Runtime finds it by the vendor; for "cuda" there is none in a package for processors."""
-    devices: list[Any] = []
-    whole = ort.OrtValue.ortvalue_from_numpy
-
-    def placed(array: np.ndarray, *device: Any) -> ort.OrtValue:
-        devices.append(device)
-        return whole(array)
-
-    monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", placed)
-    monkeypatch.setattr(rtx, "unavailable_reason", lambda: "")
-    monkeypatch.setattr(rtx, "register", lambda: "")
-    monkeypatch.setattr(rtx, "_create", lambda file, provider, captures: quiet_session(str(file), 1))
-    assert rtx.load(GRAPH, HEIGHT, WIDTH, precision="fp32").name == "rtx fp32"
-    assert set(devices) == {("gpu", 0, 0x10DE)}
-    if hasattr(ort.OrtDevice, "device_vendor_id"):  # since 1.23
-        assert ort.OrtDevice.make(*devices[0]).device_vendor_id() == 0x10DE
-
-
-@pytest.mark.skipif(not util.find_spec(rtx.PACKAGE), reason='pip install "neuralsim[rtx]" first')
-def test_registering_the_real_plugin_without_a_driver_is_one_line() -> None:
-    if Path("/dev/nvidia0").exists():
-        pytest.skip("there is a GPU")
-    before = os.environ.get("LD_LIBRARY_PATH")
-    with pytest.raises(RuntimeUnavailable, match=r"libcuda|1\.24 or newer") as caught:
-        rtx.register()
-    assert "\n" not in str(caught.value)
-    assert os.environ.get("LD_LIBRARY_PATH") == before
-    assert "no NVIDIA driver" in candidates.candidates(GRAPH, HEIGHT, WIDTH)["rtx"]
-    assert "rtx: no NVIDIA driver" in NeuralRenderer(size=(64, 64), threads=1).warning
-
-
 def test_int8_weights_for_tensorrt_are_floats_that_are_rounded_to_the_same_integers() -> None:
     half = graph_variants.half(onnx.load(str(runtimes.quantised(GRAPH))))
     model = graph_variants.for_tensorrt(half, HEIGHT, WIDTH)
@@ -305,43 +255,3 @@ def test_every_command_that_renders_takes_a_gpu_and_chooses_it_first(
     assert "--gpu 2: CUDA_VISIBLE_DEVICES allows 2" in capsys.readouterr().err
     assert app.main(["doctor", "--gpu", "1"]) == 0
     assert seen == ["5"]
-
-
-def test_rtx_says_in_one_line_that_it_has_no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "unavailable_reason", lambda name: "")
-    with pytest.raises(RuntimeUnavailable) as caught:
-        runtimes.create("rtx:int8", GRAPH, HEIGHT, WIDTH)
-    assert str(caught.value) == "rtx has no precision 'int8'; it has fp16, fp32; for int8 there is tensorrt:int8"
-
-
-FOLDER = """
-from neuralsim.runtimes.onnxruntime_gpu import rtx
-print(rtx._compiled_folder(), flush=True)
-input()
-"""
-
-
-def test_processes_do_not_write_one_folder_of_compiled_engines(own_cache: Path) -> None:
-    """TensorRT-RTX writes what it has compiled when a session ends, without a lock."""
-    shared = own_cache / "engines" / "rtx"
-    with contextlib.ExitStack() as stack:
-        first, second = (
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", FOLDER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-                )
-            )
-            for _ in (0, 1)
-        )
-        folders = [Path(process.stdout.readline().strip()) for process in (first, second)]  # type: ignore[union-attr]
-        assert folders.count(shared) == 1
-        assert all(folder.is_dir() for folder in folders)
-        first.communicate("\n")
-        second.communicate("\n")
-    (own,) = (folder for folder in folders if folder != shared)
-    assert not own.exists()
-    rtx._compiled_folder.cache_clear()
-    try:
-        assert rtx._compiled_folder() == shared, "it is free again"
-    finally:
-        rtx._compiled_folder.cache_clear()
