@@ -18,18 +18,18 @@ drive: $(VENV)/.drive
 serve: $(VENV)/.serve
 	@$(BIN)/neuralsim serve $(ARGS)
 
-# Two tests at a time, one thread of OpenMP each, while mypy runs; then, one by one, those that measure time, for which
-# the machine must not be busy. `test` stays within ten minutes on two cores; `test-all` adds the slow ones. Status 5:
-# with ARGS="tests/..." there may be no test of one kind. A worker that crashes is not replaced: pytest-xdist 3.8 would
-# wait for ever for its other tests.
+# Two tests at a time, one thread of OpenMP each, then, one by one, those that measure time, for which the machine must not
+# be busy. mypy fills what is left of the cores from the moment on that the packages are there. `test` stays within ten
+# minutes on two cores; `test-all` adds the slow ones. Status 5: with ARGS="tests/..." there may be no test of one kind. A
+# worker that crashes is not replaced: pytest-xdist 3.8 would wait for ever for its other tests.
 SOME = and not slow
 ALONE = $(shell grep -rl "mark\.alone" tests --include="test_*.py")# nothing else is imported while a core is idle
 CACHE = $(CURDIR)/$(VENV)/test-cache# of both parts: towns are built and runtimes measured once
 PYTEST = NEURALSIM_CACHE="$(CACHE)" $(BIN)/python -m pytest
 test-all: SOME =
-test test-all: $(VENV)/.dev ruff
+test test-all: ruff
 	@rm -rf "$(CACHE)"
-	$(BIN)/mypy & types=$$!; \
+	nice $(BIN)/mypy & types=$$!; $(COMPILED); \
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not alone $(SOME)" $(ARGS) || [ $$? = 5 ] || { kill $$types 2>/dev/null; exit 1; }; \
 	wait $$types
 	$(PYTEST) -m "alone $(SOME)" $(or $(ARGS),$(ALONE)) || [ $$? = 5 ]
@@ -57,9 +57,11 @@ compat: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES)
 
-# Lets numba compile what a drive calls while the packages for tests are installed; otherwise many tests wait for that.
-# With a runtime, as then nothing is measured: what the renderer and what the town needs is compiled at the same time.
+# Lets numba compile what a drive calls while the packages for tests are installed and mypy runs; otherwise many tests wait
+# for that. With a runtime, as then nothing is measured: what the renderer and what the town needs is compiled at the same
+# time. It begins in $(VENV)/.tools, and $(VENV)/.dev waits for it.
 FIRST_DRIVE = $(BIN)/neuralsim drive --headless --autopilot --size 64x32 --frames 3 --runtime openvino
+COMPILED = flock $(VENV)/first_drive.lock touch $(VENV)/.dev
 
 # The wheel in environments with nothing but it and what the locks pin; `make test` uses the packages of .venv instead.
 wheel-test: $(VENV)/.dev
@@ -71,7 +73,7 @@ docs: $(VENV)/.docs
 lint: ruff
 	$(BIN)/mypy
 
-ruff: $(VENV)/.dev
+ruff: $(VENV)/.packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -100,11 +102,23 @@ $(VENV)/.serve: $(VENV)/.drive requirements/serve.txt
 	@$(call locked,-r requirements/serve.txt)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.serve $(addprefix requirements/,train.txt gym.txt torch.txt dev.txt)
-	@$(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 & \
-	  $(call locked,-r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt) && \
-	  $(PIP) -r requirements/torch.txt && wait
+# PyTorch is unpacked while the other packages are fetched; what it needs on this machine comes when those are there.
+$(VENV)/.torch: requirements/torch.txt | $(BIN)/python
+	@$(PIP) --no-deps -r $<
 	@touch $@
+
+$(VENV)/.tools: $(VENV)/.serve $(addprefix requirements/,train.txt gym.txt dev.txt)
+	@flock $(VENV)/first_drive.lock $(FIRST_DRIVE) >$(VENV)/first_drive.log 2>&1 &
+	@$(call locked,-r requirements/train.txt -r requirements/gym.txt -r requirements/dev.txt)
+	@touch $@
+
+$(VENV)/.packages: requirements.txt pyproject.toml $(addprefix requirements/,drive.txt serve.txt train.txt gym.txt torch.txt dev.txt)
+	@$(MAKE) --no-print-directory -j2 $(VENV)/.torch $(VENV)/.tools
+	@$(PIP) -r requirements/torch.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.packages
+	@$(COMPILED)
 
 $(VENV)/.docs: $(VENV)/.drive requirements/docs.txt
 	@$(call locked,-r requirements/docs.txt)
