@@ -119,7 +119,8 @@ def _enclose(low, high, order, start, stop, box):  # type: ignore[no-untyped-def
 def _build(low, high, order, bounds, link):  # type: ignore[no-untyped-def]
     """Write a tree and return its number of nodes. The root is node 0, even if everything fits into one leaf."""
     count = len(order)
-    middle = _split(low, high, order, 0, count) if count > 1 else 0
+    zero = np.int64(0)  # a literal would be a type of its own, for which all is compiled twice
+    middle = _split(low, high, order, zero, count) if count > 1 else 0
     # Per inner node: its index, its level, start and end of its items, and where those of the second child begin.
     waiting = [(0, 0, 0, count, middle if middle > 0 else count)]
     used = 1

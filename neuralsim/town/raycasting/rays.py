@@ -95,7 +95,7 @@ class Rays:
         """
         direction = np.array(direction, np.float64).reshape(-1, 3)
         count = len(direction)
-        origin = np.array(np.broadcast_to(np.asarray(origin, np.float64), (count, 3)))
+        origin = np.array(np.broadcast_to(np.asarray(origin, np.float64), (count, 3)), order="C")
         seen = np.flatnonzero((poses.template >= 0) & (poses.ids != ignore))
         actors = self._placed(poses.matrix[seen], poses.template[seen], poses.ids[seen])
         hits = Hits(

@@ -453,7 +453,7 @@ def shade(ids, buffer, shot, sources, is_fine, first, last, planes):
             planes.rgb[i],
             planes.rgb[before],
         )
-        start = 0
+        start = np.int64(0)  # a literal would be a type of its own, for which all is compiled twice
         while start < width:
             n = np.uint32(numbers[np.uint64(start)])
             stop = start + 1
