@@ -368,6 +368,8 @@ class TestPace:
                     pace.wait(publisher, lambda: False)
                     time.sleep(0.03 if turn % 5 == 0 else 0.0)
                 took.append(time.monotonic() - begun)
+                if took[-1] < 1.05:
+                    break
         assert min(took) == pytest.approx(1.0, abs=0.05)
 
 
