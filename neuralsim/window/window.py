@@ -17,9 +17,12 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import pygame
 
-from bridge.messages import Frame
+from bridge.messages import Camera, Frame
+from bridge.weather import effective_weather, wetness
 from neuralsim.drive.interactive_drive import HudState, Warp
 from neuralsim.drive.view_choice import ViewChoice
+from neuralsim.renderer.dashcam.bonnet_surface import SHORTEST_BONNET, Car, shape_of
+from neuralsim.renderer.dashcam.own_bonnet import OwnBonnet
 from neuralsim.renderer.views import View, view_image
 from neuralsim.runtimes import cache
 from neuralsim.window.film import Grain, sharpened
@@ -104,6 +107,9 @@ class Window(ViewChoice):
         self._views: dict[View, pygame.Surface] = {}  # of the frame, those shown so far
         self._spare: list[pygame.Surface] = []  # targets of late warp
         self._jolted = (0.0, 0.0)  # strength, 0 to 1, and time, s
+        self.shows_bonnet = True  # in the bonnet's view; else it is in the images
+        self._bonnet: tuple[object, OwnBonnet | None] = None, None  # and what it is made for
+        self._metal: pygame.Surface | None = None  # of the bonnet, in the light of the newest frame
         self.grain = 0.0  # amount of grain and sharpness of an enlarged generated image, 0 to 1
         self._film, self._sharpened = Grain(), 0.0  # the latter: the amount that the generated image's view has
 
@@ -166,6 +172,7 @@ class Window(ViewChoice):
         """Display ``frame`` in the chosen view, warped by ``warp``, with the HUD on top."""
         if frame is not self._frame or neural is not self._neural:
             self._views.clear()
+            self._metal = None
         self._frame, self._neural = frame, neural
         if frame.camera.height:
             self._aspect = frame.camera.width / frame.camera.height
@@ -227,7 +234,7 @@ class Window(ViewChoice):
         return box.left + round(self.divider * box.width)
 
     def _draw(self, warp: Warp | None) -> None:
-        small = self._picture(warp)
+        small = self._with_bonnet(self._picture(warp))
         box = self._box()
         if box.size != self._surface.get_size():
             self._surface.fill((0, 0, 0))
@@ -287,6 +294,28 @@ class Window(ViewChoice):
             both = shown.copy()
         width, height = both.get_size()
         both.blit(self._turned(self._warped(left, warp, 1)), (0, 0), (0, 0, round(width * self.divider), height))
+        return both
+
+    def _with_bonnet(self, picture: pygame.Surface) -> pygame.Surface:
+        """Return a picture of the bonnet's view with the bonnet of the car, if it has one: it does not warp."""
+        frame, image = self._frame, self._neural
+        if frame is None or image is None or self.view != View.NEURAL:
+            return picture
+        if frame.mount != "bonnet" or not self.shows_bonnet:
+            return picture
+        car: Car = frame.ego.blueprint, frame.ego.color
+        key = picture.get_size(), frame.camera.fov, car
+        if self._bonnet[0] != key:
+            camera = Camera(*picture.get_size(), frame.camera.fov, np.eye(4))
+            self._bonnet = key, OwnBonnet(camera, car) if shape_of(car).cowl_at >= SHORTEST_BONNET else None
+        if self._bonnet[1] is None:
+            return picture
+        if self._metal is None:
+            metal = self._bonnet[1].metal(image, wetness(effective_weather(frame.weather or {})))
+            pixels = np.dstack([metal.clip(0.0, 255.0), 255.0 * self._bonnet[1].cover]).astype(np.uint8)
+            self._metal = pygame.image.frombuffer(pixels.data, pixels.shape[1::-1], "RGBA").convert_alpha()
+        both = picture.copy()
+        both.blit(self._metal, (0, picture.get_height() - self._metal.get_height()))
         return both
 
     def _turned(self, picture: pygame.Surface) -> pygame.Surface:

@@ -145,6 +145,7 @@ class WindowDrive(InteractiveDrive):
             self.hud.minimap.chart = rendered.frame.chart
         self.hud.mirrors.update(rendered.frame.sim_time, rendered.mirrors)
         self.window.remap = rendered.remap
+        self.window.shows_bonnet = not self.session.options.dashcam
         self.window.show(rendered.frame, rendered.neural, self.state)
 
     def show_again(self, warp: Warp | None = None) -> None:

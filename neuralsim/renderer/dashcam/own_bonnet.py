@@ -26,7 +26,10 @@ _PAINT_SHADE = 0.75  # of the paint's colour that an image by day has
 
 
 class OwnBonnet:
-    """Draws the bonnet of a car into the images of a camera behind its windscreen."""
+    """Draws the bonnet of a car into the images of a camera behind its windscreen.
+
+    ``cover`` f32 (h, W, 1) is the share of each pixel of the last h rows that shows the metal.
+    """
 
     def __init__(self, camera: Camera, car: Car) -> None:
         width, height, focal = camera.width, camera.height, camera.focal
@@ -40,7 +43,7 @@ class OwnBonnet:
         ahead = surface.met(distances, slopes, wanted)
         cover = np.clip((slopes[-1][None, :] - wanted[:, None]) * focal + 0.5, 0.0, 1.0)
         shade, gloss, azimuth, elevation = surface.shading(ahead, aside)
-        self._cover = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), max(_SOFT * width, 0.3))[..., None]
+        self.cover = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), max(_SOFT * width, 0.3))[..., None]
         noise = np.random.default_rng(3).standard_normal(cover.shape).astype(np.float32)
         beads = cv2.GaussianBlur(noise, (0, 0), max(_BEAD * width, 0.3))
         self._beads = np.maximum(beads / max(float(beads.std()), 1e-6) - 0.8, -0.25)[..., None]
@@ -55,6 +58,11 @@ class OwnBonnet:
     def draw(self, image: np.ndarray, wet: float) -> None:
         """Draw it into ``image``, u8 (H, W, 3), RGB, of the camera's size, in place; ``wet``, from 0 to 1, it has beads
         of water."""
+        below = image[len(image) - self._rows :]
+        below[:] = np.minimum(below + (self.metal(image, wet) - below) * self.cover, 255.0).astype(np.uint8)
+
+    def metal(self, image: np.ndarray, wet: float) -> np.ndarray:
+        """Return the metal before the street of ``image``, f32 (h, W, 3), RGB; arguments are those of ``draw``."""
         height, width = image.shape[:2]
         size = max(width // _REDUCTION, 1), max(height // _REDUCTION, 2)
         small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), _RIPPLE)
@@ -62,8 +70,7 @@ class OwnBonnet:
         beyond = np.maximum(small.astype(np.float32) - _CLIPPED, 0.0) / (255.0 - _CLIPPED)
         small = small * (1.0 + (_BEYOND - 1.0) * beyond)
         mirrored = cv2.remap(small, self._across, self._up, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        below = image[height - self._rows :]
         metal = self._paint * light + mirrored * self._gloss
         if wet > 0.0:
             metal = np.maximum(metal + _BEADS * wet * light * self._beads, 0.0)
-        below[:] = np.minimum(below + (metal - below) * self._cover, 255.0).astype(np.uint8)
+        return np.asarray(metal)

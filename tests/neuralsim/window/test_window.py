@@ -17,7 +17,7 @@ import pygame
 import pytest
 from helpers.frames import rendered
 
-from bridge.messages import Lights
+from bridge.messages import Ego, Lights
 from neuralsim.drive import driver_input as driving
 from neuralsim.drive.driver_input import approach, dead_zone
 from neuralsim.drive.key_bindings import HELP
@@ -427,6 +427,44 @@ def test_a_picture_is_enlarged_with_sharp_edges_within_its_box(driver: Driver, s
     assert row[-3] == pytest.approx(200, abs=2)
     if wide > 2 * 96:
         assert 203 < row.max() < 215  # linear interpolation would not overshoot
+
+
+def test_the_bonnets_view_shows_the_bonnet_of_the_car_and_does_not_warp_it(driver: Driver):
+    from neuralsim.drive.interactive_drive import HudState
+    from neuralsim.window.window import Window
+
+    window = Window((512, 256), 1.0)
+    window.hud.visible = False
+    frame, neural = rendered(512, 256)
+
+    def at(y: int) -> tuple[int, ...]:
+        return tuple(pygame.display.get_surface().get_at((256, y)))[:3]
+
+    def looking(mount: str, blueprint: str = "vehicle.mini.cooper_s", color: str = "200,10,10") -> tuple[int, ...]:
+        seen = replace(frame, mount=mount, ego=Ego(blueprint=blueprint, color=color))
+        window.show(seen, neural, HudState())
+        return at(252)
+
+    assert looking("") == looking("chase") == (90, 120, 150)
+    red = looking("bonnet")
+    assert red[0] > 2 * max(red[1:])
+    assert at(100) == (90, 120, 150)
+    white = looking("bonnet", color="240,240,240")
+    assert min(white) > 100
+    assert white != looking("bonnet", "vehicle.audi.a2", "240,240,240"), "of another shape"
+    assert looking("bonnet", "vehicle.mitsubishi.fusorosa") == (90, 120, 150), "a bus has none"
+
+    def black(pixels: np.ndarray, out: np.ndarray) -> bool:
+        out[:] = 0
+        return True
+
+    looking("bonnet")
+    window.again(HudState(), black)
+    assert at(100) == (0, 0, 0)
+    assert at(252) == red
+    window.shows_bonnet = False
+    assert looking("bonnet") == (90, 120, 150)
+    window.close()
 
 
 def test_divider_of_the_split_view_can_be_dragged(driver: Driver):
