@@ -62,9 +62,9 @@ def _mast(path: Sequence[tuple[float, float, float]], radii: Sequence[float], si
 
 
 def traffic_light(arm: float = 0.0) -> Mesh:
-    """Return a traffic light facing +x: a head at the pole and, if ``arm`` > 0, another one ``arm`` m towards +y.
+    """Return a traffic light facing +x: a head at the pole and, unless ``arm`` is 0, another one ``arm`` m towards +y.
 
-    For drivers facing it, +y is left: the second head is above the road.
+    For drivers facing it, +y is left: above the road where traffic keeps right.
     """
     parts = [
         cylinder(0.06, 0, 3.35 if not arm else 5.6, Tag.POLE, STEEL, 8),

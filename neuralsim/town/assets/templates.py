@@ -51,7 +51,7 @@ class Templates:
         for kind in KINDS:
             for phase, mesh in enumerate(walker_templates(kind, has_umbrella=True)):
                 self._add(f"{kind} {phase} umbrella", mesh)
-        for arm in (0.0, ARM):
+        for arm in (0.0, ARM, -ARM):
             for state in prop_meshes.STATES:
                 mesh = prop_meshes.traffic_light(arm)
                 lit = (mesh.colours == np.array(_DIM[state], np.uint8)).all(axis=1)

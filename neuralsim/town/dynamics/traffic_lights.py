@@ -1,5 +1,6 @@
 """Traffic lights: phases, timing, trigger volumes and lamp positions. Signs as actors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ class TrafficLight:
     cycle: int
     lanes: tuple[int, ...]  # indices of the driving lanes that it controls
     stop: float  # m from the end of these lanes to the stop line
+    arm: float  # m that its arm over the road reaches to the left of who faces it, 0 = none
     bulbs: dict[str, np.ndarray]  # by state: f64 (H, 3), centre of that lamp in each head, m
     state: str = "red"
     elapsed: float = 0.0  # s in this state
@@ -73,24 +75,28 @@ def spawn_traffic_lights(network: Network, ground: Ground, registry: ActorRegist
     for signal in network.signals:
         x, y, z = signal.position.tolist()
         pose = Transform(x, y, z + (0.0 if ground.is_asphalt(x, y) else KERB), 0.0, signal.yaw + 180.0)
-        arm = _arm(signal.lanes)
+        matrix = pose.matrix()
+        arm = _arm(network, signal, matrix)
         actor = registry.add(TRAFFIC_LIGHT, {}, pose, mesh=f"light {arm:g} red")
         if signal.lanes:
             actor.trigger = trigger_of(network, signal, pose)
-        matrix = pose.matrix()
         bulbs = {
             state: np.array(places) @ matrix[:3, :3].T + matrix[:3, 3]
             for state, places in traffic_light_bulbs(arm).items()
         }
         lights[actor.id] = TrafficLight(
-            actor.id, signal.id, signal.group, signal.cycle, signal.lanes, signal.stop, bulbs
+            actor.id, signal.id, signal.group, signal.cycle, signal.lanes, signal.stop, arm, bulbs
         )  # fmt: skip
     return lights
 
 
-def _arm(lanes: Sequence[int]) -> float:
-    """Return the length (m) of the arm over the road that a light for these lanes has."""
-    return ARM if len(lanes) > 1 else 0.0
+def _arm(network: Network, signal: Signal, matrix: np.ndarray) -> float:
+    """Return how far (m) the arm of a light with this pose reaches to the left: over its lanes, if they are several."""
+    if len(signal.lanes) < 2:
+        return 0.0
+    centres = [network.lanes[k].centre for k in signal.lanes]
+    nearest = [centre[np.hypot(*(centre[:, :2] - matrix[:2, 3]).T).argmin()] for centre in centres]
+    return math.copysign(ARM, float((np.mean(nearest, axis=0) - matrix[:3, 3]) @ matrix[:3, 1]))
 
 
 class TrafficLights:
@@ -148,7 +154,7 @@ class TrafficLights:
         for light in self.all:
             actor = actors[light.actor]
             actor.traffic_light_state = light.state
-            actor.template = templates().index[f"light {_arm(light.lanes):g} {light.state}"]
+            actor.template = templates().index[f"light {light.arm:g} {light.state}"]
 
     @staticmethod
     def _change(lights: list[TrafficLight], state: str) -> None:

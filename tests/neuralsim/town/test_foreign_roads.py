@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import carla
 import numpy as np
@@ -11,6 +13,10 @@ import pytest
 from others.maps import opendrive, ring, straight
 
 from neuralsim.town.core.types import Actor
+from neuralsim.town.dynamics.actor_registry import ActorRegistry
+from neuralsim.town.dynamics.traffic_lights import spawn_traffic_lights
+from neuralsim.town.ground.blocks import Ground
+from neuralsim.town.opendrive.network import Network
 from neuralsim.town.world import World
 
 
@@ -55,6 +61,23 @@ def test_markings_of_left_hand_roads_are_on_their_edges(tmp_path: Path) -> None:
             kinds = [mark.kind if mark else "" for mark in (lane.inner_marking, lane.outer_marking)]
             assert kinds == ["broken", "solid" if abs(lane.id) == 2 else "broken"], (rule, lane.id)
             assert abs(lane.outer[0, 1]) > abs(lane.centre[0, 1])
+
+
+@pytest.mark.parametrize(("rule", "beside"), [("RHT", 8.0), ("LHT", 8.0), ("RHT", -1.0)])
+def test_the_arm_of_a_light_reaches_over_its_lanes(rule: str, beside: float) -> None:
+    """``beside``: the light's metres from the middle of the road; a negative one is on an island beyond it."""
+    side = 1.0 if rule == "LHT" else -1.0
+    lanes = [(number, "driving", 3.4) for number in (2, 1, -1, -2) if number * side > 0]
+    signal = f'''<signals><signal s="150" t="{side * beside}" id="7" name="" dynamic="yes" orientation="+" zOffset="0"
+      type="1000001" country="OpenDRIVE" subtype="-1" value="-1" height="1" width="0.3"/></signals>'''
+    text = opendrive(straight(lanes, rule=rule).replace("</road>", f"{signal}</road>"))
+    network = Network("map", text)
+    registry = SimpleNamespace(add=lambda *_, **given: SimpleNamespace(id=1, **given))
+    ground = SimpleNamespace(is_asphalt=lambda x, y: False)
+    (light,) = spawn_traffic_lights(network, cast(Ground, ground), cast(ActorRegistry, registry)).values()
+    at_pole, over_road = light.bulbs["red"][:, 1]  # CARLA's y is to the right
+    assert at_pole == pytest.approx(-side * beside, abs=0.1)
+    assert 0.5 < -side * over_road < 6.3
 
 
 @pytest.mark.parametrize("gap", [0.8, 1.4, 1.8, 3.0])
