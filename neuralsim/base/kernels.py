@@ -6,6 +6,8 @@ has made stale in that cache is deleted when this module is imported.
 
 from typing import Any
 
+import numpy as np
+
 from neuralsim.base.stale_kernels import forget_stale_once
 
 forget_stale_once()
@@ -16,3 +18,14 @@ EXACT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 FAST: dict[str, Any] = EXACT | {"fastmath": {"contract", "nsz", "arcp"}}
 #: Sums may also be reordered, so that they use the processor's vectors, and functions be approximate.
 FASTEST: dict[str, Any] = EXACT | {"fastmath": {"contract", "nsz", "arcp", "afn", "reassoc"}}
+
+
+def read_only(plane: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to.
+
+    What a kernel only reads has one type then, and the kernel is compiled once, wherever a plane comes from: those in
+    messages are writable, those in shared memory are not.
+    """
+    view = plane.view()
+    view.flags.writeable = False
+    return view

@@ -48,16 +48,15 @@ def plant(
         green: f32 (3,), mean colour -0.5..0.5 of vegetation.
         guide: u8 (H, W, 4), changed.
     """
+    before, depth = kernels.read_only(before), kernels.read_only(depth)
     _plant(before, tag, depth, view, (green.astype(np.float64) + 0.5) * 255.0, guide)
 
 
 def compile_kernels() -> None:
-    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    """Compile the kernel ahead."""
     view, green = View(np.eye(4), 1.0, 0.5, 0.5), np.zeros(3, np.float32)
-    for writable in (True, False):
-        before, depth = np.zeros((1, 1), np.uint8), np.ones((1, 1), np.float32)
-        before.flags.writeable = depth.flags.writeable = writable
-        plant(before, np.zeros((1, 1), np.uint8), depth, view, green, np.zeros((1, 1, 4), np.uint8))
+    tag, depth = np.zeros((1, 1), np.uint8), np.ones((1, 1), np.float32)
+    plant(tag, tag.copy(), depth, view, green, np.zeros((1, 1, 4), np.uint8))
 
 
 @njit(inline="always")

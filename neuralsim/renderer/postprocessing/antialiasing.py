@@ -28,19 +28,16 @@ def antialias_edges(image: np.ndarray, tag: np.ndarray, instance: np.ndarray) ->
     """
     height, width = image.shape[:2]
     keys = np.empty((height, width), np.uint32)
-    _fill_keys(tag, instance, keys)
+    _fill_keys(kernels.read_only(tag), kernels.read_only(instance), keys)
     before = image.copy()
     _blend_edges(keys, before, image)
     _limit_specks(keys, before, image)
 
 
 def compile_kernels() -> None:
-    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    """Compile the kernels ahead."""
     tag, instance, image = np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint16), np.zeros((4, 4, 3), np.uint8)
-    for writable in (True, False):
-        for plane in (tag, instance):
-            plane.flags.writeable = writable
-        antialias_edges(image, tag, instance)
+    antialias_edges(image, tag, instance)
 
 
 @njit(**kernels.EXACT)

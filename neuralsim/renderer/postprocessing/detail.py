@@ -9,8 +9,6 @@ arm's length, stays the generator's. Its state is not changed.
 
 from __future__ import annotations
 
-import itertools
-
 import cv2
 import numba
 import numpy as np
@@ -54,6 +52,7 @@ def transfer_detail(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, simul
     """
     if simulated.shape != image.shape:
         return
+    tag, depth = kernels.read_only(tag), kernels.read_only(depth)
     height, width = image.shape[:2]
     wider = max(width / _WIDTH, 1.0)
     radius, pixel = round(_RADIUS * wider), np.float32(wider / focal)
@@ -72,11 +71,10 @@ def soft_luminance(simulated: np.ndarray) -> np.ndarray:
 
 
 def compile_kernels() -> None:
-    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    """Compile the kernel ahead."""
     image, depth = np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), np.float32)
     tag = np.full((1, 1), Tag.CAR, np.uint8)  # something small, or nothing would be mixed
-    for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
-        transfer_detail(image, tag, depth, image.copy(), 1.0)
+    transfer_detail(image, tag, depth, image.copy(), 1.0)
 
 
 @numba.njit(**kernels.FAST)

@@ -12,7 +12,6 @@ leaves take theirs from around them, and it is never less green than grey.
 
 from __future__ import annotations
 
-import itertools
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,6 +51,7 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
         depth: f32, at least (H, W), m.
         camera: That sees it.
     """
+    tag, depth = kernels.read_only(tag), kernels.read_only(depth)
     height, width = image.shape[:2]
     wide = min(max((width - _NARROW) / (_WIDE - _NARROW), 0.0), 1.0)
     share, far, near = (np.float32(least + wide * (most - least)) for least, most in (_SHARE, _FAR, _NEAR))
@@ -73,11 +73,10 @@ def draw_leaves(image: np.ndarray, tag: np.ndarray, depth: np.ndarray, camera: C
 
 
 def compile_kernels() -> None:
-    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    """Compile the kernels ahead."""
     image, depth = np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 0.2, np.float32)  # m: nearby, or nothing is drawn
     tag = np.full((8, 8), Tag.VEGETATION, np.uint8)
-    for tag.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
-        draw_leaves(image, tag, depth, Camera(8, 8, 70.0, np.eye(4)))
+    draw_leaves(image, tag, depth, Camera(8, 8, 70.0, np.eye(4)))
 
 
 def _colours_around(image: np.ndarray) -> np.ndarray:

@@ -7,8 +7,6 @@ something moves away. The graph's state is not changed.
 
 from __future__ import annotations
 
-import itertools
-
 import numba
 import numpy as np
 
@@ -39,17 +37,17 @@ def blur_by_motion(image: np.ndarray, motion: np.ndarray, depth: np.ndarray, ela
     side = max(round(_TILE * width), 1)
     share = 0.5 * min(_BY_DAY * (_BY_NIGHT / _BY_DAY) ** dark / elapsed, 1.0)
     reach = np.empty((height, width), np.float32)
-    longest = _longest(np.ascontiguousarray(motion).view(np.uint16), reach, side, np.float32(share))
+    halves = kernels.read_only(np.ascontiguousarray(motion).view(np.uint16))
+    longest = _longest(halves, reach, side, np.float32(share))
     if longest.any():
-        _gather(image, image.copy(), reach, depth, longest, side)
+        _gather(image, image.copy(), reach, kernels.read_only(depth), longest, side)
 
 
 def compile_kernels() -> None:
-    """Compile the kernels ahead, for planes in messages (writable) and in shared memory (read-only)."""
+    """Compile the kernels ahead."""
     image, depth = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
     motion = np.full((8, 8, 2), 9.0, np.float16)
-    for motion.flags.writeable, depth.flags.writeable in itertools.product((True, False), repeat=2):
-        blur_by_motion(image, motion, depth, 0.05, 1.0)
+    blur_by_motion(image, motion, depth, 0.05, 1.0)
 
 
 @numba.njit(inline="always")

@@ -57,15 +57,13 @@ def apply_fog(image: np.ndarray, depth: np.ndarray, fog: np.ndarray, style: np.n
     air = np.clip(255.0 * _AIR_LIGHT * (style[Channel.SKY] + 0.5), _LAMPLIT * min(k / _DENSE, 1.0), 255.0).astype(
         np.uint8
     )
-    _blend(image, depth, k, start, air, _SHARES)
+    _blend(image, kernels.read_only(depth), k, start, air, _SHARES)
 
 
 def compile_kernels() -> None:
-    """Compile the kernel ahead, for planes in messages (writable) and in shared memory (read-only)."""
-    depth = np.zeros((1, 1), np.float32)
-    for writable in (True, False):
-        depth.flags.writeable = writable
-        _blend(np.zeros((1, 1, 3), np.uint8), depth, 1.0, 0.0, np.zeros(3, np.uint8), _SHARES)
+    """Compile the kernel ahead."""
+    depth, style = np.zeros((1, 1), np.float32), np.zeros((len(Channel), 3), np.float32)
+    apply_fog(np.zeros((1, 1, 3), np.uint8), depth, np.ones(2), style)
 
 
 @njit(**kernels.EXACT)

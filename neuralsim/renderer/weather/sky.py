@@ -146,7 +146,7 @@ def draw_sky(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) 
         sky: Of this moment.
     """
     height, width = image.shape[:2]
-    rows = _rows_with_sky(tag, height, width)
+    rows = _rows_with_sky(kernels.read_only(tag), height, width)
     if rows == 0:
         return
     step = max(1, round(_STEP * width / 512))
@@ -162,7 +162,6 @@ def draw_sky(image: np.ndarray, tag: np.ndarray, camera: Camera, sky: SkyState) 
 def compile_kernels() -> None:
     """Compile what a frame would wait for."""
     tag = np.full((8, 8), Tag.SKY, np.uint8)
-    tag.flags.writeable = False
     style = np.zeros((len(Channel), 3), np.float32)
     draw_sky(np.zeros((8, 8, 3), np.uint8), tag, Camera(8, 8, 70.0, np.eye(4)), sky_of({}, style, 0.0))
 
