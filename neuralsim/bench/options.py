@@ -16,7 +16,6 @@ from bridge.process.option_types import (
     Folder,
     JsonFile,
     Keys,
-    MarkdownFile,
     Positive,
     Rate,
     Town,
@@ -115,8 +114,6 @@ class BenchOptions(Options):
     displayed_fps, dropped, jitter, memory (1000MB)."""
     trace: JsonFile | None = None
     """Write a trace of the first drive for ui.perfetto.dev."""
-    docs: MarkdownFile | None = None
-    """Also fill in the tables of this page."""
 
     def check(self) -> None:
         """Raise ``ValueError`` for combinations that cannot be measured."""

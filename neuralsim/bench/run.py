@@ -27,7 +27,7 @@ from neuralsim.bench.options import (
     browser_command,
     whole_matrix,
 )
-from neuralsim.bench.report import budget, compare, docs_tables, tables, trace
+from neuralsim.bench.report import budget, compare, tables, trace
 from neuralsim.bench.report.html_page import busy_warnings, render_page
 from neuralsim.bench.report.latency_figures import ledger_of, summarise
 from neuralsim.session.options import TAGS
@@ -265,7 +265,7 @@ def run(options: BenchOptions) -> int:
         _check_displays(options)
         report = Bench(options).run()
         return _publish(options, report, budgets, old)
-    except (BenchError, ProcessError, compare.ReportError, docs_tables.DocsError, OSError) as error:
+    except (BenchError, ProcessError, compare.ReportError, OSError) as error:
         return fail(error)
 
 
@@ -281,8 +281,6 @@ def _publish(
     if options.trace is not None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
         options.trace.write_text(json.dumps(trace.events(report)), encoding="utf-8")
-    if options.docs is not None:
-        docs_tables.fill(options.docs, report)
     print(tables.terminal(report))
     files = (options.out / "report.html", options.out / "report.json", *([options.trace] if options.trace else []))
     print("\n" + "\n".join((*busy_warnings(report), ", ".join(map(str, files)))))
@@ -299,14 +297,12 @@ def _publish(
 
 
 def _check_outputs(options: BenchOptions) -> None:
-    """Raise ``OSError`` now rather than after the measurement, ``DocsError`` for a page without places to fill in."""
+    """Raise ``OSError`` now rather than after the measurement."""
     options.out.mkdir(parents=True, exist_ok=True)
     probe = options.out / "report.json"
     probe.open("ab").close()
     if not probe.stat().st_size:
         probe.unlink()
-    if options.docs is not None:
-        docs_tables.check(options.docs)
     if options.trace is not None:
         options.trace.parent.mkdir(parents=True, exist_ok=True)
 

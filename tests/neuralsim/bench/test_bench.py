@@ -13,11 +13,12 @@ from neuralsim import zoo
 from neuralsim.bench.cells import Cell, Link
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import BenchOptions, whole_matrix
-from neuralsim.bench.report import compare, docs_tables, tables, trace
+from neuralsim.bench.report import compare, tables, trace
 from neuralsim.bench.report.budget import Budget
 from neuralsim.bench.report.latency_figures import summarise, values
 from neuralsim.bench.report.statistics import difference, paired_difference, quantile, summary
 from neuralsim.session.metrics import STAGES
+from tools import bench_tables
 
 
 def test_confidence_intervals_have_their_nominal_coverage():
@@ -205,8 +206,8 @@ def test_tables_of_a_page_are_filled_in_and_its_text_is_kept(tmp_path: Path):
     path.write_text(
         "Before.\n<!-- bench: drives -->\nold\n<!-- /bench -->\nBetween.\n<!-- bench: check -->\n<!-- /bench -->\n"
     )
-    docs_tables.check(path)
-    docs_tables.fill(path, report())
+    bench_tables.check(path)
+    bench_tables.fill(path, report())
     first = path.read_text(encoding="utf-8")
     assert first.startswith("Before.\n<!-- bench: drives -->\n| drive |")
     assert "old" not in first
@@ -216,19 +217,19 @@ def test_tables_of_a_page_are_filled_in_and_its_text_is_kept(tmp_path: Path):
     less = report()
     del less["check"]
     less["machine"]["load"] = [3.0, 3.0, 3.0]
-    docs_tables.fill(path, less)
+    bench_tables.fill(path, less)
     assert "Passed" in path.read_text(encoding="utf-8")  # what was not measured again stays
     assert "busy with other work" in path.read_text(encoding="utf-8")
     path.write_text("<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n<!-- /bench -->\n")
     whole = report(cells=3)
     whole["options"]["matrix"] = True
-    docs_tables.fill(path, whole)
+    bench_tables.fill(path, whole)
     assert path.read_text(encoding="utf-8").startswith(
         "<!-- bench: drives -->\n<!-- /bench -->\n<!-- bench: matrix -->\n| drive |"
     )
     path.write_text("nothing to fill")
-    with pytest.raises(docs_tables.DocsError, match="bench: NAME"):
-        docs_tables.check(path)
+    with pytest.raises(bench_tables.DocsError, match="bench: NAME"):
+        bench_tables.check(path)
 
 
 # Options

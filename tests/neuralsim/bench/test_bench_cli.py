@@ -17,9 +17,9 @@ from helpers.bench_reports import nests
 from neuralsim.bench import run as bench_run
 from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_packing
 from neuralsim.bench.options import BenchOptions
-from neuralsim.bench.report import docs_tables
 from neuralsim.cli import main
 from neuralsim.session.metrics import STAGES
+from tools import bench_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = (
@@ -49,8 +49,7 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(400)
 @pytest.mark.slow
 def test_bench_writes_all_files_compares_and_checks_budgets(tmp_path: Path):
-    (tmp_path / "page.md").write_text("Prose.\n<!-- bench: drives -->\n<!-- /bench -->\n")
-    first = bench(tmp_path, *QUICK, "--loop", "lockstep", "--out", "a", "--trace", "t.json", "--docs", "page.md")
+    first = bench(tmp_path, *QUICK, "--loop", "lockstep", "--out", "a", "--trace", "t.json")
     assert first.returncode == 0, first.stderr
     report = json.loads((tmp_path / "a" / "report.json").read_text(encoding="utf-8"))
     assert {"frames", "seconds", "fps", "dropped", "latency_ms", "stage_ms", "runtime", "model", "size", "host"} <= set(
@@ -65,7 +64,6 @@ def test_bench_writes_all_files_compares_and_checks_budgets(tmp_path: Path):
     assert run["frames"]["seen"], "no key press was seen"
     assert nests(json.loads((tmp_path / "t.json").read_text(encoding="utf-8")))
     assert "<svg" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
-    assert "| tags none 128x64 ipc lockstep |" in (tmp_path / "page.md").read_text(encoding="utf-8")
     assert re.search(r"tags none 128x64 ipc lockstep +\d", first.stdout)
 
     second = bench(
@@ -97,7 +95,6 @@ def test_bench_writes_all_files_compares_and_checks_budgets(tmp_path: Path):
         (("--parts", "link", "--budget", "fps=3"), 2, "--parts"),
         (("--against", "none.json"), 1, "none.json"),
         (("--against", "half.json"), 1, "measure again"),
-        (("--docs", "none.md"), 1, "none.md"),
         (("--out", "/proc/bench"), 1, "/proc/bench"),
         (("--model", "tags", "--parts", "drive", "--loop", "live,window"), 1, "xvfb-run"),
         (("--model", "no-such", "--parts", "drive", "--loop", "live"), 1, "no-such"),
@@ -190,4 +187,4 @@ def test_flood_loses_no_frame():
 
 
 def test_performance_page_has_places_for_the_tables():
-    docs_tables.check(ROOT / "docs" / "guide" / "performance.md")
+    bench_tables.check(ROOT / "docs" / "guide" / "performance.md")

@@ -21,10 +21,11 @@ from neuralsim.bench.cells import GROUPS, Cell
 from neuralsim.bench.ledger import STAGES, Ledger, LedgerError, Row, Stage, ask
 from neuralsim.bench.measurement import Job
 from neuralsim.bench.options import BenchOptions
-from neuralsim.bench.report import docs_tables, tables
+from neuralsim.bench.report import tables
 from neuralsim.bench.report.latency_figures import TOTAL, ledger_of
 from neuralsim.session.options import TAGS
 from neuralsim.session.processes import Child
+from tools import bench_tables
 
 
 def work(seconds: float) -> None:
@@ -155,7 +156,7 @@ def test_the_table_has_medians_of_repeats_and_sums_of_all_stages() -> None:
 def test_a_page_gets_the_ledger_and_keeps_its_other_tables(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("<!-- bench: drives -->\nold\n<!-- /bench -->\n<!-- bench: ledger -->\n<!-- /bench -->\n")
-    docs_tables.fill(path, report() | {"ledger": {"bridge": {TOTAL: [0.0, 0.004, 0.001, 0.0, 0.0]}}})
+    bench_tables.fill(path, report() | {"ledger": {"bridge": {TOTAL: [0.0, 0.004, 0.001, 0.0, 0.0]}}})
     text = path.read_text(encoding="utf-8")
     assert "old" in text
     assert "| bridge | 4.00 | 3.00 | 1.00 |" in text

@@ -1,11 +1,15 @@
-"""Fill in tables of a Markdown page from a report: ``neuralsim bench --docs docs/guide/performance.md``.
+"""Fill in tables of a Markdown page from a report of ``neuralsim bench``.
+
+    python -m tools.bench_tables bench/report.json docs/guide/performance.md
 
 A table stands between ``<!-- bench: NAME -->`` and ``<!-- /bench -->``; what is between is replaced, the text around
 it stays. A table that the report has no figures for is left unchanged. A run of the whole matrix fills in ``matrix``
 and nothing else, one with ``--ledger`` nothing but ``ledger``.
 """
 
+import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +56,9 @@ def stamp(report: dict[str, Any]) -> str:
     when, where = report["date"][:16].replace("T", " "), f"{machine['cpu']}, {machine['cores']} cores"
     text = f"Measured {when} on {where}, load {load:g} before."
     return f"\n*{text}{' **The machine was busy with other work: not its true speed.**' if busy else ''}*\n"
+
+
+if __name__ == "__main__":
+    source, page = map(Path, sys.argv[1:])
+    check(page)
+    fill(page, json.loads(source.read_text(encoding="utf-8")))
