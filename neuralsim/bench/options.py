@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +24,6 @@ from bridge.process.option_types import (
 )
 from bridge.process.options import Arg, Options
 from bridge.size import Size
-from neuralsim.base.failure import log_line
 from neuralsim.base.shared_options import DEFAULT_MODEL, GpuNumber
 from neuralsim.bench.cells import DEFAULT_SIZE, GROUPS, LOOPS, Cell, Link
 from neuralsim.guide import GUIDES, Guide
@@ -36,24 +35,11 @@ NO_BROWSER = "no Chromium: apt-get install chromium, or leave out --loop browser
 MATRIX = "matrix: lists, separated by commas; every combination is measured"
 
 
-_subset_of_parts: Callable[[Any], tuple[str, ...]] = subset_of(PARTS).func  # type: ignore[assignment]
-
-
 def _budget(value: Any) -> tuple[str, ...]:
     from neuralsim.bench.report.budget import Budget  # numpy: not needed for the help
 
     texts = value.split(",") if isinstance(value, str) else value
     return tuple(text for text in texts if Budget.parse(text))
-
-
-def _parts(value: Any) -> tuple[str, ...]:
-    """Return the chosen parts; the former part ``peers`` is dropped with a notice (to be removed after 0.2)."""
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    if "peers" not in parts:
-        return _subset_of_parts(value)
-    log_line("--parts peers has become a command of its own, from a checkout: python -m benchmarks.peers")
-    rest = [part for part in parts if part != "peers"]
-    return _subset_of_parts(rest) if rest else ()
 
 
 class BenchOptions(Options):
@@ -81,7 +67,7 @@ class BenchOptions(Options):
     matrix: bool = False
     """All runtimes available here, all models, three sizes, ipc, tcp and ipc+4."""
 
-    parts: Annotated[tuple[str, ...], BeforeValidator(_parts), Arg("LIST", group="measurement")] = Field(
+    parts: Annotated[tuple[str, ...], subset_of(PARTS), Arg("LIST", group="measurement")] = Field(
         default=("drive", "link", "machine"), description=f"Of {','.join(PARTS)}."
     )
     ledger: Annotated[tuple[str, ...], subset_of(GROUPS), Arg("LIST", otherwise=",".join(GROUPS))] = ()

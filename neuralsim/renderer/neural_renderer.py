@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,6 @@ from bridge.messages import HIDDEN_MOTION, PLANES, Camera, Frame, plane_shape
 from bridge.tags import Tag
 from neuralsim import runtimes, zoo
 from neuralsim.base.failure import reason
-from neuralsim.base.log import logger
 from neuralsim.models.classes import Channel
 from neuralsim.renderer import upscaling, woods
 from neuralsim.renderer.conditions import Conditions, conditions_of
@@ -84,7 +82,7 @@ class NeuralRenderer:
         self.card = zoo.load(model)
         self.model = self.card.name
         self._requested, self._threads = runtime, threads
-        self._remap, self._guide_name = NO_REMAP, guide
+        self.remap, self._guide_name = NO_REMAP, guide
         self._pixels = pixels
         of_model = pipeline.NAMES if self.card.postprocessing is None else self.card.postprocessing
         if not set(of_model).issubset(pipeline.NAMES):
@@ -175,19 +173,9 @@ class NeuralRenderer:
         assert self._view.size is not None, _NOT_PREPARED
         return self._view.padded
 
-    @property
-    def remap(self) -> Remap:
-        """Return the tags that are rendered as others."""
-        return self._remap
-
-    @remap.setter
-    def remap(self, remap: Remap) -> None:
-        _notice("NeuralRenderer.remap = ... will go with the next release: call set_remap(...)")
-        self._remap = remap
-
     def set_remap(self, remap: Remap) -> None:
         """Render tags as others, from the next frame on."""
-        self._remap = remap
+        self.remap = remap
 
     def set_guide(self, guide: str) -> None:
         """Use another guide, one of ``neuralsim.guide.GUIDES``, from the next frame on."""
@@ -259,7 +247,7 @@ class NeuralRenderer:
             metered = camera_response.metered_gain(conditions.weather or {})
             gains = metered * camera_response.gains_at(x, y, frame.seed)
         tensors, elapsed = self._tensors(frame, conditions), view.elapsed(frame.sim_time)
-        return FrameInputs(frame, tensors, view.light.style, view.light.fog, self._remap, gains, elapsed, conditions)
+        return FrameInputs(frame, tensors, view.light.style, view.light.fog, self.remap, gains, elapsed, conditions)
 
     def run(self, inputs: FrameInputs) -> GeneratedImage:
         """Run the network: the image as generated, of the frame's size."""
@@ -383,7 +371,7 @@ class NeuralRenderer:
         Where the graph sees that an instance ends, it draws a bright contour, four times as bright as real ones.
         """
         tensors = inputs.tensors
-        if "instance" not in tensors or self._remap or self._simulator_image(inputs.frame) is None:
+        if "instance" not in tensors or self.remap or self._simulator_image(inputs.frame) is None:
             return tensors
         if self._no_instances.shape != tensors["instance"].shape:
             self._no_instances = np.zeros_like(tensors["instance"])
@@ -404,14 +392,14 @@ class NeuralRenderer:
         right, down = camera.jitter
         lens = (camera.focal, camera.focal, camera.width / 2.0 + right, camera.height / 2.0 + down)
         tensors = {name: self._whole(frame.planes[name]) for name in planes}
-        if self._remap:
-            edited = cv2.LUT(tensors["tag"], self._remap.table)
+        if self.remap:
+            edited = cv2.LUT(tensors["tag"], self.remap.table)
             tensors["tag"] = _like(edited, tensors["tag"])
         if "guide" in self.card.inputs:
             tensors["guide"] = self._guide(frame, tensors["tag"], conditions)
             if self._pixels is None:  # else the graph ignores the past
                 tensors["motion"] = _hide_lights(tensors["motion"], tensors["tag"], tensors["guide"])
-            if Tag.VEGETATION in dict(self._remap.pairs).values() and "depth" in tensors:
+            if Tag.VEGETATION in dict(self.remap.pairs).values() and "depth" in tensors:
                 tensors["guide"] = tensors["guide"].copy()  # else that of frames without an edit
                 view = woods.View(np.array(camera.pose, np.float64), *lens[1:])
                 green = self._view.light.style[Channel.VEGETATION]
@@ -432,7 +420,7 @@ class NeuralRenderer:
         image = self._simulator_image(frame)
         if image is None:
             return self._view.guide.none(tag.shape)
-        edited = tag != self._whole(frame.planes["tag"]) if self._remap else None
+        edited = tag != self._whole(frame.planes["tag"]) if self.remap else None
         return self._view.guide.image(frame, image, tag, instance, style, conditions, edited)
 
     def _load(self, size: tuple[int, int]) -> None:
@@ -530,9 +518,3 @@ def _hide_lights(motion: np.ndarray, tag: np.ndarray, guide: np.ndarray) -> np.n
     hidden = motion.copy()
     hidden.reshape(-1, 2)[lights] = HIDDEN_MOTION
     return hidden
-
-
-@cache
-def _notice(text: str) -> None:
-    """Log ``text``, once."""
-    logger().warning(text)

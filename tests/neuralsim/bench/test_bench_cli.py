@@ -16,7 +16,6 @@ from helpers.bench_reports import nests
 
 from neuralsim.bench import run as bench_run
 from neuralsim.bench.link import RATE, Case, full_frame, measure_link, measure_packing
-from neuralsim.bench.options import BenchOptions
 from neuralsim.cli import main
 from neuralsim.session.metrics import STAGES
 from tools import bench_tables
@@ -111,12 +110,6 @@ def test_wrong_usage_is_one_line(tmp_path: Path, monkeypatch, capsys, arguments:
     lines = [line for line in errors.splitlines() if line and not line.startswith(("waiting for", "["))]
     assert len(lines) == 1, errors
     assert word in lines[0]
-
-
-def test_former_part_peers_is_dropped_with_a_notice(capsys):
-    assert BenchOptions(parts="link,peers").parts == ("link",)
-    assert "python -m benchmarks.peers" in capsys.readouterr().err
-    assert BenchOptions(parts="peers").parts == ()
 
 
 @pytest.mark.parametrize(

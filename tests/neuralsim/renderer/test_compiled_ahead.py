@@ -49,7 +49,7 @@ renderer.render(received(1))
 before, number = compiled(), 1
 for weather in WEATHERS:
     for guide in ("picture", "exemplars", "surface"):
-        for _, remap in ((None, renderer._remap), *PRESETS):
+        for _, remap in ((None, renderer.remap), *PRESETS):
             number += 1
             frame = received(number, weather)
             renderer.set_remap(remap)

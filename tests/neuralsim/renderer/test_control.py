@@ -102,13 +102,6 @@ def test_buildings_are_rendered_as_meadows_from_one_frame_to_the_next() -> None:
         assert (frame.planes["tag"] == street().planes["tag"]).all()
 
 
-def test_the_attribute_of_the_last_release_still_sets_the_remap(capsys: pytest.CaptureFixture[str]) -> None:
-    renderer, remap = NeuralRenderer(runtime="onnxruntime", threads=1), Remap.parse("buildings=vegetation")
-    renderer.remap = remap
-    assert renderer.remap == remap
-    assert "call set_remap" in capsys.readouterr().err
-
-
 def test_lamps_of_remapped_objects_are_out() -> None:
     frame = street()
     frame.planes["tag"][20:24, 60:64] = Tag.TRAFFIC_LIGHT
