@@ -3,8 +3,6 @@
 python -m scenarios.play --carla 127.0.0.1:2000 --scenario scenarios/library/following.yaml
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NoReturn
 

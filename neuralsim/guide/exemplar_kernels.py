@@ -1,7 +1,5 @@
 """Compiled kernels of the exemplar guide: boxes of objects, and exemplars pasted into them."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

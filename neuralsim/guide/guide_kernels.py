@@ -1,7 +1,5 @@
 """Compiled kernels over a frame's pixels, single-threaded, since three processes share the cores."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numba

@@ -5,8 +5,6 @@ the simulator image in the same way, they make its blue car a blue car. Exposure
 by the means of its classes, so that night in the simulator does not darken the result twice.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 

@@ -3,8 +3,6 @@
 Which lamps are lit and where they are is the simulator's truth (``bridge.messages.Lamp``), never guessed from colours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """``NeuralSim/Drive-v0``: a car in a town, observed as the simulator's tags, as the network's image, or both."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args

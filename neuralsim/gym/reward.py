@@ -1,7 +1,5 @@
 """The reward of a step: progress less collisions, lane departure and jerk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

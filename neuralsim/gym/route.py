@@ -1,7 +1,5 @@
 """The route of an episode: a vehicle's position along and across it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The simulators of an episode: the embedded town in this process, or a scenario's town through CARLA's protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol

@@ -8,8 +8,6 @@ at least ``blend_factor`` (Karis, SIGGRAPH 2014), and the past is clipped to the
 ``video_generator.py`` puts them together.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

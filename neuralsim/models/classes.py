@@ -3,8 +3,6 @@
 CARLA's tags map to these channels; ``card.yaml`` of a model repeats the map it was made with.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from functools import reduce
 from operator import or_

@@ -1,7 +1,5 @@
 """Fronts of houses (``neuralsim.facades``) as a sketch of the walls."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ encoder-decoder at a quarter of the frame's size does, in pixels of the frame; w
 used instead.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

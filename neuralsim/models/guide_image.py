@@ -5,8 +5,6 @@ it should draw its own; so of surfaces it is given the local mean colour of thei
 in training is only a hint. Of things, which are small, it is given the image without its finest band.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Export of a trained generator to one ONNX graph with fp16 weights, and its card."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Visibility: where the pixels of a frame were in the frame before, and which of them were visible there (numpy)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bridge.messages import Frame

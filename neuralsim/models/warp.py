@@ -3,8 +3,6 @@
 ``visibility.py`` has the same for whole frames in numpy: which pixels of a frame were visible in the frame before.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Light and weather of one frame: what several steps of the renderer ask about it, decided in one place."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

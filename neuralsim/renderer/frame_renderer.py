@@ -1,7 +1,5 @@
 """The interface of everything that renders frames, and what its stages pass on: encode, run, postprocess."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The light that images are rendered in: a model's style and the fog, as the weather or the user chooses them."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Mapping

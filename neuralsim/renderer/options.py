@@ -1,7 +1,5 @@
 """Types of options about rendering; nothing heavy is imported before one of them is used."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

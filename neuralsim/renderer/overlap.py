@@ -4,8 +4,6 @@ Each surface point that the second camera sees is looked up in the image of the 
 gives both the same colours, but not the same detail, for its filters see the surface at another scale and place.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Samples of textures that repeat, for compiled kernels."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Renders the views of a rig at the same tick: together, in one light, and alike where they overlap."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache

@@ -6,8 +6,6 @@ would stay in the image. So what is there is generated anew once the outline has
 uncovered is.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

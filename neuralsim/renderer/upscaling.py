@@ -12,8 +12,6 @@ A window as wide as the image is temporal anti-aliasing: each frame's camera may
 over a visit or two, a shift is an error of position.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from bridge.messages import Camera, Frame

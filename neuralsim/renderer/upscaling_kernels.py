@@ -6,8 +6,6 @@ pixel, u32, is its instance, its tag and, in the lowest byte, the weight of its 
 the past have a margin, so that no look-up has to check where the image ends.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -1,7 +1,5 @@
 """What belongs to one camera of a renderer, and is new for each; all else is shared and does not change."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Views of a frame: every plane as an RGB image of the frame's own size."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Frames of a world, without processes or sockets: those that the bridge would send for one of its cameras."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import cos, radians, sin
 

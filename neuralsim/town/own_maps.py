@@ -1,7 +1,5 @@
 """Building the town of a stranger's map within limits of its memory and CPU time, which only its own work counts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path

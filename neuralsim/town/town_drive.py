@@ -1,7 +1,5 @@
 """Frames of the embedded town, without processes or sockets, from a camera on one of its cars."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The state of a run on disk: ``last.safetensors`` holds everything that is needed to continue after a kill."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from contextlib import suppress

@@ -5,8 +5,6 @@ DistributedDataParallel computes; it is done by hand because the discriminator i
 fixed in the other, which the hooks of that class do not allow.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

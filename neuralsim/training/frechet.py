@@ -6,8 +6,6 @@ batch is far too small for a covariance, so both samples are running means over 
 that of the distance with respect to the generated sample's moments, applied to the patches of the current batch.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

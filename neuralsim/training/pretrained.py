@@ -1,7 +1,5 @@
 """The generator of an exported model: to start from (``model.start`` in a config)."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import torch

@@ -5,8 +5,6 @@ that memory does not grow with the rollout. Every frame gets the losses of singl
 video discriminator, the motion, and what was hidden before.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """``neuralsim model train`` and ``export``: train a run from its config, and export a model from a run."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Progress of a run: a line on stderr and, where TensorBoard is installed, curves and images."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Examples are functions of the seed and the step, so that a resumed run sees the same ones as an unbroken run.
 """
 
-from __future__ import annotations
-
 import signal
 import time
 from collections import deque

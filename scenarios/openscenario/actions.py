@@ -1,7 +1,5 @@
 """Translation of OpenSCENARIO's actions to steps of a scenario."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import cos, pi, sin, sqrt
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Resolution of references to OpenSCENARIO's catalogs."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Translation of OpenSCENARIO's triggers to conditions of a scenario."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """OpenSCENARIO's distributions of parameter values: the scenarios that one stands for, in the scenario language."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod

@@ -1,7 +1,5 @@
 """An OpenSCENARIO entity while its file is being read."""
 
-from __future__ import annotations
-
 from math import atan2, degrees
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Translation of OpenSCENARIO's positions to places of a scenario."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import degrees
 from typing import Any

@@ -6,8 +6,6 @@ begins with ``CARLA:``; otherwise they are the standard's, and y and headings ch
 are refused by name and line; nothing that would change the outcome is ignored.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

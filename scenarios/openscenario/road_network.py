@@ -1,7 +1,5 @@
 """The map of an OpenSCENARIO file."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Substitutes for OpenSCENARIO's entities and environments: blueprints, colours, weather."""
 
-from __future__ import annotations
-
 import re
 from math import degrees
 from typing import Any

@@ -1,7 +1,5 @@
 """The names of a storyboard's elements: conditions refer to stories, acts, events and actions by them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Translation of OpenSCENARIO's traffic signals."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from scenarios.openscenario.elements import Element

@@ -3,8 +3,6 @@
 The shape follows the side profile of the blueprint.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ A simulation has no date: it is that of a day in autumn, as there are leaves and
 that fits the height of the sun.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

@@ -4,8 +4,6 @@ All of it lies in front of the street and covers some of it, so it is an option:
 street behind.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

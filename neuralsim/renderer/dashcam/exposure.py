@@ -1,7 +1,5 @@
 """The exposure of a dashboard camera, which meters the street before it: shade below trees is lifted, the sky clips."""
 
-from __future__ import annotations
-
 import math
 
 import cv2

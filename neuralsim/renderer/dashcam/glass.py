@@ -3,8 +3,6 @@
 All of it stays where it is while the street moves behind. It is out of focus, as the glass is right before the lens.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

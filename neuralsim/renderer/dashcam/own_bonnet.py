@@ -4,8 +4,6 @@ What does not move is computed once for a camera and a car: which pixels show th
 and which part of the image it mirrors.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

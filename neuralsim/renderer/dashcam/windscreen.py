@@ -6,8 +6,6 @@ smaller; it is too near for the camera to be in focus (Roser and Geiger, "Video-
 image registration", ICCV Workshops 2009).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from functools import lru_cache

@@ -9,8 +9,6 @@ in both directions; so is all that is wet, where the simulator mirrors lamps, ve
 leaves vague stripes. The graph's state is not changed.
 """
 
-from __future__ import annotations
-
 import cv2
 import numba
 import numpy as np

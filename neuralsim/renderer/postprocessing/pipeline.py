@@ -4,8 +4,6 @@ A step changes an image in place and never reaches the graph's state. ``neuralsi
 what each of them gains and costs (docs/guide/generator.md has the table).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property

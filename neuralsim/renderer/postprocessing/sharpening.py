@@ -7,8 +7,6 @@ would make teeth. The graph's state is not sharpened, so nothing builds up. Wher
 resampled, and what the graph restores does build up, until asphalt looks woven: there its past is blurred a little.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -6,8 +6,6 @@ A style has one brightness and one white point; photographs have not. From image
 so that all cameras of a rig agree, nothing changes while a car stands, and a recording repeats it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """The light of lamps and of the sun in an image, and the glow around them: it scatters in a lens and in the air."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -4,8 +4,6 @@ The generator knows skies that are brighter than everything before them, and pai
 light that they have by day.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import cv2

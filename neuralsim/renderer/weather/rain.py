@@ -4,8 +4,6 @@ Drops are streaks at the exposure of a camera. Each frame has others, chosen by 
 recording gives the same bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 

@@ -5,8 +5,6 @@ and ``dusk``. What they never show (a blue sky, rain on the road, the night) is 
 follows any table whose colours are consistent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

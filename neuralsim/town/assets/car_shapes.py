@@ -1,7 +1,5 @@
 """The cars, vans and buses of the town: side profiles by CARLA blueprint id, from ``cars.yaml``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Parameters of moving bodies for shading: their sizes and, for cars, the positions of glass, axles and lamps."""
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The colours of people and vehicles, about as frequent as on European streets."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

@@ -3,8 +3,6 @@
 As in ``prop_meshes``, the origin is the centre of the foot on the ground, and fronts face +x; metres.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from bridge.tags import Tag

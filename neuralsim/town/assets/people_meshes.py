@@ -4,8 +4,6 @@ The origin is on the ground below the pelvis, x forward; metres. All poses have 
 the same point of the body in each of them. Clothes, hair and skin take the colours of the placement's palette.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -4,8 +4,6 @@ They face +x and stand on the plane z = 0 with their middle at y = 0; metres. Al
 round a column.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Props of CARLA's blueprint library that are a box of about the right size and colour."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Dimensions follow EN 124, which a cover of 0.6 m of clear opening and its frame meet.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from bridge.tags import Tag

@@ -1,7 +1,5 @@
 """The skeleton of a walker, with CARLA's names of the bones."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

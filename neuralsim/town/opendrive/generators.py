@@ -4,8 +4,6 @@ This module is imported only when a town is generated: importing scenariogenerat
 with a cached town does not need. Coordinates are OpenDRIVE's (x east, y north, right-handed).
 """
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A lane of the map as arrays, with the markings on its edges."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

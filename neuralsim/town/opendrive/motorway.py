@@ -17,8 +17,6 @@ Roads 31, 32 and 33 are the country road: northern overpass, middle, southern ov
 them are 1000 and above.
 """
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ town must not crash, so another process tries first: ``python -m neuralsim.town.
 0 when the map is usable. Numbers that would exhaust the memory (an endless road) are refused before that.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

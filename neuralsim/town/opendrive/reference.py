@@ -1,7 +1,5 @@
 """Reference lines of OpenDRIVE roads: positions of road coordinates (s, t) (ASAM OpenDRIVE 1.7, chapters 7 and 8)."""
 
-from __future__ import annotations
-
 import math
 import xml.etree.ElementTree as ET
 from bisect import bisect_right

@@ -1,7 +1,5 @@
 """Hills under the roads of a generated town, and the elevation profiles that follow them."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 

@@ -3,8 +3,6 @@
 Coordinates in the text are OpenDRIVE's (x east, y north, right-handed); ``carla.Map`` mirrors y when it reads them.
 """
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

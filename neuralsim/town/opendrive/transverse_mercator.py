@@ -3,8 +3,6 @@
 Krüger's series up to the third power of the flattening: a millimetre within 1,000 km of the central meridian.
 """
 
-from __future__ import annotations
-
 import math
 import re
 

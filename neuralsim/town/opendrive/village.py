@@ -1,7 +1,5 @@
 """The village: a high street through hills, side streets, and country roads that lead around it and back."""
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ET
 
 import numpy as np

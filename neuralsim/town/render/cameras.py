@@ -1,7 +1,5 @@
 """The cameras of a world: their views at this moment, and what they see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from bridge import jitter

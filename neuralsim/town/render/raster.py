@@ -4,8 +4,6 @@ All work per pixel and per triangle is compiled (``raster_kernels``, ``resolve_k
 free (``bands.second_thread``; else with more than two cores), split into bands of rows. The split changes no byte.
 """
 
-from __future__ import annotations
-
 import itertools
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ Camera space is UE's: x along the optical axis, y right, z up. A pixel (row i, c
 the image (its plane n . p = d gives 1 / x = n . ray / d), and the number of the triangle in front.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ All kernels are single-threaded and without fast-math: equal input gives equal b
 triangles share belongs to exactly one of them. The geometry is explained in ``raster_arrays``.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

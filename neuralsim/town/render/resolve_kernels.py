@@ -1,7 +1,5 @@
 """The compiled kernels around drawing: the maps of all objects, and the image planes from the visibility buffer."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

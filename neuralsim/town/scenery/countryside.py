@@ -1,7 +1,5 @@
 """Roadsides outside towns: guard rails, gantries, hedgerows and fences, woods up to the horizon."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from itertools import pairwise

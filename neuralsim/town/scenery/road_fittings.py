@@ -1,7 +1,5 @@
 """Covers of manholes and gullies: where streets in towns have them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from neuralsim.town.assets.road_meshes import COVER_RADIUS, COVERS, GULLY

@@ -1,7 +1,5 @@
 """Visual styles of towns: frontages, gardens and surroundings."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple

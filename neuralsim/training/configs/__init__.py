@@ -1,7 +1,5 @@
 """The training runs that come with this installation, by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 HERE = Path(__file__).parent

@@ -4,8 +4,6 @@ The layouts of data sets are data, ``DATASETS``: patterns of paths. Images are d
 the size that training can use, and kept while there is room in memory.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections import Counter

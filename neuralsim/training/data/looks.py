@@ -6,8 +6,6 @@ are cut along the label map, its tones, colours and sky are those of another cam
 which puts textures where there are none and mistrusts every tone by as much as looks differ.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

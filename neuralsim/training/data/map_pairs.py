@@ -5,8 +5,6 @@ In training on images, sketch and tint come from the image itself; a rendered ma
 of a pair is the first one's view moved by whole pixels, which approximates a turn by a fraction of a degree.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Crops of vehicles, people and cycles, at one size: a frame-wide discriminator hardly sees small objects."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -1,7 +1,5 @@
 """Colours of surfaces in the simulator: light and brightness from real images, paints from street statistics."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ The bottom line rises into arches over the wheels, sides are tucked in at the si
 and nose and tail are rounded in plan and in profile. Lengths are metres.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

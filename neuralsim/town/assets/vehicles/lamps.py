@@ -3,8 +3,6 @@
 A car's lamps follow from its shape, a lorry's are boxes of its mesh; of other vehicles they lie in their bounding box.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import TypeAlias
 

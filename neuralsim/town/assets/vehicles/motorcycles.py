@@ -3,8 +3,6 @@
 The origin is on the ground halfway between the axles, x forward; metres.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Motorcycles, scooters and bicycles with their riders, by CARLA blueprint id."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -4,8 +4,6 @@ Seams, lamps, plates and grilles of cars are no triangles but part of their shad
 The origin is the centre of the footprint on the ground, x forward; metres.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

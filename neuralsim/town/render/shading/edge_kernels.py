@@ -1,7 +1,5 @@
 """The compiled edges of what is drawn into surfaces: as soft as a pixel is large, so that nothing flickers."""
 
-from __future__ import annotations
-
 from numba import njit
 
 from neuralsim.town.render.raster_arrays import lean_options as options

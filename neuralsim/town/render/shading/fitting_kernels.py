@@ -4,8 +4,6 @@ They are functions of the position on a body, like its seams (``vehicle_detail_k
 large.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -5,8 +5,6 @@ over exactly the area of a pixel, however far away and however obliquely they ar
 break up. Lengths are metres.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple

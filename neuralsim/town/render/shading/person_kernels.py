@@ -4,8 +4,6 @@ They are functions of where a point is on the same body when it stands, in metre
 with the limbs. Edges are as soft as a pixel is large, so that nothing flickers.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -3,8 +3,6 @@
 A pixel shows the mean of what it covers, so that glyphs are sharp near by and an even grey far away.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

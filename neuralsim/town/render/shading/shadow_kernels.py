@@ -1,7 +1,5 @@
 """The compiled shadows and headlamp beams of moving bodies, the shadow map of static ones, and wet reflections."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

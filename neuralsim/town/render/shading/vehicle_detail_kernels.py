@@ -4,8 +4,6 @@ They are functions of the position on a body and cost no triangles. Edges are as
 nothing flickers.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The compiled shading of vehicles and people: paint and glass with reflections of sky and street, lamps, clothes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
