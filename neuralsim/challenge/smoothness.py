@@ -144,9 +144,12 @@ class SmoothDriving:
             return Score(None)
         jerk = (self._jerk / self._moving) ** 0.5
         parts = [
-            Part("smoothness", 100.0 * min(max((_JERK_WORST - jerk) / (_JERK_WORST - _JERK_BEST), 0.0), 1.0),
-                 f"jerk {jerk:.1f} m/s3 ({_JERK_BEST:g} is calm, {_JERK_WORST:g} rough)"),
-        ]  # fmt: skip
+            Part(
+                "smoothness",
+                100.0 * min(max((_JERK_WORST - jerk) / (_JERK_WORST - _JERK_BEST), 0.0), 1.0),
+                f"jerk {jerk:.1f} m/s3 ({_JERK_BEST:g} is calm, {_JERK_WORST:g} rough)",
+            ),
+        ]
         if self._known_lane > 0.0:
             share = self._aside / self._known_lane
             parts.append(Part("lane", _points(share), f"{share:.0%} of the time off the middle of the lane"))

@@ -131,8 +131,9 @@ class LessonTask(Task):
         met = [goal.met(self.driving) for goal in self._goals]
         broken = any(goal.must and not good for goal, good in zip(self._goals, met, strict=True))
         if all(met) or broken or self.seconds > self._limit:
-            lines = [f"{'done' if good else 'missed'}: {goal.text}"
-                     for goal, good in zip(self._goals, met, strict=True)]  # fmt: skip
+            lines = [
+                f"{'done' if good else 'missed'}: {goal.text}" for goal, good in zip(self._goals, met, strict=True)
+            ]
             self._finish(all(met), lines)
 
     def status(self) -> str:

@@ -277,9 +277,11 @@ class RigRenderer:
         return [
             other
             for other in self._cameras
-            if other.number < camera.number and other.style == camera.style and other.lens is not None
+            if other.number < camera.number
+            and other.style == camera.style
+            and other.lens is not None
             and may_overlap(lens, other.lens)
-        ]  # fmt: skip
+        ]
 
     def _awaits(self, camera: RigCamera, job: _Job) -> float:
         """Return how long a camera waits yet for the views that it takes pixels from, s; 0: it can be finished."""

@@ -74,9 +74,7 @@ class World:
         self._mounts = Mounts(self.actors)
         self._driven = DrivenVehicles(self.actors, self.ground, self.static_town.solid)
         self._drives = self._driven.drives
-        self._client_walkers = ClientWalkers(
-            self.actors, self.ground, self._driven.no_physics, self._driven.no_gravity
-        )  # fmt: skip
+        self._client_walkers = ClientWalkers(self.actors, self.ground, self._driven.no_physics, self._driven.no_gravity)
         self._cameras = Cameras(self.actors, self._mounts, self._drives, self._views, lambda: self.weather)
         self.spectator = self._registry.add(blueprint_library.SPECTATOR, {}, self._overview())
         self.signs = sign_actors(self.network, self.static_town.signs)  # by id; they never change
@@ -84,7 +82,7 @@ class World:
         self.lights = TrafficLights(self.network, list(self.light_of.values()), self._rng)
         self.background_actors = BackgroundActors(
             self.network, self.ground, self._blueprints, self._registry, self._rng, vehicles, walkers
-        )  # fmt: skip
+        )
         self.traffic, self.walkers = self.background_actors.traffic, self.background_actors.walkers
         self._refresh()
         self._views.remember(self._cameras.poses())

@@ -46,7 +46,7 @@ from scenarios.language.conditions import (
     SignalState,
     Spawn,
     When,
-)  # fmt: skip
+)
 
 
 class Step(OneOf):

@@ -123,9 +123,10 @@ def begin(out: Path, command: dict[str, object]) -> None:
     text = json.loads(json.dumps(command))
     if before is not None and before != text:
         differs = sorted(
-            key for key in {*text, *(before if isinstance(before, dict) else {})}
+            key
+            for key in {*text, *(before if isinstance(before, dict) else {})}
             if not isinstance(before, dict) or before.get(key) != text.get(key)
-        )  # fmt: skip
+        )
         raise ImageError(
             f"{file}: {out} holds images of another command ({', '.join(differs)}); choose another folder for --out"
         )

@@ -15,9 +15,7 @@ from neuralsim.recording.image_folder import MOTION_STEPS
 
 #: Surfaces that are no things: a server's pieces of road have ids, too.
 _SURFACES = np.zeros(256, np.bool_)
-_SURFACES[
-    [Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER]
-] = True  # fmt: skip
+_SURFACES[[Tag.UNLABELED, Tag.ROAD, Tag.SIDEWALK, Tag.SKY, Tag.ROAD_LINE, Tag.GROUND, Tag.TERRAIN, Tag.WATER]] = True
 _ASPECT = 0.02  # difference of proportions from which a plane of another size is another view
 
 

@@ -96,9 +96,11 @@ def _log_camera(stream: rr.RecordingStream, shot: Shot, pose: np.ndarray) -> Non
     path = f"world/ego/{shot.name}"
     stream.log(path, _transform(pose))
     lens = rr.Pinhole(
-        image_from_camera=shot.intrinsics, resolution=list(shot.size), camera_xyz=rr.ViewCoordinates.RDF,
+        image_from_camera=shot.intrinsics,
+        resolution=list(shot.size),
+        camera_xyz=rr.ViewCoordinates.RDF,
         image_plane_distance=1.0,
-    )  # fmt: skip
+    )
     stream.log(path, lens)
     stream.log(f"{path}/image", rr.EncodedImage(contents=shot.jpeg, media_type="image/jpeg"))
     if "tag" in shot.planes:

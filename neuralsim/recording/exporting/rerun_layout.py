@@ -18,8 +18,11 @@ CURVES: dict[str, tuple[tuple[int, int, int], str]] = {
 }
 #: Colour of each kind of event, as in the replay.
 MARKS: dict[str, tuple[int, int, int]] = {
-    "collision": (235, 80, 70), "lane": (250, 180, 60), "weather": (90, 160, 250), "hole": (150, 150, 160),
-}  # fmt: skip
+    "collision": (235, 80, 70),
+    "lane": (250, 180, 60),
+    "weather": (90, 160, 250),
+    "hole": (150, 150, 160),
+}
 
 
 def layout(cameras: Sequence[str]) -> rrb.Blueprint:

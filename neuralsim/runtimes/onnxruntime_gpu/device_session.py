@@ -10,8 +10,11 @@ import onnxruntime as ort
 from neuralsim.runtimes.interface import STATE_OUTPUTS, state_shapes
 
 _TYPES = {
-    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(uint16)": np.uint16,
-}  # fmt: skip
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+    "tensor(uint16)": np.uint16,
+}
 Device = tuple[str, int]  # type and number
 
 

@@ -86,7 +86,7 @@ def spawn_traffic_lights(network: Network, ground: Ground, registry: ActorRegist
         }
         lights[actor.id] = TrafficLight(
             actor.id, signal.id, signal.group, signal.cycle, signal.lanes, signal.stop, arm, bulbs
-        )  # fmt: skip
+        )
     return lights
 
 

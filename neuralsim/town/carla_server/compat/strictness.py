@@ -147,6 +147,8 @@ def _unreal_ids(
             elif ident > FIRST_SCENERY - 1:
                 ident = np.uint32((np.int64(ident) * _GOLDEN) & 0xFFFF)
             out[i * width + j] = (
-                np.uint32(0xFF000000) | label << np.uint32(16) | (ident & np.uint32(255)) << np.uint32(8)
+                np.uint32(0xFF000000)
+                | label << np.uint32(16)
+                | (ident & np.uint32(255)) << np.uint32(8)
                 | ident >> np.uint32(8)
-            )  # fmt: skip
+            )

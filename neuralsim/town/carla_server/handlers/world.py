@@ -16,9 +16,12 @@ from neuralsim.town.render.wide_angle import SUFFIX
 
 # Debug shapes are drawn in the spectator's window, which the town does not have.
 accept(
-    "draw_debug_shape", "clear_debug_shape", "clear_debug_string", "set_annotations_traverse_translucency",
+    "draw_debug_shape",
+    "clear_debug_shape",
+    "clear_debug_string",
+    "set_annotations_traverse_translucency",
     "update_day_night_cycle",
-)  # fmt: skip
+)
 
 
 @function
