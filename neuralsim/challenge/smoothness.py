@@ -1,13 +1,12 @@
 """A score for driving smoothly and correctly, 0 to 100, with an explanation of each part."""
 
 from dataclasses import dataclass, field
-from math import atan2, hypot
+from math import atan2, cos, hypot, sin
 
 import numpy as np
 
 from bridge.messages import Chart, Frame, Lights
 from bridge.weather import needs_headlamps
-from neuralsim.challenge.lane_keeping import LaneFinder
 
 _JERK_BEST = 1.0  # m/s3, RMS of the jerk that gives 100 points
 _JERK_WORST = 6.0  # m/s3, of that which gives none
@@ -20,7 +19,31 @@ _RED_COST = 50.0  # points
 _COLLISION_COST = 30.0  # points
 _LEAST = 50.0  # m that have to be driven for a score
 _JUMP = 10.0  # m between two frames: a respawn
+_ALONG = 0.5  # least cosine between the heading and a lane that counts as its direction
+_AWAY = 6.0  # m: further than this from every lane it is off the road
 _WEIGHTS = {"smoothness": 0.3, "lane": 0.3, "speed": 0.2, "lights": 0.2}
+
+
+class LaneFinder:
+    """The distance of a vehicle from the middle of the nearest lane in its direction."""
+
+    def __init__(self, chart: Chart) -> None:
+        lines = [np.asarray(line, np.float64) for line in chart.lines if len(line) > 1]
+        self._begins = np.concatenate([line[:-1] for line in lines] or [np.zeros((0, 2))])
+        ways = np.concatenate([np.diff(line, axis=0) for line in lines] or [np.zeros((0, 2))])
+        self._lengths = np.maximum(np.hypot(ways[:, 0], ways[:, 1]), 1e-6)
+        self._ways = ways / self._lengths[:, None]
+
+    def offset(self, x: float, y: float, yaw: float) -> float | None:
+        """Return how far it is from that lane's middle, None off the road or against the traffic. Metres, radians."""
+        away = np.array([x, y]) - self._begins
+        along = (away * self._ways).sum(axis=1)
+        aside = away[:, 1] * self._ways[:, 0] - away[:, 0] * self._ways[:, 1]
+        beyond = np.maximum(np.maximum(-along, along - self._lengths), 0.0)
+        distance = np.hypot(aside, beyond)
+        distance[self._ways @ (cos(yaw), sin(yaw)) < _ALONG] = np.inf
+        nearest = float(distance.min(initial=np.inf))
+        return nearest if nearest < _AWAY else None
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,16 @@ import numpy as np
 
 from neuralsim.runtimes.interface import (
     RUNTIMES,
-    STATE_OUTPUTS,
-    BackendSpec,
     ForkableSession,
     ModelSession,
     NotCalibrated,
     RuntimeUnavailable,
     StatelessSession,
-    state_shapes,
 )
 from neuralsim.runtimes.loading import available, check, load, stateless, unavailable_reason
 
 __all__ = [
     "RUNTIMES",
-    "STATE_OUTPUTS",
-    "BackendSpec",
     "ForkableSession",
     "ModelSession",
     "NotCalibrated",
@@ -30,9 +25,6 @@ __all__ = [
     "available",
     "check",
     "create",
-    "load",
-    "quantised",
-    "state_shapes",
     "stateless",
     "unavailable_reason",
 ]
@@ -67,10 +59,3 @@ def create(
 
         return fallback.load_fastest(graph, height, width, threads, example, without)
     return load(runtime, graph, height, width, threads)
-
-
-def quantised(graph: Path) -> Path:
-    """Return the file of ``graph`` in int8, written on the first call. Raises RuntimeUnavailable."""
-    from neuralsim.runtimes import int8
-
-    return int8.quantised(graph)

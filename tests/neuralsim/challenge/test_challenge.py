@@ -15,9 +15,8 @@ import pytest
 from bridge.messages import Camera, Chart, Control, Ego, Frame, Lights
 from neuralsim.challenge import ghost, lessons
 from neuralsim.challenge.ghost import Run, RunRecorder
-from neuralsim.challenge.lane_keeping import LaneFinder
 from neuralsim.challenge.records import Records
-from neuralsim.challenge.smoothness import SmoothDriving
+from neuralsim.challenge.smoothness import LaneFinder, SmoothDriving
 from neuralsim.challenge.tasks import destination
 from neuralsim.drive.drive_state import DriveState
 from neuralsim.drive.settings import CockpitSettings

@@ -101,7 +101,7 @@ def quantised_convolutions(model: onnx.ModelProto) -> dict[str, tuple[list[onnx.
 
 @pytest.mark.slow
 def test_int8_is_explicit_symmetric_and_only_in_coarse_convolutions(prepared: Ranges) -> None:
-    model = onnx.load(str(runtimes.quantised(GRAPH)))
+    model = onnx.load(str(int8.quantised(GRAPH)))
     convolutions = quantised_convolutions(model)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for (rounding, _, back), weight in convolutions.values():
@@ -121,7 +121,7 @@ def test_int8_is_explicit_symmetric_and_only_in_coarse_convolutions(prepared: Ra
 def test_halved_for_tensorrt_it_rounds_between_fp16_and_int8_and_is_within_its_documented_support(
     prepared: Ranges,
 ) -> None:
-    exact = onnx.load(str(runtimes.quantised(GRAPH)))
+    exact = onnx.load(str(int8.quantised(GRAPH)))
     half = graph_variants.half(exact)
     convolutions, expected = quantised_convolutions(half), quantised_convolutions(exact)
     assert convolutions.keys() == expected.keys(), "nothing came between rounding and convolution"
@@ -165,11 +165,11 @@ def test_auto_measures_int8_with_ranges_and_again_with_others(prepared: Ranges) 
     first = NeuralRenderer(size=(WIDTH, HEIGHT), threads=1)
     assert "openvino int8" in first.note
     assert NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note == ""
-    other = runtimes.quantised(GRAPH)
+    other = int8.quantised(GRAPH)
     activation_ranges.save_ranges(
         GRAPH, Ranges(prepared.model, 1, "", {key: 2 * v for key, v in prepared.range.items()})
     )
-    assert runtimes.quantised(GRAPH) != other
+    assert int8.quantised(GRAPH) != other
     assert NeuralRenderer(size=(WIDTH, HEIGHT), threads=1).note
 
 

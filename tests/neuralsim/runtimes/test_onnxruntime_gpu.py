@@ -19,7 +19,7 @@ from bridge.messages import Frame
 from neuralsim import runtimes, zoo
 from neuralsim.cli import app
 from neuralsim.renderer.neural_renderer import NeuralRenderer
-from neuralsim.runtimes import RuntimeUnavailable, candidates, cuda_driver, fallback, graph_variants
+from neuralsim.runtimes import RuntimeUnavailable, candidates, cuda_driver, fallback, graph_variants, int8
 from neuralsim.runtimes.onnxruntime_gpu import cuda
 from neuralsim.runtimes.onnxruntime_gpu.device_session import DeviceSession, DeviceStateless
 from neuralsim.runtimes.onnxruntime_session import quiet_session
@@ -159,7 +159,7 @@ def test_the_provider_that_could_not_work_is_gone_and_unknown_ones_are_named() -
 
 
 def test_int8_weights_for_tensorrt_are_floats_that_are_rounded_to_the_same_integers() -> None:
-    half = graph_variants.half(onnx.load(str(runtimes.quantised(GRAPH))))
+    half = graph_variants.half(onnx.load(str(int8.quantised(GRAPH))))
     model = graph_variants.for_tensorrt(half, HEIGHT, WIDTH)
     stored, expected = (
         {tensor.name: numpy_helper.to_array(tensor) for tensor in one.graph.initializer} for one in (model, half)
