@@ -103,7 +103,8 @@ class FrameGuide:
             image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
         if self._image.shape[:2] != whole:
             self._image = np.empty((*whole, 4), np.uint8)
-        self._image[..., :3] = np.maximum(padded(image, whole[0], whole[1]), 1)  # 0 would be no guide
+        seen = np.maximum(padded(image, whole[0], whole[1]), np.uint8(1))  # 0 would be no guide
+        cv2.mixChannels([seen], [self._image], [0, 0, 1, 1, 2, 2])  # faster than an assignment
         self._image[..., 3] = _NO_SKETCH
         return self._image
 
