@@ -19,7 +19,6 @@ from neuralsim.renderer.postprocessing import (
     antialiasing,
     detail,
     ground_shading,
-    leaves,
     motion_blur,
     sharpening,
 )
@@ -157,10 +156,6 @@ def _raise_contrast_of_people(image: np.ndarray, scene: Scene) -> None:
     sharpening.raise_contrast_of_people(image, scene.tag, scene.conditions.daylight, scene.depth)
 
 
-def _draw_leaves(image: np.ndarray, scene: Scene) -> None:
-    leaves.draw_leaves(image, scene.tag, scene.depth, scene.camera)
-
-
 def _add_veil(image: np.ndarray, scene: Scene) -> None:
     glow.add_veil(image, scene.sky)
 
@@ -241,7 +236,6 @@ ON_IMAGE = (
          detail.compile_kernels),
     Step("sharpen", "detail that resampling the past has blurred", _sharpen, (_GUIDE,)),
     Step("people", "people who stand out from what is behind them", _raise_contrast_of_people, ("depth",)),
-    Step("leaves", "photographed leaves in crowns nearby", _draw_leaves, (_GUIDE, "depth"), leaves.compile_kernels),
     Step("veil", "light that lens and windscreen scatter", _add_veil, ("weather",)),
     Step("sky", "the sky of the weather", _draw_sky, ("weather",), sky.compile_kernels),
     Step("rims", "no rims of light around crowns and roofs by night", _dim_rims, ("weather",)),
