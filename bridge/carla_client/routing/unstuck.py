@@ -23,6 +23,9 @@ _WAY_FLOOR = 0.5  # m of free way that are worth driving
 _BACK = (0.5, 1.0, 1.5, 2.0, 3.0, 4.5)  # m, ways back to choose from
 _TURNING = 0.3  # m of free way that a metre back at full lock is worth, as it turns the nose
 RANGE = 9.0  # m within which obstacles matter
+_LOOK = 1.0  # m after which it looks again, as long as there have been attempts
+_GRAIN = 0.25  # m, points nearer to each other are one
+_BRAKING = 4.0  # m/s^2, with which it stops before what the autopilot does not see
 ATTEMPTS = 6  # after these, it is out of ideas
 
 
@@ -43,6 +46,7 @@ class Unstuck:
         self._back = self._round = 0.0  # m of the manoeuvre that are left, backwards and then forwards
         self._steer = 0.0  # of the manoeuvre
         self._seen = np.zeros((0, 2))  # m, world: what stands around
+        self._looked = (np.inf, np.inf)  # m, from where it was seen last
 
     def drive(
         self,
@@ -65,6 +69,8 @@ class Unstuck:
         """
         if self.is_helpless:
             return Pedals(0.0, 0.0, 1.0), False
+        if self.attempts and hypot(place[0] - self._looked[0], place[1] - self._looked[1]) > _LOOK:
+            self._look(place, look)
         if self._left > 0.0:
             self._left -= seconds
             moved = abs(speed) * seconds
@@ -80,9 +86,24 @@ class Unstuck:
         if self._driven > _FREE:
             self.attempts, self._driven = 0, 0.0
         if self._stood > _PATIENCE:
-            self._seen = look()
+            self._look(place, look)
             self._plan(self._around(place, bodies))
+        elif self.attempts:
+            points = self._around(place, bodies)
+            way = self._free_way(points, pedals.steer, 1.0)
+            if way < min(_WAY_FLOOR + speed * speed / (2.0 * _BRAKING), _ALONG[-1]):  # the autopilot does not see it
+                if speed > _SPEED:
+                    return Pedals(0.0, pedals.steer, 1.0), False
+                self._back, self._round, self._left = 0.0, _ROUND, _MANOEUVRE
+                return self._go_round(points, pedals, speed, 0.0), False
         return pedals, False
+
+    def _look(self, place: tuple[float, float, float], look: Callable[[], np.ndarray]) -> None:
+        """See what stands around from here, and remember what was seen before: a look misses what is thin or hidden."""
+        near = np.hypot(*(self._seen - place[:2]).T) < 2.0 * RANGE
+        known = np.concatenate([self._seen[near], look()])
+        _, first = np.unique(np.round(known / _GRAIN), axis=0, return_index=True)
+        self._seen, self._looked = known[np.sort(first)], place[:2]
 
     def _plan(self, points: np.ndarray) -> None:
         """Choose the way back from which the way ahead is freest; none of it if that is how it is here."""

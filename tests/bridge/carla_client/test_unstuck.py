@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.carla_client.routing.autopilot import Pedals, RoadUser
-from bridge.carla_client.routing.unstuck import Unstuck, _outline
+from bridge.carla_client.routing.unstuck import RANGE, Unstuck, _outline
 from bridge.carla_client.vehicle_geometry import VehicleGeometry
 from bridge.messages import Ego
 from neuralsim.drive.stuck import Stuck
@@ -46,7 +46,7 @@ class Street:
         for k in range(int(seconds / STEP)):
             pilot = Pedals(0.5, float(np.clip(-0.3 * self.y - self.yaw, -1.0, 1.0)), 0.0)
             place = self.x, self.y, self.yaw
-            pedals, is_reverse = self.unstuck.drive(pilot, place, self.speed, STEP, [], lambda: self.things)
+            pedals, is_reverse = self.unstuck.drive(pilot, place, self.speed, STEP, [], self.look)
             push = 3.0 * pedals.throttle * (-1.0 if is_reverse else 1.0)
             slow = np.sign(self.speed) * min(abs(self.speed) / STEP, 8.0 * pedals.brake + 0.3)
             self.speed += STEP * (push - slow)
@@ -61,6 +61,9 @@ class Street:
                     self.touched.append(STEP * k)
                 self.speed = 0.0
 
+    def look(self) -> np.ndarray:
+        return self.things[np.hypot(*(self.things - (self.x, self.y)).T) < RANGE]
+
     def inside(self) -> bool:
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         local = (self.things - (self.x, self.y)) @ np.array([(c, -s), (s, c)])
@@ -74,6 +77,15 @@ def test_it_gets_round_what_it_ran_into_without_touching_what_is_behind(across: 
     street.drive(45.0)
     assert street.x > 9.0 or (street.unstuck.is_helpless and behind < 5.0)  # no room to get past
     assert not street.touched
+
+
+@pytest.mark.parametrize(("across", "apart"), [(1.2, 5.5), (0.8, 9.0), (0.8, 14.0)])
+def test_it_does_not_run_into_the_next_ones_of_a_row(across: float, apart: float):
+    """The autopilot sees none of them, and the last ones cannot be seen from where it gets stuck."""
+    street = Street(*(parked(4.65 + apart * k, across) for k in range(4)), wall(-10.0, -4.5, 80.0, -4.5))
+    street.drive(45.0)
+    assert not street.touched
+    assert street.x > 4.65 + 2.0 * apart or street.unstuck.is_helpless
 
 
 def test_without_room_it_stands_and_says_so():
