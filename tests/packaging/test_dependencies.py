@@ -50,6 +50,7 @@ EXCEPTIONS = {
     "neuralsim/runtimes/torch_.py": "train",
     "neuralsim/runtimes/torch_operators.py": "train",
     "neuralsim/datagen/cluster.py": "cluster",
+    "neuralsim/recording/exporting/ros2_messages.py": "export",
     "neuralsim/recording/exporting/rosbag2.py": "export",
     "neuralsim/recording/exporting/rerun_.py": "rerun",
     "neuralsim/recording/exporting/rerun_layout.py": "rerun",

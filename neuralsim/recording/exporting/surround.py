@@ -27,6 +27,14 @@ _NEAR = 0.1  # m, nearer corners of boxes are not projected
 _CORNERS = np.array([(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]).T
 
 
+def beam_directions() -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit vectors f64 (N, 3) of a sweep's rays in the ego's axes, and their beams i64 (N,)."""
+    azimuth = np.linspace(-np.pi, np.pi, STEPS, endpoint=False)
+    up, around = np.meshgrid(BEAMS, azimuth, indexing="ij")
+    ray = np.stack([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)], -1).reshape(-1, 3)
+    return ray, np.repeat(np.arange(len(BEAMS)), STEPS)
+
+
 @dataclass
 class Shot:
     """What one camera recorded."""
@@ -71,10 +79,7 @@ class Surround:
         The points are those of the depth planes nearest to each beam, so they are exact, but there are none where no
         camera looks, and each lies on the ray of its camera rather than of one common origin.
         """
-        azimuth = np.linspace(-np.pi, np.pi, STEPS, endpoint=False)
-        up, around = np.meshgrid(BEAMS, azimuth, indexing="ij")
-        ray = np.stack([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)], -1).reshape(-1, 3)
-        beam = np.repeat(np.arange(len(BEAMS)), STEPS)
+        ray, beam = beam_directions()
         points = np.zeros((len(ray), 3))
         facing = np.full(len(ray), -1.0)  # of the camera chosen so far
         intensity = np.zeros(len(ray))
