@@ -72,12 +72,12 @@ def _split(value: Any) -> list[Any]:
     return parts
 
 
-def _text(pattern: str, example: str) -> BeforeValidator:
+def matching(pattern: str, example: str) -> BeforeValidator:
     """Return a validator for texts that match ``pattern``; a group in it is a port."""
 
     def check(value: Any) -> str:
         match = re.fullmatch(pattern, str(value), re.ASCII)
-        if not match or (match[1] and not 0 < int(match[1]) < 65536):
+        if not match or (match.re.groups and match[1] and not 0 < int(match[1]) < 65536):
             raise ValueError(f"{str(value)!r} is not {example}")
         return str(value)
 
@@ -120,10 +120,10 @@ Fov = Annotated[float, number(5.0, 170.0, "an angle from 5 to 170 degrees"), Arg
 Mount = Annotated[tuple[float, float, float, float], BeforeValidator(_mount), Arg("X,Y,Z,PITCH")]
 
 #: A CARLA server.
-Address = Annotated[str, _text(r"[^\s:/]+:(\d{1,5})", "HOST:PORT, such as localhost:2000"), Arg("HOST:PORT")]
+Address = Annotated[str, matching(r"[^\s:/]+:(\d{1,5})", "HOST:PORT, such as localhost:2000"), Arg("HOST:PORT")]
 #: A ZeroMQ endpoint to connect to.
 Endpoint = Annotated[
-    str, _text(r"tcp://\S+:(\d{1,5})|ipc://\S+", "an endpoint, such as tcp://192.168.1.5:5555"), Arg("ENDPOINT")
+    str, matching(r"tcp://\S+:(\d{1,5})|ipc://\S+", "an endpoint, such as tcp://192.168.1.5:5555"), Arg("ENDPOINT")
 ]
 Planes = Annotated[tuple[str, ...], subset_of(presets.PLANES), Arg("LIST")]
 Weather = Annotated[str, AfterValidator(lambda text: presets.weather(text) if text else ""), Arg("PRESET")]

@@ -11,6 +11,7 @@ _ONLY = {
     "export": ("rosbags",),
     "gym": ("gymnasium",),
     "rerun": ("rerun",),
+    "ros2": ("cyclonedds",),
     "serve": ("aiohttp", "aiortc"),
     "sumo": ("sumo", "traci"),
     "tensorrt": ("cuda", "tensorrt"),

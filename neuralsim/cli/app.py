@@ -72,6 +72,11 @@ COMMANDS: dict[str, Command] = {
         "neuralsim.lens.options:LensOptions",
         "neuralsim.lens.run:run",
     ),
+    "ros2": Command(
+        "let ROS 2 drive: sensors out, commands in, over DDS (needs the ros2 extra)",
+        "neuralsim.ros2.options:Ros2Options",
+        "neuralsim.ros2.run:run",
+    ),
     "bench": Command(
         "measure latency and frame rate: end to end and by stage",
         "neuralsim.bench.options:BenchOptions",

@@ -120,7 +120,7 @@ def wrong(words: list[str]) -> str:
     """What is wrong with a command's name or options, "" if nothing."""
     options = [match for word in words for match in _OPTION.findall(word) if word.startswith("--")]
     name = words[0] if words else ""
-    if not re.fullmatch(r"[a-z][a-z-]*", name):  # an option of neuralsim itself, or dots that stand for a command
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):  # an option of neuralsim itself, or dots that stand for a command
         name = ""
     if name in GROUPS and len(words) > 1 and not words[1].startswith("-"):
         name = " ".join(words[: 3 if words[:2] == ["link", "keys"] else 2])

@@ -35,6 +35,7 @@ EXTRAS = {
     "neuralsim/training": "train",
     "neuralsim/models": "train",
     "neuralsim/gym": "gym",
+    "neuralsim/ros2": "ros2",
     "neuralsim/serve": "serve",
     "neuralsim": "drive",
     "benchmarks": "bench",
