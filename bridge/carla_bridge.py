@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import carla
-
 from bridge.carla_client.connection import connect, lost_server_message, watch_server
 from bridge.carla_client.ego_bridge import BridgeSettings, CarlaBridge
 from bridge.carla_client.options import BridgeOptions
 from bridge.carla_client.scenario_hooks import ScenarioHooks
 from bridge.carla_client.tick_loop import run
+from bridge.carla_library import carla
 from bridge.image_decoding import compile_kernels
 from bridge.link.pacing import FramePacer
 from bridge.link.transport import ControlReceiver, FramePublisher, LinkError, control_endpoint

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from math import cos, radians, sin
 from typing import Any, NamedTuple
 
-import carla
 import numpy as np
 
+from bridge.carla_library import carla
 from bridge.geometry import pose_matrix
 from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.jitter import NONE, frame_jitter

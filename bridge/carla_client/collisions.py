@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import carla
-
 from bridge.carla_client.camera_rig import set_sensor_role
 from bridge.carla_client.surroundings import describe_actor
+from bridge.carla_library import carla
 from bridge.messages import Impact
 
 CONTACT_TIMEOUT = 0.5  # s without an event after which the next one with the same actor is a new collision

@@ -6,9 +6,9 @@ import socket
 import threading
 from collections.abc import Callable
 
-import carla
 import msgpack
 
+from bridge.carla_library import IS_OFFICIAL, carla
 from bridge.process.lifetime import BridgeError
 
 #: Versions whose servers this bridge knows, by their beginnings, with a car that each has (0.10's
@@ -47,8 +47,18 @@ def connect(address: str) -> carla.Client:
             f"the server at {address} is CARLA {version}, the installed package carla {installed}: install the wheel "
             "in PythonAPI/carla/dist of that server's release"
         )
+    if not (IS_OFFICIAL or is_embedded_town(client.get_world())):
+        raise BridgeError(
+            f"a CARLA server, as that at {address}, needs the package carla, which has wheels for Python 3.10 to 3.12; "
+            "on this Python the embedded town can be driven"
+        )
     client.set_timeout(CALL_TIMEOUT)
     return client
+
+
+def is_embedded_town(world: carla.World) -> bool:
+    """Return whether a world is this project's own, known by its cameras."""
+    return bool(world.get_blueprint_library().find("sensor.camera.rgb").has_attribute("jitter"))
 
 
 def _first_byte(host: str, port: int) -> bytes:

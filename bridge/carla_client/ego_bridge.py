@@ -13,7 +13,6 @@ from functools import partial
 from math import radians
 from typing import Any, Protocol, TypeVar
 
-import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import RigSpec, SensorTimeout
@@ -30,6 +29,7 @@ from bridge.carla_client.surroundings import Surroundings
 from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
 from bridge.carla_client.weather import WeatherControl
 from bridge.carla_client.world_clock import NOTICE, STARTUP_TIMEOUT, WorldClock
+from bridge.carla_library import carla
 from bridge.ego_camera import EGO_CAMERA
 from bridge.messages import MIRROR_PLANES, Control, Ego, Frame, Lights, RearView
 from bridge.weather import needs_headlamps

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-import carla
-
 from bridge.carla_client.camera_rig import CAR_HALF_HEIGHT, CameraRig, RigSpec
+from bridge.carla_library import carla
 
 #: Mounts by the value of ``bridge.messages.Control.camera``; "" is the configured mount. x and y are in half lengths
 #: and half widths of the vehicle, so that they fit a bus, too; z is in metres for a car, angles in degrees.

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import carla
-
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import VERSIONS
 from bridge.carla_client.routing.spawn_points import SpawnPoints
+from bridge.carla_library import carla
 from bridge.messages import Ego
 from bridge.process.lifetime import BridgeError
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Set
 from functools import partial
 from typing import NamedTuple
 
-import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import CAR_HALF_HEIGHT, CameraRig, RigSpec
+from bridge.carla_library import carla
 from bridge.link.motion import Movers
 from bridge.messages import MIRROR_PLANES, MIRRORS, Camera, MirrorName
 

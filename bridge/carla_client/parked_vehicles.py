@@ -1,9 +1,9 @@
 """Parked vehicles: objects of the level rather than actors, with their boxes and their values in the instance plane."""
 
-import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import matrices
+from bridge.carla_library import carla
 from bridge.instance_values import mark_values
 from bridge.messages import Camera, MovingObject
 from bridge.tags import Tag

@@ -2,9 +2,8 @@
 
 from typing import Any, Protocol
 
-import carla
-
 from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_library import carla
 
 
 class ScenarioHooks(Protocol):

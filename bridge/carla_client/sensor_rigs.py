@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import CameraRig, RigSpec, flow_is_exact
@@ -11,6 +10,7 @@ from bridge.carla_client.connection import CALL_TIMEOUT
 from bridge.carla_client.ego_cameras import EgoCameras
 from bridge.carla_client.mirror_cameras import Mirrors
 from bridge.carla_client.world_clock import STARTUP_TIMEOUT, WorldClock
+from bridge.carla_library import carla
 from bridge.link.motion import Movers
 from bridge.messages import Camera, Control
 from bridge.process.lifetime import BridgeError

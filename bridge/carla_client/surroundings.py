@@ -4,13 +4,13 @@ from collections import Counter
 from dataclasses import dataclass
 from math import atan2, cos, sin
 
-import carla
 import numpy as np
 
 from bridge.carla_client.camera_rig import matrices, matrix
 from bridge.carla_client.parked_vehicles import ParkedVehicles
 from bridge.carla_client.routing.autopilot import Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import read_physics, wheels_of
+from bridge.carla_library import carla
 from bridge.instance_values import boxes_on_screen, values_inside
 from bridge.lamp_visibility import (
     ALL_AROUND,

@@ -1,8 +1,7 @@
 """CARLA's weather: as numbers by name, as in frames and the embedded town, and its control by a driver."""
 
-import carla
-
 from bridge.carla_client.sun import sun_at
+from bridge.carla_library import carla
 from bridge.messages import Control
 from bridge.process.presets import WEATHERS
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import carla
-
 from bridge.carla_client.camera_rig import SENSOR_ROLE
+from bridge.carla_client.connection import is_embedded_town
+from bridge.carla_library import carla
 from bridge.process.lifetime import BridgeError
 
 LIVENESS_WAIT = 0.5  # s within which a running bridge makes a tick
@@ -59,12 +59,11 @@ class WorldClock:
 
     @property
     def can_follow_real_time(self) -> bool:
-        """Whether the server's steps may be as long as real time demands: the embedded town's, known by its cameras.
+        """Whether the server's steps may be as long as real time demands: the embedded town's.
 
         A CARLA server without a fixed step promises no stable physics, so it gets more ticks instead of longer ones.
         """
-        camera = self._world.get_blueprint_library().find("sensor.camera.rgb")
-        return bool(camera.has_attribute("jitter"))
+        return is_embedded_town(self._world)
 
     def follow_real_time(self, follow: bool) -> None:
         """Let each step last as long as the real time since the last one, or ``delta`` seconds again."""

@@ -4,8 +4,8 @@ from collections.abc import Container, Iterator
 
 import numpy as np
 
+from bridge.carla_wire import MAX_MESSAGE_BYTES
 from neuralsim.lens.relay_kernels import answered, pass_over
-from neuralsim.town.carla_server.rpc import MAX_MESSAGE_BYTES
 
 
 class Answers:

@@ -12,14 +12,14 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from bridge.carla_wire import RpcClient, RpcError, close, connect, decode, is_error, unpacker
 from neuralsim.lens.answers import Answers
-from neuralsim.lens.carla_wire import RpcClient, close, connect, decode, is_error, unpacker
 from neuralsim.lens.leftovers import is_companion
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.lens_camera import Mount
 from neuralsim.lens.relay_kernels import name_table, pass_answers, pass_requests
 from neuralsim.town.carla_server.generated_cameras import AUTO, CAMERAS, OFF, STYLE, GeneratedCamera
-from neuralsim.town.carla_server.rpc import RpcError, wrap_error
+from neuralsim.town.carla_server.rpc import wrap_error
 from neuralsim.town.carla_server.structs import RIGID
 from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
 from neuralsim.town.render.wide_angle import SUFFIX, WideAngle

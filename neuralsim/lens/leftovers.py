@@ -19,8 +19,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from neuralsim.lens.carla_wire import Address, RpcClient, snapshot_actors
-from neuralsim.town.carla_server.rpc import RpcError
+from bridge.carla_wire import Address, RpcClient, RpcError, snapshot_actors
 
 _PREFIX = "neuralsim-lens"
 _LATE = 0.5  # s after which a spawn that was under way when the lens was killed has been executed

@@ -8,23 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from neuralsim.lens import leftovers
-from neuralsim.lens.carla_wire import (
+from bridge import carla_wire
+from bridge.carla_wire import (
+    LENGTH,
     Address,
     RpcClient,
+    RpcError,
     StreamReader,
     Token,
     close,
     snapshot_actors,
     without_actors,
 )
+from neuralsim.lens import leftovers
 from neuralsim.lens.lens_camera import LensCamera, Mount, stream_of
 from neuralsim.lens.moving_actors import NOBODY, Bodies, MovingActors
 from neuralsim.lens.relay_kernels import pass_messages
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import GeneratedCamera, ImageGenerator
-from neuralsim.town.carla_server.rpc import RpcError, listen
-from neuralsim.town.carla_server.streams import LENGTH, SUBSCRIBE_TIMEOUT, StreamSubscriber
+from neuralsim.town.carla_server.rpc import listen
+from neuralsim.town.carla_server.streams import SUBSCRIBE_TIMEOUT, StreamSubscriber
 from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
 
 _WEATHER_AGE = 0.5  # s after which the weather is asked for again
@@ -275,7 +278,7 @@ class Lens:
     def _visible(self, message: bytearray) -> bytearray:
         """Return a snapshot without companions; cameras that it no longer shows are forgotten."""
         if self.cameras:
-            tick = structs.SENSOR_HEADER.unpack_from(message)[1]
+            tick = carla_wire.SENSOR_HEADER.unpack_from(message)[1]
             present = self.cameras.keys() & set(snapshot_actors(message).tolist())
             with self._changed:  # each client has a stream of its own, some are behind others
                 gone = [each for each in self.cameras.keys() - present if self._seen.get(each, tick) < tick]

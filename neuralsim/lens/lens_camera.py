@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from bridge import carla_wire
+from bridge.carla_wire import RpcClient, RpcError, StreamReader
 from bridge.geometry import pose_matrix
 from bridge.image_decoding import decode_colours, decode_depth, name_sky, split_instance
 from bridge.link.motion import PoseMotion
 from bridge.messages import Camera, Frame
 from neuralsim.base.failure import describe, line
 from neuralsim.base.log import logger
-from neuralsim.lens.carla_wire import RpcClient, StreamReader
 from neuralsim.lens.moving_actors import Bodies, Instances
 from neuralsim.town.carla_server import camera_images, structs
 from neuralsim.town.carla_server.generated_cameras import CAMERA, OFF, STYLE, GeneratedCamera
-from neuralsim.town.carla_server.rpc import RpcError
 from neuralsim.town.carla_server.streams import Message, StreamSubscriber
 from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
 from neuralsim.town.render.wide_angle import Face
@@ -38,8 +38,8 @@ _COPIED = (
 #: What the rgb cameras of faces do without: it would differ from face to face.
 _NO_EFFECTS = {"bloom_intensity": "0", "lens_flare_intensity": "0", "motion_blur_intensity": "0", STYLE: OFF}
 _LEVEL_FLOOR = 1e-6  # cosine of the pitch below which a view looks straight up or down
-_HEADER = structs.SENSOR_HEADER.size
-_PIXELS = _HEADER + structs.IMAGE_HEADER.size  # offset of the pixels in a message
+_HEADER = carla_wire.SENSOR_HEADER.size
+_PIXELS = _HEADER + carla_wire.IMAGE_HEADER.size  # offset of the pixels in a message
 _PATIENCE = 2.0  # s that an image waits for the messages of the companions
 _BEHIND = 0.1  # s in which a further image is there if the server is ahead
 _MOST_WARNINGS = 10  # of a camera
@@ -179,7 +179,7 @@ class LensCamera:
             return
         weather, deliver = self._weather(), partial(self._deliver, rgb)
         if isinstance(self.generated, GeneratedWideAngle):
-            lens, (width, height, fov) = self.generated.lens, structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
+            lens, (width, height, fov) = self.generated.lens, carla_wire.IMAGE_HEADER.unpack_from(rgb, _HEADER)
             if (width, height, len(rgb) - _PIXELS) != (lens.width, lens.height, 4 * lens.width * lens.height):
                 raise ValueError(f"it has {_text(width, height, fov)}, not {lens.width}x{lens.height} px")
             messages = iter(of_tick)
@@ -219,10 +219,10 @@ class _Frames:
 
     def next(self, instance: bytearray, depth: bytearray, rgb: bytearray, weather: dict[str, float]) -> Frame:
         """Return the frame of one tick. Raises ValueError for messages that do not belong together."""
-        _, tick, now, x, y, z, pitch, yaw, roll = structs.SENSOR_HEADER.unpack_from(rgb)
-        width, height, fov = structs.IMAGE_HEADER.unpack_from(rgb, _HEADER)
+        _, tick, now, x, y, z, pitch, yaw, roll = carla_wire.SENSOR_HEADER.unpack_from(rgb)
+        width, height, fov = carla_wire.IMAGE_HEADER.unpack_from(rgb, _HEADER)
         for kind, each in (*zip(COMPANIONS, (instance, depth), strict=True), (CAMERA, rgb)):
-            if (size := structs.IMAGE_HEADER.unpack_from(each, _HEADER)) != (width, height, fov):
+            if (size := carla_wire.IMAGE_HEADER.unpack_from(each, _HEADER)) != (width, height, fov):
                 raise ValueError(f"it has {_text(width, height, fov)}, {kind} next to it {_text(*size)}")
             if len(each) != _PIXELS + width * height * camera_images.pixel_bytes(kind):  # kernels do not look
                 raise ValueError(f"{kind} of {_text(width, height, fov)} sends {len(each) - _PIXELS} bytes")
@@ -274,7 +274,7 @@ def _of_tick(tick: int, message: bytearray | None, reader: StreamReader) -> byte
 
 
 def _tick(message: bytearray) -> int:
-    tick: int = structs.SENSOR_HEADER.unpack_from(message)[1]
+    tick: int = carla_wire.SENSOR_HEADER.unpack_from(message)[1]
     return tick
 
 

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bridge import carla_wire
 from bridge.carla_client.vehicle_geometry import wheels_of
+from bridge.carla_wire import RECORDS, Address, RpcClient, RpcError
 from bridge.geometry import pose_matrix
 from bridge.instance_values import boxes_on_screen, values_inside
 from bridge.link.motion import Movers
 from bridge.messages import Camera
-from neuralsim.lens.carla_wire import RECORDS, Address, RpcClient
-from neuralsim.town.carla_server import structs
-from neuralsim.town.carla_server.rpc import RpcError
 
 _KEPT = 64  # ticks
 _PATIENCE = 0.5  # s that a camera waits for the snapshot of its tick, which is sent before the images
@@ -30,7 +29,7 @@ _WHEELS_RANGE = 30.0  # m from the camera, beyond which nobody sees wheels turn
 _WHEELS = 15  # place of the wheels in ``carla.VehiclePhysicsControl``
 _RADIUS, _POSITION = 3, 9  # in ``carla.WheelPhysicsControl``, cm
 _RECORD = np.dtype(
-    {"names": ["id", "pose"], "formats": ["<u4", ("<f4", 6)], "offsets": [0, 5], "itemsize": structs.RECORD}
+    {"names": ["id", "pose"], "formats": ["<u4", ("<f4", 6)], "offsets": [0, 5], "itemsize": carla_wire.RECORD}
 )
 
 
@@ -139,7 +138,7 @@ class MovingActors:
         try:
             while True:
                 message = self._reader.read()
-                tick = structs.SENSOR_HEADER.unpack_from(message)[1]
+                tick = carla_wire.SENSOR_HEADER.unpack_from(message)[1]
                 with self._arrived:
                     self._messages[tick] = message
                     while len(self._messages) > _KEPT:
@@ -203,7 +202,7 @@ class MovingActors:
 
 
 def _records(message: bytearray) -> np.ndarray:
-    count = max(len(message) - RECORDS, 0) // structs.RECORD
+    count = max(len(message) - RECORDS, 0) // carla_wire.RECORD
     return np.frombuffer(message, _RECORD, count, RECORDS)
 
 

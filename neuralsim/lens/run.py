@@ -3,17 +3,17 @@
 import signal
 import threading
 
+from bridge.carla_wire import Address, RpcError, close
 from bridge.process.lifetime import Lifetime
 from neuralsim.base.failure import describe, fail, log_line
 from neuralsim.lens import leftovers, relay_kernels
-from neuralsim.lens.carla_wire import Address, close
 from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
 from neuralsim.lens.options import LensOptions
 from neuralsim.lens.rig_renderer import RigRenderer
 from neuralsim.runtimes import RuntimeUnavailable
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
-from neuralsim.town.carla_server.rpc import RpcError, listen
+from neuralsim.town.carla_server.rpc import listen
 from neuralsim.zoo import ModelError
 
 _LOOK = 1.0  # s, from one look at whether the server is still there to the next

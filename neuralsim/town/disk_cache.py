@@ -100,14 +100,21 @@ def _key(dependencies: tuple[object, ...]) -> str:
 @lru_cache(maxsize=1)
 def _sources() -> str:
     """Return a digest of everything that builds depend on: our sources, Python and the numerical packages."""
-    import carla
     import cv2
     import numpy
 
-    digest = hashlib.sha256(f"{sys.version} {numpy.__version__} {cv2.__version__} {carla.__file__}".encode())
+    from bridge import carla_library, reference_line
+    from bridge.own_carla import road_map
+
+    digest = hashlib.sha256(
+        f"{sys.version} {numpy.__version__} {cv2.__version__} {carla_library.carla.__file__}".encode()
+    )
     home = Path(__file__).parent
     files = [file for package in _SOURCES for kind in ("*.py", "*.yaml") for file in (home / package).rglob(kind)]
-    for file in sorted([*files, home / "static_town.py", *home.parent.glob("*.py")]):
+    files += [home / "static_town.py", *home.parent.glob("*.py"), Path(reference_line.__file__)]
+    if not carla_library.IS_OFFICIAL:
+        files.append(Path(road_map.__file__))
+    for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

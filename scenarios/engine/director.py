@@ -13,7 +13,6 @@ from math import hypot, radians
 from pathlib import Path
 from typing import Any
 
-import carla
 import numpy as np
 from pydantic import BaseModel
 
@@ -22,6 +21,7 @@ from bridge.carla_client.routing.autopilot import Halt
 from bridge.carla_client.routing.route_planner import RoutePoint, route_ahead
 from bridge.carla_client.surroundings import Surroundings
 from bridge.carla_client.weather import preset_weather
+from bridge.carla_library import carla
 from scenarios.engine.assertion_monitor import AssertionMonitor
 from scenarios.engine.lights import LightSwitch, Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError

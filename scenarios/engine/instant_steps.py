@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import carla
-
+from bridge.carla_library import carla
 from scenarios.engine.routes import RouteResolver
 from scenarios.engine.script import INSTANT
 from scenarios.language.schema import Step

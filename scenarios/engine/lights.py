@@ -3,9 +3,8 @@
 import re
 from math import cos, hypot, radians
 
-import carla
-
 from bridge.carla_client.surroundings import stop_lines
+from bridge.carla_library import carla
 from scenarios.engine.loader import LoadedScenario
 from scenarios.engine.road import PlaceFinder, along
 from scenarios.engine.snapshot import Snapshot, holds

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from math import cos, hypot, radians
 
-import carla
-
 from bridge.carla_client.routing.lane_path import STEP, is_along
 from bridge.carla_client.routing.route_planner import LONGEST, RoutePlanner, RoutePoint
+from bridge.carla_library import carla
 from scenarios.engine.loader import LoadedScenario
 from scenarios.engine.snapshot import ActorState, Invasion, corners
 from scenarios.language.actions import Waymark

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import ceil, cos, hypot, sin
 
-import carla
 import numpy as np
 from pydantic import BaseModel
 
 from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePoint
+from bridge.carla_library import carla
 from scenarios.engine.lights import Signals
 from scenarios.engine.loader import LoadedScenario, ScenarioError
 from scenarios.engine.road import PlaceFinder, RouteProgress, along

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from math import atan2, cos, degrees, hypot, pi, sin, sqrt
 from typing import Any
 
-import carla
-
 from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
 from bridge.carla_client.vehicle_geometry import VehicleGeometry, read_physics
+from bridge.carla_library import carla
 from scenarios.engine.instant_steps import perform_instant
 from scenarios.engine.road import RouteProgress
 from scenarios.engine.routes import RouteResolver

@@ -3,8 +3,7 @@
 from math import atan2, cos, degrees, hypot, radians, sin
 from typing import Any
 
-import carla
-
+from bridge.carla_library import carla
 from scenarios.engine.instant_steps import perform_instant
 from scenarios.engine.road import RouteProgress
 from scenarios.engine.routes import RouteResolver

@@ -11,9 +11,8 @@ from math import cos, hypot, radians, sin
 from pathlib import Path
 from typing import Any
 
-import carla
-
 from bridge.carla_client.surroundings import Surroundings
+from bridge.carla_library import carla
 from scenarios.sumo.sumo_network import SumoError, network_of, program
 
 RANGE = 200.0  # m from the ego within which vehicles are actors

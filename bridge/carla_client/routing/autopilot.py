@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from math import atan, atan2, cos, hypot, inf, pi, sin, sqrt
 from typing import NamedTuple
 
-import carla
 import numpy as np
 
 from bridge.carla_client.routing.lane_path import PATH_POINTS, STEP, LanePath, wrap
 from bridge.carla_client.vehicle_geometry import VehicleGeometry
+from bridge.carla_library import carla
 
 LATERAL = 2.2  # m/s^2 in bends
 ACCELERATION = 2.0  # m/s^2, comfortable

@@ -7,10 +7,10 @@ from itertools import takewhile
 from math import atan2, hypot, inf, pi, radians
 from typing import Any
 
-import carla
 import numpy as np
 
 from bridge.carla_client.routing.lane_following import ROAD_AHEAD, until_lane_end
+from bridge.carla_library import carla
 
 STEP = 1.0  # m between points of the path
 PATH_POINTS = 55  # length of the path in points

@@ -2,13 +2,13 @@
 
 from math import hypot, radians
 
-import carla
 import numpy as np
 
 from bridge.carla_client.routing.autopilot import Autopilot, Halt, RoadUser
 from bridge.carla_client.routing.lane_following import until_lane_end
 from bridge.carla_client.routing.lane_path import STEP
 from bridge.carla_client.routing.route_planner import RoutePlanner, RoutePoint
+from bridge.carla_library import carla
 from bridge.messages import Chart, Control
 
 _SPACING = 4.0  # m between points of the chart's lines

@@ -4,10 +4,10 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import carla
 import numpy as np
 
 from bridge.carla_client.routing.lane_path import STEP, choose_branch, is_along
+from bridge.carla_library import carla
 
 LANE_CHANGE = 20.0  # m, cost of a lane change in the search, and its maximum length
 LONGEST = 20_000  # points of a route

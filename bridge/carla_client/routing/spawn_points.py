@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import cos, radians, sin
 from typing import TYPE_CHECKING, Any
 
-import carla
 import numpy as np
 
 from bridge.carla_client.routing.lane_following import ROAD_AHEAD
+from bridge.carla_library import carla
 
 if TYPE_CHECKING:
     from bridge.carla_client.routing.autopilot import RoadUser

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgpack
 
-MAX_MESSAGE_BYTES = 64 << 20  # bytes; the largest honest one carries an OpenDRIVE file or a batch of commands
+from bridge.carla_wire import MAX_MESSAGE_BYTES, RpcError
+
 MAX_PENDING_BYTES = 128 << 20  # bytes of unfinished messages of all clients together
 MAX_ITEMS = 200_000  # numbers, strings and lists in one message: a batch of some 8,000 commands
 MAX_CONNECTIONS = 64
@@ -28,10 +29,6 @@ MESSAGE_TIMEOUT = 30.0  # s for a whole message to arrive, however steadily
 SEND_TIMEOUT = 5.0  # s without progress until a client that does not read its answers is dropped
 PARTIAL_MESSAGE_TIMEOUT = 5.0  # s without progress within a message until its client is dropped
 DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
-
-
-class RpcError(RuntimeError):
-    """Raised by a function that cannot do what was requested; its text becomes the client's ``RuntimeError``."""
 
 
 class Raw:

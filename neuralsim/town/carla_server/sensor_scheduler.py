@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge import carla_wire
 from bridge.geometry import focal_length
 from bridge.link.shared_memory import host_id
 from bridge.messages import Camera, Frame
@@ -355,7 +356,9 @@ class Sensing:
             height, width = image.shape[:2]
             pixels = self.streams.borrow(height * width * camera_images.pixel_bytes(sensor.kind))
             camera_images.encode_rgb(image, pixels)
-            self.streams.publish(sensor.stream, (header, structs.IMAGE_HEADER.pack(width, height, sensor.fov)), pixels)
+            self.streams.publish(
+                sensor.stream, (header, carla_wire.IMAGE_HEADER.pack(width, height, sensor.fov)), pixels
+            )
 
     def _publish_image(
         self, sensor: Sensor, header: bytes, pose: np.ndarray, now: float, exposures: list[Callable[[], Planes]]
@@ -368,17 +371,17 @@ class Sensing:
             if (lens := sensor.wide) is not None:
                 pixels = self.streams.borrow(lens.width * lens.height * 4)
                 wide_angle_cameras.encode(sensor.kind, lens, exposures, pixels, pose, self._is_strict)
-                size = structs.IMAGE_HEADER.pack(lens.width, lens.height, sensor.fov)
+                size = carla_wire.IMAGE_HEADER.pack(lens.width, lens.height, sensor.fov)
                 self.streams.publish(sensor.stream, (header, size), pixels)
                 return
             planes = exposures[0]()
             if sensor.memory is not None and (place := sensor.memory.put(planes)) is not None:
                 self.streams.publish(
-                    sensor.stream, (header, structs.IMAGE_HEADER.pack(len(place) // 4, 1, sensor.fov), place)
+                    sensor.stream, (header, carla_wire.IMAGE_HEADER.pack(len(place) // 4, 1, sensor.fov), place)
                 )
                 return
             height, width = (planes.tag if planes.rgb is None else planes.rgb).shape[:2]
-            size = structs.IMAGE_HEADER.pack(width, height, sensor.fov)
+            size = carla_wire.IMAGE_HEADER.pack(width, height, sensor.fov)
             if sensor.event_camera is not None:
                 assert planes.rgb is not None, "captured with rgb"
                 events = sensor.event_camera.read(planes.rgb, now)
@@ -393,7 +396,7 @@ class Sensing:
             self._publish_gbuffers(sensor, header, planes, Camera(width, height, sensor.fov, pose))
 
     def _publish_gbuffers(self, sensor: Sensor, header: bytes, planes: Planes, camera: Camera) -> None:
-        size = structs.IMAGE_HEADER.pack(camera.width, camera.height, sensor.fov)
+        size = carla_wire.IMAGE_HEADER.pack(camera.width, camera.height, sensor.fov)
         header = self._dialect.gbuffer.to_bytes(8, "little") + header[8:]
         for texture, stream in list(sensor.gbuffers.items()):
             if self.streams.subscriber_count(stream):

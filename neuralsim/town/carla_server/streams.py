@@ -17,13 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.carla_wire import LENGTH, TOKEN
 from neuralsim.town.carla_server.message_hold import MessageHold
 from neuralsim.town.carla_server.rpc import listen
 
-TOKEN = struct.Struct(
-    "<IHBB16s"
-)  # stream id, port, protocol (1 = TCP), address type (0 = the server's address as the client knows it), address
-LENGTH = struct.Struct("<I")
 SMALL = 1 << 16  # bytes; up to this size the publishing thread sends itself if the socket accepts it at once
 MAX_LARGE, MAX_SMALL = 8, 512  # messages waiting for one subscriber
 MAX_BYTES = 32 << 20  # bytes waiting for one subscriber

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bridge.carla_wire import ACTOR, LIGHT, RECORD, SENSOR_HEADER, VEHICLE
 from bridge.tags import Tag
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.blueprint_library import vehicle_tag
@@ -73,17 +74,8 @@ SENSOR_TYPES |= {
 MAP_CHANGED = 1  # bit of the snapshot's state that makes a client reload the map
 LAMPS_CHANGED = 2  # bit of it that makes a client query the street lamps
 
-SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
-IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
-EPISODE_HEADER = struct.Struct("<Qdf3iI")  # episode, platform time (s), delta (s), origin of the map, state bits
-_ACTOR = struct.Struct("<IB6f9f")  # id, state, transform, velocity, angular velocity (degrees/s), acceleration
-_VEHICLE = struct.Struct(
-    "<3f3?ifB?IB"
-)  # control, speed limit (km/h), light state, whether at a light, light id, failure
 _WALKER = struct.Struct("<4f?")  # direction, speed (m/s), jump
-_LIGHT = struct.Struct("<32s4fI?B")  # signal, green, yellow, red, elapsed (s), pole, frozen, state
 _SIGN = struct.Struct("<32s")  # signal
-RECORD = 119  # bytes of one actor in a snapshot: the common part and a union as long as that of a traffic light
 ALIVE = 1
 
 GEARS = (3.5, 2.1, 1.4, 1.0, 0.8)
@@ -218,13 +210,13 @@ def pack_records(
     offset = 0
     for actor in actors.values():
         pose = actor.transform
-        _ACTOR.pack_into(
+        ACTOR.pack_into(
             data, offset, actor.id, ALIVE, pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll,
             *actor.velocity, *actor.angular_velocity, *actor.acceleration,
         )  # fmt: skip
         pack = packers.get(actor.blueprint.id.partition(".")[0])
         if pack is not None:
-            pack(actor, data, offset + _ACTOR.size)
+            pack(actor, data, offset + ACTOR.size)
         offset += RECORD
     return data
 
@@ -236,7 +228,7 @@ def pack_vehicle(data: bytearray, offset: int, actor: Actor, speed_limit: float,
     the light, as in ``LIGHT_STATES``.
     """
     control = actor.control
-    _VEHICLE.pack_into(
+    VEHICLE.pack_into(
         data, offset, control.throttle, control.steer, control.brake, control.hand_brake, control.reverse,
         control.manual_gear_shift, control.gear, speed_limit, state, light != 0, light, 0,
     )  # fmt: skip
@@ -255,7 +247,7 @@ def pack_light(
     ``signal``: OpenDRIVE id; ``times``: green, yellow, red, elapsed, in seconds; ``pole``: index within its group;
     ``state``: as in ``LIGHT_STATES``.
     """
-    _LIGHT.pack_into(data, offset, signal.encode()[:31], *times, pole, frozen, state)
+    LIGHT.pack_into(data, offset, signal.encode()[:31], *times, pole, frozen, state)
 
 
 def pack_sign(data: bytearray, offset: int, signal: str) -> None:

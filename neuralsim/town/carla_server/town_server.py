@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge import carla_wire
+from bridge.carla_wire import RpcError
 from bridge.weather import darkness
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.actor_states import ActorStates
@@ -28,7 +30,7 @@ from neuralsim.town.carla_server.compat.recorder import Recorder
 from neuralsim.town.carla_server.compat.strictness import ASYNCHRONOUS, FRAME_TIMEOUT, Strictness
 from neuralsim.town.carla_server.generated_cameras import ImageGenerator
 from neuralsim.town.carla_server.registry import FUNCTIONS, WITHOUT_LOCK
-from neuralsim.town.carla_server.rpc import Call, Connection, RpcError, RpcServer, wrap
+from neuralsim.town.carla_server.rpc import Call, Connection, RpcServer, wrap
 from neuralsim.town.carla_server.sensor_scheduler import Sensing
 from neuralsim.town.carla_server.static_scene import StaticScene
 from neuralsim.town.carla_server.streams import StreamServer
@@ -385,7 +387,7 @@ class TownServer:
         header = structs.sensor_header(self.dialect.world_observer, world.frame, world.time, structs.Transform())
         records = bytes(self.actor_states.records())
         episode = (self.episode, time.monotonic(), delta, 0, 0, 0)
-        first, current = (structs.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
+        first, current = (carla_wire.EPISODE_HEADER.pack(*episode, bits) for bits in (structs.MAP_CHANGED, state))
         welcome = (header, first, records) if self.strict is None else None
         self.streams.publish(self.snapshots, (header, current, records), welcome=welcome, urgent=True)
 

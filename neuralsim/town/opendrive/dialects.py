@@ -15,7 +15,7 @@ from bisect import bisect_right
 from operator import itemgetter
 
 from bridge.opendrive import local_origin, numbers_for
-from neuralsim.town.opendrive.reference import number
+from bridge.reference_line import number
 from neuralsim.town.opendrive.transverse_mercator import to_latitude_and_longitude
 
 #: Types of lanes that ``carla.Map`` does not know, and what they are driven as.

@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 from functools import cached_property
 from typing import Any
 
-import carla
 import numpy as np
 
+from bridge.carla_library import carla
 from neuralsim.town.core.polylines import arc_lengths, interpolate
 from neuralsim.town.core.types import Transform
 from neuralsim.town.opendrive.lane import Lane, Marking

@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import carla
 import numpy as np
 
+from bridge.carla_library import carla
 from neuralsim.town.opendrive.lane import Lane
 
 TRAFFIC_LIGHT_TYPES = ("1000001", "1000011")  # three lamps, and three lamps with arrows

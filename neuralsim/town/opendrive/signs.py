@@ -7,11 +7,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import carla
 import numpy as np
 
+from bridge.carla_library import carla
+from bridge.reference_line import ReferenceLine
 from neuralsim.town.opendrive.lane import Lane
-from neuralsim.town.opendrive.reference import ReferenceLine
 from neuralsim.town.opendrive.signals import heading_and_stop, passing_lanes
 
 #: CARLA's kinds of signs by their numbers in the German catalogue (StVO), which OpenDRIVE maps for CARLA use.

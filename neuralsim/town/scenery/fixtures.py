@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from bridge.reference_line import ReferenceLine, RoadPoint, number
 from bridge.tags import Tag
 from neuralsim.town.assets.houses import ROOFS, STONE, WALLS
 from neuralsim.town.assets.meshes import triangulate
@@ -21,7 +22,6 @@ from neuralsim.town.assets.plant_meshes import TREES
 from neuralsim.town.assets.prop_meshes import STEEL, nearest_limit
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.ground.blocks import KERB
-from neuralsim.town.opendrive.reference import ReferenceLine, RoadPoint, number
 from neuralsim.town.opendrive.signals import TRAFFIC_LIGHT_TYPES
 from neuralsim.town.scenery import furniture
 from neuralsim.town.scenery.site import Box, Prop, Site

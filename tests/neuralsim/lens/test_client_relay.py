@@ -11,11 +11,12 @@ import msgpack
 import numpy as np
 import pytest
 
+from bridge import carla_wire
+from bridge.carla_wire import MAX_MESSAGE_BYTES
 from neuralsim.lens.client_relay import ClientRelay
 from neuralsim.lens.lens import Lens
-from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.generated_cameras import CAMERA
-from neuralsim.town.carla_server.rpc import MAX_MESSAGE_BYTES, wrap_error
+from neuralsim.town.carla_server.rpc import wrap_error
 
 
 class Generator:
@@ -125,8 +126,8 @@ def test_a_snapshot_that_is_behind_another_forgets_no_camera() -> None:
     lens = SimpleNamespace(cameras=cameras, _seen={}, _changed=lock, hidden=(), forget=forgotten.append)
 
     def show(tick: int, *idents: int) -> None:
-        header = structs.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6) + bytes(structs.EPISODE_HEADER.size)
-        records = b"".join(ident.to_bytes(4, "little") + bytes(structs.RECORD - 4) for ident in idents)
+        header = carla_wire.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6) + bytes(carla_wire.EPISODE_HEADER.size)
+        records = b"".join(ident.to_bytes(4, "little") + bytes(carla_wire.RECORD - 4) for ident in idents)
         Lens._visible(cast(Lens, lens), bytearray(header + records))
 
     show(11, 5, 6)

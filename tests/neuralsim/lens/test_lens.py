@@ -15,9 +15,9 @@ from collections.abc import Iterator
 import pytest
 from helpers.wire_client import ONE_CAR, RawClient, finish, run_client, serving, start_client
 
+from bridge.carla_wire import Address
 from neuralsim.lens import leftovers
 from neuralsim.lens import run as lens_run
-from neuralsim.lens.carla_wire import Address
 from neuralsim.lens.rig_renderer import RigRenderer
 from neuralsim.lens.run import LensServer
 from neuralsim.town.carla_server.compat.strictness import Strictness

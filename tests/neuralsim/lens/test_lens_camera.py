@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from neuralsim.lens.carla_wire import Definition
+from bridge import carla_wire
+from bridge.carla_wire import Definition, RpcError
 from neuralsim.lens.lens_camera import COMPANIONS, LensCamera, Mount
 from neuralsim.lens.moving_actors import NOBODY
-from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.camera_images import pixel_bytes
 from neuralsim.town.carla_server.generated_cameras import CAMERA
-from neuralsim.town.carla_server.rpc import RpcError
 from neuralsim.town.carla_server.wide_angle_cameras import GeneratedWideAngle
 from neuralsim.town.render.wide_angle import WideAngle
 
@@ -22,8 +21,8 @@ class Reader:
     """The messages of given ticks, all of which are there already. ``size``: of their images, px."""
 
     def __init__(self, *ticks: int, size: tuple[int, int] = (4, 2), kind: str = CAMERA) -> None:
-        image = structs.IMAGE_HEADER.pack(*size, 90.0) + bytes(pixel_bytes(kind) * size[0] * size[1])
-        self.messages = [bytearray(structs.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6) + image) for tick in ticks]
+        image = carla_wire.IMAGE_HEADER.pack(*size, 90.0) + bytes(pixel_bytes(kind) * size[0] * size[1])
+        self.messages = [bytearray(carla_wire.SENSOR_HEADER.pack(0, tick, 0.0, *[0.0] * 6) + image) for tick in ticks]
 
     def wait(self, timeout: float) -> bool:
         return bool(self.messages)
@@ -51,7 +50,7 @@ def ticks_sent(camera: Reader, *companions: Reader, generated: Any = None) -> li
 
     class Subscriber:
         def offer(self, message: Any) -> None:
-            sent.append(structs.SENSOR_HEADER.unpack_from(message.parts[1])[1])
+            sent.append(carla_wire.SENSOR_HEADER.unpack_from(message.parts[1])[1])
 
     each = LensCamera(1, 2, {}, Mount([]), generated or Nothing(), lambda: True, dict, lambda tick, pose: NOBODY)
     subscriber: Any = Subscriber()
@@ -110,7 +109,7 @@ def test_companions_have_the_lens_of_the_camera() -> None:
 
     class Server:
         def definition(self, kind: str) -> Definition:
-            return Definition(9, dict.fromkeys(("fov", "lens_k", "lens_kcube", "lens_x_size", "role_name"), 3))
+            return Definition(9, dict.fromkeys(("fov", "lens_k", "lens_kcube", "lens_x_size", "role_name"), 3), {})
 
         def call(self, name: str, description: list[Any], *arguments: Any) -> list[Any]:
             sent.append(description)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from helpers.wire_client import run_client, serving
 
+from bridge.carla_wire import Address
 from bridge.link.motion import reproject
 from bridge.messages import Frame
 from bridge.tags import Tag
-from neuralsim.lens.carla_wire import Address
 from neuralsim.lens.lens_camera import COMPANIONS
 from neuralsim.lens.moving_actors import NOBODY, Bodies, Instances
 from neuralsim.lens.run import LensServer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from helpers.wire_client import ONE_CAR, finish, serving, start_client
 
-from neuralsim.lens.carla_wire import Address
+from bridge.carla_wire import Address
 from neuralsim.lens.rig_renderer import RigRenderer
 from neuralsim.lens.run import LensServer
 from neuralsim.town.carla_server.process import TownServer

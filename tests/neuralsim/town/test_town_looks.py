@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scenariogeneration import xodr
 
+from bridge.reference_line import ReferenceLine
 from bridge.tags import Tag
 from neuralsim.town import frames
 from neuralsim.town.assets import plant_meshes
@@ -20,7 +21,6 @@ from neuralsim.town.assets.vehicles.two_wheelers import two_wheelers
 from neuralsim.town.assets.vehicles.vehicle_meshes import vehicles
 from neuralsim.town.assets.vehicles.wheels import WheelAngles
 from neuralsim.town.core.types import Transform, VehicleControl
-from neuralsim.town.opendrive.reference import ReferenceLine
 from neuralsim.town.scenery import fixtures
 from neuralsim.town.static_town import StaticTown
 from neuralsim.town.world import World

@@ -8,10 +8,10 @@ instrument has its own noise generator, seeded by its attribute ``noise_seed``, 
 import math
 from collections.abc import Callable
 
-import carla
 import msgpack
 import numpy as np
 
+from bridge.carla_library import carla
 from neuralsim.town.carla_server.compat.lidar_radar import Lidar, Obstacle, Radar, SemanticLidar
 from neuralsim.town.carla_server.compat.sensor_interface import Instrument, Measurement, SensorContext
 from neuralsim.town.carla_server.compat.v2x import CooperativeAwareness, CustomMessages

@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import carla
 import numpy as np
 
+from bridge.carla_library import carla
 from neuralsim.town.core.types import Actor
 from neuralsim.town.raycasting.rays import Hits
 

@@ -12,9 +12,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-import carla
 import numpy as np
 
+from bridge.carla_library import carla
 from neuralsim.town.carla_server.compat.sensor_interface import (
     GRAVITY,
     Instrument,

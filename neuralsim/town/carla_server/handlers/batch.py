@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from bridge.carla_wire import RpcError
 from neuralsim.town.carla_server import structs
 from neuralsim.town.carla_server.handlers import actors, traffic_manager, vehicles
 from neuralsim.town.carla_server.handlers.lookup import find
 from neuralsim.town.carla_server.registry import FUNCTIONS, function
-from neuralsim.town.carla_server.rpc import Call, Raw, RpcError
+from neuralsim.town.carla_server.rpc import Call, Raw
 from neuralsim.town.carla_server.town_server import TownServer
 
 MAX_HOLD = 0.5  # s that a batch holds the world's lock at a time

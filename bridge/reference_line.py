@@ -3,6 +3,7 @@
 import math
 import xml.etree.ElementTree as ET
 from bisect import bisect_right
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,22 @@ class RoadPoint(NamedTuple):
     yaw: float
 
 
+class Profile:
+    """A quantity along a road: one cubic polynomial from the ``s`` of each element on.
+
+    ``origin``: what the elements' attribute ``offset`` counts from, m.
+    """
+
+    def __init__(self, elements: Iterable[ET.Element], offset: str = "s", origin: float = 0.0) -> None:
+        parts = sorted((origin + number(part, offset), [number(part, k) for k in "abcd"]) for part in elements)
+        self._starts, self._factors = [start for start, _ in parts], [factors for _, factors in parts]
+
+    def at(self, s: float) -> tuple[float, float]:
+        """Return value and slope at ``s``; both are 0 before the first element."""
+        k = bisect_right(self._starts, s) - 1
+        return _cubic(self._factors[k], s - self._starts[k]) if k >= 0 else (0.0, 0.0)
+
+
 class ReferenceLine:
     """The reference line of one ``<road>``: its plan view, elevation and superelevation."""
 
@@ -35,8 +52,8 @@ class ReferenceLine:
         self.length = number(road, "length")
         self._plan = sorted(road.findall("./planView/geometry"), key=lambda part: number(part, "s"))
         self._starts = [number(part, "s") for part in self._plan]
-        self._height = _cubics(road.findall("./elevationProfile/elevation"))
-        self._bank = _cubics(road.findall("./lateralProfile/superelevation"))
+        self.height = Profile(road.findall("./elevationProfile/elevation"))
+        self._bank = Profile(road.findall("./lateralProfile/superelevation"))
 
     def at(self, s: float, t: float = 0.0) -> RoadPoint:
         """Return the point ``t`` metres to the left of the line at ``s``, which is clamped to the road.
@@ -45,9 +62,9 @@ class ReferenceLine:
         """
         s = min(max(s, 0.0), self.length)
         x, y, heading = self._point(s)
-        bank = _value(self._bank, s)
+        bank, _ = self._bank.at(s)
         x, y = x - t * math.sin(heading), y + t * math.cos(heading)
-        return RoadPoint(x, -y, _value(self._height, s) + t * math.tan(bank), -math.degrees(heading))
+        return RoadPoint(x, -y, self.height.at(s)[0] + t * math.tan(bank), -math.degrees(heading))
 
     def _point(self, s: float) -> tuple[float, float, float]:
         if not self._plan:
@@ -85,12 +102,3 @@ def _cubic(factors: list[float], p: float) -> tuple[float, float]:
     """Return value and slope of a cubic polynomial."""
     a, b, c, d = factors
     return a + p * (b + p * (c + p * d)), b + p * (2.0 * c + p * 3.0 * d)
-
-
-def _cubics(elements: list[ET.Element]) -> list[tuple[float, list[float]]]:
-    return sorted((number(part, "s"), [number(part, k) for k in "abcd"]) for part in elements)
-
-
-def _value(cubics: list[tuple[float, list[float]]], s: float) -> float:
-    known = [part for part in cubics if part[0] <= s]
-    return _cubic(known[-1][1], s - known[-1][0])[0] if known else 0.0

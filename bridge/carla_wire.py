@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,16 +13,30 @@ from typing import Any, NamedTuple
 import msgpack
 import numpy as np
 
-from neuralsim.town.carla_server import structs
-from neuralsim.town.carla_server.rpc import MAX_MESSAGE_BYTES, RpcError
-from neuralsim.town.carla_server.streams import LENGTH, TOKEN
-
+MAX_MESSAGE_BYTES = 64 << 20  # bytes of a call; the largest honest one carries an OpenDRIVE file or a batch of commands
+TOKEN = struct.Struct(
+    "<IHBB16s"
+)  # stream id, port, protocol (1 = TCP), address type (0 = the server's address as the client knows it), address
+LENGTH = struct.Struct("<I")
+SENSOR_HEADER = struct.Struct("<QQd6f")  # type, frame, timestamp (s), location, rotation (pitch, yaw, roll)
+IMAGE_HEADER = struct.Struct("<IIf")  # width, height, horizontal field of view (degrees)
+EPISODE_HEADER = struct.Struct("<Qdf3iI")  # episode, platform time (s), delta (s), origin of the map, state bits
+ACTOR = struct.Struct("<IB6f9f")  # id, state, transform, velocity, angular velocity (degrees/s), acceleration
+VEHICLE = struct.Struct(
+    "<3f3?ifB?IB"
+)  # control, speed limit (km/h), light state, whether at a light, light id, failure
+LIGHT = struct.Struct("<32s4fI?B")  # signal, green, yellow, red, elapsed (s), pole, frozen, state
+RECORD = 119  # bytes of one actor in a snapshot: the common part and a union as long as that of a traffic light
 CALL_TIMEOUT = 20.0  # s
 MAX_STREAM_MESSAGE = 256 << 20  # bytes
 _IPV4 = 1  # address type of a token
 _CHUNK = 1 << 20  # bytes
 #: Offset of the first actor in a message of the snapshot stream.
-RECORDS = structs.SENSOR_HEADER.size + structs.EPISODE_HEADER.size
+RECORDS = SENSOR_HEADER.size + EPISODE_HEADER.size
+
+
+class RpcError(RuntimeError):
+    """Raised by a function that cannot do what was requested; its text becomes the client's ``RuntimeError``."""
 
 
 class Address(NamedTuple):
@@ -59,6 +74,7 @@ class Definition(NamedTuple):
 
     number: int  # the server's own, by which it chooses what to spawn
     types: dict[str, int]  # ``carla.ActorAttributeType`` of each attribute by its id
+    values: dict[str, str]  # of each attribute
 
     def describe(self, kind: str, attributes: Mapping[str, str]) -> list[Any]:
         """Return the ``ActorDescription`` of an actor of blueprint ``kind``, with those attributes that it has."""
@@ -105,11 +121,23 @@ class RpcClient:
         self._lock, self._ident = threading.Lock(), 0
         self._definitions: dict[str, Definition] = {}  # by the id of the blueprint; empty: not asked for yet
 
+    def set_timeout(self, seconds: float) -> None:
+        """Let a call wait this long."""
+        self._sock.settimeout(seconds)
+
+    def send(self, name: str, *args: Any) -> None:
+        """Call a function without waiting for its answer."""
+        with self._lock:
+            self._request(name, args, True)
+
+    def _request(self, name: str, args: tuple[Any, ...], is_sent_only: bool) -> None:
+        self._ident += 1
+        self._sock.sendall(msgpack.packb([0, self._ident, name, [[is_sent_only], *args]]))
+
     def call(self, name: str, *args: Any) -> Any:
         """Return the function's result. Raises ``RpcError`` with the server's message."""
         with self._lock:
-            self._ident += 1
-            self._sock.sendall(msgpack.packb([0, self._ident, name, [[False], *args]]))
+            self._request(name, args, False)
             while True:
                 for message in self._unpacker:
                     if message[1] == self._ident:
@@ -136,16 +164,20 @@ class RpcClient:
         return StreamReader(self.token(int.from_bytes(token[:4], "little")))
 
     def definition(self, kind: str) -> Definition:
-        """Return the definition of a blueprint; all are asked for once. Raises ``RpcError`` if there is none."""
-        definitions = self._definitions
-        if not definitions:
-            definitions = self._definitions = {
-                ident: Definition(number, {name: type_ for name, type_, *_ in attributes})
-                for number, ident, _, attributes in self.call("get_actor_definitions")
-            }
+        """Return the definition of a blueprint. Raises ``RpcError`` if there is none."""
+        definitions = self.definitions()
         if kind not in definitions:
             raise RpcError(f"the CARLA server at {self.address} has no blueprint {kind}")
         return definitions[kind]
+
+    def definitions(self) -> dict[str, Definition]:
+        """Return the definitions of all blueprints by their ids; they are asked for once."""
+        if not self._definitions:
+            for number, ident, _, attributes in self.call("get_actor_definitions"):
+                types = {name: kind for name, kind, *_ in attributes}
+                values = {name: value for name, _, value, *_ in attributes}
+                self._definitions[ident] = Definition(number, types, values)
+        return self._definitions
 
     def forget_definitions(self) -> None:
         """Ask for the definitions again when one is needed: a new episode may have others."""
@@ -214,8 +246,8 @@ class StreamReader:
 
 def snapshot_actors(message: bytes | bytearray) -> np.ndarray:
     """Return the ids u32 (N,) of the actors in a message of the snapshot stream."""
-    count = max(len(message) - RECORDS, 0) // structs.RECORD
-    records = np.frombuffer(message, np.uint8, count * structs.RECORD, RECORDS).reshape(count, structs.RECORD)
+    count = max(len(message) - RECORDS, 0) // RECORD
+    records = np.frombuffer(message, np.uint8, count * RECORD, RECORDS).reshape(count, RECORD)
     ids: np.ndarray = np.ascontiguousarray(records[:, :4]).view("<u4").reshape(-1)
     return ids
 
@@ -226,5 +258,5 @@ def without_actors(message: bytearray, hidden: set[int]) -> bytearray:
     kept = ~np.isin(ids, np.fromiter(hidden, np.uint32, len(hidden)))
     if kept.all():
         return message
-    records = np.frombuffer(message, np.uint8, len(ids) * structs.RECORD, RECORDS).reshape(-1, structs.RECORD)
+    records = np.frombuffer(message, np.uint8, len(ids) * RECORD, RECORDS).reshape(-1, RECORD)
     return message[:RECORDS] + bytearray(records[kept].tobytes())
