@@ -79,8 +79,8 @@ ruff: $(VENV)/.packages
 	$(BIN)/lint-imports
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v < (3, 13) else \
-	  f"NeuralSim needs Python 3.10 to 3.12, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v < (3, 14) else \
+	  f"NeuralSim needs Python 3.10 to 3.13, this is {v.major}.{v.minor}: call make PYTHON=python3.12 drive")'
 	$(PYTHON) -m venv $(VENV)
 
 # The locks are complete, so nothing needs to be resolved; each file is checked against its hash. uv takes seconds where

@@ -2,8 +2,10 @@
 
 import sys
 
-#: Versions of Python, first and last, for which PyPI has wheels of carla 0.9.16.
-PYTHONS = ((3, 10), (3, 12))
+#: Versions of Python, first and last, that the project supports.
+PYTHONS = ((3, 10), (3, 13))
+#: Those for which PyPI has wheels of carla 0.9.16.
+CARLA_PYTHONS = ((3, 10), (3, 12))
 #: Import names of the packages that only one extra installs, by extra.
 _ONLY = {
     "bench": ("matplotlib",),
@@ -33,7 +35,7 @@ def missing(error: ModuleNotFoundError, extra: str) -> str:
     version = sys.version_info[:2]
     if not PYTHONS[0] <= version <= PYTHONS[1]:
         least, most, here = (".".join(map(str, each)) for each in (*PYTHONS, version))
-        return f"NeuralSim needs Python {least} to {most}, this is {here}: carla 0.9.16 has no wheel for it"
+        return f"NeuralSim needs Python {least} to {most}, this is {here}"
     package = (error.name or "a package").partition(".")[0]
     extra = next((name for name, packages in _ONLY.items() if package in packages), extra)
     return f"{package} is missing: {remedy(extra)}"

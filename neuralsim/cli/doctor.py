@@ -19,7 +19,7 @@ from bridge.process.options import Arg, Options
 from bridge.process.user_cache import cache_folder
 from bridge.size import Size
 from neuralsim import __version__
-from neuralsim.base.extras import PYTHONS, remedy
+from neuralsim.base.extras import CARLA_PYTHONS, PYTHONS, remedy
 from neuralsim.base.failure import FAILED, fail
 from neuralsim.base.machine import cores, cpu, gpu, memory_gb
 from neuralsim.base.shared_options import GpuNumber
@@ -31,7 +31,7 @@ _PACKAGES = {  # import name -> (distribution, purpose)
     "yaml": ("PyYAML", "model cards"),
     "pygame": ("pygame-ce", "the window"),
     "av": ("av", "MP4 recordings"),
-    "carla": ("carla", "the bridge"),
+    "carla": ("carla", "CARLA servers"),
     "numba": ("numba", "the embedded town"),
     "cv2": ("opencv-python-headless", "the embedded town"),
     "scenariogeneration": ("scenariogeneration", "the embedded town"),
@@ -151,7 +151,7 @@ def _machine(findings: _Findings) -> None:
     if PYTHONS[0] <= version <= PYTHONS[1]:
         findings.good("Python", text)
     else:
-        findings.missing("Python", text, "3.10 to 3.12 is needed: install one and run `make drive` again")
+        findings.missing("Python", text, "3.10 to 3.13 is needed: install one and run `make drive` again")
     findings.good("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     model, flags = cpu()
     note = "" if cores() >= 2 else "; 2 or more are needed for 20 frames per second"
@@ -174,7 +174,9 @@ def _machine(findings: _Findings) -> None:
 def _packages(findings: _Findings) -> None:
     for module, (distribution, purpose) in _PACKAGES.items():
         version = _version(module, distribution)
-        if version is None:
+        if version is None and module == "carla" and sys.version_info[:2] > CARLA_PYTHONS[1]:
+            findings.note(distribution, "has no wheel for this Python: embedded towns only, no CARLA server")
+        elif version is None:
             findings.missing(distribution, f"missing, for {purpose}", f"pip install {distribution}")
         elif module == "carla" and not version.startswith(_CARLA):
             findings.missing(distribution, f"{version}, not {_CARLA}", f"pip install carla=={_CARLA}")
