@@ -20,6 +20,7 @@ from neuralsim.town.opendrive.transverse_mercator import to_latitude_and_longitu
 
 #: Types of lanes that ``carla.Map`` does not know, and what they are driven as.
 LANE_TYPES = {"slipLane": "driving", "shared": "driving", "connectingRamp": "onRamp", "walking": "sidewalk"}
+LEAST_CHANGE = 1e-8  # 1/m between the ends of a spiral, below which ``carla.Map`` loses its place
 #: Where ids of roads and junctions are: element, attribute and, by the link's ``elementType``, what it names.
 _REFERENCES = (
     ("road", "id", "road"),
@@ -62,9 +63,20 @@ def _repair(root: ET.Element) -> int:
     """Correct what some map editors write and ``carla.Map`` crashes on; return the number of corrections.
 
     Objects and signals beyond the end of their road (mostly by rounding) are moved to it. Controllers and references of
-    signals that are not in the file are removed.
+    signals that are not in the file are removed. Spirals of one curvature, through which it divides, become arcs.
     """
     changes = 0
+    for geometry in root.iter("geometry"):
+        spiral = geometry.find("spiral")
+        if spiral is None or abs(number(spiral, "curvStart") - number(spiral, "curvEnd")) > LEAST_CHANGE:
+            continue
+        curvature = number(spiral, "curvStart")
+        geometry.remove(spiral)
+        if abs(curvature) > LEAST_CHANGE:
+            ET.SubElement(geometry, "arc", curvature=repr(curvature))
+        else:
+            ET.SubElement(geometry, "line")
+        changes += 1
     for road in root.iter("road"):
         for kind in ("object", "signal", "signalReference"):
             for element in road.iter(kind):

@@ -7,7 +7,7 @@ from pathlib import Path
 import carla
 import numpy as np
 import pytest
-from others.maps import NAMESPACE, UTM, ring
+from others.maps import NAMESPACE, RADIUS, UTM, ring
 
 from neuralsim.town.opendrive import towns
 from neuralsim.town.opendrive.network import Network
@@ -32,6 +32,11 @@ WAYS = {
     "ids of letters": ring(ids=("Ra", "Rb", "7", "Straße")),
     "large ids": ring(ids=("4000000000", "007", "-5", "12")),
     "borders": ring(borders=True),
+    "spirals of one curvature": ring()
+    .replace("<line/>", '<spiral curvStart="0" curvEnd="0"/>')
+    .replace(
+        f'<arc curvature="{1.0 / RADIUS!r}"/>', f'<spiral curvStart="{1.0 / RADIUS!r}" curvEnd="{1.0 / RADIUS!r}"/>'
+    ),
     "Latin-1": ring(ids=("ä", "1", "2", "3")).replace("UTF-8", "ISO-8859-1").encode("latin-1"),
     "UTF-16": ring().replace("UTF-8", "UTF-16").encode("utf-16"),
     "UTF-16 without a mark": ring().replace("UTF-8", "UTF-16LE").encode("utf-16-le"),
