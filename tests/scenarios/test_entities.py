@@ -9,8 +9,10 @@ from typing import Any, cast
 import carla
 import pytest
 from helpers.openscenario_text import absolute, by_value, event, file, placed, speed, story, vehicle
-from others.maps import ring
+from others.maps import LANE, ring
 
+from bridge.carla_client.routing.autopilot import Autopilot
+from bridge.carla_client.vehicle_geometry import VehicleGeometry
 from scenarios.engine.director import Director
 from scenarios.engine.lights import Signals
 from scenarios.engine.loader import load, parse
@@ -107,6 +109,17 @@ def test_steps_that_begin_at_once_know_the_speeds_at_which_actors_start(
     assert director._now is not None
     assert director._now.states["ego"].speed == pytest.approx(15.0)
     assert director._now.states["ego"].vy == given[0].y == pytest.approx(15.0)
+
+
+def test_a_path_can_begin_beside_the_middle_of_its_lane() -> None:
+    pilot = Autopilot(carla.Map("ring", ring()), VehicleGeometry(2.0, 1.0, 2.8, 0.7))
+    place = 100.0, 0.5 * LANE + 0.6, 0.0  # CARLA's y is to the right
+    assert not pilot.shift(0.6, 10.0)
+    assert pilot.shift(0.6, 0.0)
+    pilot.drive(*place, yaw=0.0, speed=10.0, bodies=(), halts=(), delta=0.05)
+    ahead = pilot.ahead(*place[:2], 2.0)
+    assert ahead is not None
+    assert ahead == pytest.approx((102.0, place[1], 0.0), abs=0.02)
 
 
 def test_an_object_moves_along_its_path(tmp_path: Path) -> None:

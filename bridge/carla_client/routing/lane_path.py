@@ -121,12 +121,14 @@ class LanePath:
     def shift(self, across: float, length: float) -> bool:
         """Shift the path ``across`` metres to the right of its lane's centre within ``length`` metres.
 
-        Returns False if there is no path yet.
+        Returns False if there is no path yet, unless it is to begin there (``length`` 0).
         """
         if self._waypoints:
             self._shift_to(self._current_shift(), self._lane_offset_m + across, length)
             self._lay_out()
-        return bool(self._waypoints)
+        elif not length:
+            self._shift_to(across, across, length)
+        return bool(self._waypoints) or not length
 
     def ahead(self, x: float, y: float, metres: float) -> tuple[float, float, float] | None:
         """Return the point of the path ``metres`` further along than the point nearest to (``x``, ``y``).
