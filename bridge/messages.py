@@ -251,6 +251,7 @@ class Control:
     reverse: bool = False
     autopilot: bool = False
     respawn: Count = 0  # counts requests, so that a lost message loses none
+    repair: Count = 0  # counts requests to make the car whole again, likewise
     weather: Count = 0  # counts requests for the next weather preset
     rgb: bool = False  # the window shows the simulator image: send that plane
     rgb_half: bool = False  # the renderer uses the simulator image as a guide: send it at half the size

@@ -204,6 +204,9 @@ class CarlaBridge:
         old, self.control = self.control, control
         if control.respawn > old.respawn:
             self._respawn_for_driver()
+        if control.repair > old.repair:
+            self._ego.repair()
+            self.notify("Repaired")
         if control.autopilot and not old.autopilot:
             self._navigator.has_arrived = False  # it was switched on to drive on
             self._unstuck.reset()
@@ -275,6 +278,7 @@ class CarlaBridge:
         if place is None:
             return False
         self._ego.move_to(place)
+        self._ego.repair()
         self._collisions.reset()
         self._autopilot.reset()
         self._unstuck.reset()

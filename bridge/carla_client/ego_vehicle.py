@@ -5,6 +5,7 @@ from typing import Any
 from bridge.carla_client.camera_rig import matrix
 from bridge.carla_client.connection import VERSIONS
 from bridge.carla_client.routing.spawn_points import SpawnPoints
+from bridge.carla_client.vehicle_geometry import read_physics
 from bridge.carla_library import carla
 from bridge.messages import Ego
 from bridge.process.lifetime import BridgeError
@@ -24,6 +25,7 @@ class EgoVehicle:
         self._pedals = carla.VehicleControl()
         self._lights, self._own_lights = 0, -1  # all of them, and those of ``switch_lights``
         self._snapshot: Any = None
+        self._physics = read_physics(actor)
 
     @property
     def actors(self) -> list[Any]:
@@ -74,6 +76,11 @@ class EgoVehicle:
         """Put the vehicle at ``place``, at rest."""
         self.actor.set_target_velocity(carla.Vector3D())
         self.actor.set_transform(place)
+
+    def repair(self) -> None:
+        """Make the vehicle whole again: the server sets up its physics anew, and the embedded town its body as well."""
+        if self._physics is not None:
+            self.actor.apply_physics_control(self._physics)
 
     def describe(self, is_autopilot: bool) -> Ego:
         """Return the state for a frame, without collisions."""

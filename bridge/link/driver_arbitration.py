@@ -8,6 +8,7 @@ never compared with another's. Late and duplicate controls are ignored.
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bridge.messages import Control
 
@@ -17,11 +18,13 @@ TAKEN_OVER = "Another driver drives now"
 DRIVER_WAITS = "Another window wants to drive: it can when this one has left"
 
 
+_COUNTED = "respawn", "repair", "weather"  # fields of a control that count requests
+
+
 @dataclass
 class _Counters:
     sequence: int
-    respawn: int
-    weather: int
+    requests: tuple[int, ...]  # by field in ``_COUNTED``
 
 
 class DriverArbiter:
@@ -34,20 +37,21 @@ class DriverArbiter:
         self._had_driver = False  # whether there has ever been a driver
         self._waiting = ""  # id of the sender that was last asked to wait
         self._counters: OrderedDict[str, _Counters] = OrderedDict()  # by driver, least recently active first
-        self._respawn = self._weather = 0  # requests of all owners so far
+        self._requests: dict[str, Any] = dict.fromkeys(_COUNTED, 0)  # of all owners so far
 
     def accept(self, control: Control, now: float | None = None) -> Control | None:
         """Return the control that the bridge should apply, with its requests counted over all drivers, or None."""
         now = time.monotonic() if now is None else now
         driver = control.driver
-        last = self._counters.pop(driver, None) or _Counters(-1, 0, 0)
+        last = self._counters.pop(driver, None) or _Counters(-1, (0,) * len(_COUNTED))
         self._counters[driver] = last
         while len(self._counters) > MAX_DRIVERS:
             self._counters.popitem(last=False)
         if driver and control.sequence <= last.sequence:  # late or duplicate
             return None
-        requests = max(control.respawn - last.respawn, 0), max(control.weather - last.weather, 0)
-        last.sequence, last.respawn, last.weather = control.sequence, control.respawn, control.weather
+        counted = tuple(getattr(control, name) for name in _COUNTED)
+        new = [max(count - before, 0) for count, before in zip(counted, last.requests, strict=True)]
+        last.sequence, last.requests = control.sequence, counted
         if driver != self.owner or not self._had_driver:
             if self._had_driver and self.owner and now - self._last_control_at < SILENCE_TIMEOUT:
                 if driver != self._waiting and not control.leaving:
@@ -57,11 +61,11 @@ class DriverArbiter:
                 return None
             if self._had_driver:
                 self.notice = TAKEN_OVER
-                requests = 0, 0  # keys that were pressed while another driver drove
+                new = [0] * len(_COUNTED)  # keys that were pressed while another driver drove
             self.owner, self._had_driver, self._waiting = driver, True, ""
         self._last_control_at = now
-        self._respawn += requests[0]
-        self._weather += requests[1]
+        for name, count in zip(_COUNTED, new, strict=True):
+            self._requests[name] += count
         if control.leaving:
             self.owner, self._last_control_at = "", -SILENCE_TIMEOUT
-        return replace(control, respawn=self._respawn, weather=self._weather)
+        return replace(control, **self._requests)

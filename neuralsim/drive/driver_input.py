@@ -184,7 +184,7 @@ class DriverInput:
 
     def restart(self) -> None:
         """Forget what was counted for the previous bridge: to another one it would be new."""
-        self.requested = replace(self.requested, respawn=0, going=0, goal=False, reverse=False, paused=False)
+        self.requested = replace(self.requested, respawn=0, repair=0, going=0, goal=False, reverse=False, paused=False)
 
     def pause(self, paused: bool) -> None:
         """Pause the simulation, or resume it."""
@@ -236,6 +236,8 @@ class DriverInput:
             self.indicate(_INDICATORS[name])
         elif name == "respawn":
             self.requested = replace(requested, respawn=requested.respawn + 1, reverse=False)
+        elif name == "repair":
+            self.requested = replace(requested, repair=requested.repair + 1)
         self._act(name)
 
     def indicate(self, lamps: Lights) -> None:

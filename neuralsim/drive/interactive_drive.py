@@ -425,7 +425,7 @@ class InteractiveDrive(DriveLoop):
     def _commands(self) -> dict[str, Callable[[], object]]:
         """Return what the drive does for each command; a text that it returns is shown.
 
-        Some change only the request to the bridge. A respawn is announced by the bridge once it has happened.
+        Some change only the request to the bridge, which announces a respawn or a repair once it has happened.
         """
         tasks, missing = self.tasks, "The {} only available in a window"
         return {
@@ -451,7 +451,7 @@ class InteractiveDrive(DriveLoop):
             "close_card": tasks.close_card,
             "mirror": lambda: missing.format("mirrors are"),
             "dashboard": lambda: missing.format("dashboard is"),
-            **dict.fromkeys(("pause", "indicate_left", "indicate_right", "hazard"), lambda: None),
+            **dict.fromkeys(("repair", "pause", "indicate_left", "indicate_right", "hazard"), lambda: None),
         }
 
     def _quit(self) -> None:

@@ -33,6 +33,7 @@ def town_options(options: DriveOptions) -> TownOptions:
         seed=options.seed,
         vehicles=options.vehicles,
         walkers=options.walkers,
+        damage=options.damage,
         strict=options.strict,
         with_parent=True,
         json_lines=True,

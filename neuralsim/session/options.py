@@ -82,6 +82,8 @@ class DriveOptions(Options):
     """Let the embedded town be no kinder to its clients than a CARLA server."""
     vehicle: Vehicle = "vehicle.tesla.model3"
     """The car to drive, such as mini.cooper_s."""
+    damage: bool = True
+    """Let collisions dent bodies, break lamps and glass, and weaken the car, until Y repairs it."""
     autopilot: bool = False
     """Start with the autopilot on."""
 
@@ -167,7 +169,7 @@ class DriveOptions(Options):
             raise ValueError(
                 f"--{simulator_options[0]} belongs on the machine that runs the bridge; it cannot go with --connect"
             )
-        if self.carla is not None and (town_options := [name for name in _TOWN_ONLY if name in given]):
+        if self.carla is not None and (town_options := [name for name in (*_TOWN_ONLY, "damage") if name in given]):
             raise ValueError(f"--{town_options[0]} is for the embedded town; a CARLA server has its own")
         if self.sumo is not None:
             conflicts = [name for name in ("carla", "connect", "replay", *_TOWN_ONLY) if name in given - {"strict"}]

@@ -41,7 +41,13 @@ class World:
     """A town with its traffic. The same arguments and sequence of calls give the same state and planes, bit for bit."""
 
     def __init__(
-        self, town: str = "oldtown", seed: int = 0, vehicles: int = 20, walkers: int = 12, traffic: int | None = None
+        self,
+        town: str = "oldtown",
+        seed: int = 0,
+        vehicles: int = 20,
+        walkers: int = 12,
+        traffic: int | None = None,
+        damage: bool = False,
     ) -> None:
         """Build a world.
 
@@ -51,6 +57,7 @@ class World:
             vehicles: Number of background vehicles.
             walkers: Number of background pedestrians.
             traffic: Seed of the background actors.
+            damage: Whether collisions leave dents in bodies, break lamps and glass, and weaken driven vehicles.
 
         Raises:
             ValueError: The town is unknown, or the file is not a drivable OpenDRIVE map.
@@ -74,6 +81,9 @@ class World:
         self._mounts = Mounts(self.actors)
         self._driven = DrivenVehicles(self.actors, self.ground, self.static_town.solid)
         self._drives = self._driven.drives
+        self._dented = self._views.let_bodies_be_dented() if damage else None
+        if damage:
+            self._driven.damages = {}
         self._client_walkers = ClientWalkers(self.actors, self.ground, self._driven.no_physics, self._driven.no_gravity)
         self._cameras = Cameras(self.actors, self._mounts, self._drives, self._views, lambda: self.weather)
         self.spectator = self._registry.add(blueprint_library.SPECTATOR, {}, self._overview())
@@ -153,6 +163,7 @@ class World:
                 self._mounts.detach(child)
         self.background_actors.release(actor_id)
         self._driven.remove(actor_id)
+        self.repair(actor_id)
         self._client_walkers.remove(actor_id)
         self._mounts.remove(actor_id)
         del self.actors[actor_id]
@@ -277,6 +288,7 @@ class World:
             self._step(delta / parts)
             self._steps += 1
             self._events += self._driven.events
+            self._show_dents()
         self._driven.forget_controls()
         self.frame += 1
         self.time += delta
@@ -293,6 +305,30 @@ class World:
         self.walkers.step(delta, np.concatenate([others, self.traffic.bodies]), closed)
         self._client_walkers.step(delta)
         self._refresh(delta)
+
+    def repair(self, actor_id: int) -> None:
+        """Make a damaged vehicle whole again."""
+        self._driven.repair(actor_id)
+        if self._dented is not None and self._dented.template.pop(actor_id, None) is not None:
+            self._views.changed()
+
+    def _show_dents(self) -> None:
+        """Show what the last step has dented: actors, and vehicles parked among the props."""
+        if self._dented is None or self._driven.damages is None or not self._driven.dented:
+            return
+        whole, book, props = len(templates().vehicles), templates().wheels, self.static_town.placements
+        for key in sorted(self._driven.dented):
+            dents = self._driven.damages[key].dents
+            if key >= 0:
+                template = self.actors[key].template
+                if 0 <= template < whole:
+                    self._dented.show(key, int(book.body[template]), dents)
+                continue
+            place = self._driven.solid.boxes[-1 - key, :2]
+            for prop in np.flatnonzero(np.abs(props.pose[:, :2, 3] - place).max(axis=1) < 1e-6).tolist():
+                if props.template[prop] < whole:
+                    self._dented.show(-1 - prop, int(props.template[prop]), dents)
+        self._views.set_props(props)
 
     def events(self) -> list[CollisionEvent]:
         """Return the collisions of the last tick."""
@@ -390,6 +426,9 @@ class World:
     def _update_props(self) -> None:
         self.static_town = self._whole_town.without(self._hidden)
         self._driven.solid = self.static_town.solid
+        if self._dented is not None and self._driven.damages is not None:  # props get other numbers
+            self._dented.template = {key: slot for key, slot in self._dented.template.items() if key >= 0}
+            self._driven.damages = {key: damage for key, damage in self._driven.damages.items() if key >= 0}
         self._views.set_props(self.static_town.placements)
 
     def take_over(self, actor_id: int) -> VehicleState:

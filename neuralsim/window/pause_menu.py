@@ -76,6 +76,7 @@ class PauseMenu:
                 hint="Calibrate a device, test its rumble. Effective immediately.",
             ),
             MenuItem("Respawn", then("respawn"), hint="Continue from another place, at a standstill."),
+            MenuItem("Repair", then("repair"), hint="Makes the car whole again, where it is. Also: Y."),
             MenuItem("Record", then("record"), hint="Starts or stops recording MP4 and MCAP. Also: R."),
             MenuItem("Screenshot", then("screenshot"), hint="Saves the picture without the HUD. Also: F12, Ctrl+S."),
             MenuItem("All keys", then("help"), hint="Also: H, at any time."),

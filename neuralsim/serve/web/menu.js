@@ -63,6 +63,7 @@ export class Menu {
       { label: TASKS, act: () => this.showPage(TASKS), hint: "A place to reach, points for smooth driving, three lessons." },
       { label: COCKPIT, act: () => this.showPage(COCKPIT), hint: "Units, reversing view, late warp. Effective immediately." },
       { label: "Respawn", act: then(() => this.press("respawn")), hint: "Continue from another place, at a standstill." },
+      { label: "Repair", act: then(() => this.press("repair")), hint: "Makes the car whole again, where it is. Also: Y." },
       { label: "Record", act: then(() => this.press("record")), hint: "Starts or stops recording MP4 and MCAP on the server. Also: R." },
       { label: "Screenshot", act: then(() => this.act("screenshot")), hint: "Saves the picture without the HUD. Also: Ctrl+S." },
       { label: "All keys", act: then(() => this.act("help")), hint: "Also: H, at any time." },

@@ -45,6 +45,8 @@ class TownOptions(ProcessOptions):
     walkers: Crowd = 24
     """Number of pedestrians."""
 
+    damage: bool = False
+    """Let collisions dent bodies, break lamps and glass, and weaken cars; applying physics to a car repairs it."""
     strict: bool = False
     """Be no kinder to clients than CARLA's own server: keep their settings, round optical flow, send in any order."""
     loading: Seconds = 10.0

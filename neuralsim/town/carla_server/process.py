@@ -57,7 +57,7 @@ def serve(options: TownOptions, make_generator: Callable[[], ImageGenerator] | N
     os.close(quiet)
 
     def make_world(town: str) -> World:
-        build = partial(World, town, options.seed, options.vehicles, options.walkers)
+        build = partial(World, town, options.seed, options.vehicles, options.walkers, damage=options.damage)
         return build() if town in TOWNS or town in STANDINS else build_within_limits(town, build)
 
     compiled = CompiledStamp()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neuralsim.town.core.types import Actor, Transform, VehicleControl
+from neuralsim.town.dynamics.damage import Damage, contact, dented
 from neuralsim.town.dynamics.vehicle_dynamics import GRAVITY, TYRE, Obstacles, VehicleState, overlap
 from neuralsim.town.ground.blocks import Ground
 
@@ -72,6 +73,8 @@ class DrivenVehicles:
     """All driven vehicles.
 
     ``drives``: their states by actor id; ``events``: collisions of the last step; ``solid``: what stands in the town.
+    ``damages``: by ``Contact.key``, of what was hit as well; None: nothing is ever damaged. ``dented``: those of them
+    that the last step has changed.
     """
 
     def __init__(self, actors: dict[int, Actor], ground: Ground, solid: Obstacles) -> None:
@@ -83,6 +86,8 @@ class DrivenVehicles:
         self.one_tick_controls: set[int] = set()  # vehicles whose control is reset after each tick
         self.patches: dict[int, Patch] = {}  # by the id of their actor
         self._actors, self._ground, self.solid = actors, ground, solid
+        self.damages: dict[int, Damage] | None = None
+        self.dented: set[int] = set()
         # Recent contacts of each vehicle (see `Contact.key`), and for how many seconds each of them still counts.
         self._touching: dict[int, dict[int, float]] = {}
 
@@ -104,9 +109,15 @@ class DrivenVehicles:
         self.patches.pop(actor_id, None)
         self._touching.pop(actor_id, None)
 
+    def repair(self, key: int) -> None:
+        """Forget the damage of a vehicle."""
+        if self.damages is not None:
+            self.damages.pop(key, None)
+
     def step(self, delta: float) -> None:
         """Move all driven vehicles by ``delta`` seconds and resolve their collisions."""
         self.events = []
+        self.dented.clear()
         for actor_id, drive in self.drives.items():
             if actor_id in self.no_physics:
                 continue
@@ -114,7 +125,12 @@ class DrivenVehicles:
             before = actor.velocity.copy()
             patch = self.patch_at(actor)
             drive.friction = (drive.tyres if patch is None else patch) / TYRE
-            drive.step(actor.control, delta, float(np.radians(actor.transform.pitch)))
+            damage = self.damages.get(actor_id) if self.damages else None
+            drive.step(
+                damage.applied(actor.control) if damage else actor.control,
+                delta,
+                float(np.radians(actor.transform.pitch)),
+            )
             if actor_id not in self.no_collisions:
                 self._collide(actor, drive, delta)
             self._follow_ground(actor, drive, delta)
@@ -257,8 +273,25 @@ class DrivenVehicles:
             force = (impulse * contact.nx, impulse * contact.ny, 0.0)
             self.events.append(CollisionEvent(actor.id, max(contact.key, 0), force, max(-1 - contact.key, -1)))
             touching[contact.key] = LASTING
+            if self.damages is not None and not soft:
+                self._dent(actor, drive, contact, impulse / mass)
         elif contact.key in touching:
             touching[contact.key] = LASTING
+
+    def _dent(self, actor: Actor, drive: VehicleState, hit: Contact, lost: float) -> None:
+        """Dent a vehicle that lost so many m/s, and what it has hit."""
+        assert self.damages is not None
+        mine, other = np.array([drive.x, drive.y, drive.yaw, *actor.body[:2]]), self._actors.get(hit.key)
+        if other is None:
+            theirs = self.solid.boxes[-1 - hit.key]
+        else:
+            place = other.transform
+            theirs = np.array([place.x, place.y, np.radians(place.yaw), *other.body[:2]])
+        points, inwards = contact(mine, theirs), np.array([hit.nx, hit.ny])
+        for key, box, towards in ((actor.id, mine, inwards), (hit.key, theirs, -inwards)):
+            damage = self.damages.setdefault(key, Damage(float(box[3])))
+            if damage.add(*dented(box, points, towards), lost):
+                self.dented.add(key)
 
 
 def _turn(before: float, after: float) -> float:

@@ -15,6 +15,7 @@ from neuralsim.town.assets.templates import templates
 from neuralsim.town.assets.vehicles.wheels import WheelAngles
 from neuralsim.town.core.sensor_blueprints import ColourPlane
 from neuralsim.town.render.actor_poses import Poses
+from neuralsim.town.render.dented_bodies import SLOTS, DentedBodies
 from neuralsim.town.render.raster import FAR_PLANE, Planes, Rasteriser
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.shading.shading_kernels import Backdrop
@@ -79,7 +80,8 @@ class _Moment:
 class ViewCache:
     """The scene, its props and the views of this tick. ``poses``: those of now, None after a change.
 
-    ``backdrops`` is called when an image is shaded for the first time.
+    ``backdrops`` is called when an image is shaded for the first time. ``dented``: bodies of dented vehicles, by
+    actor id or, for props, by -1 - their number; None: none ever is.
     """
 
     def __init__(self, scene: Scene, props: Placements, backdrops: Callable[[], Backdrops]) -> None:
@@ -89,7 +91,9 @@ class ViewCache:
         self._rolled = WheelAngles.at_rest(np.zeros(0))  # of the actors in the previous tick
         self._client_moved: dict[int, np.ndarray] = {}  # f64 (4, 4), last poses by actor id
         self._advanced: tuple[Poses, np.ndarray, WheelAngles] | None = None  # see `_since`, with the poses it is of
-        self._template_radius = np.array([np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes])
+        self.dented: DentedBodies | None = None
+        radii = [np.abs(np.stack(mesh.bounds)).max() for mesh in templates().meshes]
+        self._template_radius = np.array(radii + SLOTS * [VEHICLE])
         self._slots: dict[tuple[int, int, float], list[Rasteriser]] = {}
         self._moment = _Moment()
         self._lock = threading.Lock()
@@ -97,11 +101,23 @@ class ViewCache:
 
     def set_props(self, props: Placements) -> None:
         """Draw these props from now on."""
+        if self.dented is not None:
+            bent = {-1 - key: slot for key, slot in self.dented.template.items() if key < 0}
+            template = props.template.copy()
+            template[[*bent]] = [*bent.values()]
+            props = replace(props, template=template)
         radius = self._template_radius[props.template] * np.linalg.norm(props.pose[:, :3, 0], axis=1)
         reach = np.minimum(REACH[0] + REACH[1] * radius, REACH[2])
         # One attribute: another thread may be drawing a view.
         self._props = _Props(props, np.ascontiguousarray(props.pose[:, :3, 3]), radius, reach)
         self.changed()
+
+    def let_bodies_be_dented(self) -> DentedBodies:
+        """Draw a scene of its own from now on, which has room for dented bodies, and return these."""
+        whole = np.arange(len(templates().vehicles))
+        self.dented = DentedBodies(self.scene, [*whole, *templates().wheels.body[whole]])
+        self.scene = self.dented.scene
+        return self.dented
 
     def changed(self) -> None:
         """Forget the poses and views of now."""
@@ -246,6 +262,11 @@ class ViewCache:
             before = np.where(sizes[before] == sizes[template], before, template)  # not of who opens an umbrella
             was = np.where(known, last_rolled.rolled[old], metres)
             steered = np.where(known, last_rolled.steer[old], steer)
+        if self.dented is not None and self.dented.template:
+            shown = [self.dented.template.get(ident, -1) for ident in poses.ids[seen].tolist()]
+            template, before = (
+                np.where(np.array(shown) < 0, body, shown).astype(np.int32) for body in (template, before)
+            )
         props, places, radius, reach = self._props
         near = self._in_view(places, radius, reach, camera, rasteriser)
         now, then = np.split(  # of the wheels

@@ -28,15 +28,16 @@ def test_first_driver_drives_and_second_waits() -> None:
 
 def test_request_counters_of_two_windows_are_independent() -> None:
     drivers = DriverArbiter()
-    respawns, weathers = set(), set()
+    respawns, repairs, weathers = set(), set(), set()
     for k in range(1, 200):
-        taken = [drivers.accept(control("a", k, respawn=3, weather=1), 0.025 * k)]
+        taken = [drivers.accept(control("a", k, respawn=3, repair=2, weather=1), 0.025 * k)]
         taken.append(drivers.accept(control("b", k, respawn=50 * (k % 2), weather=24), 0.025 * k))
         for one in taken:
             if one is not None:
                 respawns.add(one.respawn)
+                repairs.add(one.repair)
                 weathers.add(one.weather)
-    assert (respawns, weathers) == ({3}, {1})
+    assert (respawns, repairs, weathers) == ({3}, {2}, {1})
 
 
 def test_silent_driver_is_replaced_and_pending_requests_are_dropped() -> None:

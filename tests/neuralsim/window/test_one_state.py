@@ -46,7 +46,7 @@ STEPS = int(os.environ.get("NEURALSIM_STATE_STEPS", "150"))
 #: A failure is only made shorter in the long run: that takes minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if STEPS >= 10_000 else ()))
 PER_RUN = 50
-KEYS = ["c", "g", "e", "t", "z", "l", "f3", "f11", "v", "f", "p", "q", "h", "tab", "m", "1", "2", "6", "k", "backspace"]
+KEYS = [*"cgetzlvfpqhm126ky", "f3", "f11", "tab", "backspace"]
 PICTURE = "town", "weather", "minutes", "traffic", "model", "quality", "guide", "upscaling", "dashcam"
 MENU_KEYS = ["up", "down", "left", "right", "return", "escape"]
 
@@ -69,12 +69,13 @@ class Simulator:
         world = SimpleNamespace(get_weather=lambda: self._now, set_weather=lambda new: setattr(self, "_now", new))
         self.weather = WeatherControl(world, options.weather or "")
         self.control = Control(0)
-        self.frames, self.x = 0, 0.0  # x: place of the car, m
+        self.frames, self.x, self.repairs = 0, 0.0, 0  # x: place of the car, m
         self.size = 64, 32
 
     def tick(self, control: Control) -> Frame:
         self.weather.apply(control, self.control)
         self.x += 50.0 * (control.respawn - self.control.respawn)
+        self.repairs += control.repair - self.control.repair
         self.control = control
         self.frames += not control.paused
         width, height = control.size or self.size
@@ -279,6 +280,97 @@ def test_a_respawn_moves_the_car_whoever_asks_for_it(drive: Drive, give: Callabl
     assert "Respawned" not in [text for text, _ in drive.hud._notices]  # nothing has happened yet
     drive.tick()
     assert drive._last.frame.ego.pose[0, 3] == 50.0
+
+
+#: Commands that can be given in several ways: by a key, by an entry of the menu, by a button of a gamepad.
+WAYS: dict[str, tuple[str, str | None, int | None]] = {
+    "respawn": ("backspace", "Respawn", 6),
+    "repair": ("y", "Repair", None),
+    "autopilot": ("p", None, 2),
+    "reverse": ("q", None, 1),
+    "weather": ("c", None, 3),
+    "map": ("m", "Map", None),
+    "help": ("h", "All keys", None),
+}
+
+
+def give(drive: Drive, command: str, way: str) -> None:
+    """Give a command in one of the ways, or by program where there is no such way."""
+    key, label, button = WAYS[command]
+    drive.menu.close()
+    if way == "key":
+        drive.press(key)
+    elif way == "menu" and label is not None and drive.hud.help.page is None and not drive.hud.minimap.large:
+        by_menu(drive, label)
+    elif way == "pad" and button is not None:
+        by_pad(drive, button)
+        drive.inputs.device = None
+    else:
+        drive.act(command)
+
+
+class Twins(RuleBasedStateMachine):
+    """Two drives that get the same commands, each in another way: what has happened is the same."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.drives: list[Drive] = []
+        self.folder = tempfile.TemporaryDirectory()
+        for name in ("one", "other"):
+            os.environ["NEURALSIM_CONFIG"] = f"{self.folder.name}/{name}"
+            drive = Drive(DriveOptions(model="street-rt"))
+            drive.feedback.sound.start = lambda: None  # type: ignore[method-assign]
+            drive.hud.tutorial.skip()
+            drive.tick()
+            self.drives.append(drive)
+
+    @rule(
+        command=st.sampled_from([*WAYS]),
+        ways=st.permutations(["key", "menu", "pad", "program"]),
+        times=st.integers(1, 3),
+    )
+    def command(self, command: str, ways: list[str], times: int) -> None:
+        for _ in range(times):
+            for drive, way in zip(self.drives, ways, strict=False):
+                give(drive, command, way)
+                drive.tick()
+
+    @invariant()
+    def the_same_has_happened(self) -> None:
+        one, other = (self.effects(drive) for drive in self.drives)
+        assert one == other
+
+    @staticmethod
+    def effects(drive: Drive) -> dict[str, object]:
+        asked, frame = drive.inputs.requested, drive._last.frame
+        asked_for = {name: getattr(asked, name) for name in ("autopilot", "reverse", "paused", "lights", "going")}
+        return asked_for | {
+            "place": float(frame.ego.pose[0, 3]),
+            "repairs": drive.simulator.repairs,
+            "weather": frame.weather_name,
+            "settings": drive.settings,
+            "map": drive.hud.minimap.large,
+            "help": drive.hud.help.page,
+        }
+
+    def teardown(self) -> None:
+        for drive in self.drives:
+            drive.window.close()
+        self.folder.cleanup()
+
+
+@pytest.mark.timeout(7200)
+def test_a_command_does_the_same_whoever_gives_it(no_display: None) -> None:
+    run_state_machine_as_test(
+        Twins,
+        settings=budget(
+            max_examples=max(STEPS // PER_RUN, 1),
+            stateful_step_count=PER_RUN,
+            phases=PHASES,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 def test_every_key_and_button_has_a_command(drive: Drive):

@@ -24,6 +24,7 @@ def get_physics_control(town: TownServer, call: Call, ident: int) -> list[Any]:
 @function
 def apply_physics_control(town: TownServer, call: Call, ident: int, control: list[Any]) -> None:
     town.vehicle_commands.set_physics(find(town, ident, "vehicle"), control)
+    town.world.repair(ident)
 
 
 @function
