@@ -37,7 +37,7 @@ class GeneratorConfig:
     embed: int = 8  # channels of the embedded map at full resolution
     head: int = 16  # channels of the last layer but one
     head_layers: int = 1  # 3x3 convolutions at full resolution
-    guided: bool = False  # whether tint and sketch are those of a simulator's image; then it sees no edges
+    guided: bool = False  # whether tint and sketch are those of a simulator's image; it sees textures, not edges
     past_frames: int = 0  # L: warped images of the past that it sees; 0: it sees the map alone
     past: tuple[int, ...] = ()  # channels of the past's pyramid
     foreground: tuple[int, ...] = ()  # channels of the decoder of movers; empty: movers are generated with the rest
@@ -108,8 +108,8 @@ SIZES = {
     ),
 }
 
-#: Channels of the planes in addition to the labels: tint (RGB) at the frame's size, instance edge and sketch at half of
-#: it.
+#: Channels of the planes in addition to the labels: tint (RGB) at the frame's size, instance edge (of a guided
+#: generator: texture) and sketch at half of it.
 TINT, DETAIL = 3, 2
 
 
@@ -259,10 +259,10 @@ class Foreground(Decoder):
 class Generator(Decoder):
     """A network ``forward(label, tint, detail)`` -> f32 (N, 3, H, W) in about [-1, 1]: a frame without a past.
 
-    label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2): edges, of which a guided
-    generator makes no use, and the sketch. Those of a guided one are of an image (``models/guide_image.py``). Height
-    and width are multiples of two to the number of levels. All but the embedded map and a thin head works at half size
-    and below: on a CPU, full-size planes cost more to move than to compute.
+    label i64 (N, H, W); tint f32 (N, 3, H, W) in [-0.5, 0.5]; detail f32 (N, 2, H/2, W/2): edges and the sketch. Those
+    of a guided one are of an image (``models/guide_image.py``), with a texture in place of the edges. Height and width
+    are multiples of two to the number of levels. All but the embedded map and a thin head works at half size and below:
+    on a CPU, full-size planes cost more to move than to compute.
     """
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
@@ -271,7 +271,7 @@ class Generator(Decoder):
         enc, past, frames = config.encoder, config.past, config.past_frames
         levels = len(enc)
         self.label = nn.Embedding(config.labels, config.embed - TINT)
-        self.detail = nn.Conv2d(1 if config.guided else DETAIL, enc[0], 3, padding=1)
+        self.detail = nn.Conv2d(DETAIL, enc[0], 3, padding=1)
         self.encode = nn.ModuleList(
             nn.Conv2d(enc[i - 1] if i else config.embed, enc[i], 3, padding=1) for i in range(levels)
         )
@@ -341,7 +341,7 @@ class Generator(Decoder):
         for i, conv in enumerate(self.encode):
             x = self._first(x) if i == 0 else conv(halve(x, self.config.pool))
             if i == 0:
-                x = x + self.detail(detail[:, 1:] if self.config.guided else detail)
+                x = x + self.detail(detail)
             x = F.leaky_relu(x, 0.2)
             features.append(x)
         return features

@@ -17,7 +17,8 @@ from bridge.ego_camera import EGO_CAMERA
 from neuralsim.facades import draw_fronts, instance_code
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facade_sketch import Fronts, interleaved
-from neuralsim.models.surfaces import WALL
+from neuralsim.models.surface_texture import CELLS, FINEST, LOWEST_CAMERA, STRONGEST, VARIANCE
+from neuralsim.models.surfaces import WALL, is_level, is_textured
 
 _EYE = EGO_CAMERA.z  # height of the camera over the ground on which the nearest movers stand, m
 _TEXELS = 128  # period of the noise, in cells
@@ -91,12 +92,13 @@ class Surface(nn.Module):
         is_image: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return channel map i64 (1, H, W); tint table f32 (rows, 3) and each pixel's row in it i64 (1, H, W); detail
-        f32 (1, 2, H/2, W/2): edge and sketch.
+        f32 (1, 2, H/2, W/2): edge, or texture where it ``is_image``, and sketch.
 
         tag u8 (1, H, W); instance u16 or i32 (1, H, W); depth f32 (1, H, W) m; camera f32 (20,): pose 4x4 row by row
         (world <- camera), then fx, fy, cx, cy in pixels; style f32 (CHANNELS, 3): mean colour of each class, -0.5..0.5;
         guide u8 (1, 4, H, W): its last channel is the sketch of every other pixel, 1..255 for -1..1, 0: none;
-        ``is_image``: where it has a sketch, it is an image already, to whose crowns nothing is added.
+        ``is_image``: where it has a sketch, it is an image already, to whose crowns nothing is added, and the generator
+        is given a texture.
         """
         label = self.channel_of_tag[tag.to(torch.int64)]
         code = instance_code(instance.to(torch.int64))
@@ -116,7 +118,11 @@ class Surface(nn.Module):
         )
         if guide is not None:
             sketch = self._guided(small, sketch, guide[:, 3, ::2, ::2].to(torch.float32), is_image)
-        detail = torch.cat([self._edges(small, instance[:, ::2, ::2]), sketch.clamp(-1.0, 1.0)[:, None]], 1)
+        if is_image:
+            beside = self._pattern(small, point, footprint, camera)
+        else:
+            beside = self._edges(small, instance[:, ::2, ::2])
+        detail = torch.cat([beside, sketch.clamp(-1.0, 1.0)[:, None]], 1)
         return label, self._table(style), row, detail
 
     def _points(self, depth: Tensor, camera: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,12 +154,7 @@ class Surface(nn.Module):
         Cell sizes are powers of two metres; the two neighbouring ones are blended and renormalised, so that nothing
         pops as one drives closer.
         """
-        flat = (
-            (label == Channel.ROAD)
-            | (label == Channel.SIDEWALK)
-            | (label == Channel.TERRAIN)
-            | (label == Channel.ROAD_LINE)
-        )
+        flat = is_level(label) | (label == Channel.ROAD_LINE)
         sky = label == Channel.SKY
         along = torch.where(self._along(point), point[:, 0], point[:, 1])
         dome = 40.0 / (ray[:, 2].clamp(min=0.0) + 0.12)
@@ -173,6 +174,29 @@ class Surface(nn.Module):
         for octave, weight in _OCTAVES:
             total = total + weight * gain * ((1 - share) * seen[octave] + share * seen[octave + 1])
         return total
+
+    def _pattern(self, label: Tensor, point: Tensor, footprint: Tensor, camera: Tensor) -> Tensor:
+        """Return the texture (1, 1, H/2, W/2): noise of unit contrast (``surface_texture.py``) on world lattices.
+
+        The finest cells cover about ``FINEST`` pixels; on the ground, the mean of both directions.
+        """
+        level_ground = is_level(label)
+        a = torch.where(level_ground, point[:, 0], torch.where(self._along(point), point[:, 0], point[:, 1]))
+        b = torch.where(level_ground, point[:, 1], point[:, 2])
+        below = (camera[11] - point[:, 2]).clamp(min=LOWEST_CAMERA)
+        lengthened = torch.sqrt((footprint * camera[16] * 0.5 / below).clamp(min=1.0))
+        size = torch.where(level_ground, footprint * lengthened, footprint)
+        level = torch.log2((FINEST * size).clamp(min=1e-3))
+        low = torch.floor(level)
+        share = level - low
+        place = interleaved(a, b) * (torch.pow(2.0, -low) / _TEXELS)[..., None]
+        seen = [self._lookup(place * 2.0**-octave) for octave in range(len(CELLS) + 1)]
+        total = torch.zeros_like(a)
+        for octave, (_, weight) in enumerate(CELLS):
+            total = total + weight * ((1.0 - share) * seen[octave] + share * seen[octave + 1])
+        unit = VARIANCE**-0.5 * torch.rsqrt(share.square() + (1.0 - share).square())
+        texture = (total * unit).clamp(-STRONGEST, STRONGEST)
+        return torch.where(is_textured(label), texture, torch.zeros_like(texture))[:, None]
 
     def _lookup(self, place: Tensor) -> Tensor:
         grid = (place - torch.floor(place)) * 2.0 - 1.0

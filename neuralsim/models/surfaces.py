@@ -23,3 +23,13 @@ BLOCK = 8  # px: side of the means
 def is_sketched(label: Any) -> Any:
     """Return where a sketch says what their means leave out: bool, an array or tensor like the channels ``label``."""
     return reduce(or_, (label == channel for channel in SURFACES[:SKETCH_END]))
+
+
+def is_level(label: Any) -> Any:
+    """Return where the ground is, as for ``is_sketched``."""
+    return (label == Channel.ROAD) | (label == Channel.SIDEWALK) | (label == Channel.TERRAIN)
+
+
+def is_textured(label: Any) -> Any:
+    """Return where a guided generator is given a texture, as for ``is_sketched``."""
+    return is_level(label) | (label == Channel.VEGETATION) | (label == Channel.BUILDING)

@@ -171,7 +171,7 @@ class GeneratorGraph(nn.Module):
         tint = self.surface.tinted(tint, guide)
         if is_guided:
             tint, sketch = split_image(with_relief(tint, detail), label)
-            detail = torch.cat([torch.zeros_like(sketch), sketch], 1)
+            detail = torch.cat([detail[:, :1], sketch], 1)
         embedded = torch.cat([tint, code], 1)
         movers = self.moving[label][:, None]
         step = self.video(label, embedded, movers, detail, motion[None].to(torch.float32), past_rgb, past_label, blend)

@@ -121,7 +121,7 @@ def split_image(
         place: i8 (256,): which of ``SURFACES`` each tag is, -1: none.
         is_bits: Whether ``embedded`` has the bits of bf16, as u16; else it is f32.
         embedded: (H, W, C), changed; tints first.
-        detail: f32 (H/2, W/2, 2), written: nothing, and the sketch.
+        detail: f32 (H/2, W/2, 2), whose second plane is written: the sketch.
     """
     height, width = tag.shape
     rows, columns = height // BLOCK, width // BLOCK
@@ -186,7 +186,6 @@ def split_image(
         if y % 2 == 1:
             for x in range(width // 2):
                 k = place[tag[y - 1, 2 * x]]
-                detail[y // 2, x, 0] = 0
                 detail[y // 2, x, 1] = np.tanh(_F(0.25 * GAIN) * left_out[x]) if 0 <= k < SKETCH_END else _F(0.0)
 
 

@@ -13,6 +13,8 @@ from bridge.ego_camera import EGO_CAMERA
 from neuralsim.base import kernels
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.models.classes import MOVERS, Channel
+from neuralsim.models.surface_texture import CELLS, FINEST, LOWEST_CAMERA, STRONGEST, VARIANCE
+from neuralsim.models.surfaces import is_level, is_textured
 
 _F = np.float32
 _EYE = _F(EGO_CAMERA.z)
@@ -23,11 +25,14 @@ _SLANT, _LARGEST_SLANT = _F(0.25), _F(4.0)
 _SKY_FOOTPRINT, _DOME, _HORIZON = _F(1.2), _F(40.0), _F(0.12)
 _STEEPEST = _F(20.0)  # from which on a sigmoid is 0 in f32; its exponential must not overflow
 _STRIP = _F(TEXEL * WIDTH)
-_FLAT = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.ROAD_LINE)
+_WEIGHTS = tuple(_F(weight) for _, weight in CELLS)
+_UNIT = _F(VARIANCE**-0.5)
 
 _BUILDING, _VEGETATION, _SKY = int(Channel.BUILDING), int(Channel.VEGETATION), int(Channel.SKY)
 _VEHICLE, _PERSON = int(Channel.VEHICLE), int(Channel.PERSON)
-_IS_FLAT = np.isin(np.arange(len(Channel)), _FLAT)
+_CHANNELS = np.arange(len(Channel))
+_IS_LEVEL, _IS_TEXTURED = is_level(_CHANNELS), is_textured(_CHANNELS)
+_IS_FLAT = _IS_LEVEL | (_CHANNELS == Channel.ROAD_LINE)
 _HAS_SHAPE = np.isin(np.arange(len(Channel)), (_BUILDING, _VEHICLE, _PERSON))
 _IS_MOVER = np.isin(np.arange(len(Channel)), MOVERS)
 
@@ -95,6 +100,58 @@ def draw_detail(
                 sketch = _CROWN * (sketch + guided)
             is_number = sketch == sketch  # else depth or camera is none
             detail[y, x, 1] = min(max(sketch, _F(-1)), _F(1)) if is_number else _F(0)
+
+
+@njit(**kernels.FASTEST)
+def draw_texture(first, last, tag, depth, camera, channel, texture, detail):  # type: ignore[no-untyped-def]
+    """Write the textures of the rows from ``first`` to before ``last`` of ``detail``, in place of outlines.
+
+    Args:
+        first: Row of the detail.
+        last: Row of the detail.
+        tag: u8 (H, W).
+        depth: f32 (H, W), m.
+        camera: f32 (20,), as of the graph.
+        channel: u8 (256,), class by tag.
+        texture: f32 (129, 129), of the noise.
+        detail: f32 (H/2, W/2, 2), its first plane is written.
+    """
+    width = detail.shape[1]
+    point, along = np.empty((3, width), _F), np.empty(width, _F)
+    for y in range(first, last):
+        _trace(y, depth, camera, point)
+        _coordinates(point, along)
+        for x in range(width):
+            kind = channel[tag[2 * y, 2 * x]]
+            if not _IS_TEXTURED[kind]:
+                detail[y, x, 0] = _F(0)
+                continue
+            size = depth[2 * y, 2 * x] * (_F(2) / camera[16])
+            a, b = along[x], point[2, x]
+            if _IS_LEVEL[kind]:
+                a, b = point[0, x], point[1, x]
+                below = max(camera[11] - point[2, x], _F(LOWEST_CAMERA))
+                size *= np.sqrt(max(depth[2 * y, 2 * x] / below, _F(1)))
+            value = _pattern(texture, a, b, size)
+            detail[y, x, 0] = value if value == value else _F(0)  # else depth or camera is no number
+
+
+@njit(**kernels.FASTEST)
+def _pattern(texture, a, b, size):
+    """Return noise of unit contrast whose finest cells are ``size`` or so, m."""
+    level = np.log2(max(_F(FINEST) * size, _F(1e-3)))
+    low = np.floor(level)
+    share = level - low
+    scale = np.exp2(-low) * _F(1.0 / 128.0)
+    a, b = a * scale, b * scale
+    total, finer = _F(0), _texel(texture, a, b)
+    for octave in range(len(_WEIGHTS)):
+        a, b = a * _F(0.5), b * _F(0.5)
+        coarser = _texel(texture, a, b)
+        total += _WEIGHTS[octave] * ((_F(1) - share) * finer + share * coarser)
+        finer = coarser
+    total *= _UNIT / np.sqrt(share * share + (_F(1) - share) * (_F(1) - share))
+    return min(max(total, -_F(STRONGEST)), _F(STRONGEST))
 
 
 @njit(**kernels.FASTEST)

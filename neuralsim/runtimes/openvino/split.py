@@ -31,7 +31,7 @@ from neuralsim.runtimes.openvino.plane_kernels import (
     is_image,
     split_image,
 )
-from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail
+from neuralsim.runtimes.openvino.sketch_kernels import SketchTables, draw_detail, draw_texture
 
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 _TINT_INPUTS = ("tag", "instance", "guide", "style")  # that the tints and codes of pixels depend on
@@ -90,6 +90,8 @@ class Tables:
             embed(begin, end, tag, instance, guide, self._channel, self._tints, self._of_guide, image)
             add_relief(begin, end, relief, image)
         split_image(first, last, image, scale, offset, tag, self._place, not self._is_exact, embedded, detail)
+        around = frame["depth"], frame["camera"], self._channel, self._sketch.texture
+        draw_texture(first // 2, last // 2, tag, *around, detail)
 
     def blend(
         self,
@@ -367,10 +369,10 @@ def _compute_the_same(parts: Split, detailed: ov.CompiledModel, blending: ov.Com
         if are_close.mean() < (_CLOSE_SHARE if parts.is_guided else 1.0):  # a tint with relief is one with a sketch
             return False
         inputs = [port.get_any_name() for port in detailed.inputs]
-        outlines, sketch = detailed({name: frame[name] for name in inputs})[0][0]
-        close, classes = np.isclose(detail[..., 1], sketch, atol=_TOLERANCE), parts.channel[frame["tag"][::2, ::2]]
-        shares = [close[classes == each].mean() for each in np.unique(classes)]
-        if not np.array_equal(detail[..., 0], outlines) or min(shares) < _CLOSE_SHARE:
+        planes = np.moveaxis(detailed({name: frame[name] for name in inputs})[0][0], 0, -1)
+        close, classes = np.isclose(detail, planes, atol=_TOLERANCE), parts.channel[frame["tag"][::2, ::2]]
+        shares = [close[classes == each].mean(0) for each in np.unique(classes)]
+        if np.min(shares) < _CLOSE_SHARE:
             return False
         image = np.empty((height, width, 3), np.uint8)
         following = {name: np.empty_like(value) for name, value in past.items()}

@@ -19,7 +19,7 @@ from neuralsim.base.colour import LUMA as LUMA_WEIGHTS
 from neuralsim.models.classes import CHANNELS, MOVERS, Channel
 from neuralsim.models.guide_image import split_image
 from neuralsim.models.surfaces import BLOCK
-from neuralsim.training.data import looks
+from neuralsim.training.data import looks, textures
 
 MAX_ZOOM = 1.45  # largest scale of an example, over that at which the image just fills it
 
@@ -44,8 +44,8 @@ class Picture:
 
 @dataclass
 class Example:
-    """One training example: label u8 (H, W), tint f32 (3, H, W), detail f32 (2, H/2, W/2) (edge, sketch), image u8
-    (3, H, W)."""
+    """One training example: label u8 (H, W), tint f32 (3, H, W), detail f32 (2, H/2, W/2) (edge or texture, and
+    sketch), image u8 (3, H, W)."""
 
     label: np.ndarray
     tint: np.ndarray
@@ -230,7 +230,8 @@ def crop(picture: Picture, width: int, height: int, rng: np.random.Generator, zo
 
 
 def guided_example(picture: Picture, rng: np.random.Generator, dark: float = 0.0) -> Example:
-    """Return an image and, as its tint, the same image in the look of some engine (``looks.py``); without detail.
+    """Return an image and, as its tint and sketch, the same image in the look of some engine (``looks.py``), and
+    its texture.
 
     ``dark``: Probability that both are in little light.
     """
@@ -240,11 +241,14 @@ def guided_example(picture: Picture, rng: np.random.Generator, dark: float = 0.0
     guide = looks.engine_image(image, label, tint(image, label, parts), rng, is_dark) - 0.5
     label = np.ascontiguousarray(looks.wrong_labels(label, parts, rng))
     planes = torch.from_numpy(guide.astype(np.float32)).permute(2, 0, 1)[None]
-    tinted, hint = split_image(planes, torch.from_numpy(label.astype(np.int64))[None])
+    channels, small = torch.from_numpy(label.astype(np.int64))[None], label[::2, ::2]
+    tinted, hint = split_image(planes, channels)
+    size = small.shape[::-1]
+    luma = cv2.resize((image.astype(np.float32) / 255.0) @ LUMA, size, interpolation=cv2.INTER_AREA)
     return Example(
         label=label,
         tint=tinted[0].numpy(),
-        detail=np.stack([np.zeros_like(hint[0, 0]), looks.worse_sketch(hint[0, 0].numpy(), label[::2, ::2], rng)]),
+        detail=np.stack([textures.of_photograph(luma, small, rng), looks.worse_sketch(hint[0, 0].numpy(), small, rng)]),
         image=np.ascontiguousarray(image.transpose(2, 0, 1)),
     )
 

@@ -15,7 +15,6 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from bridge.weather import FAIR_WEATHER, darkness
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, Channel
@@ -23,7 +22,7 @@ from neuralsim.models.guide_image import split_image, with_relief
 from neuralsim.models.visibility import still_visible
 from neuralsim.renderer.neural_renderer import NeuralRenderer
 from neuralsim.town.town_drive import TownDrive
-from neuralsim.training.data import conditioning, looks
+from neuralsim.training.data import conditioning, looks, textures
 from neuralsim.training.data.conditioning import Picture
 from neuralsim.training.data.simulated_pairs import Pair, inside, is_map, load_pair
 
@@ -46,7 +45,8 @@ def load_guided_pair(file: Path, rng: np.random.Generator, window: tuple[int, in
         pair = load_pair(file)
         pair = pair.window(*conditioning.random_window(pair.label.shape[1:], window, rng))
         tint, sketch = split_image(with_relief(pair.tint, pair.detail), pair.label)
-        return replace(pair, tint=tint, detail=F.pad(sketch, (0, 0, 0, 0, 1, 0)))
+        textured = _textures(pair.label.numpy(), pair.motion.numpy(), pair.visible.numpy(), rng)
+        return replace(pair, tint=tint, detail=torch.cat([textured, sketch], 1))
     try:
         with np.load(file, allow_pickle=False) as stored:
             planes = {name: stored[name] for name in ("label", "guide", "reference", "motion", "visible", "dark")}
@@ -123,10 +123,18 @@ def _pair(
     return Pair(
         label=channels,
         tint=tint,
-        detail=F.pad(sketch, (0, 0, 0, 0, 1, 0)),
+        detail=torch.cat([_textures(label, motion, visible, rng), sketch], 1),
         motion=torch.from_numpy(motion),
         visible=torch.from_numpy(visible),
     )
+
+
+def _textures(label: np.ndarray, motion: np.ndarray, visible: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Return the textures of both frames, f32 (2, 1, H/2, W/2)."""
+    small, step = label[:, ::2, ::2].astype(np.uint8), motion[::2, ::2].astype(np.float32) / 2.0
+    first = textures.noise(small[0], rng)
+    following = textures.moved(first, small[1], step, visible[0, ::2, ::2] > 0.5, rng)
+    return torch.from_numpy(np.stack([first, following]))[:, None]
 
 
 def _image(images: np.ndarray) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -90,6 +91,41 @@ def test_a_guided_graph_in_parts_computes_the_same(model: Path, kind: str) -> No
         assert (np.abs(actual - expected["rgb"]) > 1).mean() < 1e-2  # at borders of what has a sketch
         past = {"past_rgb": expected["next_rgb"].copy(), "past_label": expected["next_label"].copy()}
         parted.restore(past)
+
+
+def test_a_surfaces_texture_is_fixed_to_it_and_as_strong_near_and_far(model: Path) -> None:
+    rng = np.random.default_rng(2)
+    surface = Surface(rng.random((3, 256, 3)), np.zeros((256, 3)))
+    height, width, focal, above = 128, 256, 128.0, 1.4
+    down = (np.arange(height) + 0.5 - 20.0) / focal
+    tag = np.where(down > 0.02, Tag.ROAD, Tag.SKY)[:, None].repeat(width, 1).astype(np.uint8)
+    depth = np.where(down > 0.02, above / np.maximum(down, 0.02), 500.0)[:, None].repeat(width, 1).astype(np.float32)
+    instance, style = np.zeros(tag.shape, np.uint16), np.zeros((14, 3), np.float32)
+    guide = np.ones((1, 4, height, width))
+
+    def texture(ahead: float) -> np.ndarray:
+        camera = np.concatenate([np.eye(4).ravel(), [focal, focal, width / 2, 20.0]]).astype(np.float32)
+        camera[3], camera[11] = ahead, above
+        planes = (torch.from_numpy(each) for each in (tag[None], instance[None], depth[None], camera, style, guide))
+        return surface(*planes, is_image=True)[3][0, 0].numpy()
+
+    here, there = texture(0.0), texture(0.5)
+    is_road = tag[::2, ::2] == Tag.ROAD
+    assert not here[~is_road].any()
+    near, far = here[50:], here[13:22]
+    for part in (near, far):
+        assert part.std() == pytest.approx(1.0, abs=0.3)
+    # a point of the road half a metre nearer: the row where it is then, at half size
+    rows = np.arange(24, 40)
+    distance = above * focal / (2.0 * rows + 0.5 - 20.0)
+    after = (above * focal / (distance - 0.5) + 20.0 - 0.5) / 2.0
+    columns = np.arange(30, width // 2 - 30)
+    across = (2.0 * columns + 0.5 - width / 2)[None] * (distance / (distance - 0.5))[:, None]
+    place = (across + width / 2 - 0.5) / 2.0, after[:, None].repeat(len(columns), 1)
+    seen = cv2.remap(there, *(each.astype(np.float32) for each in place), cv2.INTER_LINEAR)
+    alike = np.corrcoef(here[rows][:, columns].ravel(), seen.ravel())[0, 1]
+    assert alike > 0.6
+    assert abs(np.corrcoef(here[rows][:, columns].ravel(), there[rows][:, columns].ravel())[0, 1]) < 0.3
 
 
 def test_in_bfloat16_it_is_close(model: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,10 +20,10 @@ from neuralsim.models.generator import SIZES, GeneratorConfig  # noqa: E402
 from neuralsim.models.guide_image import split_image, with_relief  # noqa: E402
 from neuralsim.models.surfaces import BLOCK  # noqa: E402
 from neuralsim.training import checkpoint  # noqa: E402
-from neuralsim.training.data import conditioning, guided_pairs, looks  # noqa: E402
+from neuralsim.training.data import conditioning, guided_pairs, looks, textures  # noqa: E402
 from neuralsim.training.data.conditioning import example, objects, tint  # noqa: E402
 from neuralsim.training.data.guided_pairs import load_guided_pair, make_guided_pairs, view_pair  # noqa: E402
-from neuralsim.training.losses import contrast_distance  # noqa: E402
+from neuralsim.training.losses import contrast_distance, pattern_distance  # noqa: E402
 from neuralsim.training.trainer import Trainer  # noqa: E402
 from neuralsim.training.training_loop import Examples  # noqa: E402
 
@@ -91,13 +92,59 @@ def test_an_example_has_local_means_as_its_tint_and_a_sketch_of_surfaces_alone()
         rng = np.random.default_rng(4)
         made = example(picture(), 64, 32, rng, guided=True, dark=dark)
         assert made.tint.shape == (3, 32, 64)
-        assert not made.detail[0].any()
-        assert not made.detail[1][np.isin(made.label[::2, ::2], MOVERS)].any()
+        assert not made.detail[:, np.isin(made.label[::2, ::2], MOVERS)].any()
         assert np.abs(made.tint).max() <= 0.5
         error = np.abs(made.tint + 0.5 - made.image / 255.0).mean()
         assert error < 0.25, "guide and image are of one exposure"
         brightness.append(made.image.mean())
     assert brightness[1] < 0.9 * brightness[0]
+
+
+# Textures -------------------------------------------------------------------------------------------------------------
+
+
+def test_noise_has_unit_contrast_and_is_wider_than_high_on_the_ground() -> None:
+    label = np.full((200, 300), Channel.VEGETATION, np.uint8)
+    label[100:] = Channel.ROAD
+    label[:20, :50] = Channel.VEHICLE
+    drawn = np.stack([textures.noise(label, np.random.default_rng(seed)) for seed in range(12)])
+    assert drawn.dtype == np.float32
+    assert not drawn[:, :20, :50].any()
+    assert np.abs(drawn).max() <= 2.5
+    for part in (drawn[:, 20:100], drawn[:, 100:]):
+        assert part.std() == pytest.approx(1.0, abs=0.15)
+    steps = [
+        [np.abs(np.diff(part, axis=axis)).mean() for axis in (1, 2)] for part in (drawn[:, 20:100], drawn[:, 100:])
+    ]
+    assert steps[0][0] == pytest.approx(steps[0][1], rel=0.1)
+    assert steps[1][0] > 1.3 * steps[1][1]
+
+
+def test_a_photographs_texture_keeps_its_pattern_and_loses_its_strength() -> None:
+    rng = np.random.default_rng(8)
+    pattern = cv2.GaussianBlur(rng.standard_normal((80, 400)).astype(np.float32), (0, 0), 1.0)
+    strength = np.where(np.arange(400) < 200, 0.01, 0.1).astype(np.float32)
+    luma = 0.4 + pattern / pattern.std() * strength
+    label = np.full((80, 400), Channel.ROAD, np.uint8)
+    seen = np.stack([textures.of_photograph(luma, label, np.random.default_rng(seed)) for seed in range(20)])
+    alike = np.array([np.corrcoef(each.ravel(), pattern.ravel())[0, 1] for each in seen])
+    assert np.sort(alike)[len(alike) // 2] > 0.7, "more often than not it is the photograph's alone"
+    assert alike.min() < 0.6, "now and then it is mixed with noise"
+    weak, strong = seen[:, :, 20:150].std(), seen[:, :, 250:380].std()
+    assert weak == pytest.approx(strong, rel=0.15)
+    assert strong == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_texture_moves_with_its_surface() -> None:
+    label = np.full((40, 60), Channel.TERRAIN, np.uint8)
+    first = textures.noise(label, np.random.default_rng(0))
+    visible = np.ones((40, 60), bool)
+    visible[:, 50:] = False
+    motion = np.broadcast_to(np.float32([3.0, 1.0]), (40, 60, 2))
+    following = textures.moved(first, label, motion, visible, np.random.default_rng(1))
+    assert np.array_equal(following[:39, :50], first[1:, 3:53])
+    assert np.abs(following[:, 50:]).mean() > 0.3
+    assert not np.array_equal(following[:39, 50:57], first[1:, 53:])
 
 
 # Pairs ----------------------------------------------------------------------------------------------------------------
@@ -341,3 +388,20 @@ def test_plants_of_an_engine_are_more_colourful_than_those_of_photographs() -> N
         seen = looks.engine_image(image, label, image / 255.0 - 0.5, rng)
         spread += [np.ptp(seen[:, part].mean((0, 1))) for part in (slice(half), slice(half, None))]
     assert spread[0] > 1.1 * spread[1]
+
+
+def test_patterns_are_compared_place_by_place_whatever_their_strength() -> None:
+    torch.manual_seed(2)
+    label = torch.full((1, 48, 64), int(Channel.ROAD))
+    label[:, :, 32:] = int(Channel.VEGETATION)
+    strength = torch.where(torch.arange(128) < 64, 0.1, 0.5)
+    real = torch.nn.functional.avg_pool2d(torch.randn(1, 3, 192, 256), 2) * strength
+    assert pattern_distance(real, real, label) < 1e-6
+    flat, weaker = (pattern_distance(factor * real, real, label) for factor in (0.0, 0.5))
+    assert 0.8 < flat < 1.0, "little less than 1, as contrasts that cannot be seen do not count"
+    assert weaker == pytest.approx(0.5 * float(flat), abs=1e-4)
+    assert pattern_distance(real.flip(3), real, label) > flat, "the same contrast elsewhere"
+    shifted = real + 0.2
+    assert pattern_distance(shifted, real, label) < 1e-4, "brightness as such is no pattern"
+    label[:] = int(Channel.BUILDING)
+    assert pattern_distance(0.0 * real, real, label) == 0.0
