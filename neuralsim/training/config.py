@@ -145,6 +145,8 @@ class LossConfig(_Section):
     instead of photographs."""
     contrast: float = Field(default=0.0, ge=0)
     """How far the contrast of textures is from that of the real image, or of a teacher's, by class and octave."""
+    pattern: float = Field(default=0.0, ge=0)
+    """How far the brightness of textured surfaces is from that of the real image, of a guided generator."""
     pixels: float = Field(default=6.0, ge=0)
     """L1 distance of means of 4x4 pixels, and of simulator frames from the colours of their tints."""
     flow: float = Field(default=0.0, ge=0)

@@ -23,6 +23,9 @@ _OCTAVES = 4
 _BLOCK_SIDE = 16  # px: side of the coarsest means that octaves are differences of
 _ENERGY_FLOOR = (0.5 / 127.5) ** 2  # variance below which a texture cannot be seen
 _PIXEL_FLOOR = 500  # of a class, at half the size
+#: Surfaces whose texture in training is mostly the photograph's.
+_PATTERNED = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.VEGETATION)
+_PATTERN_FLOOR = 0.5 / 127.5  # brightness, of a range of 2, that cannot be seen
 _MAX_WEIGHT = 8.0  # of a pixel of a rare class, over that of a class of mean frequency
 
 
@@ -118,6 +121,32 @@ def contrast_distance(generated: Tensor, reference: Tensor, label: Tensor) -> Te
         if octave:
             places = F.avg_pool2d(places, 2)
     return torch.stack(terms).mean()
+
+
+def pattern_distance(generated: Tensor, image: Tensor, label: Tensor) -> Tensor:
+    """Return how far the brightness of textured surfaces is from an image's, pixel by pixel, over the image's contrast.
+
+    A guided generator is given the image's own pattern (``data/textures.py``): what it has to know is how strong it is.
+
+    Args:
+        generated: f32 (N, 3, H, W) in [-1, 1]; sides are multiples of 16, or the rest is left out.
+        image: The same.
+        label: i64 (N, H/2, W/2): the map at half the size.
+    """
+    height, width = (side // _BLOCK_SIDE * _BLOCK_SIDE for side in generated.shape[-2:])
+    label = label[:, : height // 2, : width // 2]
+    bands = []
+    for each in (generated, image):
+        small = F.avg_pool2d(_luma(each.float()[..., :height, :width]), 2)
+        coarse = F.interpolate(F.avg_pool2d(small, 8), scale_factor=8.0, mode="bilinear", align_corners=False)
+        bands.append((small - coarse)[:, 0])
+    error, strength = (bands[0] - bands[1]).abs(), bands[1].abs()
+    terms = []
+    for channel in _PATTERNED:
+        here = (label == channel).to(error.dtype)
+        if (count := here.sum()) >= _PIXEL_FLOOR:
+            terms.append((error * here).sum() / ((strength * here).sum() + _PATTERN_FLOOR * count))
+    return torch.stack(terms).mean() if terms else generated.sum() * 0.0
 
 
 def steadiness(generated: Tensor, before: Tensor, motion: Tensor, visible: Tensor) -> Tensor:

@@ -160,6 +160,7 @@ class Trainer:
         weights |= {"object_feat": c.objects, "feat": c.features, "pix": c.pixels, "colour": c.pixels}
         weights |= {
             "contrast": c.contrast,
+            "pattern": c.pattern,
             "taught": c.taught,
             "hue": c.hue,
             "tone": c.tone,
@@ -234,6 +235,8 @@ class Trainer:
             terms["pix"] = losses.pixel_distance(fake.image, real.image)
         if real is not None and c.contrast:
             terms["contrast"] = losses.contrast_distance(fake.image, real.image, fake.classes)
+        if real is not None and c.pattern:
+            terms["pattern"] = losses.pattern_distance(fake.image, real.image, fake.classes)
         return terms
 
     def conditioning_losses(
