@@ -2,7 +2,8 @@
 
 The textures of a simulator's surfaces are nothing like a photograph's. A generator that sees them hands them on, where
 it should draw its own; so of surfaces it is given the local mean colour of their class, and the rest as a sketch, which
-in training is only a hint. Of things, which are small, it is given the image without its finest band.
+in training is only a hint. Of things, which are small, it is given the image without its finest band. The pattern that
+it draws textures with is another input (``surface_texture.py``).
 """
 
 import torch
