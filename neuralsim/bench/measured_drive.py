@@ -141,7 +141,7 @@ def measure(job: Job) -> dict[str, Any]:
         drive.run()
     trail, session = drive.trail, drive.session
     target_fps = session.fps if job.cell.loop != "lockstep" and not job.connect else None
-    size = drive._size
+    size = drive.size
     page = drive.page_report() if job.cell.loop == "browser" else None
     return {
         "model": session.model,
