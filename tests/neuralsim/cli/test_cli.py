@@ -108,7 +108,7 @@ def test_commands_of_one_subject_are_a_group_with_a_help_of_its_own(capsys) -> N
         assert "none-such" in capsys.readouterr().err
     assert main(["recording"]) == 2
     assert {name.partition(" ")[0] for name in COMMANDS if " " in name} == GROUPS.keys()
-    assert len([name for name in COMMANDS if " " not in name]) == 10
+    assert len([name for name in COMMANDS if " " not in name]) == 11
 
 
 def test_names_of_the_last_release_work_and_say_their_new_one(capsys) -> None:
