@@ -251,7 +251,6 @@ class Control:
     reverse: bool = False
     autopilot: bool = False
     respawn: Count = 0  # counts requests, so that a lost message loses none
-    repair: Count = 0  # counts requests to make the car whole again, likewise
     weather: Count = 0  # counts requests for the next weather preset
     rgb: bool = False  # the window shows the simulator image: send that plane
     rgb_half: bool = False  # the renderer uses the simulator image as a guide: send it at half the size
@@ -261,7 +260,6 @@ class Control:
     driver: Name = ""  # id of the sender, the same in all controls of a window
     leaving: bool = False  # the last control of this driver: another one may drive
     camera: Name = ""  # which of the ego's cameras to look through
-    size: tuple[Side, Side] | None = None  # width and height of its images, at most the bridge's own (None), px
     chart: str = ""  # name of the map whose chart has arrived; "?" for none yet, "" if no chart is requested
     going: Count = 0  # counts destinations
     goal: bool = False  # whether there is a destination
@@ -273,6 +271,8 @@ class Control:
     minutes: Annotated[int, Meta(ge=0, le=1440)] = 0  # solar time, minutes after midnight; 0: the weather's own sun
     lights: LightBits = 0  # the lamps switched on by hand; the bridge adds brake and reversing lamps
     lights_auto: bool = True  # position lamps and low beams are on by themselves while it is dark
+    size: tuple[Side, Side] | None = None  # px, of the camera's images: width, height; None: the bridge's own, its most
+    repair: Count = 0  # counts requests to make the car whole again
 
     def mirrors(self) -> set[MirrorName]:
         """Return the names of the mirrors that the driver looks into."""

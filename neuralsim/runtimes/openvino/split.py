@@ -90,8 +90,8 @@ class Tables:
             embed(begin, end, tag, instance, guide, self._channel, self._tints, self._of_guide, image)
             add_relief(begin, end, relief, image)
         split_image(first, last, image, scale, offset, tag, self._place, not self._is_exact, embedded, detail)
-        around = frame["depth"], frame["camera"], self._channel, self._sketch.texture
-        draw_texture(first // 2, last // 2, tag, *around, detail)
+        seen = frame["depth"], frame["camera"], self._channel, self._sketch.texture
+        draw_texture(first // 2, last // 2, tag, *seen, detail)
 
     def blend(
         self,

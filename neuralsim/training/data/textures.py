@@ -88,7 +88,7 @@ def _octaves(height: int, width: int, size: float, longer: float, rng: np.random
         high, wide = size * cell, size * cell * longer
         coarse = rng.standard_normal((int(height / high) + 3, int(width / wide) + 3)).astype(np.float32)
         start = rng.random(2)
-        place = np.float32([[1.0 / wide, 0.0, start[0]], [0.0, 1.0 / high, start[1]]])
+        place = np.array([[1.0 / wide, 0.0, start[0]], [0.0, 1.0 / high, start[1]]], np.float32)
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         total += np.float32(weight) * cv2.warpAffine(coarse, place, (width, height), flags=how)
     return total * np.float32(VARIANCE**-0.5)
