@@ -205,8 +205,7 @@ class CarlaBridge:
         if control.respawn > old.respawn:
             self._respawn_for_driver()
         if control.repair > old.repair:
-            self._ego.repair()
-            self.notify("Repaired")
+            self.notify("Repaired" if self._ego.repair() else "Nothing is damaged on a CARLA server")
         if control.autopilot and not old.autopilot:
             self._navigator.has_arrived = False  # it was switched on to drive on
             self._unstuck.reset()

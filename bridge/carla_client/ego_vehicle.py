@@ -3,7 +3,7 @@
 from typing import Any
 
 from bridge.carla_client.camera_rig import matrix
-from bridge.carla_client.connection import VERSIONS
+from bridge.carla_client.connection import VERSIONS, is_embedded_town
 from bridge.carla_client.routing.spawn_points import SpawnPoints
 from bridge.carla_client.vehicle_geometry import read_physics
 from bridge.carla_library import carla
@@ -25,7 +25,8 @@ class EgoVehicle:
         self._pedals = carla.VehicleControl()
         self._lights, self._own_lights = 0, -1  # all of them, and those of ``switch_lights``
         self._snapshot: Any = None
-        self._physics = read_physics(actor)
+        #: That of a body without damage; None: on a CARLA server, where nothing is damaged.
+        self._physics = read_physics(actor) if is_embedded_town(actor.get_world()) else None
 
     @property
     def actors(self) -> list[Any]:
@@ -77,10 +78,12 @@ class EgoVehicle:
         self.actor.set_target_velocity(carla.Vector3D())
         self.actor.set_transform(place)
 
-    def repair(self) -> None:
-        """Make the vehicle whole again: the server sets up its physics anew, and the embedded town its body as well."""
-        if self._physics is not None:
-            self.actor.apply_physics_control(self._physics)
+    def repair(self) -> bool:
+        """Make the vehicle whole again; return whether its world knows damage at all."""
+        if self._physics is None:
+            return False
+        self.actor.apply_physics_control(self._physics)  # to the embedded town, a car that is set up anew is whole
+        return True
 
     def describe(self, is_autopilot: bool) -> Ego:
         """Return the state for a frame, without collisions."""
