@@ -25,6 +25,7 @@ from neuralsim.town.dynamics.vehicle_dynamics import SPECS, VehicleState
 from neuralsim.town.raycasting.rays import Rays
 from neuralsim.town.render.actor_poses import Poses
 from neuralsim.town.render.cameras import Cameras
+from neuralsim.town.render.dented_bodies import DentedBodies
 from neuralsim.town.render.raster import Planes
 from neuralsim.town.render.scene import Placements, Scene
 from neuralsim.town.render.view_cache import Instant, ViewCache
@@ -81,7 +82,7 @@ class World:
         self._mounts = Mounts(self.actors)
         self._driven = DrivenVehicles(self.actors, self.ground, self.static_town.solid)
         self._drives = self._driven.drives
-        self._dented = self._views.let_bodies_be_dented() if damage else None
+        self._dented: DentedBodies | None = None  # from the first dent on: a copy of the scene
         if damage:
             self._driven.damages = {}
         self._client_walkers = ClientWalkers(self.actors, self.ground, self._driven.no_physics, self._driven.no_gravity)
@@ -314,8 +315,10 @@ class World:
 
     def _show_dents(self) -> None:
         """Show what the last step has dented: actors, and vehicles parked among the props."""
-        if self._dented is None or self._driven.damages is None or not self._driven.dented:
+        if self._driven.damages is None or not self._driven.dented:
             return
+        if self._dented is None:
+            self._dented = self._views.let_bodies_be_dented()
         whole, book, props = len(templates().vehicles), templates().wheels, self.static_town.placements
         for key in sorted(self._driven.dented):
             dents = self._driven.damages[key].dents
