@@ -29,8 +29,8 @@ from bridge.own_carla.values import (
 from bridge.reference_line import Profile, ReferenceLine, number
 
 _STEP = 1.0  # m between samples of a lane, for the search of the nearest
-_NEAREST = 12  # samples whose neighbours are looked at
-_TINY = 1e-9  # m
+_NEIGHBOURS = 12  # samples whose neighbours are looked at
+_ROUNDING = 1e-9  # m
 _EARTH = 6378137.0  # m, radius of CARLA's mercator projection
 _ORIGIN = 42.0, 2.0  # degrees, latitude and longitude of a map without a reference, as in CARLA
 _SIGNAL_AHEAD = 0.25  # m along the road by which CARLA shifts signals
@@ -71,7 +71,7 @@ class _Lane:
     previous: list[_Lane] = field(default_factory=list)
 
     def marking(self, s: float) -> LaneMarking | None:
-        known = [mark for start, mark in self.marks if start <= s + _TINY]
+        known = [mark for start, mark in self.marks if start <= s + _ROUNDING]
         return known[-1] if known else None
 
 
@@ -319,7 +319,7 @@ class Map:
             return None
         tree, points, lanes, at = samples
         place = np.array([location.x, location.y, location.z], float)
-        _, near = tree.query(place, min(_NEAREST, len(points)))
+        _, near = tree.query(place, min(_NEIGHBOURS, len(points)))
         best, found = math.inf, (0, 0.0)
         for k in {i for j in np.atleast_1d(near).tolist() for i in (j - 1, j) if 0 <= i < len(points) - 1}:
             if lanes[k] is not lanes[k + 1]:
@@ -327,7 +327,7 @@ class Map:
             way = points[k + 1] - points[k]
             t = min(max(float((place - points[k]) @ way) / max(float(way @ way), 1e-12), 0.0), 1.0)
             away = float(np.linalg.norm(points[k] + t * way - place))
-            if away < best - _TINY:
+            if away < best - _ROUNDING:
                 best, found = away, (k, t)
         k, t = found
         way_point = Waypoint(self, lanes[k], float(at[k] + t * (at[k + 1] - at[k])))

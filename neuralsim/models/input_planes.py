@@ -17,7 +17,7 @@ from bridge.ego_camera import EGO_CAMERA
 from neuralsim.facades import draw_fronts, instance_code
 from neuralsim.models.classes import CARLA_TO_CHANNEL, CHANNELS, MOVERS, Channel, is_mover
 from neuralsim.models.facade_sketch import Fronts, interleaved
-from neuralsim.models.surface_texture import CELLS, FINEST, LOWEST_CAMERA, STRONGEST, VARIANCE
+from neuralsim.models.surface_texture import CAMERA_FLOOR, CELL_SIZE, CELLS, TEXTURE_LIMIT, VARIANCE
 from neuralsim.models.surfaces import WALL, is_level, is_textured
 
 _EYE = EGO_CAMERA.z  # height of the camera over the ground on which the nearest movers stand, m
@@ -178,15 +178,15 @@ class Surface(nn.Module):
     def _pattern(self, label: Tensor, point: Tensor, footprint: Tensor, camera: Tensor) -> Tensor:
         """Return the texture (1, 1, H/2, W/2): noise of unit contrast (``surface_texture.py``) on world lattices.
 
-        The finest cells cover about ``FINEST`` pixels; on the ground, the mean of both directions.
+        The finest cells cover about ``CELL_SIZE`` pixels; on the ground, the mean of both directions.
         """
         level_ground = is_level(label)
         a = torch.where(level_ground, point[:, 0], torch.where(self._along(point), point[:, 0], point[:, 1]))
         b = torch.where(level_ground, point[:, 1], point[:, 2])
-        below = (camera[11] - point[:, 2]).clamp(min=LOWEST_CAMERA)
+        below = (camera[11] - point[:, 2]).clamp(min=CAMERA_FLOOR)
         lengthened = torch.sqrt((footprint * camera[16] * 0.5 / below).clamp(min=1.0))
         size = torch.where(level_ground, footprint * lengthened, footprint)
-        level = torch.log2((FINEST * size).clamp(min=1e-3))
+        level = torch.log2((CELL_SIZE * size).clamp(min=1e-3))
         low = torch.floor(level)
         share = level - low
         place = interleaved(a, b) * (torch.pow(2.0, -low) / _TEXELS)[..., None]
@@ -195,7 +195,7 @@ class Surface(nn.Module):
         for octave, (_, weight) in enumerate(CELLS):
             total = total + weight * ((1.0 - share) * seen[octave] + share * seen[octave + 1])
         unit = VARIANCE**-0.5 * torch.rsqrt(share.square() + (1.0 - share).square())
-        texture = (total * unit).clamp(-STRONGEST, STRONGEST)
+        texture = (total * unit).clamp(-TEXTURE_LIMIT, TEXTURE_LIMIT)
         return torch.where(is_textured(label), texture, torch.zeros_like(texture))[:, None]
 
     def _lookup(self, place: Tensor) -> Tensor:

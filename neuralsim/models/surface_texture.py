@@ -5,6 +5,6 @@ CELLS = ((1, 0.6), (2, 0.35), (4, 0.45), (8, 0.3))
 _BILINEAR = 4.0 / 9.0  # variance of value noise between values of variance 1
 #: The sum's variance.
 VARIANCE = _BILINEAR * sum(weight * weight for _, weight in CELLS)
-STRONGEST = 2.5  # of a texture
-FINEST = 1.4  # px at half size: mean size of the finest cells
-LOWEST_CAMERA = 0.5  # m over the ground
+TEXTURE_LIMIT = 2.5  # of a texture
+CELL_SIZE = 1.4  # px at half size: mean size of the finest cells
+CAMERA_FLOOR = 0.5  # m over the ground

@@ -23,11 +23,11 @@ from neuralsim.recording.exporting.ros2_messages import Message
 from neuralsim.ros2.options import LOOPBACK
 
 _DEPTH = 10  # messages that a slow reader may be behind, as in CARLA's ROS bridge
-_LONGEST_COMMAND = 4096  # bytes of a command; longer ones are thrown away
-_LARGEST = "64 MB"  # of a message of any topic; Cyclone drops larger ones before it has put them together
-_UNUSUAL = {"bool": bool, "string": str, "octet": types.uint8, "byte": types.uint8, "char": types.uint8}
+_COMMAND_LIMIT = 4096  # bytes of a command; longer ones are thrown away
+_SAMPLE_LIMIT = "64 MB"  # of a message of any topic; Cyclone drops larger ones before it has put them together
+_TYPE_EXCEPTIONS = {"bool": bool, "string": str, "octet": types.uint8, "byte": types.uint8, "char": types.uint8}
 #: Only on the loopback: no multicast, the participants of this machine are asked one by one.
-_ALONE = (
+_LOOPBACK_SETTINGS = (
     "<AllowMulticast>false</AllowMulticast></General><Discovery><ParticipantIndex>auto</ParticipantIndex>"
     f'<MaxAutoParticipantIndex>32</MaxAutoParticipantIndex><Peers><Peer address="{LOOPBACK}"/></Peers></Discovery>'
 )
@@ -44,7 +44,7 @@ class Subscription(Generic[_T]):
         """Return the newest message since the last call, None if there is no well-formed one."""
         try:
             for sample in reversed(self._reader.take(_DEPTH)):
-                if len(sample.cdr) <= _LONGEST_COMMAND:
+                if len(sample.cdr) <= _COMMAND_LIMIT:
                     return self._store.deserialize_cdr(sample.cdr, self._kind)
         except Exception:  # whatever strangers send: rosbags and struct have many
             return None
@@ -71,8 +71,8 @@ class Participant:
         name = f'address="{LOOPBACK}"' if is_alone else f'{_kind_of(interface)}="{interface}"'
         config = (
             f"<CycloneDDS><Domain><General><Interfaces><NetworkInterface {name}/></Interfaces>"
-            f"{_ALONE if is_alone else '</General>'}"
-            f"<Internal><MaxSampleSize>{_LARGEST}</MaxSampleSize>"
+            f"{_LOOPBACK_SETTINGS if is_alone else '</General>'}"
+            f"<Internal><MaxSampleSize>{_SAMPLE_LIMIT}</MaxSampleSize>"
             "<Watermarks><WhcHigh>1 GB</WhcHigh></Watermarks></Internal></Domain></CycloneDDS>"
         )  # the last: a reader that has stopped holds up nobody, it misses what is older than `_DEPTH`
         try:
@@ -127,7 +127,7 @@ class Participant:
         def field_type(node: Any) -> Any:
             what, of = node
             if what == Nodetype.BASE:
-                return _UNUSUAL.get(of[0]) or getattr(types, of[0])
+                return _TYPE_EXCEPTIONS.get(of[0]) or getattr(types, of[0])
             if what == Nodetype.NAME:
                 return self._idl(of)
             item, count = field_type(of[0]), of[1]

@@ -147,10 +147,14 @@ class RosTown:
             if control is not None and _is_finite(control, ("throttle", "steer", "brake")):
                 self._commands.forget(vehicle.actor.id)
                 vehicle.actor.control = VehicleControl(
-                    min(max(control.throttle, 0.0), 1.0), min(max(control.steer, -1.0), 1.0),
-                    min(max(control.brake, 0.0), 1.0), bool(control.hand_brake), bool(control.reverse),
-                    bool(control.manual_gear_shift), control.gear,
-                )  # fmt: skip
+                    throttle=min(max(control.throttle, 0.0), 1.0),
+                    steer=min(max(control.steer, -1.0), 1.0),
+                    brake=min(max(control.brake, 0.0), 1.0),
+                    hand_brake=bool(control.hand_brake),
+                    reverse=bool(control.reverse),
+                    manual_gear_shift=bool(control.manual_gear_shift),
+                    gear=control.gear,
+                )
             elif target is not None and _is_finite(target, ("steering_angle", "speed", "acceleration")):
                 wheel = self.world.drive_of(vehicle.actor.id).steer
                 turn = abs(target.steering_angle_velocity) if isfinite(target.steering_angle_velocity) else 0.0

@@ -12,10 +12,10 @@ from bridge.size import Size
 from neuralsim.session.size_choice import PERIOD, SIZES, SMALLER
 
 _SPAN = 10.0  # s over which the rate is averaged
-_TOLERATED = 0.9  # of the promised rate
+_TOLERANCE = 0.9  # of the promised rate
 _RESERVE = 0.9  # of a frame's time that a larger size may need, as far as the smaller one tells
 _FIRST_WAIT = 30.0  # s at a smaller size before a larger one is tried
-_LONGEST_WAIT = 600.0  # s, after many tries in vain, each of which doubles the wait
+_WAIT_LIMIT = 600.0  # s, after many tries in vain, each of which doubles the wait
 
 
 class RateWatch:
@@ -52,10 +52,10 @@ class RateWatch:
         if now - times[0] < _SPAN:
             return False
         held, index = (len(times) - 1) / (now - times[0]), self._sizes.index(self.size)
-        if held < _TOLERATED * self._promised:
+        if held < _TOLERANCE * self._promised:
             if index == 0:
                 return False
-            self._wait = min(2.0 * self._wait, _LONGEST_WAIT) if self._has_risen else self._wait
+            self._wait = min(2.0 * self._wait, _WAIT_LIMIT) if self._has_risen else self._wait
             self._change(index - 1, now)
             self.line = f"{self._sizes[index]} held {held:.0f} of {self._promised:.0f} frames a second: now {self.size}"
             return True

@@ -24,7 +24,7 @@ _BLOCK_SIDE = 16  # px: side of the coarsest means that octaves are differences 
 _ENERGY_FLOOR = (0.5 / 127.5) ** 2  # variance below which a texture cannot be seen
 _PIXEL_FLOOR = 500  # of a class, at half the size
 #: Surfaces whose texture in training is mostly the photograph's.
-_PATTERNED = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.VEGETATION)
+_PATTERN_CLASSES = (Channel.ROAD, Channel.SIDEWALK, Channel.TERRAIN, Channel.VEGETATION)
 _PATTERN_FLOOR = 0.5 / 127.5  # brightness, of a range of 2, that cannot be seen
 _MAX_WEIGHT = 8.0  # of a pixel of a rare class, over that of a class of mean frequency
 
@@ -142,7 +142,7 @@ def pattern_distance(generated: Tensor, image: Tensor, label: Tensor) -> Tensor:
         bands.append((small - coarse)[:, 0])
     error, strength = (bands[0] - bands[1]).abs(), bands[1].abs()
     terms = []
-    for channel in _PATTERNED:
+    for channel in _PATTERN_CLASSES:
         here = (label == channel).to(error.dtype)
         if (count := here.sum()) >= _PIXEL_FLOOR:
             terms.append((error * here).sum() / ((strength * here).sum() + _PATTERN_FLOOR * count))

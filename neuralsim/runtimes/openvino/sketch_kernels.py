@@ -13,7 +13,7 @@ from bridge.ego_camera import EGO_CAMERA
 from neuralsim.base import kernels
 from neuralsim.facades import HEIGHT, LEVELS, TEXEL, WIDTH
 from neuralsim.models.classes import MOVERS, Channel
-from neuralsim.models.surface_texture import CELLS, FINEST, LOWEST_CAMERA, STRONGEST, VARIANCE
+from neuralsim.models.surface_texture import CAMERA_FLOOR, CELL_SIZE, CELLS, TEXTURE_LIMIT, VARIANCE
 from neuralsim.models.surfaces import is_level, is_textured
 
 _F = np.float32
@@ -130,7 +130,7 @@ def draw_texture(first, last, tag, depth, camera, channel, texture, detail):  # 
             a, b = along[x], point[2, x]
             if _IS_LEVEL[kind]:
                 a, b = point[0, x], point[1, x]
-                below = max(camera[11] - point[2, x], _F(LOWEST_CAMERA))
+                below = max(camera[11] - point[2, x], _F(CAMERA_FLOOR))
                 size *= np.sqrt(max(depth[2 * y, 2 * x] / below, _F(1)))
             value = _pattern(texture, a, b, size)
             detail[y, x, 0] = value if value == value else _F(0)  # else depth or camera is no number
@@ -139,7 +139,7 @@ def draw_texture(first, last, tag, depth, camera, channel, texture, detail):  # 
 @njit(**kernels.FASTEST)
 def _pattern(texture, a, b, size):
     """Return noise of unit contrast whose finest cells are ``size`` or so, m."""
-    level = np.log2(max(_F(FINEST) * size, _F(1e-3)))
+    level = np.log2(max(_F(CELL_SIZE) * size, _F(1e-3)))
     low = np.floor(level)
     share = level - low
     scale = np.exp2(-low) * _F(1.0 / 128.0)
@@ -151,7 +151,7 @@ def _pattern(texture, a, b, size):
         total += _WEIGHTS[octave] * ((_F(1) - share) * finer + share * coarser)
         finer = coarser
     total *= _UNIT / np.sqrt(share * share + (_F(1) - share) * (_F(1) - share))
-    return min(max(total, -_F(STRONGEST)), _F(STRONGEST))
+    return min(max(total, -_F(TEXTURE_LIMIT)), _F(TEXTURE_LIMIT))
 
 
 @njit(**kernels.FASTEST)

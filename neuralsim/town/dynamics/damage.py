@@ -9,16 +9,17 @@ import numpy as np
 
 from neuralsim.town.core.types import VehicleControl
 
-FREE = 1.5  # m/s of lost speed from which on a body is dented: bumpers take less
+BUMPER_LIMIT = 1.5  # m/s of lost speed from which on a body is dented: bumpers take less
 CRUSH = 0.03  # m of depth per m/s beyond that; cars crush by some 0.5 m at 56 km/h against a barrier
-SHALLOWEST, DEEPEST = 0.04, 0.5  # m
+DEPTH_FLOOR = 0.04  # m
+DEPTH_LIMIT = 0.5  # m
 HEIGHT = 0.6  # m above the ground, of the middle of a dent
-MOST = 12  # dents of a vehicle; further ones deepen the nearest of them
+DENT_LIMIT = 12  # dents of a vehicle; further ones deepen the nearest of them
 REACH = 0.12  # m around a box within which another one touches it
 PULL = 0.5  # of full steering, per m of depth and m to the side, of a dent at the front
-MOST_PULL = 0.12  # of full steering
+PULL_LIMIT = 0.12  # of full steering
 WEAKNESS = 1.3  # of the engine's power, per m of depth at the front
-MOST_WEAKNESS = 0.6
+WEAKNESS_LIMIT = 0.6
 
 
 class Dent(NamedTuple):
@@ -42,15 +43,15 @@ class Damage:
 
         ``place``, ``inwards``, ``wide``: as in ``Dent``.
         """
-        if lost < FREE:
+        if lost < BUMPER_LIMIT:
             return False
-        depth = min(max(CRUSH * (lost - FREE), SHALLOWEST), DEEPEST)
+        depth = min(max(CRUSH * (lost - BUMPER_LIMIT), DEPTH_FLOOR), DEPTH_LIMIT)
         dent = Dent((float(place[0]), float(place[1]), HEIGHT), (float(inwards[0]), float(inwards[1])), depth, wide)
         away = [np.hypot(*np.subtract(each.place, dent.place)[:2]) for each in self.dents]
         nearest = int(np.argmin(away)) if away else -1
-        if away and (away[nearest] < 2.0 * REACH or len(away) >= MOST):
+        if away and (away[nearest] < 2.0 * REACH or len(away) >= DENT_LIMIT):
             known = self.dents[nearest]
-            self.dents[nearest] = known._replace(depth=min(known.depth + 0.5 * depth, DEEPEST))
+            self.dents[nearest] = known._replace(depth=min(known.depth + 0.5 * depth, DEPTH_LIMIT))
         else:
             self.dents.append(dent)
         return True
@@ -64,8 +65,8 @@ class Damage:
         weakness = WEAKNESS * sum(dent.depth for dent in front)
         return replace(
             control,
-            steer=control.steer + float(np.clip(pull, -MOST_PULL, MOST_PULL)),
-            throttle=control.throttle * (1.0 - min(weakness, MOST_WEAKNESS)),
+            steer=control.steer + float(np.clip(pull, -PULL_LIMIT, PULL_LIMIT)),
+            throttle=control.throttle * (1.0 - min(weakness, WEAKNESS_LIMIT)),
         )
 
 

@@ -15,13 +15,16 @@ from neuralsim.town.render.scene import Scene
 SLOTS = 16  # dented bodies at a time; the one dented first looks whole again
 _PER_TRIANGLE = "triangles", "tags", "instances", "solid", "colours", "glow", "finish", "paint", "normals"
 _PER_PART = "vertex_spans", "triangle_spans", "boxes", "detail"
-_SIDE, _HIGH = 0.3, 0.4  # m, how a dent fades beyond the edge that was hit, along the body and in height
+_FADE_ALONG = 0.3  # m, over which a dent fades along the body, beyond the edge that was hit
+_FADE_UP = 0.4  # m, over which it fades in height
 _CRUMPLE = 0.35  # of the depth, of creases
 _TAIL_LAMP, _HEADLAMP = 3, 4  # of ``SceneArrays.glow``
 _DEAD_LAMP = 44, 44, 46  # RGB
-_CRACKED = 168, 174, 176  # RGB of splintered glass
-_LAMP_REACH, _GLASS_REACH = 0.5, 0.75  # m from a dent
-_BREAKING, _CRACKING = 0.06, 0.2  # m of depth from which on lamps break and glass splinters
+_SPLINTER_COLOUR = 168, 174, 176  # RGB of splintered glass
+_LAMP_REACH = 0.5  # m from a dent within which lamps break
+_LAMP_DEPTH = 0.06  # m of depth from which on they do
+_GLASS_REACH = 0.75  # m from a dent within which glass splinters
+_GLASS_DEPTH = 0.2  # m of depth from which on it does
 
 
 class DentedBodies:
@@ -82,10 +85,10 @@ class DentedBodies:
         scene = self.scene
         away = np.array([np.linalg.norm(centres - dent.place, axis=1) - dent.wide for dent in dents])
         depth = np.array([dent.depth for dent in dents])[:, None]
-        dead = ((away < _LAMP_REACH) & (depth > _BREAKING)).any(axis=0)
+        dead = ((away < _LAMP_REACH) & (depth > _LAMP_DEPTH)).any(axis=0)
         dead &= np.isin(scene.glow[rows], (_TAIL_LAMP, _HEADLAMP))
-        cracked = ((away < _GLASS_REACH) & (depth > _CRACKING)).any(axis=0) & (scene.finish[rows] == WINDOW)
-        for hit, colour in ((dead, _DEAD_LAMP), (cracked, _CRACKED)):
+        cracked = ((away < _GLASS_REACH) & (depth > _GLASS_DEPTH)).any(axis=0) & (scene.finish[rows] == WINDOW)
+        for hit, colour in ((dead, _DEAD_LAMP), (cracked, _SPLINTER_COLOUR)):
             where = rows.start + np.flatnonzero(hit)
             scene.colours[where], scene.glow[where], scene.paint[where], scene.finish[where] = colour, 0, 0, PLAIN
 
@@ -115,8 +118,8 @@ def _bent(body: np.ndarray, dents: Sequence[Dent]) -> np.ndarray:
         offset = moved - dent.place
         along = offset @ inwards
         aside = np.abs(offset @ (-inwards[1], inwards[0], 0.0))
-        beyond = np.maximum(aside - dent.wide, 0.0) / (_SIDE + dent.depth)
-        high = offset[:, 2] / (_HIGH + dent.depth)
+        beyond = np.maximum(aside - dent.wide, 0.0) / (_FADE_ALONG + dent.depth)
+        high = offset[:, 2] / (_FADE_UP + dent.depth)
         depth = dent.depth * np.exp(-(beyond**2) - high**2) * (1.0 + _CRUMPLE * crease)
         inside = np.exp(-np.maximum(along, 0.0) / (1.6 * dent.depth + 0.25))
         moved += (depth * inside)[:, None] * inwards

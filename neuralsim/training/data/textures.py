@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from neuralsim.models.classes import CHANNELS, Channel
-from neuralsim.models.surface_texture import CELLS, STRONGEST, VARIANCE
+from neuralsim.models.surface_texture import CELLS, TEXTURE_LIMIT, VARIANCE
 from neuralsim.models.surfaces import is_level, is_textured
 
-_LONGEST = 5.0  # width of a cell of the ground's noise over its height, at most
-_AROUND = 12.0  # px at half size: standard deviation of what is around a pixel, whose contrast is made 1
-_FAINTEST = 0.004  # contrast, of 1, below which a photograph's surface has no texture but its noise
+_STRETCH_LIMIT = 5.0  # width of a cell of the ground's noise over its height, at most
+_NEIGHBOURHOOD = 12.0  # px at half size: standard deviation of what is around a pixel, whose contrast is made 1
+_CONTRAST_FLOOR = 0.004  # contrast, of 1, below which a photograph's surface has no texture but its noise
 _HOUSE_SHARE = 0.4  # most that a house's texture, which is windows, has of the photograph's
-_TRUE_SHARE = 0.6  # share of the surfaces whose texture is the photograph's alone
+_PHOTOGRAPH_SHARE = 0.6  # share of the surfaces whose texture is the photograph's alone
 
 
 def noise(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -29,12 +29,12 @@ def noise(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     height, width = label.shape
     size = float(rng.uniform(1.0, 2.0))
-    longer = float(np.exp(rng.uniform(0.0, np.log(_LONGEST))))
+    longer = float(np.exp(rng.uniform(0.0, np.log(_STRETCH_LIMIT))))
     total = _octaves(height, width, size, 1.0, rng)
     is_ground = is_level(label)
     if is_ground.any():
         total = np.where(is_ground, _octaves(height, width, size, longer, rng), total)
-    return np.asarray(np.clip(total, -STRONGEST, STRONGEST) * is_textured(label), np.float32)
+    return np.asarray(np.clip(total, -TEXTURE_LIMIT, TEXTURE_LIMIT) * is_textured(label), np.float32)
 
 
 def of_photograph(luma: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,18 +49,18 @@ def of_photograph(luma: np.ndarray, label: np.ndarray, rng: np.random.Generator)
     for channel in np.unique(label[is_textured(label)]):
         here = (label == channel).astype(np.float32)
         excess = here * (luma - _mean(luma, here))
-        even += excess / np.sqrt(np.maximum(_mean(excess * excess, here), _FAINTEST**2))
-    true = np.where(rng.random(CHANNELS) < _TRUE_SHARE, 1.0, rng.random(CHANNELS))
+        even += excess / np.sqrt(np.maximum(_mean(excess * excess, here), _CONTRAST_FLOOR**2))
+    true = np.where(rng.random(CHANNELS) < _PHOTOGRAPH_SHARE, 1.0, rng.random(CHANNELS))
     true[Channel.BUILDING] = rng.uniform(0.0, _HOUSE_SHARE)
     share = true.astype(np.float32)[label]
     mixed = share * even + np.sqrt(1.0 - share * share) * noise(label, rng)
-    return np.asarray(np.clip(mixed, -STRONGEST, STRONGEST), np.float32)
+    return np.asarray(np.clip(mixed, -TEXTURE_LIMIT, TEXTURE_LIMIT), np.float32)
 
 
 def _mean(plane: np.ndarray, here: np.ndarray) -> np.ndarray:
     """Return means f32 (H, W) of what is ``here``, f32 (H, W), around each pixel."""
-    share = cv2.GaussianBlur(here, (0, 0), _AROUND)
-    return np.asarray(cv2.GaussianBlur(plane * here, (0, 0), _AROUND) / np.maximum(share, 1e-4), np.float32)
+    share = cv2.GaussianBlur(here, (0, 0), _NEIGHBOURHOOD)
+    return np.asarray(cv2.GaussianBlur(plane * here, (0, 0), _NEIGHBOURHOOD) / np.maximum(share, 1e-4), np.float32)
 
 
 def moved(

@@ -7,7 +7,7 @@ import pytest
 
 from neuralsim.town.assets.templates import templates
 from neuralsim.town.core.types import Actor, Transform, VehicleControl
-from neuralsim.town.dynamics.damage import DEEPEST, Damage, contact, dented
+from neuralsim.town.dynamics.damage import DEPTH_LIMIT, Damage, contact, dented
 from neuralsim.town.world import World
 
 LENS = {"image_size_x": "256", "image_size_y": "128", "fov": "70"}
@@ -41,7 +41,7 @@ def test_a_touch_leaves_nothing_and_no_dent_is_deeper_than_the_deepest() -> None
     for _ in range(20):
         assert damage.add(np.array([2.3, 0.5]), np.array([-1.0, 0.0]), 0.5, 40.0)
     (dent,) = damage.dents
-    assert dent.depth == DEEPEST
+    assert dent.depth == DEPTH_LIMIT
 
 
 def crash(lost: float, aside: float) -> tuple[World, Actor, list[Actor]]:
@@ -73,7 +73,7 @@ def test_a_crash_dents_both_cars_until_the_repair_and_the_picture_shows_it() -> 
     assert damages is not None
     mine, theirs = damages[car.id].dents, damages[next(key for key in damages if key < 0)].dents
     assert mine[0].place[0] > 2.0 > -2.0 > theirs[0].place[0]
-    assert 0.2 < mine[0].depth < DEEPEST
+    assert 0.2 < mine[0].depth < DEPTH_LIMIT
     dents = [world.capture(camera.id, "rgb") for camera in cameras]
     seen = [(planes.depth.copy(), planes.rgb.copy(), planes.instance.copy()) for planes in dents]
     world.repair(car.id)
